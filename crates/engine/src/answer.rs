@@ -1,0 +1,126 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sparrow_model::MovieIndex;
+
+/// Why an answer is not what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No user has this id, so there is nothing personal to rank by.
+    UnknownUser,
+    /// The user is known, the model has no vector for them.
+    NoUserEmbedding,
+    /// The movie has no vector, so nothing is near it.
+    NoMovieEmbedding,
+    /// The model is not loaded.
+    ModelUnavailable,
+    /// The model was asked and failed.
+    ModelFailed,
+    /// The model was asked and did not answer in time.
+    ModelTimedOut,
+    /// A recall strategy failed; the candidates are those of the others.
+    RecallFailed,
+}
+
+impl Reason {
+    /// A word for programs, such as `unknown-user`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown-user",
+            Self::NoUserEmbedding => "no-user-embedding",
+            Self::NoMovieEmbedding => "no-movie-embedding",
+            Self::ModelUnavailable => "model-unavailable",
+            Self::ModelFailed => "model-failed",
+            Self::ModelTimedOut => "model-timed-out",
+            Self::RecallFailed => "recall-failed",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The answer to "recommended for you".
+#[derive(Debug, Clone)]
+pub struct Recommendations {
+    /// The model that was asked for, by its own name where an alias was used.
+    pub requested: Arc<str>,
+    /// The ranker that really ordered the items.
+    pub model: Arc<str>,
+    /// Why the answer is degraded; `None` where it is what was asked for.
+    pub reason: Option<Reason>,
+    /// Best first; at most as many as asked for, each movie once.
+    pub items: Vec<Item>,
+    /// How many candidates were ranked.
+    pub candidates: usize,
+    /// What the stages took.
+    pub timings: Timings,
+}
+
+impl Recommendations {
+    /// Whether the answer is not what was asked for.
+    pub const fn degraded(&self) -> bool {
+        self.reason.is_some()
+    }
+}
+
+/// A recommended movie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Item {
+    /// The movie.
+    pub movie: MovieIndex,
+    /// The ranker's score; `None` where the model does not know the movie. Scores of different
+    /// models do not compare.
+    pub score: Option<f32>,
+    /// The strategies that found it.
+    pub recalled_by: StrategySet,
+}
+
+/// A set of recall strategies; [`Engine::strategies`](crate::Engine::strategies) has their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StrategySet(pub(crate) u16);
+
+impl StrategySet {
+    /// Whether the strategy at this position of the engine's list found the movie.
+    pub const fn contains(self, strategy: usize) -> bool {
+        strategy < 16 && self.0 >> strategy & 1 == 1
+    }
+}
+
+/// How long the stages of an answer took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// Finding and merging candidates.
+    pub recall: Duration,
+    /// Scoring them and selecting the best.
+    pub rank: Duration,
+    /// Everything inside the engine.
+    pub total: Duration,
+}
+
+/// The answer to "similar movies".
+#[derive(Debug, Clone)]
+pub struct Similar {
+    /// The model that was asked for.
+    pub requested: Arc<str>,
+    /// The model that really answered.
+    pub model: Arc<str>,
+    /// Why the answer is degraded; `None` where it is what was asked for.
+    pub reason: Option<Reason>,
+    /// Most similar first, without the movie itself.
+    pub items: Vec<SimilarItem>,
+}
+
+/// A movie that is similar to another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SimilarItem {
+    /// The movie.
+    pub movie: MovieIndex,
+    /// How similar: by cosine for `emb`, from 0 to 1 for `genre`.
+    pub score: f32,
+}

@@ -1,0 +1,344 @@
+use std::cmp::Reverse;
+
+use crate::search::TitleIndex;
+use crate::{
+    Genre, Genres, Histories, Movie, MovieId, MovieIndex, Movies, SearchHits, Stars, UserId,
+};
+
+/// How many of a movie's best ratings a catalogue keeps.
+const TOP_RATINGS: usize = 10;
+
+/// An order of the movies, best first; ties break by movie id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// By Bayesian average rating.
+    Rating,
+    /// By release year, newest first; movies without a year come last.
+    ReleaseYear,
+    /// By number of ratings.
+    Popularity,
+}
+
+impl Sort {
+    /// All orders; each one's place here is that of its index.
+    const ALL: [Self; 3] = [Self::Rating, Self::ReleaseYear, Self::Popularity];
+}
+
+/// What the ratings say of a movie.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MovieStats {
+    /// Number of ratings.
+    pub count: u32,
+    /// Sum of the ratings, in half stars.
+    half_stars: u32,
+    /// The mean, drawn towards the mean of all ratings by as many votes as the mean rated movie has:
+    /// (C·m + Σ) / (C + n). A film with one vote stays near the middle.
+    pub bayesian: f32,
+}
+
+impl MovieStats {
+    /// The mean rating in stars; 0 without ratings.
+    pub fn average(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { f64::from(self.half_stars) / 2.0 / f64::from(self.count) }
+    }
+}
+
+/// One of a movie's best ratings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopRating {
+    /// Who gave it.
+    pub user: UserId,
+    /// The rating.
+    pub stars: Stars,
+    /// When, in seconds since 1970 (UTC).
+    pub timestamp: u32,
+}
+
+/// Movies, users' histories and their indexes: immutable, meant to be shared behind an `Arc`.
+///
+/// ```
+/// use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog, Sort, Stars, UserId};
+///
+/// let record = |id, title: &str| MovieRecord {
+///     id: MovieId(id),
+///     title: title.to_owned(),
+///     year: Some(1994),
+///     genres: vec!["Drama".to_owned()],
+///     imdb_id: None,
+///     tmdb_id: None,
+/// };
+/// let movies = Movies::new(vec![record(1, "Lantern, The"), record(9, "Harbour")])?;
+/// let mut log = RatingLog::default();
+/// let lantern = movies.index_of(MovieId(1)).expect("it was just added");
+/// let harbour = movies.index_of(MovieId(9)).expect("it was just added");
+/// log.push(UserId(5), lantern, Stars::LIKED, 964_982_600);
+/// log.push(UserId(5), harbour, Stars::MAX, 964_982_703);
+/// let (histories, _dropped) = log.into_histories();
+///
+/// let catalog = Catalog::new(movies, histories);
+/// assert_eq!(catalog.ordered(Sort::Rating, None)[0], harbour);
+/// assert_eq!(catalog.stats(harbour).average(), 5.0);
+/// # Ok::<(), sparrow_model::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Catalog {
+    movies: Movies,
+    histories: Histories,
+    stats: Vec<MovieStats>,
+    /// Best ratings of movie `m`: `top_ratings[top_starts[m]..top_starts[m + 1]]`.
+    top_ratings: Vec<TopRating>,
+    top_starts: Vec<u32>,
+    /// All movies in each order of [`Sort::ALL`].
+    orders: [Vec<MovieIndex>; 3],
+    /// The same for each genre.
+    genre_orders: Vec<[Vec<MovieIndex>; 3]>,
+    titles: TitleIndex,
+    mean_rating: f32,
+}
+
+impl Catalog {
+    /// Computes statistics and indexes, once. The indexes of `histories` must be positions in `movies`.
+    ///
+    /// # Panics
+    /// If a history names a movie index that `movies` does not have.
+    pub fn new(movies: Movies, histories: Histories) -> Self {
+        let (mut stats, tops) = count(&movies, &histories);
+        let (ratings, half_stars) = stats.iter().fold((0_u64, 0_u64), |(count, sum), movie| {
+            (count + u64::from(movie.count), sum + u64::from(movie.half_stars))
+        });
+        let rated = stats.iter().filter(|movie| movie.count > 0).count();
+        let mean = if ratings == 0 { 0.0 } else { half_stars as f64 / 2.0 / ratings as f64 };
+        let prior_votes = if rated == 0 { 1.0 } else { ratings as f64 / rated as f64 };
+        for movie in &mut stats {
+            let sum = f64::from(movie.half_stars) / 2.0;
+            let votes = prior_votes + f64::from(movie.count);
+            movie.bayesian = ((prior_votes * mean + sum) / votes) as f32;
+        }
+
+        let orders = Sort::ALL.map(|sort| order(sort, movies.as_slice(), &stats));
+        let genre_orders = movies
+            .genres()
+            .iter()
+            .map(|genre| {
+                let has =
+                    |index: &&MovieIndex| movies.as_slice()[index.at()].genre_set.contains(genre);
+                [0, 1, 2].map(|sort: usize| orders[sort].iter().filter(has).copied().collect())
+            })
+            .collect();
+
+        let mut top_starts = Vec::with_capacity(tops.len() + 1);
+        let mut top_ratings = Vec::with_capacity(tops.iter().map(Vec::len).sum());
+        top_starts.push(0);
+        for top in tops {
+            top_ratings.extend(top);
+            top_starts.push(top_ratings.len() as u32);
+        }
+        let titles = TitleIndex::new(movies.as_slice());
+        Self {
+            movies,
+            histories,
+            stats,
+            top_ratings,
+            top_starts,
+            orders,
+            genre_orders,
+            titles,
+            mean_rating: mean as f32,
+        }
+    }
+
+    /// How many movies there are.
+    pub fn len(&self) -> usize {
+        self.movies.as_slice().len()
+    }
+
+    /// Whether there are no movies.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All movies, in order of id.
+    pub fn movies(&self) -> &[Movie] {
+        self.movies.as_slice()
+    }
+
+    /// The movie at a position.
+    ///
+    /// # Panics
+    /// If the index comes from another catalogue with more movies; so do the other accessors.
+    pub fn movie(&self, index: MovieIndex) -> &Movie {
+        &self.movies.as_slice()[index.at()]
+    }
+
+    /// The position of the movie with this id.
+    pub fn index_of(&self, id: MovieId) -> Option<MovieIndex> {
+        self.movies.index_of(id)
+    }
+
+    /// What the ratings say of a movie.
+    pub fn stats(&self, index: MovieIndex) -> &MovieStats {
+        &self.stats[index.at()]
+    }
+
+    /// The best ratings of a movie: highest first, then the most recent; at most ten.
+    pub fn top_ratings(&self, index: MovieIndex) -> &[TopRating] {
+        let (start, end) = (self.top_starts[index.at()], self.top_starts[index.at() + 1]);
+        &self.top_ratings[start as usize..end as usize]
+    }
+
+    /// The genre names.
+    pub fn genres(&self) -> &Genres {
+        self.movies.genres()
+    }
+
+    /// The movies, or those of one genre, in an order that was computed at the start.
+    pub fn ordered(&self, sort: Sort, genre: Option<Genre>) -> &[MovieIndex] {
+        let orders = match genre {
+            Some(genre) => &self.genre_orders[genre.at()],
+            None => &self.orders,
+        };
+        &orders[sort as usize]
+    }
+
+    /// The users and their ratings.
+    pub fn users(&self) -> &Histories {
+        &self.histories
+    }
+
+    /// The mean of all ratings, in stars; 0 without ratings.
+    pub fn mean_rating(&self) -> f32 {
+        self.mean_rating
+    }
+
+    /// Movies whose titles hold all words of `query`, whatever their case, accents and order. The
+    /// last letters of a word may be missing. Whole words count before beginnings of words, then
+    /// popularity; at most `limit`.
+    pub fn search(&self, query: &str, limit: usize) -> SearchHits {
+        self.titles.search(query, limit, |movie| self.stats(movie).count)
+    }
+}
+
+/// Counts and sums of the ratings of each movie, and its best ratings.
+fn count(movies: &Movies, histories: &Histories) -> (Vec<MovieStats>, Vec<Vec<TopRating>>) {
+    let mut stats = vec![MovieStats::default(); movies.as_slice().len()];
+    let mut tops: Vec<Vec<TopRating>> = vec![Vec::new(); stats.len()];
+    let merit = |top: &TopRating| (top.stars, top.timestamp, Reverse(top.user));
+    for history in histories.iter() {
+        for rated in history.iter() {
+            let movie = &mut stats[rated.movie.at()];
+            movie.count += 1;
+            movie.half_stars += u32::from(rated.stars.half_stars());
+            let top = &mut tops[rated.movie.at()];
+            let rating =
+                TopRating { user: history.user(), stars: rated.stars, timestamp: rated.timestamp };
+            if top.len() == TOP_RATINGS {
+                if top.last().is_some_and(|least| merit(least) > merit(&rating)) {
+                    continue;
+                }
+                top.pop();
+            }
+            let place = top.partition_point(|better| merit(better) > merit(&rating));
+            top.insert(place, rating);
+        }
+    }
+    (stats, tops)
+}
+
+fn order(sort: Sort, movies: &[Movie], stats: &[MovieStats]) -> Vec<MovieIndex> {
+    let mut order: Vec<MovieIndex> = (0..movies.len() as u32).map(MovieIndex).collect();
+    // The sorts are stable and start from the order of ids.
+    match sort {
+        Sort::Rating => {
+            order.sort_by(|a, b| stats[b.at()].bayesian.total_cmp(&stats[a.at()].bayesian));
+        }
+        Sort::ReleaseYear => order.sort_by_key(|index| Reverse(movies[index.at()].year)),
+        Sort::Popularity => order.sort_by_key(|index| Reverse(stats[index.at()].count)),
+    }
+    order
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::movie::record;
+    use crate::{RatingLog, UserProfile};
+
+    fn catalog() -> Catalog {
+        let movies = Movies::new(vec![
+            record(10, "One Vote", 1999, &["Drama"]),
+            record(20, "Many Votes", 2003, &["Comedy", "Drama"]),
+            record(30, "No Vote", 0, &[]),
+            record(40, "Low Votes", 2003, &["Comedy"]),
+        ])
+        .unwrap();
+        let mut log = RatingLog::default();
+        log.push(UserId(100), MovieIndex(0), Stars::MAX, 5);
+        for user in 1..=40 {
+            let stars = Stars::from_half_stars(if user % 2 == 0 { 9 } else { 10 }).unwrap();
+            log.push(UserId(user), MovieIndex(1), stars, 1000 + user % 7);
+            log.push(UserId(user), MovieIndex(3), Stars::MIN, 2000);
+        }
+        Catalog::new(movies, log.into_histories().0)
+    }
+
+    #[test]
+    fn one_vote_does_not_beat_forty() {
+        let catalog = catalog();
+        let ids = |sort, genre| {
+            let order = catalog.ordered(sort, genre);
+            order.iter().map(|&index| catalog.movie(index).id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(Sort::Rating, None), [20, 10, 30, 40]);
+        assert_eq!(ids(Sort::ReleaseYear, None), [20, 40, 10, 30]);
+        assert_eq!(ids(Sort::Popularity, None), [20, 40, 10, 30]);
+        assert_eq!(ids(Sort::Rating, catalog.genres().find("Comedy")), [20, 40]);
+        assert_eq!(ids(Sort::ReleaseYear, catalog.genres().find("Drama")), [20, 10]);
+    }
+
+    #[test]
+    fn statistics_follow_their_definitions() {
+        let catalog = catalog();
+        let stats = catalog.stats(MovieIndex(1));
+        assert_eq!((stats.count, stats.average()), (40, 4.75));
+        assert_eq!(catalog.stats(MovieIndex(2)).average(), 0.0);
+        // 81 ratings of 3 movies: 27 prior votes at the mean of (5 + 190 + 20) / 81 stars.
+        let mean = 215.0 / 81.0;
+        assert!((catalog.mean_rating() - mean).abs() < 1e-6);
+        assert!((stats.bayesian - (27.0 * mean + 190.0) / 67.0).abs() < 1e-6);
+        assert!((catalog.stats(MovieIndex(2)).bayesian - mean).abs() < 1e-6);
+    }
+
+    #[test]
+    fn top_ratings_are_the_highest_then_the_most_recent() {
+        let catalog = catalog();
+        let top = catalog.top_ratings(MovieIndex(1));
+        let listed: Vec<_> = top.iter().map(|top| (top.user.0, top.timestamp)).collect();
+        assert!(top.iter().all(|top| top.stars == Stars::MAX));
+        let expected = [13, 27, 5, 19, 33, 11, 25, 39, 3, 17].map(|user| (user, 1000 + user % 7));
+        assert_eq!(listed, expected);
+        assert!(catalog.top_ratings(MovieIndex(2)).is_empty());
+    }
+
+    #[test]
+    fn a_profile_counts_liked_genres() {
+        let catalog = catalog();
+        let profile = UserProfile::new(&catalog.users().find(UserId(2)).unwrap(), &catalog);
+        assert_eq!((profile.rating_count, profile.average), (2, 2.5));
+        assert_eq!(profile.highest, Stars::from_half_stars(9));
+        assert_eq!(profile.lowest, Some(Stars::MIN));
+        let tastes: Vec<_> = profile
+            .favourite_genres
+            .iter()
+            .map(|taste| (catalog.genres().name(taste.genre), taste.liked, taste.rated))
+            .collect();
+        assert_eq!(tastes, [("Comedy", 1, 2), ("Drama", 1, 1)]);
+    }
+
+    #[test]
+    fn an_empty_catalogue_is_a_catalogue() {
+        let catalog = Catalog::new(Movies::default(), Histories::default());
+        assert!(catalog.is_empty() && catalog.ordered(Sort::Rating, None).is_empty());
+        assert_eq!(catalog.search("anything", 5).total, 0);
+    }
+}

@@ -1,0 +1,151 @@
+use std::collections::BTreeSet;
+
+use crate::Error;
+
+/// A genre of a catalogue: its position among the genre names in alphabetical order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Genre(pub(crate) u8);
+
+impl Genre {
+    /// The position as a `usize`, for indexing.
+    pub const fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A set of genres, one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct GenreSet(u64);
+
+impl GenreSet {
+    /// The set without genres.
+    pub const EMPTY: Self = Self(0);
+
+    /// Adds a genre.
+    pub fn insert(&mut self, genre: Genre) {
+        self.0 |= 1 << genre.0;
+    }
+
+    /// Whether the genre is in the set.
+    pub const fn contains(self, genre: Genre) -> bool {
+        self.0 >> genre.0 & 1 == 1
+    }
+
+    /// Whether the sets share a genre.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// How many genres both sets have.
+    pub const fn shared(self, other: Self) -> u32 {
+        (self.0 & other.0).count_ones()
+    }
+
+    /// How many genres there are in the set.
+    pub const fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Whether the set has no genre.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The genres in alphabetical order.
+    pub fn iter(self) -> impl Iterator<Item = Genre> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let next = (rest != 0).then(|| Genre(rest.trailing_zeros() as u8))?;
+            rest &= rest - 1;
+            Some(next)
+        })
+    }
+}
+
+impl FromIterator<Genre> for GenreSet {
+    fn from_iter<I: IntoIterator<Item = Genre>>(genres: I) -> Self {
+        let mut set = Self::EMPTY;
+        genres.into_iter().for_each(|genre| set.insert(genre));
+        set
+    }
+}
+
+/// The genre names of a catalogue, in alphabetical order: at most 64.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Genres {
+    names: Vec<Box<str>>,
+}
+
+impl Genres {
+    /// Collects the distinct names.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
+        let mut distinct = BTreeSet::new();
+        for name in names {
+            if distinct.len() == 64 && !distinct.contains(name) {
+                return Err(Error::TooManyGenres(name.to_owned()));
+            }
+            distinct.insert(name);
+        }
+        Ok(Self { names: distinct.into_iter().map(Box::from).collect() })
+    }
+
+    /// The genre of exactly this name.
+    pub fn find(&self, name: &str) -> Option<Genre> {
+        self.names.binary_search_by(|known| (**known).cmp(name)).ok().map(|at| Genre(at as u8))
+    }
+
+    /// The name of a genre of this catalogue.
+    ///
+    /// # Panics
+    /// If the genre belongs to another catalogue that has more genres.
+    pub fn name(&self, genre: Genre) -> &str {
+        &self.names[genre.at()]
+    }
+
+    /// All genres, in alphabetical order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Genre> {
+        (0..self.names.len()).map(|at| Genre(at as u8))
+    }
+
+    /// How many genres there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether no movie has a genre.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_sorted() {
+        let genres = Genres::new(["Drama", "Comedy", "Drama"]).unwrap();
+        assert_eq!(genres.iter().map(|g| genres.name(g)).collect::<Vec<_>>(), ["Comedy", "Drama"]);
+        assert_eq!(genres.find("Drama"), Some(Genre(1)));
+        assert_eq!(genres.find("drama"), None);
+    }
+
+    #[test]
+    fn sixty_four_genres_fit_and_the_next_is_refused() {
+        let names: Vec<String> = (0..65).map(|n| format!("genre {n:02}")).collect();
+        assert_eq!(Genres::new(names[..64].iter().map(String::as_str)).unwrap().len(), 64);
+        let error = Genres::new(names.iter().map(String::as_str)).unwrap_err();
+        assert_eq!(error, Error::TooManyGenres("genre 64".to_owned()));
+    }
+
+    #[test]
+    fn sets_count_and_iterate() {
+        let set: GenreSet = [Genre(63), Genre(0), Genre(5)].into_iter().collect();
+        let other: GenreSet = [Genre(5), Genre(63), Genre(7)].into_iter().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Genre(0), Genre(5), Genre(63)]);
+        assert_eq!((set.len(), set.shared(other)), (3, 2));
+        assert!(set.intersects(other) && !set.intersects(GenreSet::EMPTY));
+        assert!(set.contains(Genre(63)) && !set.contains(Genre(7)));
+    }
+}
