@@ -12,22 +12,26 @@ mod genre;
 mod history;
 mod ids;
 mod movie;
+mod movie_set;
 mod profile;
 mod rating_log;
 mod search;
 mod stars;
 mod title;
+mod user_state;
 
 pub use catalog::{Catalog, MovieStats, Sort, TopRating};
 pub use genre::{Genre, GenreSet, Genres};
 pub use history::{Histories, History, Rated};
 pub use ids::{MovieId, MovieIndex, UserId, UserIndex};
 pub use movie::{Movie, MovieRecord, Movies};
+pub use movie_set::MovieSet;
 pub use profile::{GenreTaste, UserProfile};
 pub use rating_log::RatingLog;
 pub use search::SearchHits;
 pub use stars::Stars;
 pub use title::split_year;
+pub use user_state::UserState;
 
 /// What can be wrong with data on its way into the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,1 +1,19 @@
-//! (being written)
+//! Embedding tables, dot products and exact top-k, with SIMD chosen at run time.
+//!
+//! * [`EmbeddingTable`]: vectors by id, and their text form (`id:f f f …` a line).
+//! * [`ItemVectors`]: the vectors of a catalogue laid out for the two questions that are asked of
+//!   them: the best of all items for a query, and the scores of a few given items.
+//! * [`TopK`]: selects the best of a stream of scores without sorting it.
+//!
+//! The crate knows neither movies nor users, and does no I/O beyond the readers and writers that it
+//! is handed. It is the only one in the workspace with `unsafe` code, all of it in `kernel`: calls of
+//! functions compiled for instruction sets that were detected right before.
+
+mod item_vectors;
+mod kernel;
+mod table;
+mod top_k;
+
+pub use item_vectors::{ItemVectors, Similarity};
+pub use table::{EmbeddingTable, Error, TableBuilder};
+pub use top_k::TopK;

@@ -1,0 +1,75 @@
+use crate::MovieIndex;
+
+/// A set of movies of one catalogue, one bit each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MovieSet {
+    words: Vec<u64>,
+}
+
+impl MovieSet {
+    /// The empty set for a catalogue of `len` movies.
+    pub fn new(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)] }
+    }
+
+    /// Adds a movie.
+    ///
+    /// # Panics
+    /// If the movie is not one of the catalogue's.
+    pub fn insert(&mut self, movie: MovieIndex) {
+        self.words[movie.at() / 64] |= 1 << (movie.at() % 64);
+    }
+
+    /// Whether the movie is in the set.
+    pub fn contains(&self, movie: MovieIndex) -> bool {
+        self.words.get(movie.at() / 64).is_some_and(|word| word >> (movie.at() % 64) & 1 == 1)
+    }
+
+    /// Takes all movies out.
+    pub fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    /// Adds all movies of another set for the same catalogue.
+    pub fn insert_all(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+    }
+
+    /// Makes this the set of the movies that it did not have.
+    pub fn invert(&mut self) {
+        for word in &mut self.words {
+            *word = !*word;
+        }
+    }
+}
+
+impl Extend<MovieIndex> for MovieSet {
+    fn extend<I: IntoIterator<Item = MovieIndex>>(&mut self, movies: I) {
+        movies.into_iter().for_each(|movie| self.insert(movie));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_come_and_go() {
+        let mut set = MovieSet::new(130);
+        set.extend([0, 63, 64, 129].map(MovieIndex));
+        let mut other = MovieSet::new(130);
+        other.insert(MovieIndex(5));
+        set.insert_all(&other);
+        let members = |set: &MovieSet| {
+            (0..130).filter(|&movie| set.contains(MovieIndex(movie))).collect::<Vec<_>>()
+        };
+        assert_eq!(members(&set), [0, 5, 63, 64, 129]);
+        set.invert();
+        assert_eq!(members(&set).len(), 125);
+        assert!(!set.contains(MovieIndex(64)) && !set.contains(MovieIndex(100_000)));
+        set.clear();
+        assert_eq!(set, MovieSet::new(130));
+    }
+}

@@ -1,0 +1,329 @@
+use crate::kernel::{Kernel, LANES};
+use crate::table::{inverse_length, normalise};
+use crate::{EmbeddingTable, TopK};
+
+/// Rows scored between two looks at the threshold: their scores stay in the first-level cache.
+const CHUNK: usize = 64 * LANES;
+
+/// How a query and an item are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Similarity {
+    /// The cosine of the angle: lengths do not count.
+    #[default]
+    Cosine,
+    /// The dot product.
+    Dot,
+}
+
+/// The vectors of a catalogue's items, by the items' positions there.
+///
+/// Held twice: row-major for the scores of chosen items, and in blocks of 16 rows with equal
+/// components side by side for scans over all. Both are one flat allocation. For
+/// [`Similarity::Cosine`] the rows have length 1, and queries are brought to it.
+#[derive(Debug, Clone)]
+pub struct ItemVectors {
+    dimension: usize,
+    similarity: Similarity,
+    kernel: Kernel,
+    /// Row of each item in `rows`, or `NO_ROW`.
+    row_of: Vec<u32>,
+    /// Item of each row, ascending.
+    items: Vec<u32>,
+    /// Row-major, each row padded with zeros to `width`.
+    rows: Vec<f32>,
+    width: usize,
+    /// Blocks of `LANES` rows, component by component, the last one padded with zeros.
+    blocks: Vec<f32>,
+    /// 1 / length of each row, padded like the blocks.
+    inverse_lengths: Vec<f32>,
+}
+
+const NO_ROW: u32 = u32::MAX;
+
+impl ItemVectors {
+    /// Lays out the vectors of `len` items. `position` maps a table's id to an item's position, `None`
+    /// where the catalogue does not have it: such vectors are left out.
+    ///
+    /// # Panics
+    /// If `position` returns one that is not below `len`, or the same for two ids.
+    pub fn new(
+        table: &EmbeddingTable,
+        len: usize,
+        similarity: Similarity,
+        position: impl Fn(u32) -> Option<u32>,
+    ) -> Self {
+        Self::with_kernel(table, len, similarity, position, Kernel::detect())
+    }
+
+    fn with_kernel(
+        table: &EmbeddingTable,
+        len: usize,
+        similarity: Similarity,
+        position: impl Fn(u32) -> Option<u32>,
+        kernel: Kernel,
+    ) -> Self {
+        let mut known: Vec<(u32, &[f32])> =
+            table.iter().filter_map(|(id, row)| Some((position(id)?, row))).collect();
+        known.sort_unstable_by_key(|&(item, _)| item);
+        let dimension = table.dimension();
+        let width = dimension.next_multiple_of(LANES);
+        let padded = known.len().next_multiple_of(LANES);
+
+        let mut row_of = vec![NO_ROW; len];
+        let mut rows = vec![0.0; known.len() * width];
+        let mut blocks = vec![0.0; padded * dimension];
+        let mut inverse_lengths = vec![1.0; padded];
+        for (row, &(item, vector)) in known.iter().enumerate() {
+            assert_eq!(row_of[item as usize], NO_ROW, "two vectors for item {item}");
+            row_of[item as usize] = row as u32;
+            let values = &mut rows[row * width..row * width + dimension];
+            values.copy_from_slice(vector);
+            if similarity == Similarity::Cosine {
+                normalise(values);
+            }
+            inverse_lengths[row] = inverse_length(values);
+            let block = &mut blocks[row / LANES * LANES * dimension..];
+            for (component, &value) in values.iter().enumerate() {
+                block[component * LANES + row % LANES] = value;
+            }
+        }
+        let items = known.into_iter().map(|(item, _)| item).collect();
+        Self { dimension, similarity, kernel, row_of, items, rows, width, blocks, inverse_lengths }
+    }
+
+    /// The length of every vector.
+    pub const fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How many items have a vector.
+    pub const fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether no item has a vector.
+    pub const fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How queries and items are compared.
+    pub const fn similarity(&self) -> Similarity {
+        self.similarity
+    }
+
+    /// The vector of an item, of length 1 for [`Similarity::Cosine`].
+    pub fn get(&self, item: u32) -> Option<&[f32]> {
+        let row = *self.row_of.get(item as usize).filter(|&&row| row != NO_ROW)? as usize;
+        Some(&self.rows[row * self.width..row * self.width + self.dimension])
+    }
+
+    /// Offers every item that `skip` does not leave out to `top`, with its score for `query`.
+    ///
+    /// For [`Similarity::Cosine`] the query should have length 1; the order is right for any.
+    /// Items come in ascending order, so ties go to the lesser one.
+    ///
+    /// # Panics
+    /// If the query's length is not [`dimension`](Self::dimension).
+    pub fn scan(&self, query: &[f32], skip: impl Fn(u32) -> bool, top: &mut TopK) {
+        self.scan_scaled(query, None, skip, top);
+    }
+
+    /// As [`scan`](Self::scan), by cosine whatever the similarity is.
+    pub fn scan_cosine(&self, query: &[f32], skip: impl Fn(u32) -> bool, top: &mut TopK) {
+        let mut query = query.to_vec();
+        normalise(&mut query);
+        let scale = (self.similarity == Similarity::Dot).then_some(&self.inverse_lengths[..]);
+        self.scan_scaled(&query, scale, skip, top);
+    }
+
+    fn scan_scaled(
+        &self,
+        query: &[f32],
+        scale: Option<&[f32]>,
+        skip: impl Fn(u32) -> bool,
+        top: &mut TopK,
+    ) {
+        assert_eq!(query.len(), self.dimension, "the query is not of the vectors' dimension");
+        let mut buffer = [0.0; CHUNK];
+        for (chunk, items) in self.items.chunks(CHUNK).enumerate() {
+            let first = chunk * CHUNK;
+            let padded = items.len().next_multiple_of(LANES);
+            let scores = &mut buffer[..padded];
+            let blocks = &self.blocks[first * self.dimension..(first + padded) * self.dimension];
+            self.kernel.scan(query, blocks, scores);
+            if let Some(scale) = scale {
+                for (score, scale) in scores.iter_mut().zip(&scale[first..]) {
+                    *score *= scale;
+                }
+            }
+            for (scores, items) in scores.chunks(LANES).zip(items.chunks(LANES)) {
+                let threshold = top.threshold();
+                // One branch for the whole group: it is rarely taken once the best are found.
+                if scores.iter().any(|&score| score > threshold) || threshold == f32::NEG_INFINITY {
+                    for (&score, &item) in scores.iter().zip(items) {
+                        if top.accepts(score) && !skip(item) {
+                            top.push(score, item);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends the score of each of `items` for `query`; `missing` for those without a vector.
+    ///
+    /// # Panics
+    /// If the query's length is not [`dimension`](Self::dimension).
+    pub fn score(
+        &self,
+        query: &[f32],
+        items: impl Iterator<Item = u32> + Clone,
+        missing: f32,
+        scores: &mut Vec<f32>,
+    ) {
+        assert_eq!(query.len(), self.dimension, "the query is not of the vectors' dimension");
+        if self.rows.is_empty() {
+            scores.extend(items.map(|_| missing));
+            return;
+        }
+        let mut padded = query.to_vec();
+        padded.resize(self.width, 0.0);
+        let row = |item: u32| self.row_of.get(item as usize).copied().unwrap_or(NO_ROW);
+        let start = scores.len();
+        // Items without a vector are scored as the first row, then overwritten.
+        let rows = items.clone().map(|item| match row(item) {
+            NO_ROW => 0,
+            row => row as usize,
+        });
+        self.kernel.gather(&padded, &self.rows, rows, scores);
+        if self.items.len() < self.row_of.len() {
+            for (score, item) in scores[start..].iter_mut().zip(items) {
+                if row(item) == NO_ROW {
+                    *score = missing;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::TableBuilder;
+
+    fn table(rows: &[Vec<f32>]) -> EmbeddingTable {
+        let mut builder = TableBuilder::default();
+        for (id, row) in rows.iter().enumerate() {
+            // Every other item has a vector, under twice its position as id.
+            builder.push(id as u32 * 4, row).unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    /// The definition, in double precision.
+    fn plain(a: &[f32], b: &[f32], similarity: Similarity) -> f64 {
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        };
+        let lengths = (dot(a, a) * dot(b, b)).sqrt();
+        match similarity {
+            Similarity::Dot => dot(a, b),
+            Similarity::Cosine => dot(a, b) / if lengths == 0.0 { 1.0 } else { lengths },
+        }
+    }
+
+    fn vectors() -> impl Strategy<Value = (Vec<f32>, Vec<Vec<f32>>)> {
+        (1..40_usize).prop_flat_map(|dimension| {
+            let vector = prop::collection::vec(-1.0..1.0_f32, dimension);
+            (vector.clone(), prop::collection::vec(vector, 1..80))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_scores_as_the_definition_says(
+            (query, rows) in vectors(),
+            cosine in any::<bool>(),
+        ) {
+            let similarity = if cosine { Similarity::Cosine } else { Similarity::Dot };
+            let mut unit = query.clone();
+            if cosine {
+                normalise(&mut unit);
+            }
+            let len = rows.len() * 2;
+            for kernel in Kernel::available() {
+                let items = ItemVectors::with_kernel(
+                    &table(&rows), len, similarity, |id| Some(id / 2), kernel,
+                );
+                let mut scores = Vec::new();
+                items.score(&unit, 0..len as u32, -9.0, &mut scores);
+                prop_assert_eq!(scores.len(), len);
+                let mut top = TopK::new(len);
+                items.scan(&unit, |_| false, &mut top);
+                let mut scanned = vec![-9.0; len];
+                for (score, item) in top.sorted() {
+                    scanned[item as usize] = score;
+                }
+                for (item, (&score, &scanned)) in scores.iter().zip(&scanned).enumerate() {
+                    let expected = match item % 2 {
+                        0 => plain(&query, &rows[item / 2], similarity),
+                        _ => -9.0,
+                    };
+                    prop_assert!((f64::from(score) - expected).abs() < 4e-6, "{:?} {}", kernel, item);
+                    prop_assert!((f64::from(scanned) - expected).abs() < 4e-6, "{:?} {}", kernel, item);
+                }
+                // By cosine, whatever the similarity is.
+                let mut top = TopK::new(len);
+                items.scan_cosine(&query, |_| false, &mut top);
+                for (score, item) in top.sorted() {
+                    let expected = plain(&query, &rows[item as usize / 2], Similarity::Cosine);
+                    prop_assert!((f64::from(score) - expected).abs() < 4e-6);
+                }
+            }
+        }
+
+        #[test]
+        fn the_best_k_are_those_of_a_full_sort(
+            (query, rows) in vectors(),
+            k in 0..30_usize,
+            skipped in prop::collection::vec(any::<bool>(), 80),
+        ) {
+            let len = rows.len() * 2;
+            let items =
+                ItemVectors::new(&table(&rows), len, Similarity::Dot, |id| Some(id / 2));
+            let skip = |item: u32| skipped[item as usize / 2];
+            let mut top = TopK::new(k);
+            items.scan(&query, skip, &mut top);
+            let mut all = TopK::new(len);
+            items.scan(&query, |_| false, &mut all);
+            let mut expected: Vec<(f32, u32)> =
+                all.sorted().filter(|&(_, item)| !skip(item)).collect();
+            expected.truncate(k);
+            prop_assert_eq!(top.sorted().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn more_rows_than_a_chunk() {
+        let rows: Vec<Vec<f32>> = (0..CHUNK * 2 + 7).map(|row| vec![row as f32, 1.0]).collect();
+        let len = rows.len() * 2;
+        let items = ItemVectors::new(&table(&rows), len, Similarity::Dot, |id| Some(id / 2));
+        let mut top = TopK::new(2);
+        items.scan(&[1.0, 0.0], |item| item as usize == len - 2, &mut top);
+        let best = (CHUNK * 2 + 5) as f32;
+        let expected = [(best, len as u32 - 4), (best - 1.0, len as u32 - 6)];
+        assert_eq!(top.sorted().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn ids_outside_the_catalogue_are_left_out() {
+        let rows = [vec![1.0], vec![2.0]];
+        let position = |id: u32| (id == 4).then_some(0);
+        let items = ItemVectors::new(&table(&rows), 3, Similarity::Dot, position);
+        assert_eq!((items.len(), items.get(0), items.get(1)), (1, Some(&[2.0][..]), None));
+        assert_eq!(items.get(99), None);
+    }
+}

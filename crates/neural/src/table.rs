@@ -1,0 +1,286 @@
+use std::io::{self, BufRead, Write};
+
+/// The greatest magnitude of a value: squares of it, summed over any dimension, stay finite.
+const MAX_MAGNITUDE: f32 = 1e15;
+
+/// What can be wrong with an embedding file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be read.
+    #[error("cannot read {file}")]
+    Io {
+        /// Which file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is not `id:f f f …`.
+    #[error("{file}:{line}: {what}")]
+    Malformed {
+        /// Which file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file has no vector.
+    #[error("{0} has no vectors")]
+    Empty(String),
+}
+
+/// Vectors of one dimension by id, in order of id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddingTable {
+    dimension: usize,
+    ids: Vec<u32>,
+    /// Row after row.
+    values: Vec<f32>,
+}
+
+impl EmbeddingTable {
+    /// Reads the text form: a line `id:f f f …` for each vector, in any order of ids. `file` is the
+    /// name for error messages. Vectors must have one length, ids occur once, and numbers be finite.
+    pub fn read(mut input: impl BufRead, file: &str) -> Result<Self, Error> {
+        let malformed = |line, what| Error::Malformed { file: file.to_owned(), line, what };
+        let mut builder = TableBuilder::default();
+        let (mut bytes, mut line) = (Vec::new(), 0);
+        loop {
+            bytes.clear();
+            let read = input.read_until(b'\n', &mut bytes);
+            if read.map_err(|source| Error::Io { file: file.to_owned(), source })? == 0 {
+                break;
+            }
+            line += 1;
+            let text = str::from_utf8(&bytes)
+                .map_err(|_| malformed(line, "not UTF-8 text".to_owned()))?
+                .trim_start_matches('\u{feff}')
+                .trim();
+            if !text.is_empty() {
+                let parsed = parse_line(text, &mut builder.values);
+                parsed
+                    .and_then(|id| builder.close_row(id))
+                    .map_err(|what| malformed(line, what))?;
+            }
+        }
+        if builder.ids.is_empty() {
+            return Err(Error::Empty(file.to_owned()));
+        }
+        builder.build().map_err(|what| malformed(line, what))
+    }
+
+    /// Writes the text form, in order of id, each number in the fewest digits that read back equal.
+    pub fn write(&self, mut output: impl Write) -> io::Result<()> {
+        for (id, row) in self.iter() {
+            write!(output, "{id}:")?;
+            for (at, value) in row.iter().enumerate() {
+                write!(output, "{}{value}", if at == 0 { "" } else { " " })?;
+            }
+            output.write_all(b"\n")?;
+        }
+        output.flush()
+    }
+
+    /// The length of every vector.
+    pub const fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How many vectors there are.
+    pub const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no vectors.
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The vector of an id.
+    pub fn get(&self, id: u32) -> Option<&[f32]> {
+        // Ids of MovieLens users are dense from 1 on: look there first.
+        let at = match self.ids.get((id as usize).wrapping_sub(1)) {
+            Some(&there) if there == id => id as usize - 1,
+            _ => self.ids.binary_search(&id).ok()?,
+        };
+        Some(self.row(at))
+    }
+
+    /// Ids and vectors, in order of id.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[f32])> {
+        self.ids.iter().enumerate().map(|(at, &id)| (id, self.row(at)))
+    }
+
+    /// Scales every vector to length 1; vectors of zeros stay as they are.
+    pub fn normalise(&mut self) {
+        for row in self.values.chunks_exact_mut(self.dimension) {
+            normalise(row);
+        }
+    }
+
+    fn row(&self, at: usize) -> &[f32] {
+        &self.values[at * self.dimension..(at + 1) * self.dimension]
+    }
+}
+
+/// Scales a vector to length 1, unless it is all zeros.
+pub(crate) fn normalise(vector: &mut [f32]) {
+    let scale = inverse_length(vector);
+    for value in vector {
+        *value *= scale;
+    }
+}
+
+/// 1 / length; 1 for a vector of zeros.
+pub(crate) fn inverse_length(vector: &[f32]) -> f32 {
+    let square: f64 = vector.iter().map(|&value| f64::from(value).powi(2)).sum();
+    if square == 0.0 { 1.0 } else { (1.0 / square.sqrt()) as f32 }
+}
+
+/// Appends the numbers of a line to `values` and returns its id.
+fn parse_line(text: &str, values: &mut Vec<f32>) -> Result<u32, String> {
+    let (id, numbers) =
+        text.split_once(':').ok_or_else(|| format!("no colon after the id in {:?}", cut(text)))?;
+    let id = id
+        .trim()
+        .parse()
+        .map_err(|_| format!("id {:?} is not a whole number from 0 to {}", cut(id), u32::MAX))?;
+    for number in numbers.split_ascii_whitespace() {
+        values.push(number.parse().map_err(|_| format!("{:?} is not a number", cut(number)))?);
+    }
+    Ok(id)
+}
+
+/// A piece of a line that is short enough for a message.
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(40).map_or(text, |(end, _)| &text[..end])
+}
+
+/// Collects vectors into an [`EmbeddingTable`].
+#[derive(Debug, Default)]
+pub struct TableBuilder {
+    dimension: usize,
+    ids: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl TableBuilder {
+    /// Adds a vector. The first one decides the dimension. What is wrong comes back in words.
+    pub fn push(&mut self, id: u32, vector: &[f32]) -> Result<(), String> {
+        self.values.extend_from_slice(vector);
+        self.close_row(id)
+    }
+
+    /// Takes the values behind the last whole row as the vector of `id`.
+    fn close_row(&mut self, id: u32) -> Result<(), String> {
+        let start = self.ids.len() * self.dimension;
+        let row = &self.values[start..];
+        if row.is_empty() {
+            return Err(format!("id {id} has no numbers"));
+        }
+        if !self.ids.is_empty() && row.len() != self.dimension {
+            return Err(format!(
+                "id {id} has {} numbers where the lines before have {}",
+                row.len(),
+                self.dimension
+            ));
+        }
+        if let Some(bad) = row.iter().find(|value| value.is_nan() || value.abs() > MAX_MAGNITUDE) {
+            return Err(format!("id {id}: {bad} is not a finite number of a sensible size"));
+        }
+        self.dimension = row.len();
+        self.ids.push(id);
+        Ok(())
+    }
+
+    /// The table, or what is wrong: an id that occurs twice.
+    pub fn build(self) -> Result<EmbeddingTable, String> {
+        let Self { dimension, ids, values } = self;
+        if ids.is_sorted_by(|a, b| a < b) {
+            return Ok(EmbeddingTable { dimension, ids, values });
+        }
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&at| ids[at]);
+        let sorted: Vec<u32> = order.iter().map(|&at| ids[at]).collect();
+        if let Some([twice, _]) = sorted.array_windows().find(|[a, b]| a == b) {
+            return Err(format!("id {twice} occurs twice"));
+        }
+        let mut ordered = Vec::with_capacity(values.len());
+        for at in order {
+            ordered.extend_from_slice(&values[at * dimension..(at + 1) * dimension]);
+        }
+        Ok(EmbeddingTable { dimension, ids: sorted, values: ordered })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<EmbeddingTable, String> {
+        EmbeddingTable::read(text.as_bytes(), "emb.csv").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lines_in_any_order_with_any_line_end() {
+        let table = read("\u{feff}9:1 -2.5e-1\r\n\r\n3: 0.5  7\n").unwrap();
+        assert_eq!((table.dimension(), table.len()), (2, 2));
+        assert_eq!(table.get(9), Some(&[1.0, -0.25][..]));
+        assert_eq!(table.iter().map(|(id, _)| id).collect::<Vec<_>>(), [3, 9]);
+        assert_eq!(table.get(4), None);
+        assert_eq!(table.get(0), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_file_and_line() {
+        for (text, message) in [
+            ("", "emb.csv has no vectors"),
+            ("1:0.5\n2 0.5\n", "emb.csv:2: no colon after the id in \"2 0.5\""),
+            ("-1:0.5\n", "emb.csv:1: id \"-1\" is not a whole number from 0 to 4294967295"),
+            ("1:0.5 x\n", "emb.csv:1: \"x\" is not a number"),
+            ("1:\n", "emb.csv:1: id 1 has no numbers"),
+            ("1:1 2\n2:1\n", "emb.csv:2: id 2 has 1 numbers where the lines before have 2"),
+            ("1:nan\n", "emb.csv:1: id 1: NaN is not a finite number of a sensible size"),
+            ("1:1e39\n", "emb.csv:1: id 1: inf is not a finite number of a sensible size"),
+            ("2:1\n1:1\n2:3\n", "emb.csv:3: id 2 occurs twice"),
+            ("1:1\n1:1\n", "emb.csv:2: id 1 occurs twice"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), message);
+        }
+        let error = EmbeddingTable::read(&b"1:1\n\xff:2\n"[..], "emb.csv").unwrap_err();
+        assert_eq!(error.to_string(), "emb.csv:2: not UTF-8 text");
+    }
+
+    #[test]
+    fn lengths_become_one_and_zeros_stay() {
+        let mut table = read("1:3 4\n2:0 0\n").unwrap();
+        table.normalise();
+        assert_eq!(table.get(1), Some(&[0.6, 0.8][..]));
+        assert_eq!(table.get(2), Some(&[0.0, 0.0][..]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_equal(
+            rows in prop::collection::btree_map(any::<u32>(), prop::array::uniform3(-1e15..1e15_f32), 1..20),
+        ) {
+            let mut builder = TableBuilder::default();
+            for (id, row) in rows.iter().rev() {
+                builder.push(*id, row).unwrap();
+            }
+            let table = builder.build().unwrap();
+            let mut text = Vec::new();
+            table.write(&mut text).unwrap();
+            prop_assert_eq!(EmbeddingTable::read(&text[..], "emb.csv").unwrap(), table);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = EmbeddingTable::read(&bytes[..], "emb.csv");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+/// Selects the `k` greatest of a stream of (score, item) pairs; ties go to the lesser item.
+///
+/// Scores and items are packed into one integer whose order is the wanted one, and kept in a buffer
+/// of twice `k`: when it is full, a selection (not a sort) drops the lesser half. Most items of a long
+/// stream cost one comparison with the threshold. The value can be used again without allocating.
+///
+/// Scores must not be NaN; one would be ordered by its sign, above or below all numbers.
+#[derive(Debug, Clone, Default)]
+pub struct TopK {
+    k: usize,
+    keys: Vec<u64>,
+    /// The `k`-th greatest score so far, once that is known.
+    threshold: Option<f32>,
+}
+
+impl TopK {
+    /// Ready to select the `k` best.
+    pub fn new(k: usize) -> Self {
+        let mut top = Self::default();
+        top.reset(k);
+        top
+    }
+
+    /// Forgets everything, and selects the `k` best from now on.
+    pub fn reset(&mut self, k: usize) {
+        self.k = k;
+        self.keys.clear();
+        self.threshold = (k == 0).then_some(f32::INFINITY);
+    }
+
+    /// Whether a score can still be among the best, given that the items come in ascending order.
+    pub fn accepts(&self, score: f32) -> bool {
+        self.threshold.is_none_or(|threshold| score > threshold)
+    }
+
+    /// The score that a later item has to exceed; minus infinity while every item counts.
+    pub(crate) fn threshold(&self) -> f32 {
+        self.threshold.unwrap_or(f32::NEG_INFINITY)
+    }
+
+    /// Offers an item. The order of the items does not matter, unless [`accepts`](Self::accepts) or
+    /// the threshold was used to leave some out.
+    pub fn push(&mut self, score: f32, item: u32) {
+        if self.k == 0 {
+            return;
+        }
+        self.keys.push(u64::from(ordered(score)) << 32 | u64::from(!item));
+        if self.keys.len() >= (2 * self.k).max(32) {
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.keys.len() > self.k {
+            let (_, least, _) = self.keys.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
+            self.threshold = Some(score(*least));
+            self.keys.truncate(self.k);
+        }
+    }
+
+    /// The best so far as (score, item), best first.
+    pub fn sorted(&mut self) -> impl ExactSizeIterator<Item = (f32, u32)> + '_ {
+        if self.k > 0 {
+            self.shrink();
+        }
+        self.keys.sort_unstable_by(|a, b| b.cmp(a));
+        self.keys.iter().map(|&key| (score(key), !(key as u32)))
+    }
+}
+
+/// The bits of a score in an order that integers share; both zeros are one.
+fn ordered(score: f32) -> u32 {
+    let bits = (score + 0.0).to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+fn score(key: u64) -> f32 {
+    let ordered = (key >> 32) as u32;
+    f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ties_go_to_the_lesser_item_and_zeros_are_equal() {
+        let mut top = TopK::new(3);
+        for (score, item) in [(0.0, 9), (1.0, 8), (-0.0, 2), (1.0, 3), (f32::NEG_INFINITY, 0)] {
+            top.push(score, item);
+        }
+        assert_eq!(top.sorted().collect::<Vec<_>>(), [(1.0, 3), (1.0, 8), (0.0, 2)]);
+    }
+
+    #[test]
+    fn none_of_many() {
+        let mut top = TopK::new(0);
+        top.push(1.0, 1);
+        assert!(!top.accepts(f32::MAX));
+        assert_eq!(top.sorted().count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn selecting_equals_sorting(
+            scores in prop::collection::vec(-3..3_i8, 0..300),
+            k in 0..40_usize,
+            early in any::<bool>(),
+        ) {
+            let mut top = TopK::new(k);
+            let mut all = Vec::new();
+            for (item, &score) in scores.iter().enumerate() {
+                let (score, item) = (f32::from(score) / 2.0, item as u32);
+                all.push((score, item));
+                if !early || top.accepts(score) {
+                    top.push(score, item);
+                }
+            }
+            all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            all.truncate(k);
+            prop_assert_eq!(top.sorted().collect::<Vec<_>>(), all);
+        }
+    }
+}
