@@ -1,0 +1,216 @@
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use sparrow_model::Catalog;
+
+use crate::{Error, Report};
+
+/// The file formats in which MovieLens data sets come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// CSV files: ml-latest-small, ml-20m, ml-25m, ml-32m.
+    Latest,
+    /// `movies.dat` and `ratings.dat` with `::` between the fields: ml-1m; ml-10m too.
+    Ml1m,
+    /// `u.item` and `u.data`: ml-100k.
+    Ml100k,
+}
+
+impl Format {
+    const ALL: [Self; 3] = [Self::Latest, Self::Ml1m, Self::Ml100k];
+
+    /// The files with the movies and with the ratings.
+    const fn files(self) -> [&'static str; 2] {
+        match self {
+            Self::Latest => ["movies.csv", "ratings.csv"],
+            Self::Ml1m => ["movies.dat", "ratings.dat"],
+            Self::Ml100k => ["u.item", "u.data"],
+        }
+    }
+
+    /// The file that may be missing.
+    const fn extra(self) -> Option<&'static str> {
+        match self {
+            Self::Latest => Some("links.csv"),
+            Self::Ml1m => None,
+            Self::Ml100k => Some("u.genre"),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Latest => "MovieLens CSV",
+            Self::Ml1m => "MovieLens 1M",
+            Self::Ml100k => "MovieLens 100K",
+        })
+    }
+}
+
+/// How to read a data set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How many bad lines in the whole data set are skipped and reported; one more is an error.
+    /// A movie whose line is skipped makes its ratings bad lines too, since nobody knows it then.
+    pub max_bad_lines: usize,
+}
+
+/// A data set in memory.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The movies, users and ratings.
+    pub catalog: Catalog,
+    /// What was found, and what was skipped.
+    pub report: Report,
+}
+
+/// A data set that has been recognised by its files.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub(crate) format: Format,
+    pub(crate) movies: Input,
+    pub(crate) ratings: Input,
+    /// `links.csv` or `u.genre`, where it is there.
+    pub(crate) extra: Option<Input>,
+}
+
+impl Source {
+    /// Recognises the data set in a folder by its files, which it does not read yet.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let folder = dir.display().to_string();
+        if let Err(source) = fs::read_dir(dir) {
+            return Err(Error::Io { file: folder, source });
+        }
+        let has = |name: &str| dir.join(name).is_file();
+        let format = detect(&folder, &has, || hint(dir))?;
+        Ok(Self::with(format, &has, |name| Input::path(dir.join(name))))
+    }
+
+    /// The same for files in memory: `files` are names such as `movies.csv` and contents; `name`
+    /// stands for the folder in messages.
+    pub fn in_memory(name: &str, files: &[(&str, &'static [u8])]) -> Result<Self, Error> {
+        let find = |wanted: &str| files.iter().find(|(name, _)| *name == wanted);
+        let has = |wanted: &str| find(wanted).is_some();
+        let format = detect(name, &has, String::new)?;
+        Ok(Self::with(format, &has, |wanted| Input {
+            name: format!("{name}/{wanted}"),
+            data: Data::Memory(find(wanted).map_or(&[], |(_, bytes)| bytes)),
+        }))
+    }
+
+    fn with(format: Format, has: &dyn Fn(&str) -> bool, input: impl Fn(&str) -> Input) -> Self {
+        let [movies, ratings] = format.files();
+        Self {
+            format,
+            movies: input(movies),
+            ratings: input(ratings),
+            extra: format.extra().filter(|name| has(name)).map(input),
+        }
+    }
+
+    /// The format of the files.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Reads all files, on all cores.
+    pub fn load(&self, options: &Options) -> Result<Loaded, Error> {
+        let _ = options;
+        Err(Error::NoMovies { file: self.movies.name.clone() })
+    }
+}
+
+fn detect(
+    folder: &str,
+    has: &dyn Fn(&str) -> bool,
+    hint: impl FnOnce() -> String,
+) -> Result<Format, Error> {
+    let complete: Vec<Format> =
+        Format::ALL.into_iter().filter(|format| format.files().into_iter().all(has)).collect();
+    match complete[..] {
+        [format] => Ok(format),
+        [] => {
+            let looked_for = Format::ALL.map(|format| {
+                let [movies, ratings] = format.files();
+                let state = match (has(movies), has(ratings)) {
+                    (true, false) => format!(" ({ratings} is missing)"),
+                    (false, true) => format!(" ({movies} is missing)"),
+                    _ => String::new(),
+                };
+                format!("{movies} and {ratings}{state}")
+            });
+            let detail = format!("looked for {}{}", looked_for.join(", or "), hint());
+            Err(Error::NotFound { folder: folder.to_owned(), detail })
+        }
+        _ => {
+            let found: Vec<String> = complete
+                .iter()
+                .map(|format| format!("{} ({})", format, format.files().join(", ")))
+                .collect();
+            Err(Error::Ambiguous { folder: folder.to_owned(), detail: found.join(" and ") })
+        }
+    }
+}
+
+/// Names a sub-folder that looks like a data set: people often unpack one level too deep.
+fn hint(dir: &Path) -> String {
+    let Ok(entries) = fs::read_dir(dir) else { return String::new() };
+    let mut candidates: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let has = |name: &str| path.join(name).is_file();
+            Format::ALL.into_iter().any(|format| format.files().into_iter().all(has))
+        })
+        .collect();
+    candidates.sort();
+    match candidates.first() {
+        Some(path) => format!("; {} looks like one", path.display()),
+        None => String::new(),
+    }
+}
+
+/// One file of a data set.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    /// How messages call it.
+    pub(crate) name: String,
+    data: Data,
+}
+
+#[derive(Debug, Clone)]
+enum Data {
+    Path(PathBuf),
+    Memory(&'static [u8]),
+}
+
+/// Readable from anywhere. Each thread opens its own, so that nobody moves another's position.
+pub(crate) trait ReadSeek: Read + Seek {}
+impl<T: Read + Seek> ReadSeek for T {}
+
+impl Input {
+    fn path(path: PathBuf) -> Self {
+        Self { name: path.display().to_string(), data: Data::Path(path) }
+    }
+
+    pub(crate) fn open(&self) -> Result<Box<dyn ReadSeek>, Error> {
+        Ok(match &self.data {
+            Data::Path(path) => Box::new(File::open(path).map_err(|source| self.io_error(source))?),
+            Data::Memory(bytes) => Box::new(Cursor::new(*bytes)),
+        })
+    }
+
+    /// The whole content, for the small files.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        let read = self.open()?.read_to_end(&mut content);
+        read.map_err(|source| self.io_error(source))?;
+        Ok(content)
+    }
+
+    pub(crate) fn io_error(&self, source: io::Error) -> Error {
+        Error::Io { file: self.name.clone(), source }
+    }
+}
