@@ -1,0 +1,89 @@
+// Talks to the server's own API, and turns every way of failing into one kind of error.
+
+/** What went wrong, in the words of the server's problem document where there is one. */
+export class Problem extends Error {
+  constructor({ title, detail, status }) {
+    super(title);
+    this.title = title;
+    this.detail = detail ?? "";
+    this.status = status ?? 0;
+  }
+}
+
+async function problemOf(response) {
+  try {
+    const body = await response.json();
+    if (typeof body?.title === "string") {
+      return new Problem({ title: body.title, detail: body.detail, status: response.status });
+    }
+  } catch {
+    // Not a problem document: a proxy in between may have answered.
+  }
+  return new Problem({
+    title: "The server could not answer",
+    detail: `It replied with status ${response.status}.`,
+    status: response.status,
+  });
+}
+
+/**
+ * Gets JSON. Parameters that are null, undefined or empty are left out.
+ * Throws a Problem, or an AbortError when `signal` fired.
+ */
+export async function get(path, parameters = {}, signal = undefined) {
+  const url = new URL(path, location.origin);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, String(value));
+  }
+  let response;
+  try {
+    response = await fetch(url, { headers: { accept: "application/json" }, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ title: "The server did not answer", detail: "Is it still running? Try again in a moment." });
+  }
+  if (!response.ok) throw await problemOf(response);
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ title: "The answer was cut short", detail: "Try again in a moment." });
+  }
+}
+
+/**
+ * Runs one request after another of the same kind; a newer one cancels the older, so that a slow early
+ * answer can never overwrite a later one. Resolves to undefined for a cancelled request.
+ */
+export function latest() {
+  let controller;
+  return async (work) => {
+    controller?.abort();
+    const mine = new AbortController();
+    controller = mine;
+    try {
+      const result = await work(mine.signal);
+      return mine.signal.aborted ? undefined : result;
+    } catch (error) {
+      if (mine.signal.aborted || error.name === "AbortError") return undefined;
+      throw error;
+    }
+  };
+}
+
+let modelList;
+
+/** `/v1/models`, asked for once a page. */
+export function models() {
+  modelList ??= get("/v1/models");
+  return modelList;
+}
+
+/** Whether the server has poster pictures; without an answer, no. */
+export async function hasPosters() {
+  try {
+    return (await models()).posters === true;
+  } catch {
+    return false;
+  }
+}

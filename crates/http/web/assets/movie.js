@@ -1,0 +1,130 @@
+import "./site.js";
+
+import { get, latest, models } from "./api.js";
+import { announce, count, day, h, plural } from "./dom.js";
+import { addressWith, card, emptyBox, genreUrl, problemBox, problemPage, queryChoice, segmented, settled, stars, userUrl, waiting } from "./parts.js";
+import { poster } from "./poster.js";
+import { reasonText } from "./reasons.js";
+import { displayTitle } from "./title.js";
+
+const SIMILAR = 18;
+const movieId = location.pathname.split("/")[2];
+
+function outside(movie) {
+  const links = [
+    movie.imdbId && ["IMDb", `https://www.imdb.com/title/tt${encodeURIComponent(movie.imdbId)}/`],
+    movie.tmdbId && ["TMDB", `https://www.themoviedb.org/movie/${encodeURIComponent(movie.tmdbId)}`],
+  ].filter(Boolean);
+  if (links.length === 0) return null;
+  return h("p", { class: "links" }, ...links.map(([name, href]) => h("a", { class: "button button--quiet", href, rel: "external noreferrer" }, `${name} `, h("span", { "aria-hidden": "true" }, "↗"))));
+}
+
+function facts(movie) {
+  const title = displayTitle(movie.title);
+  document.title = `${title}${movie.releaseYear === null ? "" : ` (${movie.releaseYear})`} – Sparrow`;
+  const rated = movie.ratingNumber > 0;
+  document.getElementById("movie").replaceChildren(
+    h("div", { class: "movie__poster" }, poster(movie)),
+    h(
+      "div",
+      { class: "movie__facts" },
+      h("p", { class: "eyebrow" }, movie.releaseYear ?? "Year unknown"),
+      h("h1", {}, title),
+      rated
+        ? h("p", { class: "movie__rating" }, stars(movie.averageRating), h("strong", {}, movie.averageRating.toFixed(2)), h("span", {}, ` from ${plural(movie.ratingNumber, "rating")}`))
+        : h("p", { class: "movie__rating" }, "Nobody has rated this movie yet."),
+      movie.genres.length > 0
+        ? h("ul", { class: "chips", role: "list", "aria-label": "Genres" }, ...movie.genres.map((genre) => h("li", {}, h("a", { class: "chip", href: genreUrl(genre) }, genre))))
+        : h("p", { class: "quiet" }, "No genre is listed."),
+      h(
+        "dl",
+        { class: "facts" },
+        h("div", {}, h("dt", {}, "Shrunken average"), h("dd", {}, movie.bayesianRating.toFixed(2))),
+        h("div", {}, h("dt", {}, "Ratings"), h("dd", {}, count(movie.ratingNumber))),
+        h("div", {}, h("dt", {}, "Movie id"), h("dd", {}, movie.movieId)),
+      ),
+      outside(movie),
+    ),
+  );
+}
+
+function fans(movie) {
+  const place = document.getElementById("fans");
+  if (movie.topRatings.length === 0) {
+    place.replaceChildren(emptyBox("Nobody yet", h("p", {}, "No user has rated this movie.")));
+    return;
+  }
+  place.replaceChildren(
+    h(
+      "ol",
+      { class: "fans", role: "list" },
+      ...movie.topRatings.map((rating) => h("li", {}, h("a", { href: userUrl(rating.userId) }, `User ${rating.userId}`), stars(rating.score), h("span", { class: "quiet" }, day(rating.timestamp)))),
+    ),
+  );
+}
+
+const ask = latest();
+
+async function similar() {
+  const list = document.getElementById("similar");
+  const notice = document.getElementById("similar-notice");
+  const model = queryChoice("model", ["emb", "genre"]);
+  waiting(list, 6);
+  notice.replaceChildren();
+  try {
+    const found = await ask((signal) => get(`/v1/movies/${movieId}/similar`, { size: SIMILAR, model }, signal));
+    if (!found) return;
+    list.dataset.model = found.model;
+    if (found.degraded) {
+      notice.append(h("p", { class: "notice", role: "status" }, h("strong", {}, `Not the model you asked for. `), `${await reasonText(found.reason, model)} These come from the “${found.model}” model.`));
+    }
+    settled(
+      list,
+      found.items.map(({ movie, score }) => card(movie, h("p", { class: "why" }, h("span", { class: "why__score" }, `match ${score.toFixed(2)}`)))),
+    );
+    if (found.items.length === 0) notice.append(emptyBox("Nothing similar was found"));
+    announce(`${plural(found.items.length, "similar movie")}, model ${found.model}`);
+  } catch (error) {
+    settled(list, []);
+    notice.replaceChildren(problemBox(error, similar));
+  }
+}
+
+async function choice() {
+  let off = new Set();
+  try {
+    off = new Set((await models()).items.filter((model) => !model.available).map((model) => model.name));
+  } catch {
+    // Without the list both are offered; the answer itself says which model it came from.
+  }
+  document.getElementById("similar-model").replaceChildren(
+    segmented(
+      "Similar by",
+      "model",
+      [
+        { value: "emb", label: "Taste", note: off.has("emb") ? "(unavailable)" : null, title: "Movies that the same people like: nearest item embeddings" },
+        { value: "genre", label: "Genre", title: "Shared genres and rating" },
+      ],
+      queryChoice("model", ["emb", "genre"]),
+      (model) => {
+        history.replaceState(null, "", addressWith({ model: model === "emb" ? null : model }));
+        similar();
+      },
+    ),
+  );
+}
+
+async function start() {
+  try {
+    const movie = await get(`/v1/movies/${movieId}`);
+    facts(movie);
+    fans(movie);
+    document.getElementById("more").hidden = false;
+    choice();
+    similar();
+  } catch (error) {
+    problemPage(error);
+  }
+}
+
+start();

@@ -1,0 +1,220 @@
+// The pieces that several pages share: movie cards, stars, error and empty states, paging.
+
+import { Problem } from "./api.js";
+import { count, h, icon, plainClick, s } from "./dom.js";
+import { poster } from "./poster.js";
+import { displayTitle } from "./title.js";
+
+const STARS = [0, 1, 2, 3, 4].map((k) => `M${k * 20 + 10} 1.6l2.5 5.6 6.1.6-4.6 4.1 1.3 6-5.3-3.1-5.3 3.1 1.3-6-4.6-4.1 6.1-.6z`).join("");
+
+/** Half stars out of five, read out as "4.5 of 5 stars". */
+export function stars(score) {
+  return s(
+    "svg",
+    { class: "stars", viewBox: "0 0 100 20", role: "img", "aria-label": `${score} of 5 stars` },
+    s("path", { class: "stars__none", d: STARS }),
+    s("svg", { width: Math.max(0, Math.min(100, score * 20)), height: 20 }, s("path", { class: "stars__some", d: STARS })),
+  );
+}
+
+export const movieUrl = (movie) => `/movies/${movie.movieId}`;
+export const userUrl = (userId) => `/users/${userId}`;
+export const genreUrl = (genre) => `/genres/${encodeURIComponent(genre)}`;
+
+/** A movie as a list item; `extra` stands under the caption, outside the link. */
+export function card(movie, ...extra) {
+  const rated = movie.ratingNumber > 0;
+  return h(
+    "li",
+    { class: "card" },
+    h(
+      "a",
+      { class: "card__link", href: movieUrl(movie), "data-movie": movie.movieId },
+      poster(movie),
+      h("span", { class: "card__title" }, displayTitle(movie.title)),
+      h(
+        "span",
+        { class: "card__facts" },
+        movie.releaseYear !== null && h("span", {}, movie.releaseYear),
+        rated
+          ? h(
+              "span",
+              { class: "card__score" },
+              h("span", { "aria-hidden": "true" }, "★ "),
+              movie.averageRating.toFixed(1),
+              h("span", { class: "hidden" }, " of 5 stars"),
+            )
+          : h("span", {}, "not rated"),
+      ),
+    ),
+    ...extra,
+  );
+}
+
+/** Placeholders of the size that cards will have, so that nothing jumps when they arrive. */
+export function skeletons(number) {
+  return Array.from({ length: number }, () =>
+    h("li", { class: "card card--waiting", "aria-hidden": "true" }, h("span", { class: "poster" }), h("span", { class: "bone" }), h("span", { class: "bone bone--short" })),
+  );
+}
+
+/** Puts placeholders into a list and marks it busy. */
+export function waiting(list, number) {
+  list.setAttribute("aria-busy", "true");
+  list.replaceChildren(...skeletons(number));
+}
+
+/** Puts the real items in. */
+export function settled(list, items) {
+  list.removeAttribute("aria-busy");
+  list.replaceChildren(...items);
+}
+
+/** An error as a person should see it; `retry` adds a button. Anything that is no Problem is a bug and is thrown on. */
+export function problemBox(error, retry) {
+  if (!(error instanceof Problem)) throw error;
+  return h(
+    "div",
+    { class: "state state--problem", role: "alert" },
+    h("p", { class: "state__title" }, error.title),
+    error.detail && h("p", {}, error.detail),
+    retry && h("button", { class: "button", type: "button", onclick: retry }, "Try again"),
+  );
+}
+
+/** Nothing to show, said plainly. */
+export function emptyBox(title, ...children) {
+  return h("div", { class: "state" }, h("p", { class: "state__title" }, title), ...children);
+}
+
+/** The whole page gives way to an error: the thing it is about does not exist, or could not be had. */
+export function problemPage(error) {
+  if (!(error instanceof Problem)) throw error;
+  document.title = `${error.title} – Sparrow`;
+  document.getElementById("main").replaceChildren(
+    h(
+      "div",
+      { class: "state state--page", id: "problem" },
+      error.status > 0 && h("p", { class: "state__code" }, error.status),
+      h("h1", {}, error.title),
+      error.detail && h("p", {}, error.detail),
+      h(
+        "p",
+        { class: "state__ways" },
+        h("a", { class: "button", href: "/" }, "Home"),
+        h("a", { class: "button button--quiet", href: "/users" }, "Pick a user"),
+        h("a", { class: "button button--quiet", href: "/search" }, "Browse movies"),
+      ),
+    ),
+  );
+}
+
+/** Replaces the page's query parameters; null or "" removes one. Returns the new address as text. */
+export function addressWith(changes) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === undefined || value === "") url.searchParams.delete(name);
+    else url.searchParams.set(name, String(value));
+  }
+  return `${url.pathname}${url.search}`;
+}
+
+/** A positive whole number from the query, else `fallback`. */
+export function queryNumber(name, fallback, greatest = 1e6) {
+  const text = new URLSearchParams(location.search).get(name) ?? "";
+  if (!/^[1-9][0-9]{0,6}$/.test(text)) return fallback;
+  return Math.min(Number(text), greatest);
+}
+
+/** One of `allowed` from the query, else the first of them. */
+export function queryChoice(name, allowed) {
+  const text = new URLSearchParams(location.search).get(name);
+  return allowed.includes(text) ? text : allowed[0];
+}
+
+const BACK = "M15 5l-7 7 7 7";
+const ON = "M9 5l7 7-7 7";
+
+/**
+ * Paging as links, so that they can be opened in a tab; a plain click calls `go(page)` instead.
+ * `total` items, `size` a page, `page` from 1.
+ */
+export function pager(label, total, size, page, go) {
+  const last = Math.max(1, Math.ceil(total / size));
+  if (last === 1) return null;
+  const link = (to, content, attributes = {}) =>
+    h(
+      "a",
+      {
+        class: "pager__link",
+        href: addressWith({ page: to === 1 ? null : to }),
+        onclick: (event) => {
+          if (!plainClick(event)) return;
+          event.preventDefault();
+          go(to);
+        },
+        ...attributes,
+      },
+      content,
+    );
+  const near = [...new Set([1, page - 1, page, page + 1, last])].filter((n) => n >= 1 && n <= last).sort((x, y) => x - y);
+  const numbers = near.flatMap((n, k) => {
+    const gap = k > 0 && n - near[k - 1] > 1 ? [h("li", { class: "pager__gap", "aria-hidden": "true" }, "…")] : [];
+    const current = n === page;
+    return [...gap, h("li", {}, link(n, count(n), { "aria-label": `Page ${n}`, "aria-current": current ? "page" : null }))];
+  });
+  const side = (to, label, path) =>
+    h("li", {}, to >= 1 && to <= last ? link(to, icon(path), { "aria-label": label, rel: to < page ? "prev" : "next" }) : h("span", { class: "pager__link pager__link--off", "aria-hidden": "true" }, icon(path)));
+  return h("nav", { class: "pager", "aria-label": label }, h("ul", { role: "list" }, side(page - 1, "Previous page", BACK), ...numbers, side(page + 1, "Next page", ON)));
+}
+
+/** A set of radio buttons drawn as one control. `options` are { value, label, note, off, title }. */
+export function segmented(legend, name, options, chosen, choose) {
+  return h(
+    "fieldset",
+    { class: "segmented" },
+    h("legend", {}, legend),
+    h(
+      "div",
+      { class: "segmented__options" },
+      ...options.map((option) => {
+        const input = h("input", { type: "radio", name, value: option.value, disabled: option.off, onchange: () => choose(option.value) });
+        input.checked = option.value === chosen;
+        return h("label", { class: "segmented__option", title: option.title }, input, h("span", {}, option.label, option.note && h("small", {}, ` ${option.note}`)));
+      }),
+    ),
+  );
+}
+
+/** A row that scrolls sideways, with buttons for those who have no touch screen. */
+export function scroller(label, list) {
+  const button = (name, path, direction) =>
+    h("button", { class: "scroller__button", type: "button", "aria-label": `${label}: ${name}`, onclick: () => list.scrollBy({ left: direction * list.clientWidth * 0.85 }) }, icon(path));
+  const back = button("scroll back", BACK, -1);
+  const on = button("scroll on", ON, 1);
+  const buttons = h("div", { class: "scroller__buttons" }, back, on);
+  const update = () => {
+    const room = list.scrollWidth - list.clientWidth;
+    buttons.hidden = room < 4;
+    back.disabled = list.scrollLeft < 4;
+    on.disabled = list.scrollLeft > room - 4;
+  };
+  list.addEventListener("scroll", update, { passive: true });
+  new ResizeObserver(update).observe(list);
+  new MutationObserver(update).observe(list, { childList: true });
+  update();
+  return buttons;
+}
+
+/** Calls `work` when the element comes near the screen. */
+export function whenNear(element, work) {
+  const observer = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      work();
+    },
+    { rootMargin: "500px 0px" },
+  );
+  observer.observe(element);
+}

@@ -1,0 +1,44 @@
+// The server's short codes in words a person can use.
+
+import { models } from "./api.js";
+
+const REASONS = {
+  "unknown-user": "This user is not in the data, so there is nothing to learn a taste from.",
+  "unknown-movie": "This movie is not known to the model.",
+  "no-user-embedding": "The model knows nothing about this user: there are too few liked movies to go by.",
+  "no-movie-embedding": "The model knows nothing about this movie: too few people liked it.",
+  "no-item-embedding": "The model knows nothing about this movie: too few people liked it.",
+  "model-unavailable": "The model is not available on this server.",
+  "recall-failed": "Part of the search for candidates failed.",
+  "rank-failed": "The model failed to score the candidates.",
+  timeout: "The model took too long.",
+};
+
+/** A full sentence on why a fallback answered instead of `model`. */
+export async function reasonText(reason, model) {
+  if (reason === "model-unavailable") {
+    try {
+      const entry = (await models()).items.find((one) => one.name === model);
+      if (entry?.reason) return `The “${model}” model is not available: ${entry.reason}.`;
+    } catch {
+      // The general sentence has to do.
+    }
+  }
+  return REASONS[reason] ?? (reason ? `The reason given is “${reason}”.` : "The server gave no reason.");
+}
+
+/** What each recall strategy means, in a word and in a sentence. */
+export const STRATEGIES = {
+  embedding: ["similar taste", "close, in the embedding space, to what this user liked"],
+  genre: ["favourite genre", "well rated in a genre this user likes"],
+  rating: ["top rated", "among the best rated of all"],
+  recency: ["recent", "among the newest releases"],
+  popularity: ["popular", "rated by a great many people"],
+};
+
+const MODELS = { emb: "Embedding", popularity: "Popularity", genre: "Genre", neuralcf: "NeuralCF" };
+
+/** The name to show for a model. */
+export function modelLabel(name) {
+  return MODELS[name] ?? name;
+}

@@ -1,0 +1,11 @@
+// Titles in MovieLens are filed under their first real word: "Lantern, The". People read "The Lantern".
+
+const ARTICLE = /^(.+), (The|A|An|La|Le|Les|L'|El|Los|Las|Il|Lo|Das|Der|Un|Une)( \(.+\))?$/u;
+
+/** The title as it would stand on a poster. */
+export function displayTitle(title) {
+  const match = ARTICLE.exec(title);
+  if (!match) return title;
+  const [, name, article, rest = ""] = match;
+  return `${article}${article.endsWith("'") ? "" : " "}${name}${rest}`;
+}
