@@ -1,0 +1,48 @@
+//! Carries out what the command line asks for.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use sparrow_offline::synth;
+
+use crate::args::{Cli, Command, Synth};
+use crate::progress::Bar;
+
+/// Exit codes: 0 done, 1 failed (with the reasons on standard error), 2 wrong usage (from clap).
+pub(crate) fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Synth(synth) => invent(&synth),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If even this cannot be written, the exit code still tells.
+            drop(writeln!(io::stderr(), "error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn invent(synth: &Synth) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let bar = Bar::new("inventing", "ratings");
+    let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total))?;
+    drop(bar);
+    summarise(&files, started)
+}
+
+/// Says what was written and how long it took.
+fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut write = || {
+        for (path, size) in files {
+            writeln!(out, "wrote {} ({size} bytes)", path.display())?;
+        }
+        writeln!(out, "done in {:.1} s", started.elapsed().as_secs_f64())
+    };
+    write().context("cannot write to standard output")
+}
