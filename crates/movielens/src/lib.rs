@@ -16,8 +16,11 @@
 //! The crate does not recommend anything, keeps no state and knows no async code.
 
 mod error;
+mod movies;
+mod ratings;
 mod report;
 mod source;
+mod table;
 pub mod write;
 
 pub use error::Error;

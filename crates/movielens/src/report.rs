@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::Format;
+use crate::{Error, Format};
 
 /// How many bad lines are kept; of the rest only the number is known.
 const KEPT: usize = 20;
@@ -124,9 +124,11 @@ impl BadLines {
         }
     }
 
-    /// Whether the next one will be kept: its description need not be made otherwise.
-    pub(crate) fn has_room(&self) -> bool {
-        self.first.len() < KEPT
+    pub(crate) fn check(&self, allowed: usize) -> Result<(), Error> {
+        if self.count <= allowed {
+            return Ok(());
+        }
+        Err(Error::BadLines { count: self.count, allowed, first: self.first.clone() })
     }
 
     /// Appends those of a part of `file` before which there are `lines_before` lines.

@@ -3,9 +3,11 @@ use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use sparrow_model::Catalog;
+use sparrow_model::{Catalog, Movie};
 
-use crate::{Error, Report};
+use crate::ratings::{self, Division};
+use crate::report::BadLines;
+use crate::{Error, Report, movies};
 
 /// The file formats in which MovieLens data sets come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +24,7 @@ impl Format {
     const ALL: [Self; 3] = [Self::Latest, Self::Ml1m, Self::Ml100k];
 
     /// The files with the movies and with the ratings.
-    const fn files(self) -> [&'static str; 2] {
+    pub(crate) const fn files(self) -> [&'static str; 2] {
         match self {
             Self::Latest => ["movies.csv", "ratings.csv"],
             Self::Ml1m => ["movies.dat", "ratings.dat"],
@@ -117,9 +119,42 @@ impl Source {
     }
 
     /// Reads all files, on all cores.
+    ///
+    /// # Errors
+    /// If a file cannot be read, has too many bad lines or no movies, or does not fit into the model.
     pub fn load(&self, options: &Options) -> Result<Loaded, Error> {
-        let _ = options;
-        Err(Error::NoMovies { file: self.movies.name.clone() })
+        self.load_divided(options, Division::for_this_machine())
+    }
+
+    pub(crate) fn load_divided(
+        &self,
+        options: &Options,
+        division: Division,
+    ) -> Result<Loaded, Error> {
+        let mut bad = BadLines::default();
+        let (movies, unknown_links) = movies::read(self, &mut bad)?;
+        // Ratings of movies that were skipped would only hide the cause.
+        bad.check(options.max_bad_lines)?;
+        if movies.as_slice().is_empty() {
+            return Err(Error::NoMovies { file: self.movies.name.clone() });
+        }
+        let log = ratings::read(self, &movies, &mut bad, division)?;
+        bad.check(options.max_bad_lines)?;
+        let (histories, duplicates) = log.into_histories();
+        let count = |test: fn(&Movie) -> bool| movies.as_slice().iter().filter(|m| test(m)).count();
+        let report = Report {
+            format: self.format,
+            movies: movies.as_slice().len(),
+            users: histories.len(),
+            ratings: histories.rating_count(),
+            movies_without_year: count(|movie| movie.year.is_none()),
+            movies_without_genres: count(|movie| movie.genres.is_empty()),
+            duplicates,
+            unknown_links,
+            bad_line_count: bad.count,
+            bad_lines: bad.first,
+        };
+        Ok(Loaded { catalog: Catalog::new(movies, histories), report })
     }
 }
 

@@ -1,0 +1,412 @@
+//! Ratings files, read in blocks on all cores.
+//!
+//! A line belongs to the block in which it starts. Every thread takes the next block, parses it into
+//! a log of its own, and hands that over; logs are joined in the order of the file, so that "the last
+//! rating of a pair" and line numbers mean the same as in a single pass.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, SeekFrom};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use memchr::{memchr, memmem};
+use sparrow_model::{MovieId, MovieIndex, Movies, RatingLog, Stars, UserId};
+
+use crate::Error;
+use crate::report::{BadLines, BadPart, shown};
+use crate::source::{Format, Input, ReadSeek, Source};
+use crate::table::{MAX_LEN, Splitter, Table, first_line, id, whole, wrong_columns};
+
+/// How the work is divided; tests choose blocks smaller than a line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Division {
+    /// Length of a block in bytes, at least 1.
+    pub(crate) block: u64,
+    pub(crate) threads: usize,
+}
+
+impl Division {
+    /// Blocks of 4 MiB on all cores.
+    pub(crate) fn for_this_machine() -> Self {
+        Self { block: 4 << 20, threads: thread::available_parallelism().map_or(1, NonZero::get) }
+    }
+}
+
+/// Reads the ratings of a data set whose movies are known.
+pub(crate) fn read(
+    source: &Source,
+    movies: &Movies,
+    bad: &mut BadLines,
+    division: Division,
+) -> Result<RatingLog, Error> {
+    let input = &source.ratings;
+    let mut reader = input.open()?;
+    let mut layout = Layout {
+        separator: b",",
+        columns: 4,
+        places: [0, 1, 2, 3],
+        movies,
+        movies_file: source.format.files()[0],
+    };
+    // Where the rows start, and the number of that line.
+    let mut start = (0, 1);
+    match source.format {
+        Format::Ml1m => layout.separator = b"::",
+        Format::Ml100k => layout.separator = b"\t",
+        Format::Latest => {
+            let mut beginning = Vec::new();
+            let read = reader.as_mut().take(MAX_LEN as u64).read_to_end(&mut beginning);
+            read.map_err(|error| input.io_error(error))?;
+            let names = ["userId", "movieId", "rating", "timestamp"];
+            let (table, places) = Table::new(&input.name, &beginning, names)?;
+            (layout.columns, layout.places) = (table.columns(), places);
+            let (at, line) = table.position();
+            start = (at as u64, line);
+        }
+    }
+    let end = reader.seek(SeekFrom::End(0)).map_err(|error| input.io_error(error))?;
+    drop(reader);
+
+    let job = Job {
+        input,
+        layout,
+        start: start.0,
+        end,
+        block: division.block.max(1),
+        next: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        joined: Mutex::new(Joined {
+            next: 0,
+            waiting: BTreeMap::new(),
+            log: RatingLog::default(),
+            lines: start.1 - 1,
+            bad: std::mem::take(bad),
+        }),
+    };
+    let outcome = thread::scope(|scope| {
+        let blocks = (end.saturating_sub(start.0)).div_ceil(job.block);
+        let helpers = (division.threads as u64).min(blocks).saturating_sub(1);
+        // Where the system gives no more threads, those that run do all the work.
+        let helpers: Vec<_> = (0..helpers)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, || job.work()).ok())
+            .collect();
+        let mine = job.work();
+        helpers.into_iter().fold(mine, |outcome, helper| {
+            outcome.and(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    });
+    let joined = job.joined.into_inner().unwrap_or_else(PoisonError::into_inner);
+    *bad = joined.bad;
+    outcome?;
+    Ok(joined.log)
+}
+
+/// What the threads share.
+struct Job<'a> {
+    input: &'a Input,
+    layout: Layout<'a>,
+    /// Rows are in the bytes `start..end` of the file.
+    start: u64,
+    end: u64,
+    block: u64,
+    /// The next block that nobody has taken.
+    next: AtomicU64,
+    /// Set when a thread has failed.
+    stop: AtomicBool,
+    joined: Mutex<Joined>,
+}
+
+/// What has been read, joined in the order of the file.
+struct Joined {
+    /// The next block to join.
+    next: u64,
+    /// Blocks that were done before an earlier one.
+    waiting: BTreeMap<u64, Part>,
+    log: RatingLog,
+    /// Lines before the next block.
+    lines: u64,
+    bad: BadLines,
+}
+
+impl Joined {
+    fn put(&mut self, file: &str, number: u64, part: Part) {
+        self.waiting.insert(number, part);
+        while let Some(part) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            self.bad.append(file, self.lines, part.bad);
+            self.lines += part.lines;
+            if !part.log.is_empty() {
+                self.log.append(part.log);
+            }
+        }
+    }
+}
+
+impl Job<'_> {
+    fn work(&self) -> Result<(), Error> {
+        let done = self.input.open().and_then(|mut reader| {
+            self.blocks(reader.as_mut()).map_err(|error| self.input.io_error(error))
+        });
+        if done.is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn blocks(&self, reader: &mut dyn ReadSeek) -> io::Result<()> {
+        let mut lines = Lines::default();
+        let mut splitter = Splitter::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(start) =
+                number.checked_mul(self.block).and_then(|at| at.checked_add(self.start))
+            else {
+                break;
+            };
+            if start >= self.end {
+                break;
+            }
+            let end = start.saturating_add(self.block).min(self.end);
+            lines.read(reader, start, end, start == self.start)?;
+            let part = self.layout.parse(&lines, &mut splitter);
+            let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+            joined.put(&self.input.name, number, part);
+        }
+        Ok(())
+    }
+}
+
+/// The lines that start in a block; the buffer is used again for the next block.
+#[derive(Debug, Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// Where the first of them starts.
+    first: usize,
+    /// The end of the block: the last of them starts before it and may go on behind it.
+    end: usize,
+}
+
+impl Lines {
+    /// Reads the lines that start in the bytes `start..end` of the file; `at_line` says that a line
+    /// starts at `start` whatever is before it.
+    fn read(
+        &mut self,
+        reader: &mut dyn ReadSeek,
+        start: u64,
+        end: u64,
+        at_line: bool,
+    ) -> io::Result<()> {
+        // The byte before the block tells whether a line starts with the block.
+        let from = if at_line { start } else { start - 1 };
+        reader.seek(SeekFrom::Start(from))?;
+        self.bytes.clear();
+        self.bytes.reserve_exact((end - from) as usize + CHUNK as usize);
+        reader.take(end - from).read_to_end(&mut self.bytes)?;
+        // Less than was asked for if the file has become shorter.
+        self.end = self.bytes.len();
+        self.first = match memchr(b'\n', &self.bytes) {
+            _ if at_line => 0,
+            Some(line_end) => line_end + 1,
+            None => self.end,
+        };
+        if self.first >= self.end {
+            return Ok(());
+        }
+        while self.bytes.last() != Some(&b'\n') && self.bytes.len() - self.end <= MAX_LEN {
+            let before = self.bytes.len();
+            reader.take(CHUNK).read_to_end(&mut self.bytes)?;
+            if self.bytes.len() == before {
+                break;
+            }
+            if let Some(line_end) = memchr(b'\n', &self.bytes[before..]) {
+                self.bytes.truncate(before + line_end + 1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How much is read at once to find the end of a block's last line.
+const CHUNK: u64 = 1 << 10;
+
+/// What a block holds.
+#[derive(Debug, Default)]
+struct Part {
+    log: RatingLog,
+    lines: u64,
+    bad: BadPart,
+}
+
+/// What a line is made of.
+struct Layout<'a> {
+    separator: &'static [u8],
+    columns: usize,
+    /// Columns of user id, movie id, rating and timestamp.
+    places: [usize; 4],
+    movies: &'a Movies,
+    /// The name of the file with the movies, for messages.
+    movies_file: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    user: UserId,
+    movie: MovieIndex,
+    stars: Stars,
+    timestamp: u32,
+}
+
+impl Layout<'_> {
+    fn parse(&self, lines: &Lines, splitter: &mut Splitter) -> Part {
+        match self.separator {
+            _ if self.columns != 4 || self.places != [0, 1, 2, 3] => {
+                self.parse_with(lines, splitter, |_| None)
+            }
+            b"," => self.parse_with(lines, splitter, |data| self.plain(data, *b",")),
+            b"::" => self.parse_with(lines, splitter, |data| self.plain(data, *b"::")),
+            _ => self.parse_with(lines, splitter, |data| self.plain(data, *b"\t")),
+        }
+    }
+
+    /// Parses the lines with `quick`, and with care those that it does not take.
+    fn parse_with(
+        &self,
+        lines: &Lines,
+        splitter: &mut Splitter,
+        quick: impl Fn(&[u8]) -> Option<(Row, usize)>,
+    ) -> Part {
+        let mut part = Part::default();
+        let mut at = lines.first;
+        while at < lines.end {
+            part.lines += 1;
+            let data = &lines.bytes[at..];
+            if let Some((row, len)) = quick(data) {
+                part.log.push(row.user, row.movie, row.stars, row.timestamp);
+                at += len;
+                continue;
+            }
+            let (line, len) = first_line(data);
+            at += len;
+            let line = &data[line];
+            if line.is_empty() {
+                continue;
+            }
+            match self.careful(line, splitter) {
+                Ok(row) => part.log.push(row.user, row.movie, row.stars, row.timestamp),
+                Err(what) => part.bad.push(part.lines, || what),
+            }
+        }
+        part
+    }
+
+    /// Parses a line of plain numbers at the beginning of `data`. Returns the row and the length of
+    /// the line; `None` for whatever is unusual, right or wrong.
+    #[inline]
+    fn plain<const N: usize>(&self, data: &[u8], separator: [u8; N]) -> Option<(Row, usize)> {
+        let (user, rest) = number(data)?;
+        let (movie, rest) = number(rest.strip_prefix(&separator)?)?;
+        let rest = rest.strip_prefix(&separator)?;
+        let [star @ b'0'..=b'5', rest @ ..] = rest else { return None };
+        let whole_stars = (star - b'0') * 2;
+        let (half_stars, rest) = match rest {
+            [b'.', b'0', rest @ ..] => (whole_stars, rest),
+            [b'.', b'5', rest @ ..] => (whole_stars + 1, rest),
+            _ => (whole_stars, rest),
+        };
+        let (timestamp, rest) = number(rest.strip_prefix(&separator)?)?;
+        let rest = match rest {
+            [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
+            [] => rest,
+            _ => return None,
+        };
+        if user == 0 {
+            return None;
+        }
+        let row = Row {
+            user: UserId(user),
+            movie: self.movies.index_of(MovieId(movie))?,
+            stars: Stars::from_half_stars(half_stars)?,
+            timestamp,
+        };
+        Some((row, data.len() - rest.len()))
+    }
+
+    /// Parses a line of any kind, or says what is wrong with it.
+    fn careful(&self, line: &[u8], splitter: &mut Splitter) -> Result<Row, String> {
+        if line.len() > MAX_LEN {
+            return Err("line longer than 65536 bytes".to_owned());
+        }
+        if self.separator == b"," && memchr(b'"', line).is_some() {
+            let (len, result) = splitter.split(line);
+            result?;
+            if len < line.len() {
+                return Err("line break inside a line".to_owned());
+            }
+            let fields = splitter.fields();
+            return self.row(fields.len(), |column| fields.get(column));
+        }
+        let mut fields = Vec::with_capacity(4);
+        let mut start = 0;
+        for end in memmem::find_iter(line, self.separator) {
+            fields.push(&line[start..end]);
+            start = end + self.separator.len();
+        }
+        fields.push(&line[start..]);
+        self.row(fields.len(), |column| fields[column])
+    }
+
+    fn row<'a>(&self, columns: usize, field: impl Fn(usize) -> &'a [u8]) -> Result<Row, String> {
+        if columns != self.columns {
+            return Err(wrong_columns(self.columns, columns));
+        }
+        let [user, movie, stars, timestamp] = self.places.map(&field);
+        if let Some(column) = (0..columns).find(|&column| str::from_utf8(field(column)).is_err()) {
+            return Err(format!("{} is not UTF-8", shown(field(column))));
+        }
+        let user = UserId(id("userId", user)?);
+        let movie = MovieId(id("movieId", movie)?);
+        let stars = rating(stars)?;
+        let timestamp = whole(timestamp).ok_or_else(|| {
+            let text = shown(timestamp);
+            format!("timestamp is {text}, not a whole number from 0 to 4294967295")
+        })?;
+        let Some(movie) = self.movies.index_of(movie) else {
+            return Err(format!("movieId {movie} is not in {}", self.movies_file));
+        };
+        Ok(Row { user, movie, stars, timestamp })
+    }
+}
+
+/// Up to ten digits at the beginning of `data`, and what follows.
+#[inline]
+fn number(data: &[u8]) -> Option<(u32, &[u8])> {
+    let mut number = 0_u64;
+    let mut len = 0;
+    while let Some(digit @ b'0'..=b'9') = data.get(len) {
+        number = number * 10 + u64::from(digit - b'0');
+        len += 1;
+        if len > 10 {
+            return None;
+        }
+    }
+    if len == 0 {
+        return None;
+    }
+    Some((u32::try_from(number).ok()?, &data[len..]))
+}
+
+/// Parses a rating: a number without sign or exponent, on the grid of half stars.
+fn rating(text: &[u8]) -> Result<Stars, String> {
+    let plain = text.first().is_some_and(u8::is_ascii_digit)
+        && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
+    let value = str::from_utf8(text).ok().filter(|_| plain).and_then(|text| text.parse().ok());
+    let Some(value): Option<f64> = value else {
+        return Err(format!("rating is {}, not a number", shown(text)));
+    };
+    let half_stars = value * 2.0;
+    let on_grid = half_stars.fract() == 0.0 && half_stars <= 10.0;
+    Stars::from_half_stars(if on_grid { half_stars as u8 } else { 0 })
+        .ok_or_else(|| format!("rating is {}, not one of 0.5, 1.0, … 5.0", shown(text)))
+}
