@@ -52,7 +52,10 @@ pub struct Recommendations {
     pub requested: Arc<str>,
     /// The ranker that really ordered the items.
     pub model: Arc<str>,
-    /// Why the answer is degraded; `None` where it is what was asked for.
+    /// Whether another model than the one asked for ordered the items, or a recall strategy failed.
+    pub degraded: bool,
+    /// Why the answer is degraded, or not personal ([`Reason::UnknownUser`], also where a model
+    /// that is the same for everybody was asked for).
     pub reason: Option<Reason>,
     /// Best first; at most as many as asked for, each movie once.
     pub items: Vec<Item>,
@@ -60,13 +63,6 @@ pub struct Recommendations {
     pub candidates: usize,
     /// What the stages took.
     pub timings: Timings,
-}
-
-impl Recommendations {
-    /// Whether the answer is not what was asked for.
-    pub const fn degraded(&self) -> bool {
-        self.reason.is_some()
-    }
 }
 
 /// A recommended movie.
@@ -86,6 +82,11 @@ pub struct Item {
 pub struct StrategySet(pub(crate) u16);
 
 impl StrategySet {
+    /// Whether any strategy found the movie.
+    pub(crate) const fn any(self) -> bool {
+        self.0 != 0
+    }
+
     /// Whether the strategy at this position of the engine's list found the movie.
     pub const fn contains(self, strategy: usize) -> bool {
         strategy < 16 && self.0 >> strategy & 1 == 1

@@ -1,0 +1,301 @@
+use std::fmt;
+use std::sync::Arc;
+
+use sparrow_model::{Catalog, GenreSet, MovieSet, Sort};
+use sparrow_neural::{EmbeddingTable, ItemVectors, Similarity};
+use sparrow_rank::{EmbeddingRanker, PopularityRanker, Ranker};
+use sparrow_recall::{ByEmbedding, ByGenre, ByOrder, Recall};
+
+use crate::Error;
+use crate::scratch::Pool;
+
+/// Answers "recommended for you" and "similar movies" over one catalogue.
+///
+/// An engine never changes; put it behind an `Arc` and share it. New data means a new engine.
+pub struct Engine {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) embeddings: Option<Embeddings>,
+    pub(crate) strategies: Vec<Strategy>,
+    pub(crate) strategy_names: Vec<Arc<str>>,
+    /// Place in `strategy_names` of the strategy that fills up what the others leave.
+    pub(crate) fill: usize,
+    pub(crate) models: Vec<Model>,
+    pub(crate) default_model: usize,
+    /// Models to try, in order, when the one asked for has no scores.
+    pub(crate) fallbacks: Vec<usize>,
+    pub(crate) candidates: usize,
+    /// Movies of each genre.
+    pub(crate) genre_members: Vec<MovieSet>,
+    /// The genre sets of all movies side by side, for scans.
+    pub(crate) genre_sets: Vec<GenreSet>,
+    pub(crate) pool: Pool,
+}
+
+/// Vectors of users and of a catalogue's movies, of one length.
+#[derive(Debug, Clone)]
+pub struct Embeddings {
+    /// The movies' vectors; their items are the catalogue's movie indexes.
+    pub items: Arc<ItemVectors>,
+    /// The users' vectors by user id; of length 1 where the items are compared by cosine.
+    pub users: Arc<EmbeddingTable>,
+}
+
+impl Embeddings {
+    /// Lays out the vectors for a catalogue. Vectors of other movies are left out.
+    pub fn new(
+        items: &EmbeddingTable,
+        mut users: EmbeddingTable,
+        similarity: Similarity,
+        catalog: &Catalog,
+    ) -> Result<Self, Error> {
+        if items.dimension() != users.dimension() {
+            return Err(Error::Dimensions { users: users.dimension(), items: items.dimension() });
+        }
+        let position = |id| catalog.index_of(sparrow_model::MovieId(id)).map(|index| index.0);
+        let vectors = ItemVectors::new(items, catalog.len(), similarity, position);
+        if vectors.is_empty() {
+            return Err(Error::ForeignEmbeddings(items.len()));
+        }
+        if similarity == Similarity::Cosine {
+            users.normalise();
+        }
+        Ok(Self { items: Arc::new(vectors), users: Arc::new(users) })
+    }
+}
+
+/// A recall strategy and how many candidates it is asked for.
+pub struct Strategy {
+    /// The strategy.
+    pub recall: Box<dyn Recall>,
+    /// Its share of [`Parts::candidates`]; larger requests ask for proportionally more.
+    pub share: usize,
+}
+
+/// A ranking model as requests know it.
+pub struct Model {
+    /// The name in requests.
+    pub name: Arc<str>,
+    /// Other names for it.
+    pub aliases: Vec<Arc<str>>,
+    /// What sort of model it is, for a model that is not there.
+    pub kind: &'static str,
+    /// The model, or why it is not there.
+    pub ranker: Result<Arc<dyn Ranker>, String>,
+}
+
+/// What there is to say about a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The name in requests.
+    pub name: Arc<str>,
+    /// What sort of model it is, such as `embedding`.
+    pub kind: &'static str,
+    /// Why it cannot answer; `None` where it can.
+    pub unavailable: Option<String>,
+    /// The length of its vectors, for models that have them.
+    pub dimension: Option<usize>,
+}
+
+/// Sizes of the standard engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Candidates to rank for a request: at least its size.
+    pub candidates: usize,
+    /// Candidates asked of recall by embedding.
+    pub by_embedding: usize,
+    /// Candidates asked of recall by genre.
+    pub by_genre: usize,
+    /// Candidates asked of recall by rating.
+    pub by_rating: usize,
+    /// Candidates asked of recall by recency.
+    pub by_recency: usize,
+    /// The model for requests that name none.
+    pub default_model: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            candidates: 800,
+            by_embedding: 400,
+            by_genre: 200,
+            by_rating: 100,
+            by_recency: 100,
+            default_model: "emb".to_owned(),
+        }
+    }
+}
+
+/// The parts that an engine is put together from.
+pub struct Parts {
+    /// Recall strategies, at most 15, in the order in which answers list them. What they leave of
+    /// the candidates is filled up with the most popular movies.
+    pub strategies: Vec<Strategy>,
+    /// Ranking models. One that is always able to answer, such as popularity, should be among them.
+    pub models: Vec<Model>,
+    /// The name of the model for requests that name none.
+    pub default_model: String,
+    /// Names of the models that step in, in order, when the one asked for has no scores.
+    pub fallbacks: Vec<String>,
+    /// Candidates to rank for a request: at least its size.
+    pub candidates: usize,
+    /// The users' vectors, and the movies' for "similar movies".
+    pub embeddings: Option<Embeddings>,
+}
+
+impl Parts {
+    /// The parts of the standard engine: recall by embedding, genre, rating and recency; the models
+    /// `emb` and `popularity`, and `neuralcf` under both spellings of its name. `embeddings` may be
+    /// missing, with the reason in words: the model `emb` is then unavailable.
+    pub fn standard(
+        catalog: &Arc<Catalog>,
+        embeddings: Result<Embeddings, String>,
+        options: &Options,
+    ) -> Self {
+        let mut strategies = Vec::new();
+        let mut add = |recall: Box<dyn Recall>, share| strategies.push(Strategy { recall, share });
+        if let Ok(embeddings) = &embeddings {
+            add(Box::new(ByEmbedding::new(Arc::clone(&embeddings.items))), options.by_embedding);
+        }
+        add(Box::new(ByGenre), options.by_genre);
+        add(Box::new(ByOrder(Sort::Rating)), options.by_rating);
+        add(Box::new(ByOrder(Sort::ReleaseYear)), options.by_recency);
+
+        let emb: Result<Arc<dyn Ranker>, String> = match &embeddings {
+            Ok(embeddings) => Ok(Arc::new(EmbeddingRanker::new(Arc::clone(&embeddings.items)))),
+            Err(why) => Err(why.clone()),
+        };
+        let popularity: Arc<dyn Ranker> = Arc::new(PopularityRanker::new(Arc::clone(catalog)));
+        let model = |name: &str, kind, ranker| Model {
+            name: name.into(),
+            aliases: Vec::new(),
+            kind,
+            ranker,
+        };
+        let neuralcf = Model {
+            // The original system spells it so in its requests.
+            aliases: vec!["nerualcf".into()],
+            ..model("neuralcf", "neuralcf", Err("no NeuralCF model is loaded".to_owned()))
+        };
+        Self {
+            strategies,
+            models: vec![
+                model("emb", "embedding", emb),
+                model("popularity", "popularity", Ok(popularity)),
+                neuralcf,
+            ],
+            default_model: options.default_model.clone(),
+            fallbacks: vec!["emb".to_owned(), "popularity".to_owned()],
+            candidates: options.candidates,
+            embeddings: embeddings.ok(),
+        }
+    }
+}
+
+impl Engine {
+    /// Puts an engine together. Names must be distinct, and those of the default model and of the
+    /// fallbacks must belong to models.
+    pub fn new(catalog: Arc<Catalog>, parts: Parts) -> Result<Self, Error> {
+        let Parts { strategies, models, default_model, fallbacks, candidates, embeddings } = parts;
+        let mut names: Vec<&str> = Vec::new();
+        for model in &models {
+            for name in std::iter::once(&model.name).chain(&model.aliases) {
+                if names.contains(&&**name) {
+                    return Err(Error::Parts(format!("two models are named {name:?}")));
+                }
+                names.push(name);
+            }
+        }
+        let default_model = find(&models, &default_model)?;
+        let fallbacks =
+            fallbacks.iter().map(|name| find(&models, name)).collect::<Result<_, _>>()?;
+
+        let mut strategy_names: Vec<Arc<str>> =
+            strategies.iter().map(|strategy| strategy.recall.name().into()).collect();
+        let fill_name = ByOrder(Sort::Popularity).name().to_owned();
+        let fill =
+            strategy_names.iter().position(|name| **name == *fill_name).unwrap_or_else(|| {
+                strategy_names.push(fill_name.into());
+                strategy_names.len() - 1
+            });
+        if strategy_names.len() > 16 {
+            return Err(Error::Parts("more than 15 recall strategies".to_owned()));
+        }
+
+        let genre_members = catalog
+            .genres()
+            .iter()
+            .map(|genre| {
+                let mut members = MovieSet::new(catalog.len());
+                members.extend(catalog.ordered(Sort::Rating, Some(genre)).iter().copied());
+                members
+            })
+            .collect();
+        let genre_sets = catalog.movies().iter().map(|movie| movie.genre_set).collect();
+        let pool = Pool::new(catalog.len());
+        Ok(Self {
+            catalog,
+            embeddings,
+            strategies,
+            strategy_names,
+            fill,
+            models,
+            default_model,
+            fallbacks,
+            candidates,
+            genre_members,
+            genre_sets,
+            pool,
+        })
+    }
+
+    /// The catalogue that the engine answers about.
+    pub const fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// The ranking models, in the order in which they were given.
+    pub fn models(&self) -> Vec<ModelInfo> {
+        self.models
+            .iter()
+            .map(|model| ModelInfo {
+                name: Arc::clone(&model.name),
+                kind: model.ranker.as_ref().map_or(model.kind, |ranker| ranker.kind()),
+                unavailable: model.ranker.as_ref().err().cloned(),
+                dimension: model.ranker.as_ref().ok().and_then(|ranker| ranker.dimension()),
+            })
+            .collect()
+    }
+
+    /// The name of the model for requests that name none.
+    pub fn default_model(&self) -> &str {
+        &self.models[self.default_model].name
+    }
+
+    /// The names of the recall strategies; a place here is a bit of a
+    /// [`StrategySet`](crate::StrategySet).
+    pub fn strategies(&self) -> &[Arc<str>] {
+        &self.strategy_names
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("movies", &self.catalog.len())
+            .field("strategies", &self.strategy_names)
+            .field("models", &self.models())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The place of the model with this name or alias.
+pub(crate) fn find(models: &[Model], name: &str) -> Result<usize, Error> {
+    models
+        .iter()
+        .position(|model| *model.name == *name || model.aliases.iter().any(|a| **a == *name))
+        .ok_or_else(|| Error::UnknownModel {
+            name: name.to_owned(),
+            known: models.iter().map(|model| Arc::clone(&model.name)).collect(),
+        })
+}

@@ -1,0 +1,125 @@
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+use sparrow_model::{MovieIndex, MovieSet};
+use sparrow_neural::TopK;
+
+use crate::StrategySet;
+
+/// The working memory of one request, kept for the next so that requests do not allocate by the size
+/// of the catalogue.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// Movies that must not be recommended.
+    pub(crate) excluded: MovieSet,
+    /// The strategies that found each movie of the catalogue; none for all but the candidates.
+    found_by: Vec<StrategySet>,
+    /// The candidates, each once.
+    candidates: Vec<MovieIndex>,
+    /// What one strategy found.
+    pub(crate) found: Vec<MovieIndex>,
+    pub(crate) scores: Vec<f32>,
+    pub(crate) top: TopK,
+}
+
+impl Scratch {
+    fn new(movies: usize) -> Self {
+        Self {
+            excluded: MovieSet::new(movies),
+            found_by: vec![StrategySet::default(); movies],
+            candidates: Vec::new(),
+            found: Vec::new(),
+            scores: Vec::new(),
+            top: TopK::default(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.excluded.clear();
+        for movie in self.candidates.drain(..) {
+            self.found_by[movie.at()] = StrategySet::default();
+        }
+    }
+
+    pub(crate) fn candidates(&self) -> &[MovieIndex] {
+        &self.candidates
+    }
+
+    /// The candidates to score, and where to put their scores.
+    pub(crate) fn scoring(&mut self) -> (&[MovieIndex], &mut Vec<f32>) {
+        (&self.candidates, &mut self.scores)
+    }
+
+    pub(crate) fn found_by(&self, movie: MovieIndex) -> StrategySet {
+        self.found_by[movie.at()]
+    }
+
+    /// Adds a candidate, or to a known one the strategy that found it too.
+    pub(crate) fn add(&mut self, movie: MovieIndex, strategy: usize) {
+        let found_by = &mut self.found_by[movie.at()];
+        if found_by.0 == 0 {
+            self.candidates.push(movie);
+        }
+        found_by.0 |= 1 << strategy;
+    }
+
+    /// Adds what is in `found` as found by `strategy`.
+    pub(crate) fn add_found(&mut self, strategy: usize) {
+        let found = std::mem::take(&mut self.found);
+        for &movie in &found {
+            self.add(movie, strategy);
+        }
+        self.found = found;
+    }
+}
+
+/// Working memories that no request uses at the moment: as many as there were requests at once.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    movies: usize,
+    free: Mutex<Vec<Scratch>>,
+}
+
+impl Pool {
+    pub(crate) const fn new(movies: usize) -> Self {
+        Self { movies, free: Mutex::new(Vec::new()) }
+    }
+
+    /// A clean working memory; it goes back when the lease is dropped, also in mid-request.
+    pub(crate) fn lease(&self) -> Lease<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut scratch = free.unwrap_or_else(|| Scratch::new(self.movies));
+        scratch.clear();
+        Lease { scratch: Some(scratch), pool: self }
+    }
+}
+
+pub(crate) struct Lease<'a> {
+    /// Always there, until the drop.
+    scratch: Option<Scratch>,
+    pool: &'a Pool,
+}
+
+impl Deref for Lease<'_> {
+    type Target = Scratch;
+
+    #[expect(clippy::expect_used, reason = "taken out only by the drop")]
+    fn deref(&self) -> &Scratch {
+        self.scratch.as_ref().expect("a lease holds its scratch")
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    #[expect(clippy::expect_used, reason = "taken out only by the drop")]
+    fn deref_mut(&mut self) -> &mut Scratch {
+        self.scratch.as_mut().expect("a lease holds its scratch")
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The engine over a small catalogue: order, filters, fallbacks and what answers say of them.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sparrow_engine::{
+    Embeddings, Engine, Error, Model, Options, Parts, Reason, Recommendations, Request,
+    SimilarRequest, Strategy,
+};
+use sparrow_model::{
+    Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId,
+    UserState,
+};
+use sparrow_neural::{EmbeddingTable, Similarity};
+use sparrow_rank::Ranker;
+use sparrow_recall::{Query, Recall};
+
+const MOVIES: u32 = 60;
+
+/// Movies 0 to 59 with ids of a hundred more; movie m has 60 − m ratings, genre A if even, B if a
+/// multiple of three. User u rated the movies below 60 − u. User 0 is thus everybody's opposite:
+/// there is nothing left for them.
+fn catalog() -> Arc<Catalog> {
+    let record = |m: u32| MovieRecord {
+        id: MovieId(m + 100),
+        title: format!("Movie {m}"),
+        year: Some(1950 + m as u16),
+        genres: [(2, "A"), (3, "B")]
+            .into_iter()
+            .filter(|(every, _)| m.is_multiple_of(*every))
+            .map(|(_, genre)| genre.to_owned())
+            .collect(),
+        imdb_id: None,
+        tmdb_id: None,
+    };
+    let movies = Movies::new((0..MOVIES).map(record).collect()).unwrap();
+    let mut log = RatingLog::default();
+    for user in 0..MOVIES {
+        for movie in 0..MOVIES - user {
+            let stars = Stars::from_half_stars((movie % 10) as u8 + 1).unwrap();
+            log.push(UserId(user), MovieIndex(movie), stars, user * 100 + movie);
+        }
+    }
+    Arc::new(Catalog::new(movies, log.into_histories().0))
+}
+
+/// Movies 10 to 59 have vectors on a half circle, users 20 to 58 look at one of them; user 59 none.
+fn embeddings(catalog: &Catalog) -> Embeddings {
+    let line = |id: u32, at: u32| {
+        let angle = f64::from(at) * 0.05;
+        format!("{id}:{} {}\n", angle.cos(), angle.sin())
+    };
+    let items: String = (10..MOVIES).map(|m| line(m + 100, m)).collect();
+    let users: String = (20..59).map(|u| line(u, u)).collect();
+    let read = |text: &str| EmbeddingTable::read(text.as_bytes(), "test").unwrap();
+    Embeddings::new(&read(&items), read(&users), Similarity::Cosine, catalog).unwrap()
+}
+
+fn engine() -> Engine {
+    let catalog = catalog();
+    let embeddings = embeddings(&catalog);
+    let parts = Parts::standard(&catalog, Ok(embeddings), &Options::default());
+    Engine::new(catalog, parts).unwrap()
+}
+
+fn movies(answer: &Recommendations) -> Vec<u32> {
+    answer.items.iter().map(|item| item.movie.0).collect()
+}
+
+fn found_by(engine: &Engine, answer: &Recommendations, at: usize) -> Vec<String> {
+    let names = engine.strategies().iter().enumerate();
+    names
+        .filter(|(place, _)| answer.items[at].recalled_by.contains(*place))
+        .map(|(_, name)| name.to_string())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_nearest_unseen_movies_come_first_and_say_who_found_them() {
+    let engine = engine();
+    let request = Request { size: 4, ..Request::new(UserId(40)) };
+    let answer = engine.recommend(&request).await.unwrap();
+    // User 40 has seen movies 0 to 19 and looks at movie 40; equal distances go to the lesser id.
+    assert_eq!(movies(&answer)[0], 40);
+    let mut near = movies(&answer);
+    near.sort_unstable();
+    assert!(near == [38, 39, 40, 41] || near == [39, 40, 41, 42], "{near:?}");
+    assert_eq!((&*answer.model, answer.degraded, answer.reason), ("emb", false, None));
+    assert!((answer.items[0].score.unwrap() - 1.0).abs() < 1e-6);
+    assert!(answer.items.is_sorted_by(|a, b| a.score >= b.score));
+    let found_by = found_by(&engine, &answer, 0);
+    assert_eq!(found_by, ["embedding", "genre", "rating", "recency"]);
+    assert_eq!(answer.candidates, 40);
+    assert!(answer.timings.total >= answer.timings.recall + answer.timings.rank);
+}
+
+#[tokio::test]
+async fn seen_movies_stay_out_unless_asked_for() {
+    let engine = engine();
+    let request = Request { size: 100, ..Request::new(UserId(40)) };
+    let unseen = engine.recommend(&request).await.unwrap();
+    assert_eq!(unseen.items.len(), 40);
+    assert!(unseen.items.iter().all(|item| item.movie.0 >= 20));
+    let all = engine.recommend(&Request { exclude_seen: false, ..request }).await.unwrap();
+    assert_eq!(all.items.len(), 60);
+    // Movies 0 to 9 have no vector: they come last, the most popular first, without a score.
+    assert_eq!(movies(&all)[50..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert!(all.items[50..].iter().all(|item| item.score.is_none()));
+    assert!(all.items[..50].iter().all(|item| item.score.is_some()));
+    // Somebody who has seen everything gets an empty list, not an error.
+    let nothing = engine.recommend(&Request::new(UserId(0))).await.unwrap();
+    assert_eq!(nothing.items.len(), 0);
+}
+
+#[tokio::test]
+async fn genres_limit_the_answer() {
+    let engine = engine();
+    let genre = |name| engine.catalog().genres().find(name).unwrap();
+    let both: GenreSet = [genre("A"), genre("B")].into_iter().collect();
+    for genres in [[genre("B")].into_iter().collect(), both] {
+        let request = Request { genres, size: 100, ..Request::new(UserId(40)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        let mut found = movies(&answer);
+        found.sort_unstable();
+        let expected: Vec<u32> =
+            (20..MOVIES).filter(|m| m % 3 == 0 || (genres == both && m % 2 == 0)).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn users_without_a_vector_get_popular_movies_and_are_told() {
+    let engine = engine();
+    let ask = async |user, model| {
+        let request = Request { size: 3, model, ..Request::new(UserId(user)) };
+        engine.recommend(&request).await.unwrap()
+    };
+    let known = ask(59, None).await;
+    assert_eq!(movies(&known), [1, 2, 3]);
+    assert_eq!((&*known.requested, &*known.model), ("emb", "popularity"));
+    assert_eq!((known.degraded, known.reason), (true, Some(Reason::NoUserEmbedding)));
+
+    let unknown = ask(9999, Some("emb")).await;
+    assert_eq!(movies(&unknown), [0, 1, 2]);
+    assert_eq!((unknown.degraded, unknown.reason), (true, Some(Reason::UnknownUser)));
+
+    let popular = ask(9999, Some("popularity")).await;
+    assert_eq!((popular.degraded, popular.reason), (false, Some(Reason::UnknownUser)));
+    let popular = ask(40, Some("popularity")).await;
+    assert_eq!((popular.degraded, popular.reason), (false, None));
+    assert_eq!(movies(&popular), [20, 21, 22]);
+}
+
+#[tokio::test]
+async fn models_that_are_not_there_are_stood_in_for() {
+    let engine = engine();
+    for name in ["neuralcf", "nerualcf"] {
+        let request = Request { model: Some(name), ..Request::new(UserId(40)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        assert_eq!((&*answer.requested, &*answer.model), ("neuralcf", "emb"));
+        assert_eq!((answer.degraded, answer.reason), (true, Some(Reason::ModelUnavailable)));
+    }
+    let catalog = catalog();
+    let none = Err("no embeddings were given".to_owned());
+    let parts = Parts::standard(&catalog, none, &Options::default());
+    let engine = Engine::new(catalog, parts).unwrap();
+    let info = &engine.models()[0];
+    assert_eq!(info.unavailable.as_deref(), Some("no embeddings were given"));
+    let answer = engine.recommend(&Request::new(UserId(40))).await.unwrap();
+    assert_eq!((&*answer.model, answer.degraded), ("popularity", true));
+    assert_eq!(answer.reason, Some(Reason::ModelUnavailable));
+
+    let request = Request { model: Some("emd"), ..Request::new(UserId(40)) };
+    let error = engine.recommend(&request).await.unwrap_err();
+    let Error::UnknownModel { known, .. } = error else { panic!("{error}") };
+    assert_eq!(known.iter().map(|n| &**n).collect::<Vec<_>>(), ["emb", "popularity", "neuralcf"]);
+}
+
+struct Fixed(Result<f32, fn() -> sparrow_rank::Error>, usize);
+
+#[async_trait]
+impl Ranker for Fixed {
+    fn kind(&self) -> &'static str {
+        "fixed"
+    }
+
+    async fn score(
+        &self,
+        _user: &UserState<'_>,
+        movies: &[MovieIndex],
+        scores: &mut Vec<f32>,
+    ) -> Result<(), sparrow_rank::Error> {
+        let score = *self.0.as_ref().map_err(|error| error())?;
+        scores.clear();
+        scores.resize(movies.len() - self.1, score);
+        Ok(())
+    }
+}
+
+struct Broken;
+
+impl Recall for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn recall(
+        &self,
+        query: &Query<'_>,
+        _limit: usize,
+        found: &mut Vec<MovieIndex>,
+    ) -> Result<(), sparrow_recall::Error> {
+        found.push(MovieIndex(query.catalog.len() as u32 - 1));
+        Err(sparrow_recall::Error::Unavailable { strategy: "broken".into(), source: "gone".into() })
+    }
+}
+
+#[tokio::test]
+async fn rankers_that_fail_or_lie_are_stood_in_for() {
+    let catalog = catalog();
+    let cases: [(Fixed, Option<Reason>); 5] = [
+        (Fixed(Ok(0.5), 0), None),
+        (Fixed(Ok(0.5), 1), Some(Reason::ModelFailed)),
+        (Fixed(Ok(f32::NAN), 0), Some(Reason::ModelFailed)),
+        (Fixed(Err(|| sparrow_rank::Error::TimedOut), 0), Some(Reason::ModelTimedOut)),
+        (
+            Fixed(Err(|| sparrow_rank::Error::Unavailable("gone".into())), 0),
+            Some(Reason::ModelUnavailable),
+        ),
+    ];
+    for (ranker, reason) in cases {
+        let mut parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
+        parts.models.push(Model {
+            name: "fixed".into(),
+            aliases: Vec::new(),
+            kind: "fixed",
+            ranker: Ok(Arc::new(ranker)),
+        });
+        let engine = Engine::new(Arc::clone(&catalog), parts).unwrap();
+        let request = Request { model: Some("fixed"), size: 5, ..Request::new(UserId(40)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        assert_eq!((answer.degraded, answer.reason), (reason.is_some(), reason));
+        assert_eq!(&*answer.model, if reason.is_some() { "emb" } else { "fixed" });
+        if reason.is_none() {
+            // Equal scores: by movie id.
+            assert_eq!(movies(&answer), [20, 21, 22, 23, 24]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_strategy_degrades_the_answer_and_nothing_more() {
+    let catalog = catalog();
+    let mut parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
+    parts.strategies.insert(0, Strategy { recall: Box::new(Broken), share: 10 });
+    let engine = Engine::new(catalog, parts).unwrap();
+    let answer = engine.recommend(&Request { size: 3, ..Request::new(UserId(40)) }).await.unwrap();
+    assert_eq!((&*answer.model, answer.degraded), ("emb", true));
+    assert_eq!(answer.reason, Some(Reason::RecallFailed));
+    assert_eq!(movies(&answer)[0], 40);
+    assert!(!found_by(&engine, &answer, 0).contains(&"broken".to_owned()));
+}
+
+#[tokio::test]
+async fn requests_leave_nothing_behind_for_the_next() {
+    let engine = engine();
+    let request = Request { size: 10, ..Request::new(UserId(40)) };
+    let first = engine.recommend(&request).await.unwrap();
+    for user in [0, 59, 9999] {
+        let all = Request { exclude_seen: false, size: 100, ..Request::new(UserId(user)) };
+        engine.recommend(&all).await.unwrap();
+    }
+    let again = engine.recommend(&request).await.unwrap();
+    assert_eq!(first.items, again.items);
+}
+
+#[test]
+fn similar_movies_by_vector_and_by_genre() {
+    let engine = engine();
+    let ask = |movie, model, size| {
+        engine.similar(&SimilarRequest { movie: MovieIndex(movie), model, size }).unwrap()
+    };
+    let near = ask(30, None, 2);
+    let mut ids: Vec<u32> = near.items.iter().map(|item| item.movie.0).collect();
+    ids.sort_unstable();
+    assert_eq!((&*near.model, near.reason, ids), ("emb", None, vec![29, 31]));
+    assert!((near.items[0].score - 0.05_f32.cos()).abs() < 1e-5);
+
+    // Movie 5 has no vector.
+    let stand_in = ask(5, Some("emb"), 2);
+    assert_eq!((&*stand_in.requested, &*stand_in.model), ("emb", "genre"));
+    assert_eq!(stand_in.reason, Some(Reason::NoMovieEmbedding));
+
+    let alike = ask(6, Some("genre"), 59);
+    assert_eq!((alike.items.len(), alike.reason), (59, None));
+    let catalog = engine.catalog();
+    for item in &alike.items {
+        // Movie 6 has both genres.
+        let other = catalog.movie(item.movie).genre_set.len();
+        let shared = if other == 0 { 0.0 } else { 2.0 * other as f32 / (2 + other) as f32 };
+        let expected = 0.7 * shared + 0.3 * catalog.stats(item.movie).bayesian / 5.0;
+        assert!((item.score - expected).abs() < 1e-6);
+        assert_ne!(item.movie, MovieIndex(6));
+    }
+    assert!(
+        alike
+            .items
+            .is_sorted_by(|a, b| a.score > b.score || (a.score == b.score && a.movie < b.movie))
+    );
+
+    let unknown = SimilarRequest { movie: MovieIndex(6), model: Some("popularity"), size: 2 };
+    assert!(matches!(engine.similar(&unknown), Err(Error::UnknownModel { .. })));
+}
+
+#[test]
+fn parts_that_contradict_each_other_are_refused() {
+    let catalog = catalog();
+    let standard = || Parts::standard(&catalog, Err("none".to_owned()), &Options::default());
+    let build = |parts| Engine::new(Arc::clone(&catalog), parts).unwrap_err().to_string();
+    let default = Parts { default_model: "emd".to_owned(), ..standard() };
+    assert_eq!(build(default), "no model is named \"emd\"");
+    let fallback = Parts { fallbacks: vec!["pop".to_owned()], ..standard() };
+    assert_eq!(build(fallback), "no model is named \"pop\"");
+    let mut twice = standard();
+    twice.models.append(&mut standard().models);
+    assert_eq!(build(twice), "two models are named \"emb\"");
+
+    let read = |text: &str| EmbeddingTable::read(text.as_bytes(), "test").unwrap();
+    let vectors = |items, users| {
+        Embeddings::new(&read(items), read(users), Similarity::Dot, &catalog)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(vectors("100:1 2\n", "1:1\n"), "user vectors have 1 numbers, item vectors 2");
+    assert_eq!(
+        vectors("9999:1\n", "1:1\n"),
+        "none of the 1 item vectors belongs to a movie of the catalogue"
+    );
+}

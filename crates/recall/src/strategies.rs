@@ -1,0 +1,248 @@
+use std::sync::Arc;
+
+use sparrow_model::{Genre, MovieIndex, Sort};
+use sparrow_neural::{ItemVectors, TopK};
+
+use crate::{Error, Query, Recall};
+
+/// The first movies of one of the catalogue's orders: best rated, newest, or most popular.
+#[derive(Debug, Clone, Copy)]
+pub struct ByOrder(pub Sort);
+
+impl Recall for ByOrder {
+    fn name(&self) -> &str {
+        match self.0 {
+            Sort::Rating => "rating",
+            Sort::ReleaseYear => "recency",
+            Sort::Popularity => "popularity",
+        }
+    }
+
+    fn recall(
+        &self,
+        query: &Query<'_>,
+        limit: usize,
+        found: &mut Vec<MovieIndex>,
+    ) -> Result<(), Error> {
+        let order = query.catalog.ordered(self.0, None);
+        found.extend(
+            order.iter().copied().filter(|&movie| !query.excluded.contains(movie)).take(limit),
+        );
+        Ok(())
+    }
+}
+
+/// The best rated movies of the genres asked for, or else of the user's favourite genres, in turn:
+/// the first of each, the second of each, and so on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByGenre;
+
+impl Recall for ByGenre {
+    fn name(&self) -> &'static str {
+        "genre"
+    }
+
+    fn recall(
+        &self,
+        query: &Query<'_>,
+        limit: usize,
+        found: &mut Vec<MovieIndex>,
+    ) -> Result<(), Error> {
+        let asked: Vec<Genre> = query.genres.iter().collect();
+        let genres = if asked.is_empty() { &query.user.favourite_genres } else { &asked };
+        let mut orders: Vec<_> = genres
+            .iter()
+            .map(|&genre| query.catalog.ordered(Sort::Rating, Some(genre)).iter().copied())
+            .collect();
+        let mut taken = query.excluded.clone();
+        let mut left = limit;
+        while left > 0 && !orders.is_empty() {
+            orders.retain_mut(|order| match order.find(|&movie| !taken.contains(movie)) {
+                Some(movie) if left > 0 => {
+                    taken.insert(movie);
+                    found.push(movie);
+                    left -= 1;
+                    true
+                }
+                _ => false,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The movies whose vectors are nearest to the user's: exact, over all movies that have one.
+#[derive(Debug, Clone)]
+pub struct ByEmbedding {
+    items: Arc<ItemVectors>,
+}
+
+impl ByEmbedding {
+    /// Over these vectors, whose items are the catalogue's movie indexes.
+    pub const fn new(items: Arc<ItemVectors>) -> Self {
+        Self { items }
+    }
+}
+
+impl Recall for ByEmbedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn recall(
+        &self,
+        query: &Query<'_>,
+        limit: usize,
+        found: &mut Vec<MovieIndex>,
+    ) -> Result<(), Error> {
+        let Some(vector) = query.user.embedding else { return Ok(()) };
+        if vector.len() != self.items.dimension() {
+            return Err(Error::Dimension {
+                user: query.user.id,
+                found: vector.len(),
+                expected: self.items.dimension(),
+            });
+        }
+        let mut top = TopK::new(limit);
+        self.items.scan(vector, |movie| query.excluded.contains(MovieIndex(movie)), &mut top);
+        found.extend(top.sorted().map(|(_, movie)| MovieIndex(movie)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use sparrow_model::{
+        Catalog, GenreSet, MovieId, MovieRecord, MovieSet, Movies, RatingLog, Stars, UserId,
+        UserState,
+    };
+    use sparrow_neural::{Similarity, TableBuilder};
+
+    use super::*;
+
+    /// Twelve movies; the greater the id, the newer and the better liked, and the less popular.
+    /// By Bayesian average: 8, 9, 7, 10, 6, 11, 4, … Every third is a comedy, every second a drama.
+    fn catalog() -> Catalog {
+        let record = |id: u32| MovieRecord {
+            id: MovieId(id),
+            title: format!("Movie {id}"),
+            year: Some(2000 + id as u16),
+            genres: [(3, "Comedy"), (2, "Drama")]
+                .into_iter()
+                .filter(|(every, _)| id.is_multiple_of(*every))
+                .map(|(_, name)| name.to_owned())
+                .collect(),
+            imdb_id: None,
+            tmdb_id: None,
+        };
+        let movies = Movies::new((0..12).map(record).collect()).unwrap();
+        let mut log = RatingLog::default();
+        for user in 0..24 {
+            for movie in 0..12 - user / 2 {
+                let stars = Stars::from_half_stars(movie as u8 * 3 / 4 + 1).unwrap();
+                log.push(UserId(user), MovieIndex(movie), stars, 0);
+            }
+        }
+        Catalog::new(movies, log.into_histories().0)
+    }
+
+    fn recalled(
+        strategy: &dyn Recall,
+        user: &UserState<'_>,
+        genres: &[&str],
+        excluded: &[u32],
+        limit: usize,
+    ) -> Vec<u32> {
+        let catalog = catalog();
+        let genres: GenreSet =
+            genres.iter().map(|name| catalog.genres().find(name).unwrap()).collect();
+        let mut set = MovieSet::new(catalog.len());
+        set.extend(excluded.iter().copied().map(MovieIndex));
+        let query = Query { catalog: &catalog, user, genres, excluded: &set };
+        // What is there stays there.
+        let mut found = vec![MovieIndex(99)];
+        strategy.recall(&query, limit, &mut found).unwrap();
+        assert_eq!(found[0], MovieIndex(99));
+        found[1..].iter().map(|movie| movie.0).collect()
+    }
+
+    /// What the contract asks of every strategy, whoever the user is.
+    #[test]
+    fn every_strategy_keeps_the_contract() {
+        let mut builder = TableBuilder::default();
+        for id in [1, 3, 4, 5, 8] {
+            builder.push(id, &[id as f32, 1.0]).unwrap();
+        }
+        let table = builder.build().unwrap();
+        let items = Arc::new(ItemVectors::new(&table, 12, Similarity::Dot, Some));
+        let strategies: [Box<dyn Recall>; 5] = [
+            Box::new(ByOrder(Sort::Rating)),
+            Box::new(ByOrder(Sort::ReleaseYear)),
+            Box::new(ByOrder(Sort::Popularity)),
+            Box::new(ByGenre),
+            Box::new(ByEmbedding::new(items)),
+        ];
+        let catalog = catalog();
+        let favourite_genres: Vec<Genre> = catalog.genres().iter().collect();
+        let known = UserState {
+            id: UserId(1),
+            history: catalog.users().find(UserId(1)),
+            favourite_genres,
+            embedding: Some(&[1.0, 0.0]),
+        };
+        for strategy in &strategies {
+            for user in [&known, &UserState::unknown(UserId(404))] {
+                for excluded in [vec![], vec![0, 3, 8, 11], (0..12).collect()] {
+                    let all = recalled(strategy.as_ref(), user, &[], &excluded, 100);
+                    let name = strategy.name();
+                    assert!(all.iter().all(|movie| !excluded.contains(movie)), "{name}");
+                    let mut distinct = all.clone();
+                    distinct.sort_unstable();
+                    distinct.dedup();
+                    assert_eq!(distinct.len(), all.len(), "{name}");
+                    for limit in 0..4 {
+                        let few = recalled(strategy.as_ref(), user, &[], &excluded, limit);
+                        assert_eq!(few[..], all[..limit.min(all.len())], "{name} {limit}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn orders_are_those_of_the_catalogue() {
+        let nobody = UserState::unknown(UserId(404));
+        let by = |sort| recalled(&ByOrder(sort), &nobody, &[], &[11], 3);
+        assert_eq!(by(Sort::ReleaseYear), [10, 9, 8]);
+        assert_eq!(by(Sort::Popularity), [0, 1, 2]);
+        assert_eq!(by(Sort::Rating), [8, 9, 7]);
+    }
+
+    #[test]
+    fn genres_take_turns_and_asked_ones_count_before_favourites() {
+        let catalog = catalog();
+        let genre = |name| catalog.genres().find(name).unwrap();
+        let mut user = UserState::unknown(UserId(1));
+        assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [0; 0]);
+        user.favourite_genres = vec![genre("Comedy"), genre("Drama")];
+        // Comedies by rating: 9, 6, 3, 0; dramas: 8, 10, 6, 4, 2, 0.
+        assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [9, 8, 6, 10, 3]);
+        assert_eq!(recalled(&ByGenre, &user, &["Drama"], &[8], 3), [10, 6, 4]);
+    }
+
+    #[test]
+    fn a_vector_of_another_length_is_an_error() {
+        let mut builder = TableBuilder::default();
+        builder.push(0, &[1.0, 2.0]).unwrap();
+        let items = ItemVectors::new(&builder.build().unwrap(), 12, Similarity::Cosine, Some);
+        let strategy = ByEmbedding::new(Arc::new(items));
+        let catalog = catalog();
+        let user = UserState { embedding: Some(&[1.0]), ..UserState::unknown(UserId(3)) };
+        let excluded = MovieSet::new(catalog.len());
+        let query =
+            Query { catalog: &catalog, user: &user, genres: GenreSet::EMPTY, excluded: &excluded };
+        let error = strategy.recall(&query, 5, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "user 3 has a vector of 1 numbers where the items have 2");
+    }
+}
