@@ -26,3 +26,6 @@ pub mod write;
 pub use error::Error;
 pub use report::{BadLine, Report};
 pub use source::{Format, Loaded, Options, Source};
+
+#[cfg(test)]
+mod samples;

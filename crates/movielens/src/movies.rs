@@ -250,3 +250,256 @@ fn decode(content: &[u8]) -> Cow<'_, str> {
         Err(_) => Cow::Owned(content.iter().map(|&byte| char::from(byte)).collect()),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use crate::samples::{bad_lines, genres, load, ratings};
+
+    const NO_RATINGS: (&str, &[u8]) = ("ratings.csv", b"userId,movieId,rating,timestamp\n");
+
+    #[test]
+    fn movies_with_all_that_csv_allows() {
+        let movies = "\u{feff}movieId,title,genres\r\n\
+            12,\"Lantern, The (1994)\",Comedy|Drama\r\n\
+            \r\n\
+            3,\"The \"\"Inner\"\" Sea (2001) \",(no genres listed)\r\n\
+            7,\"Two\r\nLines\",Drama||Film-Noir\r\n\
+            99,Æther Øre (2009– ),\r\n";
+        let links = "movieId,imdbId,tmdbId\n3,0004567,\n12,,862\n5,1,1\n99,,\n";
+        let files =
+            [("movies.csv", movies.as_bytes()), ("links.csv", links.as_bytes()), NO_RATINGS];
+        let loaded = load(&files, 0).unwrap();
+        let catalog = &loaded.catalog;
+        let listed: Vec<_> = catalog
+            .movies()
+            .iter()
+            .map(|movie| {
+                let ids = (movie.imdb_id.as_deref(), movie.tmdb_id.as_deref());
+                (movie.id.0, &*movie.title, movie.year, genres(catalog, movie), ids)
+            })
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                (3, "The \"Inner\" Sea", Some(2001), vec![], (Some("0004567"), None)),
+                (7, "Two\r\nLines", None, vec!["Drama", "Film-Noir"], (None, None)),
+                (12, "Lantern, The", Some(1994), vec!["Comedy", "Drama"], (None, Some("862"))),
+                (99, "Æther Øre (2009– )", None, vec![], (None, None)),
+            ]
+        );
+        let report = &loaded.report;
+        assert_eq!((report.movies, report.movies_without_year), (4, 2));
+        assert_eq!((report.movies_without_genres, report.unknown_links), (2, 1));
+        assert_eq!(
+            report.to_string(),
+            "MovieLens CSV: 4 movies (2 without a year, 2 without genres), 0 users, 0 ratings\n\
+             1 link of unknown movies left out"
+        );
+    }
+
+    #[test]
+    fn bad_movies() {
+        let long = "9".repeat(50);
+        let movies = [
+            &b"movieId,title,genres\n1,Lantern,Drama\n-2,Minus,Drama\n0,Naught,Drama\n"[..],
+            b"4294967296,Huge,Drama\nx\xe9,Letters,Drama\n,Blank,Drama\n5,  ,Drama\n5,\"\",Drama\n",
+            b"1,Again,Drama\n6,Comma, Missing,Drama\n7,Short\n8,Sea \xe9,Drama\n\n",
+            long.as_bytes(),
+            b",Long,Drama\r\n9,\"Open,Drama\n",
+        ]
+        .concat();
+        assert_eq!(
+            bad_lines(&[("movies.csv", &movies), NO_RATINGS]),
+            [
+                "movies.csv:3: movieId is \"-2\", not a whole number from 1 to 4294967295",
+                "movies.csv:4: movieId is \"0\", not a whole number from 1 to 4294967295",
+                "movies.csv:5: movieId is \"4294967296\", not a whole number from 1 to 4294967295",
+                "movies.csv:6: \"x\\xe9\" is not UTF-8",
+                "movies.csv:7: movieId is \"\", not a whole number from 1 to 4294967295",
+                "movies.csv:8: the title is empty",
+                "movies.csv:9: the title is empty",
+                "movies.csv:10: movieId 1 is that of line 2 too",
+                "movies.csv:11: 3 columns expected, 4 found",
+                "movies.csv:12: 3 columns expected, 2 found",
+                "movies.csv:13: \"Sea \\xe9\" is not UTF-8",
+                &format!(
+                    "movies.csv:15: movieId is \"{}\"…, not a whole number from 1 to 4294967295",
+                    &long[..40]
+                ),
+                "movies.csv:16: quoted field without a closing quote",
+            ]
+        );
+    }
+
+    #[test]
+    fn bad_links() {
+        let movies = b"movieId,title,genres\n1,Lantern,Drama\n2,Harbour,Drama\n3,Sea,Drama\n";
+        let links = b"movieId,imdbId,tmdbId\n1,tt0114709,1\n2,0114709,862.0\n3,5,6\n3,5,6\nx,1,2\n";
+        let files = [("movies.csv", &movies[..]), ("links.csv", links), NO_RATINGS];
+        assert_eq!(
+            bad_lines(&files),
+            [
+                "links.csv:2: imdbId is \"tt0114709\", not blank or at most 20 digits",
+                "links.csv:3: tmdbId is \"862.0\", not blank or at most 20 digits",
+                "links.csv:5: movieId 3 is that of line 4 too",
+                "links.csv:6: movieId is \"x\", not a whole number from 1 to 4294967295",
+            ]
+        );
+        let good = load(&files, 4).unwrap().catalog;
+        assert_eq!(good.movies()[0].imdb_id, None);
+        assert_eq!(good.movies()[2].imdb_id.as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn a_data_set_needs_movies_and_at_most_64_genres() {
+        let no_movies = [("movies.csv", &b"movieId,title,genres\r\n"[..]), NO_RATINGS];
+        assert_eq!(load(&no_movies, 0).unwrap_err().to_string(), "no movies in set/movies.csv");
+        let missing = [("movies.csv", &b"movieId,genres\n1,Drama\n"[..]), NO_RATINGS];
+        assert_eq!(
+            load(&missing, 0).unwrap_err().to_string(),
+            "set/movies.csv: no column title in the header row, which is \"movieId,genres\""
+        );
+        let genres: Vec<String> = (0..65).map(|n| format!("g{n:02}")).collect();
+        let movies = format!("movieId,title,genres\n1,Everything,{}\n", genres.join("|"));
+        let error = load(&[("movies.csv", movies.as_bytes()), NO_RATINGS], 0).unwrap_err();
+        assert_eq!(error.to_string(), "set/movies.csv cannot be loaded");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("the 65th is \"g64\""), "{cause}");
+    }
+
+    #[test]
+    fn bad_movies_are_reported_before_the_ratings_that_they_spoil() {
+        let movies = b"movieId,title,genres\n1,Lantern,Drama\n2,Sh\n";
+        let ratings = b"userId,movieId,rating,timestamp\n1,1,4,5\n1,2,4,5\n";
+        let files = [("movies.csv", &movies[..]), ("ratings.csv", ratings)];
+        assert_eq!(
+            load(&files, 0).unwrap_err().to_string(),
+            "1 bad line, and --max-bad-lines allows 0:\n  \
+             set/movies.csv:3: 3 columns expected, 2 found"
+        );
+        assert_eq!(
+            load(&files, 1).unwrap_err().to_string(),
+            "2 bad lines, and --max-bad-lines allows 1:\n  \
+             set/movies.csv:3: 3 columns expected, 2 found\n  \
+             set/ratings.csv:3: movieId 2 is not in movies.csv"
+        );
+        let report = load(&files, 2).unwrap().report;
+        assert_eq!((report.ratings, report.bad_line_count), (1, 2));
+        assert!(report.to_string().contains("\n2 bad lines skipped:\n  set/movies.csv:3: 3 col"));
+    }
+
+    #[test]
+    fn ml_1m_in_latin_1() {
+        let files = [
+            (
+                "movies.dat",
+                &b"7::Caf\xe9 :: Night (1999)::Drama|Children's\r\n\
+                   2::Lantern, The (1994)::Comedy\r\n"[..],
+            ),
+            ("ratings.dat", b"1::7::5::978300760\n1::2::3::978302109\n2::7::1::978301968\n"),
+            ("users.dat", b"1::F::1::10::48067\n"),
+        ];
+        let loaded = load(&files, 0).unwrap();
+        let catalog = &loaded.catalog;
+        assert_eq!(loaded.report.format.to_string(), "MovieLens 1M");
+        let movie = &catalog.movies()[1];
+        assert_eq!((movie.id.0, &*movie.title, movie.year), (7, "Café :: Night", Some(1999)));
+        assert_eq!(genres(catalog, movie), ["Drama", "Children's"]);
+        assert_eq!(
+            ratings(catalog),
+            [(1, 7, 10, 978_300_760), (1, 2, 6, 978_302_109), (2, 7, 2, 978_301_968)]
+        );
+    }
+
+    #[test]
+    fn ml_1m_bad_lines_and_utf_8() {
+        let files = [
+            ("movies.dat", "7::Café (1999)::Drama\n\n8::Short\n9\n7::Café::Drama\n".as_bytes()),
+            ("ratings.dat", b"1::7::5\n1::7::5::9::9\n1:7:5:9\n1::7::6::9\n1::7::4.5::9\n"),
+        ];
+        assert_eq!(
+            bad_lines(&files),
+            [
+                "movies.dat:3: 3 columns expected, 2 found",
+                "movies.dat:4: 3 columns expected, 1 found",
+                "movies.dat:5: movieId 7 is that of line 1 too",
+                "ratings.dat:1: 4 columns expected, 3 found",
+                "ratings.dat:2: 4 columns expected, 5 found",
+                "ratings.dat:3: 4 columns expected, 1 found",
+                "ratings.dat:4: rating is \"6\", not one of 0.5, 1.0, … 5.0",
+            ]
+        );
+        let catalog = load(&files, 7).unwrap().catalog;
+        assert_eq!(&*catalog.movies()[0].title, "Café");
+        assert_eq!(ratings(&catalog), [(1, 7, 9, 9)]);
+    }
+
+    /// A row of `u.item` with these genre flags set.
+    fn item(start: &str, genres: &[usize]) -> String {
+        let flags: Vec<&str> =
+            (0..19).map(|flag| if genres.contains(&flag) { "1" } else { "0" }).collect();
+        format!("{start}|{}\n", flags.join("|"))
+    }
+
+    #[test]
+    fn ml_100k_in_latin_1() {
+        let rows = [
+            item("1|Lantern, The (1994)|01-Jan-1994||http://lantern.example/", &[5, 1]),
+            item("3|unknown|||", &[0]),
+            item("2|Caf# (1996)|01-Jan-1996||", &[18, 0]),
+        ];
+        let items: Vec<u8> =
+            rows.concat().bytes().map(|b| if b == b'#' { 0xe9 } else { b }).collect();
+        let data = b"196\t2\t3\t881250949\n186\t3\t5\t891717742\n";
+        let plain = load(&[("u.item", &items), ("u.data", data)], 0).unwrap();
+        let listed: Vec<_> = plain
+            .catalog
+            .movies()
+            .iter()
+            .map(|movie| (&*movie.title, movie.year, genres(&plain.catalog, movie)))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                ("Lantern, The", Some(1994), vec!["Action", "Comedy"]),
+                ("Café", Some(1996), vec!["Western"]),
+                ("unknown", None, vec![]),
+            ]
+        );
+        let expected = [(186, 3, 10, 891_717_742), (196, 2, 6, 881_250_949)];
+        assert_eq!(ratings(&plain.catalog), expected);
+        assert_eq!(plain.report.format.to_string(), "MovieLens 100K");
+
+        let mut kinds: Vec<String> = (0..19).map(|n| format!("Kind {n}|{n}")).collect();
+        kinds[0] = "unknown|0".to_owned();
+        let kinds = kinds.join("\r\n") + "\r\n\r\n";
+        let files = [("u.item", &items[..]), ("u.data", data), ("u.genre", kinds.as_bytes())];
+        let named = load(&files, 0).unwrap().catalog;
+        assert_eq!(genres(&named, &named.movies()[0]), ["Kind 1", "Kind 5"]);
+        assert_eq!(genres(&named, &named.movies()[1]), ["Kind 18"]);
+    }
+
+    #[test]
+    fn ml_100k_bad_lines() {
+        let rows = [
+            item("1|Lantern|||", &[1]),
+            "2|Short|||\n".to_owned(),
+            item("3|Flag|||", &[]).replace("|0\n", "|7\n"),
+        ]
+        .concat();
+        let files = [("u.item", rows.as_bytes()), ("u.data", b"1 1 3 5\n1\t1\t3\t\n1\t1\t3\t5")];
+        assert_eq!(
+            bad_lines(&files),
+            [
+                "u.item:2: 24 columns expected, 5 found",
+                "u.item:3: the flag of genre Western is \"7\", not 0 or 1",
+                "u.data:1: 4 columns expected, 1 found",
+                "u.data:2: timestamp is \"\", not a whole number from 0 to 4294967295",
+            ]
+        );
+        let error =
+            load(&[files[0], files[1], ("u.genre", b"unknown|0\nAction\n")], 9).unwrap_err();
+        assert_eq!(error.to_string(), "set/u.genre:2: \"Action\" is not a name, | and 1");
+    }
+}

@@ -410,3 +410,250 @@ fn rating(text: &[u8]) -> Result<Stars, String> {
     Stars::from_half_stars(if on_grid { half_stars as u8 } else { 0 })
         .ok_or_else(|| format!("rating is {}, not one of 0.5, 1.0, … 5.0", shown(text)))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::samples::{bad_lines, load, load_divided, ratings, source};
+
+    const MOVIES: (&str, &[u8]) =
+        ("movies.csv", b"movieId,title,genres\n1,Lantern,Drama\n2,Sea,Drama\n30,Harbour,War\n");
+
+    fn loaded(data: &[u8]) -> Vec<(u32, u32, u8, u32)> {
+        ratings(&load(&[MOVIES, ("ratings.csv", data)], 0).unwrap().catalog)
+    }
+
+    #[test]
+    fn the_same_ratings_in_many_shapes() {
+        let expected = [(1, 1, 8, 964_982_703), (1, 30, 1, u32::MAX), (7, 2, 10, 0)];
+        for data in [
+            "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n1,30,0.5,4294967295\n7,2,5,0\n",
+            "userId,movieId,rating,timestamp\n1,1,4,964982703\n1,30,0.5,4294967295\n7,2,5.0,0",
+            "\u{feff}userId,movieId,rating,timestamp\r\n1,1,4.0,964982703\r\n\r\n\
+             1,30,0.5,4294967295\r\n7,2,5.0,0\r\n\r\n",
+            "userId,movieId,rating,timestamp\n\"1\",1,\"4.0\",964982703\n\
+             1,\"30\",0.5,\"4294967295\"\r\n\"7\",\"2\",\"5\",\"0\"",
+            "timestamp,rating,extra,movieId,userId\n964982703,4.0,,1,1\n\
+             4294967295,0.5,\"a,b\",30,1\n0,5.0,é,2,7\n",
+            "userId,movieId,rating,timestamp\n01,001,4.00,0964982703\n\
+             1,30,00.5,00000004294967295\n7,2,5.,0\n",
+        ] {
+            assert_eq!(loaded(data.as_bytes()), expected, "{data:?}");
+        }
+    }
+
+    #[test]
+    fn no_ratings_are_a_catalogue() {
+        for data in ["userId,movieId,rating,timestamp", "userId,movieId,rating,timestamp\r\n\r\n"] {
+            assert_eq!(loaded(data.as_bytes()), []);
+        }
+        let error = load(&[MOVIES, ("ratings.csv", b"")], 0).unwrap_err();
+        assert!(error.to_string().starts_with("set/ratings.csv: no column userId, movieId, rat"));
+    }
+
+    #[test]
+    fn the_last_rating_of_a_pair_wins() {
+        let data =
+            b"userId,movieId,rating,timestamp\n1,1,1.0,50\n2,1,2.0,50\n1,1,3.0,50\n2,1,1.5,9\n";
+        let loaded = load(&[MOVIES, ("ratings.csv", data)], 0).unwrap();
+        assert_eq!(ratings(&loaded.catalog), [(1, 1, 6, 50), (2, 1, 4, 50)]);
+        assert_eq!((loaded.report.ratings, loaded.report.duplicates), (2, 2));
+        assert!(loaded.report.to_string().contains("2 ratings replaced by a later one"));
+    }
+
+    #[test]
+    fn bad_ratings() {
+        let whole = |column: &str, value: &str| {
+            let least = u32::from(column != "timestamp");
+            format!("{column} is \"{value}\", not a whole number from {least} to 4294967295")
+        };
+        let grid = |value: &str| format!("rating is \"{value}\", not one of 0.5, 1.0, … 5.0");
+        let number = |value: &str| format!("rating is \"{value}\", not a number");
+        let columns = |found: usize| format!("4 columns expected, {found} found");
+        for (row, what) in [
+            ("0,1,4.0,5", whole("userId", "0")),
+            ("-1,1,4.0,5", whole("userId", "-1")),
+            ("4294967296,1,4.0,5", whole("userId", "4294967296")),
+            (" 1,1,4.0,5", whole("userId", " 1")),
+            ("1,0,4.0,5", whole("movieId", "0")),
+            ("1,1e3,4.0,5", whole("movieId", "1e3")),
+            ("1,,4.0,5", whole("movieId", "")),
+            ("1,3,4.0,5", "movieId 3 is not in movies.csv".to_owned()),
+            ("1,1,0,5", grid("0")),
+            ("1,1,0.0,5", grid("0.0")),
+            ("1,1,5.5,5", grid("5.5")),
+            ("1,1,6,5", grid("6")),
+            ("1,1,3.2,5", grid("3.2")),
+            ("1,1,128.5,5", grid("128.5")),
+            ("1,1,-1,5", number("-1")),
+            ("1,1,+1,5", number("+1")),
+            ("1,1,nan,5", number("nan")),
+            ("1,1,inf,5", number("inf")),
+            ("1,1,1e0,5", number("1e0")),
+            ("1,1,.5,5", number(".5")),
+            ("1,1,1.2.3,5", number("1.2.3")),
+            ("1,1,,5", number("")),
+            ("1,1,4.0,-5", whole("timestamp", "-5")),
+            ("1,1,4.0,4294967296", whole("timestamp", "4294967296")),
+            ("1,1,4.0,99999999999999999999999", whole("timestamp", "99999999999999999999999")),
+            ("1,1,4.0,5.0", whole("timestamp", "5.0")),
+            ("1,1,4.0,5 ", whole("timestamp", "5 ")),
+            ("1,1,4.0,", whole("timestamp", "")),
+            ("1,1,4.0", columns(3)),
+            ("1,1,4.0,5,", columns(5)),
+            ("1", columns(1)),
+            (" ", columns(1)),
+            ("1;1;4.0;5", columns(1)),
+            ("\"1,1,4.0,5", "quoted field without a closing quote".to_owned()),
+            ("\"1\",1,4.0,5\r1", "line break inside a line".to_owned()),
+            ("1,1,4.0,\u{1b}[2J", whole("timestamp", "\\u{1b}[2J")),
+        ] {
+            let start = "userId,movieId,rating,timestamp\r\n2,2,4.0,7\r\n\r\n";
+            for end in ["", "\n", "\r\n", "\r\n9,2,4.0,7\n"] {
+                let data = format!("{start}{row}{end}");
+                let files = [MOVIES, ("ratings.csv", data.as_bytes())];
+                assert_eq!(bad_lines(&files), [format!("ratings.csv:4: {what}")], "{data:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_without_end_are_bad_but_bounded() {
+        let long = "1".repeat(MAX_LEN * 3);
+        let data = format!("userId,movieId,rating,timestamp\n1,1,4,5\n{long}\n1,2,4,5\n{long}");
+        let source = source(&[MOVIES, ("ratings.csv", data.as_bytes())]).unwrap();
+        for block in [100, MAX_LEN as u64, 1 << 30] {
+            let loaded = load_divided(&source, block, 2).unwrap();
+            let bad: Vec<String> =
+                loaded.report.bad_lines.iter().map(ToString::to_string).collect();
+            let expected =
+                [3, 5].map(|n| format!("set/ratings.csv:{n}: line longer than 65536 bytes"));
+            assert_eq!(bad, expected, "{block}");
+            assert_eq!(loaded.report.ratings, 2);
+        }
+    }
+
+    #[test]
+    fn of_many_bad_lines_the_first_are_shown() {
+        let mut data = "userId,movieId,rating,timestamp\n".to_owned();
+        for n in 0..5000 {
+            data += if n % 2 == 0 { "1,1,4.0,5\n" } else { "1,1,9.0,5\n" };
+        }
+        let source = source(&[MOVIES, ("ratings.csv", data.as_bytes())]).unwrap();
+        let error = load_divided(&source, 512, 4).unwrap_err().to_string();
+        let rows: Vec<&str> = error.lines().collect();
+        assert_eq!(rows[0], "2500 bad lines, and --max-bad-lines allows 1000:");
+        assert_eq!(rows[1], "  set/ratings.csv:3: rating is \"9.0\", not one of 0.5, 1.0, … 5.0");
+        assert!(rows[10].starts_with("  set/ratings.csv:21: "));
+        assert_eq!(rows[11..], ["  and 2490 more"]);
+    }
+
+    /// Lines good and bad, with the line ends that occur.
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let good = (1..5_u32, prop::sample::select(vec![1, 2, 30]), 1..=10_u8, 0..40_u32).prop_map(
+            |(user, movie, half, time)| {
+                format!("{user},{movie},{},{time}", f32::from(half) / 2.0).into_bytes()
+            },
+        );
+        let odd = prop::sample::select(vec![
+            &b""[..],
+            b"\"1\",2,\"3.5\",4",
+            b"1,2,3.5",
+            b"1,\"2,3.5,4",
+            b"1,77,3.5,4",
+            b"1,2,9,4",
+            b"1,2,3,4,5",
+            b"\r",
+            b"\xff\xfe",
+            b"1,2,3.5,4294967296",
+        ]);
+        let line = prop_oneof![3 => good, 1 => odd.prop_map(<[u8]>::to_vec)];
+        let end = prop::sample::select(vec![&b"\n"[..], b"\r\n"]);
+        (vec((line, end), 0..30), any::<bool>()).prop_map(|(rows, last_end)| {
+            let mut data = b"userId,movieId,rating,timestamp\r\n".to_vec();
+            for (line, end) in rows {
+                data.extend(line);
+                data.extend(end);
+            }
+            if !last_end {
+                data.truncate(data.len() - 1);
+            }
+            data
+        })
+    }
+
+    /// Bytes that mean something to one of the formats, and any others among them.
+    fn noise(len: usize) -> impl Strategy<Value = Vec<u8>> {
+        let signs = prop::sample::select(b"0123459,,,\"\"\n\n\r.:::|||\t\t -\xc3\xa9".to_vec());
+        vec(prop_oneof![9 => signs, 1 => any::<u8>()], 0..len)
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_do_not_show(data in lines(), block in 1..64_u64, threads in 1..4_usize) {
+            let source = source(&[MOVIES, ("ratings.csv", &data)]).unwrap();
+            let whole = load_divided(&source, u64::MAX, 1).unwrap();
+            let parts = load_divided(&source, block, threads).unwrap();
+            prop_assert_eq!(&parts.report, &whole.report);
+            prop_assert_eq!(ratings(&parts.catalog), ratings(&whole.catalog));
+        }
+
+        #[test]
+        fn the_quick_way_and_the_careful_way_agree(
+            line in "[0-9]{1,11},(1|2|30|5|007),[0-6](\\.[0-9])?,[0-9]{1,11}",
+        ) {
+            let source = source(&[MOVIES, ("ratings.csv", b"")]).unwrap();
+            let (movies, _) = crate::movies::read(&source, &mut BadLines::default()).unwrap();
+            let layout = Layout {
+                separator: b",",
+                columns: 4,
+                places: [0, 1, 2, 3],
+                movies: &movies,
+                movies_file: "movies.csv",
+            };
+            let careful = layout.careful(line.as_bytes(), &mut Splitter::new()).ok();
+            for end in ["", "\n", "\r\n", "\nmore"] {
+                let data = format!("{line}{end}");
+                let len = data.len() - if end == "\nmore" { 4 } else { 0 };
+                if let Some((row, used)) = layout.plain(data.as_bytes(), *b",") {
+                    prop_assert_eq!((Some(row), used), (careful, len));
+                }
+            }
+            // What is good must mostly be taken quickly: leading zeros beyond ten digits excepted.
+            if line.split(',').all(|field| field.len() <= 10) {
+                let quick = layout.plain(line.as_bytes(), *b",").map(|(row, _)| row);
+                prop_assert_eq!(quick, careful);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(
+            movies in noise(60),
+            others in noise(120),
+            block in 1..64_u64,
+        ) {
+            let headed = |header: &[u8], rest: &[u8]| [header, b"\n", rest].concat();
+            let files = |names: [&'static str; 3], contents: [Vec<u8>; 3]| {
+                let files: Vec<(&str, &[u8])> =
+                    names.into_iter().zip(contents.iter().map(Vec::as_slice)).collect();
+                source(&files).unwrap()
+            };
+            let csv = ["movies.csv", "ratings.csv", "links.csv"];
+            let contents = [
+                headed(b"movieId,title,genres\n1,Lantern,Drama", &movies),
+                headed(b"userId,movieId,rating,timestamp", &others),
+                headed(b"movieId,imdbId,tmdbId", &others),
+            ];
+            let bare = [movies.clone(), others.clone(), others.clone()];
+            let loaded = load_divided(&files(csv, contents), block, 2);
+            prop_assert!(loaded.is_ok(), "{:?}", loaded.err());
+            let _ = load_divided(&files(csv, bare.clone()), block, 2);
+            let _ = load_divided(&files(["movies.dat", "ratings.dat", "x"], bare.clone()), block, 2);
+            let _ = load_divided(&files(["u.item", "u.data", "u.genre"], bare), block, 2);
+        }
+    }
+}

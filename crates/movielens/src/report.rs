@@ -55,31 +55,32 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {} movies ({} without a year, {} without genres), {} users, {} ratings",
+            "{}: {} ({} without a year, {} without genres), {}, {}",
             self.format,
-            self.movies,
+            counted(self.movies, "movie"),
             self.movies_without_year,
             self.movies_without_genres,
-            self.users,
-            self.ratings
+            counted(self.users, "user"),
+            counted(self.ratings, "rating")
         )?;
         if self.duplicates > 0 {
-            let n = self.duplicates;
-            write!(f, "\n{n} ratings replaced by later ones of the same movie by the same user")?;
+            let replaced = counted(self.duplicates, "rating");
+            write!(f, "\n{replaced} replaced by a later one of the same movie by the same user")?;
         }
         if self.unknown_links > 0 {
-            write!(f, "\n{} links of unknown movies left out", self.unknown_links)?;
+            write!(f, "\n{} of unknown movies left out", counted(self.unknown_links, "link"))?;
         }
         if self.bad_line_count > 0 {
             let listing = Listing { count: self.bad_line_count, first: &self.bad_lines };
-            write!(f, "\n{} skipped:{listing}", lines(self.bad_line_count))?;
+            write!(f, "\n{} skipped:{listing}", counted(self.bad_line_count, "bad line"))?;
         }
         Ok(())
     }
 }
 
-fn lines(count: usize) -> String {
-    if count == 1 { "1 bad line".to_owned() } else { format!("{count} bad lines") }
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Prints the first bad lines, one a row, and how many more there are.
@@ -92,7 +93,7 @@ impl Listing<'_> {
     /// The message of [`Error::BadLines`](crate::Error::BadLines).
     pub(crate) fn refused(count: usize, allowed: usize, first: &[BadLine]) -> String {
         let listing = Listing { count, first };
-        format!("{}, and --max-bad-lines allows {allowed}:{listing}", lines(count))
+        format!("{}, and --max-bad-lines allows {allowed}:{listing}", counted(count, "bad line"))
     }
 }
 

@@ -249,3 +249,30 @@ impl Input {
         Error::Io { file: self.name.clone(), source }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_apart_by_their_files() {
+        let format = |names: &[&str]| {
+            let files: Vec<_> = names.iter().map(|&name| (name, &b""[..])).collect();
+            Source::in_memory("set", &files).map(|source| source.format())
+        };
+        assert_eq!(format(&["movies.csv", "ratings.csv", "tags.csv"]).unwrap(), Format::Latest);
+        assert_eq!(format(&["ratings.dat", "users.dat", "movies.dat"]).unwrap(), Format::Ml1m);
+        assert_eq!(format(&["u.data", "u.item", "movies.csv"]).unwrap(), Format::Ml100k);
+        assert_eq!(
+            format(&["movies.csv", "links.csv"]).unwrap_err().to_string(),
+            "no MovieLens data set in set: looked for movies.csv and ratings.csv (ratings.csv is \
+             missing), or movies.dat and ratings.dat, or u.item and u.data"
+        );
+        assert_eq!(
+            format(&["movies.csv", "ratings.csv", "u.item", "u.data"]).unwrap_err().to_string(),
+            "several MovieLens data sets in set: MovieLens CSV (movies.csv, ratings.csv) and \
+             MovieLens 100K (u.item, u.data); keep each in a folder of its own"
+        );
+    }
+}

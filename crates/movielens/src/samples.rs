@@ -1,0 +1,52 @@
+//! Small data sets for the tests of this crate.
+
+use sparrow_model::{Catalog, Movie};
+
+use crate::ratings::Division;
+use crate::{Error, Loaded, Options, Source};
+
+/// A data set of these files. The text is leaked: sources in memory are meant for embedded data.
+pub(crate) fn source(files: &[(&str, &[u8])]) -> Result<Source, Error> {
+    let files: Vec<(&str, &'static [u8])> = files
+        .iter()
+        .map(|(name, content)| (*name, &*Box::leak(content.to_vec().into_boxed_slice())))
+        .collect();
+    Source::in_memory("set", &files)
+}
+
+pub(crate) fn load(files: &[(&str, &[u8])], max_bad_lines: usize) -> Result<Loaded, Error> {
+    source(files)?.load(&Options { max_bad_lines })
+}
+
+/// The bad lines of a data set as texts without the folder.
+pub(crate) fn bad_lines(files: &[(&str, &[u8])]) -> Vec<String> {
+    match load(files, 1000) {
+        Ok(loaded) => {
+            let lines = loaded.report.bad_lines.iter();
+            lines.map(|bad| bad.to_string().trim_start_matches("set/").to_owned()).collect()
+        }
+        Err(error) => vec![format!("error: {error}")],
+    }
+}
+
+/// Reads with blocks of `block` bytes on `threads` threads.
+pub(crate) fn load_divided(source: &Source, block: u64, threads: usize) -> Result<Loaded, Error> {
+    source.load_divided(&Options { max_bad_lines: 1000 }, Division { block, threads })
+}
+
+/// All ratings as (user id, movie id, half stars, timestamp) in the order of the catalogue.
+pub(crate) fn ratings(catalog: &Catalog) -> Vec<(u32, u32, u8, u32)> {
+    let mut all = Vec::new();
+    for history in catalog.users().iter() {
+        all.extend(history.iter().map(|rated| {
+            let movie = catalog.movie(rated.movie).id.0;
+            (history.user().0, movie, rated.stars.half_stars(), rated.timestamp)
+        }));
+    }
+    all
+}
+
+/// The names of a movie's genres.
+pub(crate) fn genres<'a>(catalog: &'a Catalog, movie: &Movie) -> Vec<&'a str> {
+    movie.genres.iter().map(|&genre| catalog.genres().name(genre)).collect()
+}
