@@ -64,6 +64,7 @@ function fans(movie) {
 }
 
 const ask = latest();
+const LABELS = { emb: "Taste", genre: "Genre" };
 
 async function similar() {
   const list = document.getElementById("similar");
@@ -76,7 +77,7 @@ async function similar() {
     if (!found) return;
     list.dataset.model = found.model;
     if (found.degraded) {
-      notice.append(h("p", { class: "notice", role: "status" }, h("strong", {}, `Not the model you asked for. `), `${await reasonText(found.reason, model)} These come from the “${found.model}” model.`));
+      notice.append(h("p", { class: "notice" }, h("strong", {}, `“${LABELS[model]}” could not answer. `), `${await reasonText(found.reason, model)} These were found by “${LABELS[found.model] ?? found.model}” instead.`));
     }
     settled(
       list,
@@ -102,8 +103,8 @@ async function choice() {
       "Similar by",
       "model",
       [
-        { value: "emb", label: "Taste", note: off.has("emb") ? "(unavailable)" : null, title: "Movies that the same people like: nearest item embeddings" },
-        { value: "genre", label: "Genre", title: "Shared genres and rating" },
+        { value: "emb", label: LABELS.emb, note: off.has("emb") ? "(unavailable)" : null, title: "Movies that the same people like: nearest item embeddings" },
+        { value: "genre", label: LABELS.genre, title: "Shared genres and rating" },
       ],
       queryChoice("model", ["emb", "genre"]),
       (model) => {

@@ -458,10 +458,11 @@ export function thumbnail(movie) {
   return element;
 }
 
-/** A badge for a user: four tiles in the colours of their favourite genre. */
-export function badge(userId, genre) {
+/** A badge for a user: tiles in one of the palettes, the same wherever the user appears. */
+export function badge(userId) {
   const random = generator(userId * 31 + 7);
-  const colours = scheme(PALETTES[genre] ?? PALETTES.Adventure, random);
+  const palettes = Object.values(PALETTES);
+  const colours = scheme(palettes[Math.floor(random() * palettes.length)], random);
   return s(
     "svg",
     { class: "badge", viewBox: "0 0 200 200", "aria-hidden": "true", focusable: "false" },

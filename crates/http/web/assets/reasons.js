@@ -8,7 +8,7 @@ const REASONS = {
   "no-user-embedding": "The model knows nothing about this user: there are too few liked movies to go by.",
   "no-movie-embedding": "The model knows nothing about this movie: too few people liked it.",
   "no-item-embedding": "The model knows nothing about this movie: too few people liked it.",
-  "model-unavailable": "The model is not available on this server.",
+  "model-unavailable": "It is not available on this server.",
   "recall-failed": "Part of the search for candidates failed.",
   "rank-failed": "The model failed to score the candidates.",
   timeout: "The model took too long.",
@@ -19,7 +19,7 @@ export async function reasonText(reason, model) {
   if (reason === "model-unavailable") {
     try {
       const entry = (await models()).items.find((one) => one.name === model);
-      if (entry?.reason) return `The “${model}” model is not available: ${entry.reason}.`;
+      if (entry?.reason) return `It is not available: ${entry.reason}.`;
     } catch {
       // The general sentence has to do.
     }

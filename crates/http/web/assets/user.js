@@ -29,7 +29,7 @@ function chosenGenres() {
 
 function profile(user) {
   document.title = `User ${user.userId} – Sparrow`;
-  $("badge").replaceChildren(badge(user.userId, user.favouriteGenres[0]?.genre));
+  $("badge").replaceChildren(badge(user.userId));
   $("name").textContent = `User ${user.userId}`;
   const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   $("user-facts").replaceChildren(
@@ -76,6 +76,10 @@ function why(item) {
   );
 }
 
+function legend() {
+  $("strategies").replaceChildren(...Object.values(STRATEGIES).map(([word, sentence]) => h("div", {}, h("dt", {}, h("span", { class: "why__tag" }, word)), h("dd", {}, sentence))));
+}
+
 function micros(value) {
   return value < 1000 ? `${count(value)} µs` : `${(value / 1000).toFixed(1)} ms`;
 }
@@ -85,19 +89,27 @@ async function answered(answer) {
   const from = typeof answer.candidates === "number" ? `, out of ${plural(answer.candidates, "candidate")}` : "";
   $("answered").replaceChildren("Ranked by ", h("strong", { id: "answered-by", "data-model": answer.model }, modelLabel(answer.model)), `${from}${timing}.`);
   if (!answer.degraded) return;
-  const asked = answer.requestedModel ?? chosenModel();
+  const wanted = answer.requestedModel ?? chosenModel();
   $("recommendations-notice").replaceChildren(
     h(
       "p",
       { class: "notice", id: "degraded" },
-      h("strong", {}, asked === answer.model ? "This answer is incomplete. " : `“${modelLabel(asked)}” could not answer. `),
-      `${await reasonText(answer.reason, asked)} `,
-      asked === answer.model ? "" : `The list below was ranked by “${modelLabel(answer.model)}” instead.`,
+      h("strong", {}, wanted === answer.model ? "This answer is incomplete. " : `“${modelLabel(wanted)}” could not answer. `),
+      `${await reasonText(answer.reason, wanted)} `,
+      wanted === answer.model ? "" : `The list below was ranked by “${modelLabel(answer.model)}” instead.`,
     ),
   );
 }
 
+/** What the address asks for, to tell whether the list on the page still answers it. */
+function question() {
+  return [chosenModel(), chosenGenres().join(","), queryNumber("show", STEP, MOST)].join(" ");
+}
+
+let asked = "";
+
 async function recommendations({ keep = false } = {}) {
+  asked = question();
   const list = $("recommendations");
   const size = queryNumber("show", STEP, MOST);
   const before = keep ? list.children.length : 0;
@@ -140,7 +152,8 @@ function controls() {
   const held = document.activeElement?.closest("#recommendation-controls input")?.value;
   const known = knownModels.length > 0 ? knownModels : [{ name: chosen, available: true }];
   const picked = chosenGenres();
-  const unavailable = known.filter((model) => !model.available);
+  // The chosen one's absence is told by the notice above the list.
+  const unavailable = known.filter((model) => !model.available && model.name !== chosen);
   $("recommendation-controls").replaceChildren(
     segmented(
       "Model",
@@ -184,6 +197,7 @@ function controls() {
   if (held) [...$("recommendation-controls").querySelectorAll("input")].find((input) => input.value === held)?.focus({ preventScroll: true });
 }
 
+/** Learns which models and genres there are; without an answer the page still works with the default model. */
 async function prepareControls() {
   const [known, all] = await Promise.allSettled([models(), get("/v1/genres")]);
   if (known.status === "fulfilled") {
@@ -191,12 +205,12 @@ async function prepareControls() {
     defaultModel = known.value.default;
   }
   if (all.status === "fulfilled") genres = all.value.items.map((one) => one.genre);
-  controls();
 }
 
 // What was watched.
 
 const askHistory = latest();
+let shownPage = queryNumber("page", 1);
 
 function showHistory(ratings) {
   const page = Math.floor(ratings.offset / HISTORY) + 1;
@@ -221,6 +235,7 @@ function showHistory(ratings) {
 
 async function turnPage(move) {
   const page = queryNumber("page", 1);
+  shownPage = page;
   try {
     $("history").setAttribute("aria-busy", "true");
     const user = await askHistory((signal) => get(`/v1/users/${userId}`, { size: HISTORY, offset: (page - 1) * HISTORY }, signal));
@@ -236,9 +251,9 @@ async function turnPage(move) {
 
 async function start() {
   const page = queryNumber("page", 1);
-  // The list of models says which one is the default, so it goes before the recommendations; the profile need not wait.
   const user = get(`/v1/users/${userId}`, { size: HISTORY, offset: (page - 1) * HISTORY });
   const ready = prepareControls();
+  legend();
   waiting($("recommendations"), 12);
   try {
     const known = await user;
@@ -252,17 +267,17 @@ async function start() {
     section.hidden = false;
   });
   await ready;
+  controls();
   $("show-more").addEventListener("click", () => {
     history.replaceState(null, "", addressWith({ show: Math.min(MOST, queryNumber("show", STEP, MOST) + STEP) }));
     recommendations({ keep: true });
   });
-  let was = location.search;
   addEventListener("popstate", () => {
-    const [old, now] = [new URLSearchParams(was), new URLSearchParams(location.search)];
-    was = location.search;
-    if (old.get("page") !== now.get("page")) turnPage(false);
-    controls();
-    recommendations();
+    if (queryNumber("page", 1) !== shownPage) turnPage(false);
+    if (question() !== asked) {
+      controls();
+      recommendations();
+    }
   });
   recommendations();
 }

@@ -1,0 +1,101 @@
+//! A Sparrow server of its own for a test, on a free port, stopped when dropped.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http;
+
+/// A debug build on a busy machine still starts well within this.
+const START: Duration = Duration::from_mins(1);
+
+pub(crate) struct Server {
+    child: Child,
+    port: u16,
+    _scratch: TempDir,
+}
+
+impl Server {
+    /// On the demonstration set that ships with the binary.
+    pub(crate) fn demonstration() -> Result<Self> {
+        Self::start::<&str>(&[])
+    }
+
+    /// On a data folder, with embeddings from another where given.
+    pub(crate) fn on(data: &Path, embeddings: Option<&Path>) -> Result<Self> {
+        let mut arguments = vec![OsStr::new("--data"), data.as_os_str()];
+        if let Some(embeddings) = embeddings {
+            arguments.extend([OsStr::new("--embeddings"), embeddings.as_os_str()]);
+        }
+        Self::start(&arguments)
+    }
+
+    fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Self> {
+        let scratch = tempfile::tempdir()?;
+        let errors = scratch.path().join("stderr");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .current_dir(scratch.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&errors)?)
+            .spawn()
+            .context("starting sparrow-serve")?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let port = wait_for(stdout, |line| {
+            let rest = line.split_once("http://127.0.0.1:")?.1;
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        });
+        let Some(port) = port else {
+            let _ = child.kill();
+            let _ = child.wait();
+            let errors = std::fs::read_to_string(errors).unwrap_or_default();
+            anyhow::bail!("sparrow-serve printed no address; on stderr: {errors}");
+        };
+        Ok(Self { child, port, _scratch: scratch })
+    }
+
+    /// The address of a page.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What the API answers.
+    pub(crate) fn api(&self, path: &str) -> Result<Value> {
+        http::get(self.port, path)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first thing `find` sees in the lines of a child's output; what follows is read and thrown away, so
+/// that the child never blocks on a full pipe.
+pub(crate) fn wait_for<T: Send + 'static>(
+    output: impl std::io::Read + Send + 'static,
+    find: impl Fn(&str) -> Option<T> + Send + 'static,
+) -> Option<T> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(found) = find(&line) {
+                let _ = send.send(found);
+            }
+        }
+    });
+    receive.recv_timeout(START).ok()
+}

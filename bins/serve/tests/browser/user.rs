@@ -1,0 +1,202 @@
+//! The user page: history, taste, recommendations and where they come from.
+
+use anyhow::{Context, Result};
+
+use crate::browser::{Browser, Screen, key};
+use crate::data;
+use crate::pages::SETTLED;
+use crate::server::Server;
+
+const RECOMMENDED: &str =
+    "[...document.querySelectorAll('#recommendations [data-movie]')].map(a => a.dataset.movie)";
+const SEEN: &str =
+    "[...document.querySelectorAll('#history [data-movie]')].map(a => a.dataset.movie)";
+
+fn answered_by(model: &str) -> String {
+    format!(
+        "document.querySelector('#answered-by')?.dataset.model === '{model}' && document.querySelector('#recommendations').dataset.model === '{model}'"
+    )
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn a_click_on_a_recommendation_leads_to_its_movie_page() -> Result<()> {
+    let server = Server::demonstration()?;
+    let browser = Browser::open(Screen::Laptop)?;
+    let user = server.api("/v1/users?size=1")?["items"][0]["userId"].to_string();
+    browser.go(&server.url(&format!("/users/{user}")))?;
+    browser.until("document.querySelector('#recommendations [data-movie]') !== null")?;
+    let movie = browser.text(&format!("{RECOMMENDED}[0]"))?;
+    let title =
+        browser.text("document.querySelector('#recommendations .card__title').textContent")?;
+    browser.click("#recommendations [data-movie]")?;
+    browser.until(&format!(
+        "location.pathname === '/movies/{movie}' && document.querySelector('#movie h1') !== null"
+    ))?;
+    assert_eq!(browser.text("document.querySelector('#movie h1').textContent")?, title);
+    assert_eq!(browser.console()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn changing_the_model_changes_the_list_and_names_the_model() -> Result<()> {
+    let folder = data::write(true)?;
+    let server = Server::on(folder.path(), Some(folder.path()))?;
+    let browser = Browser::open(Screen::Laptop)?;
+    browser.go(&server.url("/users/1"))?;
+    browser.until(&answered_by("emb"))?;
+    let by_embedding = browser.texts(RECOMMENDED)?;
+    assert_eq!(
+        by_embedding.first().map(String::as_str),
+        Some("60"),
+        "nearest to the user's vector"
+    );
+    assert!(browser.texts("[...document.querySelectorAll('#recommendations .why__tag')].map(e => e.textContent)")?.iter().any(|tag| tag == "similar taste"));
+    assert!(
+        browser
+            .text("document.querySelector('#recommendations .why__score').textContent")?
+            .starts_with("score ")
+    );
+
+    browser.click("#recommendation-controls label:has(input[value=popularity])")?;
+    browser.until(&answered_by("popularity"))?;
+    let by_popularity = browser.texts(RECOMMENDED)?;
+    assert_eq!(by_popularity.first().map(String::as_str), Some("30"), "rated by most");
+    assert_ne!(by_popularity, by_embedding);
+    assert_eq!(browser.text("location.search")?, "?model=popularity");
+    assert_eq!(
+        browser.value("document.querySelector('#degraded') === null")?,
+        true,
+        "nothing was degraded"
+    );
+
+    browser.back()?;
+    browser.until(&answered_by("emb"))?;
+    assert_eq!(browser.texts(RECOMMENDED)?, by_embedding);
+
+    // By keyboard, too: the focus stays on the control while the list changes.
+    browser.value("document.querySelector('#recommendation-controls input:checked').focus()")?;
+    browser.press(key::DOWN)?;
+    browser.until("document.activeElement.name === 'model' && document.activeElement.value !== 'emb' && document.activeElement.checked")?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn a_fallback_is_visible_and_gives_its_reason() -> Result<()> {
+    let folder = data::write(false)?;
+    let server = Server::on(folder.path(), None)?;
+    let browser = Browser::open(Screen::Laptop)?;
+    let answer = server.api("/v1/users/1/recommendations?model=emb")?;
+    assert_eq!(answer["degraded"], true, "without embeddings the emb model cannot answer");
+    let real = answer["model"].as_str().context("a model")?;
+    browser.go(&server.url("/users/1"))?;
+    browser.until(&answered_by(real))?;
+    browser.until("document.querySelector('#degraded') !== null")?;
+    let notice = browser.text("document.querySelector('#degraded').textContent")?;
+    assert!(notice.contains("Embedding") && notice.contains("not available"), "{notice}");
+    assert!(browser.text("document.querySelector('#recommendation-controls input[value=emb] + span').textContent")?.contains("unavailable"));
+
+    // And the notice goes when the model asked for is the one that answers.
+    browser.click("#recommendation-controls label:has(input[value=popularity])")?;
+    browser.until(&format!("document.querySelector('#degraded') === null && location.search === '?model=popularity' && {SETTLED}"))?;
+
+    browser.go(&server.url("/movies/5"))?;
+    browser.until("document.querySelector('#similar-notice .notice') !== null")?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn genres_narrow_the_recommendations() -> Result<()> {
+    let folder = data::write(true)?;
+    let server = Server::on(folder.path(), Some(folder.path()))?;
+    let browser = Browser::open(Screen::Laptop)?;
+    browser.go(&server.url("/users/1"))?;
+    browser.until(&answered_by("emb"))?;
+    browser
+        .until("document.querySelector('#recommendation-controls input[value=Comedy]') !== null")?;
+    browser.click("#recommendation-controls label:has(input[value=Comedy])")?;
+    // Of this data's movies each third one is a comedy.
+    browser.until(&format!(
+        "{SETTLED} && {RECOMMENDED}.length > 3 && {RECOMMENDED}.every(id => id % 3 === 0)"
+    ))?;
+    assert_eq!(browser.text("location.search")?, "?genres=Comedy");
+    // The space bar takes the choice back.
+    browser.until("document.activeElement.value === 'Comedy'")?;
+    browser.press(key::SPACE)?;
+    browser.until(&format!(
+        "{SETTLED} && {RECOMMENDED}.some(id => id % 3 !== 0) && location.search === ''"
+    ))?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn history_shows_half_stars_newest_first_in_pages() -> Result<()> {
+    let folder = data::write(true)?;
+    let server = Server::on(folder.path(), Some(folder.path()))?;
+    let browser = Browser::open(Screen::Laptop)?;
+    browser.go(&server.url("/users/1"))?;
+    let newest: Vec<String> = (6..=data::HISTORY).rev().map(|id| id.to_string()).collect();
+    browser.until(&format!("{SEEN}.length === 20"))?;
+    assert_eq!(browser.texts(SEEN)?, newest);
+    assert_eq!(
+        browser.texts("[...document.querySelectorAll('#history .stars')].slice(0, 2).map(e => e.getAttribute('aria-label'))")?,
+        ["4.5 of 5 stars", "3.5 of 5 stars"]
+    );
+    // Drawn as wide as the rating: 4.5 stars of 20 units each.
+    assert_eq!(
+        browser.text("document.querySelector('#history .stars svg').getAttribute('width')")?,
+        "90"
+    );
+    browser.click("#history-pages a[rel=next]")?;
+    browser.until(&format!("JSON.stringify({SEEN}) === '[\"5\",\"4\",\"3\",\"2\",\"1\"]'"))?;
+    assert_eq!(browser.text("location.search")?, "?page=2");
+    assert_eq!(
+        browser.text("document.activeElement.id")?,
+        "history-title",
+        "the focus moves to the new page's heading"
+    );
+    browser.back()?;
+    browser.until(&format!("{SEEN}.length === 20"))?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn favourite_genres_are_drawn_from_the_data() -> Result<()> {
+    let folder = data::write(true)?;
+    let server = Server::on(folder.path(), Some(folder.path()))?;
+    let browser = Browser::open(Screen::Laptop)?;
+    browser.go(&server.url("/users/1"))?;
+    browser.until("document.querySelectorAll('#taste .bar').length > 0")?;
+    let bars = browser.texts("[...document.querySelectorAll('#taste .bar')].map(b => b.querySelector('.bar__name').textContent + ' ' + b.querySelector('.bar__count').textContent)")?;
+    // Movies 1 to 25 but for number 4 are dramas; 6, 9, … 24 are comedies as well; all of them are liked.
+    assert_eq!(bars, ["Drama liked 24 of 24", "Comedy liked 7 of 7", "Mystery liked 1 of 1"]);
+    let widths = browser.texts("[...document.querySelectorAll('#taste .bar__rated')].map(b => Math.round(parseFloat(b.style.width)) + '%')")?;
+    assert_eq!(widths, ["100%", "29%", "4%"]);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn more_recommendations_come_on_demand() -> Result<()> {
+    let server = Server::demonstration()?;
+    let browser = Browser::open(Screen::Laptop)?;
+    let user = server.api("/v1/users?size=1")?["items"][0]["userId"].to_string();
+    browser.go(&server.url(&format!("/users/{user}")))?;
+    browser.until(&format!(
+        "{RECOMMENDED}.length === 24 && !document.querySelector('#show-more').hidden"
+    ))?;
+    let first = browser.texts(RECOMMENDED)?;
+    browser.click("#show-more")?;
+    browser.until(&format!("{RECOMMENDED}.length === 48"))?;
+    assert_eq!(
+        browser.texts(&format!("{RECOMMENDED}.slice(0, 24)"))?,
+        first,
+        "what was there stays"
+    );
+    Ok(())
+}
