@@ -1,0 +1,75 @@
+//! What no endpoint takes: long URLs, large headers, bodies, a missing host.
+
+use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::http::request::Parts;
+use hyper::{Method, Version};
+
+use crate::problem::{Kind, Problem, quoted};
+use crate::reply::METHODS;
+use crate::server::Options;
+
+/// What the headers of a request say, found in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Framing {
+    /// The sizes of all names and values.
+    header_bytes: usize,
+    hosts: usize,
+    /// Whether a body follows. It is never read, so the connection ends with the answer.
+    pub(crate) has_body: bool,
+}
+
+impl Framing {
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let mut framing = Self { header_bytes: 0, hosts: 0, has_body: false };
+        for (name, value) in &parts.headers {
+            // Four bytes a line for the colon, the space and the line end.
+            framing.header_bytes += name.as_str().len() + value.len() + 4;
+            if name == HOST {
+                framing.hosts += 1;
+            } else if name == CONTENT_LENGTH {
+                framing.has_body |= value.as_bytes().iter().any(|&digit| digit != b'0');
+            } else if name == TRANSFER_ENCODING {
+                framing.has_body = true;
+            }
+        }
+        framing
+    }
+}
+
+/// Refuses what is wrong whatever the path is.
+pub(crate) fn check(parts: &Parts, framing: Framing, options: &Options) -> Result<(), Problem> {
+    let uri = &parts.uri;
+    let uri_bytes = uri.path_and_query().map_or(0, |text| text.as_str().len())
+        + uri.authority().map_or(0, |text| text.as_str().len());
+    if uri_bytes > options.max_uri_bytes {
+        let detail =
+            format!("the URL may have {} bytes, it has {uri_bytes}", options.max_uri_bytes);
+        return Err(Problem::new(Kind::UriTooLong, detail));
+    }
+    if framing.header_bytes > options.max_header_bytes {
+        let detail = format!(
+            "the headers may have {} bytes in all, they have {}",
+            options.max_header_bytes, framing.header_bytes
+        );
+        return Err(Problem::new(Kind::HeadersTooLarge, detail));
+    }
+    if framing.hosts > 1 || (framing.hosts == 0 && parts.version == Version::HTTP_11) {
+        let detail = format!("a request must have one Host header, this one has {}", framing.hosts);
+        return Err(Problem::new(Kind::MalformedRequest, detail));
+    }
+    Ok(())
+}
+
+/// Refuses what no endpoint takes.
+pub(crate) fn check_method(parts: &Parts, framing: Framing) -> Result<(), Problem> {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        let got = quoted(parts.method.as_str());
+        let detail = format!("the method must be one of {METHODS}, got {got}");
+        return Err(Problem::new(Kind::MethodNotAllowed, detail).allowed("", ["GET", "HEAD"]));
+    }
+    if framing.has_body {
+        let detail = "no endpoint takes a request body";
+        return Err(Problem::new(Kind::UnexpectedBody, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! Watches a connection's progress, and cuts it where there is none.
+//!
+//! hyper knows when it has read a request and when it has written an answer, but not how long either
+//! takes in all. The guard sits between hyper and the socket and knows from [`Link`] which of them
+//! it is at. A timer is only armed when the socket makes hyper wait, and an armed one that would
+//! fire too early is left alone until then, so that a busy connection costs no timer work.
+//!
+//! It also replaces the empty answers that hyper gives to what it cannot parse by problem documents,
+//! and keeps reading a little after an answer to a request that was not read to its end: closing a
+//! socket with unread data resets the connection, and the client may lose the answer.
+
+use std::future::Future as _;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use crate::problem::{Kind, Problem};
+use crate::reply;
+use crate::server::Options;
+
+/// How long and how much is read from a client that has its answer already.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// What a connection is at, told by the service to the guard. Both run in the same task.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    phase: AtomicU8,
+    linger: AtomicBool,
+}
+
+const READING: u8 = 0;
+const ANSWERING: u8 = 1;
+const WRITING: u8 = 2;
+
+impl Link {
+    /// A request has been read.
+    pub(crate) fn answering(&self) {
+        self.phase.store(ANSWERING, Ordering::Relaxed);
+    }
+
+    /// Its answer is there and will now be written.
+    pub(crate) fn writing(&self) {
+        self.phase.store(WRITING, Ordering::Relaxed);
+    }
+
+    /// The client may be sending more than was read.
+    pub(crate) fn linger(&self) {
+        self.linger.store(true, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> u8 {
+        self.phase.load(Ordering::Relaxed)
+    }
+}
+
+/// What the connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The first byte of the first request.
+    First,
+    /// The first byte of another request.
+    Idle,
+    /// The rest of a request's head.
+    Head,
+    /// The client to take some of its answer.
+    Write,
+    /// The client to close.
+    Linger,
+}
+
+/// A socket that does not wait for ever.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    stream: TcpStream,
+    link: Arc<Link>,
+    options: Arc<Options>,
+    timer: Pin<Box<Sleep>>,
+    /// What it waits for, and since when; `None` after progress.
+    waiting: Option<(Stage, Instant)>,
+    /// Whether an answer has been written.
+    served: bool,
+    /// Whether part of a head has been read, and whether its first line has ended.
+    head: bool,
+    first_line: bool,
+    /// Our answer in place of hyper's, and how much of it is written.
+    replacement: Option<(Vec<u8>, usize)>,
+    lingered: usize,
+}
+
+impl Guard {
+    pub(crate) fn new(stream: TcpStream, link: Arc<Link>, options: Arc<Options>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(options.header_timeout));
+        Self {
+            stream,
+            link,
+            options,
+            timer,
+            waiting: None,
+            served: false,
+            head: false,
+            first_line: false,
+            replacement: None,
+            lingered: 0,
+        }
+    }
+
+    /// The socket.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    fn limit(&self, stage: Stage) -> Duration {
+        match stage {
+            Stage::First | Stage::Head => self.options.header_timeout,
+            Stage::Idle => self.options.idle_timeout,
+            Stage::Write => self.options.write_timeout,
+            Stage::Linger => LINGER,
+        }
+    }
+
+    /// Whether it has waited too long; if not, the task wakes when it has.
+    fn overdue(&mut self, cx: &mut Context<'_>, stage: Stage) -> bool {
+        let since = match self.waiting {
+            Some((known, since)) if known == stage => since,
+            _ => {
+                let now = Instant::now();
+                self.waiting = Some((stage, now));
+                now
+            }
+        };
+        let deadline = since + self.limit(stage);
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+        false
+    }
+
+    /// The end of a client that sent too little for too long.
+    fn expire_read(&mut self, cx: &mut Context<'_>, stage: Stage) -> io::Result<()> {
+        tracing::debug!(?stage, "closing a connection that makes no progress");
+        if stage != Stage::Head {
+            // As if the client had closed.
+            return Ok(());
+        }
+        let detail =
+            format!("the request head did not arrive within {:?}", self.options.header_timeout);
+        let answer = reply::raw(&Problem::new(Kind::Timeout, detail));
+        // A client so slow gets the answer at once or not at all.
+        let _ = Pin::new(&mut self.stream).poll_write(cx, &answer);
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// Writes a problem document in place of an answer that hyper made by itself.
+    fn replace(&mut self, cx: &mut Context<'_>, automatic: &[u8]) -> Poll<io::Result<usize>> {
+        let (answer, written) = self
+            .replacement
+            .get_or_insert_with(|| (reply::raw(&automatic_problem(automatic, self.first_line)), 0));
+        while *written < answer.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &answer[*written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => *written += count,
+            }
+        }
+        self.replacement = None;
+        self.link.linger();
+        Poll::Ready(Ok(automatic.len()))
+    }
+
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if result.is_ready() {
+            self.waiting = None;
+        } else if self.overdue(cx, Stage::Write) {
+            tracing::debug!("closing a connection that does not take its answer");
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        result
+    }
+
+    fn is_automatic(&self, bytes: &[u8]) -> bool {
+        self.link.phase() == READING
+            && (self.replacement.is_some()
+                || (bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b"\r\n\r\n")))
+    }
+}
+
+/// What hyper means by an empty answer with an error status.
+fn automatic_problem(automatic: &[u8], first_line: bool) -> Problem {
+    let status = automatic.get(9..12).unwrap_or_default();
+    match status {
+        b"414" => Problem::new(Kind::UriTooLong, "the URL is longer than this server reads"),
+        b"431" if !first_line => {
+            Problem::new(Kind::UriTooLong, "the request line is longer than this server reads")
+        }
+        b"431" => Problem::new(
+            Kind::HeadersTooLarge,
+            "the headers are more, or larger, than this server reads",
+        ),
+        _ => Problem::new(
+            Kind::MalformedRequest,
+            "the request line or a header is not valid HTTP/1.1",
+        ),
+    }
+}
+
+impl AsyncRead for Guard {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if this.link.phase() != READING {
+            return result;
+        }
+        match result {
+            Poll::Ready(Ok(())) => {
+                let new = &buf.filled()[before..];
+                if !new.is_empty() {
+                    this.head = true;
+                    this.first_line = this.first_line || memchr::memchr(b'\n', new).is_some();
+                }
+                result
+            }
+            Poll::Ready(Err(_)) => result,
+            Poll::Pending => {
+                let stage = match (this.head, this.served) {
+                    (true, _) => Stage::Head,
+                    (false, false) => Stage::First,
+                    (false, true) => Stage::Idle,
+                };
+                if this.overdue(cx, stage) {
+                    return Poll::Ready(this.expire_read(cx, stage));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Guard {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = if this.is_automatic(bytes) {
+            this.replace(cx, bytes)
+        } else {
+            Pin::new(&mut this.stream).poll_write(cx, bytes)
+        };
+        this.wrote(cx, result)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = match slices {
+            [only] if this.is_automatic(only) => this.replace(cx, only),
+            _ => Pin::new(&mut this.stream).poll_write_vectored(cx, slices),
+        };
+        this.wrote(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The socket itself has nothing to flush. hyper flushes when its own buffer is empty.
+        let this = self.get_mut();
+        if this.link.phase() == WRITING {
+            this.link.phase.store(READING, Ordering::Relaxed);
+            (this.served, this.head, this.first_line, this.waiting) = (true, false, false, None);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        if !this.link.linger.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = [0; 4096];
+        while this.lingered < LINGER_BYTES {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    this.lingered += buf.filled().len();
+                }
+                Poll::Pending if !this.overdue(cx, Stage::Linger) => return Poll::Pending,
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hypers_own_answers_become_problems() {
+        for (answer, first_line, kind) in [
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", true, Kind::MalformedRequest),
+            ("HTTP/1.1 414 URI Too Long\r\n\r\n", true, Kind::UriTooLong),
+            ("HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n", true, Kind::HeadersTooLarge),
+            ("HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n", false, Kind::UriTooLong),
+            ("", true, Kind::MalformedRequest),
+        ] {
+            assert_eq!(automatic_problem(answer.as_bytes(), first_line).kind(), kind, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The endpoints of the system whose front ends this server can stand behind, with its field names.
+
+use sparrow_engine::{Request, SimilarRequest};
+use sparrow_model::{GenreSet, Sort, Stars, UserId, UserProfile};
+
+use crate::json;
+use crate::problem::Problem;
+use crate::query;
+use crate::reply::Reply;
+use crate::server::Options;
+use crate::site::{Site, engine_problem};
+use crate::texts::original_rating;
+
+/// Movies in a list where the request does not say.
+const SIZE: usize = 32;
+
+/// A wrapped rating with all its digits.
+const RATING_BYTES: usize = 96;
+
+impl Site {
+    /// `/getrecforyou`: the hot path.
+    pub(crate) async fn get_rec_for_you(
+        &self,
+        query: Option<&str>,
+        options: &Options,
+    ) -> Result<Reply, Problem> {
+        let [id, size, model] = query::parse(query, ["id", "size", "model"])?;
+        let request = Request {
+            user: UserId(id.id()?),
+            model: model.text(),
+            size: size.size(SIZE)?,
+            genres: GenreSet::EMPTY,
+            exclude_seen: true,
+        };
+        let found = self.recommend(&request, &model, options).await?;
+        let mut out = Vec::new();
+        self.original.list(&mut out, found.items.iter().map(|item| item.movie));
+        Ok(Reply::json(out).with_model(self.model_header(&found.model), found.degraded))
+    }
+
+    /// `/getmovie`.
+    pub(crate) fn get_movie(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [id] = query::parse(query, ["id"])?;
+        let movie = self.movie(id.id()?)?;
+        Ok(Reply::json(self.original.get(movie).to_vec()))
+    }
+
+    /// `/getuser`: with all ratings, oldest first.
+    pub(crate) fn get_user(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [id] = query::parse(query, ["id"])?;
+        let id = id.id()?;
+        let history = self.catalog().users().get(self.user(id)?);
+        let profile = UserProfile::new(&history, self.catalog());
+        let mut out = Vec::with_capacity(192 + history.len() * RATING_BYTES);
+        out.extend_from_slice(b"{\"userId\":");
+        json::integer(&mut out, id);
+        out.extend_from_slice(b",\"averageRating\":");
+        json::float(&mut out, profile.average);
+        out.extend_from_slice(b",\"highestRating\":");
+        json::float32(&mut out, profile.highest.map_or(0.0, Stars::value));
+        out.extend_from_slice(b",\"lowestRating\":");
+        json::float32(&mut out, profile.lowest.map_or(0.0, Stars::value));
+        out.extend_from_slice(b",\"ratingCount\":");
+        json::integer(&mut out, profile.rating_count);
+        out.extend_from_slice(b",\"ratings\":");
+        json::list(&mut out, history.iter(), |out, rated| {
+            let movie = self.catalog().movie(rated.movie).id.0;
+            original_rating(out, movie, id, rated.stars, rated.timestamp);
+        });
+        out.push(b'}');
+        Ok(Reply::json(out))
+    }
+
+    /// `/getsimilarmovie`.
+    pub(crate) fn get_similar_movie(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [id, size, model] = query::parse(query, ["movieId", "size", "model"])?;
+        let (id, size) = (id.id()?, size.size(SIZE)?);
+        let request = SimilarRequest { movie: self.movie(id)?, model: model.text(), size };
+        let found =
+            self.engine.similar(&request).map_err(|error| engine_problem(&error, &model))?;
+        let mut out = Vec::new();
+        self.original.list(&mut out, found.items.iter().map(|item| item.movie));
+        let model = self.model_header(&found.model);
+        Ok(Reply::json(out).with_model(model, found.reason.is_some()))
+    }
+
+    /// `/getrecommendation`: the first movies of a genre.
+    pub(crate) fn get_recommendation(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [genre, size, sort] = query::parse(query, ["genre", "size", "sortby"])?;
+        genre.required()?;
+        let genre = self.genre(&genre)?;
+        let size = size.size(SIZE)?;
+        let sorts = [("rating", Sort::Rating), ("releaseYear", Sort::ReleaseYear)];
+        let order = self.catalog().ordered(sort.choice(&sorts, Sort::Rating)?, genre);
+        let mut out = Vec::new();
+        self.original.list(&mut out, order[..size.min(order.len())].iter().copied());
+        Ok(Reply::json(out))
+    }
+}

@@ -1,0 +1,65 @@
+//! Poster pictures from a folder of the user's.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderValue};
+
+use crate::problem::{Kind, Problem};
+use crate::query::path_id;
+use crate::reply::Reply;
+
+/// Larger files are not posters.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// What is in a poster's file.
+struct Poster {
+    bytes: Vec<u8>,
+    etag: String,
+}
+
+/// Answers with the picture of a movie. The path is made of nothing but the movie's number.
+pub(crate) async fn poster(
+    folder: Option<&Path>,
+    id: &str,
+    headers: &HeaderMap,
+) -> Result<Reply, Problem> {
+    let id = path_id(id)?;
+    let missing = || Problem::not_found(format!("there is no poster of movie {id}"));
+    let path = folder.ok_or_else(missing)?.join(format!("{id}.jpg"));
+    let failed = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, id, "cannot read a poster");
+        Problem::new(Kind::Internal, format!("the poster of movie {id} cannot be read"))
+    };
+    match tokio::task::spawn_blocking(move || read(path)).await {
+        Ok(Ok(poster)) => {
+            let etag = HeaderValue::try_from(poster.etag).map_err(|error| failed(&error))?;
+            let jpeg = HeaderValue::from_static("image/jpeg");
+            let reply = Reply::new(StatusCode::OK, jpeg, poster.bytes);
+            Ok(reply.cached(&etag, "public, max-age=3600", headers))
+        }
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn read(path: PathBuf) -> io::Result<Poster> {
+    let file = File::open(path)?;
+    let facts = file.metadata()?;
+    if !facts.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if facts.len() > MAX_BYTES {
+        return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
+    }
+    let age = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(facts.len() as usize + 1);
+    // The file may grow meanwhile.
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    let etag = format!("\"{:x}-{:x}\"", age.as_nanos(), bytes.len());
+    Ok(Poster { bytes, etag })
+}

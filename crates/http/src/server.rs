@@ -1,0 +1,276 @@
+//! Connections: accepting, limiting, serving, and ending them.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::guard::{Guard, Link};
+use crate::problem::{Kind, Problem};
+use crate::reply::raw;
+use crate::site::Site;
+use crate::site::answer;
+
+/// How much of a request head is read, so that what exceeds the limits moderately is still answered
+/// with the limit's name. More than the longest URL that hyper knows.
+const READ_BUFFER: usize = 96 << 10;
+
+/// How long, and how many at a time, connections over the limit are told so.
+const REFUSAL: Duration = Duration::from_secs(1);
+const REFUSALS: usize = 64;
+
+/// How long nothing is accepted after the system could not.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Limits of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// For the head of a request to arrive, from its first byte; for the first request from the
+    /// moment the connection is accepted.
+    pub header_timeout: Duration,
+    /// For a connection without a request to stay open after an answer.
+    pub idle_timeout: Duration,
+    /// For the client to take any part of its answer. The socket's buffer counts as taken.
+    pub write_timeout: Duration,
+    /// For the engine to answer.
+    pub request_timeout: Duration,
+    /// For requests in flight to end after shutdown has begun; then connections are cut.
+    pub shutdown_timeout: Duration,
+    /// Connections at a time; a further one is answered 503 and closed.
+    pub max_connections: usize,
+    /// Bytes of a URL.
+    pub max_uri_bytes: usize,
+    /// Bytes of all headers together; besides, there may be a hundred.
+    pub max_header_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(10),
+            max_connections: 1000,
+            max_uri_bytes: 8 << 10,
+            max_header_bytes: 16 << 10,
+        }
+    }
+}
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// Connections that had not ended when the time for it was over, and were cut.
+    pub cut: usize,
+}
+
+/// An HTTP/1.1 server.
+///
+/// It may listen before there is anything to serve: until a [`Site`] is published `/healthz` says
+/// that the process lives, and everything else answers 503.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+/// What all connections know.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Arc<Options>,
+    site: Mutex<Option<Arc<Site>>>,
+    /// Counts the sites published, so that connections need not lock to learn of a new one.
+    generation: AtomicU64,
+    /// Set when shutdown begins, before `stop` wakes the connections.
+    stopping: AtomicBool,
+    stop: Notify,
+}
+
+impl Shared {
+    /// Whether shutdown has begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+impl Server {
+    /// A server without a site.
+    pub fn new(options: Options) -> Self {
+        let shared = Shared {
+            options: Arc::new(options),
+            site: Mutex::new(None),
+            generation: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Serves this site from the next request on, also on open connections. Requests that are
+    /// being answered keep the site that they started with.
+    pub fn publish(&self, site: Arc<Site>) {
+        *self.shared.site.lock().unwrap_or_else(PoisonError::into_inner) = Some(site);
+        self.shared.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Serves connections until `shutdown` resolves; then accepts no more, closes idle connections,
+    /// lets requests in flight finish within [`Options::shutdown_timeout`], and cuts the rest.
+    ///
+    /// Failing to accept, for want of file descriptors say, is logged and tried again. The future
+    /// may be dropped: that cuts all connections. A server serves once: after shutdown it stays shut.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Served {
+        let mut connections = JoinSet::new();
+        let mut refusals = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection's task failed");
+                    }
+                    continue;
+                }
+                Some(_) = refusals.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) if connections.len() < self.shared.options.max_connections => {
+                    connections.spawn(serve_connection(Arc::clone(&self.shared), stream));
+                }
+                Ok((stream, peer)) => {
+                    tracing::warn!(%peer, "too many connections, refusing one");
+                    if refusals.len() < REFUSALS {
+                        refusals.spawn(refuse(stream));
+                    }
+                }
+                Err(error) if concerns_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections, trying again");
+                    tokio::select! {
+                        () = &mut shutdown => break,
+                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                    }
+                }
+            }
+        }
+        drop(listener);
+        drop(refusals);
+
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.stop.notify_waiters();
+        let all_end = async { while connections.join_next().await.is_some() {} };
+        if timeout(self.shared.options.shutdown_timeout, all_end).await.is_ok() {
+            return Served { cut: 0 };
+        }
+        let cut = connections.len();
+        connections.shutdown().await;
+        tracing::warn!(cut, "cut connections that did not end in time");
+        Served { cut }
+    }
+}
+
+/// Whether accepting failed because of the connection rather than the server.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Tells a client that there are too many connections.
+async fn refuse(mut stream: TcpStream) {
+    let answer = raw(&Problem::new(Kind::Unavailable, "the server has too many connections"));
+    let told = timeout(REFUSAL, async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        // Closing with unread data would reset the connection, and the answer could be lost.
+        let mut scratch = [0; 1024];
+        while stream.read(&mut scratch).await? > 0 {}
+        io::Result::Ok(())
+    });
+    if !matches!(told.await, Ok(Ok(()))) {
+        tracing::debug!("a refused client did not take its answer");
+    }
+}
+
+/// Serves one connection to its end.
+async fn serve_connection(shared: Arc<Shared>, stream: TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+    }
+    let link = Arc::new(Link::default());
+    let guard = Guard::new(stream, Arc::clone(&link), Arc::clone(&shared.options));
+    // Never contended: one task serves the connection. A cell would do, but is not `Sync`.
+    let current = Mutex::new((0, None));
+    let service = service_fn(|request: Request<Incoming>| {
+        link.answering();
+        let site = current_site(&shared, &current);
+        let (shared, link) = (&shared, &link);
+        async move {
+            let (parts, _body) = request.into_parts();
+            let (response, unread) = answer(shared, site.as_deref(), parts).await;
+            if unread {
+                link.linger();
+            }
+            link.writing();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut connection = http1::Builder::new()
+        // The guard does all the timing; and it detects a client that is gone when it writes.
+        .header_read_timeout(None)
+        .half_close(true)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(guard), service);
+
+    let mut stop = pin!(shared.stop.notified());
+    let (mut listening, mut told) = (false, false);
+    let ended = poll_fn(|cx| {
+        // Polled once: a task has one waker, so that is enough to be woken, and the flag tells why.
+        if !listening {
+            listening = true;
+            let _ = stop.as_mut().poll(cx);
+        }
+        if !told && shared.is_stopping() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        Pin::new(&mut connection).poll(cx)
+    })
+    .await;
+    let Err(error) = ended else { return };
+    tracing::debug!(%error, "a connection ended early");
+    if error.is_parse_version_h2() {
+        let mut stream = connection.into_parts().io.into_inner().into_stream();
+        let answer = raw(&Problem::new(Kind::HttpVersion, "this server speaks HTTP/1.1"));
+        let _ = timeout(REFUSAL, stream.write_all(&answer)).await;
+    }
+}
+
+/// The site to answer from, kept with the connection until another is published.
+fn current_site(shared: &Shared, known: &Mutex<(u64, Option<Arc<Site>>)>) -> Option<Arc<Site>> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    let generation = shared.generation.load(Ordering::Acquire);
+    if known.0 != generation {
+        let site = shared.site.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        *known = (generation, site);
+    }
+    known.1.clone()
+}

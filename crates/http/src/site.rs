@@ -1,0 +1,288 @@
+//! What a server answers from, and the way from a request to an answer.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue, VARY};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use sparrow_engine::{Engine, Error, Recommendations, Request};
+use sparrow_model::{Catalog, History, MovieId, MovieIndex, UserId, UserIndex};
+use tokio::time::timeout;
+
+use crate::gate::{self, Framing};
+use crate::pages::Pages;
+use crate::posters::poster;
+use crate::problem::{Kind, Problem, quoted};
+use crate::query::{self, Plus, Value, decode};
+use crate::reply::{Body, Reply};
+use crate::route::{Page, Route};
+use crate::server::{Options, Shared};
+use crate::texts::Texts;
+
+const OPEN_API: &str = include_str!("../openapi.json");
+
+/// What a site can be told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SiteOptions {
+    /// A folder with pictures named `{movieId}.jpg`.
+    pub posters: Option<PathBuf>,
+}
+
+/// An engine, and everything that is written once rather than per request.
+pub struct Site {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) v1: Texts,
+    pub(crate) original: Texts,
+    pub(crate) genres: Bytes,
+    pub(crate) models: Bytes,
+    /// Users by number of ratings, most first; ties by id.
+    pub(crate) active_users: Vec<UserIndex>,
+    /// Mean rating of each user.
+    pub(crate) user_averages: Vec<f64>,
+    /// Model names as header values.
+    model_headers: Vec<(Arc<str>, HeaderValue)>,
+    pages: Pages,
+    posters: Option<PathBuf>,
+}
+
+impl Site {
+    /// Serialises the engine's catalogue: for tens of thousands of movies a matter of a second.
+    pub fn new(engine: Arc<Engine>, options: SiteOptions) -> Self {
+        let catalog = Arc::clone(engine.catalog());
+        let users = catalog.users();
+        let mut active_users: Vec<UserIndex> = (0..users.len() as u32).map(UserIndex).collect();
+        active_users.sort_by_key(|&user| std::cmp::Reverse(users.get(user).len()));
+        let names = engine.models().into_iter().map(|model| model.name);
+        let names = names.chain(engine.similar_models().map(Arc::from));
+        Self {
+            v1: Texts::v1(&catalog),
+            original: Texts::original(&catalog),
+            genres: crate::v1::genres(&catalog).into(),
+            models: crate::v1::models(&engine, options.posters.is_some()).into(),
+            user_averages: users.iter().map(|history| average(&history)).collect(),
+            active_users,
+            model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
+            pages: Pages::load(),
+            posters: options.posters,
+            engine,
+        }
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        self.engine.catalog()
+    }
+
+    pub(crate) fn movie(&self, id: u32) -> Result<MovieIndex, Problem> {
+        self.catalog()
+            .index_of(MovieId(id))
+            .ok_or_else(|| Problem::not_found(format!("there is no movie {id}")))
+    }
+
+    pub(crate) fn user(&self, id: u32) -> Result<UserIndex, Problem> {
+        self.catalog()
+            .users()
+            .index_of(UserId(id))
+            .ok_or_else(|| Problem::not_found(format!("there is no user {id}")))
+    }
+
+    /// The header value that names a model.
+    pub(crate) fn model_header(&self, name: &str) -> HeaderValue {
+        let known = self.model_headers.iter().find(|(known, _)| **known == *name);
+        known.map_or_else(|| header_value(name), |(_, value)| value.clone())
+    }
+
+    /// Asks the engine, within the time that it has.
+    pub(crate) async fn recommend(
+        &self,
+        request: &Request<'_>,
+        model: &Value<'_>,
+        options: &Options,
+    ) -> Result<Recommendations, Problem> {
+        if let Ok(answer) = timeout(options.request_timeout, self.engine.recommend(request)).await {
+            return answer.map_err(|error| engine_problem(&error, model));
+        }
+        tracing::warn!(user = request.user.0, "recommendations took too long");
+        let detail = format!("no answer within {:?}", options.request_timeout);
+        Err(Problem::new(Kind::Unavailable, detail))
+    }
+
+    async fn answer(
+        &self,
+        route: Route<'_>,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        options: &Options,
+    ) -> Result<Reply, Problem> {
+        match route {
+            Route::GetRecForYou => self.get_rec_for_you(query, options).await,
+            Route::GetMovie => self.get_movie(query),
+            Route::GetUser => self.get_user(query),
+            Route::GetSimilarMovie => self.get_similar_movie(query),
+            Route::GetRecommendation => self.get_recommendation(query),
+            Route::Movies => self.v1_movies(query),
+            Route::Movie(id) => self.v1_movie(id, query),
+            Route::Similar(id) => self.v1_similar(id, query),
+            Route::Genres => query::parse(query, []).map(|[]| Reply::json(self.genres.clone())),
+            Route::Users => self.v1_users(query),
+            Route::User(id) => self.v1_user(id, query),
+            Route::Recommendations(id) => self.v1_recommendations(id, query, options).await,
+            Route::Search => self.v1_search(query),
+            Route::Models => query::parse(query, []).map(|[]| Reply::json(self.models.clone())),
+            Route::Poster(id) => {
+                let [] = query::parse(query, [])?;
+                poster(self.posters.as_deref(), id, headers).await
+            }
+            Route::Asset(name) => self.pages.asset(name, headers),
+            Route::Page(page) => self.page(page, headers),
+            Route::OpenApi | Route::Healthz | Route::Readyz => {
+                // These are answered without a site.
+                Err(Problem::new(Kind::Internal, "this endpoint was not answered"))
+            }
+        }
+    }
+
+    /// A page is the same document for all its subjects, but its status says whether there is such a
+    /// subject. Queries are the page's own business.
+    fn page(&self, page: Page<'_>, headers: &HeaderMap) -> Result<Reply, Problem> {
+        let (name, found) = match page {
+            Page::Home => ("home.html", true),
+            Page::Users => ("users.html", true),
+            Page::Search => ("search.html", true),
+            Page::Movie(id) => ("movie.html", self.movie(page_id(id)?).is_ok()),
+            Page::User(id) => ("user.html", self.user(page_id(id)?).is_ok()),
+            Page::Genre(name) => {
+                let name = decode(name, Plus::IsPlus);
+                let genre = name.and_then(|name| self.catalog().genres().find(&name));
+                ("genre.html", genre.is_some())
+            }
+        };
+        let status = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        self.pages.page(name, status, headers)
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("engine", &self.engine)
+            .field("posters", &self.posters)
+            .finish_non_exhaustive()
+    }
+}
+
+fn average(history: &History<'_>) -> f64 {
+    let half_stars: u64 = history.iter().map(|rated| u64::from(rated.stars.half_stars())).sum();
+    if history.is_empty() { 0.0 } else { half_stars as f64 / 2.0 / history.len() as f64 }
+}
+
+fn header_value(name: &str) -> HeaderValue {
+    HeaderValue::from_bytes(name.as_bytes()).unwrap_or(HeaderValue::from_static("?"))
+}
+
+/// An id in the path of a page: a page that cannot be is one that there is not.
+fn page_id(text: &str) -> Result<u32, Problem> {
+    query::path_id(text).map_err(|_| Problem::not_found(format!("{} is not an id", quoted(text))))
+}
+
+/// The problem of a request that the engine refuses.
+pub(crate) fn engine_problem(error: &Error, model: &Value<'_>) -> Problem {
+    match error {
+        Error::UnknownModel { name, known } => {
+            let words: Vec<&str> = known.iter().map(|known| &**known).collect();
+            model.unknown_word(name, &format!("one of {}", words.join(", ")), words)
+        }
+        other => {
+            tracing::error!(error = %other, "the engine failed");
+            Problem::new(Kind::Internal, "the engine has failed")
+        }
+    }
+}
+
+/// Answers a request. Also says whether the client may be sending a body, which nobody reads: the
+/// connection must end then.
+pub(crate) async fn answer(
+    shared: &Shared,
+    site: Option<&Site>,
+    mut parts: Parts,
+) -> (Response<Body>, bool) {
+    let framing = Framing::of(&parts);
+    let reply = match reply(shared, site, &parts, framing).await {
+        Ok(reply) => reply,
+        Err(problem) => {
+            tracing::debug!(uri = %parts.uri, ?problem, "refused a request");
+            site.and_then(|site| error_page(site, &parts, &problem)).unwrap_or(problem.into())
+        }
+    };
+    let headers = std::mem::take(&mut parts.headers);
+    (reply.into_response(headers, framing.has_body), framing.has_body)
+}
+
+async fn reply(
+    shared: &Shared,
+    site: Option<&Site>,
+    parts: &Parts,
+    framing: Framing,
+) -> Result<Reply, Problem> {
+    gate::check(parts, framing, &shared.options)?;
+    let path = parts.uri.path();
+    let route = Route::find(path).ok_or_else(|| nothing_at(path))?;
+    gate::check_method(parts, framing)?;
+    let query = parts.uri.query();
+    match route {
+        Route::Healthz => {
+            let [] = query::parse(query, [])?;
+            Ok(Reply::json(&b"{\"status\":\"ok\"}"[..]))
+        }
+        Route::Readyz => {
+            let [] = query::parse(query, [])?;
+            if shared.is_stopping() {
+                return Err(Problem::new(Kind::Unavailable, "shutting down"));
+            }
+            site.ok_or_else(loading)?;
+            Ok(Reply::json(&b"{\"status\":\"ready\"}"[..]))
+        }
+        Route::OpenApi => {
+            let [] = query::parse(query, [])?;
+            Ok(Reply::json(OPEN_API))
+        }
+        other => {
+            let site = site.ok_or_else(loading)?;
+            site.answer(other, query, &parts.headers, &shared.options).await
+        }
+    }
+}
+
+fn loading() -> Problem {
+    Problem::new(Kind::Unavailable, "the server is loading its data")
+}
+
+fn nothing_at(path: &str) -> Problem {
+    let trimmed = path.trim_end_matches('/');
+    let mut detail = format!("there is no endpoint at {}", quoted(path));
+    if trimmed != path && Route::find(trimmed).is_some() {
+        detail = format!("{detail}; the one without a slash at the end is meant");
+    }
+    Problem::not_found(detail)
+}
+
+/// For people who follow a link to nowhere: a page. Programs, and all of the API, get the document.
+fn error_page(site: &Site, parts: &Parts, problem: &Problem) -> Option<Reply> {
+    let path = parts.uri.path();
+    let of_people = match Route::find(path) {
+        None => path != "/v1" && !path.starts_with("/v1/"),
+        Some(route) => matches!(route, Route::Page(_)),
+    };
+    if problem.kind() != Kind::NotFound {
+        return None;
+    }
+    let is_html =
+        |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), b"text/html").is_some();
+    if !of_people || !parts.headers.get_all(ACCEPT).iter().any(is_html) {
+        return None;
+    }
+    let page = site.pages.page("error.html", StatusCode::NOT_FOUND, &HeaderMap::new()).ok()?;
+    Some(page.with(VARY, HeaderValue::from_static("accept")))
+}

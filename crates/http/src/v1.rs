@@ -1,0 +1,364 @@
+//! The endpoints under `/v1`.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use sparrow_engine::{Engine, Item, Reason, Recommendations, Request, SimilarRequest};
+use sparrow_model::{
+    Catalog, Genre, GenreSet, MovieIndex, Rated, Sort, Stars, UserId, UserIndex, UserProfile,
+};
+
+use crate::json;
+use crate::problem::Problem;
+use crate::query::{self, Value};
+use crate::reply::Reply;
+use crate::server::Options;
+use crate::site::{Site, engine_problem};
+
+/// Items on a page of a list where the request does not say.
+const PAGE_SIZE: usize = 20;
+
+/// Movies of a recommendation where the request does not say.
+const RECOMMENDATIONS: usize = 32;
+
+/// Characters of a search text.
+const LONGEST_SEARCH: usize = 200;
+
+const SORTS: [(&str, Sort); 3] = [
+    ("rating", Sort::Rating),
+    ("releaseYear", Sort::ReleaseYear),
+    ("popularity", Sort::Popularity),
+];
+
+/// The list of genres, by name.
+pub(crate) fn genres(catalog: &Catalog) -> Vec<u8> {
+    let mut out = b"{\"items\":".to_vec();
+    json::list(&mut out, catalog.genres().iter(), |out, genre| {
+        out.extend_from_slice(b"{\"genre\":");
+        json::string(out, catalog.genres().name(genre));
+        out.extend_from_slice(b",\"movies\":");
+        json::integer(out, catalog.ordered(Sort::Rating, Some(genre)).len());
+        out.push(b'}');
+    });
+    out.push(b'}');
+    out
+}
+
+/// What models there are, and what else a page wants to know before it asks.
+pub(crate) fn models(engine: &Engine, posters: bool) -> Vec<u8> {
+    let mut out = b"{\"default\":".to_vec();
+    json::string(&mut out, engine.default_model());
+    out.extend_from_slice(b",\"items\":");
+    json::list(&mut out, engine.models(), |out, model| {
+        out.extend_from_slice(b"{\"name\":");
+        json::string(out, &model.name);
+        out.extend_from_slice(b",\"kind\":");
+        json::string(out, model.kind);
+        out.extend_from_slice(b",\"available\":");
+        json::boolean(out, model.unavailable.is_none());
+        out.extend_from_slice(b",\"reason\":");
+        json::optional_string(out, model.unavailable.as_deref());
+        out.extend_from_slice(b",\"dimension\":");
+        match model.dimension {
+            Some(dimension) => json::integer(out, dimension),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
+    });
+    out.extend_from_slice(b",\"similar\":");
+    json::strings(&mut out, engine.similar_models());
+    out.extend_from_slice(b",\"posters\":");
+    json::boolean(&mut out, posters);
+    out.push(b'}');
+    out
+}
+
+impl Site {
+    /// `/v1/movies`.
+    pub(crate) fn v1_movies(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [genre, sort, size, offset] = query::parse(query, ["genre", "sort", "size", "offset"])?;
+        let genre = self.genre(&genre)?;
+        let sort = sort.choice(&SORTS, Sort::Rating)?;
+        let order = self.catalog().ordered(sort, genre);
+        let page = Page::read(&size, &offset, order.len())?;
+        let mut out = page.start();
+        self.v1.list(&mut out, order[page.items].iter().copied());
+        out.push(b'}');
+        Ok(Reply::json(out))
+    }
+
+    /// `/v1/movies/{id}`.
+    pub(crate) fn v1_movie(&self, id: &str, query: Option<&str>) -> Result<Reply, Problem> {
+        let id = query::path_id(id)?;
+        let [] = query::parse(query, [])?;
+        let movie = self.movie(id)?;
+        let mut out = self.v1.get(movie).to_vec();
+        // The rating list joins the movie's own fields.
+        out.pop();
+        out.extend_from_slice(b",\"topRatings\":");
+        json::list(&mut out, self.catalog().top_ratings(movie), |out, top| {
+            out.extend_from_slice(b"{\"userId\":");
+            json::integer(out, top.user.0);
+            out.extend_from_slice(b",\"score\":");
+            json::float32(out, top.stars.value());
+            out.extend_from_slice(b",\"timestamp\":");
+            json::integer(out, top.timestamp);
+            out.push(b'}');
+        });
+        out.push(b'}');
+        Ok(Reply::json(out))
+    }
+
+    /// `/v1/movies/{id}/similar`.
+    pub(crate) fn v1_similar(&self, id: &str, query: Option<&str>) -> Result<Reply, Problem> {
+        let id = query::path_id(id)?;
+        let [size, model] = query::parse(query, ["size", "model"])?;
+        let size = size.size(RECOMMENDATIONS)?;
+        let request = SimilarRequest { movie: self.movie(id)?, model: model.text(), size };
+        let found =
+            self.engine.similar(&request).map_err(|error| engine_problem(&error, &model))?;
+
+        let movies = found.items.iter().map(|item| item.movie);
+        let mut out = Vec::with_capacity(192 + self.v1.len_of(movies) + found.items.len() * 36);
+        out.extend_from_slice(b"{\"movieId\":");
+        json::integer(&mut out, id);
+        let degraded = found.reason.is_some();
+        write_model(&mut out, &found.model, degraded, &found.requested, found.reason);
+        out.extend_from_slice(b",\"items\":");
+        json::list(&mut out, &found.items, |out, item| {
+            self.write_movie(out, item.movie);
+            out.extend_from_slice(b",\"score\":");
+            json::float32(out, item.score);
+            out.push(b'}');
+        });
+        out.push(b'}');
+        Ok(Reply::json(out).with_model(self.model_header(&found.model), degraded))
+    }
+
+    /// `/v1/users`.
+    pub(crate) fn v1_users(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [sort, size, offset] = query::parse(query, ["sort", "size", "offset"])?;
+        let by_activity = sort.choice(&[("userId", false), ("ratingCount", true)], false)?;
+        let page = Page::read(&size, &offset, self.active_users.len())?;
+        let mut out = page.start();
+        json::list(&mut out, page.items, |out, place| {
+            let user = if by_activity { self.active_users[place] } else { UserIndex(place as u32) };
+            let history = self.catalog().users().get(user);
+            out.extend_from_slice(b"{\"userId\":");
+            json::integer(out, history.user().0);
+            out.extend_from_slice(b",\"ratingCount\":");
+            json::integer(out, history.len());
+            out.extend_from_slice(b",\"averageRating\":");
+            json::float(out, self.user_averages[user.at()]);
+            out.push(b'}');
+        });
+        out.push(b'}');
+        Ok(Reply::json(out))
+    }
+
+    /// `/v1/users/{id}`: a page of the history, newest first.
+    pub(crate) fn v1_user(&self, id: &str, query: Option<&str>) -> Result<Reply, Problem> {
+        let id = query::path_id(id)?;
+        let [size, offset] = query::parse(query, ["size", "offset"])?;
+        // Its parameters are checked before it is known whether there is such a user.
+        Page::read(&size, &offset, 0)?;
+        let history = self.catalog().users().get(self.user(id)?);
+        let page = Page::read(&size, &offset, history.len())?;
+        let profile = UserProfile::new(&history, self.catalog());
+
+        let mut out = Vec::with_capacity(1024 + page.items.len() * 320);
+        out.extend_from_slice(b"{\"userId\":");
+        json::integer(&mut out, id);
+        out.extend_from_slice(b",\"ratingCount\":");
+        json::integer(&mut out, profile.rating_count);
+        out.extend_from_slice(b",\"averageRating\":");
+        json::float(&mut out, profile.average);
+        out.extend_from_slice(b",\"highestRating\":");
+        json::float32(&mut out, profile.highest.map_or(0.0, Stars::value));
+        out.extend_from_slice(b",\"lowestRating\":");
+        json::float32(&mut out, profile.lowest.map_or(0.0, Stars::value));
+        out.extend_from_slice(b",\"favouriteGenres\":");
+        json::list(&mut out, &profile.favourite_genres, |out, taste| {
+            out.extend_from_slice(b"{\"genre\":");
+            json::string(out, self.catalog().genres().name(taste.genre));
+            out.extend_from_slice(b",\"liked\":");
+            json::integer(out, taste.liked);
+            out.extend_from_slice(b",\"rated\":");
+            json::integer(out, taste.rated);
+            out.push(b'}');
+        });
+        out.extend_from_slice(b",\"ratings\":");
+        out.extend_from_slice(&page.start());
+        let newest = history.iter().rev().skip(page.items.start).take(page.items.len());
+        json::list(&mut out, newest, |out, rated: Rated| {
+            self.write_movie(out, rated.movie);
+            out.extend_from_slice(b",\"score\":");
+            json::float32(out, rated.stars.value());
+            out.extend_from_slice(b",\"timestamp\":");
+            json::integer(out, rated.timestamp);
+            out.push(b'}');
+        });
+        out.extend_from_slice(b"}}");
+        Ok(Reply::json(out))
+    }
+
+    /// `/v1/users/{id}/recommendations`.
+    pub(crate) async fn v1_recommendations(
+        &self,
+        id: &str,
+        query: Option<&str>,
+        options: &Options,
+    ) -> Result<Reply, Problem> {
+        let id = query::path_id(id)?;
+        let [size, model, genres, exclude_seen, explain] =
+            query::parse(query, ["size", "model", "genres", "exclude_seen", "explain"])?;
+        let request = Request {
+            user: UserId(id),
+            model: model.text(),
+            size: size.size(RECOMMENDATIONS)?,
+            genres: self.genre_set(&genres)?,
+            exclude_seen: exclude_seen.flag(true)?,
+        };
+        let explain = explain.flag(false)?;
+        let found = self.recommend(&request, &model, options).await?;
+
+        let movies = found.items.iter().map(|item| item.movie);
+        let each = if explain { 128 } else { 16 };
+        let mut out = Vec::with_capacity(384 + self.v1.len_of(movies) + found.items.len() * each);
+        out.extend_from_slice(b"{\"userId\":");
+        json::integer(&mut out, id);
+        write_model(&mut out, &found.model, found.degraded, &found.requested, found.reason);
+        out.extend_from_slice(b",\"items\":");
+        json::list(&mut out, &found.items, |out, item| {
+            self.write_movie(out, item.movie);
+            if explain {
+                self.write_why(out, item);
+            }
+            out.push(b'}');
+        });
+        if explain {
+            write_stages(&mut out, &found);
+        }
+        out.push(b'}');
+        Ok(Reply::json(out).with_model(self.model_header(&found.model), found.degraded))
+    }
+
+    /// `/v1/search`.
+    pub(crate) fn v1_search(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [q, size] = query::parse(query, ["q", "size"])?;
+        let text = q.required()?;
+        if text.trim().is_empty() || text.chars().count() > LONGEST_SEARCH {
+            return Err(q.invalid(&format!("1 to {LONGEST_SEARCH} characters, not all blank")));
+        }
+        let hits = self.catalog().search(text, size.size(PAGE_SIZE)?);
+        let mut out = b"{\"query\":".to_vec();
+        json::string(&mut out, text);
+        out.extend_from_slice(b",\"total\":");
+        json::integer(&mut out, hits.total);
+        out.extend_from_slice(b",\"items\":");
+        self.v1.list(&mut out, hits.movies.iter().copied());
+        out.push(b'}');
+        Ok(Reply::json(out))
+    }
+
+    /// A genre by name, where one is given.
+    pub(crate) fn genre(&self, value: &Value<'_>) -> Result<Option<Genre>, Problem> {
+        value.text().map(|name| self.genre_named(name, value)).transpose()
+    }
+
+    /// Genres by name, divided by commas; none where none are given.
+    fn genre_set(&self, value: &Value<'_>) -> Result<GenreSet, Problem> {
+        let Some(list) = value.text() else { return Ok(GenreSet::EMPTY) };
+        list.split(',').map(|name| self.genre_named(name, value)).collect()
+    }
+
+    fn genre_named(&self, name: &str, value: &Value<'_>) -> Result<Genre, Problem> {
+        let genres = self.catalog().genres();
+        genres.find(name).ok_or_else(|| {
+            let names = genres.iter().map(|genre| genres.name(genre));
+            value.unknown_word(name, "a genre of the data set", names)
+        })
+    }
+
+    /// Writes the beginning of an item: its movie.
+    fn write_movie(&self, out: &mut Vec<u8>, movie: MovieIndex) {
+        out.extend_from_slice(b"{\"movie\":");
+        out.extend_from_slice(self.v1.get(movie));
+    }
+
+    fn write_why(&self, out: &mut Vec<u8>, item: &Item) {
+        out.extend_from_slice(b",\"score\":");
+        match item.score {
+            Some(score) => json::float32(out, score),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"recalledBy\":");
+        let strategies = self.engine.strategies().iter().enumerate();
+        let found = strategies.filter(|(place, _)| item.recalled_by.contains(*place));
+        json::strings(out, found.map(|(_, name)| &**name));
+    }
+}
+
+/// Writes which model answered, and if need be why not the one that was asked for.
+fn write_model(
+    out: &mut Vec<u8>,
+    model: &str,
+    degraded: bool,
+    requested: &str,
+    reason: Option<Reason>,
+) {
+    out.extend_from_slice(b",\"model\":");
+    json::string(out, model);
+    out.extend_from_slice(b",\"degraded\":");
+    json::boolean(out, degraded);
+    if degraded {
+        out.extend_from_slice(b",\"requestedModel\":");
+        json::string(out, requested);
+    }
+    if let Some(reason) = reason {
+        out.extend_from_slice(b",\"reason\":");
+        json::string(out, reason.as_str());
+    }
+}
+
+/// Writes how long the stages took, and how many candidates they handled.
+fn write_stages(out: &mut Vec<u8>, found: &Recommendations) {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    out.extend_from_slice(b",\"timings\":{\"recallMicros\":");
+    json::integer(out, micros(found.timings.recall));
+    out.extend_from_slice(b",\"rankMicros\":");
+    json::integer(out, micros(found.timings.rank));
+    out.extend_from_slice(b",\"totalMicros\":");
+    json::integer(out, micros(found.timings.total));
+    out.extend_from_slice(b"},\"candidates\":");
+    json::integer(out, found.candidates);
+}
+
+/// Part of a list.
+struct Page {
+    total: usize,
+    offset: usize,
+    size: usize,
+    /// The places that are on the page.
+    items: Range<usize>,
+}
+
+impl Page {
+    fn read(size: &Value<'_>, offset: &Value<'_>, total: usize) -> Result<Self, Problem> {
+        let (size, offset) = (size.size(PAGE_SIZE)?, offset.offset()?);
+        let start = offset.min(total);
+        Ok(Self { total, offset, size, items: start..total.min(start + size) })
+    }
+
+    /// The beginning of the page's JSON, up to its items.
+    fn start(&self) -> Vec<u8> {
+        let mut out = b"{\"total\":".to_vec();
+        json::integer(&mut out, self.total);
+        out.extend_from_slice(b",\"offset\":");
+        json::integer(&mut out, self.offset);
+        out.extend_from_slice(b",\"size\":");
+        json::integer(&mut out, self.size);
+        out.extend_from_slice(b",\"items\":");
+        out
+    }
+}
