@@ -1,4 +1,4 @@
-//! Reads MovieLens data sets into a [`Catalog`](sparrow_model::Catalog), and [writes](write) them.
+//! Reads MovieLens data sets into a [`Catalog`](sparrow_model::Catalog), and writes them (module [`mod@write`]).
 //!
 //! [`Source::open`] tells the formats apart by their files; [`Source::load`] reads them:
 //!
