@@ -1,1 +1,19 @@
-//! (being written)
+//! The recommendation server as one piece: configuration, telemetry, wiring and shutdown.
+//!
+//! * [`main`] is the whole of the binary: it reads the command line and runs until a signal.
+//! * [`start`] starts a server for a [`Config`] in the current process, on port 0 if asked: for tests,
+//!   benchmarks and programs that bring a main of their own.
+//! * [`config`] layers the configuration: built-in defaults, file, environment, command line.
+//!
+//! The crate holds no recommendation logic and knows no routes.
+
+mod cli;
+pub mod config;
+mod duration;
+mod load;
+mod run;
+mod telemetry;
+
+pub use config::Config;
+pub use load::load_engine;
+pub use run::{Running, main, start};

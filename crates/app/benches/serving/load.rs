@@ -1,0 +1,164 @@
+//! A load generator for HTTP/1.1 on kept-alive connections, small enough to cost little beside the
+//! server that it measures.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What to ask, of whom, on how many connections.
+pub(crate) struct Load {
+    address: SocketAddr,
+    requests: Vec<Vec<u8>>,
+    connections: usize,
+}
+
+/// What came out of a round.
+pub(crate) struct Figures {
+    answers: u64,
+    body_bytes: u64,
+    elapsed: Duration,
+    /// In nanoseconds.
+    latencies: Histogram<u64>,
+}
+
+impl Figures {
+    pub(crate) fn rate(&self) -> f64 {
+        self.answers as f64 / self.elapsed.as_secs_f64()
+    }
+
+    pub(crate) fn quantile(&self, quantile: f64) -> Duration {
+        Duration::from_nanos(self.latencies.value_at_quantile(quantile))
+    }
+
+    pub(crate) fn mean_body(&self) -> usize {
+        (self.body_bytes / self.answers.max(1)) as usize
+    }
+}
+
+impl Load {
+    pub(crate) fn new(address: SocketAddr, paths: &[String], connections: usize) -> Self {
+        let request = |path| format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes();
+        Self { address, requests: paths.iter().map(request).collect(), connections }
+    }
+
+    /// Each connection asks as soon as it has its answer.
+    pub(crate) fn closed_loop(&self, time: Duration) -> Result<Figures> {
+        self.run(time, None)
+    }
+
+    /// Requests are due at a fixed rate, spread over the connections; latency counts from when a
+    /// request was due, not from when its connection came to send it.
+    pub(crate) fn open_loop(&self, time: Duration, rate: f64) -> Result<Figures> {
+        self.run(time, Some(Duration::from_secs_f64(self.connections as f64 / rate)))
+    }
+
+    fn run(&self, time: Duration, interval: Option<Duration>) -> Result<Figures> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut streams = Vec::new();
+            for _ in 0..self.connections {
+                let stream = TcpStream::connect(self.address).await?;
+                stream.set_nodelay(true)?;
+                streams.push(stream);
+            }
+            let start = Instant::now();
+            let mut tasks = tokio::task::JoinSet::new();
+            for (place, stream) in streams.into_iter().enumerate() {
+                let turns = self.requests.len().div_ceil(self.connections);
+                let requests: Vec<Vec<u8>> = (0..turns)
+                    .map(|turn| (turn * self.connections + place) % self.requests.len())
+                    .map(|at| self.requests[at].clone())
+                    .collect();
+                let offset = interval.map(|interval| interval * place as u32 / turns.max(1) as u32);
+                tasks.spawn(connection(
+                    stream,
+                    requests,
+                    start + time,
+                    interval.zip(offset).map(|(interval, offset)| (start + offset, interval)),
+                ));
+            }
+            let mut all = Figures {
+                answers: 0,
+                body_bytes: 0,
+                elapsed: Duration::ZERO,
+                latencies: Histogram::new(3)?,
+            };
+            while let Some(figures) = tasks.join_next().await {
+                let figures = figures??;
+                all.answers += figures.answers;
+                all.body_bytes += figures.body_bytes;
+                all.latencies.add(&figures.latencies)?;
+            }
+            all.elapsed = start.elapsed();
+            Ok(all)
+        })
+    }
+}
+
+/// Asks on one connection until `end`; `schedule` is when the first request is due, and the time
+/// between two.
+async fn connection(
+    mut stream: TcpStream,
+    requests: Vec<Vec<u8>>,
+    end: Instant,
+    schedule: Option<(Instant, Duration)>,
+) -> Result<Figures> {
+    let mut figures = Figures {
+        answers: 0,
+        body_bytes: 0,
+        elapsed: Duration::ZERO,
+        latencies: Histogram::new(3)?,
+    };
+    let mut buffer = vec![0; 1 << 18];
+    for (turn, request) in requests.iter().cycle().enumerate() {
+        let mut due = Instant::now();
+        if let Some((first, interval)) = schedule {
+            due = first + interval.mul_f64(turn as f64);
+            tokio::time::sleep_until(due.into()).await;
+        }
+        if due >= end {
+            break;
+        }
+        stream.write_all(request).await?;
+        figures.body_bytes += answer(&mut stream, &mut buffer).await? as u64;
+        figures.latencies.record(due.elapsed().as_nanos() as u64)?;
+        figures.answers += 1;
+    }
+    Ok(figures)
+}
+
+/// Reads one answer and returns the length of its body.
+async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    let mut whole = None;
+    loop {
+        let read = stream.read(&mut buffer[filled..]).await?;
+        ensure!(read > 0, "the server hung up, or its answer is over {} bytes", buffer.len());
+        filled += read;
+        if whole.is_none() {
+            let Some(end) = head_end(&buffer[..filled]) else { continue };
+            let head = str::from_utf8(&buffer[..end])?;
+            ensure!(head.starts_with("HTTP/1.1 200 "), "not a success: {head}");
+            let length = head
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                .context("an answer without content-length")?;
+            whole = Some((end, length.1.trim().parse::<usize>()?));
+        }
+        if let Some((end, body)) = whole
+            && filled >= end + body
+        {
+            return Ok(body);
+        }
+    }
+}
+
+/// Where the body starts.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}

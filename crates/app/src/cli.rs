@@ -1,0 +1,73 @@
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Serves movie recommendations: web pages and a JSON API.
+///
+/// Without arguments it serves a small demonstration set that is built in.
+#[derive(Debug, Parser)]
+#[command(name = "sparrow-serve", version)]
+pub(crate) struct Cli {
+    /// Folder of a MovieLens data set (ml-latest-small, ml-25m, ml-32m, ml-1m or ml-100k)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Folder with item2vecEmb.csv and userEmb.csv, as `sparrow-loader embed` writes them
+    #[arg(long, value_name = "DIR")]
+    embeddings: Option<PathBuf>,
+
+    /// Address to listen on [default: 127.0.0.1:6010]; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Folder with pictures named {movieId}.jpg
+    #[arg(long, value_name = "DIR")]
+    posters: Option<PathBuf>,
+
+    /// Bad lines of the data set to skip and report before giving up [default: 0]
+    #[arg(long, value_name = "N")]
+    max_bad_lines: Option<usize>,
+
+    /// Print the configuration in force, as TOML, and exit
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+impl Cli {
+    /// The configuration keys that the flags set.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        [
+            ("data.path", path(&self.data)),
+            ("data.embeddings", path(&self.embeddings)),
+            ("data.posters", path(&self.posters)),
+            ("data.max_bad_lines", self.max_bad_lines.map(|lines| lines.to_string())),
+            ("listen", self.listen.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::known_keys;
+
+    #[test]
+    fn every_flag_sets_a_known_key() {
+        Cli::command().debug_assert();
+        let all = ["sparrow-serve", "--data=a", "--embeddings=b", "--posters=c", "--listen=d"];
+        let cli = Cli::parse_from(all.into_iter().chain(["--max-bad-lines=5"]));
+        let settings = cli.settings();
+        assert_eq!(settings.len(), 5);
+        assert!(settings.iter().all(|(key, _)| known_keys().contains_key(*key)));
+    }
+}

@@ -1,0 +1,26 @@
+//! Durations in configuration: text with a unit, such as `10s` or `1m 30s`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer, de};
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(crate) fn serialize<S: Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*duration))
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration = humantime::parse_duration(&text).map_err(|error| {
+        de::Error::custom(format_args!("{text:?} is not a duration such as \"10s\": {error}"))
+    })?;
+    if duration.is_zero() {
+        return Err(de::Error::custom("a duration of zero would cut everything at once"));
+    }
+    Ok(duration)
+}

@@ -1,0 +1,109 @@
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use sparrow_engine::{Embeddings, Engine, Options, Parts};
+use sparrow_model::Catalog;
+use sparrow_movielens::Source;
+use sparrow_neural::EmbeddingTable;
+
+use crate::config::{Config, Similarity};
+
+/// The names of the two embedding files in their folder.
+const ITEM_FILE: &str = "item2vecEmb.csv";
+const USER_FILE: &str = "userEmb.csv";
+
+/// The demonstration set, so that the binary needs no files beside it.
+mod demo {
+    pub(super) const FILES: [(&str, &[u8]); 3] = [
+        ("movies.csv", include_bytes!("../../../fixtures/demo/movies.csv")),
+        ("ratings.csv", include_bytes!("../../../fixtures/demo/ratings.csv")),
+        ("links.csv", include_bytes!("../../../fixtures/demo/links.csv")),
+    ];
+    pub(super) const ITEMS: &[u8] = include_bytes!("../../../fixtures/demo/item2vecEmb.csv");
+    pub(super) const USERS: &[u8] = include_bytes!("../../../fixtures/demo/userEmb.csv");
+}
+
+/// Reads the data set and the embeddings that the configuration names, and builds the standard engine
+/// over them. Takes as long as reading the files does; meant for a thread of its own.
+pub fn load_engine(config: &Config) -> Result<Engine> {
+    let start = Instant::now();
+    let data = &config.data;
+    let source = match &data.path {
+        Some(folder) => Source::open(folder)?,
+        None => Source::in_memory("demonstration set", &demo::FILES)?,
+    };
+    let options = sparrow_movielens::Options { max_bad_lines: data.max_bad_lines };
+    let loaded = source.load(&options)?;
+    if loaded.report.bad_line_count > 0 {
+        tracing::warn!("{}", loaded.report);
+    } else {
+        tracing::info!("{}", loaded.report);
+    }
+    let catalog = Arc::new(loaded.catalog);
+
+    let embeddings = match (&data.embeddings, &data.path) {
+        (Some(folder), _) => {
+            let items = read(&folder.join(ITEM_FILE))?;
+            let users = read(&folder.join(USER_FILE))?;
+            let about = || format!("the embeddings in {} do not fit", folder.display());
+            Ok(lay_out(&items, users, config, &catalog).with_context(about)?)
+        }
+        (None, None) => {
+            let items = EmbeddingTable::read(demo::ITEMS, ITEM_FILE)?;
+            let users = EmbeddingTable::read(demo::USERS, USER_FILE)?;
+            Ok(lay_out(&items, users, config, &catalog)?)
+        }
+        (None, Some(_)) => {
+            tracing::warn!("no embeddings folder is configured: the model emb is unavailable");
+            Err("no embeddings folder is configured".to_owned())
+        }
+    };
+    let parts = Parts::standard(&catalog, embeddings, &engine_options(config));
+    let engine = Engine::new(catalog, parts).context("models.default")?;
+    tracing::info!(took = ?start.elapsed(), "loaded");
+    Ok(engine)
+}
+
+fn engine_options(config: &Config) -> Options {
+    let recall = &config.recall;
+    Options {
+        candidates: recall.candidates.get(),
+        by_embedding: recall.embedding,
+        by_genre: recall.genre,
+        by_rating: recall.rating,
+        by_recency: recall.recency,
+        default_model: config.models.default.clone(),
+    }
+}
+
+fn lay_out(
+    items: &EmbeddingTable,
+    users: EmbeddingTable,
+    config: &Config,
+    catalog: &Catalog,
+) -> Result<Embeddings> {
+    let similarity = match config.models.similarity {
+        Similarity::Cosine => sparrow_neural::Similarity::Cosine,
+        Similarity::Dot => sparrow_neural::Similarity::Dot,
+    };
+    let user_vectors = users.len();
+    let embeddings = Embeddings::new(items, users, similarity, catalog)?;
+    tracing::info!(
+        dimension = items.dimension(),
+        "vectors for {} of {} movies and for {user_vectors} users",
+        embeddings.items.len(),
+        catalog.len(),
+    );
+    Ok(embeddings)
+}
+
+fn read(path: &Path) -> Result<EmbeddingTable> {
+    let file = File::open(path)
+        .with_context(|| format!("cannot open the embedding file {}", path.display()))?;
+    let input: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 18, file));
+    Ok(EmbeddingTable::read(input, &path.display().to_string())?)
+}

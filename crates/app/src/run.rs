@@ -1,0 +1,215 @@
+use std::ffi::OsString;
+use std::io::{Write, stderr, stdout};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use sparrow_engine::Engine;
+use sparrow_http::{Options, Server, Site, SiteOptions};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::cli::Cli;
+use crate::config::Config;
+use crate::{load_engine, telemetry};
+
+/// Exit code for mistakes on the command line and in the configuration, as clap's.
+const USAGE: u8 = 2;
+
+/// The whole of the binary: reads the command line and the environment, serves until SIGTERM or
+/// SIGINT, and says on standard error what went wrong.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell where even that fails.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    // What is not Unicode can be neither one of our keys nor one of their values.
+    let environment = environment
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let config = match Config::layered(cli.config.as_deref(), environment, &cli.settings()) {
+        Ok(config) => config,
+        Err(error) => return fail(&anyhow::Error::new(error), USAGE),
+    };
+    if cli.print_config {
+        say(&config.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    match serve(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn serve(config: &Config) -> Result<()> {
+    telemetry::start(&config.log)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let mut running = start(config.clone()).await?;
+        say(&format!("Sparrow listens on http://{} (Ctrl-C stops it)\n", running.address));
+        tokio::select! {
+            loaded = running.loaded() => {
+                let summary = loaded?;
+                say(&format!("Ready: {summary}. Open http://{} in a browser.\n", running.address));
+                signals.next().await;
+            }
+            () = signals.next() => {}
+        }
+        tracing::info!("stopping: finishing requests in flight; a second signal stops at once");
+        tokio::select! {
+            () = running.stop() => Ok(()),
+            () = signals.next() => Err(anyhow::anyhow!("a second signal came: stopped at once")),
+        }
+    });
+    // A thread may still be reading files; the process need not wait for it.
+    runtime.shutdown_background();
+    outcome.inspect(|()| tracing::info!("stopped"))
+}
+
+/// A server that runs in this process.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    loading: Option<JoinHandle<Result<String>>>,
+}
+
+impl Running {
+    /// Waits until everything is loaded and the server ready; a summary of what is served, or why it
+    /// cannot be. To be awaited once.
+    pub async fn loaded(&mut self) -> Result<String> {
+        let Some(loading) = &mut self.loading else { return Ok("loaded before".to_owned()) };
+        let outcome = loading.await.context("loading was cut off")?;
+        self.loading = None;
+        outcome
+    }
+
+    /// Stops accepting, finishes requests in flight within the configured time, and cuts the rest.
+    pub async fn stop(self) {
+        let Self { stop, serving, .. } = self;
+        // An error means that the server has stopped by itself.
+        let _ = stop.send(());
+        if let Err(error) = serving.await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the server broke off");
+        }
+    }
+}
+
+/// Starts a server: it listens at once, and is ready when [`Running::loaded`] says so.
+pub async fn start(config: Config) -> Result<Running> {
+    if let Some(folder) = &config.data.posters {
+        ensure!(folder.is_dir(), "the posters folder {} is not there", folder.display());
+    }
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let server = Arc::new(Server::new(Options {
+        header_timeout: config.server.header_timeout,
+        idle_timeout: config.server.idle_timeout,
+        write_timeout: config.server.write_timeout,
+        request_timeout: config.server.request_timeout,
+        shutdown_timeout: config.server.shutdown_timeout,
+        max_connections: config.server.max_connections.get(),
+        ..Options::default()
+    }));
+    let (stop, stopped) = oneshot::channel();
+    let serving = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move {
+            // A dropped sender stops the server too.
+            let shutdown = async { drop(stopped.await) };
+            let served = server.serve(listener, shutdown).await;
+            tracing::info!(?served, "connections are closed");
+        }
+    });
+    let loading = tokio::task::spawn_blocking(move || {
+        let engine = load_engine(&config)?;
+        let summary = summary(&engine);
+        let options = SiteOptions { posters: config.data.posters };
+        server.publish(Arc::new(Site::new(Arc::new(engine), options)));
+        Ok(summary)
+    });
+    Ok(Running { address, stop, serving, loading: Some(loading) })
+}
+
+fn summary(engine: &Engine) -> String {
+    let catalog = engine.catalog();
+    let models: Vec<String> = engine
+        .models()
+        .into_iter()
+        .filter(|model| model.unavailable.is_none())
+        .map(|model| model.name.to_string())
+        .collect();
+    format!(
+        "{} movies, {} users, {} ratings; models: {}",
+        catalog.len(),
+        catalog.users().len(),
+        catalog.users().rating_count(),
+        models.join(", ")
+    )
+}
+
+/// Writes to standard output; nobody may be reading there, and that is no reason to stop.
+fn say(text: &str) {
+    let mut output = stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    let _ = writeln!(stderr().lock(), "sparrow-serve: {error:#}");
+    ExitCode::from(code)
+}
+
+/// SIGTERM and SIGINT; elsewhere than on Unix, Ctrl-C.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signal = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
