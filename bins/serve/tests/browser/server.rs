@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -17,6 +17,9 @@ use crate::http;
 
 /// A debug build on a busy machine still starts well within this.
 const START: Duration = Duration::from_mins(1);
+
+/// Between two looks at a server that is starting.
+const GLANCE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Server {
     child: Child,
@@ -62,7 +65,22 @@ impl Server {
             let errors = std::fs::read_to_string(errors).unwrap_or_default();
             anyhow::bail!("sparrow-serve printed no address; on stderr: {errors}");
         };
-        Ok(Self { child, port, _scratch: scratch })
+        let server = Self { child, port, _scratch: scratch };
+        server.until_ready()?;
+        Ok(server)
+    }
+
+    /// The server listens before its data is loaded.
+    fn until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + START;
+        loop {
+            let (status, body) = http::request(self.port, "GET", "/readyz", None)?;
+            if status == 200 {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "sparrow-serve does not get ready: {body}");
+            thread::sleep(GLANCE);
+        }
     }
 
     /// The address of a page.

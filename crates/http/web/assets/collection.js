@@ -2,7 +2,7 @@
 
 import "./site.js";
 
-import { get, latest } from "./api.js";
+import { get, latest, Problem } from "./api.js";
 import { announce, h, plural } from "./dom.js";
 import { addressWith, card, emptyBox, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, waiting } from "./parts.js";
 
@@ -84,7 +84,7 @@ async function show(focus = false) {
     if (focus) $("title").focus();
   } catch (error) {
     if (genre !== null && error.status >= 400 && error.status < 500) {
-      problemPage(error);
+      problemPage(new Problem({ title: "There is no such genre", detail: error.detail, status: 404 }));
       return;
     }
     settled(list, []);

@@ -70,6 +70,12 @@ export function settled(list, items) {
   list.replaceChildren(...items);
 }
 
+/** The server's details are fragments such as `there is no user 7`; on a page they are sentences. */
+function sentence(fragment) {
+  const text = fragment.charAt(0).toUpperCase() + fragment.slice(1);
+  return /[.!?]$/u.test(text) ? text : `${text}.`;
+}
+
 /** An error as a person should see it; `retry` adds a button. Anything that is no Problem is a bug and is thrown on. */
 export function problemBox(error, retry) {
   if (!(error instanceof Problem)) throw error;
@@ -77,7 +83,7 @@ export function problemBox(error, retry) {
     "div",
     { class: "state state--problem", role: "alert" },
     h("p", { class: "state__title" }, error.title),
-    error.detail && h("p", {}, error.detail),
+    error.detail && h("p", {}, sentence(error.detail)),
     retry && h("button", { class: "button", type: "button", onclick: retry }, "Try again"),
   );
 }
@@ -97,7 +103,7 @@ export function problemPage(error) {
       { class: "state state--page", id: "problem" },
       error.status > 0 && h("p", { class: "state__code" }, error.status),
       h("h1", {}, error.title),
-      error.detail && h("p", {}, error.detail),
+      error.detail && h("p", {}, sentence(error.detail)),
       h(
         "p",
         { class: "state__ways" },

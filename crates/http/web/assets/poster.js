@@ -3,7 +3,7 @@
 
 import { hasPosters } from "./api.js";
 import { h, s } from "./dom.js";
-import { displayTitle } from "./title.js";
+import { shortTitle } from "./title.js";
 
 // ground, ink, then three shape colours.
 const PALETTES = {
@@ -416,11 +416,11 @@ function lines(words, size, advance) {
 function letteringSize(title, style) {
   const words = title.split(/\s+/u);
   const longest = Math.max(...words.map((word) => word.length));
-  for (let size = 18; size > 6; size -= 0.5) {
+  for (let size = 22; size > 5; size -= 0.5) {
     const wide = longest * ADVANCE[style] * size;
     if (wide <= TEXT_WIDTH && lines(words, size, ADVANCE[style]) * size * LEADING[style] <= TEXT_HEIGHT) return size;
   }
-  return 6;
+  return 5;
 }
 
 function picture(movie, place) {
@@ -435,7 +435,7 @@ function picture(movie, place) {
 /** The full poster. It repeats the caption beside it, so it is hidden from screen readers. */
 export function poster(movie) {
   const plan = design(movie);
-  const title = displayTitle(movie.title);
+  const title = shortTitle(movie.title);
   const name = h("span", { class: `poster__title poster__title--${plan.style}` }, title);
   name.style.fontSize = `${letteringSize(title, plan.style)}cqw`;
   const lettering = h(

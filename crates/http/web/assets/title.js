@@ -9,3 +9,10 @@ export function displayTitle(title) {
   const [, name, article, rest = ""] = match;
   return `${article}${article.endsWith("'") ? "" : " "}${name}${rest}`;
 }
+
+/** The same without other titles in parentheses at the end, for lettering: "The Lantern (Lyktan)" as "The Lantern". */
+export function shortTitle(title) {
+  const whole = displayTitle(title);
+  const short = whole.replace(/(?: \([^()]*\))+$/u, "");
+  return short === "" ? whole : short;
+}
