@@ -3,18 +3,20 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use sparrow_offline::synth;
+use sparrow_offline::{embed, synth};
 
-use crate::args::{Cli, Command, Synth};
+use crate::args::{Cli, Command, Embed, Synth};
 use crate::progress::Bar;
 
 /// Exit codes: 0 done, 1 failed (with the reasons on standard error), 2 wrong usage (from clap).
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Embed(embed) => compute(&embed),
         Command::Synth(synth) => invent(&synth),
     };
     match outcome {
@@ -32,6 +34,30 @@ fn invent(synth: &Synth) -> anyhow::Result<()> {
     let bar = Bar::new("inventing", "ratings");
     let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total))?;
     drop(bar);
+    summarise(&files, started)
+}
+
+fn compute(args: &Embed) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let bar = Bar::new("embedding", "likes");
+    let summary = embed::write(
+        &args.data,
+        &args.out,
+        &args.reader(),
+        &args.options(processors),
+        &|done, total| bar.show(done, total),
+    )?;
+    drop(bar);
+    let embed::Summary { data, movies, users, liked, files } = summary;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{data}")?;
+    writeln!(
+        out,
+        "learned from {liked} likes: vectors for {movies} of {} movies and {users} of {} users",
+        data.movies, data.users
+    )?;
+    drop(out);
     summarise(&files, started)
 }
 

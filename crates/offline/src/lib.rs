@@ -5,10 +5,13 @@
 //! does not serve, does not draw progress bars and does not parse command lines; the binary
 //! `sparrow-loader` does the latter two. Start reading at [`synth::write`] or [`embed::write`].
 
+pub mod embed;
+pub mod item2vec;
 mod random;
 mod staged;
 pub mod synth;
 
+pub use sparrow_movielens::Options as ReaderOptions;
 pub use staged::Error as OutputError;
 
 /// Is told from time to time how much of the work is done, and how much there is in all.
