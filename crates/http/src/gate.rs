@@ -53,6 +53,11 @@ pub(crate) fn check(parts: &Parts, framing: Framing, options: &Options) -> Resul
         );
         return Err(Problem::new(Kind::HeadersTooLarge, detail));
     }
+    if !uri.path().starts_with('/') {
+        // `*` and `host:port` are for methods that no endpoint has.
+        check_method(parts, framing)?;
+        return Err(Problem::new(Kind::MalformedRequest, "the request target must be a path"));
+    }
     if framing.hosts > 1 || (framing.hosts == 0 && parts.version == Version::HTTP_11) {
         let detail = format!("a request must have one Host header, this one has {}", framing.hosts);
         return Err(Problem::new(Kind::MalformedRequest, detail));

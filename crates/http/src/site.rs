@@ -13,6 +13,7 @@ use sparrow_model::{Catalog, History, MovieId, MovieIndex, UserId, UserIndex};
 use tokio::time::timeout;
 
 use crate::gate::{self, Framing};
+use crate::json;
 use crate::pages::Pages;
 use crate::posters::poster;
 use crate::problem::{Kind, Problem, quoted};
@@ -22,6 +23,7 @@ use crate::route::{Page, Route};
 use crate::server::{Options, Shared};
 use crate::texts::Texts;
 
+/// The description of the API, except for the names that come from data and configuration.
 const OPEN_API: &str = include_str!("../openapi.json");
 
 /// What a site can be told.
@@ -38,6 +40,7 @@ pub struct Site {
     pub(crate) original: Texts,
     pub(crate) genres: Bytes,
     pub(crate) models: Bytes,
+    open_api: Bytes,
     /// Users by number of ratings, most first; ties by id.
     pub(crate) active_users: Vec<UserIndex>,
     /// Mean rating of each user.
@@ -62,6 +65,7 @@ impl Site {
             original: Texts::original(&catalog),
             genres: crate::v1::genres(&catalog).into(),
             models: crate::v1::models(&engine, options.posters.is_some()).into(),
+            open_api: open_api(&engine).into(),
             user_averages: users.iter().map(|history| average(&history)).collect(),
             active_users,
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
@@ -137,8 +141,9 @@ impl Site {
             }
             Route::Asset(name) => self.pages.asset(name, headers),
             Route::Page(page) => self.page(page, headers),
-            Route::OpenApi | Route::Healthz | Route::Readyz => {
-                // These are answered without a site.
+            Route::OpenApi => query::parse(query, []).map(|[]| Reply::json(self.open_api.clone())),
+            Route::Healthz | Route::Readyz => {
+                // These are answered with or without a site.
                 Err(Problem::new(Kind::Internal, "this endpoint was not answered"))
             }
         }
@@ -171,6 +176,19 @@ impl fmt::Debug for Site {
             .field("posters", &self.posters)
             .finish_non_exhaustive()
     }
+}
+
+/// The API's description with the names that this site knows.
+fn open_api(engine: &Engine) -> String {
+    let list = |names: &mut dyn Iterator<Item = &str>| {
+        let mut out = Vec::new();
+        json::strings(&mut out, names);
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    let (genres, models) = (engine.catalog().genres(), engine.models());
+    let genres = list(&mut genres.iter().map(|genre| genres.name(genre)));
+    let models = list(&mut models.iter().map(|model| &*model.name));
+    OPEN_API.replace("[\"@genres\"]", &genres).replace("[\"@models\"]", &models)
 }
 
 fn average(history: &History<'_>) -> f64 {
@@ -243,10 +261,6 @@ async fn reply(
             }
             site.ok_or_else(loading)?;
             Ok(Reply::json(&b"{\"status\":\"ready\"}"[..]))
-        }
-        Route::OpenApi => {
-            let [] = query::parse(query, [])?;
-            Ok(Reply::json(OPEN_API))
         }
         other => {
             let site = site.ok_or_else(loading)?;

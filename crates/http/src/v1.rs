@@ -247,7 +247,9 @@ impl Site {
     pub(crate) fn v1_search(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [q, size] = query::parse(query, ["q", "size"])?;
         let text = q.required()?;
-        if text.trim().is_empty() || text.chars().count() > LONGEST_SEARCH {
+        // The pattern in the API's description says the same.
+        let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
+        if text.chars().all(is_blank) || text.chars().count() > LONGEST_SEARCH {
             return Err(q.invalid(&format!("1 to {LONGEST_SEARCH} characters, not all blank")));
         }
         let hits = self.catalog().search(text, size.size(PAGE_SIZE)?);

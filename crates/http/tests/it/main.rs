@@ -1,0 +1,10 @@
+//! The front end as clients see it: through a socket.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod answers;
+mod bad_input;
+mod connections;
+mod fuzz;
+mod pages;
+mod shutdown;
+mod support;

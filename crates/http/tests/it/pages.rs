@@ -1,0 +1,142 @@
+//! Web pages, their files, and posters.
+
+use std::sync::Arc;
+
+use sparrow_http::SiteOptions;
+
+use crate::support::{Running, patient, site};
+
+const PAGES: [(&str, u16); 10] = [
+    ("/", 200),
+    ("/movies/1", 200),
+    ("/movies/2", 404),
+    ("/users", 200),
+    ("/users/1", 200),
+    ("/users/999", 404),
+    ("/genres/Sci-Fi", 200),
+    ("/genres/%C3%9Cber%20&%20Out", 200),
+    ("/genres/Nothing", 404),
+    ("/search?q=lantern&utm_source=x", 200),
+];
+
+#[test]
+fn every_page_is_there_with_its_policies() {
+    let running = Running::start(patient());
+    for (target, status) in PAGES {
+        let page = running.get_with(target, "Accept: text/html\r\n");
+        assert_eq!(page.status, status, "{target}");
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{target}");
+        let policy = page.header("content-security-policy").unwrap();
+        assert_eq!(
+            policy,
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        );
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"));
+        assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"));
+        assert_eq!(page.header("cache-control"), Some("no-cache"));
+        assert!(page.text().starts_with("<!doctype html>"), "{target}");
+    }
+}
+
+#[test]
+fn what_pages_refer_to_exists_and_has_a_type_that_browsers_accept() {
+    let running = Running::start(patient());
+    let mut seen = std::collections::BTreeSet::new();
+    for (target, _) in PAGES {
+        let page = running.get(target);
+        let references = page.text().split(['"']).filter(|part| part.starts_with("/assets/"));
+        seen.extend(references.map(str::to_owned));
+    }
+    assert!(seen.len() > 5, "{seen:?}");
+    for target in seen {
+        let file = running.get(&target);
+        assert_eq!(file.status, 200, "{target}");
+        let expected = match target.rsplit_once('.').unwrap().1 {
+            "js" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
+            other => panic!("{other}"),
+        };
+        assert_eq!(file.header("content-type"), Some(expected), "{target}");
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+    }
+}
+
+#[test]
+fn a_version_that_the_client_has_is_not_sent_again() {
+    let running = Running::start(patient());
+    for target in ["/", "/assets/site.css", "/assets/favicon.svg"] {
+        let first = running.get(target);
+        let etag = first.header("etag").unwrap().to_owned();
+        let mut client = running.connect();
+        client.write(
+            format!("GET {target} HTTP/1.1\r\nHost: test\r\nIf-None-Match: \"x\", {etag}\r\n\r\n")
+                .as_bytes(),
+        );
+        let again = client.head();
+        assert_eq!(again.status, 304, "{target}");
+        assert_eq!(again.header("etag"), Some(&*etag));
+        assert_eq!(client.get("/healthz").status, 200);
+        assert_eq!(running.get_with(target, "If-None-Match: \"other\"\r\n").status, 200);
+    }
+    // A page about something that is not there is no version of anything.
+    let missing = running.get("/movies/2");
+    let header = format!("If-None-Match: {}\r\n", missing.header("etag").unwrap());
+    assert_eq!(running.get_with("/movies/2", &header).status, 404);
+}
+
+#[test]
+fn people_who_are_lost_get_a_page_and_programs_a_problem() {
+    let running = Running::start(patient());
+    let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    for target in ["/nowhere", "/movies/abc", "/users/", "/v2/movies"] {
+        let page = running.get_with(target, browser);
+        assert_eq!(page.status, 404, "{target}");
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{target}");
+        assert!(page.header("content-security-policy").is_some());
+        assert_eq!(page.header("vary"), Some("accept"));
+        assert_eq!(running.get(target).problem()["status"], 404, "{target}");
+    }
+    for target in ["/v1/nowhere", "/getmovie?id=2", "/v1/movies/2", "/posters/1.jpg"] {
+        let answer = running.get_with(target, browser);
+        assert_eq!((answer.status, &answer.problem()["status"]), (404, &404.into()), "{target}");
+    }
+}
+
+#[test]
+fn posters_come_from_their_folder_by_number_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = b"\xff\xd8\xff\xe0 a picture";
+    std::fs::write(folder.path().join("7.jpg"), picture).unwrap();
+    std::fs::write(folder.path().join("8.jpg"), vec![0; (4 << 20) + 1]).unwrap();
+    std::fs::create_dir(folder.path().join("9.jpg")).unwrap();
+    std::fs::write(folder.path().join("secret.jpg"), "secret").unwrap();
+    let options = SiteOptions { posters: Some(folder.path().to_owned()) };
+    let running = Running::with_site(patient(), Arc::clone(&site(options)));
+
+    assert_eq!(running.json("/v1/models")["posters"], true);
+    let poster = running.get("/posters/7.jpg");
+    assert_eq!((poster.status, &poster.body[..]), (200, &picture[..]));
+    assert_eq!(poster.header("content-type"), Some("image/jpeg"));
+    let header = format!("If-None-Match: {}\r\n", poster.header("etag").unwrap());
+    let mut client = running.connect();
+    client.write(format!("GET /posters/7.jpg HTTP/1.1\r\nHost: test\r\n{header}\r\n").as_bytes());
+    assert_eq!(client.head().status, 304);
+
+    for (target, status) in [
+        ("/posters/10.jpg", 404),
+        ("/posters/8.jpg", 500),
+        ("/posters/9.jpg", 500),
+        ("/posters/secret.jpg", 400),
+        ("/posters/..%2f7.jpg", 400),
+        ("/posters/07.jpg", 400),
+        ("/posters/7.jpeg", 404),
+        ("/posters/7.jpg?x=1", 400),
+    ] {
+        let answer = running.get(target);
+        assert_eq!(answer.status, status, "{target}");
+        answer.problem();
+    }
+}

@@ -1,0 +1,96 @@
+//! The end of a server: bounded, and kind to requests in flight.
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use sparrow_http::{Options, Served};
+
+use crate::support::{Client, PATIENCE, Running, patient};
+
+const LARGE: &str = "/getrecommendation?genre=Drama&size=1000";
+
+/// Asks for more than the sockets' buffers hold, and reads the beginning only.
+fn slow_reader(running: &Running, answers: usize) -> Client {
+    let mut client = running.connect();
+    let request = format!("GET {LARGE} HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.write(request.repeat(answers).as_bytes());
+    let mut one = [0];
+    client.stream.read_exact(&mut one).unwrap();
+    assert_eq!(&one, b"H");
+    client
+}
+
+#[test]
+fn a_request_in_flight_survives_and_idle_connections_end_at_once() {
+    let mut running = Running::in_one_thread(patient());
+    // One has sent half a request, one has sent none, one had an answer and waits.
+    let mut half = running.connect();
+    half.write(b"GET /getrecforyou?id=6&size=1000 HTTP/1.1\r\nHost: te");
+    let mut idle = running.connect();
+    assert_eq!(idle.get("/readyz").status, 200);
+    // Until the server has read the half request, it cannot tell it from none.
+    let mut probe = running.connect();
+    assert_eq!(probe.get("/healthz").status, 200);
+
+    running.stop();
+    let start = Instant::now();
+    assert_eq!(idle.rest(), b"");
+    assert_eq!(probe.rest(), b"");
+    assert!(start.elapsed() < PATIENCE);
+    // Nothing new is accepted.
+    let refused = std::net::TcpStream::connect(running.address);
+    assert!(refused.is_err(), "{refused:?}");
+
+    half.write(b"st\r\n\r\n");
+    let answer = half.answer();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json().as_array().unwrap().len(), 1000);
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(half.rest(), b"");
+    assert_eq!(running.join(), Served { cut: 0 });
+}
+
+#[test]
+fn readiness_fails_before_the_end() {
+    let mut running = Running::in_one_thread(patient());
+    let mut client = running.connect();
+    client.write(b"GET /readyz HTTP/1.1\r\nHost: te");
+    let mut probe = running.connect();
+    assert_eq!(probe.get("/healthz").status, 200);
+    running.stop();
+    assert_eq!(probe.rest(), b"");
+    client.write(b"st\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(answer.status, 503);
+    assert!(answer.problem()["detail"].as_str().unwrap().contains("shutting down"));
+    assert_eq!(running.join(), Served { cut: 0 });
+}
+
+#[test]
+fn an_answer_that_is_being_read_is_finished() {
+    let mut running = Running::in_one_thread(patient());
+    let whole = running.get(LARGE).body;
+    let mut reader = slow_reader(&running, 1);
+    running.stop();
+    let rest = reader.rest();
+    assert!(rest.ends_with(&whole), "{} of {} bytes", rest.len(), whole.len());
+    assert_eq!(running.join(), Served { cut: 0 });
+}
+
+#[test]
+fn who_does_not_read_is_cut_when_the_time_is_over() {
+    let grace = Duration::from_millis(300);
+    let mut running = Running::in_one_thread(Options { shutdown_timeout: grace, ..patient() });
+    let mut reader = slow_reader(&running, 200);
+    let mut silent = running.connect();
+    silent.write(b"GET /heal");
+    let mut probe = running.connect();
+    assert_eq!(probe.get("/healthz").status, 200);
+    let start = Instant::now();
+    running.stop();
+    assert_eq!(running.join(), Served { cut: 2 });
+    let took = start.elapsed();
+    assert!(took >= grace && took < PATIENCE, "{took:?}");
+    assert_eq!(silent.rest(), b"");
+    reader.rest();
+}
