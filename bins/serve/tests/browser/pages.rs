@@ -125,12 +125,12 @@ fn similar_movies_change_with_the_model() -> Result<()> {
         browser.until(&format!(
             "document.querySelector('#similar').dataset.model === '{model}' && {SETTLED}"
         ))?;
-        let expected = ids(&server.api(&format!("/v1/movies/60/similar?size=18&model={model}"))?)?;
+        let expected = ids(&server.api(&format!("/v1/movies/60/similar?size=15&model={model}"))?)?;
         assert_eq!(browser.texts(&cards("#similar"))?, expected, "by {model}");
     }
     assert_ne!(
-        server.api("/v1/movies/60/similar?size=18&model=emb")?["items"],
-        server.api("/v1/movies/60/similar?size=18&model=genre")?["items"],
+        server.api("/v1/movies/60/similar?size=15&model=emb")?["items"],
+        server.api("/v1/movies/60/similar?size=15&model=genre")?["items"],
         "the models differ, or the test shows nothing"
     );
     Ok(())
@@ -145,7 +145,7 @@ fn genre_pages_sort_and_page_and_the_back_button_works() -> Result<()> {
     let expect = |sort: &str, offset: usize| -> Result<()> {
         let expected =
             ids(&server
-                .api(&format!("/v1/movies?genre=Drama&sort={sort}&size=36&offset={offset}"))?)?;
+                .api(&format!("/v1/movies?genre=Drama&sort={sort}&size=42&offset={offset}"))?)?;
         let wanted = serde_json::to_string(&expected)?;
         browser.until(&format!("JSON.stringify({}) === '{wanted}'", cards("#movies")))
     };
@@ -157,7 +157,7 @@ fn genre_pages_sort_and_page_and_the_back_button_works() -> Result<()> {
     expect("releaseYear", 0)?;
     browser.until("location.search === '?sort=releaseYear'")?;
     browser.click("#pages a[rel=next]")?;
-    expect("releaseYear", 36)?;
+    expect("releaseYear", 42)?;
     browser.until("location.search === '?sort=releaseYear&page=2'")?;
     assert_eq!(browser.text("document.querySelector('#pages [aria-current]').textContent")?, "2");
 
@@ -169,7 +169,7 @@ fn genre_pages_sort_and_page_and_the_back_button_works() -> Result<()> {
 
     // The address alone brings the same page back.
     browser.go(&server.url("/genres/Drama?sort=releaseYear&page=2"))?;
-    expect("releaseYear", 36)?;
+    expect("releaseYear", 42)?;
     browser.go(&server.url("/genres/Drama?page=99"))?;
     browser.until("document.querySelector('#pages .state') !== null")?;
     assert_eq!(

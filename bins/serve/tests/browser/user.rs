@@ -188,13 +188,13 @@ fn more_recommendations_come_on_demand() -> Result<()> {
     let user = server.api("/v1/users?size=1")?["items"][0]["userId"].to_string();
     browser.go(&server.url(&format!("/users/{user}")))?;
     browser.until(&format!(
-        "{RECOMMENDED}.length === 24 && !document.querySelector('#show-more').hidden"
+        "{RECOMMENDED}.length === 28 && !document.querySelector('#show-more').hidden"
     ))?;
     let first = browser.texts(RECOMMENDED)?;
     browser.click("#show-more")?;
-    browser.until(&format!("{RECOMMENDED}.length === 48"))?;
+    browser.until(&format!("{RECOMMENDED}.length === 56"))?;
     assert_eq!(
-        browser.texts(&format!("{RECOMMENDED}.slice(0, 24)"))?,
+        browser.texts(&format!("{RECOMMENDED}.slice(0, 28)"))?,
         first,
         "what was there stays"
     );

@@ -6,8 +6,9 @@ import { get, latest, Problem } from "./api.js";
 import { announce, h, plural } from "./dom.js";
 import { addressWith, card, emptyBox, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, waiting } from "./parts.js";
 
-const SIZE = 36;
-const FOUND = 120;
+// Fills whole rows of seven, six, three and two.
+const SIZE = 42;
+const FOUND = 126;
 const SORTS = ["rating", "popularity", "releaseYear"];
 const SORT_LABELS = { rating: "Best rated", popularity: "Most rated", releaseYear: "Newest" };
 const $ = (id) => document.getElementById(id);
@@ -69,7 +70,7 @@ async function show(focus = false) {
   heading(now);
   controls(now);
   const list = $("movies");
-  waiting(list, 18);
+  waiting(list, 21);
   $("pages").replaceChildren();
   try {
     const answer = await ask((signal) => (now.query === "" ? browse(now, signal) : search(now, signal)));

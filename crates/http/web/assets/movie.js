@@ -7,7 +7,7 @@ import { poster } from "./poster.js";
 import { reasonText } from "./reasons.js";
 import { displayTitle } from "./title.js";
 
-const SIMILAR = 18;
+const SIMILAR = 15;
 const movieId = location.pathname.split("/")[2];
 
 function outside(movie) {

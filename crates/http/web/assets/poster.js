@@ -392,33 +392,63 @@ function drawing(plan, square) {
   );
 }
 
-// Mean advance of a letter in each style, in ems, a little on the wide side.
-const ADVANCE = { heavy: 0.62, narrow: 0.55, serif: 0.56, italic: 0.53, light: 0.68 };
-const LEADING = { heavy: 1, narrow: 1, serif: 1, italic: 1, light: 1.08 };
-const TEXT_WIDTH = 85;
+// The room for the title, in hundredths of the poster's width: see .poster__text in poster.css.
+const TEXT_WIDTH = 86;
 const TEXT_HEIGHT = 30;
 
-/** How many lines the words take at a size, filling each line in turn. */
-function lines(words, size, advance) {
-  const room = TEXT_WIDTH / (size * advance);
+const faces = new Map();
+let canvas;
+
+/** How a lettering style really comes out in this browser, with whichever of its fonts is there; measured once. */
+function face(style) {
+  const known = faces.get(style);
+  if (known) return known;
+  const probe = h("span", { class: `poster__title--${style} hidden` });
+  probe.style.fontSize = "100px";
+  document.body.append(probe);
+  const { fontStyle, fontWeight, fontStretch, fontFamily, letterSpacing, textTransform, lineHeight } = getComputedStyle(probe);
+  probe.remove();
+  const spacing = Number.parseFloat(letterSpacing) || 0;
+  canvas ??= document.createElement("canvas").getContext("2d");
+  const found = {
+    leading: (Number.parseFloat(lineHeight) || 100) / 100,
+    /** In ems. */
+    width(text) {
+      const shown = textTransform === "uppercase" ? text.toUpperCase() : text;
+      canvas.font = `${fontStyle} ${fontWeight} 100px ${fontFamily}`;
+      canvas.fontStretch = STRETCHES[fontStretch] ?? "normal";
+      return (canvas.measureText(shown).width + spacing * shown.length) / 100;
+    },
+  };
+  faces.set(style, found);
+  return found;
+}
+
+// The computed value is a percentage, the canvas takes words.
+const STRETCHES = { "75%": "condensed", "100%": "normal" };
+
+/** How many lines the words take, each as wide as given, filling each line in turn. */
+function lines(widths, gap, room) {
   let taken = 1;
   let used = 0;
-  for (const word of words) {
-    if (used > 0 && used + 1 + word.length > room) {
+  for (const width of widths) {
+    if (used > 0 && used + gap + width > room) {
       taken += 1;
-      used = word.length;
-    } else used += (used > 0 ? 1 : 0) + word.length;
+      used = width;
+    } else used += (used > 0 ? gap : 0) + width;
   }
   return taken;
 }
 
 /** The greatest lettering size, in hundredths of the poster's width, at which the title fits its third of the poster. */
 function letteringSize(title, style) {
-  const words = title.split(/\s+/u);
-  const longest = Math.max(...words.map((word) => word.length));
+  const { leading, width } = face(style);
+  const widths = title.split(/\s+/u).map(width);
+  const gap = width(" ");
+  const longest = Math.max(...widths);
   for (let size = 22; size > 5; size -= 0.5) {
-    const wide = longest * ADVANCE[style] * size;
-    if (wide <= TEXT_WIDTH && lines(words, size, ADVANCE[style]) * size * LEADING[style] <= TEXT_HEIGHT) return size;
+    const fits = longest * size <= TEXT_WIDTH && lines(widths, gap, TEXT_WIDTH / size) * size * leading <= TEXT_HEIGHT;
+    if (fits) return size;
   }
   return 5;
 }

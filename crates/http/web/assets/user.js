@@ -8,9 +8,10 @@ import { modelLabel, reasonText, STRATEGIES } from "./reasons.js";
 import { displayTitle } from "./title.js";
 
 const HISTORY = 20;
-const STEP = 24;
-const MOST = 240;
-const BARS = 8;
+// Fills whole rows of seven, four and two.
+const STEP = 28;
+const MOST = 252;
+const BARS = 6;
 const userId = location.pathname.split("/")[2];
 const $ = (id) => document.getElementById(id);
 
@@ -113,7 +114,7 @@ async function recommendations({ keep = false } = {}) {
   const list = $("recommendations");
   const size = queryNumber("show", STEP, MOST);
   const before = keep ? list.children.length : 0;
-  if (!keep) waiting(list, 12);
+  if (!keep) waiting(list, 14);
   $("recommendations-notice").replaceChildren();
   try {
     const answer = await askRecommendations((signal) =>
@@ -254,7 +255,7 @@ async function start() {
   const user = get(`/v1/users/${userId}`, { size: HISTORY, offset: (page - 1) * HISTORY });
   const ready = prepareControls();
   legend();
-  waiting($("recommendations"), 12);
+  waiting($("recommendations"), 14);
   try {
     const known = await user;
     profile(known);
