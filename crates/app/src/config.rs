@@ -295,7 +295,12 @@ impl Config {
 pub fn known_keys() -> BTreeMap<String, Value> {
     let here = Some(PathBuf::from("."));
     let everything = Config {
-        data: Data { path: here.clone(), embeddings: here.clone(), posters: here, max_bad_lines: 0 },
+        data: Data {
+            path: here.clone(),
+            embeddings: here.clone(),
+            posters: here,
+            max_bad_lines: 0,
+        },
         ..Config::default()
     };
     flatten(Table::try_from(everything).unwrap_or_default()).into_iter().collect()
@@ -353,9 +358,8 @@ fn insert(table: &mut Table, key: &str, value: Value) {
             table.insert(key.to_owned(), value);
         }
         Some((section, rest)) => {
-            let inner = table
-                .entry(section.to_owned())
-                .or_insert_with(|| Value::Table(Table::new()));
+            let inner =
+                table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 insert(inner, rest, value);
             }

@@ -132,8 +132,8 @@ pub async fn start(config: Config) -> Result<Running> {
         async move {
             // A dropped sender stops the server too.
             let shutdown = async { drop(stopped.await) };
-            let served = server.serve(listener, shutdown).await;
-            tracing::info!(?served, "connections are closed");
+            let outcome = server.serve(listener, shutdown).await;
+            tracing::info!(cut = outcome.cut, "connections are closed");
         }
     });
     let loading = tokio::task::spawn_blocking(move || {

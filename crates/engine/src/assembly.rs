@@ -7,6 +7,7 @@ use sparrow_rank::{EmbeddingRanker, PopularityRanker, Ranker};
 use sparrow_recall::{ByEmbedding, ByGenre, ByOrder, Recall};
 
 use crate::Error;
+use crate::favourites::FavouriteGenres;
 use crate::scratch::Pool;
 
 /// Answers "recommended for you" and "similar movies" over one catalogue.
@@ -28,6 +29,7 @@ pub struct Engine {
     pub(crate) genre_members: Vec<MovieSet>,
     /// The genre sets of all movies side by side, for scans.
     pub(crate) genre_sets: Vec<GenreSet>,
+    pub(crate) favourite_genres: FavouriteGenres,
     pub(crate) pool: Pool,
 }
 
@@ -117,9 +119,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             candidates: 800,
-            by_embedding: 400,
+            by_embedding: 250,
             by_genre: 200,
-            by_rating: 100,
+            by_rating: 150,
             by_recency: 100,
             default_model: "emb".to_owned(),
         }
@@ -231,7 +233,9 @@ impl Engine {
                 members
             })
             .collect();
-        let genre_sets = catalog.movies().iter().map(|movie| movie.genre_set).collect();
+        let genre_sets: Vec<GenreSet> =
+            catalog.movies().iter().map(|movie| movie.genre_set).collect();
+        let favourite_genres = FavouriteGenres::new(&catalog, &genre_sets);
         let pool = Pool::new(catalog.len());
         Ok(Self {
             catalog,
@@ -245,6 +249,7 @@ impl Engine {
             candidates,
             genre_members,
             genre_sets,
+            favourite_genres,
             pool,
         })
     }

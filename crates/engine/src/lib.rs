@@ -6,6 +6,7 @@
 
 mod answer;
 mod assembly;
+mod favourites;
 mod recommend;
 mod scratch;
 mod similar;

@@ -2,16 +2,13 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sparrow_model::{Catalog, Genre, GenreSet, History, MovieIndex, Sort, UserId, UserState};
+use sparrow_model::{GenreSet, MovieIndex, Sort, UserId, UserState};
 use sparrow_rank::{Ranker, UNSCORED};
 use sparrow_recall::Query;
 
 use crate::assembly::find;
 use crate::scratch::Scratch;
 use crate::{Engine, Error, Item, Reason, Recommendations, Timings};
-
-/// How many of a user's favourite genres recall looks at.
-const FAVOURITE_GENRES: usize = 5;
 
 /// A request for recommendations.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,11 +74,14 @@ impl Engine {
     }
 
     fn user_state(&self, id: UserId) -> UserState<'_> {
-        let history = self.catalog.users().find(id);
-        let favourite_genres =
-            history.map(|history| favourite_genres(&history, &self.catalog)).unwrap_or_default();
-        let embedding = self.embeddings.as_ref().and_then(|embeddings| embeddings.users.get(id.0));
-        UserState { id, history, favourite_genres, embedding }
+        let users = self.catalog.users();
+        let index = users.index_of(id);
+        UserState {
+            id,
+            history: index.map(|index| users.get(index)),
+            favourite_genres: index.map_or(&[], |index| self.favourite_genres.of(index)),
+            embedding: self.embeddings.as_ref().and_then(|vectors| vectors.users.get(id.0)),
+        }
     }
 
     /// Fills the scratch with candidates; whether a strategy failed.
@@ -235,19 +235,4 @@ fn reason(error: &sparrow_rank::Error) -> Reason {
         sparrow_rank::Error::TimedOut => Reason::ModelTimedOut,
         _ => Reason::ModelFailed,
     }
-}
-
-/// Genres of liked movies by count, ties by name; the first few.
-fn favourite_genres(history: &History<'_>, catalog: &Catalog) -> Vec<Genre> {
-    let mut liked = [0_u32; 64];
-    for rated in history.iter().filter(|rated| rated.stars.is_liked()) {
-        for genre in catalog.movie(rated.movie).genre_set.iter() {
-            liked[genre.at()] += 1;
-        }
-    }
-    let mut genres: Vec<Genre> =
-        catalog.genres().iter().filter(|genre| liked[genre.at()] > 0).collect();
-    genres.sort_by_key(|genre| Reverse(liked[genre.at()]));
-    genres.truncate(FAVOURITE_GENRES);
-    genres
 }

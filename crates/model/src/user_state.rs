@@ -1,14 +1,14 @@
 use crate::{Genre, History, UserId};
 
 /// What a request knows of its user: fetched once, and handed to recall and ranking.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct UserState<'a> {
     /// Who it is.
     pub id: UserId,
     /// The ratings; `None` for a user that the catalogue does not have.
     pub history: Option<History<'a>>,
     /// Genres of liked movies, most liked first; only the first few.
-    pub favourite_genres: Vec<Genre>,
+    pub favourite_genres: &'a [Genre],
     /// The user's vector in the space of the item vectors, where there is one.
     pub embedding: Option<&'a [f32]>,
 }
@@ -16,6 +16,6 @@ pub struct UserState<'a> {
 impl UserState<'_> {
     /// A user of whom nothing is known.
     pub const fn unknown(id: UserId) -> Self {
-        Self { id, history: None, favourite_genres: Vec::new(), embedding: None }
+        Self { id, history: None, favourite_genres: &[], embedding: None }
     }
 }

@@ -156,17 +156,15 @@ impl ItemVectors {
                     *score *= scale;
                 }
             }
-            for (scores, items) in scores.chunks(LANES).zip(items.chunks(LANES)) {
-                let threshold = top.threshold();
-                // One branch for the whole group: it is rarely taken once the best are found.
-                if scores.iter().any(|&score| score > threshold) || threshold == f32::NEG_INFINITY {
-                    for (&score, &item) in scores.iter().zip(items) {
-                        if top.accepts(score) && !skip(item) {
-                            top.push(score, item);
-                        }
-                    }
+            // The threshold may rise within the chunk: `accepts` looks at the present one.
+            self.kernel.above(scores, top.threshold(), |place, score| {
+                if let Some(&item) = items.get(place)
+                    && top.accepts(score)
+                    && !skip(item)
+                {
+                    top.push(score, item);
                 }
-            }
+            });
         }
     }
 

@@ -58,6 +58,20 @@ impl Kernel {
         }
     }
 
+    /// Calls `hit` with the place and value of each score above the threshold, in ascending order. The
+    /// number of scores is a multiple of [`LANES`].
+    pub(crate) fn above(self, scores: &[f32], threshold: f32, hit: impl FnMut(usize, f32)) {
+        match self {
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { above_avx512(scores, threshold, hit) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as in `scan`.
+            Self::Avx2 => unsafe { above_avx2(scores, threshold, hit) },
+            _ => above(scores, threshold, hit),
+        }
+    }
+
     /// Dot products of `query` with chosen rows of a row-major matrix, appended to `scores`. The
     /// query's length is that of a row, a multiple of [`LANES`].
     pub(crate) fn gather(
@@ -90,6 +104,18 @@ fn scan_avx512(query: &[f32], blocks: &[f32], scores: &mut [f32]) {
 #[target_feature(enable = "avx2,fma")]
 fn scan_avx2(query: &[f32], blocks: &[f32], scores: &mut [f32]) {
     scan(query, blocks, scores, f32::mul_add);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn above_avx512(scores: &[f32], threshold: f32, hit: impl FnMut(usize, f32)) {
+    above(scores, threshold, hit);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn above_avx2(scores: &[f32], threshold: f32, hit: impl FnMut(usize, f32)) {
+    above(scores, threshold, hit);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -146,6 +172,21 @@ fn scan(
 }
 
 #[inline(always)]
+fn above(scores: &[f32], threshold: f32, mut hit: impl FnMut(usize, f32)) {
+    for (group, scores) in scores.as_chunks::<LANES>().0.iter().enumerate() {
+        let mut mask = 0_u32;
+        for (lane, &score) in scores.iter().enumerate() {
+            mask |= u32::from(score > threshold) << lane;
+        }
+        while mask != 0 {
+            let lane = mask.trailing_zeros() as usize;
+            hit(group * LANES + lane, scores[lane]);
+            mask &= mask - 1;
+        }
+    }
+}
+
+#[inline(always)]
 fn gather(
     query: &[f32],
     matrix: &[f32],
@@ -155,7 +196,8 @@ fn gather(
 ) {
     let query = query.as_chunks::<LANES>().0;
     let width = query.len() * LANES;
-    scores.extend(rows.map(|row| {
+    // A plain loop: a closure handed to an adapter may be compiled without the caller's features.
+    for row in rows {
         let row = matrix[row * width..(row + 1) * width].as_chunks::<LANES>().0;
         let mut sums = [0.0; LANES];
         for (query, row) in query.iter().zip(row) {
@@ -171,6 +213,6 @@ fn gather(
             }
             half /= 2;
         }
-        sums[0]
-    }));
+        scores.push(sums[0]);
+    }
 }

@@ -33,7 +33,8 @@ impl TopK {
         self.threshold.is_none_or(|threshold| score > threshold)
     }
 
-    /// The score that a later item has to exceed; minus infinity while every item counts.
+    /// The score that a later item has to exceed; minus infinity, which no finite score is below,
+    /// while every item counts.
     pub(crate) fn threshold(&self) -> f32 {
         self.threshold.unwrap_or(f32::NEG_INFINITY)
     }
@@ -41,7 +42,7 @@ impl TopK {
     /// Offers an item. The order of the items does not matter, unless [`accepts`](Self::accepts) or
     /// the threshold was used to leave some out.
     pub fn push(&mut self, score: f32, item: u32) {
-        if self.k == 0 {
+        if self.threshold.is_some_and(|threshold| score < threshold) || self.k == 0 {
             return;
         }
         self.keys.push(u64::from(ordered(score)) << 32 | u64::from(!item));

@@ -49,7 +49,7 @@ impl Recall for ByGenre {
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
         let asked: Vec<Genre> = query.genres.iter().collect();
-        let genres = if asked.is_empty() { &query.user.favourite_genres } else { &asked };
+        let genres = if asked.is_empty() { query.user.favourite_genres } else { &asked };
         let mut orders: Vec<_> = genres
             .iter()
             .map(|&genre| query.catalog.ordered(Sort::Rating, Some(genre)).iter().copied())
@@ -188,7 +188,7 @@ mod tests {
         let known = UserState {
             id: UserId(1),
             history: catalog.users().find(UserId(1)),
-            favourite_genres,
+            favourite_genres: &favourite_genres,
             embedding: Some(&[1.0, 0.0]),
         };
         for strategy in &strategies {
@@ -225,7 +225,8 @@ mod tests {
         let genre = |name| catalog.genres().find(name).unwrap();
         let mut user = UserState::unknown(UserId(1));
         assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [0; 0]);
-        user.favourite_genres = vec![genre("Comedy"), genre("Drama")];
+        let both = [genre("Comedy"), genre("Drama")];
+        user.favourite_genres = &both;
         // Comedies by rating: 9, 6, 3, 0; dramas: 8, 10, 6, 4, 2, 0.
         assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [9, 8, 6, 10, 3]);
         assert_eq!(recalled(&ByGenre, &user, &["Drama"], &[8], 3), [10, 6, 4]);

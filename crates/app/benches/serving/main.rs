@@ -21,9 +21,11 @@ use bytes::Bytes;
 use clap::Parser;
 use http_body_util::Full;
 use hyper::service::service_fn;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use sparrow_app::Config;
+use sparrow_engine::{Engine, Request};
+use sparrow_model::UserId;
 use sparrow_offline::{embed, item2vec, synth};
 
 use load::{Figures, Load};
@@ -43,6 +45,9 @@ struct Arguments {
     /// Seconds a round
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Only the engine, without HTTP
+    #[arg(long)]
+    engine: bool,
     /// Cargo passes this
     #[arg(long, hide = true)]
     bench: bool,
@@ -59,6 +64,10 @@ fn main() -> Result<()> {
     config.listen.set_port(0);
     config.data.path = Some(folder.path().to_owned());
     config.data.embeddings = Some(folder.path().to_owned());
+    runtime.block_on(engine_alone(&sparrow_app::load_engine(&config)?, arguments.rounds))?;
+    if arguments.engine {
+        return Ok(());
+    }
     let running = runtime.block_on(async {
         let mut running = sparrow_app::start(config).await?;
         println!("{}", running.loaded().await?);
@@ -126,6 +135,27 @@ fn random_users(count: usize) -> impl Iterator<Item = u32> {
     .take(count)
 }
 
+/// What the engine takes for a request, on one thread: medians of rounds over random users.
+async fn engine_alone(engine: &Engine, rounds: usize) -> Result<()> {
+    let (mut recall, mut rank, mut total) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..=rounds {
+        let mut sums = [0.0; 3];
+        for user in random_users(4096) {
+            let request = Request { model: Some("emb"), ..Request::new(UserId(user)) };
+            let timings = engine.recommend(&request).await?.timings;
+            for (sum, time) in sums.iter_mut().zip([timings.recall, timings.rank, timings.total]) {
+                *sum += time.as_secs_f64() * 1e6 / 4096.0;
+            }
+        }
+        recall.push(sums[0]);
+        rank.push(sums[1]);
+        total.push(sums[2]);
+    }
+    println!("engine alone, µs a request: {}", spread(total, 1));
+    println!("  recall {}, rank {}", spread(recall, 1), spread(rank, 1));
+    Ok(())
+}
+
 /// Answers every request with the same number of bytes, and does nothing else.
 async fn bare_server(body: usize) -> Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -135,7 +165,7 @@ async fn bare_server(body: usize) -> Result<SocketAddr> {
         while let Ok((stream, _)) = listener.accept().await {
             let body = body.clone();
             tokio::spawn(async move {
-                let answer = service_fn(move |_: Request<Incoming>| {
+                let answer = service_fn(move |_: hyper::Request<Incoming>| {
                     let body = body.clone();
                     async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
                 });
