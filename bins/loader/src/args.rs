@@ -26,7 +26,7 @@ pub(crate) enum Command {
 /// of the movies that the user liked (3.5 stars or more). A line is "id:f f f …".
 ///
 /// The vectors come from skip-gram with negative sampling over each user's liked movies in the
-/// order of time. The defaults suit data sets of any size; large ones need fewer epochs.
+/// order of time. Vectors of movies have length 1.
 #[derive(Debug, Args)]
 pub(crate) struct Embed {
     /// Folder with the data set
@@ -45,9 +45,9 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "N", default_value_t = DEFAULTS.window)]
     window: usize,
 
-    /// How often all ratings are gone through
-    #[arg(long, value_name = "N", default_value_t = DEFAULTS.epochs)]
-    epochs: usize,
+    /// How often all likes are gone through [default: 10, fewer for more than 500,000 likes]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
 
     /// Random movies that each movie is told apart from
     #[arg(long, value_name = "N", default_value_t = DEFAULTS.negatives)]
@@ -177,7 +177,7 @@ mod tests {
         let expected = item2vec::Options {
             dimension: 8,
             window: 3,
-            epochs: 2,
+            epochs: Some(2),
             negatives: 7,
             learning_rate: 0.5,
             subsample: 0.25,

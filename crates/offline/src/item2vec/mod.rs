@@ -20,8 +20,9 @@ pub struct Options {
     pub dimension: usize,
     /// How many neighbours on either side, at most, an item is paired with.
     pub window: usize,
-    /// How often the sequences are gone through.
-    pub epochs: usize,
+    /// How often the sequences are gone through; `None` for [as often as suits
+    /// them](Sequences::suitable_epochs).
+    pub epochs: Option<usize>,
     /// How many random items each item is told apart from.
     pub negatives: usize,
     /// The step of the first update; it falls in a straight line to nearly 0.
@@ -39,11 +40,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set.
+    /// One thread; the rest as measured on MovieLens' small set, where the wide window matters most:
+    /// what a user likes in one year says as much about the next as about the same evening.
     pub const DEFAULT: Self = Self {
         dimension: 32,
-        window: 50,
-        epochs: 10,
+        window: 25,
+        epochs: None,
         negatives: 5,
         learning_rate: 0.05,
         subsample: 1e-3,
@@ -93,8 +95,10 @@ impl Options {
         if !(1..=100_000).contains(&self.window) {
             return refuse("window", "from 1 to 100000", &self.window);
         }
-        if !(1..=100_000).contains(&self.epochs) {
-            return refuse("epochs", "from 1 to 100000", &self.epochs);
+        if let Some(epochs) = self.epochs
+            && !(1..=100_000).contains(&epochs)
+        {
+            return refuse("epochs", "from 1 to 100000", &epochs);
         }
         if !(1..=1000).contains(&self.negatives) {
             return refuse("negatives", "from 1 to 1000", &self.negatives);
@@ -158,6 +162,12 @@ impl Sequences {
     pub fn item_count(&self) -> usize {
         self.items.len()
     }
+
+    /// How many epochs suit so many items: from 10 for up to half a million to 1 for five million
+    /// and more, since each item then occurs often enough in one.
+    pub fn suitable_epochs(&self) -> usize {
+        (5_000_000 / self.items.len().max(1)).clamp(1, 10)
+    }
 }
 
 /// A vector for each item that there was something to learn about.
@@ -172,7 +182,7 @@ pub struct Vectors {
 const NONE: u32 = u32::MAX;
 
 impl Vectors {
-    /// The vector of an item: finite numbers, `None` for an item that was too rare.
+    /// The vector of an item, of length 1; `None` for an item that was too rare.
     pub fn get(&self, item: u32) -> Option<&[f32]> {
         let row = *self.rows.get(item as usize)?;
         (row != NONE).then(|| {
@@ -202,6 +212,9 @@ impl Vectors {
 
 /// Trains vectors. Progress is counted in items, each once an epoch.
 ///
+/// Vectors have length 1: what is left of their length after training tells little but how frequent
+/// the item is, and this way the dot product and the cosine put items into the same order.
+///
 /// An item gets a vector if it occurs at least `min_count` times and at least once beside another
 /// such item.
 pub fn train(
@@ -214,11 +227,26 @@ pub fn train(
     if vocabulary.counts.is_empty() {
         return Err(Error::NothingToLearn);
     }
-    let values = trainer::train(&sequences, &vocabulary.counts, options, progress);
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(Error::Diverged(options.learning_rate));
+    let mut values = trainer::train(&sequences, &vocabulary.counts, options, progress);
+    for vector in values.chunks_exact_mut(options.dimension) {
+        if !normalise(vector) {
+            return Err(Error::Diverged(options.learning_rate));
+        }
     }
     Ok(Vectors { dimension: options.dimension, rows: vocabulary.rows, values })
+}
+
+/// Scales a vector to length 1, or returns false if it has none to speak of, or an infinite one.
+fn normalise(vector: &mut [f32]) -> bool {
+    let length =
+        vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
+    if !(1e-12..1e30).contains(&length) {
+        return false;
+    }
+    for value in vector {
+        *value = (f64::from(*value) / length) as f32;
+    }
+    true
 }
 
 /// The items that are trained.
@@ -290,7 +318,13 @@ mod tests {
     }
 
     fn options() -> Options {
-        Options { dimension: 12, epochs: 30, subsample: 0.0, min_count: 1, ..Options::default() }
+        Options {
+            dimension: 12,
+            epochs: Some(30),
+            subsample: 0.0,
+            min_count: 1,
+            ..Options::default()
+        }
     }
 
     /// For each item, the part of its nine nearest items that belong to its own group.
@@ -388,12 +422,32 @@ mod tests {
     }
 
     #[test]
+    fn vectors_have_length_1_and_infinite_ones_are_refused() {
+        let mut vector = [3.0, 0.0, -4.0];
+        assert!(normalise(&mut vector));
+        assert_eq!(vector.map(f32::to_bits), [0.6, 0.0, -0.8_f32].map(f32::to_bits));
+        for value in [f32::NAN, f32::INFINITY, f32::MAX, 0.0] {
+            assert!(!normalise(&mut [1e-20, value]), "{value}");
+        }
+    }
+
+    #[test]
+    fn more_data_needs_fewer_epochs() {
+        let epochs = |items: u32| {
+            let mut sequences = Sequences::default();
+            sequences.push(0..items);
+            sequences.suitable_epochs()
+        };
+        assert_eq!([0, 50_000, 1_000_000, 9_000_000].map(epochs), [10, 10, 5, 1]);
+    }
+
+    #[test]
     fn options_out_of_range_are_named() {
         let cases: [(Options, &str); 9] = [
             (Options { dimension: 0, ..options() }, "dimension must be from 1 to 1024, got 0"),
             (Options { dimension: 1025, ..options() }, "dimension must be"),
             (Options { window: 0, ..options() }, "window must be"),
-            (Options { epochs: 0, ..options() }, "epochs must be"),
+            (Options { epochs: Some(0), ..options() }, "epochs must be"),
             (Options { negatives: 0, ..options() }, "negatives must be"),
             (Options { learning_rate: f32::NAN, ..options() }, "learning-rate must be"),
             (Options { subsample: -0.1, ..options() }, "subsample must be"),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use super::shared::{Block, Shared, add_scaled, dot};
+use super::shared::{Shared, add, approach, dot};
 use super::{Options, Sequences};
 use crate::Progress;
 use crate::random::{Random, Weighted, exp};
@@ -43,6 +43,7 @@ pub(super) fn train(
     options: &Options,
     progress: Progress<'_>,
 ) -> Vec<f32> {
+    let epochs = options.epochs.unwrap_or(sequences.suitable_epochs());
     let mut random = Random::new(options.seed, STREAM_START);
     let spread = 1.0 / options.dimension as f64;
     let rows = counts.len();
@@ -58,11 +59,11 @@ pub(super) fn train(
         keep: keep(counts, options.subsample),
         sigmoid: Sigmoid::new(),
         done: AtomicU64::new(0),
-        total: options.epochs as u64 * sequences.item_count() as u64,
+        total: epochs as u64 * sequences.item_count() as u64,
     };
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     let mut shuffling = Random::new(options.seed, STREAM_ORDER);
-    for epoch in 0..options.epochs {
+    for epoch in 0..epochs {
         shuffling.shuffle(&mut order);
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -93,9 +94,9 @@ struct Workspace {
     items: Vec<u32>,
     /// The item that is to be predicted, and the noise to tell it from.
     targets: Vec<u32>,
-    outputs: Vec<Vec<Block>>,
-    input: Vec<Block>,
-    gradient: Vec<Block>,
+    outputs: Vec<Vec<f32>>,
+    input: Vec<f32>,
+    gradient: Vec<f32>,
 }
 
 impl Trainer<'_> {
@@ -171,14 +172,13 @@ impl Trainer<'_> {
         }
         for &neighbour in neighbours {
             self.input.load(neighbour as usize, input);
-            gradient.fill(Block::default());
+            gradient.fill(0.0);
             for (index, output) in outputs[..targets.len()].iter_mut().enumerate() {
                 let label = if index == 0 { 1.0 } else { 0.0 };
                 let step = (label - self.sigmoid.of(dot(input, output))) * rate;
-                add_scaled(gradient, step, output);
-                add_scaled(output, step, input);
+                approach(gradient, output, input, step);
             }
-            add_scaled(input, 1.0, gradient);
+            add(input, gradient);
             self.input.store(neighbour as usize, input);
         }
         for (target, output) in targets.iter().zip(outputs.iter()) {
@@ -192,19 +192,19 @@ struct Sigmoid(Vec<f32>);
 
 impl Sigmoid {
     const REACH: f32 = 8.0;
-    const STEPS: usize = 2048;
+    const STEPS: u16 = 2048;
 
     fn new() -> Self {
-        let step = 2.0 * f64::from(Self::REACH) / Self::STEPS as f64;
+        let step = 2.0 * f64::from(Self::REACH) / f64::from(Self::STEPS);
         // Each entry stands for the middle of its step.
-        let x = |index: usize| (index as f64 + 0.5) * step - f64::from(Self::REACH);
+        let x = |index: u16| (f64::from(index) + 0.5) * step - f64::from(Self::REACH);
         Self((0..Self::STEPS).map(|index| (1.0 / (1.0 + exp(-x(index)))) as f32).collect())
     }
 
     fn of(&self, x: f32) -> f32 {
-        // The cast takes whatever is below 0, or no number, to 0.
-        let index = ((x + Self::REACH) * (Self::STEPS as f32 / (2.0 * Self::REACH))) as usize;
-        self.0[index.min(Self::STEPS - 1)]
+        // The cast takes what is no number to 0. Through a signed type it is a single instruction.
+        let index = ((x + Self::REACH) * (f32::from(Self::STEPS) / (2.0 * Self::REACH))) as i32;
+        self.0[index.clamp(0, i32::from(Self::STEPS) - 1) as usize]
     }
 }
 

@@ -1,0 +1,259 @@
+//! Runs the program as a person would.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn run(line: &str, folders: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
+    command.args(line.split_whitespace());
+    for (option, folder) in folders {
+        command.arg(option).arg(folder);
+    }
+    command.output().unwrap()
+}
+
+fn succeed(line: &str, folders: &[(&str, &Path)]) -> String {
+    let output = run(line, folders);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {errors}");
+    assert_eq!(errors, "", "{line}: a progress bar off the terminal");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs what must fail and returns its error message.
+fn fail(code: i32, line: &str, folders: &[(&str, &Path)]) -> String {
+    let output = run(line, folders);
+    assert_eq!(output.status.code(), Some(code), "{line}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn synth(line: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(&format!("synth {line}"), &[("--out", folder.path())]);
+    folder
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn lines(folder: &Path, name: &str) -> Vec<String> {
+    fs::read_to_string(folder.join(name)).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Seconds since 1970 to the year.
+fn year(timestamp: i64) -> i64 {
+    1970 + timestamp * 10 / 315_569_520
+}
+
+#[test]
+fn synth_writes_exactly_what_is_asked_for() {
+    let folder = synth("--users 90 --movies 700 --ratings 6001 --seed 3");
+    assert_eq!(names(folder.path()), ["links.csv", "movies.csv", "ratings.csv"]);
+
+    let movies = lines(folder.path(), "movies.csv");
+    assert_eq!(movies[0], "movieId,title,genres");
+    let years: BTreeMap<u32, Option<i64>> = movies[1..]
+        .iter()
+        .map(|line| {
+            let (id, rest) = line.split_once(',').unwrap();
+            let (title, _genres) = rest.rsplit_once(',').unwrap();
+            let title = title.trim_end_matches('"');
+            let year = title.strip_suffix(')').map(|rest| rest[rest.len() - 4..].parse().unwrap());
+            (id.parse().unwrap(), year)
+        })
+        .collect();
+    assert_eq!(years.len(), 700);
+
+    let links = lines(folder.path(), "links.csv");
+    assert_eq!(links[0], "movieId,imdbId,tmdbId");
+    assert_eq!(links.len(), 701);
+
+    let ratings = lines(folder.path(), "ratings.csv");
+    assert_eq!(ratings[0], "userId,movieId,rating,timestamp");
+    assert_eq!(ratings.len(), 6002);
+    let mut pairs = BTreeSet::new();
+    let mut per_user: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut last = (0, 0);
+    for line in &ratings[1..] {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [user, movie, stars, timestamp] = fields[..] else { panic!("{line}") };
+        let (user, movie): (u32, u32) = (user.parse().unwrap(), movie.parse().unwrap());
+        assert!((user, movie) > last, "{line}: out of order");
+        last = (user, movie);
+        let half_stars = stars.parse::<f64>().unwrap() * 2.0;
+        assert!((1.0..=10.0).contains(&half_stars) && half_stars.fract() == 0.0, "{line}");
+        let rated = year(timestamp.parse().unwrap());
+        assert!((1996..=2018).contains(&rated), "{line}");
+        assert!(years[&movie].is_none_or(|released| released <= rated), "{line}");
+        pairs.insert((user, movie));
+        *per_user.entry(user).or_default() += 1;
+    }
+    assert_eq!(pairs.len(), 6001);
+    assert_eq!(per_user.len(), 90);
+    assert!(per_user.values().all(|&count| count >= 20));
+}
+
+#[test]
+fn synth_repeats_itself_and_seeds_differ() {
+    let read = |folder: &TempDir| fs::read(folder.path().join("ratings.csv")).unwrap();
+    let first = synth("--users 600 --movies 100 --ratings 13000 --seed 5");
+    let again = synth("--users 600 --movies 100 --ratings 13000 --seed 5");
+    let other = synth("--users 600 --movies 100 --ratings 13000 --seed 6");
+    assert_eq!(read(&first), read(&again));
+    assert_ne!(read(&first), read(&other));
+}
+
+#[test]
+fn synth_reaches_the_limits() {
+    for size in [
+        "--users 1 --movies 1 --ratings 1",
+        "--users 7 --movies 30 --ratings 210",
+        "--users 40 --movies 3 --ratings 40",
+    ] {
+        let folder = synth(size);
+        let ratings: usize = size.rsplit(' ').next().unwrap().parse().unwrap();
+        assert_eq!(lines(folder.path(), "ratings.csv").len(), ratings + 1, "{size}");
+    }
+}
+
+#[test]
+fn synth_refuses_what_is_impossible() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("new");
+    let out = [("--out", &*out)];
+    let error = fail(1, "synth --users 5 --movies 5 --ratings 26", &out);
+    assert!(error.contains("26 ratings are too many"), "{error}");
+    let error = fail(1, "synth --users 5 --movies 5 --ratings 4", &out);
+    assert!(error.contains("4 ratings are too few"), "{error}");
+    let error = fail(1, "synth --users 0 --movies 5 --ratings 4", &out);
+    assert!(error.contains("at least 1"), "{error}");
+    let error = fail(2, "synth --users many --movies 5 --ratings 4", &out);
+    assert!(error.contains("--users"), "{error}");
+    assert_eq!(names(parent.path()), [""; 0]);
+}
+
+#[test]
+fn synth_replaces_files_only_when_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("links.csv"), "mine").unwrap();
+    let out = [("--out", folder.path())];
+    let error = fail(1, "synth --users 2 --movies 5 --ratings 4", &out);
+    assert!(error.contains("links.csv exists already"), "{error}");
+    assert_eq!(names(folder.path()), ["links.csv"]);
+    assert_eq!(fs::read_to_string(folder.path().join("links.csv")).unwrap(), "mine");
+    succeed("synth --users 2 --movies 5 --ratings 4 --force", &out);
+    assert_eq!(lines(folder.path(), "links.csv").len(), 6);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_an_error_with_its_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = fail(1, "synth --users 2 --movies 5 --ratings 4", &[("--out", &file.join("x"))]);
+    assert!(error.starts_with("error: cannot write") && error.contains("irectory"), "{error}");
+}
+
+#[test]
+fn embed_gives_every_user_and_most_movies_a_vector() {
+    let data = synth("--users 200 --movies 300 --ratings 8000 --seed 2");
+    let out = data.path().join("emb");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    let summary = succeed("embed --dimension 6 --threads 1 --epochs 2 --min-count 1", &folders);
+    assert!(summary.contains("200 of 200 users"), "{summary}");
+    assert_eq!(names(&out), ["item2vecEmb.csv", "userEmb.csv"]);
+    for (name, at_least) in [("item2vecEmb.csv", 250), ("userEmb.csv", 200)] {
+        let mut last = 0;
+        let lines = lines(&out, name);
+        assert!(lines.len() >= at_least, "{name} has {} lines", lines.len());
+        for line in lines {
+            let (id, vector) = line.split_once(':').unwrap();
+            let id: u32 = id.parse().unwrap();
+            assert!(id > last, "{line}: ids ascend");
+            last = id;
+            let numbers: Vec<f32> = vector.split(' ').map(|n| n.parse().unwrap()).collect();
+            assert_eq!(numbers.len(), 6, "{line}");
+            assert!(numbers.iter().all(|n| n.is_finite()), "{line}");
+        }
+    }
+}
+
+#[test]
+fn embed_with_one_thread_repeats_itself() {
+    let data = synth("--users 100 --movies 200 --ratings 3000 --seed 2");
+    let embed = |seed: u32| {
+        let out = tempfile::tempdir().unwrap();
+        let folders = [("--data", data.path()), ("--out", out.path())];
+        succeed(&format!("embed --dimension 8 --epochs 3 --threads 1 --seed {seed}"), &folders);
+        ["item2vecEmb.csv", "userEmb.csv"].map(|name| fs::read(out.path().join(name)).unwrap())
+    };
+    assert_eq!(embed(4), embed(4));
+    assert_ne!(embed(4), embed(5));
+}
+
+#[test]
+fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
+    let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
+    let path = data.path().join("ratings.csv");
+    let mut ratings = fs::read_to_string(&path).unwrap();
+    ratings.push_str("30,nonsense,4.0,1500000000\n");
+    fs::write(&path, ratings).unwrap();
+    let out = data.path().join("emb");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    let error = fail(1, "embed", &folders);
+    assert!(error.contains("ratings.csv:902"), "{error}");
+    assert!(!out.exists());
+    let summary = succeed("embed --max-bad-lines 1 --epochs 1", &folders);
+    assert!(summary.contains("ratings.csv:902"), "{summary}");
+    assert_eq!(names(&out), ["item2vecEmb.csv", "userEmb.csv"]);
+}
+
+#[test]
+fn embed_says_what_is_wrong() {
+    let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
+    let out = data.path().join("emb");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    for (option, expected) in [
+        ("--dimension 0", "dimension must be from 1 to 1024, got 0"),
+        ("--threads 0", "threads must be from 1"),
+        ("--epochs 0", "epochs must be"),
+        ("--window 0", "window must be"),
+        ("--learning-rate nan", "learning-rate must be"),
+    ] {
+        let error = fail(1, &format!("embed {option}"), &folders);
+        assert!(error.contains(expected), "{option}: {error}");
+    }
+    let error = fail(2, "embed --dimension many", &folders);
+    assert!(error.contains("--dimension"), "{error}");
+
+    let missing = data.path().join("missing");
+    let error = fail(1, "embed", &[("--data", &missing), ("--out", &out)]);
+    assert!(error.contains("missing"), "{error}");
+
+    // Nobody likes anything.
+    fs::write(data.path().join("ratings.csv"), "userId,movieId,rating,timestamp\n").unwrap();
+    let error = fail(1, "embed", &folders);
+    assert!(error.contains("nothing to learn from"), "{error}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn help_and_usage() {
+    assert!(succeed("--help", &[]).contains("synth"));
+    assert!(succeed("embed --help", &[]).contains("--max-bad-lines"));
+    fail(2, "", &[]);
+    fail(2, "synth --users 3", &[]);
+    fail(2, "invent", &[]);
+}
