@@ -42,6 +42,16 @@ impl Server {
         Self::start(&arguments)
     }
 
+    /// On a data folder, with a folder of poster pictures.
+    pub(crate) fn with_posters(data: &Path, posters: &Path) -> Result<Self> {
+        Self::start(&[
+            OsStr::new("--data"),
+            data.as_os_str(),
+            OsStr::new("--posters"),
+            posters.as_os_str(),
+        ])
+    }
+
     fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let errors = scratch.path().join("stderr");

@@ -1,5 +1,7 @@
 //! A title is text, whatever it looks like.
 
+use std::fs;
+
 use anyhow::Result;
 
 use crate::browser::{Browser, Screen};
@@ -74,5 +76,32 @@ fn an_article_at_the_end_of_a_title_is_put_in_front() -> Result<()> {
     browser.go(&server.url("/movies/3"))?;
     browser.until("document.querySelector('#movie .poster__title') !== null")?;
     assert_eq!(browser.text(drawing)?, first);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn a_picture_covers_the_drawing_where_there_is_one() -> Result<()> {
+    let browser = Browser::open(Screen::Laptop)?;
+    // The browser itself makes the picture.
+    let picture: Vec<u8> = serde_json::from_value(browser.value(
+        "[...Uint8Array.from(atob(document.createElement('canvas').toDataURL('image/jpeg').split(',')[1]), (c) => c.charCodeAt(0))]",
+    )?)?;
+    let posters = tempfile::tempdir()?;
+    fs::write(posters.path().join("5.jpg"), picture)?;
+    let folder = data::write(false)?;
+    let server = Server::with_posters(folder.path(), posters.path())?;
+    browser.go(&server.url("/movies/5"))?;
+    browser.until("document.querySelector('#movie .poster img')?.naturalWidth > 0")?;
+    assert_eq!(
+        browser.value("document.querySelector('#movie .poster svg') !== null")?,
+        true,
+        "the drawing is still below"
+    );
+
+    // Where there is none the drawing stays, and no broken picture with it.
+    browser.go(&server.url("/movies/6"))?;
+    browser.until("performance.getEntriesByType('resource').some((entry) => entry.name.endsWith('/posters/6.jpg'))")?;
+    browser.until("document.querySelector('#movie .poster svg') !== null && document.querySelector('#movie .poster img') === null")?;
     Ok(())
 }

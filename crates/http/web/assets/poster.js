@@ -427,15 +427,21 @@ function face(style) {
 // The computed value is a percentage, the canvas takes words.
 const STRETCHES = { "75%": "condensed", "100%": "normal" };
 
-/** How many lines the words take, each as wide as given, filling each line in turn. */
-function lines(widths, gap, room) {
+/** What may not be broken: words, and the parts of words with hyphens; `space` says whether one goes before. */
+function pieces(title) {
+  return title.split(/\s+/u).flatMap((word) => (word.match(/[^-]+-*|-+/gu) ?? []).map((text, k) => ({ text, space: k === 0 })));
+}
+
+/** How many lines the pieces take, filling each line in turn. */
+function lines(parts, gap, room) {
   let taken = 1;
   let used = 0;
-  for (const width of widths) {
-    if (used > 0 && used + gap + width > room) {
+  for (const { width, space } of parts) {
+    const before = used > 0 && space ? gap : 0;
+    if (used > 0 && used + before + width > room) {
       taken += 1;
       used = width;
-    } else used += (used > 0 ? gap : 0) + width;
+    } else used += before + width;
   }
   return taken;
 }
@@ -443,11 +449,11 @@ function lines(widths, gap, room) {
 /** The greatest lettering size, in hundredths of the poster's width, at which the title fits its third of the poster. */
 function letteringSize(title, style) {
   const { leading, width } = face(style);
-  const widths = title.split(/\s+/u).map(width);
+  const parts = pieces(title).map(({ text, space }) => ({ width: width(text), space }));
   const gap = width(" ");
-  const longest = Math.max(...widths);
+  const longest = Math.max(...parts.map((part) => part.width));
   for (let size = 22; size > 5; size -= 0.5) {
-    const fits = longest * size <= TEXT_WIDTH && lines(widths, gap, TEXT_WIDTH / size) * size * leading <= TEXT_HEIGHT;
+    const fits = longest * size <= TEXT_WIDTH && lines(parts, gap, TEXT_WIDTH / size) * size * leading <= TEXT_HEIGHT;
     if (fits) return size;
   }
   return 5;
