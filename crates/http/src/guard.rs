@@ -36,9 +36,12 @@ pub(crate) struct Link {
     linger: AtomicBool,
 }
 
-const READING: u8 = 0;
-const ANSWERING: u8 = 1;
-const WRITING: u8 = 2;
+/// Nothing of a request has come.
+const IDLE: u8 = 0;
+/// Part of a request's head has come.
+const HEAD: u8 = 1;
+const ANSWERING: u8 = 2;
+const WRITING: u8 = 3;
 
 impl Link {
     /// A request has been read.
@@ -51,6 +54,11 @@ impl Link {
         self.phase.store(WRITING, Ordering::Relaxed);
     }
 
+    /// Whether part of a request has come and the rest has not.
+    pub(crate) fn is_within_head(&self) -> bool {
+        self.phase() == HEAD
+    }
+
     /// The client may be sending more than was read.
     pub(crate) fn linger(&self) {
         self.linger.store(true, Ordering::Relaxed);
@@ -58,6 +66,10 @@ impl Link {
 
     fn phase(&self) -> u8 {
         self.phase.load(Ordering::Relaxed)
+    }
+
+    fn is_reading(&self) -> bool {
+        self.phase() <= HEAD
     }
 }
 
@@ -87,8 +99,7 @@ pub(crate) struct Guard {
     waiting: Option<(Stage, Instant)>,
     /// Whether an answer has been written.
     served: bool,
-    /// Whether part of a head has been read, and whether its first line has ended.
-    head: bool,
+    /// Whether the first line of the head has ended.
     first_line: bool,
     /// Our answer in place of hyper's, and how much of it is written.
     replacement: Option<(Vec<u8>, usize)>,
@@ -105,7 +116,6 @@ impl Guard {
             timer,
             waiting: None,
             served: false,
-            head: false,
             first_line: false,
             replacement: None,
             lingered: 0,
@@ -195,7 +205,7 @@ impl Guard {
     }
 
     fn is_automatic(&self, bytes: &[u8]) -> bool {
-        self.link.phase() == READING
+        self.link.is_reading()
             && (self.replacement.is_some()
                 || (bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b"\r\n\r\n")))
     }
@@ -229,21 +239,21 @@ impl AsyncRead for Guard {
         let this = self.get_mut();
         let before = buf.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if this.link.phase() != READING {
+        if !this.link.is_reading() {
             return result;
         }
         match result {
             Poll::Ready(Ok(())) => {
                 let new = &buf.filled()[before..];
                 if !new.is_empty() {
-                    this.head = true;
+                    this.link.phase.store(HEAD, Ordering::Relaxed);
                     this.first_line = this.first_line || memchr::memchr(b'\n', new).is_some();
                 }
                 result
             }
             Poll::Ready(Err(_)) => result,
             Poll::Pending => {
-                let stage = match (this.head, this.served) {
+                let stage = match (this.link.is_within_head(), this.served) {
                     (true, _) => Stage::Head,
                     (false, false) => Stage::First,
                     (false, true) => Stage::Idle,
@@ -293,8 +303,8 @@ impl AsyncWrite for Guard {
         // The socket itself has nothing to flush. hyper flushes when its own buffer is empty.
         let this = self.get_mut();
         if this.link.phase() == WRITING {
-            this.link.phase.store(READING, Ordering::Relaxed);
-            (this.served, this.head, this.first_line, this.waiting) = (true, false, false, None);
+            this.link.phase.store(IDLE, Ordering::Relaxed);
+            (this.served, this.first_line, this.waiting) = (true, false, None);
         }
         Poll::Ready(Ok(()))
     }

@@ -248,11 +248,14 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream) {
             listening = true;
             let _ = stop.as_mut().poll(cx);
         }
-        if !told && shared.is_stopping() {
+        let polled = Pin::new(&mut connection).poll(cx);
+        // A request that has begun to come is one in flight, whatever was answered before it.
+        if polled.is_pending() && !told && shared.is_stopping() && !link.is_within_head() {
             told = true;
             Pin::new(&mut connection).graceful_shutdown();
+            return Pin::new(&mut connection).poll(cx);
         }
-        Pin::new(&mut connection).poll(cx)
+        polled
     })
     .await;
     let Err(error) = ended else { return };

@@ -235,7 +235,8 @@ pub(crate) async fn answer(
         }
     };
     let headers = std::mem::take(&mut parts.headers);
-    (reply.into_response(headers, framing.has_body), framing.has_body)
+    let close = framing.has_body || shared.is_stopping();
+    (reply.into_response(headers, close), framing.has_body)
 }
 
 async fn reply(

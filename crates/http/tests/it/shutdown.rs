@@ -23,9 +23,13 @@ fn slow_reader(running: &Running, answers: usize) -> Client {
 #[test]
 fn a_request_in_flight_survives_and_idle_connections_end_at_once() {
     let mut running = Running::in_one_thread(patient());
-    // One has sent half a request, one has sent none, one had an answer and waits.
+    // One has sent half a request, another one too after an answer, one had an answer and waits.
+    let beginning = b"GET /getrecforyou?id=6&size=1000 HTTP/1.1\r\nHost: te";
     let mut half = running.connect();
-    half.write(b"GET /getrecforyou?id=6&size=1000 HTTP/1.1\r\nHost: te");
+    half.write(beginning);
+    let mut half_again = running.connect();
+    assert_eq!(half_again.get("/healthz").status, 200);
+    half_again.write(beginning);
     let mut idle = running.connect();
     assert_eq!(idle.get("/readyz").status, 200);
     // Until the server has read the half request, it cannot tell it from none.
@@ -41,12 +45,14 @@ fn a_request_in_flight_survives_and_idle_connections_end_at_once() {
     let refused = std::net::TcpStream::connect(running.address);
     assert!(refused.is_err(), "{refused:?}");
 
-    half.write(b"st\r\n\r\n");
-    let answer = half.answer();
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.json().as_array().unwrap().len(), 1000);
-    assert_eq!(answer.header("connection"), Some("close"));
-    assert_eq!(half.rest(), b"");
+    for mut client in [half, half_again] {
+        client.write(b"st\r\n\r\n");
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json().as_array().unwrap().len(), 1000);
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(client.rest(), b"");
+    }
     assert_eq!(running.join(), Served { cut: 0 });
 }
 
