@@ -2,8 +2,8 @@ use crate::kernel::{Kernel, LANES};
 use crate::table::{inverse_length, normalise};
 use crate::{EmbeddingTable, TopK};
 
-/// Rows scored between two looks at the threshold: their scores stay in the first-level cache.
-const CHUNK: usize = 64 * LANES;
+/// Rows scored between two looks at the threshold.
+const CHUNK: usize = 16 * LANES;
 
 /// How a query and an item are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -145,6 +145,7 @@ impl ItemVectors {
     ) {
         assert_eq!(query.len(), self.dimension, "the query is not of the vectors' dimension");
         let mut buffer = [0.0; CHUNK];
+        let mut hits = [0; CHUNK];
         for (chunk, items) in self.items.chunks(CHUNK).enumerate() {
             let first = chunk * CHUNK;
             let padded = items.len().next_multiple_of(LANES);
@@ -156,15 +157,13 @@ impl ItemVectors {
                     *score *= scale;
                 }
             }
-            // The threshold may rise within the chunk: `accepts` looks at the present one.
-            self.kernel.above(scores, top.threshold(), |place, score| {
-                if let Some(&item) = items.get(place)
-                    && top.accepts(score)
-                    && !skip(item)
-                {
-                    top.push(score, item);
-                }
-            });
+            let count = self.kernel.above(scores, top.threshold(), &mut hits);
+            // What pads the last block is no item; its places come last.
+            let count = hits[..count].partition_point(|&hit| usize::from(hit) < items.len());
+            top.extend(hits[..count].iter().map(|&hit| {
+                let (score, item) = (scores[usize::from(hit)], items[usize::from(hit)]);
+                (score, item, !skip(item))
+            }));
         }
     }
 
@@ -189,11 +188,14 @@ impl ItemVectors {
         let row = |item: u32| self.row_of.get(item as usize).copied().unwrap_or(NO_ROW);
         let start = scores.len();
         // Items without a vector are scored as the first row, then overwritten.
-        let rows = items.clone().map(|item| match row(item) {
-            NO_ROW => 0,
-            row => row as usize,
-        });
-        self.kernel.gather(&padded, &self.rows, rows, scores);
+        let rows: Vec<u32> = items
+            .clone()
+            .map(|item| match row(item) {
+                NO_ROW => 0,
+                row => row,
+            })
+            .collect();
+        self.kernel.gather(&padded, &self.rows, &rows, scores);
         if self.items.len() < self.row_of.len() {
             for (score, item) in scores[start..].iter_mut().zip(items) {
                 if row(item) == NO_ROW {

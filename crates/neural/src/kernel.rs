@@ -58,29 +58,25 @@ impl Kernel {
         }
     }
 
-    /// Calls `hit` with the place and value of each score above the threshold, in ascending order. The
-    /// number of scores is a multiple of [`LANES`].
-    pub(crate) fn above(self, scores: &[f32], threshold: f32, hit: impl FnMut(usize, f32)) {
+    /// Writes the places of the scores above the threshold to the front of `hits`, in ascending order,
+    /// and returns how many there are. The number of scores is a multiple of [`LANES`], and `hits`
+    /// has a place for each of them.
+    pub(crate) fn above(self, scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
+        assert!(hits.len() >= scores.len());
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { above_avx512(scores, threshold, hit) },
+            Self::Avx512 => unsafe { above_avx512(scores, threshold, hits) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as in `scan`.
-            Self::Avx2 => unsafe { above_avx2(scores, threshold, hit) },
-            _ => above(scores, threshold, hit),
+            Self::Avx2 => unsafe { above_avx2(scores, threshold, hits) },
+            _ => above(scores, threshold, hits),
         }
     }
 
     /// Dot products of `query` with chosen rows of a row-major matrix, appended to `scores`. The
     /// query's length is that of a row, a multiple of [`LANES`].
-    pub(crate) fn gather(
-        self,
-        query: &[f32],
-        matrix: &[f32],
-        rows: impl Iterator<Item = usize>,
-        scores: &mut Vec<f32>,
-    ) {
+    pub(crate) fn gather(self, query: &[f32], matrix: &[f32], rows: &[u32], scores: &mut Vec<f32>) {
         assert_eq!(query.len() % LANES, 0);
         match self {
             // SAFETY: as in `scan`.
@@ -108,35 +104,25 @@ fn scan_avx2(query: &[f32], blocks: &[f32], scores: &mut [f32]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn above_avx512(scores: &[f32], threshold: f32, hit: impl FnMut(usize, f32)) {
-    above(scores, threshold, hit);
+fn above_avx512(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
+    above(scores, threshold, hits)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn above_avx2(scores: &[f32], threshold: f32, hit: impl FnMut(usize, f32)) {
-    above(scores, threshold, hit);
+fn above_avx2(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
+    above(scores, threshold, hits)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn gather_avx512(
-    query: &[f32],
-    matrix: &[f32],
-    rows: impl Iterator<Item = usize>,
-    scores: &mut Vec<f32>,
-) {
+fn gather_avx512(query: &[f32], matrix: &[f32], rows: &[u32], scores: &mut Vec<f32>) {
     gather(query, matrix, rows, scores, f32::mul_add);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn gather_avx2(
-    query: &[f32],
-    matrix: &[f32],
-    rows: impl Iterator<Item = usize>,
-    scores: &mut Vec<f32>,
-) {
+fn gather_avx2(query: &[f32], matrix: &[f32], rows: &[u32], scores: &mut Vec<f32>) {
     gather(query, matrix, rows, scores, f32::mul_add);
 }
 
@@ -172,33 +158,37 @@ fn scan(
 }
 
 #[inline(always)]
-fn above(scores: &[f32], threshold: f32, mut hit: impl FnMut(usize, f32)) {
+fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
+    let mut len = 0;
     for (group, scores) in scores.as_chunks::<LANES>().0.iter().enumerate() {
-        let mut mask = 0_u32;
-        for (lane, &score) in scores.iter().enumerate() {
-            mask |= u32::from(score > threshold) << lane;
-        }
-        while mask != 0 {
-            let lane = mask.trailing_zeros() as usize;
-            hit(group * LANES + lane, scores[lane]);
-            mask &= mask - 1;
+        // One branch a group, rarely taken once the best are found; none a score, since whether one
+        // is a hit cannot be predicted.
+        if scores.iter().fold(f32::NEG_INFINITY, |most, &score| most.max(score)) > threshold {
+            for (lane, &score) in scores.iter().enumerate() {
+                hits[len] = (group * LANES + lane) as u16;
+                len += usize::from(score > threshold);
+            }
         }
     }
+    len
 }
 
 #[inline(always)]
 fn gather(
     query: &[f32],
     matrix: &[f32],
-    rows: impl Iterator<Item = usize>,
+    rows: &[u32],
     scores: &mut Vec<f32>,
     multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy,
 ) {
     let query = query.as_chunks::<LANES>().0;
     let width = query.len() * LANES;
     // A plain loop: a closure handed to an adapter may be compiled without the caller's features.
-    for row in rows {
-        let row = matrix[row * width..(row + 1) * width].as_chunks::<LANES>().0;
+    for (at, &row) in rows.iter().enumerate() {
+        if let Some(&ahead) = rows.get(at + AHEAD) {
+            prefetch(matrix, ahead as usize * width, width);
+        }
+        let row = matrix[row as usize * width..(row as usize + 1) * width].as_chunks::<LANES>().0;
         let mut sums = [0.0; LANES];
         for (query, row) in query.iter().zip(row) {
             for lane in 0..LANES {
@@ -215,4 +205,20 @@ fn gather(
         }
         scores.push(sums[0]);
     }
+}
+
+/// How many rows ahead of the one being scored are asked for.
+const AHEAD: usize = 12;
+
+/// Asks for a row of a matrix that is needed soon: chosen rows lie where the processor cannot guess.
+#[inline(always)]
+fn prefetch(matrix: &[f32], start: usize, width: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in matrix[start..start + width].chunks(LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is part of x86-64, and a prefetch has no effect that a program can see.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (matrix, start, width);
 }

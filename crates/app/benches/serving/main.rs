@@ -130,7 +130,7 @@ fn random_users(count: usize) -> impl Iterator<Item = u32> {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        state % SIZE.users as u32 + 1
+        state % SIZE.users + 1
     })
     .take(count)
 }
