@@ -91,3 +91,60 @@ impl Drop for Staged {
         drop(fs::remove_file(&self.temporary));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> io::Result<Vec<String>> {
+        let mut names: Vec<String> = fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<_>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    #[test]
+    fn a_file_appears_at_its_commit_and_not_before() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("a"), "old")?;
+        prepare(folder.path(), &["a", "b"], true)?;
+        let mut a = Staged::create(folder.path(), "a")?;
+        let mut b = Staged::create(folder.path(), "b")?;
+        a.write(b"new")?;
+        b.write_with(|to| to.write_all(b"longer"))?;
+        assert_eq!(fs::read_to_string(folder.path().join("a"))?, "old");
+        assert!(!folder.path().join("b").exists());
+        let sizes: Vec<u64> = Staged::commit(vec![a, b])?.into_iter().map(|(_, s)| s).collect();
+        assert_eq!(sizes, [3, 6]);
+        assert_eq!(fs::read_to_string(folder.path().join("a"))?, "new");
+        assert_eq!(names(folder.path())?, ["a", "b"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_failure_leaves_what_was_there() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("a"), "old")?;
+        let mut a = Staged::create(folder.path(), "a")?;
+        a.write(b"half")?;
+        let failed = a.write_with(|_| Err(io::Error::other("disk full")));
+        assert!(failed.is_err_and(|error| error.to_string().starts_with("cannot write")));
+        drop(a);
+        assert_eq!(names(folder.path())?, ["a"]);
+        assert_eq!(fs::read_to_string(folder.path().join("a"))?, "old");
+        Ok(())
+    }
+
+    #[test]
+    fn files_are_not_replaced_unasked() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("b"), "old")?;
+        let refused = prepare(folder.path(), &["a", "b"], false);
+        assert!(refused.is_err_and(|error| error.to_string().ends_with("b exists already")));
+        prepare(folder.path(), &["a", "b"], true)?;
+        prepare(&folder.path().join("new/deep"), &["a"], false)?;
+        assert!(folder.path().join("new/deep").is_dir());
+        Ok(())
+    }
+}
