@@ -45,3 +45,8 @@ pub enum Error {
     #[error("{0}")]
     Parts(String),
 }
+
+/// The guide for those who embed the engine; its code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct EmbeddingGuide;
