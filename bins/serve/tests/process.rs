@@ -1,0 +1,204 @@
+//! The binary as a process: what it prints, what it refuses, how it ends.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"));
+    command.args(arguments).env("SPARROW__LISTEN", "127.0.0.1:0").stdin(Stdio::null());
+    command
+}
+
+/// Runs a server that is expected to end by itself.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// A server that is killed when the test ends.
+struct Server {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Server {
+    /// Waits for the address and for readiness, as a person at the terminal would.
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let address = line.split_once("http://").unwrap().1.split(' ').next().unwrap().to_owned();
+        line.clear();
+        output.read_line(&mut line).unwrap();
+        assert!(line.starts_with("Ready: ") && line.contains(&address), "{line}");
+        Self { child, output, address }
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+        serde_json::from_str(body).unwrap()
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Three movies and two users.
+fn write_data(folder: &Path) {
+    let movies = "movieId,title,genres\n1,\"Lantern, The (1994)\",Drama\n2,Kites (1995),Comedy\n\
+                  5,Harbour (2001),Drama\n";
+    fs::write(folder.join("movies.csv"), movies).unwrap();
+    let ratings = "userId,movieId,rating,timestamp\n1,1,4.0,100\n1,2,2.0,200\n2,5,5.0,300\n";
+    fs::write(folder.join("ratings.csv"), ratings).unwrap();
+}
+
+#[test]
+fn without_arguments_it_serves_the_demonstration_set() {
+    let server = Server::start(command(&[]));
+    let answer = server.get("/v1/users/6/recommendations?size=5");
+    assert_eq!(answer["model"], "emb");
+    assert_eq!(answer["degraded"], false);
+    assert_eq!(answer["items"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_folder_without_embeddings_is_served_and_answers_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let server = Server::start(command(&["--data", folder.path().to_str().unwrap()]));
+    let answer = server.get("/v1/users/1/recommendations");
+    assert_eq!(answer["model"], "popularity");
+    assert_eq!(answer["degraded"], true);
+    assert_eq!(answer["reason"], "model-unavailable");
+    assert_eq!(answer["items"][0]["movie"]["title"], "Harbour");
+    let models = server.get("/v1/models");
+    assert_eq!(models["items"][0]["name"], "emb");
+    assert_eq!(models["items"][0]["available"], false);
+    assert_eq!(models["items"][0]["reason"], "no embeddings folder is configured");
+}
+
+#[test]
+fn embeddings_rank_and_the_configuration_file_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    fs::write(folder.path().join("item2vecEmb.csv"), "1:1 0\n2:0 1\n5:1 1\n").unwrap();
+    fs::write(folder.path().join("userEmb.csv"), "1:1 0\n2:0 1\n").unwrap();
+    let path = folder.path().display();
+    let file = folder.path().join("sparrow.toml");
+    let text = format!(
+        "[data]\npath = '{path}'\nembeddings = '{path}'\n[models]\ndefault = 'popularity'\n"
+    );
+    fs::write(&file, text).unwrap();
+    let server = Server::start(command(&["--config", file.to_str().unwrap()]));
+    let ids = |answer: &Value| -> Vec<u64> {
+        let items = answer["items"].as_array().unwrap();
+        items.iter().map(|item| item["movie"]["movieId"].as_u64().unwrap()).collect()
+    };
+    let by_default = server.get("/v1/users/2/recommendations");
+    assert_eq!(by_default["model"], "popularity");
+    assert_eq!(ids(&by_default), [1, 2]);
+    let by_vector = server.get("/v1/users/2/recommendations?model=emb");
+    assert_eq!((&by_vector["model"], ids(&by_vector)), (&Value::from("emb"), vec![2, 1]));
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_it_in_order() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(command(&[]));
+        // A kept-alive connection must not hold it up.
+        let _idle = TcpStream::connect(&server.address).unwrap();
+        server.signal(signal);
+        assert_eq!(server.child.wait().unwrap().code(), Some(0), "{signal}");
+        let mut rest = String::new();
+        server.output.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+}
+
+#[test]
+fn bad_data_ends_it_with_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (code, _, error) = run(&["--data", path]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains(path) && error.contains("movies.csv"), "{error}");
+
+    write_data(folder.path());
+    let ratings = folder.path().join("ratings.csv");
+    fs::write(&ratings, "userId,movieId,rating,timestamp\n1,1,4.0,100\n1,2,9,200\n").unwrap();
+    let (code, _, error) = run(&["--data", path]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("ratings.csv:3: ") && error.contains("--max-bad-lines"), "{error}");
+    let server = Server::start(command(&["--data", path, "--max-bad-lines", "1"]));
+    assert_eq!(server.get("/v1/users/1")["ratingCount"], 1);
+
+    let (code, _, error) = run(&["--embeddings", path]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("item2vecEmb.csv"), "{error}");
+    let (code, _, error) = run(&["--posters", "/nowhere"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("the posters folder /nowhere is not there"), "{error}");
+}
+
+#[test]
+fn a_taken_port_and_mistakes_in_the_configuration_are_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, error) = run(&["--listen", &address]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains(&format!("cannot listen on {address}")), "{error}");
+
+    for (arguments, message) in [
+        (["--listen", "nonsense"], "listen in the command line: invalid socket address syntax"),
+        (["--max-bad-lines", "few"], "invalid value 'few' for '--max-bad-lines <N>'"),
+        (["--dta", "x"], "a similar argument exists: '--data'"),
+        (["--config", "/nowhere.toml"], "cannot read the configuration file /nowhere.toml"),
+    ] {
+        let (code, _, error) = run(&arguments);
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains(message), "{error}");
+    }
+    let output = command(&[]).env("SPARROW__SERVER__IDEL_TIMEOUT", "1s").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("did you mean \"SPARROW__SERVER__IDLE_TIMEOUT\"?"), "{error}");
+    let output = command(&[]).env("SPARROW__MODELS__DEFAULT", "emd").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("models.default: no model is named \"emd\""), "{error}");
+}
+
+#[test]
+fn the_configuration_in_force_is_printed() {
+    let (code, output, _) = run(&["--print-config", "--data", "somewhere"]);
+    assert_eq!(code, Some(0));
+    assert!(output.contains("listen = \"127.0.0.1:0\"") && output.contains("path = \"somewhere\""));
+    assert!(output.contains("idle_timeout = \"1m 15s\""), "{output}");
+}
