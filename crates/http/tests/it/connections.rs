@@ -1,6 +1,8 @@
 //! Connections that make no progress, and too many of them.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sparrow_http::Options;
@@ -139,4 +141,53 @@ fn a_connection_too_many_is_told_so() {
     while running.get("/healthz").status == 503 {
         assert!(start.elapsed() < PATIENCE, "no room was made");
     }
+}
+
+/// The test runs itself again, in a process that may have few files open.
+#[test]
+fn without_file_descriptors_the_server_waits_for_some() {
+    const LIMITED: &str = "SPARROW_TEST_FEW_FILES";
+    if std::env::var_os(LIMITED).is_none() {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -n 64 && exec \"$0\" --exact --nocapture \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg("connections::without_file_descriptors_the_server_waits_for_some")
+            .env(LIMITED, "yes")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("1 passed"), "{text}");
+        return;
+    }
+
+    let running = Running::start(patient());
+    assert_eq!(running.get("/healthz").status, 200);
+    let mut clock = File::open("/proc/self/stat").unwrap();
+    let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(files.len() < 64 && files.pop().is_some());
+    // The client takes the last descriptor: the system accepts it, the server cannot.
+    let mut client = running.connect();
+    client.write(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let before = processor_time(&mut clock);
+    let nothing = client.stream.read(&mut [0]).unwrap_err();
+    assert!(matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{nothing}");
+    let used = processor_time(&mut clock) - before;
+    assert!(used < 20, "{used} hundredths of a second of processor time within half a second");
+
+    drop(files);
+    client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(running.get("/healthz").status, 200);
+}
+
+/// Hundredths of a second that this process has run.
+fn processor_time(stat: &mut File) -> u64 {
+    let mut text = String::new();
+    stat.rewind().unwrap();
+    stat.read_to_string(&mut text).unwrap();
+    // The second field is in parentheses; user and system time are the 14th and 15th.
+    let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
