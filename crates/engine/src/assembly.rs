@@ -119,7 +119,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             candidates: 800,
-            by_embedding: 250,
+            by_embedding: 200,
             by_genre: 200,
             by_rating: 150,
             by_recency: 100,

@@ -43,7 +43,7 @@ impl Engine {
         let mut top = TopK::new(request.size);
         let requested = request.model.unwrap_or(EMBEDDING_MODEL);
         let (model, reason) = match requested {
-            EMBEDDING_MODEL => match self.near(request.movie, &mut top) {
+            EMBEDDING_MODEL => match self.near(request.movie, request.size, &mut top) {
                 Ok(()) => (EMBEDDING_MODEL, None),
                 Err(reason) => {
                     self.alike(request.movie, &mut top);
@@ -68,10 +68,10 @@ impl Engine {
         Ok(Similar { requested: requested.into(), model: model.into(), reason, items })
     }
 
-    fn near(&self, movie: MovieIndex, top: &mut TopK) -> Result<(), Reason> {
+    fn near(&self, movie: MovieIndex, size: usize, top: &mut TopK) -> Result<(), Reason> {
         let embeddings = self.embeddings.as_ref().ok_or(Reason::ModelUnavailable)?;
         let vector = embeddings.items.get(movie.0).ok_or(Reason::NoMovieEmbedding)?;
-        embeddings.items.scan_cosine(vector, |other| other == movie.0, top);
+        embeddings.items.best_by_cosine(vector, size, |other| other == movie.0, top);
         Ok(())
     }
 

@@ -38,6 +38,9 @@ pub struct ItemVectors {
     inverse_lengths: Vec<f32>,
 }
 
+/// Blocks that are looked at to guess a score that is worth collecting from.
+const SAMPLED_BLOCKS: usize = 48;
+
 const NO_ROW: u32 = u32::MAX;
 
 impl ItemVectors {
@@ -117,46 +120,107 @@ impl ItemVectors {
         Some(&self.rows[row * self.width..row * self.width + self.dimension])
     }
 
-    /// Offers every item that `skip` does not leave out to `top`, with its score for `query`.
+    /// Finds the `k` items with the greatest scores for `query` among those that `skip` does not leave
+    /// out; ties go to the lesser item. They are then in `top`, which is only working memory before.
     ///
     /// For [`Similarity::Cosine`] the query should have length 1; the order is right for any.
-    /// Items come in ascending order, so ties go to the lesser one.
     ///
     /// # Panics
     /// If the query's length is not [`dimension`](Self::dimension).
-    pub fn scan(&self, query: &[f32], skip: impl Fn(u32) -> bool, top: &mut TopK) {
-        self.scan_scaled(query, None, skip, top);
+    pub fn best(&self, query: &[f32], k: usize, skip: impl Fn(u32) -> bool, top: &mut TopK) {
+        self.best_scaled(query, None, k, skip, top);
     }
 
-    /// As [`scan`](Self::scan), by cosine whatever the similarity is.
-    pub fn scan_cosine(&self, query: &[f32], skip: impl Fn(u32) -> bool, top: &mut TopK) {
+    /// As [`best`](Self::best), by cosine whatever the similarity is.
+    pub fn best_by_cosine(
+        &self,
+        query: &[f32],
+        k: usize,
+        skip: impl Fn(u32) -> bool,
+        top: &mut TopK,
+    ) {
         let mut query = query.to_vec();
         normalise(&mut query);
         let scale = (self.similarity == Similarity::Dot).then_some(&self.inverse_lengths[..]);
-        self.scan_scaled(&query, scale, skip, top);
+        self.best_scaled(&query, scale, k, skip, top);
     }
 
-    fn scan_scaled(
+    fn best_scaled(
         &self,
         query: &[f32],
         scale: Option<&[f32]>,
+        k: usize,
         skip: impl Fn(u32) -> bool,
         top: &mut TopK,
     ) {
         assert_eq!(query.len(), self.dimension, "the query is not of the vectors' dimension");
+        if let Some(floor) = self.floor(query, scale, k, &skip) {
+            top.reset_above(k, floor);
+            self.offer_all(query, scale, &skip, top);
+            if top.is_full() {
+                return;
+            }
+        }
+        top.reset(k);
+        self.offer_all(query, scale, &skip, top);
+    }
+
+    /// A score that somewhat more than `k` items are likely to exceed, guessed from a sample of the
+    /// blocks; `None` where there are too few items to guess, or for `k` to be a small part of them.
+    fn floor(
+        &self,
+        query: &[f32],
+        scale: Option<&[f32]>,
+        k: usize,
+        skip: &impl Fn(u32) -> bool,
+    ) -> Option<f32> {
+        let blocks = self.items.len() / LANES;
+        let stride = blocks / SAMPLED_BLOCKS;
+        if stride < 2 {
+            return None;
+        }
+        let expected = (k * SAMPLED_BLOCKS) as f32 / blocks as f32;
+        // Three standard deviations of the number of the best `k` that fall into the sample.
+        let rank = (expected + 3.0 * expected.sqrt() + 3.0) as usize;
+        if rank > SAMPLED_BLOCKS * LANES / 4 {
+            return None;
+        }
+        let mut sample = Vec::with_capacity(SAMPLED_BLOCKS * LANES);
+        for block in (0..SAMPLED_BLOCKS).map(|sampled| sampled * stride) {
+            let mut scores = [0.0; LANES];
+            self.score_rows(query, scale, block * LANES, &mut scores);
+            let items = &self.items[block * LANES..];
+            sample.extend(
+                scores.into_iter().zip(items).filter(|(_, item)| !skip(**item)).map(|(s, _)| s),
+            );
+        }
+        let place = (rank < sample.len()).then_some(rank)?;
+        Some(*sample.select_nth_unstable_by(place, |a, b| b.total_cmp(a)).1)
+    }
+
+    /// Scores of the rows from `first` on, which begins a block; as many whole blocks as `scores` holds.
+    fn score_rows(&self, query: &[f32], scale: Option<&[f32]>, first: usize, scores: &mut [f32]) {
+        let blocks = first * self.dimension..(first + scores.len()) * self.dimension;
+        self.kernel.scan(query, &self.blocks[blocks], scores);
+        if let Some(scale) = scale {
+            for (score, scale) in scores.iter_mut().zip(&scale[first..]) {
+                *score *= scale;
+            }
+        }
+    }
+
+    fn offer_all(
+        &self,
+        query: &[f32],
+        scale: Option<&[f32]>,
+        skip: &impl Fn(u32) -> bool,
+        top: &mut TopK,
+    ) {
         let mut buffer = [0.0; CHUNK];
         let mut hits = [0; CHUNK];
         for (chunk, items) in self.items.chunks(CHUNK).enumerate() {
-            let first = chunk * CHUNK;
-            let padded = items.len().next_multiple_of(LANES);
-            let scores = &mut buffer[..padded];
-            let blocks = &self.blocks[first * self.dimension..(first + padded) * self.dimension];
-            self.kernel.scan(query, blocks, scores);
-            if let Some(scale) = scale {
-                for (score, scale) in scores.iter_mut().zip(&scale[first..]) {
-                    *score *= scale;
-                }
-            }
+            let scores = &mut buffer[..items.len().next_multiple_of(LANES)];
+            self.score_rows(query, scale, chunk * CHUNK, scores);
             let count = self.kernel.above(scores, top.threshold(), &mut hits);
             // What pads the last block is no item; its places come last.
             let count = hits[..count].partition_point(|&hit| usize::from(hit) < items.len());
@@ -261,8 +325,8 @@ mod tests {
                 let mut scores = Vec::new();
                 items.score(&unit, 0..len as u32, -9.0, &mut scores);
                 prop_assert_eq!(scores.len(), len);
-                let mut top = TopK::new(len);
-                items.scan(&unit, |_| false, &mut top);
+                let mut top = TopK::default();
+                items.best(&unit, len, |_| false, &mut top);
                 let mut scanned = vec![-9.0; len];
                 for (score, item) in top.sorted() {
                     scanned[item as usize] = score;
@@ -276,8 +340,7 @@ mod tests {
                     prop_assert!((f64::from(scanned) - expected).abs() < 4e-6, "{:?} {}", kernel, item);
                 }
                 // By cosine, whatever the similarity is.
-                let mut top = TopK::new(len);
-                items.scan_cosine(&query, |_| false, &mut top);
+                items.best_by_cosine(&query, len, |_| false, &mut top);
                 for (score, item) in top.sorted() {
                     let expected = plain(&query, &rows[item as usize / 2], Similarity::Cosine);
                     prop_assert!((f64::from(score) - expected).abs() < 4e-6);
@@ -295,10 +358,10 @@ mod tests {
             let items =
                 ItemVectors::new(&table(&rows), len, Similarity::Dot, |id| Some(id / 2));
             let skip = |item: u32| skipped[item as usize / 2];
-            let mut top = TopK::new(k);
-            items.scan(&query, skip, &mut top);
-            let mut all = TopK::new(len);
-            items.scan(&query, |_| false, &mut all);
+            let mut top = TopK::default();
+            items.best(&query, k, skip, &mut top);
+            let mut all = TopK::default();
+            items.best(&query, len, |_| false, &mut all);
             let mut expected: Vec<(f32, u32)> =
                 all.sorted().filter(|&(_, item)| !skip(item)).collect();
             expected.truncate(k);
@@ -306,16 +369,35 @@ mod tests {
         }
     }
 
+    /// Enough rows for the floor to be guessed, right in most cases and wrong in the others.
     #[test]
-    fn more_rows_than_a_chunk() {
-        let rows: Vec<Vec<f32>> = (0..CHUNK * 2 + 7).map(|row| vec![row as f32, 1.0]).collect();
-        let len = rows.len() * 2;
-        let items = ItemVectors::new(&table(&rows), len, Similarity::Dot, |id| Some(id / 2));
-        let mut top = TopK::new(2);
-        items.scan(&[1.0, 0.0], |item| item as usize == len - 2, &mut top);
-        let best = (CHUNK * 2 + 5) as f32;
-        let expected = [(best, len as u32 - 4), (best - 1.0, len as u32 - 6)];
-        assert_eq!(top.sorted().collect::<Vec<_>>(), expected);
+    fn many_rows_in_any_order() {
+        let count = SAMPLED_BLOCKS * LANES * 5 + 7;
+        let ascending = |row: usize| row as f32;
+        let descending = |row: usize| -(row as f32);
+        let scattered = |row: usize| (row * 7919 % 4099) as f32;
+        // The sampled blocks hold the best: too few others exceed what they promise.
+        let misleading = |row: usize| {
+            if (row / LANES).is_multiple_of(5) { 1e6 - row as f32 } else { -(row as f32) }
+        };
+        let orders: [&dyn Fn(usize) -> f32; 4] = [&ascending, &descending, &scattered, &misleading];
+        for (order, k) in orders.into_iter().zip([10, 100, 250, 900].into_iter().cycle()) {
+            let rows: Vec<Vec<f32>> = (0..count).map(|row| vec![order(row), 1.0]).collect();
+            let len = rows.len() * 2;
+            let items = ItemVectors::new(&table(&rows), len, Similarity::Dot, |id| Some(id / 2));
+            for k in [k, 1] {
+                let skip = |item: u32| item.is_multiple_of(3);
+                let mut expected: Vec<(f32, u32)> = (0..count)
+                    .map(|row| (order(row), row as u32 * 2))
+                    .filter(|&(_, item)| !skip(item))
+                    .collect();
+                expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                expected.truncate(k);
+                let mut top = TopK::default();
+                items.best(&[1.0, 0.0], k, skip, &mut top);
+                assert_eq!(top.sorted().collect::<Vec<_>>(), expected);
+            }
+        }
     }
 
     #[test]

@@ -28,6 +28,19 @@ impl TopK {
         self.threshold = (k == 0).then_some(f32::INFINITY);
     }
 
+    /// As [`reset`](Self::reset), but only items with scores above `floor` count.
+    pub(crate) fn reset_above(&mut self, k: usize, floor: f32) {
+        self.reset(k);
+        if k > 0 {
+            self.threshold = Some(floor);
+        }
+    }
+
+    /// Whether as many items as wanted have been found.
+    pub(crate) fn is_full(&self) -> bool {
+        self.keys.len() >= self.k
+    }
+
     /// Whether a score can still be among the best, given that the items come in ascending order.
     pub fn accepts(&self, score: f32) -> bool {
         self.threshold.is_none_or(|threshold| score > threshold)

@@ -103,8 +103,9 @@ impl Recall for ByEmbedding {
                 expected: self.items.dimension(),
             });
         }
-        let mut top = TopK::new(limit);
-        self.items.scan(vector, |movie| query.excluded.contains(MovieIndex(movie)), &mut top);
+        let mut top = TopK::default();
+        let skip = |movie| query.excluded.contains(MovieIndex(movie));
+        self.items.best(vector, limit, skip, &mut top);
         found.extend(top.sorted().map(|(_, movie)| MovieIndex(movie)));
         Ok(())
     }
