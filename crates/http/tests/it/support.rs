@@ -223,6 +223,12 @@ impl Client {
         read
     }
 
+    /// Expects the end of the connection, and not by a reset, which may cost a client its answer.
+    pub(crate) fn end(&mut self) {
+        assert_eq!(self.buffer, b"");
+        assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
+    }
+
     /// Reads to the end of the connection; a reset is an end too.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.buffer);
