@@ -71,7 +71,7 @@ impl Engine {
     fn near(&self, movie: MovieIndex, size: usize, top: &mut TopK) -> Result<(), Reason> {
         let embeddings = self.embeddings.as_ref().ok_or(Reason::ModelUnavailable)?;
         let vector = embeddings.items.get(movie.0).ok_or(Reason::NoMovieEmbedding)?;
-        embeddings.items.best_by_cosine(vector, size, |other| other == movie.0, top);
+        embeddings.items.best_by_cosine(&vector, size, |other| other == movie.0, top);
         Ok(())
     }
 

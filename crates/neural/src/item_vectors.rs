@@ -1,4 +1,4 @@
-use crate::kernel::{Kernel, LANES};
+use crate::kernel::{Kernel, LANES, Lanes};
 use crate::table::{inverse_length, normalise};
 use crate::{EmbeddingTable, TopK};
 
@@ -29,11 +29,11 @@ pub struct ItemVectors {
     row_of: Vec<u32>,
     /// Item of each row, ascending.
     items: Vec<u32>,
-    /// Row-major, each row padded with zeros to `width`.
-    rows: Vec<f32>,
+    /// Row-major, each row padded with zeros to `width` times `LANES`.
+    rows: Vec<Lanes>,
     width: usize,
     /// Blocks of `LANES` rows, component by component, the last one padded with zeros.
-    blocks: Vec<f32>,
+    blocks: Vec<Lanes>,
     /// 1 / length of each row, padded like the blocks.
     inverse_lengths: Vec<f32>,
 }
@@ -69,25 +69,25 @@ impl ItemVectors {
             table.iter().filter_map(|(id, row)| Some((position(id)?, row))).collect();
         known.sort_unstable_by_key(|&(item, _)| item);
         let dimension = table.dimension();
-        let width = dimension.next_multiple_of(LANES);
-        let padded = known.len().next_multiple_of(LANES);
+        let width = dimension.div_ceil(LANES);
+        let block_count = known.len().div_ceil(LANES);
 
         let mut row_of = vec![NO_ROW; len];
-        let mut rows = vec![0.0; known.len() * width];
-        let mut blocks = vec![0.0; padded * dimension];
-        let mut inverse_lengths = vec![1.0; padded];
+        let mut rows = vec![Lanes::default(); known.len() * width];
+        let mut blocks = vec![Lanes::default(); block_count * dimension];
+        let mut inverse_lengths = vec![1.0; block_count * LANES];
         for (row, &(item, vector)) in known.iter().enumerate() {
             assert_eq!(row_of[item as usize], NO_ROW, "two vectors for item {item}");
             row_of[item as usize] = row as u32;
-            let values = &mut rows[row * width..row * width + dimension];
-            values.copy_from_slice(vector);
+            let mut values = vector.to_vec();
             if similarity == Similarity::Cosine {
-                normalise(values);
+                normalise(&mut values);
             }
-            inverse_lengths[row] = inverse_length(values);
-            let block = &mut blocks[row / LANES * LANES * dimension..];
+            inverse_lengths[row] = inverse_length(&values);
+            let block = &mut blocks[row / LANES * dimension..];
             for (component, &value) in values.iter().enumerate() {
-                block[component * LANES + row % LANES] = value;
+                block[component].0[row % LANES] = value;
+                rows[row * width + component / LANES].0[component % LANES] = value;
             }
         }
         let items = known.into_iter().map(|(item, _)| item).collect();
@@ -115,9 +115,10 @@ impl ItemVectors {
     }
 
     /// The vector of an item, of length 1 for [`Similarity::Cosine`].
-    pub fn get(&self, item: u32) -> Option<&[f32]> {
+    pub fn get(&self, item: u32) -> Option<Vec<f32>> {
         let row = *self.row_of.get(item as usize).filter(|&&row| row != NO_ROW)? as usize;
-        Some(&self.rows[row * self.width..row * self.width + self.dimension])
+        let row = &self.rows[row * self.width..(row + 1) * self.width];
+        Some(row.iter().flat_map(|lanes| lanes.0).take(self.dimension).collect())
     }
 
     /// Finds the `k` items with the greatest scores for `query` among those that `skip` does not leave
@@ -200,7 +201,8 @@ impl ItemVectors {
 
     /// Scores of the rows from `first` on, which begins a block; as many whole blocks as `scores` holds.
     fn score_rows(&self, query: &[f32], scale: Option<&[f32]>, first: usize, scores: &mut [f32]) {
-        let blocks = first * self.dimension..(first + scores.len()) * self.dimension;
+        let blocks = first / LANES..(first + scores.len()) / LANES;
+        let blocks = blocks.start * self.dimension..blocks.end * self.dimension;
         self.kernel.scan(query, &self.blocks[blocks], scores);
         if let Some(scale) = scale {
             for (score, scale) in scores.iter_mut().zip(&scale[first..]) {
@@ -247,8 +249,10 @@ impl ItemVectors {
             scores.extend(items.map(|_| missing));
             return;
         }
-        let mut padded = query.to_vec();
-        padded.resize(self.width, 0.0);
+        let mut padded = vec![Lanes::default(); self.width];
+        for (lanes, values) in padded.iter_mut().zip(query.chunks(LANES)) {
+            lanes.0[..values.len()].copy_from_slice(values);
+        }
         let row = |item: u32| self.row_of.get(item as usize).copied().unwrap_or(NO_ROW);
         let start = scores.len();
         // Items without a vector are scored as the first row, then overwritten.
@@ -405,7 +409,7 @@ mod tests {
         let rows = [vec![1.0], vec![2.0]];
         let position = |id: u32| (id == 4).then_some(0);
         let items = ItemVectors::new(&table(&rows), 3, Similarity::Dot, position);
-        assert_eq!((items.len(), items.get(0), items.get(1)), (1, Some(&[2.0][..]), None));
+        assert_eq!((items.len(), items.get(0), items.get(1)), (1, Some(vec![2.0]), None));
         assert_eq!(items.get(99), None);
     }
 }

@@ -4,6 +4,11 @@
 /// Items whose scores are computed side by side, and the multiple that rows are padded to.
 pub(crate) const LANES: usize = 16;
 
+/// Values side by side, on a boundary of cache lines: loads that straddle two lines cost twice.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+pub(crate) struct Lanes(pub(crate) [f32; LANES]);
+
 /// The instruction set that the inner loops use.
 ///
 /// All kernels add up in the same lanes, but those with fused multiply-add round once where the plain
@@ -44,8 +49,8 @@ impl Kernel {
     /// Dot products of `query` with rows that are laid out in blocks: a block holds [`LANES`] rows,
     /// first their first values, then their second ones, and so on. `blocks` has a whole number of
     /// blocks, `scores` one place for each of their rows.
-    pub(crate) fn scan(self, query: &[f32], blocks: &[f32], scores: &mut [f32]) {
-        assert_eq!(blocks.len(), scores.len() * query.len());
+    pub(crate) fn scan(self, query: &[f32], blocks: &[Lanes], scores: &mut [f32]) {
+        assert_eq!(blocks.len() * LANES, scores.len() * query.len());
         assert_eq!(scores.len() % LANES, 0);
         match self {
             // SAFETY: `available` is the only source of these variants, and it has detected the features.
@@ -76,8 +81,13 @@ impl Kernel {
 
     /// Dot products of `query` with chosen rows of a row-major matrix, appended to `scores`. The
     /// query's length is that of a row, a multiple of [`LANES`].
-    pub(crate) fn gather(self, query: &[f32], matrix: &[f32], rows: &[u32], scores: &mut Vec<f32>) {
-        assert_eq!(query.len() % LANES, 0);
+    pub(crate) fn gather(
+        self,
+        query: &[Lanes],
+        matrix: &[Lanes],
+        rows: &[u32],
+        scores: &mut Vec<f32>,
+    ) {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
@@ -92,13 +102,13 @@ impl Kernel {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn scan_avx512(query: &[f32], blocks: &[f32], scores: &mut [f32]) {
+fn scan_avx512(query: &[f32], blocks: &[Lanes], scores: &mut [f32]) {
     scan(query, blocks, scores, f32::mul_add);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn scan_avx2(query: &[f32], blocks: &[f32], scores: &mut [f32]) {
+fn scan_avx2(query: &[f32], blocks: &[Lanes], scores: &mut [f32]) {
     scan(query, blocks, scores, f32::mul_add);
 }
 
@@ -116,13 +126,13 @@ fn above_avx2(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn gather_avx512(query: &[f32], matrix: &[f32], rows: &[u32], scores: &mut Vec<f32>) {
+fn gather_avx512(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>) {
     gather(query, matrix, rows, scores, f32::mul_add);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn gather_avx2(query: &[f32], matrix: &[f32], rows: &[u32], scores: &mut Vec<f32>) {
+fn gather_avx2(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>) {
     gather(query, matrix, rows, scores, f32::mul_add);
 }
 
@@ -137,7 +147,7 @@ fn multiply_add_plain(a: f32, b: f32, sum: f32) -> f32 {
 #[inline(always)]
 fn scan(
     query: &[f32],
-    blocks: &[f32],
+    blocks: &[Lanes],
     scores: &mut [f32],
     multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy,
 ) {
@@ -145,25 +155,44 @@ fn scan(
         scores.fill(0.0);
         return;
     }
-    let blocks = blocks.chunks_exact(query.len() * LANES);
-    for (block, scores) in blocks.zip(scores.chunks_exact_mut(LANES)) {
-        let mut sums = [0.0; LANES];
-        for (&value, column) in query.iter().zip(block.as_chunks::<LANES>().0) {
-            for (sum, &item) in sums.iter_mut().zip(column) {
-                *sum = multiply_add(value, item, *sum);
+    let (quads, rest) = query.as_chunks::<CHAINS>();
+    for (columns, scores) in blocks.chunks_exact(query.len()).zip(scores.chunks_exact_mut(LANES)) {
+        // Each sum is a chain of additions that wait for one another: several chains hide the waiting.
+        let mut sums = [[0.0; LANES]; CHAINS];
+        let (column_quads, column_rest) = columns.as_chunks::<CHAINS>();
+        for (values, columns) in quads.iter().zip(column_quads) {
+            for chain in 0..CHAINS {
+                for lane in 0..LANES {
+                    sums[chain][lane] =
+                        multiply_add(values[chain], columns[chain].0[lane], sums[chain][lane]);
+                }
             }
         }
-        scores.copy_from_slice(&sums);
+        for (&value, column) in rest.iter().zip(column_rest) {
+            for lane in 0..LANES {
+                sums[0][lane] = multiply_add(value, column.0[lane], sums[0][lane]);
+            }
+        }
+        for lane in 0..LANES {
+            scores[lane] = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
+        }
     }
 }
+
+/// Sums that a scan keeps side by side for each row.
+const CHAINS: usize = 4;
 
 #[inline(always)]
 fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
     let mut len = 0;
     for (group, scores) in scores.as_chunks::<LANES>().0.iter().enumerate() {
         // One branch a group, rarely taken once the best are found; none a score, since whether one
-        // is a hit cannot be predicted.
-        if scores.iter().fold(f32::NEG_INFINITY, |most, &score| most.max(score)) > threshold {
+        // is a hit cannot be predicted. (Neither `any` nor a maximum becomes vector instructions.)
+        let mut any = 0;
+        for &score in scores {
+            any |= u32::from(score > threshold);
+        }
+        if any != 0 {
             for (lane, &score) in scores.iter().enumerate() {
                 hits[len] = (group * LANES + lane) as u16;
                 len += usize::from(score > threshold);
@@ -175,24 +204,23 @@ fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
 
 #[inline(always)]
 fn gather(
-    query: &[f32],
-    matrix: &[f32],
+    query: &[Lanes],
+    matrix: &[Lanes],
     rows: &[u32],
     scores: &mut Vec<f32>,
     multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy,
 ) {
-    let query = query.as_chunks::<LANES>().0;
-    let width = query.len() * LANES;
+    let width = query.len();
     // A plain loop: a closure handed to an adapter may be compiled without the caller's features.
     for (at, &row) in rows.iter().enumerate() {
         if let Some(&ahead) = rows.get(at + AHEAD) {
             prefetch(matrix, ahead as usize * width, width);
         }
-        let row = matrix[row as usize * width..(row as usize + 1) * width].as_chunks::<LANES>().0;
+        let row = &matrix[row as usize * width..(row as usize + 1) * width];
         let mut sums = [0.0; LANES];
         for (query, row) in query.iter().zip(row) {
             for lane in 0..LANES {
-                sums[lane] = multiply_add(query[lane], row[lane], sums[lane]);
+                sums[lane] = multiply_add(query.0[lane], row.0[lane], sums[lane]);
             }
         }
         // Halves onto each other: four vector additions instead of fifteen in a chain.
@@ -212,12 +240,12 @@ const AHEAD: usize = 12;
 
 /// Asks for a row of a matrix that is needed soon: chosen rows lie where the processor cannot guess.
 #[inline(always)]
-fn prefetch(matrix: &[f32], start: usize, width: usize) {
+fn prefetch(matrix: &[Lanes], start: usize, width: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in matrix[start..start + width].chunks(LANES) {
+    for line in &matrix[start..start + width] {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: SSE is part of x86-64, and a prefetch has no effect that a program can see.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.0.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (matrix, start, width);
