@@ -1,5 +1,5 @@
-use crate::kernel::{Kernel, LANES, Lanes};
-use crate::table::{inverse_length, normalise};
+use crate::kernel::{Kernel, LANES, Lanes, Pairs};
+use crate::table::inverse_length;
 use crate::{EmbeddingTable, TopK};
 
 /// Rows scored between two looks at the threshold.
@@ -17,9 +17,10 @@ pub enum Similarity {
 
 /// The vectors of a catalogue's items, by the items' positions there.
 ///
-/// Held twice: row-major for the scores of chosen items, and in blocks of 16 rows with equal
-/// components side by side for scans over all. Both are one flat allocation. For
-/// [`Similarity::Cosine`] the rows have length 1, and queries are brought to it.
+/// Held twice, each in one flat allocation: row-major for the scores of items, and rounded to 16 bits,
+/// in blocks of 16 rows with equal components side by side, for scans over all. A scan reads half the
+/// memory so; it only leaves out what cannot be among the best, by a bound on the rounding, and the rest
+/// is scored in full precision. The answer is exact. For [`Similarity::Cosine`] the rows have length 1.
 #[derive(Debug, Clone)]
 pub struct ItemVectors {
     dimension: usize,
@@ -32,10 +33,42 @@ pub struct ItemVectors {
     /// Row-major, each row padded with zeros to `width` times `LANES`.
     rows: Vec<Lanes>,
     width: usize,
-    /// Blocks of `LANES` rows, component by component, the last one padded with zeros.
-    blocks: Vec<Lanes>,
-    /// 1 / length of each row, padded like the blocks.
-    inverse_lengths: Vec<f32>,
+    /// The directions of the rows, rounded, in blocks of `LANES` rows; padded with zeros.
+    blocks: Vec<Pairs>,
+    /// The length of each row (1 for one of zeros), padded with zeros like the blocks.
+    lengths: Vec<f32>,
+}
+
+/// The length of a rounded direction. Products of two such components, summed over any dimension, are
+/// at most its square (Cauchy–Schwarz), and rounding adds little to that: they fit into 32 bits.
+const UNIT: f32 = 32_000.0;
+
+/// A query as scans need it.
+struct Rounded {
+    pairs: Vec<[i16; 2]>,
+    /// How far the cosine of rounded directions can be from that of the directions, and more than
+    /// rounding in single precision adds: each component is off by half at most.
+    error: f32,
+}
+
+impl Rounded {
+    fn new(query: &[f32]) -> Self {
+        let scale = inverse_length(query) * UNIT;
+        let round = |value: f32| (value * scale).round() as i16;
+        let pairs = query
+            .chunks(2)
+            .map(|pair| [round(pair[0]), pair.get(1).map_or(0, |&value| round(value))])
+            .collect();
+        let off = (query.len() as f32).sqrt() / 2.0 / UNIT;
+        Self { pairs, error: 2.0 * off + off * off + 1e-5 }
+    }
+}
+
+/// By how much the lengths of items count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lengths {
+    Count,
+    DoNot,
 }
 
 /// Blocks that are looked at to guess a score that is worth collecting from.
@@ -70,28 +103,30 @@ impl ItemVectors {
         known.sort_unstable_by_key(|&(item, _)| item);
         let dimension = table.dimension();
         let width = dimension.div_ceil(LANES);
+        let pairs = dimension.div_ceil(2);
         let block_count = known.len().div_ceil(LANES);
 
         let mut row_of = vec![NO_ROW; len];
         let mut rows = vec![Lanes::default(); known.len() * width];
-        let mut blocks = vec![Lanes::default(); block_count * dimension];
-        let mut inverse_lengths = vec![1.0; block_count * LANES];
+        let mut blocks = vec![Pairs::default(); block_count * pairs];
+        let mut lengths = vec![0.0; block_count * LANES];
         for (row, &(item, vector)) in known.iter().enumerate() {
             assert_eq!(row_of[item as usize], NO_ROW, "two vectors for item {item}");
             row_of[item as usize] = row as u32;
-            let mut values = vector.to_vec();
-            if similarity == Similarity::Cosine {
-                normalise(&mut values);
-            }
-            inverse_lengths[row] = inverse_length(&values);
-            let block = &mut blocks[row / LANES * dimension..];
-            for (component, &value) in values.iter().enumerate() {
-                block[component].0[row % LANES] = value;
-                rows[row * width + component / LANES].0[component % LANES] = value;
+            let inverse = inverse_length(vector);
+            let (scale, length) = match similarity {
+                Similarity::Cosine => (inverse, 1.0),
+                Similarity::Dot => (1.0, 1.0 / inverse),
+            };
+            lengths[row] = length;
+            for (component, &value) in vector.iter().enumerate() {
+                rows[row * width + component / LANES].0[component % LANES] = value * scale;
+                blocks[row / LANES * pairs + component / 2].0[row % LANES][component % 2] =
+                    (value * inverse * UNIT).round() as i16;
             }
         }
         let items = known.into_iter().map(|(item, _)| item).collect();
-        Self { dimension, similarity, kernel, row_of, items, rows, width, blocks, inverse_lengths }
+        Self { dimension, similarity, kernel, row_of, items, rows, width, blocks, lengths }
     }
 
     /// The length of every vector.
@@ -129,7 +164,7 @@ impl ItemVectors {
     /// # Panics
     /// If the query's length is not [`dimension`](Self::dimension).
     pub fn best(&self, query: &[f32], k: usize, skip: impl Fn(u32) -> bool, top: &mut TopK) {
-        self.best_scaled(query, None, k, skip, top);
+        self.find_best(query, Lengths::Count, k, skip, top);
     }
 
     /// As [`best`](Self::best), by cosine whatever the similarity is.
@@ -140,97 +175,141 @@ impl ItemVectors {
         skip: impl Fn(u32) -> bool,
         top: &mut TopK,
     ) {
-        let mut query = query.to_vec();
-        normalise(&mut query);
-        let scale = (self.similarity == Similarity::Dot).then_some(&self.inverse_lengths[..]);
-        self.best_scaled(&query, scale, k, skip, top);
+        let scale = inverse_length(query);
+        let query: Vec<f32> = query.iter().map(|value| value * scale).collect();
+        self.find_best(&query, Lengths::DoNot, k, skip, top);
     }
 
-    fn best_scaled(
+    fn find_best(
         &self,
         query: &[f32],
-        scale: Option<&[f32]>,
+        lengths: Lengths,
         k: usize,
         skip: impl Fn(u32) -> bool,
         top: &mut TopK,
     ) {
         assert_eq!(query.len(), self.dimension, "the query is not of the vectors' dimension");
-        if let Some(floor) = self.floor(query, scale, k, &skip) {
+        let padded = self.padded(query);
+        let mut scores = Vec::new();
+        if let Some((floor, rows)) = self.worth_scoring(query, lengths, k, &skip) {
+            // What was left out scores at most `floor`: if enough do better, nothing is missing.
             top.reset_above(k, floor);
-            self.offer_all(query, scale, &skip, top);
+            self.offer(&padded, lengths, &rows, &skip, &mut scores, top);
             if top.is_full() {
                 return;
             }
         }
         top.reset(k);
-        self.offer_all(query, scale, &skip, top);
+        let all: Vec<u32> = (0..self.items.len() as u32).collect();
+        for rows in all.chunks(CHUNK) {
+            self.offer(&padded, lengths, rows, &skip, &mut scores, top);
+        }
     }
 
-    /// A score that somewhat more than `k` items are likely to exceed, guessed from a sample of the
-    /// blocks; `None` where there are too few items to guess, or for `k` to be a small part of them.
-    fn floor(
+    /// Scores rows in full precision and offers them to `top`.
+    fn offer(
+        &self,
+        query: &[Lanes],
+        lengths: Lengths,
+        rows: &[u32],
+        skip: &impl Fn(u32) -> bool,
+        scores: &mut Vec<f32>,
+        top: &mut TopK,
+    ) {
+        scores.clear();
+        self.kernel.gather(query, &self.rows, rows, scores);
+        if lengths == Lengths::DoNot {
+            for (score, &row) in scores.iter_mut().zip(rows) {
+                *score /= self.lengths[row as usize];
+            }
+        }
+        // Rows ascend, so an item that only equals the threshold loses against those before it.
+        let threshold = top.threshold();
+        top.extend(scores.iter().zip(rows).map(|(&score, &row)| {
+            let item = self.items[row as usize];
+            (score, item, score > threshold && !skip(item))
+        }));
+    }
+
+    /// A score, and the rows that may exceed it: likely somewhat more than `k`. `None` where there are
+    /// too few items for such a guess, or where `k` is no small part of them.
+    fn worth_scoring(
         &self,
         query: &[f32],
-        scale: Option<&[f32]>,
+        lengths: Lengths,
         k: usize,
         skip: &impl Fn(u32) -> bool,
-    ) -> Option<f32> {
+    ) -> Option<(f32, Vec<u32>)> {
         let blocks = self.items.len() / LANES;
         let stride = blocks / SAMPLED_BLOCKS;
-        if stride < 2 {
-            return None;
-        }
         let expected = (k * SAMPLED_BLOCKS) as f32 / blocks as f32;
         // Three standard deviations of the number of the best `k` that fall into the sample.
         let rank = (expected + 3.0 * expected.sqrt() + 3.0) as usize;
-        if rank > SAMPLED_BLOCKS * LANES / 4 {
+        if stride < 2 || rank > SAMPLED_BLOCKS * LANES / 4 {
             return None;
         }
+        let rounded = Rounded::new(query);
         let mut sample = Vec::with_capacity(SAMPLED_BLOCKS * LANES);
-        for block in (0..SAMPLED_BLOCKS).map(|sampled| sampled * stride) {
-            let mut scores = [0.0; LANES];
-            self.score_rows(query, scale, block * LANES, &mut scores);
-            let items = &self.items[block * LANES..];
-            sample.extend(
-                scores.into_iter().zip(items).filter(|(_, item)| !skip(**item)).map(|(s, _)| s),
-            );
+        for first in (0..SAMPLED_BLOCKS).map(|sampled| sampled * stride * LANES) {
+            let mut estimates = [0.0; LANES];
+            self.estimate(&rounded.pairs, lengths, first, 0.0, &mut estimates);
+            let items = &self.items[first..];
+            let wanted = estimates.iter().zip(items).filter(|(_, item)| !skip(**item));
+            sample.extend(wanted.map(|(&estimate, _)| estimate));
         }
-        let place = (rank < sample.len()).then_some(rank)?;
-        Some(*sample.select_nth_unstable_by(place, |a, b| b.total_cmp(a)).1)
+        if rank >= sample.len() {
+            return None;
+        }
+        let floor = *sample.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1;
+
+        let mut rows = Vec::with_capacity(2 * rank * stride);
+        let mut bounds = [0.0; CHUNK];
+        let mut hits = [0; CHUNK];
+        for first in (0..self.items.len()).step_by(CHUNK) {
+            let len = CHUNK.min(self.items.len() - first);
+            let bounds = &mut bounds[..len.next_multiple_of(LANES)];
+            self.estimate(&rounded.pairs, lengths, first, rounded.error, bounds);
+            let count = self.kernel.above(bounds, floor, &mut hits);
+            // What pads the last block is no item; its places come last.
+            let hits = hits[..count].iter().filter(|&&hit| usize::from(hit) < len);
+            rows.extend(hits.map(|&hit| first as u32 + u32::from(hit)));
+        }
+        let length = query.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        Some((floor * length as f32, rows))
     }
 
-    /// Scores of the rows from `first` on, which begins a block; as many whole blocks as `scores` holds.
-    fn score_rows(&self, query: &[f32], scale: Option<&[f32]>, first: usize, scores: &mut [f32]) {
-        let blocks = first / LANES..(first + scores.len()) / LANES;
-        let blocks = blocks.start * self.dimension..blocks.end * self.dimension;
-        self.kernel.scan(query, &self.blocks[blocks], scores);
-        if let Some(scale) = scale {
-            for (score, scale) in scores.iter_mut().zip(&scale[first..]) {
-                *score *= scale;
+    /// For the rows from `first` on, which begins a block, their estimated scores for a query of
+    /// length 1; or bounds on them, where `error` is that of the estimated cosines.
+    fn estimate(
+        &self,
+        query: &[[i16; 2]],
+        lengths: Lengths,
+        first: usize,
+        error: f32,
+        estimates: &mut [f32],
+    ) {
+        let blocks = first / LANES..(first + estimates.len()) / LANES;
+        let blocks = &self.blocks[blocks.start * query.len()..blocks.end * query.len()];
+        let mut sums = [0; CHUNK];
+        let sums = &mut sums[..estimates.len()];
+        self.kernel.scan(query, blocks, sums);
+        for (estimate, &sum) in estimates.iter_mut().zip(&*sums) {
+            *estimate = sum as f32 / (UNIT * UNIT) + error;
+        }
+        if lengths == Lengths::Count && self.similarity == Similarity::Dot {
+            for (estimate, length) in estimates.iter_mut().zip(&self.lengths[first..]) {
+                *estimate *= length;
             }
         }
     }
 
-    fn offer_all(
-        &self,
-        query: &[f32],
-        scale: Option<&[f32]>,
-        skip: &impl Fn(u32) -> bool,
-        top: &mut TopK,
-    ) {
-        let mut buffer = [0.0; CHUNK];
-        let mut hits = [0; CHUNK];
-        for (chunk, items) in self.items.chunks(CHUNK).enumerate() {
-            let scores = &mut buffer[..items.len().next_multiple_of(LANES)];
-            self.score_rows(query, scale, chunk * CHUNK, scores);
-            let count = self.kernel.above(scores, top.threshold(), &mut hits);
-            // What pads the last block is no item; its places come last.
-            let count = hits[..count].partition_point(|&hit| usize::from(hit) < items.len());
-            top.extend(hits[..count].iter().map(|&hit| {
-                let (score, item) = (scores[usize::from(hit)], items[usize::from(hit)]);
-                (score, item, !skip(item))
-            }));
+    /// A query in the form of a row.
+    fn padded(&self, query: &[f32]) -> Vec<Lanes> {
+        let mut padded = vec![Lanes::default(); self.width];
+        for (lanes, values) in padded.iter_mut().zip(query.chunks(LANES)) {
+            lanes.0[..values.len()].copy_from_slice(values);
         }
+        padded
     }
 
     /// Appends the score of each of `items` for `query`; `missing` for those without a vector.
@@ -249,10 +328,6 @@ impl ItemVectors {
             scores.extend(items.map(|_| missing));
             return;
         }
-        let mut padded = vec![Lanes::default(); self.width];
-        for (lanes, values) in padded.iter_mut().zip(query.chunks(LANES)) {
-            lanes.0[..values.len()].copy_from_slice(values);
-        }
         let row = |item: u32| self.row_of.get(item as usize).copied().unwrap_or(NO_ROW);
         let start = scores.len();
         // Items without a vector are scored as the first row, then overwritten.
@@ -263,7 +338,7 @@ impl ItemVectors {
                 row => row,
             })
             .collect();
-        self.kernel.gather(&padded, &self.rows, &rows, scores);
+        self.kernel.gather(&self.padded(query), &self.rows, &rows, scores);
         if self.items.len() < self.row_of.len() {
             for (score, item) in scores[start..].iter_mut().zip(items) {
                 if row(item) == NO_ROW {
@@ -319,7 +394,10 @@ mod tests {
             let similarity = if cosine { Similarity::Cosine } else { Similarity::Dot };
             let mut unit = query.clone();
             if cosine {
-                normalise(&mut unit);
+                let scale = inverse_length(&query);
+                for value in &mut unit {
+                    *value *= scale;
+                }
             }
             let len = rows.len() * 2;
             for kernel in Kernel::available() {
@@ -400,6 +478,48 @@ mod tests {
                 let mut top = TopK::default();
                 items.best(&[1.0, 0.0], k, skip, &mut top);
                 assert_eq!(top.sorted().collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+
+    /// The bound on rounding must leave nothing out, for close calls too.
+    #[test]
+    fn rounding_costs_no_item_its_place() {
+        let mut state = 1_u32;
+        let mut random = move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        for dimension in [1, 5, 32, 100] {
+            let around: Vec<f32> = (0..dimension).map(|_| random()).collect();
+            // Half of the rows differ by less than rounding keeps apart.
+            let rows: Vec<Vec<f32>> = (0..SAMPLED_BLOCKS * LANES * 3)
+                .map(|row| {
+                    let spread = if row % 2 == 0 { 1e-5 } else { 1.0 };
+                    around.iter().map(|value| value + random() * spread).collect()
+                })
+                .collect();
+            let len = rows.len() * 2;
+            for similarity in [Similarity::Cosine, Similarity::Dot] {
+                for kernel in Kernel::available() {
+                    let items = ItemVectors::with_kernel(
+                        &table(&rows),
+                        len,
+                        similarity,
+                        |id| Some(id / 2),
+                        kernel,
+                    );
+                    let mut scores = Vec::new();
+                    let all = (0..rows.len() as u32).map(|row| row * 2);
+                    items.score(&around, all.clone(), 0.0, &mut scores);
+                    let mut expected: Vec<(f32, u32)> = scores.into_iter().zip(all).collect();
+                    expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                    let mut top = TopK::default();
+                    for k in [1, 20, 200] {
+                        items.best(&around, k, |_| false, &mut top);
+                        assert_eq!(top.sorted().collect::<Vec<_>>(), expected[..k]);
+                    }
+                }
             }
         }
     }

@@ -9,14 +9,17 @@ pub(crate) const LANES: usize = 16;
 #[repr(align(64))]
 pub(crate) struct Lanes(pub(crate) [f32; LANES]);
 
+/// Two rounded components of each of [`LANES`] rows, side by side.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+pub(crate) struct Pairs(pub(crate) [[i16; 2]; LANES]);
+
 /// The instruction set that the inner loops use.
 ///
-/// All kernels add up in the same lanes, but those with fused multiply-add round once where the plain
-/// one rounds twice: scores agree to about 1e-6 of the vectors' lengths, not to the last bit.
+/// Kernels with fused multiply-add round once where the plain one rounds twice: scores agree to about
+/// 1e-6 of the vectors' lengths, not to the last bit. Integer sums agree exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
-    /// AVX-512F: 16 lanes an instruction.
-    Avx512,
     /// AVX2 with fused multiply-add: 8 lanes an instruction.
     Avx2,
     /// Whatever the target always has: SSE2 on x86-64, NEON on AArch64.
@@ -33,33 +36,24 @@ impl Kernel {
     pub(crate) fn available() -> Vec<Self> {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if avx2 && is_x86_feature_detected!("avx512f") {
-                kernels.push(Self::Avx512);
-            }
-            if avx2 {
-                kernels.push(Self::Avx2);
-            }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            kernels.push(Self::Avx2);
         }
         kernels.push(Self::Plain);
         kernels
     }
 
-    /// Dot products of `query` with rows that are laid out in blocks: a block holds [`LANES`] rows,
-    /// first their first values, then their second ones, and so on. `blocks` has a whole number of
-    /// blocks, `scores` one place for each of their rows.
-    pub(crate) fn scan(self, query: &[f32], blocks: &[Lanes], scores: &mut [f32]) {
-        assert_eq!(blocks.len() * LANES, scores.len() * query.len());
-        assert_eq!(scores.len() % LANES, 0);
+    /// Dot products of a rounded query with rounded rows in blocks: a block holds [`LANES`] rows, two
+    /// components of each at a time. `blocks` has a whole number of blocks, `sums` one place for each
+    /// of their rows. The sums must fit into 32 bits.
+    pub(crate) fn scan(self, query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
+        assert_eq!(blocks.len() * LANES, sums.len() * query.len());
+        assert_eq!(sums.len() % LANES, 0);
         match self {
-            // SAFETY: `available` is the only source of these variants, and it has detected the features.
+            // SAFETY: `available` is the only source of this variant, and it has detected the features.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { scan_avx512(query, blocks, scores) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Self::Avx2 => unsafe { scan_avx2(query, blocks, scores) },
-            _ => scan(query, blocks, scores, multiply_add_plain),
+            Self::Avx2 => unsafe { scan_avx2(query, blocks, sums) },
+            _ => scan(query, blocks, sums),
         }
     }
 
@@ -71,16 +65,13 @@ impl Kernel {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { above_avx512(scores, threshold, hits) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as in `scan`.
             Self::Avx2 => unsafe { above_avx2(scores, threshold, hits) },
             _ => above(scores, threshold, hits),
         }
     }
 
     /// Dot products of `query` with chosen rows of a row-major matrix, appended to `scores`. The
-    /// query's length is that of a row, a multiple of [`LANES`].
+    /// query's length is that of a row.
     pub(crate) fn gather(
         self,
         query: &[Lanes],
@@ -91,9 +82,6 @@ impl Kernel {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { gather_avx512(query, matrix, rows, scores) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as in `scan`.
             Self::Avx2 => unsafe { gather_avx2(query, matrix, rows, scores) },
             _ => gather(query, matrix, rows, scores, multiply_add_plain),
         }
@@ -101,33 +89,41 @@ impl Kernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn scan_avx512(query: &[f32], blocks: &[Lanes], scores: &mut [f32]) {
-    scan(query, blocks, scores, f32::mul_add);
-}
-
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn scan_avx2(query: &[f32], blocks: &[Lanes], scores: &mut [f32]) {
-    scan(query, blocks, scores, f32::mul_add);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn above_avx512(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
-    above(scores, threshold, hits)
+fn scan_avx2(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
+    use std::arch::x86_64::{
+        __m256i, _mm256_add_epi32, _mm256_load_si256, _mm256_madd_epi16, _mm256_set1_epi32,
+        _mm256_setzero_si256, _mm256_storeu_si256,
+    };
+    if query.is_empty() {
+        sums.fill(0);
+        return;
+    }
+    for (block, sums) in blocks.chunks_exact(query.len()).zip(sums.as_chunks_mut::<LANES>().0) {
+        let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        for (&[first, second], pairs) in query.iter().zip(block) {
+            let both = i32::from(second) << 16 | i32::from(first.cast_unsigned());
+            let both = _mm256_set1_epi32(both);
+            let from: *const __m256i = pairs.0.as_ptr().cast();
+            // SAFETY: `Pairs` is 64 bytes, on a boundary of 64.
+            let (left, right) =
+                unsafe { (_mm256_load_si256(from), _mm256_load_si256(from.add(1))) };
+            low = _mm256_add_epi32(low, _mm256_madd_epi16(left, both));
+            high = _mm256_add_epi32(high, _mm256_madd_epi16(right, both));
+        }
+        let to: *mut __m256i = sums.as_mut_ptr().cast();
+        // SAFETY: `sums` has 16 numbers of 4 bytes here.
+        unsafe {
+            _mm256_storeu_si256(to, low);
+            _mm256_storeu_si256(to.add(1), high);
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn above_avx2(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
     above(scores, threshold, hits)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn gather_avx512(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>) {
-    gather(query, matrix, rows, scores, f32::mul_add);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -142,45 +138,23 @@ fn multiply_add_plain(a: f32, b: f32, sum: f32) -> f32 {
     if cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
 }
 
-// The bodies are compiled once for each kernel, inlined into functions that enable its features.
-
-#[inline(always)]
-fn scan(
-    query: &[f32],
-    blocks: &[Lanes],
-    scores: &mut [f32],
-    multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy,
-) {
+fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
     if query.is_empty() {
-        scores.fill(0.0);
+        sums.fill(0);
         return;
     }
-    let (quads, rest) = query.as_chunks::<CHAINS>();
-    for (columns, scores) in blocks.chunks_exact(query.len()).zip(scores.chunks_exact_mut(LANES)) {
-        // Each sum is a chain of additions that wait for one another: several chains hide the waiting.
-        let mut sums = [[0.0; LANES]; CHAINS];
-        let (column_quads, column_rest) = columns.as_chunks::<CHAINS>();
-        for (values, columns) in quads.iter().zip(column_quads) {
-            for chain in 0..CHAINS {
-                for lane in 0..LANES {
-                    sums[chain][lane] =
-                        multiply_add(values[chain], columns[chain].0[lane], sums[chain][lane]);
-                }
+    for (block, sums) in blocks.chunks_exact(query.len()).zip(sums.as_chunks_mut::<LANES>().0) {
+        *sums = [0; LANES];
+        for (pair, pairs) in query.iter().zip(block) {
+            for (sum, row) in sums.iter_mut().zip(&pairs.0) {
+                let product = |at: usize| i32::from(pair[at]) * i32::from(row[at]);
+                *sum += product(0) + product(1);
             }
-        }
-        for (&value, column) in rest.iter().zip(column_rest) {
-            for lane in 0..LANES {
-                sums[0][lane] = multiply_add(value, column.0[lane], sums[0][lane]);
-            }
-        }
-        for lane in 0..LANES {
-            scores[lane] = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
         }
     }
 }
 
-/// Sums that a scan keeps side by side for each row.
-const CHAINS: usize = 4;
+// The bodies below are compiled once for each kernel, inlined into functions that enable its features.
 
 #[inline(always)]
 fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
@@ -211,6 +185,7 @@ fn gather(
     multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy,
 ) {
     let width = query.len();
+    scores.reserve(rows.len());
     // A plain loop: a closure handed to an adapter may be compiled without the caller's features.
     for (at, &row) in rows.iter().enumerate() {
         if let Some(&ahead) = rows.get(at + AHEAD) {
@@ -219,15 +194,16 @@ fn gather(
         let row = &matrix[row as usize * width..(row as usize + 1) * width];
         let mut sums = [0.0; LANES];
         for (query, row) in query.iter().zip(row) {
-            for lane in 0..LANES {
-                sums[lane] = multiply_add(query.0[lane], row.0[lane], sums[lane]);
+            for ((sum, &query), &row) in sums.iter_mut().zip(&query.0).zip(&row.0) {
+                *sum = multiply_add(query, row, *sum);
             }
         }
         // Halves onto each other: four vector additions instead of fifteen in a chain.
         let mut half = LANES / 2;
         while half > 0 {
-            for lane in 0..half {
-                sums[lane] += sums[lane + half];
+            let (front, back) = sums.split_at_mut(half);
+            for (sum, other) in front.iter_mut().zip(back) {
+                *sum += *other;
             }
             half /= 2;
         }

@@ -125,17 +125,18 @@ impl EmbeddingTable {
 }
 
 /// Scales a vector to length 1, unless it is all zeros.
-pub(crate) fn normalise(vector: &mut [f32]) {
+fn normalise(vector: &mut [f32]) {
     let scale = inverse_length(vector);
     for value in vector {
         *value *= scale;
     }
 }
 
-/// 1 / length; 1 for a vector of zeros.
+/// 1 / length; 1 for a vector of zeros, and for one too short for that to be a number.
 pub(crate) fn inverse_length(vector: &[f32]) -> f32 {
     let square: f64 = vector.iter().map(|&value| f64::from(value).powi(2)).sum();
-    if square == 0.0 { 1.0 } else { (1.0 / square.sqrt()) as f32 }
+    let inverse = (1.0 / square.sqrt()) as f32;
+    if inverse.is_finite() { inverse } else { 1.0 }
 }
 
 /// Appends the numbers of a line to `values` and returns its id.
@@ -257,10 +258,11 @@ mod tests {
 
     #[test]
     fn lengths_become_one_and_zeros_stay() {
-        let mut table = read("1:3 4\n2:0 0\n").unwrap();
+        let mut table = read("1:3 4\n2:0 0\n3:1e-40 0\n").unwrap();
         table.normalise();
         assert_eq!(table.get(1), Some(&[0.6, 0.8][..]));
         assert_eq!(table.get(2), Some(&[0.0, 0.0][..]));
+        assert_eq!(table.get(3), Some(&[1e-40, 0.0][..]));
     }
 
     proptest! {
