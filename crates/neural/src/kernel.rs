@@ -1,5 +1,4 @@
 #![expect(unsafe_code, reason = "functions for detected instruction sets can only be called so")]
-#![expect(clippy::inline_always, reason = "a body must be compiled with its caller's features")]
 
 /// Items whose scores are computed side by side, and the multiple that rows are padded to.
 pub(crate) const LANES: usize = 16;
@@ -52,7 +51,7 @@ impl Kernel {
         match self {
             // SAFETY: `available` is the only source of this variant, and it has detected the features.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { scan_avx2(query, blocks, sums) },
+            Self::Avx2 => unsafe { avx2::scan(query, blocks, sums) },
             _ => scan(query, blocks, sums),
         }
     }
@@ -65,7 +64,7 @@ impl Kernel {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { above_avx2(scores, threshold, hits) },
+            Self::Avx2 => unsafe { avx2::above(scores, threshold, hits) },
             _ => above(scores, threshold, hits),
         }
     }
@@ -82,60 +81,108 @@ impl Kernel {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { gather_avx2(query, matrix, rows, scores) },
-            _ => gather(query, matrix, rows, scores, multiply_add_plain),
+            Self::Avx2 => unsafe { avx2::gather(query, matrix, rows, scores) },
+            _ => gather(query, matrix, rows, scores),
         }
     }
 }
 
+/// How many rows ahead of the one being scored are asked for: chosen rows lie where the processor
+/// cannot guess.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn scan_avx2(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
+const AHEAD: usize = 12;
+
+/// Written with intrinsics, since loops as below do not dependably become the instructions meant.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm256_add_epi32, _mm256_load_si256, _mm256_madd_epi16, _mm256_set1_epi32,
-        _mm256_setzero_si256, _mm256_storeu_si256,
+        __m256i, _CMP_GT_OQ, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps,
+        _mm_prefetch, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
+        _mm256_cmp_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_load_ps, _mm256_load_si256,
+        _mm256_loadu_ps, _mm256_madd_epi16, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_si256,
     };
-    if query.is_empty() {
-        sums.fill(0);
-        return;
-    }
-    for (block, sums) in blocks.chunks_exact(query.len()).zip(sums.as_chunks_mut::<LANES>().0) {
-        let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for (&[first, second], pairs) in query.iter().zip(block) {
-            let both = i32::from(second) << 16 | i32::from(first.cast_unsigned());
-            let both = _mm256_set1_epi32(both);
-            let from: *const __m256i = pairs.0.as_ptr().cast();
-            // SAFETY: `Pairs` is 64 bytes, on a boundary of 64.
-            let (left, right) =
-                unsafe { (_mm256_load_si256(from), _mm256_load_si256(from.add(1))) };
-            low = _mm256_add_epi32(low, _mm256_madd_epi16(left, both));
-            high = _mm256_add_epi32(high, _mm256_madd_epi16(right, both));
+
+    use super::{AHEAD, LANES, Lanes, Pairs};
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
+        if query.is_empty() {
+            sums.fill(0);
+            return;
         }
-        let to: *mut __m256i = sums.as_mut_ptr().cast();
-        // SAFETY: `sums` has 16 numbers of 4 bytes here.
-        unsafe {
-            _mm256_storeu_si256(to, low);
-            _mm256_storeu_si256(to.add(1), high);
+        let blocks = blocks.chunks_exact(query.len());
+        for (block, sums) in blocks.zip(sums.as_chunks_mut::<LANES>().0) {
+            let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+            for (&[first, second], pairs) in query.iter().zip(block) {
+                let both = i32::from(second) << 16 | i32::from(first.cast_unsigned());
+                let both = _mm256_set1_epi32(both);
+                let from: *const __m256i = pairs.0.as_ptr().cast();
+                // SAFETY: `Pairs` is 64 bytes, on a boundary of 64.
+                let (left, right) =
+                    unsafe { (_mm256_load_si256(from), _mm256_load_si256(from.add(1))) };
+                low = _mm256_add_epi32(low, _mm256_madd_epi16(left, both));
+                high = _mm256_add_epi32(high, _mm256_madd_epi16(right, both));
+            }
+            let to: *mut __m256i = sums.as_mut_ptr().cast();
+            // SAFETY: `sums` has 16 numbers of 4 bytes here.
+            unsafe {
+                _mm256_storeu_si256(to, low);
+                _mm256_storeu_si256(to.add(1), high);
+            }
         }
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn above_avx2(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
-    above(scores, threshold, hits)
-}
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
+        let threshold = _mm256_set1_ps(threshold);
+        let mut len = 0;
+        for (group, scores) in scores.as_chunks::<LANES>().0.iter().enumerate() {
+            let from = scores.as_ptr();
+            // SAFETY: `scores` has 16 numbers here.
+            let (left, right) = unsafe { (_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) };
+            let left = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(left, threshold));
+            let right = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(right, threshold));
+            let mask = left | right << 8;
+            // One branch a group; none a score, since whether one is a hit cannot be predicted.
+            if mask != 0 {
+                for lane in 0..LANES {
+                    hits[len] = (group * LANES + lane) as u16;
+                    len += (mask >> lane & 1) as usize;
+                }
+            }
+        }
+        len
+    }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn gather_avx2(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>) {
-    gather(query, matrix, rows, scores, f32::mul_add);
-}
-
-/// On AArch64 fused multiply-add is always there; on x86-64 it would be a function call here.
-#[inline(always)]
-fn multiply_add_plain(a: f32, b: f32, sum: f32) -> f32 {
-    if cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn gather(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>) {
+        let width = query.len();
+        scores.reserve(rows.len());
+        for (at, &row) in rows.iter().enumerate() {
+            if let Some(&ahead) = rows.get(at + AHEAD) {
+                for line in &matrix[ahead as usize * width..(ahead as usize + 1) * width] {
+                    _mm_prefetch::<_MM_HINT_T0>(line.0.as_ptr().cast());
+                }
+            }
+            let row = &matrix[row as usize * width..(row as usize + 1) * width];
+            let (mut low, mut high) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+            for (query, row) in query.iter().zip(row) {
+                let (query, row) = (query.0.as_ptr(), row.0.as_ptr());
+                // SAFETY: `Lanes` is 64 bytes, on a boundary of 64.
+                unsafe {
+                    low = _mm256_fmadd_ps(_mm256_load_ps(query), _mm256_load_ps(row), low);
+                    let (query, row) = (query.add(8), row.add(8));
+                    high = _mm256_fmadd_ps(_mm256_load_ps(query), _mm256_load_ps(row), high);
+                }
+            }
+            let eight = _mm256_add_ps(low, high);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            let one = _mm_add_ss(two, _mm_shuffle_ps::<1>(two, two));
+            scores.push(_mm_cvtss_f32(one));
+        }
+    }
 }
 
 fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
@@ -143,7 +190,8 @@ fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
         sums.fill(0);
         return;
     }
-    for (block, sums) in blocks.chunks_exact(query.len()).zip(sums.as_chunks_mut::<LANES>().0) {
+    let blocks = blocks.chunks_exact(query.len());
+    for (block, sums) in blocks.zip(sums.as_chunks_mut::<LANES>().0) {
         *sums = [0; LANES];
         for (pair, pairs) in query.iter().zip(block) {
             for (sum, row) in sums.iter_mut().zip(&pairs.0) {
@@ -154,43 +202,18 @@ fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
     }
 }
 
-// The bodies below are compiled once for each kernel, inlined into functions that enable its features.
-
-#[inline(always)]
 fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
     let mut len = 0;
-    for (group, scores) in scores.as_chunks::<LANES>().0.iter().enumerate() {
-        // One branch a group, rarely taken once the best are found; none a score, since whether one
-        // is a hit cannot be predicted. (Neither `any` nor a maximum becomes vector instructions.)
-        let mut any = 0;
-        for &score in scores {
-            any |= u32::from(score > threshold);
-        }
-        if any != 0 {
-            for (lane, &score) in scores.iter().enumerate() {
-                hits[len] = (group * LANES + lane) as u16;
-                len += usize::from(score > threshold);
-            }
-        }
+    for (place, &score) in scores.iter().enumerate() {
+        hits[len] = place as u16;
+        len += usize::from(score > threshold);
     }
     len
 }
 
-#[inline(always)]
-fn gather(
-    query: &[Lanes],
-    matrix: &[Lanes],
-    rows: &[u32],
-    scores: &mut Vec<f32>,
-    multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy,
-) {
+fn gather(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>) {
     let width = query.len();
-    scores.reserve(rows.len());
-    // A plain loop: a closure handed to an adapter may be compiled without the caller's features.
-    for (at, &row) in rows.iter().enumerate() {
-        if let Some(&ahead) = rows.get(at + AHEAD) {
-            prefetch(matrix, ahead as usize * width, width);
-        }
+    scores.extend(rows.iter().map(|&row| {
         let row = &matrix[row as usize * width..(row as usize + 1) * width];
         let mut sums = [0.0; LANES];
         for (query, row) in query.iter().zip(row) {
@@ -207,22 +230,11 @@ fn gather(
             }
             half /= 2;
         }
-        scores.push(sums[0]);
-    }
+        sums[0]
+    }));
 }
 
-/// How many rows ahead of the one being scored are asked for.
-const AHEAD: usize = 12;
-
-/// Asks for a row of a matrix that is needed soon: chosen rows lie where the processor cannot guess.
-#[inline(always)]
-fn prefetch(matrix: &[Lanes], start: usize, width: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in &matrix[start..start + width] {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: SSE is part of x86-64, and a prefetch has no effect that a program can see.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.0.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (matrix, start, width);
+/// On AArch64 fused multiply-add is always there; elsewhere it may be a function call.
+fn multiply_add(a: f32, b: f32, sum: f32) -> f32 {
+    if cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
 }
