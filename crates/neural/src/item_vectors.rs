@@ -1,4 +1,4 @@
-use crate::kernel::{Kernel, LANES, Lanes, Pairs};
+use crate::kernel::{Kernel, LANES, Lanes, Pairs, pack};
 use crate::table::inverse_length;
 use crate::{EmbeddingTable, TopK};
 
@@ -45,7 +45,7 @@ const UNIT: f32 = 32_000.0;
 
 /// A query as scans need it.
 struct Rounded {
-    pairs: Vec<[i16; 2]>,
+    pairs: Vec<i32>,
     /// How far the cosine of rounded directions can be from that of the directions, and more than
     /// rounding in single precision adds: each component is off by half at most.
     error: f32,
@@ -57,7 +57,7 @@ impl Rounded {
         let round = |value: f32| (value * scale).round() as i16;
         let pairs = query
             .chunks(2)
-            .map(|pair| [round(pair[0]), pair.get(1).map_or(0, |&value| round(value))])
+            .map(|pair| pack(round(pair[0]), pair.get(1).map_or(0, |&value| round(value))))
             .collect();
         let off = (query.len() as f32).sqrt() / 2.0 / UNIT;
         Self { pairs, error: 2.0 * off + off * off + 1e-5 }
@@ -72,7 +72,7 @@ enum Lengths {
 }
 
 /// Blocks that are looked at to guess a score that is worth collecting from.
-const SAMPLED_BLOCKS: usize = 48;
+const SAMPLED_BLOCKS: usize = 32;
 
 const NO_ROW: u32 = u32::MAX;
 
@@ -282,19 +282,20 @@ impl ItemVectors {
     /// length 1; or bounds on them, where `error` is that of the estimated cosines.
     fn estimate(
         &self,
-        query: &[[i16; 2]],
+        query: &[i32],
         lengths: Lengths,
         first: usize,
         error: f32,
         estimates: &mut [f32],
     ) {
-        let blocks = first / LANES..(first + estimates.len()) / LANES;
-        let blocks = &self.blocks[blocks.start * query.len()..blocks.end * query.len()];
-        let mut sums = [0; CHUNK];
-        let sums = &mut sums[..estimates.len()];
-        self.kernel.scan(query, blocks, sums);
-        for (estimate, &sum) in estimates.iter_mut().zip(&*sums) {
-            *estimate = sum as f32 / (UNIT * UNIT) + error;
+        let block_len = query.len();
+        for (group, estimates) in estimates.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let block = (first / LANES + group) * block_len;
+            let mut sums = [0; LANES];
+            self.kernel.scan(query, &self.blocks[block..block + block_len], &mut sums);
+            for (estimate, sum) in estimates.iter_mut().zip(sums) {
+                *estimate = sum as f32 / (UNIT * UNIT) + error;
+            }
         }
         if lengths == Lengths::Count && self.similarity == Similarity::Dot {
             for (estimate, length) in estimates.iter_mut().zip(&self.lengths[first..]) {

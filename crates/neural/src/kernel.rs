@@ -13,6 +13,11 @@ pub(crate) struct Lanes(pub(crate) [f32; LANES]);
 #[repr(align(64))]
 pub(crate) struct Pairs(pub(crate) [[i16; 2]; LANES]);
 
+/// Two rounded components of a query in one number, as [`Kernel::scan`] takes them.
+pub(crate) fn pack(first: i16, second: i16) -> i32 {
+    i32::from(second) << 16 | i32::from(first.cast_unsigned())
+}
+
 /// The instruction set that the inner loops use.
 ///
 /// Kernels with fused multiply-add round once where the plain one rounds twice: scores agree to about
@@ -43,9 +48,9 @@ impl Kernel {
     }
 
     /// Dot products of a rounded query with rounded rows in blocks: a block holds [`LANES`] rows, two
-    /// components of each at a time. `blocks` has a whole number of blocks, `sums` one place for each
+    /// components of each at a time; the query is packed likewise, see [`pack`]. `blocks` has a whole number of blocks, `sums` one place for each
     /// of their rows. The sums must fit into 32 bits.
-    pub(crate) fn scan(self, query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
+    pub(crate) fn scan(self, query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
         assert_eq!(blocks.len() * LANES, sums.len() * query.len());
         assert_eq!(sums.len() % LANES, 0);
         match self {
@@ -106,7 +111,7 @@ mod avx2 {
     use super::{AHEAD, LANES, Lanes, Pairs};
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
+    pub(super) fn scan(query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
         if query.is_empty() {
             sums.fill(0);
             return;
@@ -114,8 +119,7 @@ mod avx2 {
         let blocks = blocks.chunks_exact(query.len());
         for (block, sums) in blocks.zip(sums.as_chunks_mut::<LANES>().0) {
             let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-            for (&[first, second], pairs) in query.iter().zip(block) {
-                let both = i32::from(second) << 16 | i32::from(first.cast_unsigned());
+            for (&both, pairs) in query.iter().zip(block) {
                 let both = _mm256_set1_epi32(both);
                 let from: *const __m256i = pairs.0.as_ptr().cast();
                 // SAFETY: `Pairs` is 64 bytes, on a boundary of 64.
@@ -158,19 +162,25 @@ mod avx2 {
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn gather(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>) {
         let width = query.len();
-        scores.reserve(rows.len());
-        for (at, &row) in rows.iter().enumerate() {
+        let greatest = rows.iter().copied().max().unwrap_or(0) as usize;
+        assert!(rows.is_empty() || (greatest + 1) * width <= matrix.len());
+        let start = scores.len();
+        scores.resize(start + rows.len(), 0.0);
+        for (at, (score, &row)) in scores[start..].iter_mut().zip(rows).enumerate() {
             if let Some(&ahead) = rows.get(at + AHEAD) {
-                for line in &matrix[ahead as usize * width..(ahead as usize + 1) * width] {
-                    _mm_prefetch::<_MM_HINT_T0>(line.0.as_ptr().cast());
+                for line in 0..width {
+                    // A wrong address would do no harm: a prefetch has no effect that a program sees.
+                    let line = matrix.as_ptr().wrapping_add(ahead as usize * width + line);
+                    _mm_prefetch::<_MM_HINT_T0>(line.cast());
                 }
             }
-            let row = &matrix[row as usize * width..(row as usize + 1) * width];
             let (mut low, mut high) = (_mm256_setzero_ps(), _mm256_setzero_ps());
-            for (query, row) in query.iter().zip(row) {
-                let (query, row) = (query.0.as_ptr(), row.0.as_ptr());
-                // SAFETY: `Lanes` is 64 bytes, on a boundary of 64.
+            for lanes in 0..width {
+                // SAFETY: `lanes` is below the length of the query, and the row lies in the matrix, as
+                // asserted above. `Lanes` is 64 bytes, on a boundary of 64.
                 unsafe {
+                    let query: *const f32 = query.as_ptr().add(lanes).cast();
+                    let row: *const f32 = matrix.as_ptr().add(row as usize * width + lanes).cast();
                     low = _mm256_fmadd_ps(_mm256_load_ps(query), _mm256_load_ps(row), low);
                     let (query, row) = (query.add(8), row.add(8));
                     high = _mm256_fmadd_ps(_mm256_load_ps(query), _mm256_load_ps(row), high);
@@ -180,12 +190,12 @@ mod avx2 {
             let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             let one = _mm_add_ss(two, _mm_shuffle_ps::<1>(two, two));
-            scores.push(_mm_cvtss_f32(one));
+            *score = _mm_cvtss_f32(one);
         }
     }
 }
 
-fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
+fn scan(query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
     if query.is_empty() {
         sums.fill(0);
         return;
@@ -193,10 +203,10 @@ fn scan(query: &[[i16; 2]], blocks: &[Pairs], sums: &mut [i32]) {
     let blocks = blocks.chunks_exact(query.len());
     for (block, sums) in blocks.zip(sums.as_chunks_mut::<LANES>().0) {
         *sums = [0; LANES];
-        for (pair, pairs) in query.iter().zip(block) {
+        for (&pair, pairs) in query.iter().zip(block) {
+            let (first, second) = (i32::from(pair as i16), pair >> 16);
             for (sum, row) in sums.iter_mut().zip(&pairs.0) {
-                let product = |at: usize| i32::from(pair[at]) * i32::from(row[at]);
-                *sum += product(0) + product(1);
+                *sum += first * i32::from(row[0]) + second * i32::from(row[1]);
             }
         }
     }
