@@ -41,7 +41,7 @@ impl Site {
     /// `/getmovie`.
     pub(crate) fn get_movie(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [id] = query::parse(query, ["id"])?;
-        let movie = self.movie(id.id()?)?;
+        let movie = self.movie(id.id()?).map_err(|problem| problem.parameter("id"))?;
         Ok(Reply::json(self.original.get(movie).to_vec()))
     }
 
@@ -49,7 +49,8 @@ impl Site {
     pub(crate) fn get_user(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [id] = query::parse(query, ["id"])?;
         let id = id.id()?;
-        let history = self.catalog().users().get(self.user(id)?);
+        let history =
+            self.catalog().users().get(self.user(id).map_err(|problem| problem.parameter("id"))?);
         let profile = UserProfile::new(&history, self.catalog());
         let mut out = Vec::with_capacity(192 + history.len() * RATING_BYTES);
         out.extend_from_slice(b"{\"userId\":");
@@ -75,7 +76,8 @@ impl Site {
     pub(crate) fn get_similar_movie(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [id, size, model] = query::parse(query, ["movieId", "size", "model"])?;
         let (id, size) = (id.id()?, size.size(SIZE)?);
-        let request = SimilarRequest { movie: self.movie(id)?, model: model.text(), size };
+        let movie = self.movie(id).map_err(|problem| problem.parameter("movieId"))?;
+        let request = SimilarRequest { movie, model: model.text(), size };
         let found =
             self.engine.similar(&request).map_err(|error| engine_problem(&error, &model))?;
         let mut out = Vec::new();

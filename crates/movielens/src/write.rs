@@ -94,6 +94,11 @@ impl<W: Write> RatingsWriter<W> {
         Ok(Self { out })
     }
 
+    /// Writes no header row: for a part of a file that is put together from several.
+    pub fn without_header(out: W) -> Self {
+        Self { out: BufWriter::with_capacity(BUFFER, out) }
+    }
+
     /// Writes a rating; `timestamp` is in seconds since 1970 (UTC).
     pub fn write(
         &mut self,

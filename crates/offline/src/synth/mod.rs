@@ -23,6 +23,8 @@ use std::thread;
 
 use movies::Movie;
 use ratings::Audience;
+use sparrow_model::{MovieId, UserId};
+use sparrow_movielens::write::{LinksWriter, MoviesWriter, RatingsWriter};
 
 use crate::Progress;
 use crate::staged::{self, Staged};
@@ -104,31 +106,27 @@ pub fn write(
     links_file.write_with(|to| write_links(&movies, to))?;
 
     let mut ratings_file = Staged::create(folder, "ratings.csv")?;
-    ratings_file.write(b"userId,movieId,rating,timestamp\n")?;
+    ratings_file.write_with(|to| RatingsWriter::new(to)?.finish().map(drop))?;
     let audience = Audience::new(&movies, seed);
     write_ratings(&audience, &movies, &counts, &mut ratings_file, progress)?;
 
     Ok(Staged::commit(vec![movies_file, links_file, ratings_file])?)
 }
 
-fn write_movies(movies: &[Movie], to: &mut impl Write) -> io::Result<()> {
-    writeln!(to, "movieId,title,genres")?;
+fn write_movies(movies: &[Movie], to: impl Write) -> io::Result<()> {
+    let mut file = MoviesWriter::new(to)?;
     for Movie { id, title, genres, .. } in movies {
-        if title.contains([',', '"']) {
-            writeln!(to, "{id},\"{}\",{genres}", title.replace('"', "\"\""))?;
-        } else {
-            writeln!(to, "{id},{title},{genres}")?;
-        }
+        file.write(MovieId(*id), title, genres.split('|'))?;
     }
-    Ok(())
+    file.finish().map(drop)
 }
 
-fn write_links(movies: &[Movie], to: &mut impl Write) -> io::Result<()> {
-    writeln!(to, "movieId,imdbId,tmdbId")?;
+fn write_links(movies: &[Movie], to: impl Write) -> io::Result<()> {
+    let mut file = LinksWriter::new(to)?;
     for Movie { id, imdb_id, tmdb_id, .. } in movies {
-        writeln!(to, "{id},{imdb_id},{tmdb_id}")?;
+        file.write(MovieId(*id), Some(imdb_id), Some(tmdb_id))?;
     }
-    Ok(())
+    file.finish().map(drop)
 }
 
 /// Each thread makes every n-th block of users; the writer takes the blocks in turn, so that the
@@ -153,13 +151,16 @@ fn write_ratings(
                 for (block, counts) in
                     counts.chunks(BLOCK).enumerate().skip(worker).step_by(threads)
                 {
-                    let mut text = Vec::new();
+                    let mut part = RatingsWriter::without_header(Vec::new());
                     let mut written = 0;
                     for (user, &count) in (block * BLOCK..).zip(counts) {
                         audience.ratings_of(user as u32, count, &mut scratch, &mut ratings);
                         written += u64::from(count);
-                        append(user as u32 + 1, &ratings, movies, &mut text);
+                        if append(user as u32 + 1, &ratings, movies, &mut part).is_err() {
+                            return; // memory takes all that is written
+                        }
                     }
+                    let Ok(text) = part.finish() else { return };
                     if sender.send((text, written)).is_err() {
                         return; // the writer failed and says so itself
                     }
@@ -178,45 +179,15 @@ fn write_ratings(
     })
 }
 
-/// Appends lines such as `1,31,2.5,1260759144`.
-fn append(user: u32, ratings: &[ratings::Rating], movies: &[Movie], text: &mut Vec<u8>) {
-    let mut digits = itoa::Buffer::new();
-    let user = digits.format(user).to_owned();
+fn append(
+    user: u32,
+    ratings: &[ratings::Rating],
+    movies: &[Movie],
+    to: &mut RatingsWriter<impl Write>,
+) -> io::Result<()> {
     for rating in ratings {
-        text.extend_from_slice(user.as_bytes());
-        text.push(b',');
-        text.extend_from_slice(digits.format(movies[rating.movie as usize].id).as_bytes());
-        text.push(b',');
-        text.push(b'0' + rating.half_stars / 2);
-        text.extend_from_slice(if rating.half_stars % 2 == 0 { b".0," } else { b".5," });
-        text.extend_from_slice(digits.format(rating.timestamp).as_bytes());
-        text.push(b'\n');
+        let movie = MovieId(movies[rating.movie as usize].id);
+        to.write(UserId(user), movie, rating.stars, rating.timestamp as u32)?;
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn titles_with_commas_and_quotes_are_quoted() -> io::Result<()> {
-        let mut movies = movies::invent(2, 0.5, 1);
-        movies[0].title = "Ada \"Doc\" Hobbs, The (1990)".to_owned();
-        movies[1].title = "Plain (1991)".to_owned();
-        for movie in &mut movies {
-            movie.genres = "Drama".to_owned();
-        }
-        let mut text = Vec::new();
-        write_movies(&movies, &mut text)?;
-        let (first, second) = (movies[0].id, movies[1].id);
-        assert_eq!(
-            String::from_utf8_lossy(&text),
-            format!(
-                "movieId,title,genres\n\
-                 {first},\"Ada \"\"Doc\"\" Hobbs, The (1990)\",Drama\n\
-                 {second},Plain (1991),Drama\n"
-            )
-        );
-        Ok(())
-    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Who watches what, when, and how they like it.
 
+use sparrow_model::Stars;
+
 use super::STREAM_RATINGS;
 use super::flavours::FLAVOURS;
 use super::movies::Movie;
@@ -16,8 +18,7 @@ const HALF_STARS: i64 = 12_101;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rating {
     pub(super) movie: u32,
-    /// 1 to 10.
-    pub(super) half_stars: u8,
+    pub(super) stars: Stars,
     /// Seconds since 1970-01-01.
     pub(super) timestamp: i64,
 }
@@ -144,8 +145,8 @@ impl<'a> Audience<'a> {
             let session = first + random.below(sessions.len() - first);
             let timestamp = clocks[session];
             clocks[session] += random.below_signed(25);
-            let half_stars = taste.judge(film, timestamp, &mut random);
-            ratings.push(Rating { movie, half_stars, timestamp });
+            let stars = taste.judge(film, timestamp, &mut random);
+            ratings.push(Rating { movie, stars, timestamp });
         }
         ratings.sort_unstable();
     }
@@ -273,8 +274,7 @@ impl Taste {
         random.chance(self.era_loyalty * (distance / (1.0 + distance)))
     }
 
-    /// Half stars from 1 to 10.
-    fn judge(&self, movie: &Movie, timestamp: i64, random: &mut Random) -> u8 {
+    fn judge(&self, movie: &Movie, timestamp: i64, random: &mut Random) -> Stars {
         let flavour = usize::from(movie.flavour);
         let own_strand = self.favourites.contains(&(flavour, usize::from(movie.strand)));
         let disappointed = random.chance(0.1);
@@ -287,7 +287,10 @@ impl Taste {
             - if disappointed { 1.1 } else { 0.0 };
         let stars = stars.clamp(0.5, 5.0);
         let whole = timestamp < HALF_STARS * DAY || !random.chance(self.half_stars);
-        if whole { 2 * (stars + 0.5).max(1.0) as u8 } else { (2.0 * stars + 0.5) as u8 }
+        let half_stars =
+            if whole { 2 * (stars + 0.5).max(1.0) as u8 } else { (2.0 * stars + 0.5) as u8 };
+        // After the clamp they are from 1 to 10.
+        Stars::from_half_stars(half_stars).unwrap_or(Stars::MAX)
     }
 }
 
@@ -316,10 +319,9 @@ mod tests {
                 assert_eq!(ratings.len(), count as usize);
                 assert!(ratings.is_sorted_by(|a, b| a.movie < b.movie), "no film twice");
                 for rating in ratings {
-                    assert!((1..=10).contains(&rating.half_stars));
                     assert!(is_out(&movies[rating.movie as usize], rating.timestamp));
                     assert!(rating.timestamp < (LAST_DAY + 2) * DAY);
-                    let whole = rating.half_stars % 2 == 0;
+                    let whole = rating.stars.half_stars().is_multiple_of(2);
                     assert!(whole || rating.timestamp >= HALF_STARS * DAY);
                 }
             }
