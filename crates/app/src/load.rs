@@ -8,13 +8,9 @@ use anyhow::{Context, Result};
 use sparrow_engine::{Embeddings, Engine, Options, Parts};
 use sparrow_model::Catalog;
 use sparrow_movielens::Source;
-use sparrow_neural::EmbeddingTable;
+use sparrow_neural::{EmbeddingTable, ITEM_FILE, USER_FILE};
 
 use crate::config::{Config, Similarity};
-
-/// The names of the two embedding files in their folder.
-const ITEM_FILE: &str = "item2vecEmb.csv";
-const USER_FILE: &str = "userEmb.csv";
 
 /// The demonstration set, so that the binary needs no files beside it.
 mod demo {

@@ -15,5 +15,5 @@ mod table;
 mod top_k;
 
 pub use item_vectors::{ItemVectors, Similarity};
-pub use table::{EmbeddingTable, Error, TableBuilder};
+pub use table::{EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE};
 pub use top_k::TopK;

@@ -1,5 +1,10 @@
 use std::io::{self, BufRead, Write};
 
+/// The name of the file with the movies' vectors, as the original system writes it.
+pub const ITEM_FILE: &str = "item2vecEmb.csv";
+/// The name of the file with the users' vectors.
+pub const USER_FILE: &str = "userEmb.csv";
+
 /// The greatest magnitude of a value: squares of it, summed over any dimension, stay finite.
 const MAX_MAGNITUDE: f32 = 1e15;
 

@@ -4,15 +4,10 @@ use std::path::{Path, PathBuf};
 
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-use sparrow_neural::{EmbeddingTable, TableBuilder};
+use sparrow_neural::{EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
 
 use crate::item2vec::{self, Sequences, Vectors};
 use crate::{Progress, staged};
-
-/// The file with a vector for each movie.
-pub const MOVIES_FILE: &str = "item2vecEmb.csv";
-/// The file with a vector for each user.
-pub const USERS_FILE: &str = "userEmb.csv";
 
 /// Why there are no embedding files. Nothing half-written is left in any of these cases.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +60,7 @@ pub fn write(
     let users = user_table(catalog, &liked, &vectors).map_err(Error::Table)?;
 
     staged::prepare(out, &[], true)?;
-    let files = [(MOVIES_FILE, &movies), (USERS_FILE, &users)]
+    let files = [(ITEM_FILE, &movies), (USER_FILE, &users)]
         .into_iter()
         .map(|(name, table)| {
             let mut file = staged::Staged::create(out, name)?;
