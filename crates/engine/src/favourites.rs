@@ -1,6 +1,4 @@
-use std::cmp::Reverse;
-
-use sparrow_model::{Catalog, Genre, GenreSet, History, UserIndex};
+use sparrow_model::{Catalog, Genre, UserIndex, UserProfile};
 
 /// How many of a user's favourite genres recall looks at.
 const FAVOURITES: usize = 5;
@@ -14,12 +12,12 @@ pub(crate) struct FavouriteGenres {
 }
 
 impl FavouriteGenres {
-    /// `sets` are the genres of the catalogue's movies.
-    pub(crate) fn new(catalog: &Catalog, sets: &[GenreSet]) -> Self {
+    pub(crate) fn new(catalog: &Catalog) -> Self {
         let mut genres = Vec::with_capacity(catalog.users().len() * FAVOURITES);
         let mut starts = vec![0];
         for history in catalog.users().iter() {
-            genres.extend(favourites(&history, catalog, sets));
+            let tastes = UserProfile::new(&history, catalog).favourite_genres;
+            genres.extend(tastes.into_iter().take(FAVOURITES).map(|taste| taste.genre));
             starts.push(genres.len() as u32);
         }
         Self { genres, starts }
@@ -28,22 +26,4 @@ impl FavouriteGenres {
     pub(crate) fn of(&self, user: UserIndex) -> &[Genre] {
         &self.genres[self.starts[user.at()] as usize..self.starts[user.at() + 1] as usize]
     }
-}
-
-/// Genres of liked movies by count, ties by name; the first few.
-fn favourites(
-    history: &History<'_>,
-    catalog: &Catalog,
-    sets: &[GenreSet],
-) -> impl Iterator<Item = Genre> + use<> {
-    let mut liked = [0_u32; 64];
-    for rated in history.iter().filter(|rated| rated.stars.is_liked()) {
-        for genre in sets[rated.movie.at()].iter() {
-            liked[genre.at()] += 1;
-        }
-    }
-    let mut genres: Vec<Genre> =
-        catalog.genres().iter().filter(|genre| liked[genre.at()] > 0).collect();
-    genres.sort_by_key(|genre| Reverse(liked[genre.at()]));
-    genres.into_iter().take(FAVOURITES)
 }

@@ -1,7 +1,7 @@
 //! The endpoints of the system whose front ends this server can stand behind, with its field names.
 
 use sparrow_engine::{Request, SimilarRequest};
-use sparrow_model::{GenreSet, Sort, Stars, UserId, UserProfile};
+use sparrow_model::{GenreSet, Sort, UserId, UserProfile};
 
 use crate::json;
 use crate::problem::Problem;
@@ -9,7 +9,7 @@ use crate::query;
 use crate::reply::Reply;
 use crate::server::Options;
 use crate::site::{Site, engine_problem};
-use crate::texts::original_rating;
+use crate::texts::{original_rating, write_rating_range};
 
 /// Movies in a list where the request does not say.
 const SIZE: usize = 32;
@@ -55,12 +55,7 @@ impl Site {
         let mut out = Vec::with_capacity(192 + history.len() * RATING_BYTES);
         out.extend_from_slice(b"{\"userId\":");
         json::integer(&mut out, id);
-        out.extend_from_slice(b",\"averageRating\":");
-        json::float(&mut out, profile.average);
-        out.extend_from_slice(b",\"highestRating\":");
-        json::float32(&mut out, profile.highest.map_or(0.0, Stars::value));
-        out.extend_from_slice(b",\"lowestRating\":");
-        json::float32(&mut out, profile.lowest.map_or(0.0, Stars::value));
+        write_rating_range(&mut out, &profile);
         out.extend_from_slice(b",\"ratingCount\":");
         json::integer(&mut out, profile.rating_count);
         out.extend_from_slice(b",\"ratings\":");

@@ -9,7 +9,7 @@ use hyper::header::{ACCEPT, HeaderMap, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use sparrow_engine::{Engine, Error, Recommendations, Request};
-use sparrow_model::{Catalog, History, MovieId, MovieIndex, UserId, UserIndex};
+use sparrow_model::{Catalog, MovieId, MovieIndex, UserId, UserIndex};
 use tokio::time::timeout;
 
 use crate::gate::{self, Framing};
@@ -66,7 +66,7 @@ impl Site {
             genres: crate::v1::genres(&catalog).into(),
             models: crate::v1::models(&engine, options.posters.is_some()).into(),
             open_api: open_api(&engine).into(),
-            user_averages: users.iter().map(|history| average(&history)).collect(),
+            user_averages: users.iter().map(|history| history.average()).collect(),
             active_users,
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
             pages: Pages::load(),
@@ -189,11 +189,6 @@ fn open_api(engine: &Engine) -> String {
     let genres = list(&mut genres.iter().map(|genre| genres.name(genre)));
     let models = list(&mut models.iter().map(|model| &*model.name));
     OPEN_API.replace("[\"@genres\"]", &genres).replace("[\"@models\"]", &models)
-}
-
-fn average(history: &History<'_>) -> f64 {
-    let half_stars: u64 = history.iter().map(|rated| u64::from(rated.stars.half_stars())).sum();
-    if history.is_empty() { 0.0 } else { half_stars as f64 / 2.0 / history.len() as f64 }
 }
 
 fn header_value(name: &str) -> HeaderValue {

@@ -1,6 +1,6 @@
 //! Movies as JSON, written once: answers are put together by copying.
 
-use sparrow_model::{Catalog, MovieIndex};
+use sparrow_model::{Catalog, MovieIndex, Stars, UserProfile};
 
 use crate::json;
 
@@ -132,7 +132,7 @@ pub(crate) fn original_rating(
     out: &mut Vec<u8>,
     movie: u32,
     user: u32,
-    stars: sparrow_model::Stars,
+    stars: Stars,
     timestamp: u32,
 ) {
     out.extend_from_slice(b"{\"rating\":{\"movieId\":");
@@ -144,4 +144,14 @@ pub(crate) fn original_rating(
     out.extend_from_slice(b",\"timestamp\":");
     json::integer(out, timestamp);
     out.extend_from_slice(b"}}");
+}
+
+/// Continues the object of a user, in either shape, with how the user rates.
+pub(crate) fn write_rating_range(out: &mut Vec<u8>, profile: &UserProfile) {
+    out.extend_from_slice(b",\"averageRating\":");
+    json::float(out, profile.average);
+    out.extend_from_slice(b",\"highestRating\":");
+    json::float32(out, profile.highest.map_or(0.0, Stars::value));
+    out.extend_from_slice(b",\"lowestRating\":");
+    json::float32(out, profile.lowest.map_or(0.0, Stars::value));
 }

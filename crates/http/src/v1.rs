@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sparrow_engine::{Engine, Item, Reason, Recommendations, Request, SimilarRequest};
 use sparrow_model::{
-    Catalog, Genre, GenreSet, MovieIndex, Rated, Sort, Stars, UserId, UserIndex, UserProfile,
+    Catalog, Genre, GenreSet, MovieIndex, Rated, Sort, UserId, UserIndex, UserProfile,
 };
 
 use crate::json;
@@ -14,6 +14,7 @@ use crate::query::{self, Value};
 use crate::reply::Reply;
 use crate::server::Options;
 use crate::site::{Site, engine_problem};
+use crate::texts::write_rating_range;
 
 /// Items on a page of a list where the request does not say.
 const PAGE_SIZE: usize = 20;
@@ -171,12 +172,7 @@ impl Site {
         json::integer(&mut out, id);
         out.extend_from_slice(b",\"ratingCount\":");
         json::integer(&mut out, profile.rating_count);
-        out.extend_from_slice(b",\"averageRating\":");
-        json::float(&mut out, profile.average);
-        out.extend_from_slice(b",\"highestRating\":");
-        json::float32(&mut out, profile.highest.map_or(0.0, Stars::value));
-        out.extend_from_slice(b",\"lowestRating\":");
-        json::float32(&mut out, profile.lowest.map_or(0.0, Stars::value));
+        write_rating_range(&mut out, &profile);
         out.extend_from_slice(b",\"favouriteGenres\":");
         json::list(&mut out, &profile.favourite_genres, |out, taste| {
             out.extend_from_slice(b"{\"genre\":");

@@ -124,6 +124,15 @@ impl<'a> History<'a> {
         self.ratings.iter().map(|packed| packed.movie())
     }
 
+    /// The mean rating in stars; 0 without ratings.
+    pub fn average(&self) -> f64 {
+        if self.is_empty() {
+            return 0.0;
+        }
+        let half_stars: u64 = self.iter().map(|rated| u64::from(rated.stars.half_stars())).sum();
+        half_stars as f64 / 2.0 / self.len() as f64
+    }
+
     /// How many ratings there are.
     pub const fn len(&self) -> usize {
         self.ratings.len()

@@ -27,16 +27,15 @@ pub struct GenreTaste {
 }
 
 impl UserProfile {
-    /// Computes the figures in one pass over the history.
+    /// Computes the figures from the history.
     pub fn new(history: &History<'_>, catalog: &Catalog) -> Self {
         let mut tastes: Vec<GenreTaste> =
             catalog.genres().iter().map(|genre| GenreTaste { genre, rated: 0, liked: 0 }).collect();
-        let (mut half_stars, mut highest, mut lowest) = (0_u64, None, None);
+        let (mut highest, mut lowest) = (None, None);
         for rated in history.iter() {
-            half_stars += u64::from(rated.stars.half_stars());
             highest = highest.max(Some(rated.stars));
             lowest = Some(lowest.map_or(rated.stars, |least: Stars| least.min(rated.stars)));
-            for genre in &catalog.movie(rated.movie).genres {
+            for genre in catalog.movie(rated.movie).genre_set.iter() {
                 let taste = &mut tastes[genre.at()];
                 taste.rated += 1;
                 taste.liked += u32::from(rated.stars.is_liked());
@@ -45,10 +44,12 @@ impl UserProfile {
         tastes.retain(|taste| taste.liked > 0);
         // Stable, and the genres are in order of name: so ties break by name.
         tastes.sort_by_key(|taste| std::cmp::Reverse(taste.liked));
-        let average = match history.len() {
-            0 => 0.0,
-            len => half_stars as f64 / 2.0 / len as f64,
-        };
-        Self { rating_count: history.len(), average, highest, lowest, favourite_genres: tastes }
+        Self {
+            rating_count: history.len(),
+            average: history.average(),
+            highest,
+            lowest,
+            favourite_genres: tastes,
+        }
     }
 }

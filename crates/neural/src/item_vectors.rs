@@ -144,11 +144,6 @@ impl ItemVectors {
         self.items.is_empty()
     }
 
-    /// How queries and items are compared.
-    pub const fn similarity(&self) -> Similarity {
-        self.similarity
-    }
-
     /// The vector of an item, of length 1 for [`Similarity::Cosine`].
     pub fn get(&self, item: u32) -> Option<Vec<f32>> {
         let row = *self.row_of.get(item as usize).filter(|&&row| row != NO_ROW)? as usize;

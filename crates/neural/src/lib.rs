@@ -7,7 +7,7 @@
 //!
 //! The crate knows neither movies nor users, and does no I/O beyond the readers and writers that it
 //! is handed. It is the only one in the workspace with `unsafe` code, all of it in `kernel`: calls of
-//! functions compiled for instruction sets that were detected right before.
+//! functions compiled for instruction sets that were detected before, and their loads and stores.
 
 mod item_vectors;
 mod kernel;
