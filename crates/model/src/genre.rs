@@ -26,6 +26,11 @@ impl GenreSet {
         self.0 |= 1 << genre.0;
     }
 
+    /// Takes a genre out.
+    pub fn remove(&mut self, genre: Genre) {
+        self.0 &= !(1 << genre.0);
+    }
+
     /// Whether the genre is in the set.
     pub const fn contains(self, genre: Genre) -> bool {
         self.0 >> genre.0 & 1 == 1

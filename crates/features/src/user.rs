@@ -1,0 +1,366 @@
+use sparrow_model::{Catalog, Genre, GenreSet, Genres, History, Movie, MovieId, Rated, Stars};
+
+use crate::Hundredths;
+use crate::stats::{RatingStats, Sums};
+
+/// How many ratings a user's features look back on.
+pub const WINDOW: usize = 100;
+
+/// How many liked movies, and favourite genres, are features.
+const LISTED: usize = 5;
+
+/// The names of a user's features in stores (hash fields) and in files (columns), in their order.
+pub const USER_FIELDS: [&str; 15] = [
+    "userRatedMovie1",
+    "userRatedMovie2",
+    "userRatedMovie3",
+    "userRatedMovie4",
+    "userRatedMovie5",
+    "userRatingCount",
+    "userAvgReleaseYear",
+    "userReleaseYearStddev",
+    "userAvgRating",
+    "userRatingStddev",
+    "userGenre1",
+    "userGenre2",
+    "userGenre3",
+    "userGenre4",
+    "userGenre5",
+];
+
+/// A rating, with what the features need to know of its movie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RatedMovie {
+    /// The movie.
+    pub movie: MovieId,
+    /// The user's rating of it.
+    pub stars: Stars,
+    /// The movie's release year, where it is known.
+    pub year: Option<u16>,
+    /// The movie's genres.
+    pub genres: GenreSet,
+}
+
+impl RatedMovie {
+    /// The rating of this movie.
+    pub const fn new(movie: &Movie, stars: Stars) -> Self {
+        Self { movie: movie.id, stars, year: movie.year, genres: movie.genre_set }
+    }
+}
+
+/// The features of a user at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UserFeatures {
+    /// The most recent liked movies of the window, newest first.
+    pub rated_movies: [Option<MovieId>; LISTED],
+    /// Genres of the window's liked movies by count, ties by name.
+    pub genres: [Option<Genre>; LISTED],
+    /// Number of ratings in the window.
+    pub rating_count: u32,
+    /// Mean release year of the window's movies that have one, without its fraction; 0 without any.
+    pub average_release_year: u32,
+    /// Sample deviation of those years; 0 for fewer than two.
+    pub release_year_stddev: Hundredths,
+    /// Mean of the window's ratings in stars.
+    pub average_rating: Hundredths,
+    /// Sample deviation of those ratings in stars; 0 for fewer than two.
+    pub rating_stddev: Hundredths,
+}
+
+impl UserFeatures {
+    /// The values as text, in the order of [`USER_FIELDS`]; missing movies and genres are empty.
+    pub fn texts(&self, names: &Genres) -> [String; USER_FIELDS.len()] {
+        let movie =
+            |place: usize| self.rated_movies[place].map_or_else(String::new, |id| id.to_string());
+        let genre =
+            |place: usize| self.genres[place].map_or("", |genre| names.name(genre)).to_owned();
+        [
+            movie(0),
+            movie(1),
+            movie(2),
+            movie(3),
+            movie(4),
+            self.rating_count.to_string(),
+            self.average_release_year.to_string(),
+            self.release_year_stddev.to_string(),
+            self.average_rating.to_string(),
+            self.rating_stddev.to_string(),
+            genre(0),
+            genre(1),
+            genre(2),
+            genre(3),
+            genre(4),
+        ]
+    }
+}
+
+/// A user's last [`WINDOW`] ratings, and the running sums over them: taking in a rating and reading
+/// the features cost the same however long the history is.
+///
+/// Ratings are taken in by (timestamp, movie id).
+///
+/// ```
+/// use sparrow_features::{RatedMovie, UserWindow};
+/// use sparrow_model::{GenreSet, MovieId, Stars};
+///
+/// let rated = |id, stars| RatedMovie {
+///     movie: MovieId(id),
+///     stars,
+///     year: Some(1994),
+///     genres: GenreSet::EMPTY,
+/// };
+/// let mut window = UserWindow::default();
+/// window.push(rated(318, Stars::MAX));
+/// window.push(rated(2, Stars::MIN));
+/// window.push(rated(50, Stars::LIKED));
+/// let features = window.features();
+/// assert_eq!(features.rated_movies[..3], [Some(MovieId(50)), Some(MovieId(318)), None]);
+/// assert_eq!(features.average_rating.to_string(), "3.00");
+/// ```
+#[derive(Debug, Clone)]
+pub struct UserWindow {
+    /// The ratings; once there are [`WINDOW`] of them, a ring.
+    ring: Vec<RatedMovie>,
+    /// Ratings taken in so far.
+    seen: u64,
+    ratings: RatingStats,
+    years: Sums,
+    /// The last liked movies, as a ring, each with the number of its rating.
+    liked: [(u64, MovieId); LISTED],
+    /// Liked movies so far.
+    liked_count: u64,
+    /// Liked movies of the window by genre.
+    genre_counts: [u8; 64],
+    /// The genres whose count is not 0.
+    liked_genres: GenreSet,
+}
+
+impl Default for UserWindow {
+    fn default() -> Self {
+        Self {
+            ring: Vec::new(),
+            seen: 0,
+            ratings: RatingStats::default(),
+            years: Sums::default(),
+            liked: [(0, MovieId(0)); LISTED],
+            liked_count: 0,
+            genre_counts: [0; 64],
+            liked_genres: GenreSet::EMPTY,
+        }
+    }
+}
+
+impl UserWindow {
+    /// The window at the end of a history.
+    pub fn of(history: &History<'_>, catalog: &Catalog) -> Self {
+        let mut window = Self::default();
+        for Rated { movie, stars, .. } in history.iter().skip(history.len().saturating_sub(WINDOW))
+        {
+            window.push(RatedMovie::new(catalog.movie(movie), stars));
+        }
+        window
+    }
+
+    /// How many ratings there are in the window.
+    pub const fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Forgets everything, to start on another user.
+    pub fn clear(&mut self) {
+        let mut ring = std::mem::take(&mut self.ring);
+        ring.clear();
+        *self = Self { ring, ..Self::default() };
+    }
+
+    /// Takes in the next rating; the one a hundred before it falls out.
+    pub fn push(&mut self, rated: RatedMovie) {
+        if self.ring.len() < WINDOW {
+            self.ring.push(rated);
+        } else {
+            let oldest =
+                std::mem::replace(&mut self.ring[(self.seen % WINDOW as u64) as usize], rated);
+            self.drop_out(oldest);
+        }
+        self.ratings.add(rated.stars);
+        if let Some(year) = rated.year {
+            self.years.add(u32::from(year));
+        }
+        if rated.stars.is_liked() {
+            self.liked[(self.liked_count % LISTED as u64) as usize] = (self.seen, rated.movie);
+            self.liked_count += 1;
+            for genre in rated.genres.iter() {
+                self.genre_counts[genre.at()] += 1;
+                self.liked_genres.insert(genre);
+            }
+        }
+        self.seen += 1;
+    }
+
+    fn drop_out(&mut self, oldest: RatedMovie) {
+        self.ratings.remove(oldest.stars);
+        if let Some(year) = oldest.year {
+            self.years.remove(u32::from(year));
+        }
+        if oldest.stars.is_liked() {
+            for genre in oldest.genres.iter() {
+                self.genre_counts[genre.at()] -= 1;
+                if self.genre_counts[genre.at()] == 0 {
+                    self.liked_genres.remove(genre);
+                }
+            }
+        }
+    }
+
+    /// The features of the ratings in the window.
+    pub fn features(&self) -> UserFeatures {
+        UserFeatures {
+            rated_movies: self.rated_movies(),
+            genres: self.genres(),
+            rating_count: self.ring.len() as u32,
+            average_release_year: self.years.truncated_mean(),
+            release_year_stddev: Hundredths::round(self.years.deviation()),
+            average_rating: self.ratings.average(),
+            rating_stddev: self.ratings.stddev(),
+        }
+    }
+
+    fn rated_movies(&self) -> [Option<MovieId>; LISTED] {
+        let mut listed = [None; LISTED];
+        for (back, place) in (1..=self.liked_count.min(LISTED as u64)).zip(&mut listed) {
+            let (number, movie) = self.liked[((self.liked_count - back) % LISTED as u64) as usize];
+            if number + WINDOW as u64 >= self.seen {
+                *place = Some(movie);
+            }
+        }
+        listed
+    }
+
+    fn genres(&self) -> [Option<Genre>; LISTED] {
+        let mut listed: [Option<Genre>; LISTED] = [None; LISTED];
+        let count = |genre: Genre| self.genre_counts[genre.at()];
+        // Genres come in order of name, so those of equal count stay in it.
+        for genre in self.liked_genres.iter() {
+            let less = |there: &Option<Genre>| there.is_none_or(|there| count(there) < count(genre));
+            if let Some(place) = listed.iter().position(less) {
+                listed[place..].rotate_right(1);
+                listed[place] = Some(genre);
+            }
+        }
+        listed
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 7] = ["Action", "Comedy", "Drama", "Film-Noir", "IMAX", "War", "Western"];
+
+    fn names() -> Genres {
+        Genres::new(NAMES).unwrap()
+    }
+
+    /// Movie id, half stars, year (0 for none), one bit for each of `NAMES`.
+    type Row = (u32, u8, u16, u8);
+
+    fn rated(row: Row) -> RatedMovie {
+        let names = names();
+        let genres = names.iter().filter(|genre| row.3 >> genre.at() & 1 == 1).collect();
+        RatedMovie {
+            movie: MovieId(row.0),
+            stars: Stars::from_half_stars(row.1).unwrap(),
+            year: (row.2 > 0).then_some(row.2),
+            genres,
+        }
+    }
+
+    /// The definitions, word for word, over a list of ratings, oldest first.
+    fn plain(rows: &[Row]) -> Vec<String> {
+        let window = &rows[rows.len().saturating_sub(WINDOW)..];
+        let sum = |values: &[f64]| values.iter().fold(0.0, |sum, value| sum + value);
+        let mean = |values: &[f64]| sum(values) / values.len().max(1) as f64;
+        let deviation = |values: &[f64]| {
+            let (mean, divisor) = (mean(values), values.len().max(2) as f64 - 1.0);
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            if values.len() < 2 { 0.0 } else { (squares / divisor).sqrt() }
+        };
+        let liked: Vec<&Row> = window.iter().rev().filter(|row| row.1 >= 7).collect();
+        let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
+        for row in &liked {
+            for (bit, name) in NAMES.iter().enumerate() {
+                if row.3 >> bit & 1 == 1 {
+                    *counts.entry(name).or_default() -= 1;
+                }
+            }
+        }
+        let mut genres: Vec<(i32, &str)> = counts.into_iter().map(|(name, n)| (n, name)).collect();
+        genres.sort_unstable();
+        let ratings: Vec<f64> = window.iter().map(|row| f64::from(row.1) / 2.0).collect();
+        let years: Vec<f64> =
+            window.iter().filter(|row| row.2 > 0).map(|row| f64::from(row.2)).collect();
+
+        let mut texts: Vec<String> = (0..5)
+            .map(|place| liked.get(place).map_or_else(String::new, |row| row.0.to_string()))
+            .collect();
+        texts.push(window.len().to_string());
+        texts.push(format!("{}", mean(&years).trunc()));
+        texts.push(format!("{:.2}", deviation(&years)));
+        texts.push(format!("{:.2}", mean(&ratings)));
+        texts.push(format!("{:.2}", deviation(&ratings)));
+        texts.extend((0..5).map(|place| genres.get(place).map_or("", |genre| genre.1).to_owned()));
+        texts
+    }
+
+    proptest! {
+        #[test]
+        fn folding_one_by_one_equals_computing_from_scratch(
+            rows in prop::collection::vec((1..500_u32, 1..=10_u8, prop_oneof![Just(0), 1902..2030_u16], 0..128_u8), 0..260),
+        ) {
+            let mut window = UserWindow::default();
+            window.push(rated((9, 9, 1990, 3)));
+            window.clear();
+            for (count, &row) in rows.iter().enumerate() {
+                window.push(rated(row));
+                if count % 7 == 0 || count + 1 == rows.len() {
+                    let expected = plain(&rows[..=count]);
+                    prop_assert_eq!(&window.features().texts(&names())[..], &expected[..]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_without_ratings_has_empty_features() {
+        let texts = UserWindow::default().features().texts(&names());
+        let zeros = ["0", "0", "0.00", "0.00", "0.00"];
+        assert_eq!(texts[..5], [""; 5]);
+        assert_eq!(texts[5..10], zeros);
+        assert_eq!(texts[10..], [""; 5]);
+        assert_eq!(USER_FIELDS.len(), texts.len());
+    }
+
+    #[test]
+    fn liked_movies_leave_with_the_window() {
+        let mut window = UserWindow::default();
+        window.push(rated((1, 10, 2000, 1)));
+        for id in 2..=100 {
+            window.push(rated((id, 2, 2000, 2)));
+        }
+        assert_eq!(window.features().rated_movies[0], Some(MovieId(1)));
+        window.push(rated((101, 2, 2000, 2)));
+        let features = window.features();
+        assert_eq!((features.rated_movies, features.genres), ([None; 5], [None; 5]));
+        assert_eq!((window.len(), features.rating_count), (100, 100));
+    }
+}

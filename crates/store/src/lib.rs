@@ -1,0 +1,134 @@
+//! The feature store: features, embeddings and rating histories of users, features and embeddings of
+//! movies, by id.
+//!
+//! * [`FeatureStore`] is the contract of reading, [`Push`] that of writing a new generation.
+//! * `MemoryStore` keeps everything in this process; with the feature `file`, `FileStore` in one
+//!   file; with the feature `redis`, `RedisStore` in Redis or Redis Cluster, under the keys that
+//!   `docs/redis.md` lists.
+//! * `Guarded` puts a deadline and a circuit breaker around any of them.
+//!
+//! The store computes no features and does not rank. Hash fields are text, as they are in Redis:
+//! what another program wrote there is handed on as it is.
+
+mod record;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use sparrow_model::{MovieId, UserId};
+
+pub use record::{Entry, Fields, MovieRatings, StoredMovie, StoredRating, StoredUser, UserList};
+
+/// A set of data that was pushed as a whole. Later ones have greater numbers; 0 is a store that
+/// nothing was pushed to under this scheme, such as one that another program fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u64);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What was read, and the generation that all of it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read<T> {
+    /// The generation.
+    pub generation: Generation,
+    /// What it holds.
+    pub value: T,
+}
+
+/// Why a store has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store cannot be reached, or was given up on for now.
+    #[error("the feature store {store} is unavailable: {what}")]
+    Unavailable {
+        /// The store, without a password.
+        store: String,
+        /// Why.
+        what: String,
+    },
+    /// The answer did not come within the deadline.
+    #[error("the feature store {store} did not answer in time")]
+    TimedOut {
+        /// The store, without a password.
+        store: String,
+    },
+    /// The store was reached and refuses: a wrong password, a read-only replica, no memory left.
+    #[error("the feature store {store} refuses: {what}")]
+    Refused {
+        /// The store, without a password.
+        store: String,
+        /// What it says.
+        what: String,
+    },
+    /// What the store holds is not what it should be.
+    #[error("{key} in the feature store is malformed: {what}")]
+    Malformed {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The address or an option of a store is wrong.
+    #[error("{0}")]
+    Configuration(String),
+}
+
+/// Reads features by id.
+///
+/// The contract:
+/// * Reads come in batches: the answer has one element for each id asked for, in that order. An id
+///   that the store does not know has an empty element ([`StoredUser::is_empty`]); that is no error.
+/// * All of one answer belongs to one [`Generation`]: while another is being pushed, a read gives the
+///   old one or the new one, never parts of both.
+/// * One call is one network round trip, however many ids and kinds it asks for; a second one only
+///   in the moment in which the generation changes. [`all_movies`](Self::all_movies) takes more.
+/// * Every call ends within the store's deadline, with [`Error::TimedOut`] if need be. The caller may
+///   drop the future at any time; that leaves nothing behind.
+/// * Nobody retries inside of a call. Counting and giving up for a while are `Guarded`'s.
+#[async_trait]
+pub trait FeatureStore: fmt::Debug + Send + Sync {
+    /// Where the store is, for people, without a password.
+    fn address(&self) -> &str;
+
+    /// The generation that reads give at the moment.
+    async fn generation(&self) -> Result<Generation, Error>;
+
+    /// Features, embedding and ratings of users.
+    async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error>;
+
+    /// Features, embedding and best ratings of movies.
+    async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error>;
+
+    /// Everything that there is about movies, in no particular order, each movie once.
+    async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error>;
+
+    /// The users for lists of users, most active first; empty where nobody has pushed one.
+    async fn user_list(&self) -> Result<Read<UserList>, Error>;
+
+    /// Starts to write a new generation. One push at a time: while another is under way, and for
+    /// a bounded time after it was killed, this is refused.
+    async fn push(&self) -> Result<Box<dyn Push>, Error>;
+}
+
+/// Writes a generation.
+///
+/// The contract:
+/// * Nothing of it can be read before [`commit`](Self::commit), everything after; dropped before, or
+///   failed at any point of [`put`](Self::put), it leaves the store as it was.
+/// * Kinds of entries of which nothing was put stay as they are. Of the others the store holds
+///   exactly what was put: what older generations had beyond that is gone.
+/// * Of two entries for one key the later one counts.
+#[async_trait]
+pub trait Push: Send {
+    /// Takes some entries, at best by the thousand. Returns once they are written or on their way: the work in
+    /// flight is bounded.
+    async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Error>;
+
+    /// Makes everything that was put the store's new generation.
+    async fn commit(self: Box<Self>) -> Result<Generation, Error>;
+}
