@@ -20,11 +20,22 @@ pub enum Reason {
     ModelFailed,
     /// The model was asked and did not answer in time.
     ModelTimedOut,
+    /// The store of the users' features cannot be reached.
+    StoreUnavailable,
+    /// The store has newer vectors than those that are loaded: theirs do not compare.
+    StoreUpdating,
+    /// What the store holds of the user cannot be used.
+    StoreFailed,
     /// A recall strategy failed; the candidates are those of the others.
     RecallFailed,
 }
 
 impl Reason {
+    /// Whether the user's state was not to be had, so that the answer lacks what it says of the user.
+    pub(crate) const fn is_of_store(self) -> bool {
+        matches!(self, Self::StoreUnavailable | Self::StoreUpdating | Self::StoreFailed)
+    }
+
     /// A word for programs, such as `unknown-user`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +45,9 @@ impl Reason {
             Self::ModelUnavailable => "model-unavailable",
             Self::ModelFailed => "model-failed",
             Self::ModelTimedOut => "model-timed-out",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::StoreUpdating => "store-updating",
+            Self::StoreFailed => "store-failed",
             Self::RecallFailed => "recall-failed",
         }
     }
@@ -52,7 +66,8 @@ pub struct Recommendations {
     pub requested: Arc<str>,
     /// The ranker that really ordered the items.
     pub model: Arc<str>,
-    /// Whether another model than the one asked for ordered the items, or a recall strategy failed.
+    /// Whether another model than the one asked for ordered the items, a recall strategy failed, or
+    /// the user's state was not to be had.
     pub degraded: bool,
     /// Why the answer is degraded, or not personal ([`Reason::UnknownUser`], also where a model
     /// that is the same for everybody was asked for).

@@ -53,15 +53,38 @@ impl Embeddings {
         if items.dimension() != users.dimension() {
             return Err(Error::Dimensions { users: users.dimension(), items: items.dimension() });
         }
+        let mut embeddings = Self::of_items(items, similarity, catalog)?;
+        if similarity == Similarity::Cosine {
+            users.normalise();
+        }
+        embeddings.users = Arc::new(users);
+        Ok(embeddings)
+    }
+
+    /// The same without users: their vectors come with the requests, through
+    /// [`prepare`](Self::prepare).
+    pub fn of_items(
+        items: &EmbeddingTable,
+        similarity: Similarity,
+        catalog: &Catalog,
+    ) -> Result<Self, Error> {
         let position = |id| catalog.index_of(sparrow_model::MovieId(id)).map(|index| index.0);
         let vectors = ItemVectors::new(items, catalog.len(), similarity, position);
         if vectors.is_empty() {
             return Err(Error::ForeignEmbeddings(items.len()));
         }
-        if similarity == Similarity::Cosine {
-            users.normalise();
+        Ok(Self { items: Arc::new(vectors), users: Arc::default() })
+    }
+
+    /// Makes a user's vector one that compares with the items'. Says whether it can be: of the same
+    /// length, of finite numbers of a sensible size.
+    pub fn prepare(&self, vector: &mut [f32]) -> bool {
+        let fits = vector.len() == self.items.dimension()
+            && vector.iter().all(|&value| sparrow_neural::is_sensible(value));
+        if fits && self.items.similarity() == Similarity::Cosine {
+            sparrow_neural::normalise(vector);
         }
-        Ok(Self { items: Arc::new(vectors), users: Arc::new(users) })
+        fits
     }
 }
 
@@ -256,6 +279,11 @@ impl Engine {
     /// The catalogue that the engine answers about.
     pub const fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    /// The vectors, where there are any.
+    pub const fn embeddings(&self) -> Option<&Embeddings> {
+        self.embeddings.as_ref()
     }
 
     /// The ranking models, in the order in which they were given.

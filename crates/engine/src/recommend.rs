@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sparrow_model::{GenreSet, MovieIndex, Sort, UserId, UserState};
+use sparrow_model::{GenreSet, History, MovieIndex, Sort, UserId, UserState};
 use sparrow_rank::{Ranker, UNSCORED};
 use sparrow_recall::Query;
 
@@ -39,22 +39,36 @@ impl Engine {
     /// for has no scores, the next one steps in, and the answer says so. Items are ordered by score;
     /// ties break by movie id; movies that the model does not know come last, by popularity.
     pub async fn recommend(&self, request: &Request<'_>) -> Result<Recommendations, Error> {
+        let user = self.user_state(request.user);
+        let unknown = user.history.is_none() && user.embedding.is_none();
+        self.recommend_to(request, &user, unknown.then_some(Reason::UnknownUser)).await
+    }
+
+    /// The same for a user whose state the caller has gathered, from a feature store say. `lacking`
+    /// is why something of the state is missing, for the answer to tell. The user's vector must have
+    /// gone through [`Embeddings::prepare`](crate::Embeddings::prepare).
+    pub async fn recommend_to(
+        &self,
+        request: &Request<'_>,
+        user: &UserState<'_>,
+        lacking: Option<Reason>,
+    ) -> Result<Recommendations, Error> {
         let start = Instant::now();
         let requested =
             request.model.map_or(Ok(self.default_model), |name| find(&self.models, name))?;
-        let user = self.user_state(request.user);
         let mut scratch = self.pool.lease();
-        let recall_failed = self.find_candidates(request, &user, &mut scratch);
+        let recall_failed = self.find_candidates(request, user, &mut scratch);
         let recalled = Instant::now();
 
-        let (model, failure) = self.score(requested, &user, &mut scratch).await;
+        let (model, failure) = self.score(requested, user, &mut scratch).await;
         let items = self.select(request.size, model.is_some(), &mut scratch);
         let done = Instant::now();
 
-        let unknown = user.history.is_none() && user.embedding.is_none();
+        let store_failed = lacking.is_some_and(Reason::is_of_store);
         let reason = match failure {
-            // For an unknown user the missing vector is a consequence.
-            Some(Reason::NoUserEmbedding) | None if unknown => Some(Reason::UnknownUser),
+            // A missing vector is a consequence of what is lacking.
+            Some(Reason::NoUserEmbedding) | None if lacking.is_some() => lacking,
+            _ if store_failed => lacking,
             Some(failure) => Some(failure),
             None => recall_failed.then_some(Reason::RecallFailed),
         };
@@ -62,7 +76,7 @@ impl Engine {
             requested: Arc::clone(&self.models[requested].name),
             model: Arc::clone(&self.models[model.unwrap_or(requested)].name),
             reason,
-            degraded: model != Some(requested) || recall_failed,
+            degraded: model != Some(requested) || recall_failed || store_failed,
             items,
             candidates: scratch.candidates().len(),
             timings: Timings {
@@ -79,6 +93,7 @@ impl Engine {
         UserState {
             id,
             history: index.map(|index| users.get(index)),
+            also_rated: &[],
             favourite_genres: index.map_or(&[], |index| self.favourite_genres.of(index)),
             embedding: self.embeddings.as_ref().and_then(|vectors| vectors.users.get(id.0)),
         }
@@ -97,8 +112,9 @@ impl Engine {
             }
             scratch.excluded.invert();
         }
-        if let (true, Some(history)) = (request.exclude_seen, user.history) {
-            scratch.excluded.extend(history.movies());
+        if request.exclude_seen {
+            scratch.excluded.extend(user.history.iter().flat_map(History::movies));
+            scratch.excluded.extend(user.also_rated.iter().copied());
         }
 
         let wanted = self.candidates.max(request.size);

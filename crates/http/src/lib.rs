@@ -8,11 +8,15 @@
 //! the moment a [`Site`] is published. A site holds an engine and everything that is serialised once
 //! rather than per request: each movie in both of its JSON shapes, genres, models and pages.
 //!
+//! Users are those of the engine's catalogue; or, where the site has a feature store ([`FromStore`]),
+//! each request reads its user there, in one round trip, and hands the engine what it found.
+//!
 //! How a request travels: `server` accepts the connection, `guard` watches its progress and cuts it
 //! when there is none, `gate` refuses what no endpoint would take, `route` finds the endpoint,
 //! `query` reads its parameters, `original` and `v1` answer. What goes wrong on the way becomes a
 //! `problem`: a document of RFC 9457, made in one place.
 
+mod features;
 mod gate;
 mod guard;
 mod json;
@@ -25,8 +29,11 @@ mod reply;
 mod route;
 mod server;
 mod site;
+mod store;
 mod texts;
+mod users;
 mod v1;
 
 pub use server::{Options, Served, Server};
 pub use site::{Site, SiteOptions};
+pub use store::{FromStore, StoreReader};

@@ -1,7 +1,7 @@
 //! The endpoints of the system whose front ends this server can stand behind, with its field names.
 
 use sparrow_engine::{Request, SimilarRequest};
-use sparrow_model::{GenreSet, Sort, UserId, UserProfile};
+use sparrow_model::{GenreSet, Sort, UserId};
 
 use crate::json;
 use crate::problem::Problem;
@@ -46,12 +46,11 @@ impl Site {
     }
 
     /// `/getuser`: with all ratings, oldest first.
-    pub(crate) fn get_user(&self, query: Option<&str>) -> Result<Reply, Problem> {
+    pub(crate) async fn get_user(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [id] = query::parse(query, ["id"])?;
         let id = id.id()?;
-        let history =
-            self.catalog().users().get(self.user(id).map_err(|problem| problem.parameter("id"))?);
-        let profile = UserProfile::new(&history, self.catalog());
+        let user = self.user(id).await.map_err(|problem| problem.about("id"))?;
+        let (history, profile) = (user.history(), user.profile(self.catalog()));
         let mut out = Vec::with_capacity(192 + history.len() * RATING_BYTES);
         out.extend_from_slice(b"{\"userId\":");
         json::integer(&mut out, id);

@@ -117,6 +117,12 @@ impl Problem {
         self
     }
 
+    /// The same where the parameter names something that there is not; other problems are not the
+    /// parameter's.
+    pub(crate) fn about(self, name: &str) -> Self {
+        if self.kind() == Kind::NotFound { self.parameter(name) } else { self }
+    }
+
     /// Says what is allowed instead of `got`, and which of it is most like that.
     pub(crate) fn allowed<'a>(
         mut self,

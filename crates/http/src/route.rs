@@ -11,10 +11,12 @@ pub(crate) enum Route<'p> {
     Movies,
     Movie(&'p str),
     Similar(&'p str),
+    MovieFeatures(&'p str),
     Genres,
     Users,
     User(&'p str),
     Recommendations(&'p str),
+    UserFeatures(&'p str),
     Search,
     Models,
     OpenApi,
@@ -72,10 +74,12 @@ impl<'p> Route<'p> {
             ("movies", None, _) => Self::Movies,
             ("movies", Some(id), None) => Self::Movie(filled(id)?),
             ("movies", Some(id), Some("similar")) => Self::Similar(filled(id)?),
+            ("movies", Some(id), Some("features")) => Self::MovieFeatures(filled(id)?),
             ("genres", None, _) => Self::Genres,
             ("users", None, _) => Self::Users,
             ("users", Some(id), None) => Self::User(filled(id)?),
             ("users", Some(id), Some("recommendations")) => Self::Recommendations(filled(id)?),
+            ("users", Some(id), Some("features")) => Self::UserFeatures(filled(id)?),
             ("search", None, _) => Self::Search,
             ("models", None, _) => Self::Models,
             _ => return None,
@@ -105,9 +109,11 @@ mod tests {
             Route::Movies => "/v1/movies",
             Route::Movie(_) => "/v1/movies/{id}",
             Route::Similar(_) => "/v1/movies/{id}/similar",
+            Route::MovieFeatures(_) => "/v1/movies/{id}/features",
             Route::Genres => "/v1/genres",
             Route::Users => "/v1/users",
             Route::User(_) => "/v1/users/{id}",
+            Route::UserFeatures(_) => "/v1/users/{id}/features",
             Route::Recommendations(_) => "/v1/users/{id}/recommendations",
             Route::Search => "/v1/search",
             Route::Models => "/v1/models",
@@ -131,7 +137,7 @@ mod tests {
             .collect();
         assert_eq!(routed, described);
         // As many as `template` has.
-        assert_eq!(described.len(), 18);
+        assert_eq!(described.len(), 20);
     }
 
     #[test]

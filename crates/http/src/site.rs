@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, HeaderMap, HeaderValue, VARY};
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER, VARY};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use sparrow_engine::{Engine, Error, Recommendations, Request};
-use sparrow_model::{Catalog, MovieId, MovieIndex, UserId, UserIndex};
+use sparrow_features::RatingStats;
+use sparrow_model::{Catalog, MovieId, MovieIndex};
+use sparrow_store::UserList;
 use tokio::time::timeout;
 
+use crate::features;
 use crate::gate::{self, Framing};
 use crate::json;
 use crate::pages::Pages;
@@ -21,16 +24,20 @@ use crate::query::{self, Plus, Value, decode};
 use crate::reply::{Body, Reply};
 use crate::route::{Page, Route};
 use crate::server::{Options, Shared};
+use crate::store::FromStore;
 use crate::texts::Texts;
+use crate::users::Directory;
 
 /// The description of the API, except for the names that come from data and configuration.
 const OPEN_API: &str = include_str!("../openapi.json");
 
 /// What a site can be told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct SiteOptions {
     /// A folder with pictures named `{movieId}.jpg`.
     pub posters: Option<PathBuf>,
+    /// The store that has the users; without one they are those of the engine's catalogue.
+    pub store: Option<FromStore>,
 }
 
 /// An engine, and everything that is written once rather than per request.
@@ -41,10 +48,10 @@ pub struct Site {
     pub(crate) genres: Bytes,
     pub(crate) models: Bytes,
     open_api: Bytes,
-    /// Users by number of ratings, most first; ties by id.
-    pub(crate) active_users: Vec<UserIndex>,
-    /// Mean rating of each user.
-    pub(crate) user_averages: Vec<f64>,
+    pub(crate) users: Directory,
+    pub(crate) store: Option<FromStore>,
+    /// The ratings of each movie, where they are not the store's.
+    pub(crate) movie_ratings: Vec<RatingStats>,
     /// Model names as header values.
     model_headers: Vec<(Arc<str>, HeaderValue)>,
     pages: Pages,
@@ -55,9 +62,13 @@ impl Site {
     /// Serialises the engine's catalogue: for tens of thousands of movies a matter of a second.
     pub fn new(engine: Arc<Engine>, options: SiteOptions) -> Self {
         let catalog = Arc::clone(engine.catalog());
-        let users = catalog.users();
-        let mut active_users: Vec<UserIndex> = (0..users.len() as u32).map(UserIndex).collect();
-        active_users.sort_by_key(|&user| std::cmp::Reverse(users.get(user).len()));
+        let (users, movie_ratings) = match &options.store {
+            Some(store) => (Directory::of_store(&store.users), Vec::new()),
+            None => {
+                let users = catalog.users();
+                (Directory::of_catalog(users), features::movie_ratings(users, catalog.len()))
+            }
+        };
         let names = engine.models().into_iter().map(|model| model.name);
         let names = names.chain(engine.similar_models().map(Arc::from));
         Self {
@@ -66,8 +77,10 @@ impl Site {
             genres: crate::v1::genres(&catalog).into(),
             models: crate::v1::models(&engine, options.posters.is_some()).into(),
             open_api: open_api(&engine).into(),
-            user_averages: users.iter().map(|history| history.average()).collect(),
-            active_users,
+            users,
+            // The list is in `users` now.
+            store: options.store.map(|store| FromStore { users: UserList::default(), ..store }),
+            movie_ratings,
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
             pages: Pages::load(),
             posters: options.posters,
@@ -85,11 +98,31 @@ impl Site {
             .ok_or_else(|| Problem::not_found(format!("there is no movie {id}")))
     }
 
-    pub(crate) fn user(&self, id: u32) -> Result<UserIndex, Problem> {
-        self.catalog()
-            .users()
-            .index_of(UserId(id))
-            .ok_or_else(|| Problem::not_found(format!("there is no user {id}")))
+    /// Whether everything is there to answer from, and how the store is doing.
+    fn ready(&self) -> Result<Reply, Problem> {
+        let mut out = b"{\"status\":\"ready\"".to_vec();
+        if let Some(store) = &self.store {
+            let trouble = store.reader.trouble();
+            let Some(generation) = store.generation else {
+                let detail = trouble.unwrap_or_else(|| {
+                    format!("the feature store {} is being loaded", store.reader.address())
+                });
+                return Err(Problem::new(Kind::Unavailable, detail));
+            };
+            out.extend_from_slice(b",\"store\":{\"address\":");
+            json::string(&mut out, store.reader.address());
+            out.extend_from_slice(b",\"generation\":");
+            json::integer(&mut out, generation.0);
+            out.extend_from_slice(b",\"degraded\":");
+            json::boolean(&mut out, trouble.is_some());
+            if let Some(trouble) = trouble {
+                out.extend_from_slice(b",\"reason\":");
+                json::string(&mut out, &trouble);
+            }
+            out.push(b'}');
+        }
+        out.push(b'}');
+        Ok(Reply::json(out))
     }
 
     /// The header value that names a model.
@@ -105,7 +138,12 @@ impl Site {
         model: &Value<'_>,
         options: &Options,
     ) -> Result<Recommendations, Problem> {
-        if let Ok(answer) = timeout(options.request_timeout, self.engine.recommend(request)).await {
+        let answer = async {
+            let Some(store) = &self.store else { return self.engine.recommend(request).await };
+            let user = self.gather(store, request.user).await;
+            self.engine.recommend_to(request, &user.state(request.user), user.lacking).await
+        };
+        if let Ok(answer) = timeout(options.request_timeout, answer).await {
             return answer.map_err(|error| engine_problem(&error, model));
         }
         tracing::warn!(user = request.user.0, "recommendations took too long");
@@ -123,7 +161,7 @@ impl Site {
         match route {
             Route::GetRecForYou => self.get_rec_for_you(query, options).await,
             Route::GetMovie => self.get_movie(query),
-            Route::GetUser => self.get_user(query),
+            Route::GetUser => self.get_user(query).await,
             Route::GetSimilarMovie => self.get_similar_movie(query),
             Route::GetRecommendation => self.get_recommendation(query),
             Route::Movies => self.v1_movies(query),
@@ -131,7 +169,9 @@ impl Site {
             Route::Similar(id) => self.v1_similar(id, query),
             Route::Genres => query::parse(query, []).map(|[]| Reply::json(self.genres.clone())),
             Route::Users => self.v1_users(query),
-            Route::User(id) => self.v1_user(id, query),
+            Route::User(id) => self.v1_user(id, query).await,
+            Route::UserFeatures(id) => self.v1_user_features(id, query).await,
+            Route::MovieFeatures(id) => self.v1_movie_features(id, query).await,
             Route::Recommendations(id) => self.v1_recommendations(id, query, options).await,
             Route::Search => self.v1_search(query),
             Route::Models => query::parse(query, []).map(|[]| Reply::json(self.models.clone())),
@@ -140,7 +180,7 @@ impl Site {
                 poster(self.posters.as_deref(), id, headers).await
             }
             Route::Asset(name) => self.pages.asset(name, headers),
-            Route::Page(page) => self.page(page, headers),
+            Route::Page(page) => self.page(page, headers).await,
             Route::OpenApi => query::parse(query, []).map(|[]| Reply::json(self.open_api.clone())),
             Route::Healthz | Route::Readyz => {
                 // These are answered with or without a site.
@@ -151,13 +191,20 @@ impl Site {
 
     /// A page is the same document for all its subjects, but its status says whether there is such a
     /// subject. Queries are the page's own business.
-    fn page(&self, page: Page<'_>, headers: &HeaderMap) -> Result<Reply, Problem> {
+    async fn page(&self, page: Page<'_>, headers: &HeaderMap) -> Result<Reply, Problem> {
         let (name, found) = match page {
             Page::Home => ("home.html", true),
             Page::Users => ("users.html", true),
             Page::Search => ("search.html", true),
             Page::Movie(id) => ("movie.html", self.movie(page_id(id)?).is_ok()),
-            Page::User(id) => ("user.html", self.user(page_id(id)?).is_ok()),
+            Page::User(id) => match self.user(page_id(id)?).await {
+                Err(problem) if problem.kind() != Kind::NotFound => {
+                    // The page's own request tells what is the matter.
+                    let page = self.pages.page("user.html", problem.kind().status(), headers)?;
+                    return Ok(page.with(RETRY_AFTER, HeaderValue::from_static("1")));
+                }
+                user => ("user.html", user.is_ok()),
+            },
             Page::Genre(name) => {
                 let name = decode(name, Plus::IsPlus);
                 let genre = name.and_then(|name| self.catalog().genres().find(&name));
@@ -255,8 +302,7 @@ async fn reply(
             if shared.is_stopping() {
                 return Err(Problem::new(Kind::Unavailable, "shutting down"));
             }
-            site.ok_or_else(loading)?;
-            Ok(Reply::json(&b"{\"status\":\"ready\"}"[..]))
+            site.ok_or_else(loading)?.ready()
         }
         other => {
             let site = site.ok_or_else(loading)?;

@@ -4,9 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use sparrow_engine::{Engine, Item, Reason, Recommendations, Request, SimilarRequest};
-use sparrow_model::{
-    Catalog, Genre, GenreSet, MovieIndex, Rated, Sort, UserId, UserIndex, UserProfile,
-};
+use sparrow_model::{Catalog, Genre, GenreSet, GenreTaste, MovieIndex, Rated, Sort, UserId};
 
 use crate::json;
 use crate::problem::Problem;
@@ -140,17 +138,16 @@ impl Site {
     pub(crate) fn v1_users(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [sort, size, offset] = query::parse(query, ["sort", "size", "offset"])?;
         let by_activity = sort.choice(&[("userId", false), ("ratingCount", true)], false)?;
-        let page = Page::read(&size, &offset, self.active_users.len())?;
+        let page = Page::read(&size, &offset, self.users.len())?;
         let mut out = page.start();
         json::list(&mut out, page.items, |out, place| {
-            let user = if by_activity { self.active_users[place] } else { UserIndex(place as u32) };
-            let history = self.catalog().users().get(user);
+            let user = self.users.get(place, by_activity);
             out.extend_from_slice(b"{\"userId\":");
-            json::integer(out, history.user().0);
+            json::integer(out, user.id.0);
             out.extend_from_slice(b",\"ratingCount\":");
-            json::integer(out, history.len());
+            json::integer(out, user.ratings);
             out.extend_from_slice(b",\"averageRating\":");
-            json::float(out, self.user_averages[user.at()]);
+            json::float(out, user.average);
             out.push(b'}');
         });
         out.push(b'}');
@@ -158,14 +155,14 @@ impl Site {
     }
 
     /// `/v1/users/{id}`: a page of the history, newest first.
-    pub(crate) fn v1_user(&self, id: &str, query: Option<&str>) -> Result<Reply, Problem> {
+    pub(crate) async fn v1_user(&self, id: &str, query: Option<&str>) -> Result<Reply, Problem> {
         let id = query::path_id(id)?;
         let [size, offset] = query::parse(query, ["size", "offset"])?;
         // Its parameters are checked before it is known whether there is such a user.
         Page::read(&size, &offset, 0)?;
-        let history = self.catalog().users().get(self.user(id)?);
+        let user = self.user(id).await?;
+        let (history, profile) = (user.history(), user.profile(self.catalog()));
         let page = Page::read(&size, &offset, history.len())?;
-        let profile = UserProfile::new(&history, self.catalog());
 
         let mut out = Vec::with_capacity(1024 + page.items.len() * 320);
         out.extend_from_slice(b"{\"userId\":");
@@ -174,7 +171,9 @@ impl Site {
         json::integer(&mut out, profile.rating_count);
         write_rating_range(&mut out, &profile);
         out.extend_from_slice(b",\"favouriteGenres\":");
-        json::list(&mut out, &profile.favourite_genres, |out, taste| {
+        let listed = user.listed_genres().iter();
+        let listed = listed.map(|&genre| GenreTaste { genre, rated: 0, liked: 0 });
+        json::list(&mut out, profile.favourite_genres.into_iter().chain(listed), |out, taste| {
             out.extend_from_slice(b"{\"genre\":");
             json::string(out, self.catalog().genres().name(taste.genre));
             out.extend_from_slice(b",\"liked\":");

@@ -37,6 +37,11 @@ pub struct MovieStats {
 }
 
 impl MovieStats {
+    /// Sum of the ratings, in half stars.
+    pub const fn half_stars(&self) -> u32 {
+        self.half_stars
+    }
+
     /// The mean rating in stars; 0 without ratings.
     pub fn average(&self) -> f64 {
         if self.count == 0 { 0.0 } else { f64::from(self.half_stars) / 2.0 / f64::from(self.count) }
@@ -102,7 +107,32 @@ impl Catalog {
     /// # Panics
     /// If a history names a movie index that `movies` does not have.
     pub fn new(movies: Movies, histories: Histories) -> Self {
-        let (mut stats, tops) = count(&movies, &histories);
+        let (stats, tops) = count(&movies, &histories);
+        Self::assemble(movies, histories, stats, tops)
+    }
+
+    /// A catalogue without histories, whose ratings are known in sum: for each movie their number,
+    /// their sum in half stars, and the best of them in the order of [`Self::top_ratings`].
+    pub fn from_sums(
+        movies: Movies,
+        mut sums: impl FnMut(MovieId) -> (u32, u32, Vec<TopRating>),
+    ) -> Self {
+        let (mut stats, mut tops) = (Vec::new(), Vec::new());
+        for movie in movies.as_slice() {
+            let (count, half_stars, mut top) = sums(movie.id);
+            stats.push(MovieStats { count, half_stars, bayesian: 0.0 });
+            top.truncate(TOP_RATINGS);
+            tops.push(top);
+        }
+        Self::assemble(movies, Histories::default(), stats, tops)
+    }
+
+    fn assemble(
+        movies: Movies,
+        histories: Histories,
+        mut stats: Vec<MovieStats>,
+        tops: Vec<Vec<TopRating>>,
+    ) -> Self {
         let (ratings, half_stars) = stats.iter().fold((0_u64, 0_u64), |(count, sum), movie| {
             (count + u64::from(movie.count), sum + u64::from(movie.half_stars))
         });
@@ -333,6 +363,30 @@ mod tests {
             .map(|taste| (catalog.genres().name(taste.genre), taste.liked, taste.rated))
             .collect();
         assert_eq!(tastes, [("Comedy", 1, 2), ("Drama", 1, 1)]);
+    }
+
+    #[test]
+    fn sums_give_the_same_statistics_as_histories() {
+        let whole = catalog();
+        let movies = Movies::new(vec![
+            record(10, "One Vote", 1999, &["Drama"]),
+            record(20, "Many Votes", 2003, &["Comedy", "Drama"]),
+            record(30, "No Vote", 0, &[]),
+            record(40, "Low Votes", 2003, &["Comedy"]),
+        ])
+        .unwrap();
+        let summed = Catalog::from_sums(movies, |id| {
+            let movie = whole.index_of(id).unwrap();
+            let stats = whole.stats(movie);
+            (stats.count, stats.half_stars(), whole.top_ratings(movie).to_vec())
+        });
+        for movie in (0..4).map(MovieIndex) {
+            assert_eq!(summed.stats(movie), whole.stats(movie));
+            assert_eq!(summed.top_ratings(movie), whole.top_ratings(movie));
+        }
+        assert_eq!(summed.ordered(Sort::Rating, None), whole.ordered(Sort::Rating, None));
+        assert_eq!(summed.mean_rating(), whole.mean_rating());
+        assert!(summed.users().is_empty());
     }
 
     #[test]

@@ -108,6 +108,32 @@ pub struct History<'a> {
     ratings: &'a [Packed],
 }
 
+/// A history of its own, for a user that no catalogue holds.
+#[derive(Debug, Clone)]
+pub struct OwnedHistory {
+    user: UserId,
+    ratings: Vec<Packed>,
+}
+
+impl OwnedHistory {
+    /// The ratings of a user, each movie at most once, in any order.
+    ///
+    /// # Panics
+    /// In debug builds, if a movie's index has more than 28 bits: no catalogue has such a movie.
+    pub fn new(user: UserId, ratings: impl IntoIterator<Item = Rated>) -> Self {
+        let mut ratings: Vec<Packed> = ratings.into_iter().map(Packed::new).collect();
+        if !ratings.is_sorted() {
+            ratings.sort_unstable();
+        }
+        Self { user, ratings }
+    }
+
+    /// The history.
+    pub fn get(&self) -> History<'_> {
+        History { user: self.user, ratings: &self.ratings }
+    }
+}
+
 impl<'a> History<'a> {
     /// Whose history it is.
     pub const fn user(&self) -> UserId {

@@ -22,7 +22,7 @@ mod user_state;
 
 pub use catalog::{Catalog, MovieStats, Sort, TopRating};
 pub use genre::{Genre, GenreSet, Genres};
-pub use history::{Histories, History, Rated};
+pub use history::{Histories, History, OwnedHistory, Rated};
 pub use ids::{MovieId, MovieIndex, UserId, UserIndex};
 pub use movie::{Movie, MovieRecord, Movies};
 pub use movie_set::MovieSet;

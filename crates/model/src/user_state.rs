@@ -1,12 +1,15 @@
-use crate::{Genre, History, UserId};
+use crate::{Genre, History, MovieIndex, UserId};
 
 /// What a request knows of its user: fetched once, and handed to recall and ranking.
 #[derive(Debug, Clone, Copy)]
 pub struct UserState<'a> {
     /// Who it is.
     pub id: UserId,
-    /// The ratings; `None` for a user that the catalogue does not have.
+    /// The ratings; `None` where they are not known.
     pub history: Option<History<'a>>,
+    /// Movies that the user is known to have rated beside those of the history: some of them, where
+    /// the history is not known.
+    pub also_rated: &'a [MovieIndex],
     /// Genres of liked movies, most liked first; only the first few.
     pub favourite_genres: &'a [Genre],
     /// The user's vector in the space of the item vectors, where there is one.
@@ -16,6 +19,6 @@ pub struct UserState<'a> {
 impl UserState<'_> {
     /// A user of whom nothing is known.
     pub const fn unknown(id: UserId) -> Self {
-        Self { id, history: None, favourite_genres: &[], embedding: None }
+        Self { id, history: None, also_rated: &[], favourite_genres: &[], embedding: None }
     }
 }

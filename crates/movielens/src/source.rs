@@ -3,7 +3,7 @@ use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use sparrow_model::{Catalog, Movie};
+use sparrow_model::{Catalog, Histories, Movie, Movies};
 
 use crate::ratings::{self, Division};
 use crate::report::BadLines;
@@ -82,12 +82,22 @@ pub struct Source {
 impl Source {
     /// Recognises the data set in a folder by its files, which it does not read yet.
     pub fn open(dir: &Path) -> Result<Self, Error> {
+        Self::open_folder(dir, Needed::All)
+    }
+
+    /// The same for a folder of which only the movies will be read, with
+    /// [`load_movies`](Self::load_movies): it need not have the ratings.
+    pub fn open_movies(dir: &Path) -> Result<Self, Error> {
+        Self::open_folder(dir, Needed::Movies)
+    }
+
+    fn open_folder(dir: &Path, needed: Needed) -> Result<Self, Error> {
         let folder = dir.display().to_string();
         if let Err(source) = fs::read_dir(dir) {
             return Err(Error::Io { file: folder, source });
         }
         let has = |name: &str| dir.join(name).is_file();
-        let format = detect(&folder, &has, || hint(dir))?;
+        let format = detect(&folder, needed, &has, || hint(dir, needed))?;
         Ok(Self::with(format, &has, |name| Input::path(dir.join(name))))
     }
 
@@ -96,7 +106,7 @@ impl Source {
     pub fn in_memory(name: &str, files: &[(&str, &'static [u8])]) -> Result<Self, Error> {
         let find = |wanted: &str| files.iter().find(|(name, _)| *name == wanted);
         let has = |wanted: &str| find(wanted).is_some();
-        let format = detect(name, &has, String::new)?;
+        let format = detect(name, Needed::All, &has, String::new)?;
         Ok(Self::with(format, &has, |wanted| Input {
             name: format!("{name}/{wanted}"),
             data: Data::Memory(find(wanted).map_or(&[], |(_, bytes)| bytes)),
@@ -126,56 +136,106 @@ impl Source {
         self.load_divided(options, Division::for_this_machine())
     }
 
+    /// Reads only the movies and their links. The report counts no users and no ratings.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_movies(&self, options: &Options) -> Result<(Movies, Report), Error> {
+        let mut bad = BadLines::default();
+        let (movies, unknown_links) = self.read_movies(options, &mut bad)?;
+        let report = self.report(&movies, &Histories::default(), unknown_links, bad);
+        Ok((movies, report))
+    }
+
+    fn read_movies(&self, options: &Options, bad: &mut BadLines) -> Result<(Movies, usize), Error> {
+        let (movies, unknown_links) = movies::read(self, bad)?;
+        bad.check(options.max_bad_lines)?;
+        if movies.as_slice().is_empty() {
+            return Err(Error::NoMovies { file: self.movies.name.clone() });
+        }
+        Ok((movies, unknown_links))
+    }
+
     pub(crate) fn load_divided(
         &self,
         options: &Options,
         division: Division,
     ) -> Result<Loaded, Error> {
         let mut bad = BadLines::default();
-        let (movies, unknown_links) = movies::read(self, &mut bad)?;
         // Ratings of movies that were skipped would only hide the cause.
-        bad.check(options.max_bad_lines)?;
-        if movies.as_slice().is_empty() {
-            return Err(Error::NoMovies { file: self.movies.name.clone() });
-        }
+        let (movies, unknown_links) = self.read_movies(options, &mut bad)?;
         let log = ratings::read(self, &movies, &mut bad, division)?;
         bad.check(options.max_bad_lines)?;
         let (histories, duplicates) = log.into_histories();
+        let report = Report { duplicates, ..self.report(&movies, &histories, unknown_links, bad) };
+        Ok(Loaded { catalog: Catalog::new(movies, histories), report })
+    }
+
+    fn report(
+        &self,
+        movies: &Movies,
+        histories: &Histories,
+        unknown_links: usize,
+        bad: BadLines,
+    ) -> Report {
         let count = |test: fn(&Movie) -> bool| movies.as_slice().iter().filter(|m| test(m)).count();
-        let report = Report {
+        Report {
             format: self.format,
             movies: movies.as_slice().len(),
             users: histories.len(),
             ratings: histories.rating_count(),
             movies_without_year: count(|movie| movie.year.is_none()),
             movies_without_genres: count(|movie| movie.genres.is_empty()),
-            duplicates,
+            duplicates: 0,
             unknown_links,
             bad_line_count: bad.count,
             bad_lines: bad.first,
-        };
-        Ok(Loaded { catalog: Catalog::new(movies, histories), report })
+        }
+    }
+}
+
+/// Which files a folder must have.
+#[derive(Debug, Clone, Copy)]
+enum Needed {
+    All,
+    Movies,
+}
+
+impl Needed {
+    fn files(self, format: Format) -> Vec<&'static str> {
+        let [movies, ratings] = format.files();
+        match self {
+            Self::All => vec![movies, ratings],
+            Self::Movies => vec![movies],
+        }
     }
 }
 
 fn detect(
     folder: &str,
+    needed: Needed,
     has: &dyn Fn(&str) -> bool,
     hint: impl FnOnce() -> String,
 ) -> Result<Format, Error> {
-    let complete: Vec<Format> =
-        Format::ALL.into_iter().filter(|format| format.files().into_iter().all(has)).collect();
+    let complete: Vec<Format> = Format::ALL
+        .into_iter()
+        .filter(|&format| needed.files(format).into_iter().all(has))
+        .collect();
     match complete[..] {
         [format] => Ok(format),
         [] => {
             let looked_for = Format::ALL.map(|format| {
-                let [movies, ratings] = format.files();
-                let state = match (has(movies), has(ratings)) {
-                    (true, false) => format!(" ({ratings} is missing)"),
-                    (false, true) => format!(" ({movies} is missing)"),
+                let files = needed.files(format);
+                let state = match files[..] {
+                    [movies, ratings] if has(movies) && !has(ratings) => {
+                        format!(" ({ratings} is missing)")
+                    }
+                    [movies, ratings] if has(ratings) && !has(movies) => {
+                        format!(" ({movies} is missing)")
+                    }
                     _ => String::new(),
                 };
-                format!("{movies} and {ratings}{state}")
+                format!("{}{state}", files.join(" and "))
             });
             let detail = format!("looked for {}{}", looked_for.join(", or "), hint());
             Err(Error::NotFound { folder: folder.to_owned(), detail })
@@ -183,7 +243,7 @@ fn detect(
         _ => {
             let found: Vec<String> = complete
                 .iter()
-                .map(|format| format!("{} ({})", format, format.files().join(", ")))
+                .map(|format| format!("{} ({})", format, needed.files(*format).join(", ")))
                 .collect();
             Err(Error::Ambiguous { folder: folder.to_owned(), detail: found.join(" and ") })
         }
@@ -191,13 +251,13 @@ fn detect(
 }
 
 /// Names a sub-folder that looks like a data set: people often unpack one level too deep.
-fn hint(dir: &Path) -> String {
+fn hint(dir: &Path, needed: Needed) -> String {
     let Ok(entries) = fs::read_dir(dir) else { return String::new() };
     let mut candidates: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let has = |name: &str| path.join(name).is_file();
-            Format::ALL.into_iter().any(|format| format.files().into_iter().all(has))
+            Format::ALL.into_iter().any(|format| needed.files(format).into_iter().all(has))
         })
         .collect();
     candidates.sort();

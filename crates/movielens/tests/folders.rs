@@ -34,6 +34,24 @@ fn a_folder_is_loaded_with_and_without_links() -> Outcome {
 }
 
 #[test]
+fn movies_are_read_without_ratings() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    write_set(folder.path())?;
+    fs::remove_file(folder.path().join("ratings.csv"))?;
+    let error = Source::open(folder.path()).expect_err("the ratings are missing").to_string();
+    assert!(error.contains("(ratings.csv is missing)"), "{error}");
+    let source = Source::open_movies(folder.path())?;
+    let (movies, report) = source.load_movies(&Options::default())?;
+    assert_eq!((movies.as_slice().len(), report.movies, report.ratings), (1, 1, 0));
+    assert!(source.load(&Options::default()).is_err());
+
+    fs::remove_file(folder.path().join("movies.csv"))?;
+    let error = Source::open_movies(folder.path()).expect_err("there is nothing").to_string();
+    assert!(error.ends_with("looked for movies.csv, or movies.dat, or u.item"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn errors_name_the_folder_and_the_file() -> Outcome {
     let folder = tempfile::tempdir()?;
     let missing = folder.path().join("missing");

@@ -134,6 +134,11 @@ impl ItemVectors {
         self.dimension
     }
 
+    /// How queries and items are compared.
+    pub const fn similarity(&self) -> Similarity {
+        self.similarity
+    }
+
     /// How many items have a vector.
     pub const fn len(&self) -> usize {
         self.items.len()

@@ -36,7 +36,7 @@ pub enum Error {
 }
 
 /// Vectors of one dimension by id, in order of id.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct EmbeddingTable {
     dimension: usize,
     ids: Vec<u32>,
@@ -130,11 +130,16 @@ impl EmbeddingTable {
 }
 
 /// Scales a vector to length 1, unless it is all zeros.
-fn normalise(vector: &mut [f32]) {
+pub fn normalise(vector: &mut [f32]) {
     let scale = inverse_length(vector);
     for value in vector {
         *value *= scale;
     }
+}
+
+/// Whether a number can be part of a vector: products of such, summed over any dimension, stay finite.
+pub fn is_sensible(value: f32) -> bool {
+    value.abs() <= MAX_MAGNITUDE
 }
 
 /// 1 / length; 1 for a vector of zeros, and for one too short for that to be a number.
@@ -192,7 +197,7 @@ impl TableBuilder {
                 self.dimension
             ));
         }
-        if let Some(bad) = row.iter().find(|value| value.is_nan() || value.abs() > MAX_MAGNITUDE) {
+        if let Some(bad) = row.iter().find(|value| !is_sensible(**value)) {
             return Err(format!("id {id}: {bad} is not a finite number of a sensible size"));
         }
         self.dimension = row.len();

@@ -16,7 +16,7 @@ fn the_api_is_what_its_description_says() {
     let folder = tempfile::tempdir().unwrap();
     // A poster, so that the fuzzer gets to see one.
     std::fs::write(folder.path().join("1.jpg"), b"\xff\xd8\xff\xe0").unwrap();
-    let options = SiteOptions { posters: Some(folder.path().to_owned()) };
+    let options = SiteOptions { posters: Some(folder.path().to_owned()), ..SiteOptions::default() };
     let running = Running::with_site(patient(), site(options));
     let base = format!("http://{}", running.address);
     let output = Command::new(&program)

@@ -113,7 +113,7 @@ fn posters_come_from_their_folder_by_number_alone() {
     std::fs::write(folder.path().join("8.jpg"), vec![0; (4 << 20) + 1]).unwrap();
     std::fs::create_dir(folder.path().join("9.jpg")).unwrap();
     std::fs::write(folder.path().join("secret.jpg"), "secret").unwrap();
-    let options = SiteOptions { posters: Some(folder.path().to_owned()) };
+    let options = SiteOptions { posters: Some(folder.path().to_owned()), ..SiteOptions::default() };
     let running = Running::with_site(patient(), Arc::clone(&site(options)));
 
     assert_eq!(running.json("/v1/models")["posters"], true);

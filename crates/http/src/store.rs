@@ -1,0 +1,153 @@
+//! Reading users and movies from a feature store on behalf of requests.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sparrow_model::{MovieId, UserId};
+use sparrow_store::{Error, FeatureStore, Generation, Read, StoredMovie, StoredUser, UserList};
+use tokio::sync::Notify;
+
+/// A feature store, and how it is doing: every read leaves word of whether it came through, and of
+/// the generation that it gave.
+///
+/// One reader is shared by all the sites that a server publishes one after the other.
+#[derive(Debug)]
+pub struct StoreReader {
+    store: Arc<dyn FeatureStore>,
+    /// Whether `trouble` is more than empty; so that reads that succeed need not lock.
+    troubled: AtomicBool,
+    trouble: Mutex<Option<String>>,
+    /// Why what is loaded is not what the store holds.
+    behind: Mutex<Option<String>>,
+    /// The generation of the last read.
+    generation: AtomicU64,
+    seen: Notify,
+    /// How often the store has answered again after it had not.
+    recoveries: AtomicU64,
+}
+
+/// A site's side of a store.
+#[derive(Debug, Clone)]
+pub struct FromStore {
+    /// The store.
+    pub reader: Arc<StoreReader>,
+    /// The generation of the movies' figures and vectors that the site was built from; `None` for a
+    /// site without them, which is one that is not ready.
+    pub generation: Option<Generation>,
+    /// The users for lists.
+    pub users: UserList,
+}
+
+impl StoreReader {
+    /// Reads from this store.
+    pub const fn new(store: Arc<dyn FeatureStore>) -> Self {
+        Self {
+            store,
+            troubled: AtomicBool::new(false),
+            trouble: Mutex::new(None),
+            behind: Mutex::new(None),
+            generation: AtomicU64::new(0),
+            seen: Notify::const_new(),
+            recoveries: AtomicU64::new(0),
+        }
+    }
+
+    /// Where the store is, without a password.
+    pub fn address(&self) -> &str {
+        self.store.address()
+    }
+
+    /// Why the store, or what it holds, is not to be had at the moment; `None` while all is well.
+    pub fn trouble(&self) -> Option<String> {
+        let which = if self.troubled.load(Ordering::Acquire) { &self.trouble } else { &self.behind };
+        which.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says why what is loaded is not what the store holds, or that it is.
+    pub fn set_behind(&self, why: Option<String>) {
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// How often the store has answered again after it had not: it may be another one then.
+    pub fn recoveries(&self) -> u64 {
+        self.recoveries.load(Ordering::Acquire)
+    }
+
+    /// Waits until a read gives another generation than this one.
+    pub async fn other_than(&self, known: Generation) {
+        loop {
+            let seen = self.seen.notified();
+            if self.generation.load(Ordering::Acquire) != known.0 {
+                return;
+            }
+            seen.await;
+        }
+    }
+
+    /// The generation that reads give at the moment.
+    pub async fn generation(&self) -> Result<Generation, Error> {
+        let generation = self.heeded(self.store.generation()).await?;
+        self.note(generation);
+        Ok(generation)
+    }
+
+    /// Features and embeddings of all movies.
+    pub async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error> {
+        let read = self.heeded(self.store.all_movies()).await?;
+        self.note(read.generation);
+        Ok(read)
+    }
+
+    /// The users for lists.
+    pub async fn user_list(&self) -> Result<Read<UserList>, Error> {
+        self.heeded(self.store.user_list()).await
+    }
+
+    /// What the store knows of a user.
+    pub(crate) async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
+        let read = self.heeded(self.store.users(&[id])).await?;
+        self.only(read)
+    }
+
+    /// What the store knows of a movie.
+    pub(crate) async fn movie(&self, id: MovieId) -> Result<Read<StoredMovie>, Error> {
+        let read = self.heeded(self.store.movies(&[id])).await?;
+        self.only(read)
+    }
+
+    /// The one element of an answer to a question about one id.
+    fn only<T: Default>(&self, read: Read<Vec<T>>) -> Result<Read<T>, Error> {
+        self.note(read.generation);
+        let value = read.value.into_iter().next().unwrap_or_default();
+        Ok(Read { generation: read.generation, value })
+    }
+
+    /// Leaves word of how a read ended. Only changes are logged.
+    async fn heeded<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let outcome = read.await;
+        match &outcome {
+            // It did answer, though with something that cannot be used.
+            Ok(_) | Err(Error::Malformed { .. }) => {
+                if self.troubled.swap(false, Ordering::AcqRel) {
+                    self.recoveries.fetch_add(1, Ordering::AcqRel);
+                    tracing::info!(store = self.address(), "the feature store answers again");
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                if !self.troubled.swap(true, Ordering::AcqRel) {
+                    tracing::warn!("{error}; answering from what is in memory");
+                }
+            }
+        }
+        outcome
+    }
+
+    fn note(&self, generation: Generation) {
+        if self.generation.swap(generation.0, Ordering::AcqRel) != generation.0 {
+            self.seen.notify_waiters();
+        }
+    }
+}
