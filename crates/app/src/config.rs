@@ -13,6 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use crate::store_url::StoreUrl;
+
 /// Every environment variable with this beginning is a configuration key.
 const PREFIX: &str = "SPARROW__";
 
@@ -24,6 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What to serve.
     pub data: Data,
+    /// Where users, features and vectors come from.
+    pub store: Store,
     /// Finding candidates.
     pub recall: Recall,
     /// Ranking models.
@@ -39,6 +43,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6010)),
             data: Data::default(),
+            store: Store::default(),
             recall: Recall::default(),
             models: Models::default(),
             server: Server::default(),
@@ -61,6 +66,43 @@ pub struct Data {
     pub posters: Option<PathBuf>,
     /// How many bad lines of the data set are skipped and reported; one more is an error.
     pub max_bad_lines: usize,
+}
+
+/// Where users, features and vectors come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Store {
+    /// Which store.
+    pub url: StoreUrl,
+    /// What all keys in Redis begin with.
+    pub prefix: String,
+    /// Connections to Redis, or to each node of a cluster.
+    pub connections: NonZeroUsize,
+    /// The certificates that `rediss://` trusts, in PEM; without it, the usual public ones.
+    pub ca_file: Option<PathBuf>,
+    /// How long a read of a request may take.
+    #[serde(with = "crate::duration")]
+    pub deadline: Duration,
+    /// How long the start waits for the store before it goes on without.
+    #[serde(with = "crate::duration")]
+    pub start_wait: Duration,
+    /// How often the store is asked whether it holds something new.
+    #[serde(with = "crate::duration")]
+    pub refresh: Duration,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: StoreUrl::default(),
+            prefix: String::new(),
+            connections: NonZeroUsize::MIN,
+            ca_file: None,
+            deadline: Duration::from_millis(200),
+            start_wait: Duration::from_secs(5),
+            refresh: Duration::from_secs(1),
+        }
+    }
 }
 
 /// How many candidates each strategy is asked for, and how many are ranked.
@@ -298,9 +340,10 @@ pub fn known_keys() -> BTreeMap<String, Value> {
         data: Data {
             path: here.clone(),
             embeddings: here.clone(),
-            posters: here,
+            posters: here.clone(),
             max_bad_lines: 0,
         },
+        store: Store { ca_file: here, ..Store::default() },
         ..Config::default()
     };
     flatten(Table::try_from(everything).unwrap_or_default()).into_iter().collect()

@@ -3,6 +3,7 @@
 //! * [`main`] is the whole of the binary: it reads the command line and runs until a signal.
 //! * [`start`] starts a server for a [`Config`] in the current process, on port 0 if asked: for tests,
 //!   benchmarks and programs that bring a main of their own.
+//! * [`start_with_store`] does so for a feature store that the caller brings.
 //! * [`config`] layers the configuration: built-in defaults, file, environment, command line.
 //!
 //! The crate holds no recommendation logic and knows no routes.
@@ -11,9 +12,12 @@ mod cli;
 pub mod config;
 mod duration;
 mod load;
+mod refresh;
 mod run;
+mod store;
+mod store_url;
 mod telemetry;
 
 pub use config::Config;
 pub use load::load_engine;
-pub use run::{Running, main, start};
+pub use run::{Running, main, start, start_with_store};

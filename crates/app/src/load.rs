@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -6,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use sparrow_engine::{Embeddings, Engine, Options, Parts};
-use sparrow_model::Catalog;
+use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, USER_FILE};
+use sparrow_neural::{EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
+use sparrow_store::StoredMovie;
 
 use crate::config::{Config, Similarity};
 
@@ -21,6 +23,73 @@ mod demo {
     ];
     pub(super) const ITEMS: &[u8] = include_bytes!("../../../fixtures/demo/item2vecEmb.csv");
     pub(super) const USERS: &[u8] = include_bytes!("../../../fixtures/demo/userEmb.csv");
+}
+
+/// Reads the movies of the data set that the configuration names, for a server whose users are in a
+/// feature store.
+pub(crate) fn load_movies(config: &Config) -> Result<Movies> {
+    let source = match &config.data.path {
+        Some(folder) => Source::open_movies(folder)?,
+        None => Source::in_memory("demonstration set", &demo::FILES)?,
+    };
+    let options = sparrow_movielens::Options { max_bad_lines: config.data.max_bad_lines };
+    let (movies, report) = source.load_movies(&options)?;
+    if report.bad_line_count > 0 {
+        tracing::warn!("{report}");
+    } else {
+        tracing::info!("{} movies", report.movies);
+    }
+    Ok(movies)
+}
+
+/// The standard engine over movies and what a feature store says of them; without that, an engine
+/// that knows their titles, years and genres.
+pub(crate) fn engine_of(
+    movies: Movies,
+    stored: Vec<(MovieId, StoredMovie)>,
+    config: &Config,
+) -> Result<Engine> {
+    let mut sums = HashMap::new();
+    let mut vectors = Ok(TableBuilder::default());
+    for (id, movie) in stored {
+        if let (Some(vector), Ok(table)) = (&movie.embedding, &mut vectors)
+            && let Err(what) = table.push(id.0, vector)
+        {
+            vectors = Err(format!("the feature store's item vectors: {what}"));
+        }
+        sums.insert(id, rating_sums(movie));
+    }
+    let catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
+    let catalog = Arc::new(catalog);
+    let embeddings = vectors.and_then(TableBuilder::build).and_then(|table| {
+        if table.is_empty() {
+            return Err("the feature store has no item vectors".to_owned());
+        }
+        Embeddings::of_items(&table, similarity(config), &catalog).map_err(|e| e.to_string())
+    });
+    let parts = Parts::standard(&catalog, embeddings, &engine_options(config));
+    Engine::new(catalog, parts).context("models.default")
+}
+
+/// Number and sum of a movie's ratings, and the best of them. Where only the features are stored, the
+/// sum is what their mean, of two decimals, says.
+fn rating_sums(movie: StoredMovie) -> (u32, u32, Vec<TopRating>) {
+    if let Some(ratings) = movie.ratings {
+        let most = ratings.count.saturating_mul(u32::from(Stars::MAX.half_stars()));
+        return (ratings.count, ratings.half_stars.min(most), ratings.top);
+    }
+    let Some(features) = movie.features else { return Default::default() };
+    let number = |name| features.get(name).and_then(|text| text.parse::<f64>().ok());
+    let count = number("movieRatingCount").unwrap_or(0.0) as u32;
+    let average = number("movieAvgRating").unwrap_or(0.0).clamp(0.0, 5.0);
+    (count, (average * 2.0 * f64::from(count)).round() as u32, Vec::new())
+}
+
+fn similarity(config: &Config) -> sparrow_neural::Similarity {
+    match config.models.similarity {
+        Similarity::Cosine => sparrow_neural::Similarity::Cosine,
+        Similarity::Dot => sparrow_neural::Similarity::Dot,
+    }
 }
 
 /// Reads the data set and the embeddings that the configuration names, and builds the standard engine
@@ -82,12 +151,8 @@ fn lay_out(
     config: &Config,
     catalog: &Catalog,
 ) -> Result<Embeddings> {
-    let similarity = match config.models.similarity {
-        Similarity::Cosine => sparrow_neural::Similarity::Cosine,
-        Similarity::Dot => sparrow_neural::Similarity::Dot,
-    };
     let user_vectors = users.len();
-    let embeddings = Embeddings::new(items, users, similarity, catalog)?;
+    let embeddings = Embeddings::new(items, users, similarity(config), catalog)?;
     tracing::info!(
         dimension = items.dimension(),
         "vectors for {} of {} movies and for {user_vectors} users",

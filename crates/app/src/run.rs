@@ -7,14 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Options, Server, Site, SiteOptions};
+use sparrow_http::{Options, Server, Site, SiteOptions, StoreReader};
+use sparrow_store::FeatureStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cli::Cli;
 use crate::config::Config;
-use crate::{load_engine, telemetry};
+use crate::{load_engine, refresh, telemetry};
 
 /// Exit code for mistakes on the command line and in the configuration, as clap's.
 const USAGE: u8 = 2;
@@ -84,7 +85,19 @@ pub struct Running {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
-    loading: Option<JoinHandle<Result<String>>>,
+    loading: Option<oneshot::Receiver<Result<String>>>,
+    /// Loads, and keeps in step with a store.
+    loader: Loader,
+}
+
+/// A task that ends with the server.
+#[derive(Debug)]
+struct Loader(JoinHandle<()>);
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Running {
@@ -99,7 +112,8 @@ impl Running {
 
     /// Stops accepting, finishes requests in flight within the configured time, and cuts the rest.
     pub async fn stop(self) {
-        let Self { stop, serving, .. } = self;
+        let Self { stop, serving, loader, .. } = self;
+        drop(loader);
         // An error means that the server has stopped by itself.
         let _ = stop.send(());
         if let Err(error) = serving.await {
@@ -110,6 +124,16 @@ impl Running {
 
 /// Starts a server: it listens at once, and is ready when [`Running::loaded`] says so.
 pub async fn start(config: Config) -> Result<Running> {
+    let store = crate::store::open(&config.store)?;
+    start_from(config, store).await
+}
+
+/// The same with a feature store that the caller brings, whatever the configuration says of one.
+pub async fn start_with_store(config: Config, store: Arc<dyn FeatureStore>) -> Result<Running> {
+    start_from(config, Some(store)).await
+}
+
+async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Result<Running> {
     if let Some(folder) = &config.data.posters {
         ensure!(folder.is_dir(), "the posters folder {} is not there", folder.display());
     }
@@ -136,14 +160,27 @@ pub async fn start(config: Config) -> Result<Running> {
             tracing::info!(cut = outcome.cut, "connections are closed");
         }
     });
-    let loading = tokio::task::spawn_blocking(move || {
-        let engine = load_engine(&config)?;
-        let summary = summary(&engine);
-        let options = SiteOptions { posters: config.data.posters };
-        server.publish(Arc::new(Site::new(Arc::new(engine), options)));
-        Ok(summary)
-    });
-    Ok(Running { address, stop, serving, loading: Some(loading) })
+    let (tell, loading) = oneshot::channel();
+    let loader = match store {
+        Some(store) => {
+            let reader = Arc::new(StoreReader::new(store));
+            tokio::spawn(refresh::keep(config, reader, server, tell))
+        }
+        None => tokio::task::spawn_blocking(move || {
+            // Nobody may be waiting for the outcome.
+            let _ = tell.send(load_files(config, &server));
+        }),
+    };
+    Ok(Running { address, stop, serving, loading: Some(loading), loader: Loader(loader) })
+}
+
+/// Loads everything from files, and publishes it.
+fn load_files(config: Config, server: &Server) -> Result<String> {
+    let engine = load_engine(&config)?;
+    let summary = summary(&engine);
+    let options = SiteOptions { posters: config.data.posters, store: None };
+    server.publish(Arc::new(Site::new(Arc::new(engine), options)));
+    Ok(summary)
 }
 
 fn summary(engine: &Engine) -> String {

@@ -2,6 +2,7 @@
 
 use sparrow_features::{MOVIE_FIELDS, MovieFeatures, RatingStats, USER_FIELDS, UserWindow};
 use sparrow_model::{Histories, MovieId, UserId};
+use sparrow_store::{Fields, Malformed};
 
 use crate::json;
 use crate::problem::Problem;
@@ -23,15 +24,16 @@ pub(crate) fn movie_ratings(users: &Histories, movies: usize) -> Vec<RatingStats
 }
 
 /// An answer in the making.
-struct Features<'a> {
+struct Shown<'a> {
     store: &'a str,
     generation: u64,
     fields: Option<Vec<(&'a str, &'a str)>>,
     embedding: Option<&'a [f32]>,
     ratings: Option<usize>,
+    malformed: &'a [Malformed],
 }
 
-impl Features<'_> {
+impl Shown<'_> {
     fn reply(&self, id_name: &str, id: u32) -> Reply {
         let mut out = b"{".to_vec();
         json::string(&mut out, id_name);
@@ -69,12 +71,16 @@ impl Features<'_> {
             }
             None => out.extend_from_slice(b"null"),
         }
+        out.extend_from_slice(b",\"malformed\":");
+        json::list(&mut out, self.malformed, |out, value| {
+            json::string(out, &format!("{}: {}", value.key, value.what));
+        });
         out.push(b'}');
         Reply::json(out)
     }
 }
 
-fn pairs(fields: &sparrow_store::Fields) -> Vec<(&str, &str)> {
+fn pairs(fields: &Fields) -> Vec<(&str, &str)> {
     fields.0.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
@@ -94,12 +100,13 @@ impl Site {
             let texts = UserWindow::of(&history, catalog).features().texts(catalog.genres());
             let fields = USER_FIELDS.into_iter().zip(texts.iter().map(String::as_str));
             let embeddings = self.engine.embeddings();
-            let features = Features {
+            let features = Shown {
                 store: MEMORY,
                 generation: 0,
                 fields: Some(fields.collect()),
                 embedding: embeddings.and_then(|vectors| vectors.users.get(id)),
                 ratings: Some(history.len()),
+                malformed: &[],
             };
             return Ok(features.reply("userId", id));
         };
@@ -109,12 +116,13 @@ impl Site {
             let known_gone = store.is_of_this(read.generation);
             return Err(if known_gone { unknown() } else { updating() });
         }
-        let features = Features {
+        let features = Shown {
             store: store.reader.address(),
             generation: read.generation.0,
             fields: user.features.as_ref().map(pairs),
             embedding: user.embedding.as_deref(),
             ratings: user.ratings.as_ref().map(Vec::len),
+            malformed: &user.malformed,
         };
         Ok(features.reply("userId", id))
     }
@@ -140,12 +148,13 @@ impl Site {
             });
             let embeddings = self.engine.embeddings();
             let vector = embeddings.and_then(|vectors| vectors.items.get(index.0));
-            let features = Features {
+            let features = Shown {
                 store: MEMORY,
                 generation: 0,
                 fields,
                 embedding: vector.as_deref(),
                 ratings: ratings.map(|stats| stats.count() as usize),
+                malformed: &[],
             };
             return Ok(features.reply("movieId", id));
         };
@@ -154,12 +163,13 @@ impl Site {
         if stored.is_empty() {
             movie?;
         }
-        let features = Features {
+        let features = Shown {
             store: store.reader.address(),
             generation: read.generation.0,
             fields: stored.features.as_ref().map(pairs),
             embedding: stored.embedding.as_deref(),
             ratings: stored.ratings.as_ref().map(|ratings| ratings.count as usize),
+            malformed: &stored.malformed,
         };
         Ok(features.reply("movieId", id))
     }

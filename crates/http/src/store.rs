@@ -23,8 +23,6 @@ pub struct StoreReader {
     /// The generation of the last read.
     generation: AtomicU64,
     seen: Notify,
-    /// How often the store has answered again after it had not.
-    recoveries: AtomicU64,
 }
 
 /// A site's side of a store.
@@ -49,7 +47,6 @@ impl StoreReader {
             behind: Mutex::new(None),
             generation: AtomicU64::new(0),
             seen: Notify::const_new(),
-            recoveries: AtomicU64::new(0),
         }
     }
 
@@ -60,18 +57,14 @@ impl StoreReader {
 
     /// Why the store, or what it holds, is not to be had at the moment; `None` while all is well.
     pub fn trouble(&self) -> Option<String> {
-        let which = if self.troubled.load(Ordering::Acquire) { &self.trouble } else { &self.behind };
+        let which =
+            if self.troubled.load(Ordering::Acquire) { &self.trouble } else { &self.behind };
         which.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says why what is loaded is not what the store holds, or that it is.
     pub fn set_behind(&self, why: Option<String>) {
         *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = why;
-    }
-
-    /// How often the store has answered again after it had not: it may be another one then.
-    pub fn recoveries(&self) -> u64 {
-        self.recoveries.load(Ordering::Acquire)
     }
 
     /// Waits until a read gives another generation than this one.
@@ -130,7 +123,6 @@ impl StoreReader {
             // It did answer, though with something that cannot be used.
             Ok(_) | Err(Error::Malformed { .. }) => {
                 if self.troubled.swap(false, Ordering::AcqRel) {
-                    self.recoveries.fetch_add(1, Ordering::AcqRel);
                     tracing::info!(store = self.address(), "the feature store answers again");
                 }
             }

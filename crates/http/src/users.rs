@@ -144,7 +144,7 @@ impl Gathered {
             let why = if same_generation { Reason::UnknownUser } else { Reason::StoreUpdating };
             return Self::nothing(id, why);
         }
-        let StoredUser { features, embedding, ratings } = user;
+        let StoredUser { features, embedding, ratings, malformed } = user;
         let has_history = ratings.is_some();
         let ratings = ratings.into_iter().flatten().filter_map(|rating| {
             let movie = catalog.index_of(rating.movie)?;
@@ -161,6 +161,10 @@ impl Gathered {
         }
 
         let mut lacking = None;
+        if let Some(first) = malformed.first() {
+            lacking = Some(Reason::StoreFailed);
+            tracing::debug!(key = first.key, what = first.what, "malformed");
+        }
         let embedding = match (embedding, embeddings) {
             (Some(_), _) if !same_generation => {
                 lacking = Some(Reason::StoreUpdating);
@@ -228,7 +232,8 @@ impl Site {
         let user = self.gathered(id, store.reader.user(id).await.map_err(|error| unread(&error))?);
         match user.lacking {
             Some(Reason::UnknownUser) => Err(no_user(id)),
-            Some(_) if user.is_nothing() => Err(updating()),
+            Some(Reason::StoreUpdating) if user.is_nothing() => Err(updating()),
+            Some(_) if user.is_nothing() => Err(unreadable()),
             _ => Ok(Found::InStore(Box::new(user))),
         }
     }
@@ -261,11 +266,15 @@ fn no_user(id: UserId) -> Problem {
     Problem::not_found(format!("there is no user {id}"))
 }
 
+fn unreadable() -> Problem {
+    Problem::new(Kind::Internal, "the feature store's entry cannot be read")
+}
+
 /// The problem of a read that failed.
 pub(crate) fn unread(error: &Error) -> Problem {
     if let Error::Malformed { key, what } = error {
         tracing::error!(key, what, "malformed entry in the feature store");
-        return Problem::new(Kind::Internal, "the feature store's entry cannot be read");
+        return unreadable();
     }
     Problem::new(Kind::Unavailable, "the feature store does not answer at the moment")
 }

@@ -306,7 +306,9 @@ async fn only_one_push_at_a_time([a, b]: &Handles) {
     let mut first = start(a.as_ref()).await;
     for store in [a, b] {
         match store.push().await.map(|_| ()) {
-            Err(Error::Refused { what, .. }) => assert!(what.contains("push is under way"), "{what}"),
+            Err(Error::Refused { what, .. }) => {
+                assert!(what.contains("push is under way"), "{what}")
+            }
             other => panic!("a second push at once: {other:?}"),
         }
     }

@@ -1,0 +1,190 @@
+//! What a server does while its store fails, and afterwards.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sparrow_model::UserId;
+use sparrow_store::{Entry, FeatureStore as _, MemoryStore};
+
+use crate::support::{Mode, PATIENCE, Switch, config, demo_entries, get, push, serve, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_go_on_without_the_store_and_say_so() {
+    let store = MemoryStore::default();
+    let pushed = push(&store, demo_entries()).await;
+    let store = Switch::new(store);
+    let running = serve(config(), store.clone()).await;
+    let address = running.address;
+    let ready = get(address, "/readyz").await.json();
+    let side = json!({"address": "test", "generation": pushed.0, "degraded": false});
+    assert_eq!(ready, json!({"status": "ready", "store": side}));
+    let before = get(address, "/v1/users/6").await;
+
+    for (mode, reason) in [
+        (Mode::IsAway, "the feature store test is unavailable: switched off"),
+        (Mode::IsLate, "the feature store test did not answer in time"),
+    ] {
+        store.set(mode);
+        let answer = get(address, "/v1/users/6/recommendations?size=5").await;
+        assert_eq!(answer.status, 200);
+        let answer = answer.json();
+        assert_eq!(answer["model"], "popularity");
+        assert_eq!((&answer["degraded"], &answer["requestedModel"]), (&json!(true), &json!("emb")));
+        assert_eq!(answer["reason"], "store-unavailable");
+        assert_eq!(answer["items"].as_array().unwrap().len(), 5);
+        // The model itself needs nothing of the user, yet what was seen is not left out.
+        let popular = get(address, "/v1/users/6/recommendations?model=popularity").await.json();
+        assert_eq!(
+            (&popular["degraded"], &popular["reason"]),
+            (&json!(true), &json!("store-unavailable"))
+        );
+        let original = get(address, "/getrecforyou?id=6&size=5").await;
+        assert_eq!((original.status, original.header("x-sparrow-degraded")), (200, Some("true")));
+
+        for target in
+            ["/v1/users/6", "/getuser?id=6", "/v1/users/6/features", "/v1/movies/1/features"]
+        {
+            let answer = get(address, target).await;
+            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{target}");
+            assert_eq!(answer.json()["type"], "/problems/unavailable");
+        }
+        let page = get(address, "/users/6").await;
+        assert_eq!((page.status, page.header("retry-after")), (503, Some("1")));
+        assert!(page.body.contains("<html"));
+        for target in [
+            "/getmovie?id=1",
+            "/v1/movies/1",
+            "/v1/movies/1/similar",
+            "/v1/users",
+            "/",
+            "/getrecommendation?genre=Drama",
+        ] {
+            assert_eq!(get(address, target).await.status, 200, "{target}");
+        }
+
+        let ready = get(address, "/readyz").await;
+        assert_eq!(ready.status, 200);
+        let side = &ready.json()["store"];
+        assert_eq!((&side["degraded"], &side["reason"]), (&json!(true), &json!(reason)));
+
+        store.set(Mode::Answers);
+        until(address, "/readyz", |ready| ready.json()["store"]["degraded"] == false).await;
+        assert_eq!(get(address, "/v1/users/6").await.body, before.body);
+        let answer = get(address, "/v1/users/6/recommendations").await.json();
+        assert_eq!((&answer["model"], &answer["degraded"]), (&json!("emb"), &json!(false)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_starts_before_its_store() {
+    let store = Switch::new(MemoryStore::default());
+    store.set(Mode::IsAway);
+    let mut running = sparrow_app::start_with_store(config(), store.clone()).await.unwrap();
+    let address = running.address;
+    let ready = until(address, "/readyz", |ready| ready.body.contains("switched off")).await;
+    assert_eq!((ready.status, ready.header("retry-after")), (503, Some("1")));
+    // The movies are there, without figures; nobody is ranked for.
+    let movie = until(address, "/v1/movies/1", |movie| movie.status == 200).await.json();
+    assert_eq!(movie["ratingNumber"], 0);
+    let answer = get(address, "/v1/users/6/recommendations?size=5").await.json();
+    assert_eq!(
+        (&answer["degraded"], &answer["reason"]),
+        (&json!(true), &json!("store-unavailable"))
+    );
+    assert_eq!(answer["items"].as_array().unwrap().len(), 5);
+    assert_eq!(get(address, "/users/6").await.status, 503);
+
+    // It is there, and empty.
+    store.set(Mode::Answers);
+    let empty = "the feature store test holds no movies";
+    until(address, "/readyz", |ready| ready.body.contains(empty)).await;
+    assert_eq!(get(address, "/v1/users/6").await.status, 503);
+    push(&*store.inner(), demo_entries()).await;
+    tokio::time::timeout(PATIENCE, running.loaded()).await.unwrap().unwrap();
+    assert_eq!(get(address, "/readyz").await.status, 200);
+    assert_eq!(get(address, "/v1/users/6/recommendations").await.json()["model"], "emb");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_generation_is_served_without_a_restart() {
+    let store = MemoryStore::default();
+    push(&store, demo_entries()).await;
+    let mut slow = config();
+    // Only the requests themselves can notice.
+    slow.store.refresh = Duration::from_secs(3600);
+    let running = serve(slow, Arc::new(store.clone())).await;
+    let address = running.address;
+    let before = get(address, "/v1/users/6/recommendations").await.json();
+    assert_eq!(before["degraded"], false);
+
+    // Everybody now has the vector of user 7.
+    let vector = crate::support::DEMO.users.get(7).unwrap();
+    let all = (1..=500).map(|id| Entry::UserEmbedding(UserId(id), vector.to_vec())).collect();
+    let second = push(&store, all).await;
+    let between = get(address, "/v1/users/6/recommendations").await;
+    assert_eq!(between.status, 200);
+    let between = between.json();
+    // Either the vectors of two generations are kept apart, or the new ones are there already.
+    assert!(between["degraded"] == false || between["reason"] == "store-updating", "{between}");
+    let whole = |answer: &crate::support::Answer| answer.json()["degraded"] == false;
+    let after = until(address, "/v1/users/6/recommendations", whole).await.json();
+    assert_ne!(after["items"], before["items"]);
+    let ready = get(address, "/readyz").await.json();
+    assert_eq!(ready["store"]["generation"], second.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_emptied_makes_nobody_unknown() {
+    let store = MemoryStore::default();
+    push(&store, demo_entries()).await;
+    let (full, empty) = (store.clone(), MemoryStore::default());
+    let store = Switch::new(full.clone());
+    let running = serve(config(), store.clone()).await;
+    let address = running.address;
+
+    store.replace(empty);
+    let ready = until(address, "/readyz", |ready| ready.json()["store"]["degraded"] == true).await;
+    assert!(ready.body.contains("holds no movies"), "{}", ready.body);
+    assert_eq!(get(address, "/v1/users/6").await.status, 503);
+    assert_eq!(get(address, "/users/6").await.status, 503);
+    let answer = get(address, "/v1/users/6/recommendations").await.json();
+    assert_eq!(answer["reason"], "store-updating");
+    assert!(get(address, "/v1/movies/1").await.json()["ratingNumber"].as_u64() > Some(0));
+
+    store.replace(full);
+    until(address, "/readyz", |ready| ready.json()["store"]["degraded"] == false).await;
+    assert_eq!(get(address, "/v1/users/6").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_files_and_models_end_the_start() {
+    let mut nowhere = config();
+    nowhere.data.path = Some("/nowhere".into());
+    let store = Switch::new(MemoryStore::default());
+    let mut running = sparrow_app::start_with_store(nowhere, store.clone()).await.unwrap();
+    let error = running.loaded().await.unwrap_err();
+    assert!(format!("{error:#}").contains("/nowhere"), "{error:#}");
+    let mut wrong = config();
+    wrong.models.default = "emd".to_owned();
+    let mut running = sparrow_app::start_with_store(wrong, store).await.unwrap();
+    let error = running.loaded().await.unwrap_err();
+    assert!(format!("{error:#}").contains("models.default"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_are_late_hold_up_nobody_for_long() {
+    let store = MemoryStore::default();
+    push(&store, demo_entries()).await;
+    let store = Switch::new(store);
+    let running = serve(config(), store.clone()).await;
+    store.set(Mode::IsLate);
+    let start = Instant::now();
+    for user in 1..=5 {
+        let target = format!("/v1/users/{user}/recommendations");
+        assert_eq!(get(running.address, &target).await.status, 200);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(store.address(), "test");
+}

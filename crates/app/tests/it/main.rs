@@ -1,0 +1,7 @@
+//! Whole servers, spoken to through sockets.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod entries;
+mod failing;
+mod same_answers;
+mod support;

@@ -1,0 +1,208 @@
+//! Servers on the demonstration set, a client, and a store that can be made to fail.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use sparrow_app::{Config, Running};
+use sparrow_model::{Catalog, MovieId, UserId};
+use sparrow_movielens::Source;
+use sparrow_neural::EmbeddingTable;
+use sparrow_store::{
+    Entry, Error, FeatureStore, Generation, Push, Read, StoredMovie, StoredUser, UserList,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longest wait for anything that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The demonstration set.
+pub(crate) struct Demo {
+    pub(crate) catalog: Catalog,
+    pub(crate) items: EmbeddingTable,
+    pub(crate) users: EmbeddingTable,
+}
+
+pub(crate) static DEMO: LazyLock<Demo> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let table = |name: &str| {
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        EmbeddingTable::read(&bytes[..], name).unwrap()
+    };
+    let source = Source::open(&folder).unwrap();
+    Demo {
+        catalog: source.load(&sparrow_movielens::Options::default()).unwrap().catalog,
+        items: table("item2vecEmb.csv"),
+        users: table("userEmb.csv"),
+    }
+});
+
+/// Everything that the loader would push of the demonstration set.
+pub(crate) fn demo_entries() -> Vec<Entry> {
+    crate::entries::entries(&DEMO.catalog, &DEMO.items, &DEMO.users)
+}
+
+/// A configuration for port 0 that notices changes soon.
+pub(crate) fn config() -> Config {
+    let mut config = Config::default();
+    config.listen.set_port(0);
+    config.store.refresh = Duration::from_millis(50);
+    config.store.start_wait = Duration::from_millis(300);
+    config
+}
+
+/// A server that is loaded.
+pub(crate) async fn serve(config: Config, store: Arc<dyn FeatureStore>) -> Running {
+    let mut running = sparrow_app::start_with_store(config, store).await.unwrap();
+    tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
+    running
+}
+
+pub(crate) async fn push(store: &dyn FeatureStore, entries: Vec<Entry>) -> Generation {
+    let mut push = store.push().await.unwrap();
+    push.put(entries).await.unwrap();
+    push.commit().await.unwrap()
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+pub(crate) async fn get(address: SocketAddr, target: &str) -> Answer {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let text = tokio::time::timeout(PATIENCE, exchange).await.expect("no answer").unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("cut off: {text:?}"));
+    Answer { status: head[9..12].parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Asks again until the answer is as wanted.
+pub(crate) async fn until(
+    address: SocketAddr,
+    target: &str,
+    wanted: impl Fn(&Answer) -> bool,
+) -> Answer {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = get(address, target).await;
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < end, "{target} stays {answer:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What a [`Switch`] does with reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Mode {
+    Answers,
+    IsAway,
+    IsLate,
+}
+
+/// A store that fails when told to, and counts its reads.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    store: Mutex<Arc<dyn FeatureStore>>,
+    mode: AtomicU8,
+    pub(crate) user_reads: AtomicUsize,
+}
+
+impl Switch {
+    pub(crate) fn new(store: impl FeatureStore + 'static) -> Arc<Self> {
+        let mode = AtomicU8::new(Mode::Answers as u8);
+        let store: Arc<dyn FeatureStore> = Arc::new(store);
+        Arc::new(Self { store: Mutex::new(store), mode, user_reads: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn inner(&self) -> Arc<dyn FeatureStore> {
+        Arc::clone(&self.store.lock().unwrap())
+    }
+
+    /// Puts another store in the place of this one.
+    pub(crate) fn replace(&self, store: impl FeatureStore + 'static) {
+        *self.store.lock().unwrap() = Arc::new(store);
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.store(mode as u8, Ordering::SeqCst);
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        let store = || "test".to_owned();
+        match self.mode.load(Ordering::SeqCst) {
+            mode if mode == Mode::IsAway as u8 => {
+                Err(Error::Unavailable { store: store(), what: "switched off".to_owned() })
+            }
+            mode if mode == Mode::IsLate as u8 => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(Error::TimedOut { store: store() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl FeatureStore for Switch {
+    fn address(&self) -> &str {
+        "test"
+    }
+
+    async fn generation(&self) -> Result<Generation, Error> {
+        self.check().await?;
+        self.inner().generation().await
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error> {
+        self.user_reads.fetch_add(1, Ordering::SeqCst);
+        self.check().await?;
+        self.inner().users(ids).await
+    }
+
+    async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error> {
+        self.check().await?;
+        self.inner().movies(ids).await
+    }
+
+    async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error> {
+        self.check().await?;
+        self.inner().all_movies().await
+    }
+
+    async fn user_list(&self) -> Result<Read<UserList>, Error> {
+        self.check().await?;
+        self.inner().user_list().await
+    }
+
+    async fn push(&self) -> Result<Box<dyn Push>, Error> {
+        self.inner().push().await
+    }
+}
