@@ -2,6 +2,7 @@ import "./site.js";
 
 import { get, latest, models } from "./api.js";
 import { announce, count, day, h, plural } from "./dom.js";
+import { features } from "./features.js";
 import { addressWith, card, emptyBox, genreUrl, problemBox, problemPage, queryChoice, segmented, settled, stars, userUrl, waiting } from "./parts.js";
 import { poster } from "./poster.js";
 import { reasonText } from "./reasons.js";
@@ -123,6 +124,7 @@ async function start() {
     document.getElementById("more").hidden = false;
     choice();
     similar();
+    features(document.getElementById("features"), `/v1/movies/${movieId}/features`);
   } catch (error) {
     problemPage(error);
   }

@@ -2,6 +2,7 @@ import "./site.js";
 
 import { get, latest, models } from "./api.js";
 import { announce, count, day, h, plural } from "./dom.js";
+import { features } from "./features.js";
 import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryNumber, segmented, settled, stars, waiting } from "./parts.js";
 import { badge, thumbnail } from "./poster.js";
 import { modelLabel, reasonText, STRATEGIES } from "./reasons.js";
@@ -57,7 +58,7 @@ function profile(user) {
               { class: "bar" },
               h("span", { class: "bar__name" }, bar.genre),
               h("span", { class: "bar__track", "aria-hidden": "true" }, rated),
-              h("span", { class: "bar__count" }, h("span", { class: "hidden" }, "liked "), count(bar.liked), h("span", { class: "quiet" }, ` of ${count(bar.rated)}`)),
+              bar.rated > 0 && h("span", { class: "bar__count" }, h("span", { class: "hidden" }, "liked "), count(bar.liked), h("span", { class: "quiet" }, ` of ${count(bar.rated)}`)),
             );
           }),
         ),
@@ -211,6 +212,7 @@ async function prepareControls() {
 // What was watched.
 
 const askHistory = latest();
+let rated = 0;
 let shownPage = queryNumber("page", 1);
 
 function showHistory(ratings) {
@@ -231,7 +233,7 @@ function showHistory(ratings) {
     history.pushState(null, "", addressWith({ page: to === 1 ? null : to }));
     turnPage(true);
   });
-  $("history-pages").replaceChildren(...(ratings.items.length === 0 ? [emptyBox(ratings.total === 0 ? "Nothing rated yet" : "There is no such page")] : []), ...(pages ? [pages] : []));
+  $("history-pages").replaceChildren(...(ratings.items.length === 0 ? [emptyBox(ratings.total > 0 ? "There is no such page" : rated > 0 ? "The single ratings are not stored" : "Nothing rated yet")] : []), ...(pages ? [pages] : []));
 }
 
 async function turnPage(move) {
@@ -259,7 +261,9 @@ async function start() {
   try {
     const known = await user;
     profile(known);
+    rated = known.ratingCount;
     showHistory(known.ratings);
+    features($("features"), `/v1/users/${userId}/features`);
   } catch (error) {
     problemPage(error);
     return;
