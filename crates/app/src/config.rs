@@ -93,12 +93,13 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
+        let options = sparrow_store::Options::default();
         Self {
             url: StoreUrl::default(),
-            prefix: String::new(),
-            connections: NonZeroUsize::MIN,
-            ca_file: None,
-            deadline: Duration::from_millis(200),
+            prefix: options.prefix,
+            connections: NonZeroUsize::new(options.connections).unwrap_or(NonZeroUsize::MIN),
+            ca_file: options.ca_file,
+            deadline: options.deadline,
             start_wait: Duration::from_secs(5),
             refresh: Duration::from_secs(1),
         }
@@ -496,9 +497,16 @@ mod tests {
                 "models.similarity in FILE: unknown variant `cos`, expected `cosine` or `dot`",
             ),
             ("server = 3\n", ("A", ""), "unknown key \"server\" in FILE"),
+            (
+                "",
+                ("SPARROW__STORE__URL", "http://me:secret@host"),
+                "store.url in the environment (SPARROW__STORE__URL): the store's address is wrong: its \
+                 scheme is redis,",
+            ),
         ] {
             let error = layered(file, &[environment]).unwrap_err();
             assert!(error.starts_with(message), "{error}\n{message}");
+            assert!(!error.contains("secret"), "{error}");
         }
         let error = layered("listen = \n", &[]).unwrap_err();
         assert!(error.starts_with("FILE is not valid TOML: TOML parse error at line 1"), "{error}");
@@ -510,6 +518,11 @@ mod tests {
     fn what_is_printed_reads_back_equal() {
         let mut config = Config::default();
         config.data.posters = Some(PathBuf::from("a \"b\""));
+        let secret = StoreUrl("redis://me:secret@host".parse().unwrap());
+        let with_secret =
+            Config { store: Store { url: secret, ..Store::default() }, ..Config::default() };
+        let shown = format!("{} {with_secret:?}", with_secret.to_toml());
+        assert!(shown.contains("redis://host:6379") && !shown.contains("secret"), "{shown}");
         assert_eq!(layered("", &[]).unwrap().listen.port(), 7);
         let printed: Config = toml::from_str(&config.to_toml()).unwrap();
         assert_eq!(printed, config);
