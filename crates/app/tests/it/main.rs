@@ -3,5 +3,7 @@
 
 mod entries;
 mod failing;
+mod load;
+mod redis;
 mod same_answers;
 mod support;

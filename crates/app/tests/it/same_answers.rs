@@ -1,5 +1,6 @@
 //! A server on a store answers as one that has everything in memory.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +28,18 @@ async fn a_store_and_memory_give_the_same_answers() {
     push(&store, demo_entries()).await;
     let store = Switch::new(store);
     let on_store = serve(config(), store.clone()).await;
+    compare(in_memory.address, on_store.address).await;
 
+    // One read a request.
+    let before = store.user_reads.load(Ordering::SeqCst);
+    get(on_store.address, "/getrecforyou?id=6").await;
+    assert_eq!(store.user_reads.load(Ordering::SeqCst), before + 1);
+    get(on_store.address, "/getmovie?id=1").await;
+    assert_eq!(store.user_reads.load(Ordering::SeqCst), before + 1);
+}
+
+/// Asks both servers the same, and expects the same.
+pub(crate) async fn compare(in_memory: SocketAddr, on_store: SocketAddr) {
     let mut targets: Vec<String> = [
         "/getmovie?id=1",
         "/getmovie?id=999999",
@@ -62,17 +74,10 @@ async fn a_store_and_memory_give_the_same_answers() {
         targets.push(format!("/v1/movies/{user}/similar"));
     }
     for target in &targets {
-        let memory = get(in_memory.address, target).await;
-        let stored = get(on_store.address, target).await;
+        let memory = get(in_memory, target).await;
+        let stored = get(on_store, target).await;
         assert_eq!(comparable(&stored), comparable(&memory), "{target}");
     }
-
-    // One read a request.
-    let before = store.user_reads.load(Ordering::SeqCst);
-    get(on_store.address, "/getrecforyou?id=6").await;
-    assert_eq!(store.user_reads.load(Ordering::SeqCst), before + 1);
-    get(on_store.address, "/getmovie?id=1").await;
-    assert_eq!(store.user_reads.load(Ordering::SeqCst), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

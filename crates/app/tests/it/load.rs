@@ -1,0 +1,85 @@
+//! Requests without a pause, and what came of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::support::{PATIENCE, get};
+
+/// Clients that ask until they are told to stop.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: JoinSet<Vec<Outcome>>,
+}
+
+/// What one request got.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) target: String,
+    pub(crate) status: u16,
+    pub(crate) degraded: bool,
+    pub(crate) took: Duration,
+}
+
+impl Load {
+    /// Four clients a server, each with users of its own.
+    pub(crate) fn start(servers: &[SocketAddr]) -> Self {
+        let (stop, answered) = (Arc::default(), Arc::default());
+        let mut clients = JoinSet::new();
+        for (place, &server) in servers.iter().cycle().take(servers.len() * 4).enumerate() {
+            clients.spawn(client(server, place, Arc::clone(&stop), Arc::clone(&answered)));
+        }
+        Self { stop, answered, clients }
+    }
+
+    /// Waits until so many more requests were answered.
+    pub(crate) async fn more(&self, requests: usize) {
+        let goal = self.answered.load(Ordering::SeqCst) + requests;
+        let end = Instant::now() + PATIENCE;
+        while self.answered.load(Ordering::SeqCst) < goal {
+            assert!(Instant::now() < end, "the requests stand still");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends the clients.
+    pub(crate) async fn stop(mut self) -> Vec<Outcome> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut all = Vec::new();
+        while let Some(outcomes) = self.clients.join_next().await {
+            all.extend(outcomes.unwrap());
+        }
+        all
+    }
+}
+
+async fn client(
+    server: SocketAddr,
+    place: usize,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for turn in 0.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let user = (place * 37 + turn * 11) % 500 + 1;
+        let target = match turn % 4 {
+            0 => format!("/v1/users/{user}"),
+            1 => format!("/getrecforyou?id={user}"),
+            _ => format!("/v1/users/{user}/recommendations?size=10"),
+        };
+        let start = Instant::now();
+        let answer = get(server, &target).await;
+        let took = start.elapsed();
+        let degraded = answer.header("x-sparrow-degraded") == Some("true");
+        outcomes.push(Outcome { target, status: answer.status, degraded, took });
+        answered.fetch_add(1, Ordering::SeqCst);
+    }
+    outcomes
+}

@@ -1,0 +1,217 @@
+//! Servers on a real redis-server, which is stopped, frozen, emptied and filled under them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use sparrow_app::{Config, Running};
+use sparrow_model::UserId;
+use sparrow_store::{Entry, FeatureStore, Options};
+use sparrow_test_redis::TestRedis;
+
+use crate::load::{Load, Outcome};
+use crate::same_answers::compare;
+use crate::support::{Answer, DEMO, PATIENCE, config, demo_entries, get, push, until};
+
+/// How long an answer may take beyond the store's deadline: the machine has other things to do.
+const SLACK: Duration = Duration::from_millis(800);
+
+fn on(url: &str) -> Config {
+    let mut config = config();
+    config.store.url = url.to_owned().try_into().unwrap();
+    config
+}
+
+async fn serve(url: &str) -> Running {
+    let mut running = sparrow_app::start(on(url)).await.unwrap();
+    tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
+    running
+}
+
+/// What the loader has.
+async fn pusher(url: &str) -> Arc<dyn FeatureStore> {
+    sparrow_store::connect(&url.parse().unwrap(), &Options::default()).await.unwrap()
+}
+
+fn healthy(ready: &Answer) -> bool {
+    ready.status == 200 && ready.json()["store"]["degraded"] == false
+}
+
+fn degraded(ready: &Answer) -> bool {
+    ready.status == 200 && ready.json()["store"]["degraded"] == true
+}
+
+/// Recommendations always come, users unless the store is away, and nothing takes long.
+fn check(outcomes: &[Outcome]) {
+    let longest = config().store.deadline + SLACK;
+    for outcome in outcomes {
+        let allowed: &[u16] = if outcome.target.contains("rec") { &[200] } else { &[200, 503] };
+        assert!(allowed.contains(&outcome.status), "{outcome:?}");
+        assert!(outcome.took < longest, "{outcome:?}");
+    }
+    assert!(outcomes.iter().any(|outcome| outcome.status == 200 && !outcome.degraded));
+    assert!(outcomes.iter().any(|outcome| outcome.degraded));
+    assert!(outcomes.iter().any(|outcome| outcome.status == 503));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_and_memory_give_the_same_answers_with_one_read_each() {
+    let redis = TestRedis::start(&[]);
+    push(&*pusher(&redis.url()).await, demo_entries()).await;
+    let mut in_memory = sparrow_app::start(config()).await.unwrap();
+    in_memory.loaded().await.unwrap();
+    let mut rarely = on(&redis.url());
+    rarely.store.refresh = Duration::from_secs(3600);
+    let mut on_store = sparrow_app::start(rarely).await.unwrap();
+    on_store.loaded().await.unwrap();
+    compare(in_memory.address, on_store.address).await;
+
+    redis.cli(&["CONFIG", "RESETSTAT"]);
+    for user in 1..=100 {
+        get(on_store.address, &format!("/getrecforyou?id={user}")).await;
+    }
+    // Features; the vector, the ratings, and the marker that tells the generation: each once.
+    let executed = redis.executed();
+    let count = |name: &str| executed.iter().find(|(known, _)| known == name).map(|(_, n)| *n);
+    assert_eq!((count("hgetall"), count("get")), (Some(100), Some(300)), "{executed:?}");
+
+    let features = get(on_store.address, "/v1/users/6/features").await.json();
+    assert_eq!(features["store"], redis.url());
+    assert_eq!(
+        features["features"]["userRatingCount"],
+        redis.cli(&["HGET", "uf:6", "userRatingCount"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_redis_that_freezes_is_done_without() {
+    let redis = TestRedis::start(&[]);
+    push(&*pusher(&redis.url()).await, demo_entries()).await;
+    let running = serve(&redis.url()).await;
+    let load = Load::start(&[running.address]);
+    load.more(100).await;
+    for _ in 0..2 {
+        redis.freeze();
+        until(running.address, "/readyz", degraded).await;
+        load.more(40).await;
+        redis.thaw();
+        until(running.address, "/readyz", healthy).await;
+        load.more(100).await;
+    }
+    check(&load.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_redis_that_dies_comes_back_with_its_data_or_without() {
+    let mut redis = TestRedis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let first = push(&*pusher(&redis.url()).await, demo_entries()).await;
+    let running = serve(&redis.url()).await;
+    let address = running.address;
+    let load = Load::start(&[address]);
+    load.more(100).await;
+    redis.kill();
+    until(address, "/readyz", degraded).await;
+    load.more(100).await;
+    redis.start_again();
+    let ready = until(address, "/readyz", healthy).await.json();
+    assert_eq!(ready["store"]["generation"], first.0);
+    load.more(100).await;
+
+    // It comes back empty: nobody becomes unknown, and what is in memory stays.
+    redis.kill();
+    std::fs::remove_dir_all(redis.folder().join("appendonlydir")).unwrap();
+    redis.start_again();
+    let ready = until(address, "/readyz", |ready| ready.body.contains("holds no movies")).await;
+    assert!(degraded(&ready));
+    assert_eq!(get(address, "/v1/users/6").await.status, 503);
+    let answer = get(address, "/v1/users/6/recommendations").await.json();
+    assert_eq!((&answer["degraded"], &answer["reason"]), (&json!(true), &json!("store-updating")));
+    let second = push(&*pusher(&redis.url()).await, demo_entries()).await;
+    let ready = until(address, "/readyz", healthy).await.json();
+    assert_eq!(ready["store"]["generation"], second.0);
+    assert_ne!(first, second);
+    load.more(100).await;
+    let outcomes = load.stop().await;
+    check(&outcomes);
+    let personal = get(address, "/v1/users/6/recommendations").await.json();
+    assert_eq!(personal["degraded"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_redis_may_start_after_the_server() {
+    let mut redis = TestRedis::start(&[]);
+    redis.kill();
+    let mut running = sparrow_app::start(on(&redis.url())).await.unwrap();
+    let address = running.address;
+    let reason = format!("the feature store {} is unavailable: ", redis.url());
+    let ready = until(address, "/readyz", |ready| ready.body.contains(&reason)).await;
+    assert_eq!((ready.status, ready.header("retry-after")), (503, Some("1")));
+    until(address, "/v1/movies/1", |movie| movie.status == 200).await;
+    let answer = get(address, "/v1/users/6/recommendations").await.json();
+    assert_eq!(
+        (&answer["degraded"], &answer["reason"]),
+        (&json!(true), &json!("store-unavailable"))
+    );
+    redis.start_again();
+    push(&*pusher(&redis.url()).await, demo_entries()).await;
+    tokio::time::timeout(PATIENCE, running.loaded()).await.unwrap().unwrap();
+    assert!(healthy(&get(address, "/readyz").await));
+    assert_eq!(get(address, "/v1/users/6/recommendations").await.json()["degraded"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn two_servers_take_a_new_generation_under_load() {
+    let redis = TestRedis::start(&[]);
+    let loader = pusher(&redis.url()).await;
+    push(&*loader, demo_entries()).await;
+    let servers = [serve(&redis.url()).await, serve(&redis.url()).await];
+    let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
+    let target = "/v1/users/6/recommendations";
+    let before = get(addresses[0], target).await.json();
+    let load = Load::start(&addresses);
+    load.more(100).await;
+    // Everybody now has the vector of user 7.
+    let mut entries = demo_entries();
+    let vector = DEMO.users.get(7).unwrap();
+    entries.extend((1..=500).map(|id| Entry::UserEmbedding(UserId(id), vector.to_vec())));
+    let second = push(&*loader, entries).await;
+    for &address in &addresses {
+        until(address, "/readyz", |ready| ready.json()["store"]["generation"] == second.0).await;
+        let after = get(address, target).await.json();
+        assert_eq!(after["degraded"], false);
+        assert_ne!(after["items"], before["items"]);
+    }
+    load.more(100).await;
+    let outcomes = load.stop().await;
+    for outcome in &outcomes {
+        assert_eq!(outcome.status, 200, "{outcome:?}");
+        assert!(outcome.took < config().store.deadline + SLACK, "{outcome:?}");
+    }
+    // Only while the two generations were apart.
+    let degraded = outcomes.iter().filter(|outcome| outcome.degraded).count();
+    assert!(degraded * 2 < outcomes.len(), "{degraded} of {}", outcomes.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_wrong_password_is_told_and_not_shown() {
+    let redis = TestRedis::start(&["--requirepass", "the-right-one"]);
+    let with = |password: &str| redis.url().replace("redis://", &format!("redis://:{password}@"));
+    push(&*pusher(&with("the-right-one")).await, demo_entries()).await;
+    let running = sparrow_app::start(on(&with("a-wrong-one"))).await.unwrap();
+    let refused = format!("the feature store {} refuses: user or password is wrong", redis.url());
+    let ready = until(running.address, "/readyz", |ready| ready.body.contains(&refused)).await;
+    assert_eq!(ready.status, 503);
+    assert!(!ready.body.contains("wrong-one") && !ready.head.contains("wrong-one"));
+
+    let running = serve(&with("the-right-one")).await;
+    let features = get(running.address, "/v1/users/6/features").await;
+    assert_eq!(features.json()["store"], redis.url());
+    assert!(!format!("{features:?} {running:?}").contains("right-one"));
+}
