@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -44,14 +45,19 @@ impl Server {
     }
 
     fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(path);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn ask(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
-        serde_json::from_str(body).unwrap()
+        (head[9..12].parse().unwrap(), body.to_owned())
     }
 
     #[cfg(unix)]
@@ -179,11 +185,13 @@ fn a_taken_port_and_mistakes_in_the_configuration_are_named() {
         (["--listen", "nonsense"], "listen in the command line: invalid socket address syntax"),
         (["--max-bad-lines", "few"], "invalid value 'few' for '--max-bad-lines <N>'"),
         (["--dta", "x"], "a similar argument exists: '--data'"),
+        (["--store", "redis//:secret@host"], "store.url in the command line: the store's address"),
+        (["--store", "redis://host/secret"], "store.url in the command line: the store's address"),
         (["--config", "/nowhere.toml"], "cannot read the configuration file /nowhere.toml"),
     ] {
         let (code, _, error) = run(&arguments);
         assert_eq!(code, Some(2), "{error}");
-        assert!(error.contains(message), "{error}");
+        assert!(error.contains(message) && !error.contains("secret"), "{error}");
     }
     let output = command(&[]).env("SPARROW__SERVER__IDEL_TIMEOUT", "1s").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -193,6 +201,60 @@ fn a_taken_port_and_mistakes_in_the_configuration_are_named() {
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("models.default: no model is named \"emd\""), "{error}");
+}
+
+/// Starts a server on a store, waits until it says why it is not ready, and gives all that it printed.
+#[cfg(unix)]
+fn printed_without_a_store(url: &str, reason: &str) -> String {
+    let mut command = command(&["--store", url]);
+    command.env("SPARROW__STORE__START_WAIT", "100ms").env("SPARROW__LOG__FILTER", "debug");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    output.read_line(&mut printed).unwrap();
+    let address = printed.split_once("http://").unwrap().1.split(' ').next().unwrap().to_owned();
+    let mut server = Server { child, output, address };
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let (status, body) = server.ask("/readyz");
+        printed += &body;
+        assert_eq!(status, 503, "{body}");
+        if body.contains(reason) {
+            break;
+        }
+        assert!(Instant::now() < end, "never {reason:?}: {body}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.signal("TERM");
+    server.output.read_to_string(&mut printed).unwrap();
+    server.child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    printed
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_away_is_told_without_its_password() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    drop(taken);
+    let url = format!("redis://me:opensesame@127.0.0.1:{port}");
+    let reason = format!("the feature store redis://127.0.0.1:{port} is unavailable");
+    let printed = printed_without_a_store(&url, &reason);
+    assert!(printed.contains("WARN") && !printed.contains("opensesame"), "{printed}");
+    let (_, printed, _) = run(&["--print-config", "--store", &url]);
+    assert!(printed.contains(&format!("redis://127.0.0.1:{port}")), "{printed}");
+    assert!(!printed.contains("opensesame"), "{printed}");
+}
+
+#[cfg(unix)]
+#[test]
+#[ignore = "needs redis-server"]
+fn a_wrong_password_is_told_and_not_shown() {
+    let redis = sparrow_test_redis::TestRedis::start(&["--requirepass", "opensesame"]);
+    let url = redis.url().replace("redis://", "redis://:opensesima@");
+    let printed = printed_without_a_store(&url, "refuses: user or password is wrong");
+    assert!(printed.contains("WARN") && !printed.contains("openses"), "{printed}");
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sparrow_engine::{
     Embeddings, Engine, Error, Model, Options, Parts, Reason, Recommendations, Request,
-    SimilarRequest, Strategy,
+    SimilarRequest, Strategy, favourite_genres,
 };
 use sparrow_model::{
-    Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId,
-    UserState,
+    Catalog, Genre, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog,
+    Stars, UserId, UserState,
 };
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_rank::Ranker;
@@ -111,6 +111,58 @@ async fn seen_movies_stay_out_unless_asked_for() {
     // Somebody who has seen everything gets an empty list, not an error.
     let nothing = engine.recommend(&Request::new(UserId(0))).await.unwrap();
     assert_eq!(nothing.items.len(), 0);
+}
+
+#[tokio::test]
+async fn a_state_from_elsewhere_gives_the_same_answer() {
+    let engine = engine();
+    let catalog = engine.catalog();
+    let request = Request::new(UserId(40));
+    let expected = engine.recommend(&request).await.unwrap();
+    // Of another length, which does not count for the cosine.
+    let angle: f32 = 40.0 * 0.05;
+    let mut vector = [angle.cos() * 3.0, angle.sin() * 3.0];
+    let embeddings = engine.embeddings().unwrap();
+    assert!(embeddings.prepare(&mut vector));
+    let history = OwnedHistory::new(UserId(40), catalog.users().find(UserId(40)).unwrap().iter());
+    let genres: Vec<Genre> = favourite_genres(&history.get(), catalog).collect();
+    let state = UserState {
+        history: Some(history.get()),
+        favourite_genres: &genres,
+        embedding: Some(&vector),
+        ..UserState::unknown(UserId(40))
+    };
+    let answer = engine.recommend_to(&request, &state, None).await.unwrap();
+    assert_eq!(movies(&answer), movies(&expected));
+    assert_eq!((&*answer.model, answer.degraded, answer.reason), ("emb", false, None));
+
+    let seen = [MovieIndex(39), MovieIndex(40)];
+    let some = UserState { history: None, also_rated: &seen, ..state };
+    let answer = engine.recommend_to(&request, &some, None).await.unwrap();
+    assert!(!movies(&answer).iter().any(|movie| [39, 40].contains(movie)));
+    for unfit in [&mut [1.0_f32][..], &mut [f32::NAN, 1.0], &mut [1e30, 1.0]] {
+        assert!(!embeddings.prepare(unfit));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_tells_what_its_state_lacks() {
+    let engine = engine();
+    let nobody = UserState::unknown(UserId(40));
+    for (model, lacking, degraded) in [
+        ("emb", Reason::StoreUnavailable, true),
+        ("popularity", Reason::StoreUnavailable, true),
+        ("neuralcf", Reason::StoreUpdating, true),
+        ("popularity", Reason::StoreFailed, true),
+        ("emb", Reason::UnknownUser, true),
+        ("popularity", Reason::UnknownUser, false),
+    ] {
+        let request = Request { model: Some(model), ..Request::new(UserId(40)) };
+        let answer = engine.recommend_to(&request, &nobody, Some(lacking)).await.unwrap();
+        assert_eq!((answer.degraded, answer.reason), (degraded, Some(lacking)), "{model}");
+        assert_eq!(&*answer.model, "popularity");
+        assert_eq!(answer.items.len(), 32);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -52,12 +53,29 @@ impl Server {
         ])
     }
 
+    /// On the demonstration set, with a store that nobody listens for.
+    pub(crate) fn without_its_store() -> Result<Self> {
+        let taken = TcpListener::bind("127.0.0.1:0")?;
+        let url = format!("redis://{}", taken.local_addr()?);
+        drop(taken);
+        let server = Self::launch(&["--store", &url])?;
+        server.until_answered("/v1/movies/1")?;
+        Ok(server)
+    }
+
     fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Self> {
+        let server = Self::launch(arguments)?;
+        server.until_answered("/readyz")?;
+        Ok(server)
+    }
+
+    fn launch<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let errors = scratch.path().join("stderr");
         let mut child = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"))
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
+            .env("SPARROW__STORE__START_WAIT", "100ms")
             .current_dir(scratch.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -75,20 +93,21 @@ impl Server {
             let errors = std::fs::read_to_string(errors).unwrap_or_default();
             anyhow::bail!("sparrow-serve printed no address; on stderr: {errors}");
         };
-        let server = Self { child, port, _scratch: scratch };
-        server.until_ready()?;
-        Ok(server)
+        Ok(Self { child, port, _scratch: scratch })
     }
 
     /// The server listens before its data is loaded.
-    fn until_ready(&self) -> Result<()> {
+    fn until_answered(&self, path: &str) -> Result<()> {
         let deadline = Instant::now() + START;
         loop {
-            let (status, body) = http::request(self.port, "GET", "/readyz", None)?;
+            let (status, body) = http::request(self.port, "GET", path, None)?;
             if status == 200 {
                 return Ok(());
             }
-            anyhow::ensure!(Instant::now() < deadline, "sparrow-serve does not get ready: {body}");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "sparrow-serve does not answer {path}: {body}"
+            );
             thread::sleep(GLANCE);
         }
     }

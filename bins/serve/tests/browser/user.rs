@@ -40,6 +40,45 @@ fn a_click_on_a_recommendation_leads_to_its_movie_page() -> Result<()> {
 
 #[test]
 #[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn features_are_shown_where_somebody_wants_to_see_them() -> Result<()> {
+    let server = Server::demonstration()?;
+    let browser = Browser::open(Screen::Laptop)?;
+    for (page, field) in [("/users/6", "userRatingCount"), ("/movies/1", "movieRatingCount")] {
+        browser.go(&server.url(page))?;
+        browser.until("document.querySelector('#features summary') !== null")?;
+        let stored = server.api(&format!("/v1{page}/features"))?;
+        browser.click("#features summary")?;
+        browser.until("document.querySelector('#features dl') !== null")?;
+        let shown = browser.texts(
+            "[...document.querySelectorAll('#features dl > div')].map(e => e.textContent)",
+        )?;
+        let value = stored["features"][field].as_str().context("a field")?;
+        assert!(shown.contains(&format!("{field}{value}")), "{shown:?}");
+        let bars = browser.text("document.querySelectorAll('#features .vector__bar').length")?;
+        let vector = stored["embedding"].as_array().context("a vector")?;
+        assert_eq!(bars, vector.len().to_string());
+        assert_eq!(browser.console()?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+/// A store that cannot be reached: what is said of a user must not sound as if there were none.
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn a_user_whose_store_is_away_is_not_unknown() -> Result<()> {
+    let server = Server::without_its_store()?;
+    let browser = Browser::open(Screen::Laptop)?;
+    browser.go(&server.url("/users/6"))?;
+    browser.until("document.querySelector('#problem h1') !== null")?;
+    let text = browser.text("document.querySelector('#problem').textContent")?;
+    assert!(text.contains("503") && text.contains("feature store does not answer"), "{text}");
+    browser.go(&server.url("/movies/1"))?;
+    browser.until("document.querySelector('#similar [data-movie]') !== null")?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
 fn changing_the_model_changes_the_list_and_names_the_model() -> Result<()> {
     let folder = data::write(true)?;
     let server = Server::on(folder.path(), Some(folder.path()))?;

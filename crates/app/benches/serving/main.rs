@@ -3,12 +3,15 @@
 //!
 //! In one run, on one machine, round by round in turn: (a) `GET /getrecforyou` for random users of a
 //! data set of the size of ml-latest-small, 800 candidates ranked by `emb`, 32 movies answered; (b) a
-//! bare hyper server that answers as many bytes, whatever is asked; and (c) their ratio. The load
-//! generator runs in the same process on a thread of its own, so it shares the cores with the server,
-//! in both cases alike. Then latency at a fixed rate of half of what (a) reached (open loop: a late answer
+//! bare hyper server that answers as many bytes, whatever is asked; (c) their ratio; (d) the same as (a)
+//! of a server that reads its users from a redis-server on this machine; and (e) the ratio of (d) to
+//! (a). The load generator runs in the same process on a thread of its own, and redis-server beside it,
+//! so they share the cores with the servers, in all cases alike. Then latency at a fixed rate of half of what (a) reached (open loop: a late answer
 //! does not hold up the next request, and its waiting counts).
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
+#[path = "../../tests/it/entries.rs"]
+mod entries;
 mod load;
 
 use std::convert::Infallible;
@@ -23,10 +26,13 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
-use sparrow_app::Config;
+use sparrow_app::{Config, Running};
 use sparrow_engine::{Engine, Request};
 use sparrow_model::UserId;
+use sparrow_movielens::Source;
+use sparrow_neural::{EmbeddingTable, ITEM_FILE, USER_FILE};
 use sparrow_offline::{embed, item2vec, synth};
+use sparrow_test_redis::TestRedis;
 
 use load::{Figures, Load};
 
@@ -78,6 +84,10 @@ fn main() -> Result<()> {
         .map(|user| format!("/getrecforyou?id={user}&size=32&model=emb"))
         .collect();
     let sparrow = Load::new(running.address, &paths, arguments.connections);
+    let redis = TestRedis::start(&[]);
+    let on_redis = runtime.block_on(serve_from_redis(folder.path(), &redis.url()))?;
+    let from_redis = Load::new(on_redis.address, &paths, arguments.connections);
+    from_redis.closed_loop(round)?;
     let first = sparrow.closed_loop(round)?;
     let body = first.mean_body();
     let bare = runtime.block_on(bare_server(body))?;
@@ -90,15 +100,21 @@ fn main() -> Result<()> {
         arguments.rounds,
         std::thread::available_parallelism()?,
     );
-    let (mut a, mut b, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut a, mut b, mut d) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
         a.push(sparrow.closed_loop(round)?);
         b.push(bare.closed_loop(round)?);
-        ratios.extend(a.last().zip(b.last()).map(|(a, b)| a.rate() / b.rate()));
+        d.push(from_redis.closed_loop(round)?);
     }
+    let ratio = |above: &[Figures], below: &[Figures]| {
+        let pairs = above.iter().zip(below);
+        spread(pairs.map(|(above, below)| above.rate() / below.rate()).collect(), 3)
+    };
     report("(a) getrecforyou", &a);
     report("(b) bare hyper", &b);
-    println!("(c) ratio a / b, round by round: {}", spread(ratios, 3));
+    println!("(c) ratio a / b, round by round: {}", ratio(&a, &b));
+    report("(d) getrecforyou, users in Redis", &d);
+    println!("(e) ratio d / a, round by round: {}", ratio(&d, &a));
 
     let rate = median(a.iter().map(Figures::rate).collect()) / 2.0;
     let open = sparrow.open_loop(round * 2, rate)?;
@@ -108,8 +124,32 @@ fn main() -> Result<()> {
         open.quantile(0.99),
         open.quantile(0.999)
     );
-    runtime.block_on(running.stop());
+    runtime.block_on(async {
+        running.stop().await;
+        on_redis.stop().await;
+    });
     Ok(())
+}
+
+/// Pushes the data set to Redis, and starts a server on that.
+async fn serve_from_redis(folder: &Path, url: &str) -> Result<Running> {
+    let table = |name: &str| {
+        let bytes = std::fs::read(folder.join(name))?;
+        anyhow::Ok(EmbeddingTable::read(&bytes[..], name)?)
+    };
+    let data = Source::open(folder)?.load(&sparrow_movielens::Options::default())?;
+    let entries = entries::entries(&data.catalog, &table(ITEM_FILE)?, &table(USER_FILE)?);
+    let mut config = Config::default();
+    config.listen.set_port(0);
+    config.data.path = Some(folder.to_owned());
+    config.store.url = url.to_owned().try_into()?;
+    let store = sparrow_store::connect(&config.store.url.0, &Default::default()).await?;
+    let mut push = store.push().await?;
+    push.put(entries).await?;
+    push.commit().await?;
+    let mut running = sparrow_app::start(config).await?;
+    println!("{}", running.loaded().await?);
+    Ok(running)
 }
 
 /// A data set and its embeddings, both from fixed seeds.
