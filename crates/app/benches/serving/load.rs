@@ -30,6 +30,11 @@ impl Figures {
         self.answers as f64 / self.elapsed.as_secs_f64()
     }
 
+    /// The share of one answer in so many seconds, in microseconds.
+    pub(crate) fn share_of(&self, seconds: f64) -> f64 {
+        seconds * 1e6 / self.answers as f64
+    }
+
     pub(crate) fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_nanos(self.latencies.value_at_quantile(quantile))
     }

@@ -85,6 +85,7 @@ fn main() -> Result<()> {
         .collect();
     let sparrow = Load::new(running.address, &paths, arguments.connections);
     let redis = TestRedis::start(&[]);
+    let redis_id = redis.info("process_id").to_string();
     let on_redis = runtime.block_on(serve_from_redis(folder.path(), &redis.url()))?;
     let from_redis = Load::new(on_redis.address, &paths, arguments.connections);
     from_redis.closed_loop(round)?;
@@ -101,10 +102,20 @@ fn main() -> Result<()> {
         std::thread::available_parallelism()?,
     );
     let (mut a, mut b, mut d) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut a_cpu, mut d_cpu, mut redis_cpu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
-        a.push(sparrow.closed_loop(round)?);
+        let before = processor_time("self");
+        let figures = sparrow.closed_loop(round)?;
+        a_cpu.push(figures.share_of(processor_time("self") - before));
+        a.push(figures);
+
         b.push(bare.closed_loop(round)?);
-        d.push(from_redis.closed_loop(round)?);
+
+        let (before, redis_before) = (processor_time("self"), processor_time(&redis_id));
+        let figures = from_redis.closed_loop(round)?;
+        d_cpu.push(figures.share_of(processor_time("self") - before));
+        redis_cpu.push(figures.share_of(processor_time(&redis_id) - redis_before));
+        d.push(figures);
     }
     let ratio = |above: &[Figures], below: &[Figures]| {
         let pairs = above.iter().zip(below);
@@ -115,6 +126,12 @@ fn main() -> Result<()> {
     println!("(c) ratio a / b, round by round: {}", ratio(&a, &b));
     report("(d) getrecforyou, users in Redis", &d);
     println!("(e) ratio d / a, round by round: {}", ratio(&d, &a));
+    println!(
+        "processor time a request, µs: (a) {:.0}; (d) {:.0}, and redis-server {:.0}; the load generator's included",
+        median(a_cpu),
+        median(d_cpu),
+        median(redis_cpu)
+    );
 
     let rate = median(a.iter().map(Figures::rate).collect()) / 2.0;
     let open = sparrow.open_loop(round * 2, rate)?;
@@ -217,6 +234,20 @@ async fn bare_server(body: usize) -> Result<SocketAddr> {
         }
     });
     Ok(address)
+}
+
+/// Seconds of processor time that a process has used; not a number where the system does not tell.
+fn processor_time(process: &str) -> f64 {
+    /// Linux counts in hundredths of a second here, whatever its own clock does.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Behind the name, which is in parentheses and may hold anything: the 12th and 13th field.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    match ticks[..] {
+        [user, system] => (user + system) / TICKS,
+        _ => f64::NAN,
+    }
 }
 
 fn report(name: &str, rounds: &[Figures]) {

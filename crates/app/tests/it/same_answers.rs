@@ -9,7 +9,7 @@ use sparrow_model::MovieId;
 use sparrow_store::{Entry, Fields, MemoryStore};
 
 use crate::entries::contract_entries;
-use crate::support::{Answer, DEMO, Switch, config, demo_entries, get, push, serve};
+use crate::support::{Answer, DEMO, Switch, config, demo_entries, get, push, serve, until};
 
 /// An answer without what differs from one to the next.
 fn comparable(answer: &Answer) -> (u16, Option<String>, Value) {
@@ -36,6 +36,25 @@ async fn a_store_and_memory_give_the_same_answers() {
     assert_eq!(store.user_reads.load(Ordering::SeqCst), before + 1);
     get(on_store.address, "/getmovie?id=1").await;
     assert_eq!(store.user_reads.load(Ordering::SeqCst), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_gives_the_same_answers_and_is_replaced_under_a_server() {
+    let mut in_memory = sparrow_app::start(config()).await.unwrap();
+    in_memory.loaded().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.store.url = format!("file:{}/store.redb", folder.path().display()).try_into().unwrap();
+    let open = || sparrow_store::open(&config.store.url.0, &sparrow_store::Options::default());
+    // The loader is another process with another handle.
+    push(&*open().unwrap(), demo_entries()).await;
+    let mut on_file = sparrow_app::start(config.clone()).await.unwrap();
+    on_file.loaded().await.unwrap();
+    compare(in_memory.address, on_file.address).await;
+    let second = push(&*open().unwrap(), demo_entries()).await;
+    until(on_file.address, "/readyz", |ready| ready.json()["store"]["generation"] == second.0)
+        .await;
+    compare(in_memory.address, on_file.address).await;
 }
 
 /// Asks both servers the same, and expects the same.
