@@ -54,7 +54,8 @@ fn features_are_shown_where_somebody_wants_to_see_them() -> Result<()> {
         )?;
         let value = stored["features"][field].as_str().context("a field")?;
         assert!(shown.contains(&format!("{field}{value}")), "{shown:?}");
-        let bars = browser.text("document.querySelectorAll('#features .vector__bar').length")?;
+        let bars =
+            browser.text("String(document.querySelectorAll('#features .vector__bar').length)")?;
         let vector = stored["embedding"].as_array().context("a vector")?;
         assert_eq!(bars, vector.len().to_string());
         assert_eq!(browser.console()?, Vec::<String>::new());
