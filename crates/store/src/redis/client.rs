@@ -563,14 +563,19 @@ fn translate(address: &str, error: &fred::error::Error) -> Error {
     }
 }
 
-/// The library prints errors of the system for debugging: `Os { code: 111, kind: …, message: "…" }`,
-/// `Custom { kind: …, error: "…" }`.
+/// The library prints errors of the system and of TLS for debugging: `Os { code: 111, kind: …, message: "…" }`,
+/// `Custom { kind: …, error: "…" }`, `Custom { kind: …, error: InvalidCertificate(…) }`.
 fn plain_words(details: &str) -> String {
-    let quoted = ["message: \"", "error: \""].iter().find_map(|mark| {
-        let (_, rest) = details.split_once(mark)?;
-        Some(rest.rsplit_once('"').map_or(rest, |(words, _)| words))
+    let inner = ["message: ", "error: "].iter().find_map(|mark| {
+        let (_, rest) = details.strip_suffix(" }")?.split_once(mark)?;
+        Some(rest.trim_matches('"'))
     });
-    quoted.unwrap_or(details).trim_end_matches('.').to_owned()
+    let words = inner.unwrap_or(details).trim_end_matches('.');
+    if words.contains("InvalidCertificate") {
+        format!("its certificate is not trusted ({words})")
+    } else {
+        words.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -584,6 +589,9 @@ mod tests {
         let unknown = "Custom { kind: Uncategorized, error: \"failed to lookup address\" }";
         assert_eq!(plain_words(unknown), "failed to lookup address");
         assert_eq!(plain_words("Connection closed."), "Connection closed");
+        let tls = "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }";
+        let words = "its certificate is not trusted (InvalidCertificate(UnknownIssuer))";
+        assert_eq!(plain_words(tls), words);
         let oom = refusal("redis://h:1", "OOM command not allowed");
         assert!(oom.to_string().contains("no memory left (OOM command not allowed)"), "{oom}");
         assert!(matches!(refusal("h", "LOADING Redis is loading"), Error::Unavailable { .. }));

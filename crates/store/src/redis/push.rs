@@ -307,24 +307,31 @@ impl RedisPush {
     /// Moves everything into place. The generation stands already: a failure is tried over, and in the
     /// end is the next push's to mend.
     async fn settle(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
-        let Err(error) = self.rename(tombstones).await else { return Ok(()) };
-        self.flight = Flight::default();
+        let mut result = self.rename(tombstones).await;
+        self.flight.abandon().await;
         let end = Instant::now() + FINISH;
         let mut pause = Duration::from_millis(50);
-        let mut last = error;
-        while Instant::now() < end && self.hold().is_ok() {
+        // Who refuses once does so again.
+        while let Err(Error::Unavailable { .. } | Error::TimedOut { .. }) = result
+            && Instant::now() < end
+            && self.hold().is_ok()
+        {
             time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            match finish(&self.store, &self.state).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
-            }
+            result = finish(&self.store, &self.state).await;
         }
-        tracing::warn!(
-            generation = %self.state.generation,
-            "the new generation is in force, but not all of its keys are in place; the next push ends that"
-        );
-        Err(last)
+        result.map_err(|error| {
+            let but = |what: &str| {
+                format!("the new generation is in force, but the next push has to put its keys in place: {what}")
+            };
+            match error {
+                Error::Unavailable { store, what } => {
+                    Error::Unavailable { store, what: but(&what) }
+                }
+                Error::Refused { store, what } => Error::Refused { store, what: but(&what) },
+                error => error,
+            }
+        })
     }
 
     async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {

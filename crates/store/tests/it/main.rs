@@ -13,4 +13,6 @@ mod redis_keys;
 #[cfg(feature = "redis")]
 mod redis_push;
 #[cfg(feature = "redis")]
+mod redis_tls;
+#[cfg(feature = "redis")]
 mod redis_trouble;

@@ -277,6 +277,7 @@ async fn replicas_and_users_without_rights_are_refused_clearly() {
     let mut refused = start(&narrow).await;
     refused.put(embeddings(10, 2.0)).await.unwrap();
     let error = refused.commit().await.unwrap_err();
+    assert!(error.to_string().contains("in force, but the next push has to"), "{error}");
     assert!(error.to_string().contains("NOPERM"), "{error}");
     // The values are there, only not yet in their place; whoever may ends that.
     assert_eq!(first(&store).await.unwrap(), Some(2.0));
