@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
+use fred::interfaces::{
+    ClientLike, ClusterInterface, EventInterface, HashesInterface, KeysInterface,
+};
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, Options as CommandOptions, PerformanceConfig,
     ReconnectPolicy, Server, ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping,
     UnresponsiveConfig,
 };
-use fred::types::{ClusterHash, CustomCommand, Value};
+use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 use futures::future;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
@@ -38,27 +41,96 @@ pub(super) enum Reply {
 /// An answer, or what the server says is wrong with the command or its key.
 pub(super) type Answer = Result<Reply, String>;
 
+/// A command; the first key says to which node of a cluster it goes.
+#[derive(Debug, Clone)]
+pub(super) enum Command {
+    Get(Bytes),
+    HashGetAll(Bytes),
+    HashSet(Bytes, Vec<(Bytes, Bytes)>),
+    /// Whether a hash has a field.
+    HashHas(Bytes, Bytes),
+    Set(Bytes, Bytes, Option<Duration>),
+    /// `SET … NX`: with this time to live.
+    SetIfMissing(Bytes, Bytes, Duration),
+    Length(Bytes),
+    Expire(Bytes, Duration),
+    TimeLeft(Bytes),
+    Rename(Bytes, Bytes),
+    Unlink(Vec<Bytes>),
+    /// Cursor and pattern.
+    Scan(Bytes, Bytes),
+}
+
+impl Command {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        const FRAME: usize = 16;
+        let pair = |a: &Bytes, b: &Bytes| a.len() + b.len() + 2 * FRAME;
+        FRAME
+            + match self {
+                Self::Get(key)
+                | Self::HashGetAll(key)
+                | Self::Length(key)
+                | Self::Expire(key, _)
+                | Self::TimeLeft(key) => key.len() + FRAME,
+                Self::HashSet(key, fields) => {
+                    key.len() + fields.iter().map(|(name, value)| pair(name, value)).sum::<usize>()
+                }
+                Self::Set(a, b, _)
+                | Self::SetIfMissing(a, b, _)
+                | Self::HashHas(a, b)
+                | Self::Rename(a, b)
+                | Self::Scan(a, b) => pair(a, b),
+                Self::Unlink(keys) => keys.iter().map(|key| key.len() + FRAME).sum(),
+            }
+    }
+
+    async fn issue<C: KeysInterface + HashesInterface>(
+        self,
+        client: &C,
+    ) -> Result<Value, fred::error::Error> {
+        let millis = |time: Duration| time.as_millis() as i64;
+        match self {
+            Self::Get(key) => client.get(key).await,
+            Self::HashGetAll(key) => client.hgetall(key).await,
+            Self::HashSet(key, fields) => client.hset(key, fields).await,
+            Self::HashHas(key, field) => client.hexists(key, field).await,
+            Self::Set(key, value, ttl) => {
+                client
+                    .set(key, value, ttl.map(|ttl| Expiration::PX(millis(ttl))), None, false)
+                    .await
+            }
+            Self::SetIfMissing(key, value, ttl) => {
+                let (ttl, missing) = (Expiration::PX(millis(ttl)), SetOptions::NX);
+                client.set(key, value, Some(ttl), Some(missing), false).await
+            }
+            Self::Length(key) => client.strlen(key).await,
+            Self::Expire(key, ttl) => client.pexpire(key, millis(ttl), None).await,
+            Self::TimeLeft(key) => client.pttl(key).await,
+            Self::Rename(from, to) => client.rename(from, to).await,
+            Self::Unlink(keys) => {
+                client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
+            }
+            Self::Scan(cursor, pattern) => {
+                let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
+                let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
+                client.custom(scan, vec![cursor, matching, pattern, count, number]).await
+            }
+        }
+    }
+}
+
 /// Commands that go out together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    commands: Vec<(&'static str, Vec<Value>)>,
+    commands: Vec<Command>,
     bytes: usize,
 }
 
 impl Batch {
-    pub(super) fn push(
-        &mut self,
-        command: &'static str,
-        arguments: impl IntoIterator<Item = Bytes>,
-    ) {
-        let arguments: Vec<Value> = arguments
-            .into_iter()
-            .map(|argument| {
-                self.bytes += argument.len() + 16;
-                Value::Bytes(argument)
-            })
-            .collect();
-        self.commands.push((command, arguments));
+    pub(super) fn push(&mut self, command: Command) {
+        self.bytes += command.bytes();
+        self.commands.push(command);
     }
 
     /// How many commands there are.
@@ -76,13 +148,19 @@ impl Batch {
     }
 }
 
+/// Batches on their way at once; more fail at once.
+const PLACES: usize = 4096;
+
 /// A few connections, used in turn.
 #[derive(Debug)]
 pub(super) struct Connections {
     address: String,
-    connections: Vec<Connection>,
+    all: Vec<Connection>,
     next: AtomicUsize,
     cluster: bool,
+    /// Batches that may be on their way. The library's own limit is not used: it counts a command that it
+    /// refuses as one that waits, and from then on never finds its queue empty.
+    places: Semaphore,
 }
 
 #[derive(Debug)]
@@ -104,7 +182,7 @@ impl Connections {
     pub(super) fn open(location: &RedisLocation, options: &Options) -> Result<Self, Error> {
         let address = location.to_string();
         let config = config(location, options)?;
-        let connections = (0..options.connections)
+        let all = (0..options.connections)
             .map(|_| {
                 let client = Client::new(
                     config.clone(),
@@ -117,7 +195,13 @@ impl Connections {
                 Connection { client, trouble, keeper: tokio::spawn(keeper) }
             })
             .collect();
-        Ok(Self { address, connections, next: AtomicUsize::new(0), cluster: location.cluster })
+        Ok(Self {
+            address,
+            all,
+            next: AtomicUsize::new(0),
+            cluster: location.cluster,
+            places: Semaphore::new(PLACES),
+        })
     }
 
     pub(super) fn address(&self) -> &str {
@@ -140,15 +224,15 @@ impl Connections {
 
     /// A connection that stands.
     fn pick(&self) -> Result<&Client, Error> {
-        let count = self.connections.len();
+        let count = self.all.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         for step in 0..count {
-            let connection = &self.connections[(first + step) % count];
+            let connection = &self.all[(first + step) % count];
             if connection.client.is_connected() {
                 return Ok(&connection.client);
             }
         }
-        let trouble = &self.connections[first % count].trouble;
+        let trouble = &self.all[first % count].trouble;
         let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Err(trouble.unwrap_or_else(|| self.unavailable("not connected yet")))
     }
@@ -161,6 +245,9 @@ impl Connections {
     /// key are executed in order.
     pub(super) async fn run(&self, batch: Batch, end: Instant) -> Result<Vec<Answer>, Error> {
         let client = self.pick()?;
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(self.unavailable("too many commands wait for it"));
+        };
         let left = end.saturating_duration_since(Instant::now());
         send(client, batch, &command_options(left, None), &self.address, end).await
     }
@@ -201,9 +288,7 @@ impl Scan {
     pub(super) async fn page(&mut self) -> Result<Option<Vec<Bytes>>, Error> {
         let Some(node) = self.nodes.last() else { return Ok(None) };
         let mut batch = Batch::default();
-        let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
-        let pattern = self.pattern.clone();
-        batch.push("SCAN", [self.cursor.clone(), matching, pattern, count, number]);
+        batch.push(Command::Scan(self.cursor.clone(), self.pattern.clone()));
         let options = command_options(self.page_deadline, node.clone());
         let end = Instant::now() + self.page_deadline;
         let answers = send(&self.client, batch, &options, &self.address, end).await?;
@@ -238,17 +323,17 @@ async fn send(
     address: &str,
     end: Instant,
 ) -> Result<Vec<Answer>, Error> {
-    let Some((name, arguments)) = batch.commands.pop() else { return Ok(Vec::new()) };
+    let Some(last) = batch.commands.pop() else { return Ok(Vec::new()) };
     let expected = batch.commands.len();
     let pipeline = client.pipeline().with_options(options);
-    for (name, arguments) in batch.commands {
+    for command in batch.commands {
         // Only takes note of the command.
-        let _: Result<Value, _> = pipeline.custom(custom(name), arguments).await;
+        let _: Result<Value, _> = command.issue(&pipeline).await;
     }
     // The library flushes its socket after every command of a pipeline while its queue is empty. The last
     // command waiting behind the others keeps it from that: all go out in one write.
-    let last = client.with_options(options);
-    let all = future::join(pipeline.try_all::<Value>(), last.custom(custom(name), arguments));
+    let behind = client.with_options(options);
+    let all = future::join(pipeline.try_all::<Value>(), last.issue(&behind));
     let (mut answers, last) = time::timeout_at(end, all)
         .await
         .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
@@ -270,10 +355,6 @@ async fn send(
         let says = answers.into_iter().find_map(Result::err).unwrap_or_default();
         Err(refusal(address, &says))
     }
-}
-
-fn custom(name: &'static str) -> CustomCommand {
-    CustomCommand::new_static(name, ClusterHash::FirstKey, false)
 }
 
 fn command_options(timeout: Duration, node: Option<Server>) -> CommandOptions {
@@ -422,7 +503,6 @@ fn connection(options: &Options) -> ConnectionConfig {
         connection_timeout: options.connect_timeout,
         internal_command_timeout: options.connect_timeout,
         max_command_attempts: 1,
-        max_command_buffer_len: 10_000,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(unresponsive),
             interval: (unresponsive / 4).clamp(Duration::from_millis(50), Duration::from_secs(1)),
@@ -478,22 +558,24 @@ fn translate(address: &str, error: &fred::error::Error) -> Error {
     let details = error.details();
     match error.kind() {
         ErrorKind::Timeout => Error::TimedOut { store },
-        ErrorKind::Backpressure => {
-            Error::Unavailable { store, what: "too many commands wait for it".to_owned() }
-        }
         ErrorKind::Auth => Error::Refused { store, what: details.to_owned() },
         _ => Error::Unavailable { store, what: plain_words(details) },
     }
 }
 
-/// The library prints errors of the system for debugging: `Os { code: 111, kind: …, message: "…" }`,
-/// `Custom { kind: …, error: "…" }`.
+/// The library prints errors of the system and of TLS for debugging: `Os { code: 111, kind: …, message: "…" }`,
+/// `Custom { kind: …, error: "…" }`, `Custom { kind: …, error: InvalidCertificate(…) }`.
 fn plain_words(details: &str) -> String {
-    let quoted = ["message: \"", "error: \""].iter().find_map(|mark| {
-        let (_, rest) = details.split_once(mark)?;
-        Some(rest.rsplit_once('"').map_or(rest, |(words, _)| words))
+    let inner = ["message: ", "error: "].iter().find_map(|mark| {
+        let (_, rest) = details.strip_suffix(" }")?.split_once(mark)?;
+        Some(rest.trim_matches('"'))
     });
-    quoted.unwrap_or(details).trim_end_matches('.').to_owned()
+    let words = inner.unwrap_or(details).trim_end_matches('.');
+    if words.contains("InvalidCertificate") {
+        format!("its certificate is not trusted ({words})")
+    } else {
+        words.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -507,6 +589,9 @@ mod tests {
         let unknown = "Custom { kind: Uncategorized, error: \"failed to lookup address\" }";
         assert_eq!(plain_words(unknown), "failed to lookup address");
         assert_eq!(plain_words("Connection closed."), "Connection closed");
+        let tls = "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }";
+        let words = "its certificate is not trusted (InvalidCertificate(UnknownIssuer))";
+        assert_eq!(plain_words(tls), words);
         let oom = refusal("redis://h:1", "OOM command not allowed");
         assert!(oom.to_string().contains("no memory left (OOM command not allowed)"), "{oom}");
         assert!(matches!(refusal("h", "LOADING Redis is loading"), Error::Unavailable { .. }));

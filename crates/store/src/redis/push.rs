@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{self, Instant};
 
-use super::client::{Answer, Batch, Reply, refusal};
+use super::client::{Answer, Batch, Command, Reply, refusal};
 use super::{Inner, State, is_hash};
 use crate::{Entry, Error, Generation, Kind, Push, codec};
 
@@ -69,18 +69,12 @@ fn token() -> String {
     text
 }
 
-fn millis(duration: Duration) -> Bytes {
-    duration.as_millis().to_string().into()
-}
-
 async fn lock(store: &Inner, token: &str) -> Result<(), Error> {
     let key = store.keys.lock();
     let mut batch = Batch::default();
-    let (nx, px) = (Bytes::from_static(b"NX"), Bytes::from_static(b"PX"));
-    let arguments =
-        [key.clone(), Bytes::from(token.to_owned()), nx, px, millis(store.options.lock)];
-    batch.push("SET", arguments);
-    batch.push("PTTL", [key]);
+    let token = Bytes::from(token.to_owned());
+    batch.push(Command::SetIfMissing(key.clone(), token, store.options.lock));
+    batch.push(Command::TimeLeft(key));
     let [set, left] = two(store.connections.run(batch, store.bulk_deadline()).await?);
     match set.map_err(|says| refusal(store.connections.address(), &says))? {
         Reply::Nothing => {
@@ -110,8 +104,8 @@ async fn renew(store: Arc<Inner>, token: String, lost: Arc<AtomicBool>) {
         time::sleep(lifetime / 4).await;
         let asked = Instant::now();
         let mut batch = Batch::default();
-        batch.push("GET", [store.keys.lock()]);
-        batch.push("PEXPIRE", [store.keys.lock(), millis(lifetime)]);
+        batch.push(Command::Get(store.keys.lock()));
+        batch.push(Command::Expire(store.keys.lock(), lifetime));
         let owner = store.connections.run(batch, asked + lifetime / 4).await.map(two);
         match owner {
             Ok([Ok(Reply::Text(owner)), _]) if owner == token => renewed = asked,
@@ -218,7 +212,7 @@ impl RedisPush {
                 // The earlier one may be on its way on another connection.
                 self.send().await?;
                 self.flight.land(&self.store).await?;
-                self.batch.push("UNLINK", [key.clone()]);
+                self.batch.push(Command::Unlink(vec![key.clone()]));
             }
             self.stage_one(key, entry);
             if self.batch.len() >= BATCH_COMMANDS || self.batch.bytes() >= BATCH_BYTES {
@@ -231,11 +225,11 @@ impl RedisPush {
     fn stage_one(&mut self, key: Bytes, entry: Entry) {
         let value: Bytes = match entry {
             Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
-                let pairs = fields.0.into_iter().flat_map(|(name, value)| [name, value]);
-                let arguments = [key.clone()].into_iter().chain(pairs.map(Bytes::from));
-                self.batch.push("HSET", arguments);
+                let fields = fields.0.into_iter();
+                let fields = fields.map(|(name, value)| (name.into(), value.into())).collect();
+                self.batch.push(Command::HashSet(key.clone(), fields));
                 if let Some(ttl) = self.store.options.ttl {
-                    self.batch.push("PEXPIRE", [key, millis(ttl)]);
+                    self.batch.push(Command::Expire(key, ttl));
                 }
                 return;
             }
@@ -250,12 +244,7 @@ impl RedisPush {
     }
 
     fn set(&mut self, key: Bytes, value: Bytes) {
-        match self.store.options.ttl {
-            Some(ttl) => {
-                self.batch.push("SET", [key, value, Bytes::from_static(b"PX"), millis(ttl)]);
-            }
-            None => self.batch.push("SET", [key, value]),
-        }
+        self.batch.push(Command::Set(key, value, self.store.options.ttl));
     }
 
     async fn send(&mut self) -> Result<(), Error> {
@@ -291,9 +280,9 @@ impl RedisPush {
         for &(kind, id) in &tombstones {
             let key = self.store.keys.staged(kind, id);
             if is_hash(kind) {
-                self.batch.push("HSET", [key, Bytes::new(), Bytes::new()]);
+                self.batch.push(Command::HashSet(key, vec![(Bytes::new(), Bytes::new())]));
             } else {
-                self.batch.push("SET", [key, Bytes::new()]);
+                self.batch.push(Command::Set(key, Bytes::new(), None));
             }
             if self.batch.len() >= BATCH_COMMANDS {
                 self.send().await?;
@@ -318,24 +307,31 @@ impl RedisPush {
     /// Moves everything into place. The generation stands already: a failure is tried over, and in the
     /// end is the next push's to mend.
     async fn settle(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
-        let Err(error) = self.rename(tombstones).await else { return Ok(()) };
-        self.flight = Flight::default();
+        let mut result = self.rename(tombstones).await;
+        self.flight.abandon().await;
         let end = Instant::now() + FINISH;
         let mut pause = Duration::from_millis(50);
-        let mut last = error;
-        while Instant::now() < end && self.hold().is_ok() {
+        // Who refuses once does so again.
+        while let Err(Error::Unavailable { .. } | Error::TimedOut { .. }) = result
+            && Instant::now() < end
+            && self.hold().is_ok()
+        {
             time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            match finish(&self.store, &self.state).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
-            }
+            result = finish(&self.store, &self.state).await;
         }
-        tracing::warn!(
-            generation = %self.state.generation,
-            "the new generation is in force, but not all of its keys are in place; the next push ends that"
-        );
-        Err(last)
+        result.map_err(|error| {
+            let but = |what: &str| {
+                format!("the new generation is in force, but the next push has to put its keys in place: {what}")
+            };
+            match error {
+                Error::Unavailable { store, what } => {
+                    Error::Unavailable { store, what: but(&what) }
+                }
+                Error::Refused { store, what } => Error::Refused { store, what: but(&what) },
+                error => error,
+            }
+        })
     }
 
     async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
@@ -350,7 +346,7 @@ impl RedisPush {
         let put = std::mem::take(&mut self.put);
         for (kind, ids) in Kind::ALL.into_iter().zip(put) {
             for id in ids {
-                self.batch.push("RENAME", [keys.staged(kind, id), keys.plain(kind, id)]);
+                self.batch.push(Command::Rename(keys.staged(kind, id), keys.plain(kind, id)));
                 if self.batch.len() >= BATCH_COMMANDS {
                     self.send().await?;
                 }
@@ -359,7 +355,7 @@ impl RedisPush {
         self.send().await?;
         self.flight.land(&store).await?;
         self.hold()?;
-        self.batch.push("RENAME", [keys.staged_marker(), keys.marker()]);
+        self.batch.push(Command::Rename(keys.staged_marker(), keys.marker()));
         self.send().await?;
         self.flight.land(&store).await
     }
@@ -409,13 +405,13 @@ impl Drop for RedisPush {
 /// Releases the lock if it is still ours.
 async fn unlock(store: &Inner, token: &str) {
     let mut batch = Batch::default();
-    batch.push("GET", [store.keys.lock()]);
+    batch.push(Command::Get(store.keys.lock()));
     let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
     if let Ok([Ok(Reply::Text(owner)), _]) = owner
         && owner == token
     {
         let mut batch = Batch::default();
-        batch.push("UNLINK", [store.keys.lock()]);
+        batch.push(Command::Unlink(vec![store.keys.lock()]));
         // Otherwise it runs out.
         let _ = store.connections.run(batch, store.bulk_deadline()).await;
     }
@@ -424,7 +420,7 @@ async fn unlock(store: &Inner, token: &str) {
 /// Removes a key together with the tombstone that stands for that: the tombstone last, which
 /// makes no difference within one command.
 fn bury(batch: &mut Batch, staged: Bytes, plain: Bytes) {
-    batch.push("UNLINK", [plain, staged]);
+    batch.push(Command::Unlink(vec![plain, staged]));
 }
 
 /// Removes all that was staged and never announced.
@@ -434,7 +430,7 @@ async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
     while let Some(keys) = scan.page().await? {
         let mut batch = Batch::default();
         for key in keys {
-            batch.push("UNLINK", [key]);
+            batch.push(Command::Unlink(vec![key]));
         }
         flight.send(store, batch).await?;
     }
@@ -452,15 +448,15 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             match store.keys.staged_id(&key) {
                 Some((kind, id)) => {
                     if is_hash(kind) {
-                        looks.push("HEXISTS", [key.clone(), Bytes::new()]);
+                        looks.push(Command::HashHas(key.clone(), Bytes::new()));
                     } else {
-                        looks.push("STRLEN", [key.clone()]);
+                        looks.push(Command::Length(key.clone()));
                     }
                     known.push((key, kind, id));
                 }
                 None if key == staged_marker => {}
                 // No key of ours, but in our way.
-                None => moves.push("UNLINK", [key]),
+                None => moves.push(Command::Unlink(vec![key])),
             }
         }
         let looked = store.connections.run(looks, store.bulk_deadline()).await?;
@@ -472,7 +468,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             if tombstone {
                 bury(&mut moves, staged, plain);
             } else {
-                moves.push("RENAME", [staged, plain]);
+                moves.push(Command::Rename(staged, plain));
             }
         }
         let mut flight = Flight::default();
@@ -480,7 +476,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
         flight.land(store).await?;
     }
     let mut batch = Batch::default();
-    batch.push("RENAME", [staged_marker, store.keys.marker()]);
+    batch.push(Command::Rename(staged_marker, store.keys.marker()));
     let mut flight = Flight::default();
     flight.send(store, batch).await?;
     flight.land(store).await?;
@@ -488,7 +484,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
         // The staged marker was lost, for example by its time to live.
         let settled = State { staged: false, ..state.clone() };
         let mut batch = Batch::default();
-        batch.push("SET", [store.keys.marker(), settled.text()]);
+        batch.push(Command::Set(store.keys.marker(), settled.text(), store.options.ttl));
         flight.send(store, batch).await?;
         flight.land(store).await?;
     }

@@ -28,7 +28,11 @@ pub(crate) async fn open(url: &str, options: &Options) -> RedisStore {
 }
 
 /// Checks the contract; each part of it under a prefix of its own.
-async fn keeps_the_contract(url: &str, prefix: impl Fn(usize) -> String, options: &Options) {
+pub(crate) async fn keeps_the_contract(
+    url: &str,
+    prefix: impl Fn(usize) -> String,
+    options: &Options,
+) {
     let count = AtomicUsize::new(0);
     conformance::check(async || {
         let prefix = prefix(count.fetch_add(1, Ordering::Relaxed));
