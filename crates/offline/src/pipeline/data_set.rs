@@ -36,7 +36,7 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// Opens the data set of a folder. Ratings that lie there as a clean sorted CSV file, as GroupLens
+    /// Opens the data set of a folder. Ratings that lie there as a clean CSV file sorted by user, as GroupLens
     /// publishes them, are read from their URL by each plan that uses them; for that their order is
     /// declared, so that nothing needs to sort them by user. Others are read, joined and sorted
     /// beforehand, and kept at eight bytes each.
@@ -48,14 +48,16 @@ impl DataSet {
         let source = Source::open(folder)?;
         let survey = source.survey(options)?;
         let file = source.ratings_file();
-        check_id(file, "userId", survey.greatest_user.0)?;
+        if let Some(user) = survey.greatest_user {
+            check_id(file, "userId", user.0)?;
+        }
         if let Some(last) = survey.movies.as_slice().last() {
             check_id(file, "movieId", last.id.0)?;
         }
         let mut report = survey.report;
         let movies = Arc::new(survey.movies);
-        let ratings = if survey.sorted_csv {
-            sorted_csv(context, Path::new(file)).await?
+        let ratings = if survey.grouped_csv {
+            grouped_csv(context, Path::new(file)).await?
         } else {
             let loaded = source.load_histories(options)?;
             report = loaded.report;
@@ -103,14 +105,14 @@ fn check_id(file: &str, column: &str, greatest: u32) -> Result<(), Error> {
     Err(Error::Malformed { file: file.to_owned(), what })
 }
 
-async fn sorted_csv(context: &SessionContext, file: &Path) -> Result<DataFrame, Error> {
+async fn grouped_csv(context: &SessionContext, file: &Path) -> Result<DataFrame, Error> {
     let schema = Schema::new(vec![
         Field::new("userId", DataType::Int32, false),
         Field::new("movieId", DataType::Int32, false),
         Field::new("rating", DataType::Float64, false),
         Field::new("timestamp", DataType::UInt32, false),
     ]);
-    let order = vec![vec![ident("userId").sort(true, false), ident("movieId").sort(true, false)]];
+    let order = vec![vec![ident("userId").sort(true, false)]];
     let options = CsvReadOptions::new().schema(&schema).file_sort_order(order);
     let ratings = context.read_csv(file_url(file)?.as_str(), options).await?;
     normalised(ratings)
