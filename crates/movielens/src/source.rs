@@ -204,6 +204,25 @@ impl Source {
         Ok(Survey { movies, report, greatest_user, grouped_csv: ready && grouped })
     }
 
+    /// Reads the movies of a folder that may have no ratings, or has them in some other form. The
+    /// report knows of no users and ratings.
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open) and [`load`](Self::load).
+    pub fn load_movies(dir: &Path, options: &Options) -> Result<(Movies, Report), Error> {
+        let folder = dir.display().to_string();
+        let has = |name: &str| {
+            let ratings = Format::ALL.iter().any(|format| format.files()[1] == name);
+            ratings || dir.join(name).is_file()
+        };
+        let format = detect(&folder, &has, || hint(dir))?;
+        let source = Self::with(format, &has, |name| Input::path(dir.join(name)));
+        let MoviesRead { movies, unknown_links, bad } = source.movies(options)?;
+        let counts = Counts { users: 0, ratings: 0, duplicates: 0, unknown_links };
+        let report = source.report(&movies, counts, bad);
+        Ok((movies, report))
+    }
+
     fn movies(&self, options: &Options) -> Result<MoviesRead, Error> {
         let mut bad = BadLines::default();
         let (movies, unknown_links) = movies::read(self, &mut bad)?;
