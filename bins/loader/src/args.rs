@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::{item2vec, synth};
 
+use crate::features::Features;
+use crate::samples::Samples;
+
 /// Prepares data for Sparrow: computes embeddings, invents data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -16,6 +19,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Embed(Embed),
+    Features(Features),
+    Samples(Samples),
     Synth(Synth),
 }
 
@@ -158,7 +163,7 @@ mod tests {
         let line = [&["sparrow-loader", "embed", "--data", "in", "--out", "out"], more].concat();
         match Cli::try_parse_from(line).expect("well-formed").command {
             Command::Embed(embed) => embed,
-            Command::Synth(_) => unreachable!("embed was asked for"),
+            other => unreachable!("embed was asked for, not {other:?}"),
         }
     }
 

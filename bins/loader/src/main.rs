@@ -1,8 +1,11 @@
 //! `sparrow-loader`: invents data sets and computes embeddings. `--help` says how.
 
 mod args;
+mod features;
+mod machine;
 mod progress;
 mod run;
+mod samples;
 
 use std::process::ExitCode;
 

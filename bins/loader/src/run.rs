@@ -12,11 +12,14 @@ use sparrow_offline::{embed, synth};
 
 use crate::args::{Cli, Command, Embed, Synth};
 use crate::progress::Bar;
+use crate::{features, samples};
 
 /// Exit codes: 0 done, 1 failed (with the reasons on standard error), 2 wrong usage (from clap).
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Embed(embed) => compute(&embed),
+        Command::Features(args) => features::run(&args),
+        Command::Samples(args) => samples::run(&args),
         Command::Synth(synth) => invent(&synth),
     };
     match outcome {
@@ -62,7 +65,7 @@ fn compute(args: &Embed) -> anyhow::Result<()> {
 }
 
 /// Says what was written and how long it took.
-fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
+pub(crate) fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut write = || {
         for (path, size) in files {

@@ -7,6 +7,8 @@
 
 pub mod embed;
 pub mod item2vec;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
 mod random;
 mod staged;
 pub mod synth;

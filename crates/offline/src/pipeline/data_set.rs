@@ -1,0 +1,195 @@
+//! The data set as tables of a session: `ratings` and `movies`.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array as _, ArrayRef, Int32Array, RecordBatch, StringArray, UInt8Array, UInt16Array,
+    UInt64Array,
+};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::{DataFrame, SessionContext};
+use sparrow_model::Movies;
+use sparrow_movielens::{Options as ReaderOptions, Report, Source};
+
+use super::{Error, packed, ratings};
+
+/// A data set whose tables are registered in a session; one in each session:
+///
+/// * `ratings`: userId, movieId (`Int32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
+///   user and movie once;
+/// * `movies`: movieId (`Int32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`,
+///   a bit each), movieGenre1 to movieGenre3 (text in a dictionary).
+pub struct DataSet {
+    context: SessionContext,
+    genre_names: ScalarValue,
+    report: Report,
+    /// What messages call the ratings.
+    file: String,
+}
+
+impl DataSet {
+    /// Opens the data set of a folder. Movies are read beforehand. Ratings come
+    ///
+    /// * from the URL of `ratings.csv`, where that is clean and sorted by user, as GroupLens
+    ///   publishes it. Its order is declared to the planner, so that nothing sorts by user;
+    /// * from memory, eight bytes each, for CSV files that are not so and for the older formats;
+    /// * from the URL of `ratings.parquet`, a file or a folder of parts, or of the folder `ratings`,
+    ///   beside `movies.csv`. Of several ratings of a movie by a user the latest counts, of
+    ///   equally late ones the best.
+    pub async fn open(
+        context: &SessionContext,
+        folder: &Path,
+        options: &ReaderOptions,
+    ) -> Result<Self, Error> {
+        match (Source::open(folder), ratings::parquet_in(folder)) {
+            (Ok(source), _) => Self::of_source(context, &source, options).await,
+            (Err(_), Some(parquet)) => Self::of_parquet(context, folder, &parquet, options).await,
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    async fn of_source(
+        context: &SessionContext,
+        source: &Source,
+        options: &ReaderOptions,
+    ) -> Result<Self, Error> {
+        let survey = source.survey(options)?;
+        let file = source.ratings_file().to_owned();
+        if let Some(user) = survey.greatest_user {
+            check_id(&file, "userId", user.0)?;
+        }
+        let mut report = survey.report;
+        let movies = Arc::new(survey.movies);
+        let ratings = if survey.grouped_csv {
+            ratings::grouped_csv(context, Path::new(&file)).await?
+        } else {
+            let loaded = source.load_histories(options)?;
+            report = loaded.report;
+            ratings::in_memory(context, loaded.histories, &movies)?
+        };
+        Self::register(context, ratings, &movies, report, file)
+    }
+
+    async fn of_parquet(
+        context: &SessionContext,
+        folder: &Path,
+        parquet: &Path,
+        options: &ReaderOptions,
+    ) -> Result<Self, Error> {
+        let (movies, mut report) = Source::open_movies(folder)?.load_movies(options)?;
+        let file = parquet.display().to_string();
+        let read = |source| Error::Read { file: file.clone(), source };
+        let rows = ratings::parquet(context, parquet, &file).await?;
+        let (users, count) = ratings::check(rows.clone(), &movies, &file).await.map_err(read)??;
+        (report.users, report.ratings) = (users, count);
+        let ratings = ratings::latest(rows)?;
+        Self::register(context, ratings, &movies, report, file)
+    }
+
+    fn register(
+        context: &SessionContext,
+        ratings: DataFrame,
+        movies: &Movies,
+        report: Report,
+        file: String,
+    ) -> Result<Self, Error> {
+        if let Some(last) = movies.as_slice().last() {
+            check_id(&file, "movieId", last.id.0)?;
+        }
+        context.register_table("ratings", ratings.into_view())?;
+        let (table, genre_names) = movie_table(movies)?;
+        context.register_table("movies", Arc::new(table))?;
+        Ok(Self { context: context.clone(), genre_names, report, file })
+    }
+
+    /// The table `ratings`.
+    pub async fn ratings(&self) -> Result<DataFrame, Error> {
+        Ok(self.context.table("ratings").await?)
+    }
+
+    /// The table `movies`.
+    pub async fn movies(&self) -> Result<DataFrame, Error> {
+        Ok(self.context.table("movies").await?)
+    }
+
+    /// The list of genre names that `user_feature` takes.
+    pub(crate) fn genre_names(&self) -> ScalarValue {
+        self.genre_names.clone()
+    }
+
+    /// What was found in the files. Of Parquet files duplicates are not counted.
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The error that names the ratings, where what they hold has stopped a computation.
+    pub(crate) fn blame(&self, error: DataFusionError) -> Error {
+        if ratings::is_to_blame(&error) {
+            Error::Read { file: self.file.clone(), source: error }
+        } else {
+            Error::Engine(error)
+        }
+    }
+}
+
+impl fmt::Debug for DataSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataSet").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+/// Files and models have ids in 32 bits with a sign, as Spark and TensorFlow do.
+fn check_id(file: &str, column: &str, greatest: u32) -> Result<(), Error> {
+    if i32::try_from(greatest).is_ok() {
+        return Ok(());
+    }
+    let what = format!("{column} {greatest} is greater than {}", i32::MAX);
+    Err(Error::Malformed { file: file.to_owned(), what })
+}
+
+fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
+    let mut names: Vec<&str> =
+        movies.genres().iter().map(|genre| movies.genres().name(genre)).collect();
+    names.resize(usize::from(packed::NO_GENRE) + 1, "");
+    let names: ArrayRef = Arc::new(StringArray::from(names));
+    let rows = || movies.as_slice().iter();
+    let genre = |place: usize| {
+        let keys = rows().map(|movie| packed::key(movie.genres.get(place).copied()));
+        packed::genre_array(UInt8Array::from_iter_values(keys), &names)
+    };
+    let columns: [(&str, ArrayRef); 6] = [
+        ("movieId", Arc::new(Int32Array::from_iter_values(rows().map(|m| m.id.0.cast_signed())))),
+        (
+            "releaseYear",
+            Arc::new(UInt16Array::from_iter_values(rows().map(|m| m.year.unwrap_or(0)))),
+        ),
+        ("genres", Arc::new(UInt64Array::from_iter_values(rows().map(|m| m.genre_set.bits())))),
+        ("movieGenre1", genre(0)?),
+        ("movieGenre2", genre(1)?),
+        ("movieGenre3", genre(2)?),
+    ];
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), false))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(
+        Arc::clone(&schema),
+        columns.into_iter().map(|(_, column)| column).collect(),
+    )
+    .map_err(datafusion::error::DataFusionError::from)?;
+    let list = ScalarValue::new_list_from_iter(
+        (0..names.len())
+            .map(|at| ScalarValue::try_from_array(&names, at))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter(),
+        &DataType::Utf8,
+        false,
+    );
+    Ok((MemTable::try_new(schema, vec![vec![batch]])?, ScalarValue::List(list)))
+}
