@@ -37,6 +37,11 @@ pub struct MovieStats {
 }
 
 impl MovieStats {
+    /// The sum of the ratings, in half stars.
+    pub const fn half_stars(&self) -> u32 {
+        self.half_stars
+    }
+
     /// The mean rating in stars; 0 without ratings.
     pub fn average(&self) -> f64 {
         if self.count == 0 { 0.0 } else { f64::from(self.half_stars) / 2.0 / f64::from(self.count) }

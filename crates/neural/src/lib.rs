@@ -15,5 +15,7 @@ mod table;
 mod top_k;
 
 pub use item_vectors::{ItemVectors, Similarity};
-pub use table::{EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE};
+pub use table::{
+    EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, parse_line,
+};
 pub use top_k::TopK;

@@ -7,9 +7,15 @@
 
 pub mod embed;
 pub mod item2vec;
+#[cfg(feature = "pipeline")]
+pub mod push;
 mod random;
+#[cfg(feature = "pipeline")]
+pub mod sources;
 mod staged;
 pub mod synth;
+#[cfg(feature = "pipeline")]
+pub mod verify;
 
 pub use sparrow_movielens::Options as ReaderOptions;
 pub use staged::Error as OutputError;
