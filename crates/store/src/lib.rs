@@ -10,19 +10,36 @@
 //! The store computes no features and does not rank. Hash fields are text, as they are in Redis:
 //! what another program wrote there is handed on as it is.
 
+mod memory;
 mod record;
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use sparrow_model::{MovieId, UserId};
 
-pub use record::{Entry, Fields, MovieRatings, StoredMovie, StoredRating, StoredUser, UserList};
+pub use memory::MemoryStore;
+pub use record::{
+    Entry, Fields, Kind, Malformed, MovieRatings, StoredMovie, StoredRating, StoredUser, UserList,
+};
 
 /// A set of data that was pushed as a whole. Later ones have greater numbers; 0 is a store that
 /// nothing was pushed to under this scheme, such as one that another program fills.
+///
+/// The number is the second of the push, counted from 1970: so a store that lost its data and was
+/// filled again does not repeat the number of something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Generation(pub u64);
+
+impl Generation {
+    /// The one that is pushed after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Self(now.max(self.0.saturating_add(1)))
+    }
+}
 
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,11 +95,23 @@ pub enum Error {
     Configuration(String),
 }
 
+impl Error {
+    fn refused(store: &str, what: impl Into<String>) -> Self {
+        Self::Refused { store: store.to_owned(), what: what.into() }
+    }
+
+    fn push_over(store: &str) -> Self {
+        Self::refused(store, "this push failed before and is over")
+    }
+}
+
 /// Reads features by id.
 ///
 /// The contract:
 /// * Reads come in batches: the answer has one element for each id asked for, in that order. An id
 ///   that the store does not know has an empty element ([`StoredUser::is_empty`]); that is no error.
+/// * A value that cannot be read costs no other one: it is listed in its element's `malformed`. Only
+///   what belongs to no element is [`Error::Malformed`].
 /// * All of one answer belongs to one [`Generation`]: while another is being pushed, a read gives the
 ///   old one or the new one, never parts of both.
 /// * One call is one network round trip, however many ids and kinds it asks for; a second one only
@@ -123,6 +152,9 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
 /// * Kinds of entries of which nothing was put stay as they are. Of the others the store holds
 ///   exactly what was put: what older generations had beyond that is gone.
 /// * Of two entries for one key the later one counts.
+/// * An entry that could not be read back, such as a vector with NaN, is [`Error::Malformed`].
+/// * After an error the push is over. What it had written is gone, if the store could still be
+///   reached; otherwise the next push removes it.
 #[async_trait]
 pub trait Push: Send {
     /// Takes some entries, at best by the thousand. Returns once they are written or on their way: the work in

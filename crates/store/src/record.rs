@@ -1,5 +1,16 @@
 use sparrow_model::{MovieId, Stars, TopRating, UserId};
 
+use crate::Error;
+
+/// A key whose value is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// The key.
+    pub key: String,
+    /// What is wrong with its value.
+    pub what: String,
+}
+
 /// The fields of a hash, as text, in the order in which the store gave them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fields(pub Vec<(String, String)>);
@@ -8,6 +19,13 @@ impl Fields {
     /// The value of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        if self.0.is_empty() {
+            return Some("no fields");
+        }
+        self.0.iter().any(|(name, _)| name.is_empty()).then_some("a field without a name")
     }
 }
 
@@ -31,12 +49,17 @@ pub struct StoredUser {
     pub embedding: Option<Vec<f32>>,
     /// All ratings by (timestamp, movie id), each movie at most once.
     pub ratings: Option<Vec<StoredRating>>,
+    /// What is there but cannot be read, and so counts as missing above.
+    pub malformed: Vec<Malformed>,
 }
 
 impl StoredUser {
-    /// Whether the store knows nothing of the user.
+    /// Whether the store has nothing under the user's id.
     pub const fn is_empty(&self) -> bool {
-        self.features.is_none() && self.embedding.is_none() && self.ratings.is_none()
+        self.features.is_none()
+            && self.embedding.is_none()
+            && self.ratings.is_none()
+            && self.malformed.is_empty()
     }
 }
 
@@ -49,12 +72,17 @@ pub struct StoredMovie {
     pub embedding: Option<Vec<f32>>,
     /// What the features round away.
     pub ratings: Option<MovieRatings>,
+    /// What is there but cannot be read, and so counts as missing above.
+    pub malformed: Vec<Malformed>,
 }
 
 impl StoredMovie {
-    /// Whether the store knows nothing of the movie.
+    /// Whether the store has nothing under the movie's id.
     pub const fn is_empty(&self) -> bool {
-        self.features.is_none() && self.embedding.is_none() && self.ratings.is_none()
+        self.features.is_none()
+            && self.embedding.is_none()
+            && self.ratings.is_none()
+            && self.malformed.is_empty()
     }
 }
 
@@ -96,4 +124,118 @@ pub enum Entry {
     MovieRatings(MovieId, MovieRatings),
     /// The users for lists.
     UserList(UserList),
+}
+
+/// The kinds of entries; each is replaced as a whole by a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Users' features.
+    UserFeatures,
+    /// Users' vectors.
+    UserEmbedding,
+    /// Users' ratings.
+    UserRatings,
+    /// Movies' features.
+    MovieFeatures,
+    /// Movies' vectors.
+    MovieEmbedding,
+    /// Movies' ratings in sum.
+    MovieRatings,
+    /// The users for lists.
+    UserList,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::UserFeatures,
+        Self::UserEmbedding,
+        Self::UserRatings,
+        Self::MovieFeatures,
+        Self::MovieEmbedding,
+        Self::MovieRatings,
+        Self::UserList,
+    ];
+
+    /// What the keys of this kind start with; behind it comes the id.
+    pub const fn key_prefix(self) -> &'static str {
+        match self {
+            Self::UserFeatures => "uf:",
+            Self::UserEmbedding => "uEmb:",
+            Self::UserRatings => "sparrow:ratings:",
+            Self::MovieFeatures => "mf:",
+            Self::MovieEmbedding => "i2vEmb:",
+            Self::MovieRatings => "sparrow:movie:",
+            Self::UserList => "sparrow:users",
+        }
+    }
+
+    /// The key of the entry with this id; there is only one [`UserList`](Self::UserList).
+    pub fn key(self, id: u32) -> String {
+        match self {
+            Self::UserList => self.key_prefix().to_owned(),
+            _ => format!("{}{id}", self.key_prefix()),
+        }
+    }
+}
+
+impl Entry {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::UserFeatures(..) => Kind::UserFeatures,
+            Self::UserEmbedding(..) => Kind::UserEmbedding,
+            Self::UserRatings(..) => Kind::UserRatings,
+            Self::MovieFeatures(..) => Kind::MovieFeatures,
+            Self::MovieEmbedding(..) => Kind::MovieEmbedding,
+            Self::MovieRatings(..) => Kind::MovieRatings,
+            Self::UserList(_) => Kind::UserList,
+        }
+    }
+
+    /// The user's or movie's id; 0 for the list of users.
+    pub const fn id(&self) -> u32 {
+        match self {
+            Self::UserFeatures(UserId(id), _)
+            | Self::UserEmbedding(UserId(id), _)
+            | Self::UserRatings(UserId(id), _)
+            | Self::MovieFeatures(MovieId(id), _)
+            | Self::MovieEmbedding(MovieId(id), _)
+            | Self::MovieRatings(MovieId(id), _) => *id,
+            Self::UserList(_) => 0,
+        }
+    }
+
+    /// The key under which Redis has it, without the store's prefix.
+    pub fn key(&self) -> String {
+        self.kind().key(self.id())
+    }
+
+    /// Refuses what could not be read back: hashes without fields or with an unnamed one, vectors
+    /// without numbers or with infinite ones, ratings that are out of order.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let what = match self {
+            Self::UserFeatures(_, fields) | Self::MovieFeatures(_, fields) => fields.fault(),
+            Self::UserEmbedding(_, vector) | Self::MovieEmbedding(_, vector) => {
+                if vector.is_empty() {
+                    Some("a vector without numbers")
+                } else if vector.iter().any(|value| !value.is_finite()) {
+                    Some("a vector with a number that is not finite")
+                } else {
+                    None
+                }
+            }
+            Self::UserRatings(_, ratings) => {
+                let ordered = |a: &StoredRating, b: &StoredRating| {
+                    (a.timestamp, a.movie) < (b.timestamp, b.movie)
+                };
+                (!ratings.is_sorted_by(ordered)).then_some("ratings that are out of order")
+            }
+            Self::MovieRatings(..) | Self::UserList(_) => None,
+        };
+        match what {
+            Some(what) => Err(Error::Malformed { key: self.key(), what: what.to_owned() }),
+            None => Ok(()),
+        }
+    }
 }

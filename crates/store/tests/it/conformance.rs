@@ -1,0 +1,461 @@
+//! The contract of [`FeatureStore`] and [`Push`], as tests of any implementation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
+use sparrow_model::{MovieId, Stars, TopRating, UserId};
+use sparrow_store::{
+    Entry, Error, FeatureStore, Fields, Generation, MovieRatings, Push, StoredMovie, StoredRating,
+    StoredUser, UserList,
+};
+
+/// Two handles on one store, as two processes would have them.
+pub(crate) type Handles = [Arc<dyn FeatureStore>; 2];
+
+/// Checks everything; `fresh` gives the handles of an empty store each time.
+pub(crate) async fn check(fresh: impl AsyncFn() -> Handles) {
+    nothing_is_there_at_first(&fresh().await).await;
+    everything_comes_back(&fresh().await).await;
+    extreme_values_come_back(&fresh().await).await;
+    answers_are_in_the_order_of_the_ids(&fresh().await).await;
+    kinds_are_replaced_or_left(&fresh().await).await;
+    of_two_entries_the_later_counts(&fresh().await).await;
+    nothing_shows_before_the_commit(&fresh().await).await;
+    only_one_push_at_a_time(&fresh().await).await;
+    what_cannot_be_read_back_is_refused(&fresh().await).await;
+    thousands_of_entries(&fresh().await).await;
+    readers_never_see_two_generations(&fresh().await).await;
+}
+
+/// Starts a push, waiting for one that was dropped a moment ago to leave.
+pub(crate) async fn start(store: &dyn FeatureStore) -> Box<dyn Push> {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        match store.push().await {
+            Ok(push) => return push,
+            Err(Error::Refused { .. }) if Instant::now() < end => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("no push can be started: {error}"),
+        }
+    }
+}
+
+/// Pushes the entries as a generation.
+pub(crate) async fn push(store: &dyn FeatureStore, entries: Vec<Entry>) -> Generation {
+    let mut push = start(store).await;
+    push.put(entries).await.unwrap();
+    push.commit().await.unwrap()
+}
+
+/// The user's features, each value naming its field and `stamp`.
+pub(crate) fn user_fields(stamp: &str) -> Fields {
+    Fields(USER_FIELDS.iter().map(|name| ((*name).to_owned(), stamp.to_owned())).collect())
+}
+
+fn movie_fields(stamp: &str) -> Fields {
+    Fields(MOVIE_FIELDS.iter().map(|name| ((*name).to_owned(), stamp.to_owned())).collect())
+}
+
+pub(crate) fn stars(half_stars: u8) -> Stars {
+    Stars::from_half_stars(half_stars).unwrap()
+}
+
+fn rating(movie: u32, half_stars: u8, timestamp: u32) -> StoredRating {
+    StoredRating { movie: MovieId(movie), stars: stars(half_stars), timestamp }
+}
+
+fn top(user: u32, half_stars: u8, timestamp: u32) -> TopRating {
+    TopRating { user: UserId(user), stars: stars(half_stars), timestamp }
+}
+
+async fn user(store: &dyn FeatureStore, id: u32) -> StoredUser {
+    store.users(&[UserId(id)]).await.unwrap().value.remove(0)
+}
+
+async fn movie(store: &dyn FeatureStore, id: u32) -> StoredMovie {
+    store.movies(&[MovieId(id)]).await.unwrap().value.remove(0)
+}
+
+async fn nothing_is_there_at_first([a, b]: &Handles) {
+    for store in [a, b] {
+        assert_eq!(store.generation().await.unwrap(), Generation(0));
+        let users = store.users(&[UserId(1), UserId(2)]).await.unwrap();
+        assert_eq!(users.generation, Generation(0));
+        assert_eq!(users.value, [StoredUser::default(), StoredUser::default()]);
+        assert!(users.value.iter().all(StoredUser::is_empty));
+        assert!(store.movies(&[MovieId(1)]).await.unwrap().value[0].is_empty());
+        assert_eq!(store.users(&[]).await.unwrap().value, []);
+        assert_eq!(store.movies(&[]).await.unwrap().value, []);
+        assert_eq!(store.all_movies().await.unwrap().value, []);
+        assert_eq!(store.user_list().await.unwrap().value, UserList::default());
+        assert!(!store.address().is_empty());
+    }
+}
+
+async fn everything_comes_back([a, b]: &Handles) {
+    let list =
+        UserList { total: 7, most_active: vec![(UserId(6), 314, 2463), (UserId(2), 29, 229)] };
+    let ratings = MovieRatings { count: 3, half_stars: 25, top: vec![top(6, 10, 5), top(7, 9, 9)] };
+    let history = vec![rating(9, 7, 5), rating(12, 1, 5), rating(3, 10, 6)];
+    let generation = push(
+        a.as_ref(),
+        vec![
+            Entry::UserFeatures(UserId(6), user_fields("3.92")),
+            Entry::UserEmbedding(UserId(6), vec![0.1, -2.5e-8]),
+            Entry::UserRatings(UserId(6), history.clone()),
+            Entry::MovieFeatures(MovieId(1), movie_fields("Adventure")),
+            Entry::MovieEmbedding(MovieId(1), vec![1.0, 2.0, 3.0]),
+            Entry::MovieRatings(MovieId(1), ratings.clone()),
+            Entry::UserList(list.clone()),
+        ],
+    )
+    .await;
+    assert!(generation > Generation(0));
+    for store in [a, b] {
+        assert_eq!(store.generation().await.unwrap(), generation);
+        let users = store.users(&[UserId(6)]).await.unwrap();
+        assert_eq!(users.generation, generation);
+        let mut user = users.value.into_iter().next().unwrap();
+        if let Some(fields) = &mut user.features {
+            assert_eq!(fields.get("userGenre1"), Some("3.92"));
+            fields.0.sort_by_key(|(name, _)| USER_FIELDS.iter().position(|known| known == name));
+        }
+        let expected = StoredUser {
+            features: Some(user_fields("3.92")),
+            embedding: Some(vec![0.1, -2.5e-8]),
+            ratings: Some(history.clone()),
+            malformed: Vec::new(),
+        };
+        assert_eq!(user, expected);
+        let mut movie = movie(store.as_ref(), 1).await;
+        if let Some(fields) = &mut movie.features {
+            fields.0.sort_by_key(|(name, _)| MOVIE_FIELDS.iter().position(|known| known == name));
+        }
+        let expected = StoredMovie {
+            features: Some(movie_fields("Adventure")),
+            embedding: Some(vec![1.0, 2.0, 3.0]),
+            ratings: Some(ratings.clone()),
+            malformed: Vec::new(),
+        };
+        assert_eq!(movie, expected);
+        let users = store.user_list().await.unwrap();
+        assert_eq!((users.generation, users.value), (generation, list.clone()));
+        assert_eq!(store.all_movies().await.unwrap().value.len(), 1);
+    }
+}
+
+async fn extreme_values_come_back([a, b]: &Handles) {
+    let (first, last) = (UserId(0), UserId(u32::MAX));
+    let texts = ["", " ", "Sci-Fi & más \u{1F3AC}", "a\r\nb\0c", "\"quoted\""];
+    let fields = Fields(texts.iter().map(|text| (format!("f{text}"), (*text).into())).collect());
+    let vector =
+        vec![f32::MAX, f32::MIN_POSITIVE, 1e-45, -0.0, f32::EPSILON, 16_777_217.0, -1.0 / 3.0];
+    let history = vec![rating(0, 1, 0), rating(u32::MAX, 10, u32::MAX)];
+    push(
+        a.as_ref(),
+        vec![
+            Entry::UserFeatures(first, fields.clone()),
+            Entry::UserEmbedding(last, vector.clone()),
+            Entry::UserRatings(last, history.clone()),
+            Entry::UserRatings(first, Vec::new()),
+            Entry::MovieEmbedding(MovieId(u32::MAX), vector.clone()),
+            Entry::MovieRatings(
+                MovieId(u32::MAX),
+                MovieRatings { count: u32::MAX, half_stars: u32::MAX, top: Vec::new() },
+            ),
+        ],
+    )
+    .await;
+    let users = b.users(&[first, last]).await.unwrap().value;
+    let mut there = users[0].features.clone().unwrap();
+    there.0.sort();
+    let mut expected = fields;
+    expected.0.sort();
+    assert_eq!(there, expected);
+    assert_eq!(users[0].ratings, Some(Vec::new()));
+    let bits = |vector: &[f32]| vector.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(users[1].embedding.as_ref().unwrap()), bits(&vector));
+    assert_eq!(users[1].ratings, Some(history));
+    let movies = b.all_movies().await.unwrap().value;
+    assert_eq!(movies.len(), 1);
+    assert_eq!(movies[0].0, MovieId(u32::MAX));
+    assert_eq!(movies[0].1.ratings.as_ref().unwrap().half_stars, u32::MAX);
+}
+
+async fn answers_are_in_the_order_of_the_ids([a, b]: &Handles) {
+    let entries = [3, 1, 2]
+        .into_iter()
+        .flat_map(|id| {
+            [
+                Entry::UserEmbedding(UserId(id), vec![id as f32]),
+                Entry::MovieEmbedding(MovieId(id), vec![id as f32 + 0.5]),
+            ]
+        })
+        .collect();
+    push(a.as_ref(), entries).await;
+    let users = b.users(&[2, 9, 3, 2, 1].map(UserId)).await.unwrap().value;
+    let firsts: Vec<_> = users.iter().map(|user| user.embedding.as_ref().map(|v| v[0])).collect();
+    assert_eq!(firsts, [Some(2.0), None, Some(3.0), Some(2.0), Some(1.0)]);
+    let movies = b.movies(&[3, 9, 1].map(MovieId)).await.unwrap().value;
+    let firsts: Vec<_> =
+        movies.iter().map(|movie| movie.embedding.as_ref().map(|v| v[0])).collect();
+    assert_eq!(firsts, [Some(3.5), None, Some(1.5)]);
+}
+
+async fn kinds_are_replaced_or_left([a, b]: &Handles) {
+    let first = push(
+        a.as_ref(),
+        vec![
+            Entry::UserFeatures(UserId(1), user_fields("old")),
+            Entry::UserFeatures(UserId(2), user_fields("old")),
+            Entry::UserEmbedding(UserId(2), vec![2.0]),
+            Entry::MovieFeatures(MovieId(5), movie_fields("old")),
+            Entry::MovieEmbedding(MovieId(5), vec![5.0]),
+            Entry::MovieEmbedding(MovieId(6), vec![6.0]),
+            Entry::UserList(UserList { total: 2, most_active: Vec::new() }),
+        ],
+    )
+    .await;
+    let narrow = Fields(vec![("userGenre1".to_owned(), "new".to_owned())]);
+    let second = push(
+        b.as_ref(),
+        vec![
+            Entry::UserFeatures(UserId(2), narrow.clone()),
+            Entry::UserFeatures(UserId(3), user_fields("new")),
+            Entry::MovieEmbedding(MovieId(6), vec![6.5]),
+        ],
+    )
+    .await;
+    assert!(second > first);
+    for store in [a, b] {
+        assert_eq!(store.generation().await.unwrap(), second);
+        assert!(user(store.as_ref(), 1).await.is_empty());
+        let changed = user(store.as_ref(), 2).await;
+        assert_eq!(changed.features.as_ref(), Some(&narrow), "no field of the older hash is left");
+        assert_eq!(changed.embedding, Some(vec![2.0]));
+        assert!(user(store.as_ref(), 3).await.features.is_some());
+        let less = movie(store.as_ref(), 5).await;
+        assert!(less.features.is_some() && less.embedding.is_none());
+        assert_eq!(movie(store.as_ref(), 6).await.embedding, Some(vec![6.5]));
+        assert_eq!(store.user_list().await.unwrap().value.total, 2);
+        let mut movies = store.all_movies().await.unwrap().value;
+        movies.sort_by_key(|(id, _)| *id);
+        let ids: Vec<_> = movies.iter().map(|(id, _)| id.0).collect();
+        assert_eq!(ids, [5, 6]);
+        assert!(movies[0].1.embedding.is_none());
+    }
+    // A push of nothing leaves everything, as a generation of its own.
+    let third = push(a.as_ref(), Vec::new()).await;
+    assert!(third > second);
+    assert_eq!(user(b.as_ref(), 2).await.embedding, Some(vec![2.0]));
+}
+
+async fn of_two_entries_the_later_counts([a, b]: &Handles) {
+    let embedding = |value| Entry::UserEmbedding(UserId(1), vec![value]);
+    let features =
+        |name: &str| Fields(vec![(name.to_owned(), "1".to_owned()), ("both".into(), name.into())]);
+    let mut push = start(a.as_ref()).await;
+    let twice = ["first", "second"].map(|name| Entry::UserFeatures(UserId(1), features(name)));
+    push.put(twice.to_vec()).await.unwrap();
+    push.put(vec![embedding(1.0), embedding(2.0)]).await.unwrap();
+    push.put(vec![embedding(3.0), Entry::UserFeatures(UserId(1), features("third"))])
+        .await
+        .unwrap();
+    push.commit().await.unwrap();
+    let user = user(b.as_ref(), 1).await;
+    assert_eq!(user.embedding, Some(vec![3.0]));
+    let mut there = user.features.unwrap();
+    there.0.sort();
+    let mut expected = features("third");
+    expected.0.sort();
+    assert_eq!(there, expected);
+}
+
+async fn nothing_shows_before_the_commit([a, b]: &Handles) {
+    let first = push(a.as_ref(), vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await;
+    let mut dropped = start(a.as_ref()).await;
+    let changes = vec![
+        Entry::UserEmbedding(UserId(1), vec![9.0]),
+        Entry::UserEmbedding(UserId(2), vec![9.0]),
+        Entry::MovieEmbedding(MovieId(2), vec![9.0]),
+    ];
+    dropped.put(changes).await.unwrap();
+    let unchanged = async || {
+        for store in [a, b] {
+            let users = store.users(&[UserId(1), UserId(2)]).await.unwrap();
+            assert_eq!(users.generation, first);
+            assert_eq!(users.value[0].embedding, Some(vec![1.0]));
+            assert!(users.value[1].is_empty());
+            assert_eq!(store.all_movies().await.unwrap().value, []);
+        }
+    };
+    unchanged().await;
+    drop(dropped);
+    unchanged().await;
+    let second = push(b.as_ref(), vec![Entry::UserRatings(UserId(1), Vec::new())]).await;
+    assert!(second > first);
+    let users = a.users(&[UserId(1), UserId(2)]).await.unwrap();
+    assert_eq!(users.value[0].embedding, Some(vec![1.0]));
+    assert!(users.value[1].is_empty(), "nothing of the dropped push comes up later");
+    assert_eq!(a.all_movies().await.unwrap().value, []);
+}
+
+async fn only_one_push_at_a_time([a, b]: &Handles) {
+    let mut first = start(a.as_ref()).await;
+    for store in [a, b] {
+        match store.push().await.map(|_| ()) {
+            Err(Error::Refused { what, .. }) => assert!(what.contains("push is under way"), "{what}"),
+            other => panic!("a second push at once: {other:?}"),
+        }
+    }
+    first.put(vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await.unwrap();
+    first.commit().await.unwrap();
+    let next = start(b.as_ref()).await;
+    assert_eq!(user(b.as_ref(), 1).await.embedding, Some(vec![1.0]));
+    drop(next);
+}
+
+async fn what_cannot_be_read_back_is_refused([a, b]: &Handles) {
+    let bad = [
+        Entry::UserEmbedding(UserId(1), Vec::new()),
+        Entry::MovieEmbedding(MovieId(1), vec![1.0, f32::NAN]),
+        Entry::UserFeatures(UserId(1), Fields::default()),
+        Entry::MovieFeatures(MovieId(1), Fields(vec![(String::new(), "1".to_owned())])),
+        Entry::UserRatings(UserId(1), vec![rating(2, 2, 5), rating(1, 2, 5)]),
+    ];
+    for entry in bad {
+        let mut push = start(a.as_ref()).await;
+        push.put(vec![Entry::UserEmbedding(UserId(2), vec![2.0])]).await.unwrap();
+        let error = push.put(vec![entry.clone()]).await.unwrap_err();
+        match &error {
+            Error::Malformed { key, .. } => assert!(key.ends_with(&entry.key()), "{error}"),
+            _ => panic!("{entry:?}: {error}"),
+        }
+        assert!(matches!(push.commit().await, Err(Error::Refused { .. })), "the push is over");
+    }
+    assert_eq!(b.generation().await.unwrap(), Generation(0));
+    assert!(user(b.as_ref(), 2).await.is_empty());
+}
+
+async fn thousands_of_entries([a, b]: &Handles) {
+    const COUNT: u32 = 3000;
+    let mut push = start(a.as_ref()).await;
+    for first in (0..COUNT).step_by(700) {
+        let ids = first..COUNT.min(first + 700);
+        let entries = ids
+            .flat_map(|id| {
+                let stamp = id.to_string();
+                [
+                    Entry::UserFeatures(UserId(id), user_fields(&stamp)),
+                    Entry::UserEmbedding(UserId(id), vec![id as f32; 10]),
+                    Entry::UserRatings(UserId(id), vec![rating(id, 3, id); 1]),
+                    Entry::MovieFeatures(MovieId(id * 7), movie_fields(&stamp)),
+                    Entry::MovieEmbedding(MovieId(id * 7), vec![id as f32; 10]),
+                ]
+            })
+            .collect();
+        push.put(entries).await.unwrap();
+    }
+    push.commit().await.unwrap();
+
+    let ids: Vec<UserId> = (0..COUNT).map(UserId).collect();
+    let users = b.users(&ids).await.unwrap().value;
+    for (id, user) in users.iter().enumerate() {
+        let stamp = id.to_string();
+        assert!(user.features.as_ref().unwrap().0.iter().all(|(_, value)| *value == stamp));
+        assert_eq!(user.embedding, Some(vec![id as f32; 10]));
+        assert_eq!(user.ratings.as_ref().unwrap()[0].movie, MovieId(id as u32));
+    }
+    let mut movies = b.all_movies().await.unwrap().value;
+    movies.sort_by_key(|(id, _)| *id);
+    assert_eq!(movies.len(), COUNT as usize);
+    for (at, (id, movie)) in movies.iter().enumerate() {
+        assert_eq!(id.0 as usize, at * 7);
+        assert_eq!(movie.features.as_ref().unwrap().get("movieGenre1"), Some(&*at.to_string()));
+        assert_eq!(movie.embedding, Some(vec![at as f32; 10]));
+    }
+}
+
+/// What generation `number` of [`readers_never_see_two_generations`] consists of: user 0 is in every
+/// one, the others only in some, and every value says which generation it is of.
+fn stamped(number: u32) -> Vec<Entry> {
+    (0..USERS)
+        .filter(|user| user % 5 == 0 || (user + number) % 3 != 0)
+        .flat_map(|user| {
+            [
+                Entry::UserFeatures(UserId(user), user_fields(&number.to_string())),
+                Entry::UserEmbedding(UserId(user), vec![number as f32]),
+                Entry::UserRatings(UserId(user), vec![rating(number, 3, user)]),
+                Entry::MovieEmbedding(MovieId(user), vec![number as f32]),
+            ]
+        })
+        .collect()
+}
+
+const USERS: u32 = 120;
+
+/// Checks that all of an answer belongs to one generation, and is all of it; returns its number.
+fn number_of(users: &[StoredUser]) -> u32 {
+    let number = users[0].embedding.as_ref().unwrap()[0] as u32;
+    for (id, user) in (0..).zip(users) {
+        if id % 5 != 0 && (id + number) % 3 == 0 {
+            assert!(user.is_empty(), "user {id} is not in {number}: {user:?}");
+            continue;
+        }
+        assert_eq!(user.embedding, Some(vec![number as f32]), "user {id}");
+        assert_eq!(user.ratings.as_ref().map(|all| all[0].movie), Some(MovieId(number)));
+        let features = user.features.as_ref().unwrap();
+        assert_eq!(features.0.len(), USER_FIELDS.len());
+        assert!(features.0.iter().all(|(_, value)| *value == number.to_string()), "user {id}");
+    }
+    number
+}
+
+async fn readers_never_see_two_generations([a, b]: &Handles) {
+    const ROUNDS: u32 = 6;
+    push(a.as_ref(), stamped(1)).await;
+    let readers: Vec<_> = [a, b, a, b]
+        .into_iter()
+        .enumerate()
+        .map(|(reader, store)| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move {
+                let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
+                let (mut last, mut reads) = ((Generation(0), 0), 0_u64);
+                while last.1 < ROUNDS {
+                    let now = if reader == 3 {
+                        let read = store.all_movies().await.unwrap();
+                        let mut movies = read.value;
+                        movies.sort_by_key(|(id, _)| *id);
+                        let number = movies[0].1.embedding.as_ref().unwrap()[0];
+                        let expected =
+                            (0..USERS).filter(|id| id % 5 == 0 || (id + number as u32) % 3 != 0);
+                        assert!(movies.iter().map(|(id, _)| id.0).eq(expected), "of {number}");
+                        for (id, movie) in &movies {
+                            assert_eq!(movie.embedding, Some(vec![number]), "movie {id}");
+                        }
+                        (read.generation, number as u32)
+                    } else {
+                        let read = store.users(&ids).await.unwrap();
+                        (read.generation, number_of(&read.value))
+                    };
+                    assert!(now >= last, "{now:?} after {last:?}");
+                    // The same generation is always the same data.
+                    assert!((now.0 == last.0) == (now.1 == last.1), "{now:?} after {last:?}");
+                    last = now;
+                    reads += 1;
+                    tokio::task::yield_now().await;
+                }
+                reads
+            })
+        })
+        .collect();
+    for number in 2..=ROUNDS {
+        push(b.as_ref(), stamped(number)).await;
+    }
+    for reader in readers {
+        assert!(reader.await.unwrap() > 1);
+    }
+}

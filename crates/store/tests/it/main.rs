@@ -1,0 +1,5 @@
+//! Every form of the store, held to one contract and to its own promises.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod conformance;
+mod memory;

@@ -1,0 +1,15 @@
+use std::sync::Arc;
+
+use sparrow_store::MemoryStore;
+
+use crate::conformance::{self, Handles};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_keeps_the_contract() {
+    conformance::check(async || {
+        let store = MemoryStore::default();
+        let handles: Handles = [Arc::new(store.clone()), Arc::new(store)];
+        handles
+    })
+    .await;
+}
