@@ -5,9 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::{item2vec, synth};
 
-/// Prepares data for Sparrow: computes embeddings, invents data sets.
+use crate::exit;
+use crate::push::Push;
+use crate::verify::Verify;
+
+/// Prepares data for Sparrow: computes features and embeddings, pushes them to a store, invents data
+/// sets.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,6 +21,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Embed(Embed),
+    Push(Push),
+    Verify(Verify),
     Synth(Synth),
 }
 
@@ -158,7 +165,7 @@ mod tests {
         let line = [&["sparrow-loader", "embed", "--data", "in", "--out", "out"], more].concat();
         match Cli::try_parse_from(line).expect("well-formed").command {
             Command::Embed(embed) => embed,
-            Command::Synth(_) => unreachable!("embed was asked for"),
+            _ => unreachable!("embed was asked for"),
         }
     }
 

@@ -1,8 +1,14 @@
 //! `sparrow-loader`: invents data sets and computes embeddings. `--help` says how.
 
 mod args;
+mod exit;
 mod progress;
+mod push;
 mod run;
+mod signals;
+mod sources;
+mod store;
+mod verify;
 
 use std::process::ExitCode;
 

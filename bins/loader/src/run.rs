@@ -9,14 +9,19 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Parser as _;
 use sparrow_offline::{embed, synth};
+use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Embed, Synth};
+use crate::exit;
 use crate::progress::Bar;
+use crate::signals::Signals;
 
-/// Exit codes: 0 done, 1 failed (with the reasons on standard error), 2 wrong usage (from clap).
+/// Runs the command, and says on standard error why it failed. [`exit`] has the exit codes.
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Embed(embed) => compute(&embed),
+        Command::Push(push) => on_runtime(async |signals| push.run(signals).await),
+        Command::Verify(verify) => on_runtime(async |signals| verify.run(signals).await),
         Command::Synth(synth) => invent(&synth),
     };
     match outcome {
@@ -24,9 +29,18 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             // If even this cannot be written, the exit code still tells.
             drop(writeln!(io::stderr(), "error: {error:#}"));
-            ExitCode::FAILURE
+            exit::code(&error)
         }
     }
+}
+
+/// Runs what waits for files and stores.
+fn on_runtime(work: impl AsyncFnOnce(&mut Signals) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start the async runtime")?;
+    let outcome = runtime.block_on(async { work(&mut Signals::listen()?).await });
+    // A thread may still be reading files; after a signal the process need not wait for it.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn invent(synth: &Synth) -> anyhow::Result<()> {

@@ -167,7 +167,9 @@ pub fn check_vector(id: u32, vector: &[f32], dimension: Option<usize>) -> Result
     }
     if let Some(dimension) = dimension.filter(|&dimension| dimension != vector.len()) {
         let length = vector.len();
-        return Err(format!("id {id} has {length} numbers where the lines before have {dimension}"));
+        return Err(format!(
+            "id {id} has {length} numbers where the lines before have {dimension}"
+        ));
     }
     match vector.iter().find(|value| value.is_nan() || value.abs() > MAX_MAGNITUDE) {
         Some(bad) => Err(format!("id {id}: {bad} is not a finite number of a sensible size")),

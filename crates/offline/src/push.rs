@@ -36,7 +36,7 @@ pub async fn stage(
     let mut push = store.push().await?;
     let mut counts = Counts::default();
     while let Some(entries) = reader.next().await? {
-        entries.iter().for_each(|entry| counts.add(entry));
+        entries.iter().for_each(|entry| counts.add(entry.kind()));
         push.put(entries).await?;
         let (done, total) = reader.progress();
         progress(done, total);
@@ -63,7 +63,7 @@ pub async fn rehearse(
 ) -> Result<Counts, sources::Error> {
     let mut counts = Counts::default();
     while let Some(entries) = reader.next().await? {
-        entries.iter().for_each(|entry| counts.add(entry));
+        entries.iter().for_each(|entry| counts.add(entry.kind()));
         let (done, total) = reader.progress();
         progress(done, total);
     }

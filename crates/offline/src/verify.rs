@@ -1,12 +1,12 @@
 //! Compares what a feature store holds with what [`sources`](crate::sources) say.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
+use std::{fmt, mem};
 
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{
-    Entry, FeatureStore, Fields, Generation, MovieRatings, StoredMovie, StoredRating, StoredUser,
-    UserList,
+    Entry, FeatureStore, Fields, Generation, Kind, Malformed, MovieRatings, StoredMovie,
+    StoredRating, StoredUser, UserList,
 };
 
 use crate::Progress;
@@ -105,7 +105,7 @@ pub async fn verify(
     let mut movies = MovieIds::default();
     while let Some(entries) = reader.next().await? {
         for entry in &entries {
-            verifier.report.sources.add(entry);
+            verifier.report.sources.add(entry.kind());
             movies.add(entry);
         }
         if options.sample.is_none() {
@@ -116,7 +116,7 @@ pub async fn verify(
         let (done, total) = reader.progress();
         progress(done, total);
     }
-    for entries in sample.drawn.into_iter().map(|(_, entries)| entries) {
+    for entries in sample.drawn {
         verifier.compare(entries).await?;
     }
     verifier.movies_beyond(&movies).await?;
@@ -127,31 +127,31 @@ pub async fn verify(
 struct Sample {
     size: usize,
     random: Random,
-    /// By kind: how many came, and those that were drawn.
-    drawn: Vec<(u64, Vec<Entry>)>,
+    came: Counts,
+    drawn: [Vec<Entry>; Kind::ALL.len()],
 }
 
 impl Sample {
     fn new(options: Options) -> Self {
-        let size = options.sample.unwrap_or(0);
-        Self { size, random: Random::new(options.seed, 0), drawn: Vec::new() }
+        Self {
+            size: options.sample.unwrap_or(0),
+            random: Random::new(options.seed, 0),
+            came: Counts::default(),
+            drawn: Default::default(),
+        }
     }
 
     fn offer(&mut self, entry: Entry) {
-        let kind = std::mem::discriminant(&entry);
-        let same = |(_, drawn): &(u64, Vec<Entry>)| {
-            drawn.first().is_some_and(|first| std::mem::discriminant(first) == kind)
-        };
-        let place = self.drawn.iter().position(same).unwrap_or_else(|| {
-            self.drawn.push((0, Vec::new()));
-            self.drawn.len() - 1
-        });
-        let (came, drawn) = &mut self.drawn[place];
-        *came += 1;
+        let kind = entry.kind();
+        self.came.add(kind);
+        let drawn = &mut self.drawn[kind as usize];
         if drawn.len() < self.size {
             drawn.push(entry);
-        } else if let Some(place) = drawn.get_mut(self.random.below(*came as usize)) {
-            *place = entry;
+        } else {
+            let place = self.random.below(self.came.get(kind) as usize);
+            if let Some(place) = drawn.get_mut(place) {
+                *place = entry;
+            }
         }
     }
 }
@@ -209,7 +209,7 @@ impl Verifier<'_> {
         let mut movies: Vec<MovieId> = Vec::new();
         let mut list = false;
         for entry in &entries {
-            self.report.compared.add(entry);
+            self.report.compared.add(entry.kind());
             match entry {
                 Entry::UserFeatures(id, _)
                 | Entry::UserEmbedding(id, _)
@@ -238,32 +238,42 @@ impl Verifier<'_> {
             self.check(read.generation)?;
             found_list = read.value;
         }
+        let malformed: Vec<Malformed> = found_users
+            .values_mut()
+            .map(|user| mem::take(&mut user.malformed))
+            .chain(found_movies.values_mut().map(|movie| mem::take(&mut movie.malformed)))
+            .flatten()
+            .collect();
         let (no_user, no_movie) = (StoredUser::default(), StoredMovie::default());
         let user = |id: &UserId| found_users.get(id).unwrap_or(&no_user);
         let movie = |id: &MovieId| found_movies.get(id).unwrap_or(&no_movie);
         for entry in &entries {
+            let key = entry.key();
+            if let Some(there) = malformed.iter().find(|there| there.key.ends_with(&key)) {
+                let found = format!("what is malformed ({})", there.what);
+                self.differ(&key, "", Some("something else".to_owned()), Some(found));
+                continue;
+            }
             match entry {
                 Entry::UserFeatures(id, fields) => {
-                    self.fields(&format!("uf:{id}"), fields, user(id).features.as_ref());
+                    self.fields(&key, fields, user(id).features.as_ref());
                 }
                 Entry::UserEmbedding(id, vector) => {
-                    self.vector(&format!("uEmb:{id}"), vector, user(id).embedding.as_deref());
+                    self.vector(&key, vector, user(id).embedding.as_deref());
                 }
                 Entry::UserRatings(id, ratings) => {
-                    let key = format!("sparrow:ratings:{id}");
                     self.ratings(&key, ratings, user(id).ratings.as_deref());
                 }
                 Entry::MovieFeatures(id, fields) => {
-                    self.fields(&format!("mf:{id}"), fields, movie(id).features.as_ref());
+                    self.fields(&key, fields, movie(id).features.as_ref());
                 }
                 Entry::MovieEmbedding(id, vector) => {
-                    self.vector(&format!("i2vEmb:{id}"), vector, movie(id).embedding.as_deref());
+                    self.vector(&key, vector, movie(id).embedding.as_deref());
                 }
                 Entry::MovieRatings(id, sums) => {
-                    let key = format!("sparrow:movie:{id}");
                     self.sums(&key, sums, movie(id).ratings.as_ref());
                 }
-                Entry::UserList(list) => self.user_list(list, &found_list),
+                Entry::UserList(list) => self.user_list(&key, list, &found_list),
             }
         }
         Ok(())
@@ -320,7 +330,8 @@ impl Verifier<'_> {
     }
 
     fn sums(&mut self, key: &str, expected: &MovieRatings, found: Option<&MovieRatings>) {
-        let sums = |it: &MovieRatings| format!("{} half stars in {} ratings", it.half_stars, it.count);
+        let sums =
+            |it: &MovieRatings| format!("{} half stars in {} ratings", it.half_stars, it.count);
         let Some(found) = found else {
             return self.differ(key, "", Some(sums(expected)), None);
         };
@@ -333,8 +344,7 @@ impl Verifier<'_> {
         }
     }
 
-    fn user_list(&mut self, expected: &UserList, found: &UserList) {
-        let key = "sparrow:users";
+    fn user_list(&mut self, key: &str, expected: &UserList, found: &UserList) {
         let count = |list: &UserList| {
             format!("{} users, the {} most active", list.total, list.most_active.len())
         };
@@ -359,14 +369,14 @@ impl Verifier<'_> {
         let mut movies = read.value;
         movies.sort_unstable_by_key(|(id, _)| *id);
         for (id, movie) in &movies {
-            for (key, there, known) in [
-                ("mf", movie.features.is_some(), &known.features),
-                ("i2vEmb", movie.embedding.is_some(), &known.embeddings),
-                ("sparrow:movie", movie.ratings.is_some(), &known.ratings),
+            for (kind, there, known) in [
+                (Kind::MovieFeatures, movie.features.is_some(), &known.features),
+                (Kind::MovieEmbedding, movie.embedding.is_some(), &known.embeddings),
+                (Kind::MovieRatings, movie.ratings.is_some(), &known.ratings),
             ] {
                 // What is not among the sources stays in the store as it was.
                 if there && !known.is_empty() && !known.contains(id) {
-                    self.differ(&format!("{key}:{id}"), "", None, Some("something".to_owned()));
+                    self.differ(&kind.key(id.0), "", None, Some("something".to_owned()));
                 }
             }
         }

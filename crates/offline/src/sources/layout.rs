@@ -138,8 +138,8 @@ impl Layout {
             .map(|row| {
                 let field = |(name, form, values): &(&str, Form, Values)| {
                     let text = values.text(*form, row);
-                    let text = text
-                        .map_err(|what| format!("row {}: {name}: {what}", first + row as u64))?;
+                    let text =
+                        text.map_err(|what| format!("row {}: {name}: {what}", first + row as u64))?;
                     Ok(((*name).to_owned(), text))
                 };
                 let fields = columns.iter().map(field).collect::<Result<Vec<_>, String>>()?;
@@ -202,7 +202,9 @@ impl Type {
             whole if whole.is_integer() => Self::Whole,
             real if real.is_floating() || real.is_decimal() => Self::Real,
             // A column of nothing but nulls.
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Self::Text,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
+                Self::Text
+            }
             DataType::Dictionary(_, values) => Self::of(values),
             DataType::List(item)
             | DataType::LargeList(item)
@@ -266,9 +268,7 @@ impl Values {
             Self::Whole(values) => values.is_valid(row).then(|| values.value(row) as f64),
             Self::Real(values) => values.is_valid(row).then(|| values.value(row)),
             Self::Text(values) => match Self::trimmed(values, row) {
-                Some(text) => {
-                    Some(text.parse().map_err(|_| format!("{text:?} is not a number"))?)
-                }
+                Some(text) => Some(text.parse().map_err(|_| format!("{text:?} is not a number"))?),
                 None => None,
             },
         };

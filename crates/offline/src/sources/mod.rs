@@ -21,7 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use sparrow_model::{MovieId, UserId};
-use sparrow_store::Entry;
+use sparrow_store::{Entry, Kind};
 
 pub use files::StoreSettings;
 pub use location::Location;
@@ -108,69 +108,44 @@ impl Table {
 
 /// How many entries there are of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Users' features.
-    pub user_features: u64,
-    /// Movies' features.
-    pub movie_features: u64,
-    /// Users' vectors.
-    pub user_embeddings: u64,
-    /// Movies' vectors.
-    pub movie_embeddings: u64,
-    /// Users' rating histories.
-    pub user_ratings: u64,
-    /// Movies' ratings in sum.
-    pub movie_ratings: u64,
-    /// Lists of users: 0 or 1.
-    pub user_lists: u64,
-}
+pub struct Counts([u64; Kind::ALL.len()]);
 
 impl Counts {
     /// Counts one more.
-    pub const fn add(&mut self, entry: &Entry) {
-        let count = match entry {
-            Entry::UserFeatures(..) => &mut self.user_features,
-            Entry::MovieFeatures(..) => &mut self.movie_features,
-            Entry::UserEmbedding(..) => &mut self.user_embeddings,
-            Entry::MovieEmbedding(..) => &mut self.movie_embeddings,
-            Entry::UserRatings(..) => &mut self.user_ratings,
-            Entry::MovieRatings(..) => &mut self.movie_ratings,
-            Entry::UserList(_) => &mut self.user_lists,
-        };
-        *count += 1;
+    pub const fn add(&mut self, kind: Kind) {
+        self.0[kind as usize] += 1;
     }
 
-    /// All of them.
-    pub const fn total(&self) -> u64 {
-        self.user_features
-            + self.movie_features
-            + self.user_embeddings
-            + self.movie_embeddings
-            + self.user_ratings
-            + self.movie_ratings
-            + self.user_lists
+    /// How many of this kind there are.
+    pub const fn get(&self, kind: Kind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// How many there are in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
     }
 }
 
-/// "610 user features (uf:), …", without the kinds that there are none of.
+/// A line for each kind that there is something of.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut comma = "";
-        for (count, what) in [
-            (self.user_features, "user features (uf:)"),
-            (self.movie_features, "movie features (mf:)"),
-            (self.user_embeddings, "user embeddings (uEmb:)"),
-            (self.movie_embeddings, "item embeddings (i2vEmb:)"),
-            (self.user_ratings, "rating histories"),
-            (self.movie_ratings, "movies' rating sums"),
-            (self.user_lists, "list of users"),
-        ] {
-            if count > 0 {
-                write!(f, "{comma}{count} {what}")?;
-                comma = ", ";
-            }
+        let mut line_end = "";
+        for kind in Kind::ALL.into_iter().filter(|&kind| self.get(kind) > 0) {
+            let (count, prefix) = (self.get(kind), kind.key_prefix());
+            let what = match kind {
+                Kind::UserFeatures => "users' features",
+                Kind::UserEmbedding => "users' embeddings",
+                Kind::UserRatings => "users' rating histories",
+                Kind::MovieFeatures => "movies' features",
+                Kind::MovieEmbedding => "movies' embeddings",
+                Kind::MovieRatings => "movies' rating sums",
+                Kind::UserList => "list of users",
+            };
+            write!(f, "{line_end}{count:>10} {what} ({prefix})")?;
+            line_end = "\n";
         }
-        if comma.is_empty() { f.write_str("nothing") } else { Ok(()) }
+        Ok(())
     }
 }
 
@@ -198,8 +173,7 @@ impl Reader {
             (Table::MovieFeatures, &sources.movie_features),
             (Table::UserFeatures, &sources.user_features),
         ];
-        let mut reader =
-            Self { tables: VecDeque::new(), ratings: None, done: 0, total: 0 };
+        let mut reader = Self { tables: VecDeque::new(), ratings: None, done: 0, total: 0 };
         for (table, location) in tables {
             if let Some(location) = location {
                 let files = files::list(location, &sources.object_store).await?;
@@ -269,8 +243,7 @@ impl TableReader {
             if let Some((name, rows)) = &mut self.open {
                 if let Some(rows) = rows.try_next().await? {
                     let file = name.clone();
-                    self.check(&rows.entries)
-                        .map_err(|what| Error::Malformed { file, what })?;
+                    self.check(&rows.entries).map_err(|what| Error::Malformed { file, what })?;
                     return Ok(Some(rows));
                 }
                 self.open = None;

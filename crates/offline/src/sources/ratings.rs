@@ -8,8 +8,8 @@ use sparrow_movielens::Source;
 use sparrow_store::{Entry, MovieRatings, StoredRating, UserList};
 use tokio::task;
 
-use super::rows::Rows;
 use super::Error;
+use super::rows::Rows;
 use crate::ReaderOptions;
 
 /// How many users the list of users names.

@@ -1,13 +1,20 @@
 //! Reads one file, in pieces.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::csv::reader::{Decoder, Format};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::parquet::arrow::ProjectionMask;
-use datafusion::parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
+use datafusion::parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use datafusion::parquet::errors::ParquetError;
+use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use object_store::ObjectStoreExt as _;
 use sparrow_store::Entry;
 
@@ -61,10 +68,8 @@ async fn parquet(file: File, table: Table) -> Result<RowStream, Error> {
     if file.size < 12 {
         return Err(file.malformed("is not Parquet: it is too short"));
     }
-    let reader = ParquetObjectReader::new(file.store.clone(), file.path.clone())
-        .with_file_size(file.size);
-    let builder =
-        ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| broken(&file, error))?;
+    let builder = ParquetRecordBatchStreamBuilder::new(Ranges(file.clone())).await;
+    let builder = builder.map_err(|error| broken(&file, error))?;
     let layout = Layout::find(table, builder.schema()).map_err(|what| file.malformed(what))?;
     let roots: Vec<usize> = layout
         .columns()
@@ -90,11 +95,43 @@ async fn parquet(file: File, table: Table) -> Result<RowStream, Error> {
 }
 
 /// Errors of the Parquet reader that come from the file's content, and others.
-fn broken(file: &File, error: datafusion::parquet::errors::ParquetError) -> Error {
-    use datafusion::parquet::errors::ParquetError;
+fn broken(file: &File, error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => file.unreadable(source),
         error => file.malformed(format!("is not readable as Parquet: {error}")),
+    }
+}
+
+/// A file for the Parquet reader.
+#[derive(Debug)]
+struct Ranges(File);
+
+type Fetched<'a, T> = BoxFuture<'a, Result<T, ParquetError>>;
+
+impl AsyncFileReader for Ranges {
+    fn get_bytes(&mut self, range: Range<u64>) -> Fetched<'_, Bytes> {
+        let bytes = self.0.store.get_range(&self.0.path, range);
+        bytes.map_err(|error| ParquetError::External(error.into())).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> Fetched<'_, Vec<Bytes>> {
+        async move {
+            let bytes = self.0.store.get_ranges(&self.0.path, &ranges).await;
+            bytes.map_err(|error| ParquetError::External(error.into()))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> Fetched<'a, Arc<ParquetMetaData>> {
+        async move {
+            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
+            let size = self.0.size;
+            reader.load_and_finish(self, size).await.map(Arc::new)
+        }
+        .boxed()
     }
 }
 
