@@ -10,8 +10,17 @@
 //! The store computes no features and does not rank. Hash fields are text, as they are in Redis:
 //! what another program wrote there is handed on as it is.
 
+#[cfg(any(feature = "file", feature = "redis"))]
+mod codec;
+#[cfg(feature = "file")]
+mod file;
+mod location;
 mod memory;
+mod open;
+mod options;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,10 +28,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use sparrow_model::{MovieId, UserId};
 
+#[cfg(feature = "file")]
+pub use file::FileStore;
+pub use location::{Location, RedisLocation};
 pub use memory::MemoryStore;
+pub use open::{connect, open};
+pub use options::Options;
 pub use record::{
     Entry, Fields, Kind, Malformed, MovieRatings, StoredMovie, StoredRating, StoredUser, UserList,
 };
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
 
 /// A set of data that was pushed as a whole. Later ones have greater numbers; 0 is a store that
 /// nothing was pushed to under this scheme, such as one that another program fills.

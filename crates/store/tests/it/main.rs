@@ -3,3 +3,5 @@
 
 mod conformance;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;

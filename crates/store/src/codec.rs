@@ -1,0 +1,271 @@
+//! How values are laid out: embeddings as text, lists as packed numbers behind a version byte.
+//! `docs/redis.md` describes the same for other programs.
+
+use std::fmt::Write;
+
+use sparrow_model::{MovieId, Stars, TopRating, UserId};
+
+use crate::{MovieRatings, StoredRating, UserList};
+
+/// The version byte that the packed layouts start with.
+const VERSION: u8 = 1;
+
+/// What is wrong with a value.
+pub(crate) type Fault = String;
+
+/// Numbers separated by one space, each in the fewest digits that read back as the same `f32`.
+pub(crate) fn embedding_text(vector: &[f32]) -> String {
+    let mut text = String::with_capacity(vector.len() * 12);
+    for (at, value) in vector.iter().enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        // The shorter of two notations; writing to a string does not fail.
+        let size = value.abs();
+        let _ = if size != 0.0 && !(1e-5..1e10).contains(&size) {
+            write!(text, "{value:e}")
+        } else {
+            write!(text, "{value}")
+        };
+    }
+    text
+}
+
+/// Reads numbers separated by spaces.
+pub(crate) fn parse_embedding(text: &[u8]) -> Result<Vec<f32>, Fault> {
+    let text = std::str::from_utf8(text).map_err(|_| "is not text".to_owned())?;
+    let mut vector = Vec::with_capacity(text.len() / 8);
+    for number in text.split_ascii_whitespace() {
+        match number.parse::<f32>() {
+            Ok(value) if value.is_finite() => vector.push(value),
+            _ => return Err(format!("{:?} is not a finite number", shortened(number))),
+        }
+    }
+    if vector.is_empty() { Err("holds no numbers".to_owned()) } else { Ok(vector) }
+}
+
+/// The beginning of a text that another program wrote, for a message.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 40;
+    if text.chars().count() <= LONGEST {
+        text.to_owned()
+    } else {
+        text.chars().take(LONGEST).chain(['…']).collect()
+    }
+}
+
+/// Ratings: for each timestamp, movie id, half stars.
+pub(crate) fn pack_ratings(ratings: &[StoredRating]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(1 + 9 * ratings.len());
+    packed.push(VERSION);
+    for rating in ratings {
+        packed.extend(rating.timestamp.to_le_bytes());
+        packed.extend(rating.movie.0.to_le_bytes());
+        packed.push(rating.stars.half_stars());
+    }
+    packed
+}
+
+/// Reads what [`pack_ratings`] wrote.
+pub(crate) fn unpack_ratings(packed: &[u8]) -> Result<Vec<StoredRating>, Fault> {
+    let (rows, rest) = behind_version(packed)?.as_chunks::<9>();
+    whole(rest)?;
+    let mut ratings = Vec::with_capacity(rows.len());
+    for [t0, t1, t2, t3, m0, m1, m2, m3, half_stars] in rows {
+        ratings.push(StoredRating {
+            timestamp: u32::from_le_bytes([*t0, *t1, *t2, *t3]),
+            movie: MovieId(u32::from_le_bytes([*m0, *m1, *m2, *m3])),
+            stars: stars(*half_stars)?,
+        });
+    }
+    if ratings.is_sorted_by(|a, b| (a.timestamp, a.movie) < (b.timestamp, b.movie)) {
+        Ok(ratings)
+    } else {
+        Err("is not in order of timestamp and movie id".to_owned())
+    }
+}
+
+/// A movie's ratings: their number and sum, then for each of the best user id, timestamp, half stars.
+pub(crate) fn pack_movie(ratings: &MovieRatings) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(9 + 9 * ratings.top.len());
+    packed.push(VERSION);
+    packed.extend(ratings.count.to_le_bytes());
+    packed.extend(ratings.half_stars.to_le_bytes());
+    for top in &ratings.top {
+        packed.extend(top.user.0.to_le_bytes());
+        packed.extend(top.timestamp.to_le_bytes());
+        packed.push(top.stars.half_stars());
+    }
+    packed
+}
+
+/// Reads what [`pack_movie`] wrote.
+pub(crate) fn unpack_movie(packed: &[u8]) -> Result<MovieRatings, Fault> {
+    let rest = behind_version(packed)?;
+    let (count, rest) = number(rest)?;
+    let (half_stars, rest) = number(rest)?;
+    let (rows, rest) = rest.as_chunks::<9>();
+    whole(rest)?;
+    let mut top = Vec::with_capacity(rows.len());
+    for [u0, u1, u2, u3, t0, t1, t2, t3, half_stars] in rows {
+        top.push(TopRating {
+            user: UserId(u32::from_le_bytes([*u0, *u1, *u2, *u3])),
+            timestamp: u32::from_le_bytes([*t0, *t1, *t2, *t3]),
+            stars: stars(*half_stars)?,
+        });
+    }
+    Ok(MovieRatings { count, half_stars, top })
+}
+
+/// Users for lists: their number in all, then for each id, number of ratings, sum in half stars.
+pub(crate) fn pack_users(list: &UserList) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(5 + 12 * list.most_active.len());
+    packed.push(VERSION);
+    packed.extend(list.total.to_le_bytes());
+    for (user, count, half_stars) in &list.most_active {
+        packed.extend(user.0.to_le_bytes());
+        packed.extend(count.to_le_bytes());
+        packed.extend(half_stars.to_le_bytes());
+    }
+    packed
+}
+
+/// Reads what [`pack_users`] wrote.
+pub(crate) fn unpack_users(packed: &[u8]) -> Result<UserList, Fault> {
+    let (total, rest) = number(behind_version(packed)?)?;
+    let (rows, rest) = rest.as_chunks::<12>();
+    whole(rest)?;
+    let row = |[u0, u1, u2, u3, c0, c1, c2, c3, s0, s1, s2, s3]: &[u8; 12]| {
+        (
+            UserId(u32::from_le_bytes([*u0, *u1, *u2, *u3])),
+            u32::from_le_bytes([*c0, *c1, *c2, *c3]),
+            u32::from_le_bytes([*s0, *s1, *s2, *s3]),
+        )
+    };
+    Ok(UserList { total, most_active: rows.iter().map(row).collect() })
+}
+
+fn behind_version(packed: &[u8]) -> Result<&[u8], Fault> {
+    match packed {
+        [VERSION, rest @ ..] => Ok(rest),
+        [] => Err("is empty".to_owned()),
+        [version, ..] => Err(format!("is of version {version}, this program reads {VERSION}")),
+    }
+}
+
+fn number(packed: &[u8]) -> Result<(u32, &[u8]), Fault> {
+    let (bytes, rest) = packed.split_first_chunk::<4>().ok_or_else(cut)?;
+    Ok((u32::from_le_bytes(*bytes), rest))
+}
+
+fn whole(rest: &[u8]) -> Result<(), Fault> {
+    if rest.is_empty() { Ok(()) } else { Err(cut()) }
+}
+
+fn cut() -> Fault {
+    "is cut short".to_owned()
+}
+
+fn stars(half_stars: u8) -> Result<Stars, Fault> {
+    Stars::from_half_stars(half_stars)
+        .ok_or_else(|| format!("has a rating of {half_stars} half stars"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rows() -> impl Strategy<Value = Vec<(u32, u32, u8)>> {
+        prop::collection::btree_set((any::<u32>(), any::<u32>(), 1..=10_u8), 0..20)
+            .prop_map(|rows| rows.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn embeddings_read_back(
+            vector in prop::collection::vec(
+                prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO, 1..30),
+        ) {
+            let text = embedding_text(&vector);
+            prop_assert!(text.split(' ').all(|number| !number.is_empty()), "one space between");
+            let back = parse_embedding(text.as_bytes()).unwrap();
+            prop_assert!(back.iter().map(|v| v.to_bits()).eq(vector.iter().map(|v| v.to_bits())));
+        }
+
+        #[test]
+        fn packed_values_read_back_and_cut_ones_do_not(rows in rows(), cut in 1..9_usize) {
+            let mut ratings: Vec<StoredRating> = rows
+                .iter()
+                .map(|&(timestamp, movie, half_stars)| StoredRating {
+                    timestamp,
+                    movie: MovieId(movie),
+                    stars: stars(half_stars).unwrap(),
+                })
+                .collect();
+            ratings.dedup_by_key(|rating| (rating.timestamp, rating.movie));
+            let packed = pack_ratings(&ratings);
+            prop_assert_eq!(packed.len(), 1 + 9 * ratings.len());
+            prop_assert_eq!(unpack_ratings(&packed), Ok(ratings.clone()));
+            prop_assert!(unpack_ratings(&packed[..packed.len().saturating_sub(cut)]).is_err());
+
+            let top = rows
+                .iter()
+                .map(|&(user, timestamp, half_stars)| TopRating {
+                    user: UserId(user),
+                    timestamp,
+                    stars: stars(half_stars).unwrap(),
+                })
+                .collect();
+            let movie = MovieRatings { count: 7, half_stars: 50, top };
+            let packed = pack_movie(&movie);
+            prop_assert_eq!(unpack_movie(&packed).as_ref(), Ok(&movie));
+            prop_assert!(unpack_movie(&packed[..packed.len() - cut]).is_err());
+
+            let most_active = rows.iter().map(|&(a, b, c)| (UserId(a), b, u32::from(c))).collect();
+            let list = UserList { total: 99, most_active };
+            let packed = pack_users(&list);
+            prop_assert_eq!(unpack_users(&packed).as_ref(), Ok(&list));
+            prop_assert!(unpack_users(&packed[..packed.len().saturating_sub(cut)]).is_err());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = (parse_embedding(&bytes), unpack_ratings(&bytes));
+            let _ = (unpack_movie(&bytes), unpack_users(&bytes));
+        }
+    }
+
+    #[test]
+    fn embeddings_are_written_short() {
+        let vector = [1.0, -0.5, 0.1, 1.5e-8, 3.4e38, 0.0, -0.0];
+        assert_eq!(embedding_text(&vector), "1 -0.5 0.1 1.5e-8 3.4e38 0 -0");
+    }
+
+    #[test]
+    fn other_programs_numbers_are_read_and_what_is_none_is_named() {
+        let spark = b" 0.12345678901  -1.0E-5\t3 ";
+        assert_eq!(parse_embedding(spark), Ok(vec![0.123_456_79, -1e-5, 3.0]));
+        for (text, fault) in [
+            (&b""[..], "holds no numbers"),
+            (b"1 x2", "\"x2\" is not a finite number"),
+            (b"1 NaN", "\"NaN\" is not a finite number"),
+            (b"1e40", "\"1e40\" is not a finite number"),
+            (b"\xff", "is not text"),
+        ] {
+            assert_eq!(parse_embedding(text), Err(fault.to_owned()));
+        }
+        assert_eq!(unpack_ratings(&[2, 0]).unwrap_err(), "is of version 2, this program reads 1");
+        let twice = [1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 3];
+        assert_eq!(
+            unpack_ratings(&twice).unwrap_err(),
+            "is not in order of timestamp and movie id"
+        );
+        assert_eq!(
+            unpack_ratings(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 11]).unwrap_err(),
+            "has a rating of 11 half stars"
+        );
+    }
+}

@@ -1,0 +1,514 @@
+//! All that knows the client library: connections, batches of commands, and what errors mean.
+//!
+//! * Every connection has a task that connects it, again and again if need be.
+//! * A command is sent at most once, and not at all while there is no connection: nobody waits for a
+//!   server that is away, and nothing is written behind the back of someone who gave up.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, Options as CommandOptions, PerformanceConfig,
+    ReconnectPolicy, Server, ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping,
+    UnresponsiveConfig,
+};
+use fred::types::{ClusterHash, CustomCommand, Value};
+use futures::future;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::task::JoinHandle;
+use tokio::time::{self, Instant};
+
+use crate::{Error, Options, RedisLocation};
+
+/// What the server answered to one command.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Reply {
+    Nothing,
+    Number(i64),
+    Text(Bytes),
+    List(Vec<Reply>),
+}
+
+/// An answer, or what the server says is wrong with the command or its key.
+pub(super) type Answer = Result<Reply, String>;
+
+/// Commands that go out together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    commands: Vec<(&'static str, Vec<Value>)>,
+    bytes: usize,
+}
+
+impl Batch {
+    pub(super) fn push(
+        &mut self,
+        command: &'static str,
+        arguments: impl IntoIterator<Item = Bytes>,
+    ) {
+        let arguments: Vec<Value> = arguments
+            .into_iter()
+            .map(|argument| {
+                self.bytes += argument.len() + 16;
+                Value::Bytes(argument)
+            })
+            .collect();
+        self.commands.push((command, arguments));
+    }
+
+    /// How many commands there are.
+    pub(super) const fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// About how many bytes they take.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// A few connections, used in turn.
+#[derive(Debug)]
+pub(super) struct Connections {
+    address: String,
+    connections: Vec<Connection>,
+    next: AtomicUsize,
+    cluster: bool,
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: Client,
+    /// Why there is no connection, as of the last attempt.
+    trouble: Arc<Mutex<Option<Error>>>,
+    keeper: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl Connections {
+    /// Starts to connect; must be called inside of a tokio runtime.
+    pub(super) fn open(location: &RedisLocation, options: &Options) -> Result<Self, Error> {
+        let address = location.to_string();
+        let config = config(location, options)?;
+        let connections = (0..options.connections)
+            .map(|_| {
+                let client = Client::new(
+                    config.clone(),
+                    Some(performance(options)),
+                    Some(connection(options)),
+                    Some(reconnect()),
+                );
+                let trouble = Arc::new(Mutex::new(None));
+                let keeper = keep(client.clone(), address.clone(), Arc::clone(&trouble));
+                Connection { client, trouble, keeper: tokio::spawn(keeper) }
+            })
+            .collect();
+        Ok(Self { address, connections, next: AtomicUsize::new(0), cluster: location.cluster })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Waits until there is a connection, at most until `end`; then says why not.
+    pub(super) async fn wait(&self, end: Instant) -> Result<(), Error> {
+        const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+        loop {
+            match self.pick() {
+                Ok(_) => return Ok(()),
+                // A wrong password does not get better by waiting.
+                Err(error @ Error::Refused { .. }) => return Err(error),
+                Err(error) if Instant::now() >= end => return Err(error),
+                Err(_) => time::sleep(BETWEEN_LOOKS).await,
+            }
+        }
+    }
+
+    /// A connection that stands.
+    fn pick(&self) -> Result<&Client, Error> {
+        let count = self.connections.len();
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        for step in 0..count {
+            let connection = &self.connections[(first + step) % count];
+            if connection.client.is_connected() {
+                return Ok(&connection.client);
+            }
+        }
+        let trouble = &self.connections[first % count].trouble;
+        let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Err(trouble.unwrap_or_else(|| self.unavailable("not connected yet")))
+    }
+
+    pub(super) fn unavailable(&self, what: impl Into<String>) -> Error {
+        Error::Unavailable { store: self.address.clone(), what: what.into() }
+    }
+
+    /// Sends the commands at once and waits for all answers, at most until `end`. Commands for one
+    /// key are executed in order.
+    pub(super) async fn run(&self, batch: Batch, end: Instant) -> Result<Vec<Answer>, Error> {
+        let client = self.pick()?;
+        let left = end.saturating_duration_since(Instant::now());
+        send(client, batch, &command_options(left, None), &self.address, end).await
+    }
+
+    /// Starts to list the keys that match a pattern, on every node.
+    pub(super) fn scan(&self, pattern: Bytes, page_deadline: Duration) -> Result<Scan, Error> {
+        let client = self.pick()?.clone();
+        let nodes: Vec<Option<Server>> = if self.cluster {
+            let state = client.cached_cluster_state();
+            let nodes = state.map(|state| state.unique_primary_nodes()).unwrap_or_default();
+            if nodes.is_empty() {
+                return Err(self.unavailable("the nodes of the cluster are not known yet"));
+            }
+            nodes.into_iter().map(Some).collect()
+        } else {
+            vec![None]
+        };
+        let address = self.address.clone();
+        Ok(Scan { client, address, nodes, cursor: START, pattern, page_deadline })
+    }
+}
+
+const START: Bytes = Bytes::from_static(b"0");
+
+/// A listing of keys: those that are there all the time come at least once, others maybe.
+pub(super) struct Scan {
+    client: Client,
+    address: String,
+    /// Nodes to go through, the current one last; `None` is the only one.
+    nodes: Vec<Option<Server>>,
+    cursor: Bytes,
+    pattern: Bytes,
+    page_deadline: Duration,
+}
+
+impl Scan {
+    /// The next keys, maybe none; `None` at the end.
+    pub(super) async fn page(&mut self) -> Result<Option<Vec<Bytes>>, Error> {
+        let Some(node) = self.nodes.last() else { return Ok(None) };
+        let mut batch = Batch::default();
+        let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
+        let pattern = self.pattern.clone();
+        batch.push("SCAN", [self.cursor.clone(), matching, pattern, count, number]);
+        let options = command_options(self.page_deadline, node.clone());
+        let end = Instant::now() + self.page_deadline;
+        let answers = send(&self.client, batch, &options, &self.address, end).await?;
+        let answer = answers.into_iter().next().unwrap_or(Ok(Reply::Nothing));
+        let Reply::List(parts) = answer.map_err(|says| refusal(&self.address, &says))? else {
+            return Err(self.nonsense());
+        };
+        let Ok([Reply::Text(cursor), Reply::List(keys)]) = <[Reply; 2]>::try_from(parts) else {
+            return Err(self.nonsense());
+        };
+        self.cursor = cursor;
+        if self.cursor == START {
+            self.nodes.pop();
+        }
+        let keys = keys.into_iter().filter_map(|key| match key {
+            Reply::Text(key) => Some(key),
+            _ => None,
+        });
+        Ok(Some(keys.collect()))
+    }
+
+    fn nonsense(&self) -> Error {
+        let what = "an answer to SCAN that is none".to_owned();
+        Error::Unavailable { store: self.address.clone(), what }
+    }
+}
+
+async fn send(
+    client: &Client,
+    mut batch: Batch,
+    options: &CommandOptions,
+    address: &str,
+    end: Instant,
+) -> Result<Vec<Answer>, Error> {
+    let Some((name, arguments)) = batch.commands.pop() else { return Ok(Vec::new()) };
+    let expected = batch.commands.len();
+    let pipeline = client.pipeline().with_options(options);
+    for (name, arguments) in batch.commands {
+        // Only takes note of the command.
+        let _: Result<Value, _> = pipeline.custom(custom(name), arguments).await;
+    }
+    // The library flushes its socket after every command of a pipeline while its queue is empty. The last
+    // command waiting behind the others keeps it from that: all go out in one write.
+    let last = client.with_options(options);
+    let all = future::join(pipeline.try_all::<Value>(), last.custom(custom(name), arguments));
+    let (mut answers, last) = time::timeout_at(end, all)
+        .await
+        .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
+    if answers.len() != expected && !answers.iter().any(Result::is_err) {
+        let what = "an answer that does not fit the commands".to_owned();
+        return Err(Error::Unavailable { store: address.to_owned(), what });
+    }
+    answers.push(last);
+    let answers: Vec<Answer> = answers
+        .into_iter()
+        .map(|answer| match answer {
+            Ok(value) => Ok(Ok(reply(value))),
+            Err(error) => said_by_server(&error).map(Err).ok_or_else(|| translate(address, &error)),
+        })
+        .collect::<Result<_, _>>()?;
+    if answers.len() == expected + 1 {
+        Ok(answers)
+    } else {
+        let says = answers.into_iter().find_map(Result::err).unwrap_or_default();
+        Err(refusal(address, &says))
+    }
+}
+
+fn custom(name: &'static str) -> CustomCommand {
+    CustomCommand::new_static(name, ClusterHash::FirstKey, false)
+}
+
+fn command_options(timeout: Duration, node: Option<Server>) -> CommandOptions {
+    CommandOptions {
+        max_attempts: Some(1),
+        timeout: Some(timeout.max(Duration::from_millis(1))),
+        cluster_node: node,
+        fail_fast: true,
+        ..CommandOptions::default()
+    }
+}
+
+fn reply(value: Value) -> Reply {
+    match value {
+        Value::Null | Value::Queued => Reply::Nothing,
+        Value::Integer(number) => Reply::Number(number),
+        Value::Boolean(yes) => Reply::Number(i64::from(yes)),
+        Value::Double(number) => Reply::Text(number.to_string().into()),
+        Value::String(text) => Reply::Text(text.into_inner()),
+        Value::Bytes(bytes) => Reply::Text(bytes),
+        Value::Array(values) => Reply::List(values.into_iter().map(reply).collect()),
+        Value::Map(map) => {
+            let pairs = map.inner().into_iter();
+            Reply::List(
+                pairs
+                    .flat_map(|(key, value)| [Reply::Text(key.into_bytes()), reply(value)])
+                    .collect(),
+            )
+        }
+    }
+}
+
+/// Connects, and connects again after what the library does not get over by itself.
+async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>>) {
+    const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+    let mut pause = Duration::from_millis(20);
+    let note = |error: &fred::error::Error| {
+        let error = translate(&address, error);
+        tracing::debug!(%error, "no connection to the feature store");
+        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    };
+    loop {
+        let mut errors = client.error_rx();
+        // Dropped with this task, it takes the connection with it.
+        let mut connection = AbortOnDrop(client.connect());
+        loop {
+            tokio::select! {
+                end = &mut connection.0 => {
+                    if let Ok(Err(error)) = end {
+                        note(&error);
+                    }
+                    break;
+                }
+                error = errors.recv() => match error {
+                    Ok((error, _)) => note(&error),
+                    // Missed some; the next one will do.
+                    Err(_) => time::sleep(pause).await,
+                },
+            }
+        }
+        time::sleep(pause).await;
+        pause = if client.is_connected() { pause } else { (pause * 2).min(LONGEST_PAUSE) };
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn config(location: &RedisLocation, options: &Options) -> Result<Config, Error> {
+    let mut hosts: Vec<Server> =
+        location.hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect();
+    let server = if location.cluster {
+        ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::UseCache }
+    } else {
+        ServerConfig::Centralized { server: hosts.swap_remove(0) }
+    };
+    Ok(Config {
+        // Reports the first failure instead of trying on in silence; `keep` tries on.
+        fail_fast: true,
+        username: location.username.clone(),
+        password: location.password.clone(),
+        server,
+        database: (location.database != 0).then_some(location.database),
+        tls: location.tls.then(|| tls(location, options)).transpose()?,
+        ..Config::default()
+    })
+}
+
+fn tls(location: &RedisLocation, options: &Options) -> Result<TlsConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
+        .with_root_certificates(roots(options)?)
+        .with_no_client_auth();
+    // The nodes of a cluster name each other by address; certificates rarely do.
+    let hostnames =
+        if location.cluster { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
+    Ok(TlsConfig { connector: TlsConnector::from(config), hostnames })
+}
+
+fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(path) = &options.ca_file {
+        let fault = |what: String| {
+            Error::Configuration(format!("certificates in {}: {what}", path.display()))
+        };
+        let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
+            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(fault("there are none".to_owned()));
+        }
+    } else {
+        let (_, _) =
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(Error::Configuration(
+                "the system has no certificates for TLS: name a file with some".to_owned(),
+            ));
+        }
+    }
+    Ok(roots)
+}
+
+fn performance(options: &Options) -> PerformanceConfig {
+    PerformanceConfig {
+        // For what has no deadline of its own.
+        default_command_timeout: options.bulk_deadline,
+        // Commands that are fed to a socket before it is flushed; a whole batch.
+        max_feed_count: 10_000,
+        ..PerformanceConfig::default()
+    }
+}
+
+fn connection(options: &Options) -> ConnectionConfig {
+    let unresponsive = options.bulk_deadline * 2;
+    ConnectionConfig {
+        connection_timeout: options.connect_timeout,
+        internal_command_timeout: options.connect_timeout,
+        max_command_attempts: 1,
+        max_command_buffer_len: 10_000,
+        unresponsive: UnresponsiveConfig {
+            max_timeout: Some(unresponsive),
+            interval: (unresponsive / 4).clamp(Duration::from_millis(50), Duration::from_secs(1)),
+        },
+        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+        ..ConnectionConfig::default()
+    }
+}
+
+/// Forever, at first after some 20 ms, later every two seconds.
+fn reconnect() -> ReconnectPolicy {
+    let mut policy = ReconnectPolicy::new_exponential(0, 20, 2_000, 2);
+    policy.set_jitter(20);
+    policy
+}
+
+/// What Redis itself said about a command; `None` for errors between it and us.
+fn said_by_server(error: &fred::error::Error) -> Option<String> {
+    use fred::error::ErrorKind;
+    let code = error.details().split(' ').next().unwrap_or_default();
+    // Redis starts its errors with a code in capitals; the library's own are sentences.
+    let coded = code.len() > 2 && code.chars().all(|c| c.is_ascii_uppercase() || c == '-');
+    let own = matches!(error.kind(), ErrorKind::IO | ErrorKind::Tls | ErrorKind::Timeout);
+    (coded && !own).then(|| error.details().to_owned())
+}
+
+/// What an error means that Redis answered with.
+pub(super) fn refusal(address: &str, says: &str) -> Error {
+    let store = address.to_owned();
+    let code = says.split(' ').next().unwrap_or_default();
+    let meaning = match code {
+        "LOADING" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "MASTERDOWN" => {
+            return Error::Unavailable { store, what: says.to_owned() };
+        }
+        "OOM" => "it has no memory left",
+        "READONLY" => "it is a read-only replica",
+        "WRONGPASS" => "user or password is wrong",
+        "NOAUTH" => "it asks for a password",
+        "NOPERM" => "the user may not do this",
+        "MISCONF" | "NOREPLICAS" => "it takes no writes",
+        "MOVED" | "ASK" => "it is a node of a cluster, whose address starts with redis-cluster://",
+        _ => "it answered",
+    };
+    Error::Refused { store, what: format!("{meaning} ({says})") }
+}
+
+fn translate(address: &str, error: &fred::error::Error) -> Error {
+    use fred::error::ErrorKind;
+    if let Some(says) = said_by_server(error) {
+        return refusal(address, &says);
+    }
+    let store = address.to_owned();
+    let details = error.details();
+    match error.kind() {
+        ErrorKind::Timeout => Error::TimedOut { store },
+        ErrorKind::Backpressure => {
+            Error::Unavailable { store, what: "too many commands wait for it".to_owned() }
+        }
+        ErrorKind::Auth => Error::Refused { store, what: details.to_owned() },
+        _ => Error::Unavailable { store, what: plain_words(details) },
+    }
+}
+
+/// The library prints errors of the system for debugging: `Os { code: 111, kind: …, message: "…" }`,
+/// `Custom { kind: …, error: "…" }`.
+fn plain_words(details: &str) -> String {
+    let quoted = ["message: \"", "error: \""].iter().find_map(|mark| {
+        let (_, rest) = details.split_once(mark)?;
+        Some(rest.rsplit_once('"').map_or(rest, |(words, _)| words))
+    });
+    quoted.unwrap_or(details).trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_put_in_plain_words() {
+        let refused = "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }";
+        assert_eq!(plain_words(refused), "Connection refused");
+        let unknown = "Custom { kind: Uncategorized, error: \"failed to lookup address\" }";
+        assert_eq!(plain_words(unknown), "failed to lookup address");
+        assert_eq!(plain_words("Connection closed."), "Connection closed");
+        let oom = refusal("redis://h:1", "OOM command not allowed");
+        assert!(oom.to_string().contains("no memory left (OOM command not allowed)"), "{oom}");
+        assert!(matches!(refusal("h", "LOADING Redis is loading"), Error::Unavailable { .. }));
+    }
+}

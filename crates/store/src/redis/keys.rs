@@ -1,0 +1,157 @@
+use bytes::Bytes;
+
+use crate::{Kind, Options};
+
+/// The names of keys: a prefix of the user's choice, and behind it what `docs/redis.md` lists.
+#[derive(Debug)]
+pub(super) struct Keys {
+    prefix: String,
+    /// The prefix brings a hash tag, so every key is in one slot anyway.
+    tagged: bool,
+}
+
+/// Under which name the current generation is announced.
+const MARKER: &str = "sparrow:generation";
+/// Who pushes at the moment.
+const LOCK: &str = "sparrow:lock";
+/// What the names of staged keys start with.
+const STAGED: &str = "sparrow:new:";
+
+impl Keys {
+    pub(super) fn new(options: &Options) -> Self {
+        Self { prefix: options.prefix.clone(), tagged: options.prefix_has_tag() }
+    }
+
+    pub(super) fn plain(&self, kind: Kind, id: u32) -> Bytes {
+        format!("{}{}", self.prefix, kind.key(id)).into()
+    }
+
+    /// The staged twin of a plain key, in the same slot.
+    pub(super) fn staged(&self, kind: Kind, id: u32) -> Bytes {
+        self.staged_name(&kind.key(id))
+    }
+
+    fn staged_name(&self, name: &str) -> Bytes {
+        let prefix = &self.prefix;
+        if self.tagged {
+            format!("{prefix}{STAGED}{name}").into()
+        } else {
+            // The braces make the plain key the hash tag.
+            format!("{prefix}{STAGED}{{{prefix}{name}}}").into()
+        }
+    }
+
+    pub(super) fn marker(&self) -> Bytes {
+        format!("{}{MARKER}", self.prefix).into()
+    }
+
+    pub(super) fn staged_marker(&self) -> Bytes {
+        self.staged_name(MARKER)
+    }
+
+    pub(super) fn lock(&self) -> Bytes {
+        format!("{}{LOCK}", self.prefix).into()
+    }
+
+    /// A pattern for `SCAN` that matches the plain keys of a kind, and maybe more.
+    pub(super) fn plain_pattern(&self, kind: Kind) -> Bytes {
+        let any = if kind == Kind::UserList { "" } else { "*" };
+        format!("{}{}{any}", escaped(&self.prefix), kind.key_prefix()).into()
+    }
+
+    /// The same for all staged keys.
+    pub(super) fn staged_pattern(&self) -> Bytes {
+        format!("{}{STAGED}*", escaped(&self.prefix)).into()
+    }
+
+    /// The id in a plain key of a kind; `None` for every other key.
+    pub(super) fn plain_id(&self, kind: Kind, key: &[u8]) -> Option<u32> {
+        id_of(kind, std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?)
+    }
+
+    /// Kind and id in the name of a staged key; `None` for every other key.
+    pub(super) fn staged_id(&self, key: &[u8]) -> Option<(Kind, u32)> {
+        let rest =
+            std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?.strip_prefix(STAGED)?;
+        let name = if self.tagged {
+            rest
+        } else {
+            rest.strip_prefix('{')?.strip_suffix('}')?.strip_prefix(&self.prefix)?
+        };
+        Kind::ALL.into_iter().find_map(|kind| Some((kind, id_of(kind, name)?)))
+    }
+}
+
+fn id_of(kind: Kind, name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(kind.key_prefix())?;
+    if kind == Kind::UserList {
+        return rest.is_empty().then_some(0);
+    }
+    // Only as we would write it: `07` is someone else's key.
+    let id: u32 = rest.parse().ok()?;
+    (id.to_string() == rest).then_some(id)
+}
+
+/// Special characters of `SCAN` patterns stand for themselves behind a backslash.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(prefix: &str) -> Keys {
+        Keys::new(&Options { prefix: prefix.to_owned(), ..Options::default() })
+    }
+
+    /// What a cluster hashes of a key: the first non-empty `{…}`, or all of it.
+    fn hashed(key: &[u8]) -> &[u8] {
+        let Some(open) = key.iter().position(|&byte| byte == b'{') else { return key };
+        match key[open + 1..].iter().position(|&byte| byte == b'}') {
+            Some(length) if length > 0 => &key[open + 1..open + 1 + length],
+            _ => key,
+        }
+    }
+
+    #[test]
+    fn a_staged_key_is_in_the_slot_of_its_plain_key() {
+        for prefix in ["", "movies:", "{movies}:", "a{b}c", "x*"] {
+            let keys = keys(prefix);
+            for kind in Kind::ALL {
+                let (plain, staged) = (keys.plain(kind, 6), keys.staged(kind, 6));
+                assert_eq!(hashed(&plain), hashed(&staged), "{staged:?}");
+                let id = if kind == Kind::UserList { 0 } else { 6 };
+                assert_eq!(keys.plain_id(kind, &plain), Some(id));
+                assert_eq!(keys.staged_id(&staged), Some((kind, id)));
+                assert_eq!(keys.staged_id(&plain), None);
+                assert_eq!(keys.plain_id(kind, &staged), None);
+            }
+            assert_eq!(hashed(&keys.marker()), hashed(&keys.staged_marker()));
+            assert_eq!(keys.staged_id(&keys.staged_marker()), None);
+        }
+    }
+
+    #[test]
+    fn names_are_the_contracts() {
+        let plain = keys("");
+        assert_eq!(plain.plain(Kind::UserFeatures, 6), "uf:6");
+        assert_eq!(plain.plain(Kind::MovieFeatures, 1), "mf:1");
+        assert_eq!(plain.plain(Kind::UserEmbedding, 6), "uEmb:6");
+        assert_eq!(plain.plain(Kind::MovieEmbedding, 1), "i2vEmb:1");
+        assert_eq!(plain.staged(Kind::UserFeatures, 6), "sparrow:new:{uf:6}");
+        assert_eq!(keys("p:").staged(Kind::UserFeatures, 6), "p:sparrow:new:{p:uf:6}");
+        assert_eq!(keys("{p}").staged(Kind::UserFeatures, 6), "{p}sparrow:new:uf:6");
+        assert_eq!(keys("a*").plain_pattern(Kind::MovieFeatures), "a\\*mf:*");
+        for foreign in ["uf:06", "uf:-1", "uf:4294967296", "uf:", "uf:6x", "xuf:6", "mf:6"] {
+            assert_eq!(plain.plain_id(Kind::UserFeatures, foreign.as_bytes()), None, "{foreign}");
+        }
+    }
+}

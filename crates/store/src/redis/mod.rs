@@ -1,0 +1,415 @@
+//! Redis and Redis Cluster. `docs/redis.md` describes keys, layouts and the generation scheme.
+//!
+//! Start with `RedisStore::fetch`: how a read gets all of one generation in one round trip.
+
+mod client;
+mod keys;
+mod push;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sparrow_model::{MovieId, UserId};
+use tokio::time::Instant;
+
+use self::client::{Answer, Batch, Connections, Reply, Scan, refusal};
+use self::keys::Keys;
+use crate::codec::{self, Fault};
+use crate::{
+    Error, FeatureStore, Fields, Generation, Kind, Malformed, Options, Push, Read, RedisLocation,
+    StoredMovie, StoredUser, UserList,
+};
+
+/// A store in Redis or Redis Cluster. Clones share the connections.
+#[derive(Debug, Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connections: Connections,
+    keys: Keys,
+    options: Options,
+    /// The state that the last answer had, which the next read takes for granted.
+    seen: Mutex<State>,
+}
+
+/// What the marker says: which generation there is, and where its values are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct State {
+    generation: Generation,
+    /// Values are under their staged keys, or, already moved, under the plain ones.
+    staged: bool,
+    /// Who pushed it: two pushes of the same generation are two states.
+    pusher: String,
+}
+
+impl State {
+    fn text(&self) -> Bytes {
+        let phase = if self.staged { "staged" } else { "plain" };
+        format!("{} {phase} {}", self.generation, self.pusher).into()
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(text).ok()?.split(' ');
+        let generation = Generation(words.next()?.parse().ok()?);
+        let staged = match words.next()? {
+            "staged" => true,
+            "plain" => false,
+            _ => return None,
+        };
+        let pusher = words.next().unwrap_or_default().to_owned();
+        words.next().is_none().then_some(Self { generation, staged, pusher })
+    }
+}
+
+/// How often a read looks again when the marker changes under it.
+const LOOKS: usize = 4;
+/// Movies in one round trip of [`FeatureStore::all_movies`].
+const MOVIES_AT_ONCE: usize = 500;
+
+const USER_KINDS: [Kind; 3] = [Kind::UserFeatures, Kind::UserEmbedding, Kind::UserRatings];
+const MOVIE_KINDS: [Kind; 3] = [Kind::MovieFeatures, Kind::MovieEmbedding, Kind::MovieRatings];
+
+impl RedisStore {
+    /// Starts to connect and returns at once; inside of a tokio runtime. Until there is a connection,
+    /// and whenever there is none, calls fail at once, and connecting goes on for as long as the store
+    /// lives. The error is about the options.
+    pub fn open(location: &RedisLocation, options: &Options) -> Result<Self, Error> {
+        options.check()?;
+        Ok(Self(Arc::new(Inner {
+            connections: Connections::open(location, options)?,
+            keys: Keys::new(options),
+            options: options.clone(),
+            seen: Mutex::default(),
+        })))
+    }
+
+    /// Waits for a connection, at most for [`Options::connect_timeout`].
+    pub async fn connected(&self) -> Result<(), Error> {
+        self.0.connections.wait(Instant::now() + self.0.options.connect_timeout).await
+    }
+}
+
+impl Inner {
+    fn seen(&self) -> State {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn notice(&self, state: State) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.deadline
+    }
+
+    fn bulk_deadline(&self) -> Instant {
+        Instant::now() + self.options.bulk_deadline
+    }
+
+    fn scan(&self, pattern: Bytes) -> Result<Scan, Error> {
+        self.connections.scan(pattern, self.options.bulk_deadline)
+    }
+
+    /// What the marker said.
+    fn state(&self, answer: Answer) -> Result<State, Error> {
+        match answer {
+            Ok(Reply::Nothing) => Ok(State::default()),
+            Ok(Reply::Text(text)) => State::parse(&text).ok_or_else(|| Error::Malformed {
+                key: String::from_utf8_lossy(&self.keys.marker()).into_owned(),
+                what: "does not name a generation".to_owned(),
+            }),
+            Ok(_) => Err(self.connections.unavailable("an answer to GET that is none")),
+            Err(says) => Err(refusal(self.connections.address(), &says)),
+        }
+    }
+
+    async fn current(&self, end: Instant) -> Result<State, Error> {
+        let mut batch = Batch::default();
+        batch.push("GET", [self.keys.marker()]);
+        let answers = self.connections.run(batch, end).await?;
+        self.state(answers.into_iter().next().unwrap_or(Ok(Reply::Nothing)))
+    }
+
+    /// The values of these keys, all of one generation.
+    ///
+    /// The marker is read together with the values, where the last answer says that they are. If it
+    /// says otherwise, they are read again. This is enough because a push waits between each change of
+    /// the marker and what it then does to keys, for longer than a read may take: what was read
+    /// within a deadline of the marker was in the place that the marker said.
+    async fn fetch(
+        &self,
+        keys: &[(Kind, u32)],
+        end: Instant,
+    ) -> Result<(Generation, Vec<Answer>), Error> {
+        for _ in 0..LOOKS {
+            let taken_for_granted = self.seen();
+            let (state, values) = self.look(&taken_for_granted, keys, end).await?;
+            if state == taken_for_granted {
+                return Ok((state.generation, values));
+            }
+            self.notice(state);
+        }
+        Err(self.connections.unavailable("its generation keeps changing"))
+    }
+
+    /// One round trip: the marker, and the values where `state` has them.
+    async fn look(
+        &self,
+        state: &State,
+        keys: &[(Kind, u32)],
+        end: Instant,
+    ) -> Result<(State, Vec<Answer>), Error> {
+        let mut batch = Batch::default();
+        batch.push("GET", [self.keys.marker()]);
+        for &(kind, id) in keys {
+            let command = if is_hash(kind) { "HGETALL" } else { "GET" };
+            if state.staged {
+                // Before the plain key: it may be moved there in between.
+                batch.push(command, [self.keys.staged(kind, id)]);
+            }
+            batch.push(command, [self.keys.plain(kind, id)]);
+        }
+        let mut answers = self.connections.run(batch, end).await?.into_iter();
+        let marker = self.state(answers.next().unwrap_or(Ok(Reply::Nothing)))?;
+        let mut values = Vec::with_capacity(keys.len());
+        for &(kind, _) in keys {
+            let staged = if state.staged { answers.next() } else { None };
+            let plain = answers.next().unwrap_or(Ok(Reply::Nothing));
+            let value = match staged {
+                None => plain,
+                Some(staged) if is_tombstone(kind, &staged) => Ok(Reply::Nothing),
+                Some(staged) if is_nothing(&staged) => plain,
+                Some(staged) => staged,
+            };
+            if let Err(says) = &value
+                && !says.starts_with("WRONGTYPE")
+            {
+                return Err(refusal(self.connections.address(), says));
+            }
+            values.push(value);
+        }
+        Ok((marker, values))
+    }
+
+    fn malformed(&self, kind: Kind, id: u32, what: impl Into<String>) -> Malformed {
+        let key = String::from_utf8_lossy(&self.keys.plain(kind, id)).into_owned();
+        Malformed { key, what: what.into() }
+    }
+
+    fn user(&self, id: UserId, values: &mut impl Iterator<Item = Answer>) -> StoredUser {
+        let mut user = StoredUser::default();
+        let [features, embedding, ratings] = [(); 3].map(|()| next(values));
+        let malformed = &mut user.malformed;
+        let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
+        user.features = read(fields(features), |what| note(Kind::UserFeatures, what));
+        user.embedding =
+            read(text(embedding, codec::parse_embedding), |what| note(Kind::UserEmbedding, what));
+        user.ratings =
+            read(text(ratings, codec::unpack_ratings), |what| note(Kind::UserRatings, what));
+        user
+    }
+
+    fn movie(&self, id: MovieId, values: &mut impl Iterator<Item = Answer>) -> StoredMovie {
+        let mut movie = StoredMovie::default();
+        let [features, embedding, ratings] = [(); 3].map(|()| next(values));
+        let malformed = &mut movie.malformed;
+        let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
+        movie.features = read(fields(features), |what| note(Kind::MovieFeatures, what));
+        movie.embedding =
+            read(text(embedding, codec::parse_embedding), |what| note(Kind::MovieEmbedding, what));
+        movie.ratings =
+            read(text(ratings, codec::unpack_movie), |what| note(Kind::MovieRatings, what));
+        movie
+    }
+
+    /// The ids of all movies that there is a key for in this state, maybe some more.
+    async fn movie_ids(&self, state: &State) -> Result<BTreeSet<u32>, Error> {
+        let mut ids = BTreeSet::new();
+        if state.staged {
+            // Before the plain ones: a key that is moved in between is then found there.
+            let mut scan = self.scan(self.keys.staged_pattern())?;
+            while let Some(keys) = scan.page().await? {
+                let named = keys.iter().filter_map(|key| self.keys.staged_id(key));
+                ids.extend(named.filter(|(kind, _)| MOVIE_KINDS.contains(kind)).map(|(_, id)| id));
+            }
+        }
+        for kind in MOVIE_KINDS {
+            let mut scan = self.scan(self.keys.plain_pattern(kind))?;
+            while let Some(keys) = scan.page().await? {
+                ids.extend(keys.iter().filter_map(|key| self.keys.plain_id(kind, key)));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// All movies of a state; `None` if it has passed in the meantime.
+    async fn movies_of(&self, state: &State) -> Result<Option<Vec<(MovieId, StoredMovie)>>, Error> {
+        let ids: Vec<MovieId> = self.movie_ids(state).await?.into_iter().map(MovieId).collect();
+        let mut movies = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MOVIES_AT_ONCE) {
+            let (marker, values) = self
+                .look(
+                    state,
+                    &keys_of(some.iter().map(|id| id.0), MOVIE_KINDS),
+                    self.bulk_deadline(),
+                )
+                .await?;
+            if marker != *state {
+                return Ok(None);
+            }
+            let mut values = values.into_iter();
+            for &id in some {
+                let movie = self.movie(id, &mut values);
+                if !movie.is_empty() {
+                    movies.push((id, movie));
+                }
+            }
+        }
+        Ok((self.current(self.bulk_deadline()).await? == *state).then_some(movies))
+    }
+}
+
+#[async_trait]
+impl FeatureStore for RedisStore {
+    fn address(&self) -> &str {
+        self.0.connections.address()
+    }
+
+    async fn generation(&self) -> Result<Generation, Error> {
+        let state = self.0.current(self.0.deadline()).await?;
+        let generation = state.generation;
+        self.0.notice(state);
+        Ok(generation)
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error> {
+        let keys = keys_of(ids.iter().map(|id| id.0), USER_KINDS);
+        let (generation, values) = self.0.fetch(&keys, self.0.deadline()).await?;
+        let mut values = values.into_iter();
+        Ok(Read { generation, value: ids.iter().map(|&id| self.0.user(id, &mut values)).collect() })
+    }
+
+    async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error> {
+        let keys = keys_of(ids.iter().map(|id| id.0), MOVIE_KINDS);
+        let (generation, values) = self.0.fetch(&keys, self.0.deadline()).await?;
+        let mut values = values.into_iter();
+        Ok(Read {
+            generation,
+            value: ids.iter().map(|&id| self.0.movie(id, &mut values)).collect(),
+        })
+    }
+
+    async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error> {
+        for _ in 0..LOOKS {
+            let state = self.0.current(self.0.bulk_deadline()).await?;
+            if let Some(value) = self.0.movies_of(&state).await? {
+                let generation = state.generation;
+                self.0.notice(state);
+                return Ok(Read { generation, value });
+            }
+        }
+        Err(self.0.connections.unavailable("its generation keeps changing"))
+    }
+
+    async fn user_list(&self) -> Result<Read<UserList>, Error> {
+        let (generation, values) =
+            self.0.fetch(&[(Kind::UserList, 0)], self.0.bulk_deadline()).await?;
+        let value = text(next(&mut values.into_iter()), codec::unpack_users)
+            .map_err(|what| {
+                let Malformed { key, what } = self.0.malformed(Kind::UserList, 0, what);
+                Error::Malformed { key, what }
+            })?
+            .unwrap_or_default();
+        Ok(Read { generation, value })
+    }
+
+    async fn push(&self) -> Result<Box<dyn Push>, Error> {
+        push::start(Arc::clone(&self.0)).await
+    }
+}
+
+fn is_hash(kind: Kind) -> bool {
+    matches!(kind, Kind::UserFeatures | Kind::MovieFeatures)
+}
+
+/// What stands staged for a key that the new generation does not have: what no value can be.
+fn is_tombstone(kind: Kind, staged: &Answer) -> bool {
+    match staged {
+        Ok(Reply::List(parts)) if is_hash(kind) => {
+            matches!(&parts[..], [Reply::Text(name), _] if name.is_empty())
+        }
+        Ok(Reply::Text(text)) => text.is_empty(),
+        _ => false,
+    }
+}
+
+fn is_nothing(answer: &Answer) -> bool {
+    match answer {
+        Ok(Reply::Nothing) => true,
+        Ok(Reply::List(parts)) => parts.is_empty(),
+        _ => false,
+    }
+}
+
+fn keys_of(ids: impl Iterator<Item = u32>, kinds: [Kind; 3]) -> Vec<(Kind, u32)> {
+    ids.flat_map(|id| kinds.map(|kind| (kind, id))).collect()
+}
+
+fn next(values: &mut impl Iterator<Item = Answer>) -> Answer {
+    values.next().unwrap_or(Ok(Reply::Nothing))
+}
+
+fn read<T>(value: Result<Option<T>, Fault>, note: impl FnOnce(Fault)) -> Option<T> {
+    value.unwrap_or_else(|what| {
+        note(what);
+        None
+    })
+}
+
+fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
+    let parts = match answer {
+        Ok(Reply::Nothing) => return Ok(None),
+        Ok(Reply::List(parts)) => parts,
+        _ => return Err("is not a hash".to_owned()),
+    };
+    let mut fields = Vec::with_capacity(parts.len() / 2);
+    let mut texts = parts.into_iter().map(|part| match part {
+        Reply::Text(text) => {
+            String::from_utf8(text.into()).map_err(|_| "has a field that is not text".to_owned())
+        }
+        _ => Err("is not a hash of text".to_owned()),
+    });
+    while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+        fields.push((name?, value?));
+    }
+    Ok((!fields.is_empty()).then_some(Fields(fields)))
+}
+
+fn text<T>(
+    answer: Answer,
+    parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    match answer {
+        Ok(Reply::Nothing) => Ok(None),
+        Ok(Reply::Text(text)) => parse(&text).map(Some),
+        _ => Err("is not a string".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_read_back_and_nothing_else_is_one() {
+        let state = State { generation: Generation(17), staged: true, pusher: "3fa9".into() };
+        assert_eq!(state.text(), "17 staged 3fa9");
+        assert_eq!(State::parse(&state.text()), Some(state));
+        for text in ["", "x plain a", "1", "1 other a", "1 plain a b", "-1 plain a", "1  plain a"] {
+            assert_eq!(State::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! Writing a generation: stage, announce, wait, move into place.
+//!
+//! Everything is written under staged keys first. The marker then says that the new generation is
+//! there, under staged keys; from this moment on it cannot be lost. Only after a grace, when
+//! no reader is left that has not seen the marker, are the keys renamed over the plain ones, and the marker
+//! says so. Whoever pushes next after a push that was killed removes what it staged or, behind
+//! that moment, ends the renaming.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{self, Instant};
+
+use super::client::{Answer, Batch, Reply, refusal};
+use super::{Inner, State, is_hash};
+use crate::{Entry, Error, Generation, Kind, Push, codec};
+
+/// A batch goes out when it has so many commands or bytes.
+const BATCH_COMMANDS: usize = 1000;
+const BATCH_BYTES: usize = 256 * 1024;
+/// Batches on their way at once.
+const IN_FLIGHT: usize = 4;
+/// For how long a push tries to end the renaming of an announced generation.
+const FINISH: Duration = Duration::from_secs(20);
+
+/// Starts a push: takes the lock and clears up behind one that was killed.
+pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
+    let token = token();
+    lock(&store, &token).await?;
+    let lost = Arc::new(AtomicBool::new(false));
+    let renewal = tokio::spawn(renew(Arc::clone(&store), token.clone(), Arc::clone(&lost)));
+    let mut push = RedisPush {
+        store,
+        token,
+        state: State::default(),
+        put: Kind::ALL.map(|_| HashSet::new()),
+        batch: Batch::default(),
+        flight: Flight::default(),
+        lost,
+        renewal,
+        phase: Phase::Staging,
+    };
+    match push.clear_up().await {
+        Ok(generation) => {
+            let pusher = push.token.clone();
+            push.state = State { generation: generation.next(), staged: true, pusher };
+            Ok(Box::new(push))
+        }
+        Err(error) => {
+            push.phase = Phase::Over;
+            push.unlock().await;
+            Err(error)
+        }
+    }
+}
+
+/// A name for this push that no other one has.
+fn token() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let mut text = String::new();
+    let _ = write!(text, "{now:x}-{:x}", std::process::id());
+    text
+}
+
+fn millis(duration: Duration) -> Bytes {
+    duration.as_millis().to_string().into()
+}
+
+async fn lock(store: &Inner, token: &str) -> Result<(), Error> {
+    let key = store.keys.lock();
+    let mut batch = Batch::default();
+    let (nx, px) = (Bytes::from_static(b"NX"), Bytes::from_static(b"PX"));
+    let arguments =
+        [key.clone(), Bytes::from(token.to_owned()), nx, px, millis(store.options.lock)];
+    batch.push("SET", arguments);
+    batch.push("PTTL", [key]);
+    let [set, left] = two(store.connections.run(batch, store.bulk_deadline()).await?);
+    match set.map_err(|says| refusal(store.connections.address(), &says))? {
+        Reply::Nothing => {
+            let seconds = match left {
+                Ok(Reply::Number(millis)) if millis > 0 => (millis as u64).div_ceil(1000),
+                _ => 1,
+            };
+            let what = format!(
+                "another push is under way; if it was killed, its lock ends within {seconds} s"
+            );
+            Err(Error::refused(store.connections.address(), what))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn two(answers: Vec<Answer>) -> [Answer; 2] {
+    let mut answers = answers.into_iter();
+    [(); 2].map(|()| answers.next().unwrap_or(Ok(Reply::Nothing)))
+}
+
+/// Keeps the lock until it is lost or this task is aborted.
+async fn renew(store: Arc<Inner>, token: String, lost: Arc<AtomicBool>) {
+    let lifetime = store.options.lock;
+    let mut renewed = Instant::now();
+    loop {
+        time::sleep(lifetime / 4).await;
+        let asked = Instant::now();
+        let mut batch = Batch::default();
+        batch.push("GET", [store.keys.lock()]);
+        batch.push("PEXPIRE", [store.keys.lock(), millis(lifetime)]);
+        let owner = store.connections.run(batch, asked + lifetime / 4).await.map(two);
+        match owner {
+            Ok([Ok(Reply::Text(owner)), _]) if owner == token => renewed = asked,
+            Ok([Ok(_), _]) => break,
+            // No answer, or none that says anything: the lock may still stand.
+            _ if renewed.elapsed() >= lifetime => break,
+            _ => {}
+        }
+    }
+    lost.store(true, Ordering::Release);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of it can be seen.
+    Staging,
+    /// The marker names the new generation, or is about to.
+    Announced,
+    /// Done or failed, and cleared up behind.
+    Over,
+}
+
+struct RedisPush {
+    store: Arc<Inner>,
+    token: String,
+    /// The state that the marker will announce.
+    state: State,
+    /// The ids that were put, by kind in the order of [`Kind::ALL`].
+    put: [HashSet<u32>; Kind::ALL.len()],
+    batch: Batch,
+    flight: Flight,
+    lost: Arc<AtomicBool>,
+    renewal: JoinHandle<()>,
+    phase: Phase,
+}
+
+#[async_trait]
+impl Push for RedisPush {
+    async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        if self.phase != Phase::Staging {
+            return Err(Error::push_over(self.store.connections.address()));
+        }
+        match self.stage(entries).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<Generation, Error> {
+        if self.phase != Phase::Staging {
+            return Err(Error::push_over(self.store.connections.address()));
+        }
+        let tombstones = match self.complete().await {
+            Ok(tombstones) => tombstones,
+            Err(error) => {
+                self.give_up().await;
+                return Err(error);
+            }
+        };
+        self.phase = Phase::Announced;
+        if let Err(error) = self.announce().await {
+            // Maybe the marker was written and only the answer did not come.
+            match self.store.current(self.store.bulk_deadline()).await {
+                Ok(state) if state == self.state => {}
+                Ok(_) => {
+                    self.give_up().await;
+                    return Err(error);
+                }
+                Err(_) => return Err(error),
+            }
+        }
+        time::sleep(self.store.options.grace).await;
+        self.settle(&tombstones).await?;
+        self.phase = Phase::Over;
+        self.unlock().await;
+        Ok(self.state.generation)
+    }
+}
+
+impl RedisPush {
+    /// Ends what a killed push began, or removes it; returns the generation that there is.
+    async fn clear_up(&self) -> Result<Generation, Error> {
+        let store = &self.store;
+        let state = store.current(store.bulk_deadline()).await?;
+        if state.staged {
+            tracing::info!(generation = %state.generation, "ending a push that was interrupted");
+            finish(store, &state).await?;
+        } else {
+            remove_staged(store).await?;
+        }
+        Ok(state.generation)
+    }
+
+    async fn stage(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        for entry in entries {
+            self.hold()?;
+            entry.check()?;
+            let (kind, id) = (entry.kind(), entry.id());
+            let key = self.store.keys.staged(kind, id);
+            if !self.put[kind as usize].insert(id) {
+                // The earlier one may be on its way on another connection.
+                self.send().await?;
+                self.flight.land(&self.store).await?;
+                self.batch.push("UNLINK", [key.clone()]);
+            }
+            self.stage_one(key, entry);
+            if self.batch.len() >= BATCH_COMMANDS || self.batch.bytes() >= BATCH_BYTES {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stage_one(&mut self, key: Bytes, entry: Entry) {
+        let value: Bytes = match entry {
+            Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
+                let pairs = fields.0.into_iter().flat_map(|(name, value)| [name, value]);
+                let arguments = [key.clone()].into_iter().chain(pairs.map(Bytes::from));
+                self.batch.push("HSET", arguments);
+                if let Some(ttl) = self.store.options.ttl {
+                    self.batch.push("PEXPIRE", [key, millis(ttl)]);
+                }
+                return;
+            }
+            Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
+                codec::embedding_text(&vector).into()
+            }
+            Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings).into(),
+            Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings).into(),
+            Entry::UserList(list) => codec::pack_users(&list).into(),
+        };
+        self.set(key, value);
+    }
+
+    fn set(&mut self, key: Bytes, value: Bytes) {
+        match self.store.options.ttl {
+            Some(ttl) => {
+                self.batch.push("SET", [key, value, Bytes::from_static(b"PX"), millis(ttl)]);
+            }
+            None => self.batch.push("SET", [key, value]),
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut self.batch);
+        self.flight.send(&self.store, batch).await
+    }
+
+    fn hold(&self) -> Result<(), Error> {
+        if self.lost.load(Ordering::Acquire) {
+            let what = "this push lost its lock, maybe because the store did not answer for long";
+            return Err(Error::refused(self.store.connections.address(), what));
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is staged, and stages what says which keys are to go; returns those.
+    async fn complete(&mut self) -> Result<Vec<(Kind, u32)>, Error> {
+        self.send().await?;
+        self.flight.land(&self.store).await?;
+        let mut tombstones = HashSet::new();
+        for kind in Kind::ALL {
+            let put = &self.put[kind as usize];
+            if put.is_empty() {
+                continue;
+            }
+            let names = &self.store.keys;
+            let mut scan = self.store.scan(names.plain_pattern(kind))?;
+            while let Some(keys) = scan.page().await? {
+                let ids = keys.iter().filter_map(|key| names.plain_id(kind, key));
+                tombstones.extend(ids.filter(|id| !put.contains(id)).map(|id| (kind, id)));
+            }
+        }
+        for &(kind, id) in &tombstones {
+            let key = self.store.keys.staged(kind, id);
+            if is_hash(kind) {
+                self.batch.push("HSET", [key, Bytes::new(), Bytes::new()]);
+            } else {
+                self.batch.push("SET", [key, Bytes::new()]);
+            }
+            if self.batch.len() >= BATCH_COMMANDS {
+                self.send().await?;
+            }
+        }
+        // What the marker will say at the end is staged as well: renaming needs no memory.
+        let settled = State { staged: false, ..self.state.clone() };
+        self.set(self.store.keys.staged_marker(), settled.text());
+        self.send().await?;
+        self.flight.land(&self.store).await?;
+        Ok(tombstones.into_iter().collect())
+    }
+
+    /// Makes the staged values the current ones.
+    async fn announce(&mut self) -> Result<(), Error> {
+        self.hold()?;
+        self.set(self.store.keys.marker(), self.state.text());
+        self.send().await?;
+        self.flight.land(&self.store).await
+    }
+
+    /// Moves everything into place. The generation stands already: a failure is tried over, and in the
+    /// end is the next push's to mend.
+    async fn settle(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
+        let Err(error) = self.rename(tombstones).await else { return Ok(()) };
+        self.flight = Flight::default();
+        let end = Instant::now() + FINISH;
+        let mut pause = Duration::from_millis(50);
+        let mut last = error;
+        while Instant::now() < end && self.hold().is_ok() {
+            time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+            match finish(&self.store, &self.state).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        tracing::warn!(
+            generation = %self.state.generation,
+            "the new generation is in force, but not all of its keys are in place; the next push ends that"
+        );
+        Err(last)
+    }
+
+    async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
+        let store = Arc::clone(&self.store);
+        let keys = &store.keys;
+        for &(kind, id) in tombstones {
+            bury(&mut self.batch, keys.staged(kind, id), keys.plain(kind, id));
+            if self.batch.len() >= BATCH_COMMANDS {
+                self.send().await?;
+            }
+        }
+        let put = std::mem::take(&mut self.put);
+        for (kind, ids) in Kind::ALL.into_iter().zip(put) {
+            for id in ids {
+                self.batch.push("RENAME", [keys.staged(kind, id), keys.plain(kind, id)]);
+                if self.batch.len() >= BATCH_COMMANDS {
+                    self.send().await?;
+                }
+            }
+        }
+        self.send().await?;
+        self.flight.land(&store).await?;
+        self.hold()?;
+        self.batch.push("RENAME", [keys.staged_marker(), keys.marker()]);
+        self.send().await?;
+        self.flight.land(&store).await
+    }
+
+    /// After a failure before the announcement: removes what was staged, as far as possible.
+    async fn give_up(&mut self) {
+        self.phase = Phase::Over;
+        self.batch = Batch::default();
+        self.flight.abandon().await;
+        if self.hold().is_ok()
+            && let Err(error) = remove_staged(&self.store).await
+        {
+            tracing::debug!(%error, "a failed push leaves keys behind for the next one to remove");
+        }
+        self.unlock().await;
+    }
+
+    async fn unlock(&self) {
+        self.renewal.abort();
+        if self.hold().is_ok() {
+            unlock(&self.store, &self.token).await;
+        }
+    }
+}
+
+impl Drop for RedisPush {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        if self.phase == Phase::Over {
+            return;
+        }
+        // Without a runtime the lock runs out by itself.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (store, token) = (Arc::clone(&self.store), self.token.clone());
+        let (announced, mut flight) =
+            (self.phase == Phase::Announced, std::mem::take(&mut self.flight));
+        runtime.spawn(async move {
+            flight.abandon().await;
+            if !announced && let Err(error) = remove_staged(&store).await {
+                tracing::debug!(%error, "a dropped push leaves keys behind for the next one to remove");
+            }
+            unlock(&store, &token).await;
+        });
+    }
+}
+
+/// Releases the lock if it is still ours.
+async fn unlock(store: &Inner, token: &str) {
+    let mut batch = Batch::default();
+    batch.push("GET", [store.keys.lock()]);
+    let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
+    if let Ok([Ok(Reply::Text(owner)), _]) = owner
+        && owner == token
+    {
+        let mut batch = Batch::default();
+        batch.push("UNLINK", [store.keys.lock()]);
+        // Otherwise it runs out.
+        let _ = store.connections.run(batch, store.bulk_deadline()).await;
+    }
+}
+
+/// Removes a key together with the tombstone that stands for that: the tombstone last, which
+/// makes no difference within one command.
+fn bury(batch: &mut Batch, staged: Bytes, plain: Bytes) {
+    batch.push("UNLINK", [plain, staged]);
+}
+
+/// Removes all that was staged and never announced.
+async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
+    let mut flight = Flight::default();
+    let mut scan = store.scan(store.keys.staged_pattern())?;
+    while let Some(keys) = scan.page().await? {
+        let mut batch = Batch::default();
+        for key in keys {
+            batch.push("UNLINK", [key]);
+        }
+        flight.send(store, batch).await?;
+    }
+    flight.land(store).await
+}
+
+/// Ends the renaming of an announced generation from what there is, whatever was done of it.
+async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
+    let staged_marker = store.keys.staged_marker();
+    let mut scan = store.scan(store.keys.staged_pattern())?;
+    while let Some(found) = scan.page().await? {
+        let mut known = Vec::with_capacity(found.len());
+        let (mut looks, mut moves) = (Batch::default(), Batch::default());
+        for key in found {
+            match store.keys.staged_id(&key) {
+                Some((kind, id)) => {
+                    if is_hash(kind) {
+                        looks.push("HEXISTS", [key.clone(), Bytes::new()]);
+                    } else {
+                        looks.push("STRLEN", [key.clone()]);
+                    }
+                    known.push((key, kind, id));
+                }
+                None if key == staged_marker => {}
+                // No key of ours, but in our way.
+                None => moves.push("UNLINK", [key]),
+            }
+        }
+        let looked = store.connections.run(looks, store.bulk_deadline()).await?;
+        for ((staged, kind, id), looked) in known.into_iter().zip(looked) {
+            let looked = looked.map_err(|says| refusal(store.connections.address(), &says))?;
+            // An empty string, or a hash with an unnamed field.
+            let tombstone = looked == Reply::Number(i64::from(is_hash(kind)));
+            let plain = store.keys.plain(kind, id);
+            if tombstone {
+                bury(&mut moves, staged, plain);
+            } else {
+                moves.push("RENAME", [staged, plain]);
+            }
+        }
+        let mut flight = Flight::default();
+        flight.send(store, moves).await?;
+        flight.land(store).await?;
+    }
+    let mut batch = Batch::default();
+    batch.push("RENAME", [staged_marker, store.keys.marker()]);
+    let mut flight = Flight::default();
+    flight.send(store, batch).await?;
+    flight.land(store).await?;
+    if store.current(store.bulk_deadline()).await?.staged {
+        // The staged marker was lost, for example by its time to live.
+        let settled = State { staged: false, ..state.clone() };
+        let mut batch = Batch::default();
+        batch.push("SET", [store.keys.marker(), settled.text()]);
+        flight.send(store, batch).await?;
+        flight.land(store).await?;
+    }
+    Ok(())
+}
+
+/// Batches on their way: so many that the server does not wait for us, and no more.
+#[derive(Default)]
+struct Flight(JoinSet<Result<Vec<Answer>, Error>>);
+
+impl Flight {
+    async fn send(&mut self, store: &Arc<Inner>, batch: Batch) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        while self.0.len() >= IN_FLIGHT {
+            self.land_one(store).await?;
+        }
+        let store = Arc::clone(store);
+        self.0.spawn(async move { store.connections.run(batch, store.bulk_deadline()).await });
+        Ok(())
+    }
+
+    /// Waits for all of them.
+    async fn land(&mut self, store: &Inner) -> Result<(), Error> {
+        while !self.0.is_empty() {
+            self.land_one(store).await?;
+        }
+        Ok(())
+    }
+
+    async fn land_one(&mut self, store: &Inner) -> Result<(), Error> {
+        let Some(landed) = self.0.join_next().await else { return Ok(()) };
+        let answers = landed
+            .map_err(|_| store.connections.unavailable("a batch of the push was abandoned"))??;
+        for answer in answers {
+            match answer {
+                Ok(_) => {}
+                // A key whose time to live ended, or one that was moved before.
+                Err(says) if says.starts_with("ERR no such key") => {}
+                Err(says) => return Err(refusal(store.connections.address(), &says)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what cannot be called back, whatever comes of it.
+    async fn abandon(&mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,55 @@
+//! The contract, on real servers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sparrow_store::{Location, Options, RedisStore};
+use sparrow_test_redis::{TestCluster, TestRedis};
+
+use crate::conformance::{self, Handles};
+
+/// Short times, so that tests need not wait long.
+pub(crate) fn options() -> Options {
+    Options {
+        deadline: Duration::from_millis(500),
+        grace: Duration::from_millis(600),
+        connections: 2,
+        ..Options::default()
+    }
+}
+
+/// A connected store.
+pub(crate) async fn open(url: &str, options: &Options) -> RedisStore {
+    let Location::Redis(location) = url.parse().unwrap() else { panic!("{url}") };
+    let store = RedisStore::open(&location, options).unwrap();
+    store.connected().await.unwrap();
+    store
+}
+
+/// Checks the contract; each part of it under a prefix of its own.
+async fn keeps_the_contract(url: &str, prefix: impl Fn(usize) -> String, options: &Options) {
+    let count = AtomicUsize::new(0);
+    conformance::check(async || {
+        let prefix = prefix(count.fetch_add(1, Ordering::Relaxed));
+        let options = Options { prefix, ..options.clone() };
+        let handles: Handles =
+            [Arc::new(open(url, &options).await), Arc::new(open(url, &options).await)];
+        handles
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_keeps_the_contract() {
+    let redis = TestRedis::start(&[]);
+    keeps_the_contract(&redis.url(), |n| format!("t{n}:"), &options()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_cluster_keeps_the_contract() {
+    let cluster = TestCluster::start(3);
+    keeps_the_contract(&cluster.url(), |n| format!("t{n}:"), &options()).await;
+}
