@@ -44,6 +44,22 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
+    #[command(flatten)]
+    training: Training,
+
+    /// Threads [default: one for each processor]; with 1, the same seed gives the same files
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+}
+
+/// How vectors are computed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Embeddings")]
+pub(crate) struct Training {
     /// Length of the vectors
     #[arg(long, value_name = "N", default_value_t = DEFAULTS.dimension)]
     dimension: usize,
@@ -72,24 +88,15 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "N", default_value_t = DEFAULTS.min_count)]
     min_count: usize,
 
-    /// Threads [default: one for each processor]; with 1, the same seed gives the same files
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
     /// Another seed gives other vectors, equally good
     #[arg(long, value_name = "S", default_value_t = DEFAULTS.seed)]
     seed: u64,
-
-    /// Bad lines of the data set to skip and report, rather than stop
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
 }
 
 const DEFAULTS: item2vec::Options = item2vec::Options::DEFAULT;
 
-impl Embed {
-    /// `processors` is the number of threads unless one is asked for.
-    pub(crate) fn options(&self, processors: usize) -> item2vec::Options {
+impl Training {
+    pub(crate) fn options(&self, threads: usize) -> item2vec::Options {
         item2vec::Options {
             dimension: self.dimension,
             window: self.window,
@@ -98,9 +105,16 @@ impl Embed {
             learning_rate: self.learning_rate,
             subsample: self.subsample,
             min_count: self.min_count,
-            threads: self.threads.unwrap_or(processors),
+            threads,
             seed: self.seed,
         }
+    }
+}
+
+impl Embed {
+    /// `processors` is the number of threads unless one is asked for.
+    pub(crate) fn options(&self, processors: usize) -> item2vec::Options {
+        self.training.options(self.threads.unwrap_or(processors))
     }
 
     pub(crate) fn reader(&self) -> sparrow_offline::ReaderOptions {

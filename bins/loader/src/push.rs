@@ -1,6 +1,7 @@
 //! `sparrow-loader push`.
 
 use std::io::{self, Write as _};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -12,7 +13,7 @@ use sparrow_store::{FeatureStore, Generation, Location};
 use crate::exit::Ended;
 use crate::progress::Bar;
 use crate::signals::Signals;
-use crate::sources::{SOURCES_HELP, SourceArgs};
+use crate::sources::{self, SourceArgs};
 use crate::store::{StoreArgs, duration};
 
 /// Pushes features, embeddings and rating histories to a store, as a new generation.
@@ -21,7 +22,7 @@ use crate::store::{StoreArgs, duration};
 /// store as it was, and one that is killed is put in order by the next. Of the kinds that are pushed the store then holds
 /// exactly what was pushed; other kinds stay.
 #[derive(Debug, Args)]
-#[command(after_long_help = SOURCES_HELP)]
+#[command(after_long_help = sources::help())]
 pub(crate) struct Push {
     #[command(flatten)]
     sources: SourceArgs,
@@ -57,7 +58,7 @@ impl Push {
     }
 }
 
-const NOTHING: &str = "nothing was written";
+pub(crate) const NOTHING: &str = "nothing was written";
 
 pub(crate) fn no_store() -> Ended {
     Ended::Usage("no store: name one with --store or in SPARROW_STORE".to_owned())
@@ -88,12 +89,14 @@ pub(crate) async fn push(
     signals: &mut Signals,
 ) -> anyhow::Result<(Counts, Generation)> {
     let bar = Bar::new("pushing", "bytes");
+    let reader = async { Ok(Reader::open(sources).await?) };
+    let reader = signals.or(reader, NOTHING).await?;
     let show = |done, total| bar.show(done, total);
-    let stage = async {
-        let reader = Reader::open(sources).await?;
-        Ok(push::stage(reader, store, &show).await?)
+    let stop = signals.next("the store is as it was");
+    let staged = match push::stage(reader, store, &show, stop).await? {
+        ControlFlow::Continue(staged) => staged,
+        ControlFlow::Break(ended) => return Err(ended.into()),
     };
-    let staged = signals.or(stage, "the store is as it was").await?;
     let counts = staged.counts();
     drop(bar);
     // Whoever waits now has all of it; whoever cannot may send a second signal.

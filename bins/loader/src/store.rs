@@ -7,9 +7,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use sparrow_store::{FeatureStore, Location, Options};
+
+use crate::exit::Ended;
 
 /// Which store, and how it is reached.
 #[derive(Debug, Args)]
@@ -21,7 +22,7 @@ pub(crate) struct StoreArgs {
     /// Other users of a machine can see its processes' command lines: give an address with a
     /// password through the environment. It is never printed.
     #[arg(long, value_name = "URL", env = "SPARROW_STORE", hide_env_values = true)]
-    pub(crate) store: Option<Address>,
+    store: Option<Address>,
 
     /// What every key starts with
     #[arg(long, value_name = "TEXT", default_value_t)]
@@ -44,11 +45,23 @@ impl StoreArgs {
     /// The store's address. What is wrong with it is an error of usage.
     pub(crate) fn location(&self) -> anyhow::Result<Option<Location>> {
         let Some(Address(text)) = &self.store else { return Ok(None) };
-        let text = text.to_str().context("the store's address is not UTF-8 text");
-        Ok(Some(Location::from_str(text?)?))
+        let text =
+            text.to_str().ok_or(Ended::Usage("the store's address is not text".to_owned()))?;
+        match Location::from_str(text)? {
+            Location::Memory => {
+                let what = "a store in memory would end with this program: name another";
+                Err(Ended::Usage(what.to_owned()).into())
+            }
+            location => Ok(Some(location)),
+        }
     }
 
-    pub(crate) fn options(&self, ttl: Option<Duration>) -> Options {
+    /// Whether the address brings a user or a password along.
+    pub(crate) fn has_password(&self) -> bool {
+        self.store.as_ref().is_some_and(|Address(text)| text.to_string_lossy().contains('@'))
+    }
+
+    fn options(&self, ttl: Option<Duration>) -> Options {
         Options {
             prefix: self.prefix.clone(),
             connections: self.pool,

@@ -12,7 +12,7 @@ use crate::exit::Ended;
 use crate::progress::Bar;
 use crate::push::no_store;
 use crate::signals::Signals;
-use crate::sources::{SOURCES_HELP, SourceArgs};
+use crate::sources::{self, SourceArgs};
 use crate::store::StoreArgs;
 
 /// Reads back what a store holds and compares it with the sources, field by field.
@@ -20,7 +20,7 @@ use crate::store::StoreArgs;
 /// Reads all sources, and of the store a sample of each kind. Movies that the store has beyond the sources
 /// are differences too.
 #[derive(Debug, Args)]
-#[command(after_long_help = SOURCES_HELP)]
+#[command(after_long_help = sources::help())]
 pub(crate) struct Verify {
     #[command(flatten)]
     sources: SourceArgs,
@@ -70,7 +70,7 @@ impl Verify {
 }
 
 fn print(report: &Report, address: &str, started: Instant) -> io::Result<()> {
-    let Report { generation, sources, compared, differences, first } = report;
+    let Report { generation, sources, compared, staged, differences, first } = report;
     let mut out = io::stdout().lock();
     writeln!(out, "compared {} of {} entries with {address}", compared.total(), sources.total())?;
     writeln!(out, "{compared}")?;
@@ -80,6 +80,12 @@ fn print(report: &Report, address: &str, started: Instant) -> io::Result<()> {
     match differences - first.len() as u64 {
         0 => {}
         more => writeln!(out, "and {more} more")?,
+    }
+    if *staged > 0 {
+        writeln!(
+            out,
+            "{staged} keys of a push that is under way or was interrupted are not in place"
+        )?;
     }
     let seconds = started.elapsed().as_secs_f64();
     writeln!(out, "{differences} differences; generation {generation}, done in {seconds:.1} s")

@@ -4,6 +4,8 @@
 //! read of the new generation, and dropping what it gave leaves the store as it was;
 //! [`Staged::commit`] makes it the one that is read.
 
+use std::ops::ControlFlow;
+
 use sparrow_store::{FeatureStore, Generation, Push};
 
 use crate::Progress;
@@ -28,20 +30,46 @@ pub struct Staged {
 }
 
 /// Writes everything, without making it readable. One push at a time: the store refuses a second.
-pub async fn stage(
+///
+/// When `stop` is done first, what was written is given up, and its value comes back.
+pub async fn stage<S>(
     mut reader: Reader,
     store: &dyn FeatureStore,
     progress: Progress<'_>,
-) -> Result<Staged, Error> {
+    stop: impl Future<Output = S>,
+) -> Result<ControlFlow<S, Staged>, Error> {
     let mut push = store.push().await?;
     let mut counts = Counts::default();
+    let outcome = tokio::select! {
+        stopped = stop => Ok(ControlFlow::Break(stopped)),
+        put = put_all(&mut reader, &mut *push, &mut counts, progress) => put.map(ControlFlow::Continue),
+    };
+    match outcome {
+        Ok(ControlFlow::Continue(())) => Ok(ControlFlow::Continue(Staged { push, counts })),
+        Ok(ControlFlow::Break(stopped)) => {
+            push.abandon().await;
+            Ok(ControlFlow::Break(stopped))
+        }
+        Err(error) => {
+            push.abandon().await;
+            Err(error)
+        }
+    }
+}
+
+async fn put_all(
+    reader: &mut Reader,
+    push: &mut dyn Push,
+    counts: &mut Counts,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
     while let Some(entries) = reader.next().await? {
         entries.iter().for_each(|entry| counts.add(entry.kind()));
         push.put(entries).await?;
         let (done, total) = reader.progress();
         progress(done, total);
     }
-    Ok(Staged { push, counts })
+    Ok(())
 }
 
 impl Staged {

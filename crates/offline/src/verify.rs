@@ -85,6 +85,9 @@ pub struct Report {
     pub sources: Counts,
     /// What of it was compared.
     pub compared: Counts,
+    /// How many keys a push that is under way or was killed has written and not put in place: none of
+    /// them can be read.
+    pub staged: u64,
     /// How many differences there are.
     pub differences: u64,
     /// The first of them.
@@ -120,6 +123,7 @@ pub async fn verify(
         verifier.compare(entries).await?;
     }
     verifier.movies_beyond(&movies).await?;
+    verifier.report.staged = store.staged().await?;
     Ok(verifier.report)
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use sparrow_model::{MovieId, UserId};
@@ -48,8 +49,11 @@ fn sources(folder: &Path) -> Sources {
 
 async fn pushed(sources: &Sources, store: &MemoryStore) -> (Counts, Generation) {
     let reader = Reader::open(sources).await.unwrap();
-    let staged = push::stage(reader, store, &|_, _| ()).await.unwrap();
-    (staged.counts(), staged.commit().await.unwrap())
+    let never = std::future::pending::<()>();
+    match push::stage(reader, store, &|_, _| (), never).await.unwrap() {
+        ControlFlow::Continue(staged) => (staged.counts(), staged.commit().await.unwrap()),
+        ControlFlow::Break(()) => unreachable!("nobody stops it"),
+    }
 }
 
 async fn compared(sources: &Sources, store: &MemoryStore, sample: Option<usize>) -> verify::Report {
@@ -149,8 +153,25 @@ async fn bad_input_leaves_the_store_as_it_was() {
     let (sources, store) = (sources(folder.path()), MemoryStore::default());
     fs::write(folder.path().join("users.csv"), "userId\n1\n").unwrap();
     let reader = Reader::open(&sources).await.unwrap();
-    let failed = push::stage(reader, &store, &|_, _| ()).await;
+    let never = std::future::pending::<()>();
+    let failed = push::stage(reader, &store, &|_, _| (), never).await;
     assert!(matches!(failed, Err(push::Error::Source(_))));
     assert_eq!(store.generation().await.unwrap(), Generation(0));
     assert!(store.all_movies().await.unwrap().value.is_empty());
+}
+
+#[tokio::test]
+async fn a_push_that_is_stopped_leaves_the_store_as_it_was() {
+    let folder = folder();
+    let (sources, store) = (sources(folder.path()), MemoryStore::default());
+    let reader = Reader::open(&sources).await.unwrap();
+    // The first batch is the signal to stop.
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let stop = std::sync::Mutex::new(Some(stop));
+    let progress = |_, _| drop(stop.lock().unwrap().take().map(|stop| stop.send(())));
+    let outcome = push::stage(reader, &store, &progress, stopped).await.unwrap();
+    // A store in memory is so quick that everything may have been written: that can be dropped, too.
+    drop(outcome);
+    assert_eq!(store.generation().await.unwrap(), Generation(0));
+    assert_eq!(pushed(&sources, &store).await.1, Generation(1));
 }
