@@ -1,0 +1,206 @@
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError};
+use sparrow_model::{MovieId, UserId};
+
+use crate::codec::{self, Fault};
+use crate::{Entry, Error, Fields, Generation, Kind, Malformed, StoredMovie, StoredUser, UserList};
+
+/// By id, the packed values of one kind.
+pub(super) type Table = TableDefinition<'static, u32, &'static [u8]>;
+/// By name, what there is to know of the file itself.
+pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+pub(super) const FORMAT: &str = "format";
+pub(super) const GENERATION: &str = "generation";
+
+/// The version of tables and values. A file of a greater one is refused.
+pub(super) const FORMAT_VERSION: u64 = 1;
+
+/// The table of a kind.
+pub(super) const fn table(kind: Kind) -> Table {
+    TableDefinition::new(match kind {
+        Kind::UserFeatures => "user features",
+        Kind::UserEmbedding => "user embeddings",
+        Kind::UserRatings => "user ratings",
+        Kind::MovieFeatures => "movie features",
+        Kind::MovieEmbedding => "movie embeddings",
+        Kind::MovieRatings => "movie ratings",
+        Kind::UserList => "user list",
+    })
+}
+
+/// The tables of one generation, open for reading.
+pub(super) struct Tables {
+    generation: Generation,
+    address: String,
+    /// In the order of [`Kind::ALL`].
+    tables: Vec<Option<ReadOnlyTable<u32, &'static [u8]>>>,
+}
+
+impl Tables {
+    pub(super) fn open(transaction: &ReadTransaction, address: &str) -> Result<Self, Error> {
+        let foreign = || Error::refused(address, "the file is no feature store");
+        let meta = transaction.open_table(META).map_err(|_| foreign())?;
+        let number = |name| {
+            let value = meta.get(name).map_err(|error| read_fault(address, &error))?;
+            value.map(|value| value.value()).ok_or_else(foreign)
+        };
+        let format = number(FORMAT)?;
+        if format > FORMAT_VERSION {
+            let what = format!(
+                "the file is of format {format}, this program knows formats to {FORMAT_VERSION}"
+            );
+            return Err(Error::refused(address, what));
+        }
+        let generation = Generation(number(GENERATION)?);
+        let tables = Kind::ALL.into_iter().map(|kind| match transaction.open_table(table(kind)) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(read_fault(address, &error)),
+        });
+        Ok(Self {
+            generation,
+            address: address.to_owned(),
+            tables: tables.collect::<Result<_, _>>()?,
+        })
+    }
+
+    pub(super) const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// All packed values of a kind, by id.
+    pub(super) fn of_kind(&self, kind: Kind) -> Option<&ReadOnlyTable<u32, &'static [u8]>> {
+        self.tables[kind as usize].as_ref()
+    }
+
+    fn value<T>(
+        &self,
+        kind: Kind,
+        id: u32,
+        malformed: &mut Vec<Malformed>,
+        unpack: impl FnOnce(&[u8]) -> Result<T, Fault>,
+    ) -> Result<Option<T>, Error> {
+        let Some(table) = self.of_kind(kind) else { return Ok(None) };
+        let packed = table.get(id).map_err(|error| read_fault(&self.address, &error))?;
+        Ok(packed.and_then(|packed| match unpack(packed.value()) {
+            Ok(value) => Some(value),
+            Err(what) => {
+                malformed.push(Malformed { key: kind.key(id), what });
+                None
+            }
+        }))
+    }
+
+    pub(super) fn user(&self, id: UserId) -> Result<StoredUser, Error> {
+        let mut malformed = Vec::new();
+        Ok(StoredUser {
+            features: self.value(Kind::UserFeatures, id.0, &mut malformed, unpack_fields)?,
+            embedding: self.value(Kind::UserEmbedding, id.0, &mut malformed, unpack_vector)?,
+            ratings: self.value(Kind::UserRatings, id.0, &mut malformed, codec::unpack_ratings)?,
+            malformed,
+        })
+    }
+
+    pub(super) fn movie(&self, id: MovieId) -> Result<StoredMovie, Error> {
+        let mut malformed = Vec::new();
+        Ok(StoredMovie {
+            features: self.value(Kind::MovieFeatures, id.0, &mut malformed, unpack_fields)?,
+            embedding: self.value(Kind::MovieEmbedding, id.0, &mut malformed, unpack_vector)?,
+            ratings: self.value(Kind::MovieRatings, id.0, &mut malformed, codec::unpack_movie)?,
+            malformed,
+        })
+    }
+
+    pub(super) fn all_movies(&self) -> Result<Vec<(MovieId, StoredMovie)>, Error> {
+        let mut ids = Vec::new();
+        for kind in [Kind::MovieFeatures, Kind::MovieEmbedding, Kind::MovieRatings] {
+            let Some(table) = self.of_kind(kind) else { continue };
+            for row in table.iter().map_err(|error| read_fault(&self.address, &error))? {
+                ids.push(row.map_err(|error| read_fault(&self.address, &error))?.0.value());
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter().map(|id| Ok((MovieId(id), self.movie(MovieId(id))?))).collect()
+    }
+
+    pub(super) fn user_list(&self) -> Result<UserList, Error> {
+        let mut malformed = Vec::new();
+        let list = self.value(Kind::UserList, 0, &mut malformed, codec::unpack_users)?;
+        match malformed.pop() {
+            Some(Malformed { key, what }) => Err(Error::Malformed { key, what }),
+            None => Ok(list.unwrap_or_default()),
+        }
+    }
+}
+
+fn read_fault(address: &str, error: &dyn std::error::Error) -> Error {
+    Error::Unavailable { store: address.to_owned(), what: error.to_string() }
+}
+
+/// The value of an entry as it lies in its table.
+pub(super) fn pack(entry: &Entry) -> Vec<u8> {
+    match entry {
+        Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => pack_fields(fields),
+        Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
+            vector.iter().flat_map(|value| value.to_le_bytes()).collect()
+        }
+        Entry::UserRatings(_, ratings) => codec::pack_ratings(ratings),
+        Entry::MovieRatings(_, ratings) => codec::pack_movie(ratings),
+        Entry::UserList(list) => codec::pack_users(list),
+    }
+}
+
+/// Names and values in turn, each behind its length.
+fn pack_fields(fields: &Fields) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for text in fields.0.iter().flat_map(|(name, value)| [name, value]) {
+        packed.extend((text.len() as u32).to_le_bytes());
+        packed.extend(text.as_bytes());
+    }
+    packed
+}
+
+fn unpack_fields(packed: &[u8]) -> Result<Fields, Fault> {
+    fn text<'a>(packed: &mut &'a [u8]) -> Option<&'a str> {
+        let (length, rest) = packed.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        *packed = rest;
+        std::str::from_utf8(text).ok()
+    }
+    let (mut rest, mut fields) = (packed, Vec::new());
+    while !rest.is_empty() {
+        match (text(&mut rest), text(&mut rest)) {
+            (Some(name), Some(value)) => fields.push((name.to_owned(), value.to_owned())),
+            _ => return Err("is cut short".to_owned()),
+        }
+    }
+    Ok(Fields(fields))
+}
+
+fn unpack_vector(packed: &[u8]) -> Result<Vec<f32>, Fault> {
+    match packed.as_chunks::<4>() {
+        (numbers, []) if !numbers.is_empty() => {
+            Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        }
+        _ => Err("is cut short".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn fields_read_back_and_no_bytes_panic(
+            fields in prop::collection::vec((".{0,9}", ".{0,9}"), 0..6),
+            bytes in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let fields = Fields(fields);
+            prop_assert_eq!(unpack_fields(&pack_fields(&fields)), Ok(fields));
+            let _ = (unpack_fields(&bytes), unpack_vector(&bytes));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redb::{Builder, Database, ReadableTable, WriteTransaction};
+use tokio::task;
+
+use super::layout::{FORMAT, FORMAT_VERSION, GENERATION, META, Tables, pack, table};
+use super::{Inner, damaged};
+use crate::{Entry, Error, Generation, Kind, Push};
+
+/// What the names of the lock and of the file that is being built end with.
+const LOCK: &str = ".lock";
+const STAGED: &str = ".new";
+
+/// Pages of the new file that are kept in memory while it is built.
+const WRITER_CACHE: usize = 256 << 20;
+
+/// Takes the lock and begins the new file; what a killed push left of one is overwritten.
+pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
+    blocking(Arc::clone(&store), move |store| {
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(store.beside(LOCK))
+            .map_err(|error| store.io(&error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::refused(&store.address, "another push is under way"));
+            }
+            Err(TryLockError::Error(error)) => return Err(store.io(&error)),
+        }
+        // Not to be replaced by mistake: a file that is something else.
+        if let Some(transaction) = store.begin()? {
+            Tables::open(&transaction, &store.address)?;
+        }
+        let staged = store.beside(STAGED);
+        match fs::remove_file(&staged) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(store.io(&error)),
+            _ => {}
+        }
+        let database = Builder::new()
+            .set_cache_size(WRITER_CACHE)
+            .create(staged)
+            .map_err(|error| store.fault(error.into()))?;
+        let transaction = database.begin_write().map_err(|error| store.fault(error.into()))?;
+        let staging = Some(Staging { database, transaction, put: [false; Kind::ALL.len()] });
+        Ok(Box::new(FilePush { store: Arc::clone(store), staging, _lock: lock }) as Box<dyn Push>)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    store: Arc<Inner>,
+    work: impl FnOnce(&Arc<Inner>) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let address = store.address.clone();
+    task::spawn_blocking(move || work(&store)).await.unwrap_or_else(|_| Err(damaged(&address)))
+}
+
+struct FilePush {
+    store: Arc<Inner>,
+    /// `None` after an error.
+    staging: Option<Staging>,
+    /// Held until this is dropped; the system releases it if the process dies.
+    _lock: File,
+}
+
+struct Staging {
+    database: Database,
+    transaction: WriteTransaction,
+    /// Kinds of which something was put, in the order of [`Kind::ALL`].
+    put: [bool; Kind::ALL.len()],
+}
+
+#[async_trait]
+impl Push for FilePush {
+    async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        let mut staging =
+            self.staging.take().ok_or_else(|| Error::push_over(&self.store.address))?;
+        let put = blocking(Arc::clone(&self.store), move |store| {
+            staging.put(store, &entries)?;
+            Ok(staging)
+        });
+        match put.await {
+            Ok(staging) => self.staging = Some(staging),
+            Err(error) => {
+                self.discard();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<Generation, Error> {
+        let staging = self.staging.take().ok_or_else(|| Error::push_over(&self.store.address))?;
+        let done = blocking(Arc::clone(&self.store), move |store| staging.commit(store)).await;
+        if done.is_err() {
+            self.discard();
+        }
+        done
+    }
+}
+
+impl Staging {
+    fn put(&mut self, store: &Inner, entries: &[Entry]) -> Result<(), Error> {
+        for entry in entries {
+            entry.check()?;
+        }
+        for kind in Kind::ALL {
+            let mut of_kind = entries.iter().filter(|entry| entry.kind() == kind).peekable();
+            if of_kind.peek().is_none() {
+                continue;
+            }
+            self.put[kind as usize] = true;
+            let mut rows = self
+                .transaction
+                .open_table(table(kind))
+                .map_err(|error| store.fault(error.into()))?;
+            for entry in of_kind {
+                rows.insert(entry.id(), &*pack(entry))
+                    .map_err(|error| store.fault(error.into()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(self, store: &Inner) -> Result<Generation, Error> {
+        let mut last = Generation(0);
+        if let Some(transaction) = store.begin()? {
+            let old = Tables::open(&transaction, &store.address)?;
+            last = old.generation();
+            for kind in Kind::ALL {
+                if !self.put[kind as usize] {
+                    self.copy(kind, &old).map_err(|error| store.fault(error))?;
+                }
+            }
+        }
+        let generation = last.next();
+        self.finish(generation).map_err(|error| store.fault(error))?;
+        fs::rename(store.beside(STAGED), &store.path).map_err(|error| store.io(&error))?;
+        // The file is in place; that it also survives a power failure is as much as can be asked.
+        if let Ok(folder) = File::open(store.folder()) {
+            let _ = folder.sync_all();
+        }
+        Ok(generation)
+    }
+
+    fn copy(&self, kind: Kind, old: &Tables) -> Result<(), redb::Error> {
+        let Some(rows) = old.of_kind(kind) else { return Ok(()) };
+        let mut copies = self.transaction.open_table(table(kind))?;
+        for row in rows.iter()? {
+            let (id, value) = row?;
+            copies.insert(id.value(), value.value())?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, generation: Generation) -> Result<(), redb::Error> {
+        {
+            let mut meta = self.transaction.open_table(META)?;
+            meta.insert(FORMAT, FORMAT_VERSION)?;
+            meta.insert(GENERATION, generation.0)?;
+        }
+        self.transaction.commit()?;
+        self.database.close()?;
+        Ok(())
+    }
+}
+
+impl FilePush {
+    /// Removes the new file.
+    fn discard(&mut self) {
+        self.staging = None;
+        let _ = fs::remove_file(self.store.beside(STAGED));
+    }
+}
+
+impl Drop for FilePush {
+    fn drop(&mut self) {
+        if self.staging.is_some() {
+            self.discard();
+        }
+    }
+}
