@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{push, sources, verify};
+use sparrow_offline::{pipeline, push, sources, verify};
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -55,6 +55,9 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
                 verify::Error::Store(error) => Some(of_store(error)),
                 _ => None,
             };
+        }
+        if let Some(error) = cause.downcast_ref::<pipeline::Error>() {
+            return error.is_bad_input().then_some(BAD_INPUT);
         }
         let input = cause.is::<sources::Error>() || cause.is::<sparrow_offline::InputError>();
         input.then_some(BAD_INPUT)

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -100,7 +101,7 @@ pub(crate) async fn push(
     let counts = staged.counts();
     drop(bar);
     // Whoever waits now has all of it; whoever cannot may send a second signal.
-    let mut commit = std::pin::pin!(staged.commit());
+    let mut commit = pin!(staged.commit());
     let generation = tokio::select! {
         committed = &mut commit => committed?,
         _ = signals.next("") => {

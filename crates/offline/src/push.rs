@@ -5,6 +5,7 @@
 //! [`Staged::commit`] makes it the one that is read.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 
 use sparrow_store::{FeatureStore, Generation, Push};
 
@@ -40,13 +41,9 @@ pub async fn stage<S>(
 ) -> Result<ControlFlow<S, Staged>, Error> {
     let mut push = store.push().await?;
     let mut counts = Counts::default();
-    let outcome = tokio::select! {
-        stopped = stop => Ok(ControlFlow::Break(stopped)),
-        put = put_all(&mut reader, &mut *push, &mut counts, progress) => put.map(ControlFlow::Continue),
-    };
-    match outcome {
-        Ok(ControlFlow::Continue(())) => Ok(ControlFlow::Continue(Staged { push, counts })),
-        Ok(ControlFlow::Break(stopped)) => {
+    match put_all(&mut reader, &mut *push, &mut counts, progress, stop).await {
+        Ok(None) => Ok(ControlFlow::Continue(Staged { push, counts })),
+        Ok(Some(stopped)) => {
             push.abandon().await;
             Ok(ControlFlow::Break(stopped))
         }
@@ -57,19 +54,28 @@ pub async fn stage<S>(
     }
 }
 
-async fn put_all(
+/// Puts everything, or returns what `stop` gave. A batch on its way is not cut off: the store has its own
+/// deadline for it, and cleans up best when nothing is on its way.
+async fn put_all<S>(
     reader: &mut Reader,
     push: &mut dyn Push,
     counts: &mut Counts,
     progress: Progress<'_>,
-) -> Result<(), Error> {
-    while let Some(entries) = reader.next().await? {
+    stop: impl Future<Output = S>,
+) -> Result<Option<S>, Error> {
+    let mut stop = pin!(stop);
+    loop {
+        let entries = tokio::select! {
+            biased;
+            stopped = &mut stop => return Ok(Some(stopped)),
+            entries = reader.next() => entries?,
+        };
+        let Some(entries) = entries else { return Ok(None) };
         entries.iter().for_each(|entry| counts.add(entry.kind()));
         push.put(entries).await?;
         let (done, total) = reader.progress();
         progress(done, total);
     }
-    Ok(())
 }
 
 impl Staged {
