@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::{item2vec, synth};
 
+use crate::everything::Run;
 use crate::exit;
+use crate::features::Features;
 use crate::push::Push;
+use crate::samples::Samples;
 use crate::verify::Verify;
 
-/// Prepares data for Sparrow: computes features and embeddings, pushes them to a store, invents data
-/// sets.
+/// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, invents
+/// data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 pub(crate) struct Cli {
@@ -20,6 +23,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(Run),
+    Features(Features),
+    Samples(Samples),
     Embed(Embed),
     Push(Push),
     Verify(Verify),
@@ -179,7 +185,7 @@ mod tests {
         let line = [&["sparrow-loader", "embed", "--data", "in", "--out", "out"], more].concat();
         match Cli::try_parse_from(line).expect("well-formed").command {
             Command::Embed(embed) => embed,
-            _ => unreachable!("embed was asked for"),
+            other => unreachable!("embed was asked for, not {other:?}"),
         }
     }
 

@@ -1,10 +1,14 @@
 //! `sparrow-loader`: invents data sets and computes embeddings. `--help` says how.
 
 mod args;
+mod everything;
 mod exit;
+mod features;
+mod machine;
 mod progress;
 mod push;
 mod run;
+mod samples;
 mod signals;
 mod sources;
 mod store;

@@ -12,16 +12,19 @@ use sparrow_offline::{embed, synth};
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Embed, Synth};
-use crate::exit;
 use crate::progress::Bar;
 use crate::signals::Signals;
+use crate::{exit, features, samples};
 
 /// Runs the command, and says on standard error why it failed. [`exit`] has the exit codes.
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => on_runtime(async |signals| args.run(signals).await),
+        Command::Features(args) => features::run(&args),
+        Command::Samples(args) => samples::run(&args),
         Command::Embed(embed) => compute(&embed),
-        Command::Push(push) => on_runtime(async |signals| push.run(signals).await),
-        Command::Verify(verify) => on_runtime(async |signals| verify.run(signals).await),
+        Command::Push(args) => on_runtime(async |signals| args.run(signals).await),
+        Command::Verify(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Synth(synth) => invent(&synth),
     };
     match outcome {
@@ -76,7 +79,7 @@ fn compute(args: &Embed) -> anyhow::Result<()> {
 }
 
 /// Says what was written and how long it took.
-fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
+pub(crate) fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut write = || {
         for (path, size) in files {

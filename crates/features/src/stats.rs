@@ -7,6 +7,11 @@ use crate::Hundredths;
 pub struct RatingStats(Sums);
 
 impl RatingStats {
+    /// The statistics of `count` ratings, of whose half stars there are the sum and the sum of squares.
+    pub const fn from_sums(count: u32, half_stars: u64, squares: u64) -> Self {
+        Self(Sums { count, sum: half_stars, squares })
+    }
+
     /// Takes a rating in.
     pub const fn add(&mut self, stars: Stars) {
         self.0.add(stars.half_stars() as u32);

@@ -56,6 +56,16 @@ impl GenreSet {
         self.0 == 0
     }
 
+    /// The set as a number: genre `g` is the bit of value 2^`g.at()`.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The set of a number that [`bits`](Self::bits) gave.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The genres in alphabetical order.
     pub fn iter(self) -> impl Iterator<Item = Genre> {
         let mut rest = self.0;

@@ -1,6 +1,7 @@
 //! Reads MovieLens data sets into a [`Catalog`](sparrow_model::Catalog), and writes them (module [`mod@write`]).
 //!
-//! [`Source::open`] tells the formats apart by their files; [`Source::load`] reads them:
+//! [`Source::open`] tells the formats apart by their files; [`Source::load`] reads them
+//! ([`Source::survey`] only looks them through):
 //!
 //! | format | files |
 //! |---|---|
@@ -17,6 +18,7 @@
 
 mod error;
 mod movies;
+mod outline;
 mod ratings;
 mod report;
 mod source;
@@ -25,7 +27,7 @@ pub mod write;
 
 pub use error::Error;
 pub use report::{BadLine, Report};
-pub use source::{Format, Loaded, Options, Source};
+pub use source::{Format, Loaded, LoadedHistories, Options, Source, Survey};
 
 #[cfg(test)]
 mod samples;

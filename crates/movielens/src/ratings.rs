@@ -34,13 +34,40 @@ impl Division {
     }
 }
 
+/// What rows are gathered into: in the threads block by block, then joined in the order of the file.
+pub(crate) trait Gather: Default + Send {
+    fn push(&mut self, user: UserId, movie: MovieIndex, stars: Stars, timestamp: u32);
+
+    /// Takes in what comes later in the file.
+    fn append(&mut self, later: Self);
+}
+
+impl Gather for RatingLog {
+    fn push(&mut self, user: UserId, movie: MovieIndex, stars: Stars, timestamp: u32) {
+        Self::push(self, user, movie, stars, timestamp);
+    }
+
+    fn append(&mut self, later: Self) {
+        if !later.is_empty() {
+            Self::append(self, later);
+        }
+    }
+}
+
+/// What is read, with the number of rows that are not plain: in quotes, with more columns or
+/// columns in another order, or numbers in an unusual form.
+pub(crate) struct Gathered<G> {
+    pub(crate) rows: G,
+    pub(crate) unusual: u64,
+}
+
 /// Reads the ratings of a data set whose movies are known.
-pub(crate) fn read(
+pub(crate) fn read<G: Gather>(
     source: &Source,
     movies: &Movies,
     bad: &mut BadLines,
     division: Division,
-) -> Result<RatingLog, Error> {
+) -> Result<Gathered<G>, Error> {
     let input = &source.ratings;
     let mut reader = input.open()?;
     let mut layout = Layout {
@@ -80,7 +107,7 @@ pub(crate) fn read(
         joined: Mutex::new(Joined {
             next: 0,
             waiting: BTreeMap::new(),
-            log: RatingLog::default(),
+            gathered: Gathered { rows: G::default(), unusual: 0 },
             lines: start.1 - 1,
             bad: std::mem::take(bad),
         }),
@@ -100,11 +127,11 @@ pub(crate) fn read(
     let joined = job.joined.into_inner().unwrap_or_else(PoisonError::into_inner);
     *bad = joined.bad;
     outcome?;
-    Ok(joined.log)
+    Ok(joined.gathered)
 }
 
 /// What the threads share.
-struct Job<'a> {
+struct Job<'a, G> {
     input: &'a Input,
     layout: Layout<'a>,
     /// Rows are in the bytes `start..end` of the file.
@@ -115,36 +142,35 @@ struct Job<'a> {
     next: AtomicU64,
     /// Set when a thread has failed.
     stop: AtomicBool,
-    joined: Mutex<Joined>,
+    joined: Mutex<Joined<G>>,
 }
 
 /// What has been read, joined in the order of the file.
-struct Joined {
+struct Joined<G> {
     /// The next block to join.
     next: u64,
     /// Blocks that were done before an earlier one.
-    waiting: BTreeMap<u64, Part>,
-    log: RatingLog,
+    waiting: BTreeMap<u64, Part<G>>,
+    gathered: Gathered<G>,
     /// Lines before the next block.
     lines: u64,
     bad: BadLines,
 }
 
-impl Joined {
-    fn put(&mut self, file: &str, number: u64, part: Part) {
+impl<G: Gather> Joined<G> {
+    fn put(&mut self, file: &str, number: u64, part: Part<G>) {
         self.waiting.insert(number, part);
         while let Some(part) = self.waiting.remove(&self.next) {
             self.next += 1;
             self.bad.append(file, self.lines, part.bad);
             self.lines += part.lines;
-            if !part.log.is_empty() {
-                self.log.append(part.log);
-            }
+            self.gathered.rows.append(part.rows);
+            self.gathered.unusual += part.unusual;
         }
     }
 }
 
-impl Job<'_> {
+impl<G: Gather> Job<'_, G> {
     fn work(&self) -> Result<(), Error> {
         let done = self.input.open().and_then(|mut reader| {
             self.blocks(reader.as_mut()).map_err(|error| self.input.io_error(error))
@@ -233,9 +259,10 @@ const CHUNK: u64 = 1 << 10;
 
 /// What a block holds.
 #[derive(Debug, Default)]
-struct Part {
-    log: RatingLog,
+struct Part<G> {
+    rows: G,
     lines: u64,
+    unusual: u64,
     bad: BadPart,
 }
 
@@ -259,7 +286,7 @@ struct Row {
 }
 
 impl Layout<'_> {
-    fn parse(&self, lines: &Lines, splitter: &mut Splitter) -> Part {
+    fn parse<G: Gather>(&self, lines: &Lines, splitter: &mut Splitter) -> Part<G> {
         match self.separator {
             _ if self.columns != 4 || self.places != [0, 1, 2, 3] => {
                 self.parse_with(lines, splitter, |_| None)
@@ -271,19 +298,19 @@ impl Layout<'_> {
     }
 
     /// Parses the lines with `quick`, and with care those that it does not take.
-    fn parse_with(
+    fn parse_with<G: Gather>(
         &self,
         lines: &Lines,
         splitter: &mut Splitter,
         quick: impl Fn(&[u8]) -> Option<(Row, usize)>,
-    ) -> Part {
-        let mut part = Part::default();
+    ) -> Part<G> {
+        let mut part: Part<G> = Part::default();
         let mut at = lines.first;
         while at < lines.end {
             part.lines += 1;
             let data = &lines.bytes[at..];
             if let Some((row, len)) = quick(data) {
-                part.log.push(row.user, row.movie, row.stars, row.timestamp);
+                part.rows.push(row.user, row.movie, row.stars, row.timestamp);
                 at += len;
                 continue;
             }
@@ -294,7 +321,10 @@ impl Layout<'_> {
                 continue;
             }
             match self.careful(line, splitter) {
-                Ok(row) => part.log.push(row.user, row.movie, row.stars, row.timestamp),
+                Ok(row) => {
+                    part.unusual += 1;
+                    part.rows.push(row.user, row.movie, row.stars, row.timestamp);
+                }
                 Err(what) => part.bad.push(part.lines, || what),
             }
         }

@@ -3,9 +3,10 @@ use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use sparrow_model::{Catalog, Movie};
+use sparrow_model::{Catalog, Histories, Movie, Movies, RatingLog, UserId};
 
-use crate::ratings::{self, Division};
+use crate::outline::Outline;
+use crate::ratings::{self, Division, Gathered};
 use crate::report::BadLines;
 use crate::{Error, Report, movies};
 
@@ -69,6 +70,33 @@ pub struct Loaded {
     pub report: Report,
 }
 
+/// A data set in memory, without the indexes of a [`Catalog`].
+#[derive(Debug)]
+pub struct LoadedHistories {
+    /// The movies.
+    pub movies: Movies,
+    /// The users and their ratings.
+    pub histories: Histories,
+    /// What was found, and what was skipped.
+    pub report: Report,
+}
+
+/// What is known of a data set after a look at every line.
+#[derive(Debug)]
+pub struct Survey {
+    /// The movies.
+    pub movies: Movies,
+    /// What was found, and what was skipped. Users are counted right, and duplicates left out, only
+    /// where [`sorted_csv`](Self::sorted_csv) holds.
+    pub report: Report,
+    /// The greatest user id; 0 without ratings.
+    pub greatest_user: UserId,
+    /// Whether `ratings.csv` can be read by any reader of CSV as it is: it has the columns userId,
+    /// movieId, rating, timestamp in this order and plain numbers in them, no bad lines, and is
+    /// sorted by (userId, movieId) without duplicates, as GroupLens publishes it.
+    pub sorted_csv: bool,
+}
+
 /// A data set that has been recognised by its files.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -113,6 +141,11 @@ impl Source {
         }
     }
 
+    /// How messages call the file with the ratings: its path, for a data set in a folder.
+    pub fn ratings_file(&self) -> &str {
+        &self.ratings.name
+    }
+
     /// The format of the files.
     pub const fn format(&self) -> Format {
         self.format
@@ -131,6 +164,47 @@ impl Source {
         options: &Options,
         division: Division,
     ) -> Result<Loaded, Error> {
+        let LoadedHistories { movies, histories, report } = self.histories(options, division)?;
+        Ok(Loaded { catalog: Catalog::new(movies, histories), report })
+    }
+
+    /// Reads all files, on all cores, and stops short of the indexes of a catalogue.
+    ///
+    /// # Errors
+    /// As those of [`load`](Self::load).
+    pub fn load_histories(&self, options: &Options) -> Result<LoadedHistories, Error> {
+        self.histories(options, Division::for_this_machine())
+    }
+
+    fn histories(&self, options: &Options, division: Division) -> Result<LoadedHistories, Error> {
+        let MoviesRead { movies, unknown_links, mut bad } = self.movies(options)?;
+        let log: RatingLog = ratings::read(self, &movies, &mut bad, division)?.rows;
+        bad.check(options.max_bad_lines)?;
+        let (histories, duplicates) = log.into_histories();
+        let (users, ratings) = (histories.len(), histories.rating_count());
+        let report =
+            self.report(&movies, Counts { users, ratings, duplicates, unknown_links }, bad);
+        Ok(LoadedHistories { movies, histories, report })
+    }
+
+    /// Reads all files, on all cores, checks every line, and keeps the movies alone.
+    ///
+    /// # Errors
+    /// As those of [`load`](Self::load).
+    pub fn survey(&self, options: &Options) -> Result<Survey, Error> {
+        let MoviesRead { movies, unknown_links, mut bad } = self.movies(options)?;
+        let read: Gathered<Outline> =
+            ratings::read(self, &movies, &mut bad, Division::for_this_machine())?;
+        bad.check(options.max_bad_lines)?;
+        let Outline { rows, users, ascending, greatest_user, .. } = read.rows;
+        let ready = self.format == Format::Latest && read.unusual == 0 && bad.count == 0;
+        let counts =
+            Counts { users: users as usize, ratings: rows as usize, duplicates: 0, unknown_links };
+        let report = self.report(&movies, counts, bad);
+        Ok(Survey { movies, report, greatest_user, sorted_csv: ready && ascending })
+    }
+
+    fn movies(&self, options: &Options) -> Result<MoviesRead, Error> {
         let mut bad = BadLines::default();
         let (movies, unknown_links) = movies::read(self, &mut bad)?;
         // Ratings of movies that were skipped would only hide the cause.
@@ -138,24 +212,37 @@ impl Source {
         if movies.as_slice().is_empty() {
             return Err(Error::NoMovies { file: self.movies.name.clone() });
         }
-        let log = ratings::read(self, &movies, &mut bad, division)?;
-        bad.check(options.max_bad_lines)?;
-        let (histories, duplicates) = log.into_histories();
+        Ok(MoviesRead { movies, unknown_links, bad })
+    }
+
+    fn report(&self, movies: &Movies, counts: Counts, bad: BadLines) -> Report {
         let count = |test: fn(&Movie) -> bool| movies.as_slice().iter().filter(|m| test(m)).count();
-        let report = Report {
+        Report {
             format: self.format,
             movies: movies.as_slice().len(),
-            users: histories.len(),
-            ratings: histories.rating_count(),
+            users: counts.users,
+            ratings: counts.ratings,
             movies_without_year: count(|movie| movie.year.is_none()),
             movies_without_genres: count(|movie| movie.genres.is_empty()),
-            duplicates,
-            unknown_links,
+            duplicates: counts.duplicates,
+            unknown_links: counts.unknown_links,
             bad_line_count: bad.count,
             bad_lines: bad.first,
-        };
-        Ok(Loaded { catalog: Catalog::new(movies, histories), report })
+        }
     }
+}
+
+struct MoviesRead {
+    movies: Movies,
+    unknown_links: usize,
+    bad: BadLines,
+}
+
+struct Counts {
+    users: usize,
+    ratings: usize,
+    duplicates: usize,
+    unknown_links: usize,
 }
 
 fn detect(

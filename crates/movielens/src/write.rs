@@ -163,7 +163,7 @@ impl<W: Write> LinksWriter<W> {
 }
 
 /// Writes a field, in quotes where it needs them (RFC 4180).
-fn field(out: &mut impl Write, text: &str) -> io::Result<()> {
+pub fn field(out: &mut impl Write, text: &str) -> io::Result<()> {
     if !text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         return out.write_all(text.as_bytes());
     }

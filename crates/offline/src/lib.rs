@@ -8,6 +8,8 @@
 pub mod embed;
 pub mod item2vec;
 #[cfg(feature = "pipeline")]
+pub mod pipeline;
+#[cfg(feature = "pipeline")]
 pub mod push;
 mod random;
 #[cfg(feature = "pipeline")]

@@ -41,7 +41,7 @@ impl Random {
 
     /// A number in `0.0..1.0`.
     pub(crate) fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+        unit(self.bits())
     }
 
     /// A number in `low..high`.
@@ -80,8 +80,14 @@ impl Random {
     }
 }
 
+/// The number in `0.0..1.0` that 64 random bits stand for.
+pub(crate) fn unit(bits: u64) -> f64 {
+    // 53 bits are what the type holds.
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): neighbouring seeds become unrelated.
-fn scramble(value: u64) -> u64 {
+pub(crate) const fn scramble(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,7 +1,7 @@
 //! Output files that appear whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// What went wrong with an output file or its folder.
@@ -21,7 +21,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
 }
@@ -82,6 +82,17 @@ impl Staged {
             fs::rename(&staged.temporary, &staged.target).map_err(Error::io(&staged.target))?;
         }
         Ok(sizes)
+    }
+}
+
+/// For writers that own what they write to. Their errors do not name the file.
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

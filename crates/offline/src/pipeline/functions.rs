@@ -1,0 +1,269 @@
+//! The functions that are registered in a session, so that plans name them.
+//!
+//! | function | kind | gives |
+//! |---|---|---|
+//! | `half_stars(rating)` | scalar | the rating in half stars; an error for what is no rating |
+//! | `stars(half_stars)` | scalar | the rating in stars |
+//! | `chance(seed, user, movie)` | scalar | a number from 0 up to 1, the same on every run |
+//! | `rating_average(count, half_stars)` | scalar | mean stars, two decimals |
+//! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals |
+//! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
+//! | `user_features_at_end(movie, half_stars, year, genres)` | window | those of all rows in the last row, else null |
+//! | `user_feature(packed, name, genre_names)` | scalar | one of the features |
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array,
+};
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, Float64Type, Int32Type, Int64Type, UInt8Type, UInt64Type,
+};
+use datafusion::common::{ScalarValue, exec_err, plan_err};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::prelude::SessionContext;
+use sparrow_features::{Hundredths, RatingStats};
+
+use super::packed::Feature;
+use super::user_window::UserFeaturesWindow;
+use crate::random::{scramble, unit};
+
+pub(super) fn register(context: &SessionContext) {
+    context.register_udf(half_stars());
+    context.register_udf(rating_average());
+    context.register_udf(rating_stddev());
+    context.register_udf(stars());
+    context.register_udf(chance());
+    context.register_udf(user_feature());
+    context.register_udwf(UserFeaturesWindow::before());
+    context.register_udwf(UserFeaturesWindow::at_end());
+}
+
+/// A value of the input that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadValue(pub(super) String);
+
+impl BadValue {
+    pub(super) fn error(what: String) -> DataFusionError {
+        DataFusionError::External(Box::new(Self(what)))
+    }
+}
+
+pub(super) fn half_stars() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::Float64], Volatility::Immutable);
+    Columns {
+        name: "half_stars",
+        signature,
+        gives: DataType::UInt8,
+        compute: |columns| {
+            let ratings = columns[0].as_primitive::<Float64Type>();
+            if ratings.null_count() > 0 {
+                return Err(BadValue::error("a rating is missing".to_owned()));
+            }
+            let mut half_stars = Vec::with_capacity(ratings.len());
+            for &stars in ratings.values() {
+                let doubled = stars * 2.0;
+                if !(1.0..=10.0).contains(&doubled) || doubled.fract() != 0.0 {
+                    return Err(BadValue::error(format!(
+                        "rating is {stars}, not one of 0.5, 1.0, … 5.0"
+                    )));
+                }
+                half_stars.push(doubled as u8);
+            }
+            Ok(Arc::new(UInt8Array::from(half_stars)))
+        },
+    }
+    .into()
+}
+
+pub(super) fn rating_average() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::Int64; 2], Volatility::Immutable);
+    Columns {
+        name: "rating_average",
+        signature,
+        gives: DataType::Float32,
+        compute: |columns| {
+            let [counts, sums] = [0, 1].map(|at: usize| columns[at].as_primitive::<Int64Type>());
+            Ok(hundredths((0..counts.len()).map(|row| {
+                RatingStats::from_sums(counts.value(row) as u32, sums.value(row) as u64, 0)
+                    .average()
+            })))
+        },
+    }
+    .into()
+}
+
+pub(super) fn rating_stddev() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::Int64; 3], Volatility::Immutable);
+    Columns {
+        name: "rating_stddev",
+        signature,
+        gives: DataType::Float32,
+        compute: |columns| {
+            let [counts, sums, squares] =
+                [0, 1, 2].map(|at: usize| columns[at].as_primitive::<Int64Type>());
+            Ok(hundredths((0..counts.len()).map(|row| {
+                RatingStats::from_sums(
+                    counts.value(row) as u32,
+                    sums.value(row) as u64,
+                    squares.value(row) as u64,
+                )
+                .stddev()
+            })))
+        },
+    }
+    .into()
+}
+
+/// A rating in stars.
+pub(super) fn stars() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::UInt8], Volatility::Immutable);
+    Columns {
+        name: "stars",
+        signature,
+        gives: DataType::Float32,
+        compute: |columns| {
+            let half_stars = columns[0].as_primitive::<UInt8Type>().values();
+            Ok(Arc::new(Float32Array::from_iter_values(
+                half_stars.iter().map(|&half| f32::from(half) / 2.0),
+            )))
+        },
+    }
+    .into()
+}
+
+/// A number from 0 up to 1 that looks like chance and is the same on every run.
+pub(super) fn chance() -> ScalarUDF {
+    let signature = Signature::exact(
+        vec![DataType::UInt64, DataType::Int32, DataType::Int32],
+        Volatility::Immutable,
+    );
+    Columns {
+        name: "chance",
+        signature,
+        gives: DataType::Float64,
+        compute: |columns| {
+            let seeds = columns[0].as_primitive::<UInt64Type>().values();
+            let [users, movies] =
+                [1, 2].map(|at: usize| columns[at].as_primitive::<Int32Type>().values());
+            let mixed = seeds.iter().zip(users).zip(movies).map(|((&seed, &user), &movie)| {
+                let pair = u64::from(user.cast_unsigned()) << 32 | u64::from(movie.cast_unsigned());
+                unit(scramble(scramble(seed) ^ pair))
+            });
+            Ok(Arc::new(Float64Array::from_iter_values(mixed)))
+        },
+    }
+    .into()
+}
+
+fn hundredths(values: impl Iterator<Item = Hundredths>) -> ArrayRef {
+    Arc::new(
+        values.map(Hundredths::value).collect::<Vec<f32>>().into_iter().collect::<Float32Array>(),
+    )
+}
+
+/// A scalar function of columns.
+struct Columns {
+    name: &'static str,
+    signature: Signature,
+    gives: DataType,
+    compute: fn(&[ArrayRef]) -> Result<ArrayRef>,
+}
+
+impl std::fmt::Debug for Columns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+// The name says which function it is.
+impl PartialEq for Columns {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Columns {}
+
+impl std::hash::Hash for Columns {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Columns {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.gives.clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new(self.name, self.gives.clone(), false)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let columns = ColumnarValue::values_to_arrays(&args.args)?;
+        (self.compute)(&columns).map(ColumnarValue::Array)
+    }
+}
+
+pub(super) fn user_feature() -> ScalarUDF {
+    UnpackUserFeature { signature: Signature::any(3, Volatility::Immutable) }.into()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct UnpackUserFeature {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for UnpackUserFeature {
+    fn name(&self) -> &'static str {
+        "user_feature"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        plan_err!("the type of user_feature depends on its arguments")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let feature = named(args.scalar_arguments[1])?;
+        Ok(Arc::new(Field::new(self.name(), feature.data_type(), false)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let packed = args.args[0].to_array(args.number_rows)?;
+        let Some(packed) = packed.as_fixed_size_binary_opt() else {
+            return exec_err!("user_feature takes packed features");
+        };
+        let (ColumnarValue::Scalar(name), ColumnarValue::Scalar(ScalarValue::List(names))) =
+            (&args.args[1], &args.args[2])
+        else {
+            return exec_err!("user_feature takes a name and the list of genre names");
+        };
+        let column = named(Some(name))?.unpack(packed, &names.value(0))?;
+        Ok(ColumnarValue::Array(column))
+    }
+}
+
+fn named(name: Option<&ScalarValue>) -> Result<Feature> {
+    match name.and_then(|name| Feature::named(name.try_as_str()??)) {
+        Some(feature) => Ok(feature),
+        None => plan_err!("user_feature takes the name of a feature, not {name:?}"),
+    }
+}

@@ -1,0 +1,95 @@
+//! What is computed, as plans over the tables of a [`DataSet`](super::DataSet).
+
+use datafusion::arrow::array::AsArray as _;
+use datafusion::arrow::datatypes::{DataType, Int64Type, UInt32Type};
+use datafusion::common::JoinType;
+use datafusion::functions::core::expr_fn::nullif;
+use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::logical_expr::{ExprFunctionExt as _, lit};
+use datafusion::prelude::{DataFrame, Expr, cast, ident};
+use sparrow_features::USER_FIELDS;
+
+use super::user_window::UserFeaturesWindow;
+use super::{DataSet, Error, functions};
+
+/// The features of each user after all of the user's ratings, by user id: `userId` and the
+/// [`USER_FIELDS`]. Movies that are missing are null, genres that are missing are "".
+pub async fn user_features(data: &DataSet) -> Result<DataFrame, Error> {
+    let features = UserFeaturesWindow::at_end()
+        .call(["movieId", "halfStars", "releaseYear", "genres"].map(ident).into())
+        .partition_by(vec![ident("userId")])
+        .order_by(["timestamp", "movieId"].map(|key| ident(key).sort(true, false)).into())
+        .build()?;
+    let ratings = with_movies(data, data.ratings().await?, &["releaseYear", "genres"]).await?;
+    let ends = ratings
+        .window(vec![features.alias("features")])?
+        .filter(ident("features").is_not_null())?;
+    let mut columns = vec![ident("userId")];
+    columns.extend(USER_FIELDS.map(|field| match user_feature(data, field) {
+        movie if field.starts_with("userRatedMovie") => nullif(movie, lit(0)).alias(field),
+        other => other,
+    }));
+    let by_id = vec![ident("userId").sort(true, false)];
+    Ok(ends.select(vec![ident("userId"), ident("features")])?.sort(by_id)?.select(columns)?)
+}
+
+/// The features of each movie that has ratings, over all of them, by movie id: `movieId` and the
+/// [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
+pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
+    let half_stars = || cast(ident("halfStars"), DataType::Int64);
+    let statistics = data.ratings().await?.aggregate(
+        vec![ident("movieId").alias("id")],
+        vec![
+            count(lit(1)).alias("count"),
+            sum(half_stars()).alias("sum"),
+            sum(half_stars() * half_stars()).alias("squares"),
+        ],
+    )?;
+    let [count, sum, squares] = ["count", "sum", "squares"].map(ident);
+    let columns = vec![
+        ident("movieId"),
+        ident("movieGenre1"),
+        ident("movieGenre2"),
+        ident("movieGenre3"),
+        cast(count.clone(), DataType::Int32).alias("movieRatingCount"),
+        cast(ident("releaseYear"), DataType::Int32).alias("releaseYear"),
+        functions::rating_average().call(vec![count.clone(), sum.clone()]).alias("movieAvgRating"),
+        functions::rating_stddev().call(vec![count, sum, squares]).alias("movieRatingStddev"),
+    ];
+    let rated = data.movies().await?.join_on(
+        statistics,
+        JoinType::Inner,
+        [ident("movieId").eq(ident("id"))],
+    )?;
+    Ok(rated.select(columns)?.sort(vec![ident("movieId").sort(true, false)])?)
+}
+
+/// The ratings with columns of their movies. These are null for a movie that is not known.
+pub(super) async fn with_movies(
+    data: &DataSet,
+    ratings: DataFrame,
+    columns: &[&str],
+) -> Result<DataFrame, Error> {
+    let mut of_movies = vec![ident("movieId").alias("id")];
+    of_movies.extend(columns.iter().copied().map(ident));
+    let movies = data.movies().await?.select(of_movies)?;
+    // The movies are the side that is held in memory; ratings stream by in their order.
+    Ok(movies.join_on(ratings, JoinType::Right, [ident("id").eq(ident("movieId"))])?)
+}
+
+pub(super) fn user_feature(data: &DataSet, field: &str) -> Expr {
+    functions::user_feature()
+        .call(vec![ident("features"), lit(field), lit(data.genre_names())])
+        .alias(field)
+}
+
+/// The rows of a small table of two columns.
+pub(super) async fn collect_rows(table: DataFrame) -> Result<Vec<(u32, i64)>, Error> {
+    let mut rows = Vec::new();
+    for batch in table.collect().await? {
+        let keys = batch.column(0).as_primitive::<UInt32Type>().values();
+        let counts = batch.column(1).as_primitive::<Int64Type>().values();
+        rows.extend(keys.iter().copied().zip(counts.iter().copied()));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,262 @@
+//! Training samples: each rating with what was known just before it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{JoinType, ScalarValue};
+use datafusion::functions_aggregate::count::{count, count_udaf};
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{
+    AggregateUDF, ExprFunctionExt as _, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
+};
+use datafusion::prelude::{DataFrame, Expr, cast, ident};
+use sparrow_features::USER_FIELDS;
+
+use super::plans::{collect_rows, user_feature, with_movies};
+use super::user_window::UserFeaturesWindow;
+use super::{DataSet, Error, functions};
+
+/// How samples are divided into those to train on and those to test with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Split {
+    /// Each by chance, whatever the others.
+    #[default]
+    Random,
+    /// The latest are for testing: those from a moment on, the same for all users.
+    Time,
+    /// The latest of each user are for testing.
+    PerUserTime,
+}
+
+/// Which samples are made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleOptions {
+    /// How they are divided.
+    pub split: Split,
+    /// The part of the samples that is for testing, from 0 to 1.
+    pub test_fraction: f64,
+    /// Which samples chance picks, for `Random` and for `sample_fraction`.
+    pub seed: u64,
+    /// The part of the samples that is kept, from 0 to 1.
+    pub sample_fraction: f64,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        Self { split: Split::Random, test_fraction: 0.2, seed: 1, sample_fraction: 1.0 }
+    }
+}
+
+/// The names of the columns of samples, in their order.
+pub const SAMPLE_COLUMNS: [&str; 27] = [
+    "movieId",
+    "userId",
+    "rating",
+    "timestamp",
+    "label",
+    "releaseYear",
+    "movieGenre1",
+    "movieGenre2",
+    "movieGenre3",
+    "movieRatingCount",
+    "movieAvgRating",
+    "movieRatingStddev",
+    "userRatedMovie1",
+    "userRatedMovie2",
+    "userRatedMovie3",
+    "userRatedMovie4",
+    "userRatedMovie5",
+    "userRatingCount",
+    "userAvgReleaseYear",
+    "userReleaseYearStddev",
+    "userAvgRating",
+    "userRatingStddev",
+    "userGenre1",
+    "userGenre2",
+    "userGenre3",
+    "userGenre4",
+    "userGenre5",
+];
+
+/// Fewer earlier ratings of the user than this make no sample.
+const EARLIER: i32 = 2;
+
+/// The samples by (user id, timestamp, movie id): the [`SAMPLE_COLUMNS`], and `test` with whether the
+/// sample is for testing.
+///
+/// A sample is a rating with the features that its user had just before it, and the statistics of its
+/// movie over the ratings with an earlier timestamp. Ratings of users with fewer than two earlier ones
+/// are left out. Movies that are missing are 0, genres that are missing are "".
+pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFrame, Error> {
+    let rated = with_movies(
+        data,
+        with_movie_statistics(data.ratings().await?)?,
+        &["releaseYear", "genres", "movieGenre1", "movieGenre2", "movieGenre3"],
+    )
+    .await?;
+    let features = UserFeaturesWindow::before()
+        .call(["movieId", "halfStars", "releaseYear", "genres"].map(ident).into())
+        .partition_by(vec![ident("userId")])
+        .order_by(in_time())
+        .build()?
+        .alias("features");
+    let chance = |salt: u64| {
+        let seed = lit(options.seed.wrapping_add(salt));
+        functions::chance().call(vec![seed, ident("userId"), ident("movieId")])
+    };
+    let (rated, test) = match options.split {
+        Split::Random => (rated.window(vec![features])?, chance(0).lt(lit(options.test_fraction))),
+        Split::Time => {
+            let first = first_test_moment(data, options.test_fraction).await?;
+            let test = first.map_or(lit(false), |first| ident("timestamp").gt_eq(lit(first)));
+            (rated.window(vec![features])?, test)
+        }
+        Split::PerUserTime => {
+            let number = row_number()
+                .partition_by(vec![ident("userId")])
+                .order_by(in_time())
+                .build()?
+                .alias("number");
+            let numbered = rated.window(vec![features, number])?;
+            let test = cast(ident("number"), DataType::Int64).gt(ident("firstRatings"));
+            (with_first_ratings(data, numbered, options.test_fraction).await?, test)
+        }
+    };
+    let mut kept = rated.filter(user_feature(data, "userRatingCount").gt_eq(lit(EARLIER)))?;
+    if options.sample_fraction < 1.0 {
+        kept = kept.filter(chance(SAMPLE_SALT).lt(lit(options.sample_fraction)))?;
+    }
+    // Users are whole in their partition, so merging by user keeps the order of each user's rows.
+    let narrow = [
+        "movieId",
+        "userId",
+        "halfStars",
+        "timestamp",
+        "releaseYear",
+        "movieGenre1",
+        "movieGenre2",
+        "movieGenre3",
+        "movieRatingCount",
+        "movieAvgRating",
+        "movieRatingStddev",
+        "features",
+    ];
+    let mut columns: Vec<Expr> = narrow.map(ident).into();
+    columns.push(test.alias("test"));
+    let merged = kept.select(columns)?.sort(vec![ident("userId").sort(true, false)])?;
+    Ok(merged
+        .select(SAMPLE_COLUMNS.map(|name| column(data, name)).into_iter().chain([ident("test")]))?)
+}
+
+/// Keeps the choice of samples apart from that of tests.
+const SAMPLE_SALT: u64 = 0x7361_6d70_6c65;
+
+fn in_time() -> Vec<datafusion::logical_expr::SortExpr> {
+    ["timestamp", "movieId"].map(|key| ident(key).sort(true, false)).into()
+}
+
+/// A column of the files, out of those that are carried through the plan.
+fn column(data: &DataSet, name: &str) -> Expr {
+    match name {
+        "rating" => functions::stars().call(vec![ident("halfStars")]).alias(name),
+        "label" => cast(ident("halfStars").gt_eq(lit(7_u8)), DataType::Int32).alias(name),
+        "timestamp" => cast(ident(name), DataType::Int64).alias(name),
+        "releaseYear" => cast(ident(name), DataType::Int32).alias(name),
+        name if USER_FIELDS.contains(&name) => user_feature(data, name),
+        name => ident(name),
+    }
+}
+
+/// The ratings with the statistics of their movies over all earlier ratings of these: of those with
+/// the same timestamp none is known yet.
+fn with_movie_statistics(ratings: DataFrame) -> Result<DataFrame, Error> {
+    let earlier = || {
+        WindowFrame::new_bounds(
+            WindowFrameUnits::Range,
+            WindowFrameBound::Preceding(ScalarValue::Null),
+            WindowFrameBound::Preceding(ScalarValue::UInt32(Some(1))),
+        )
+    };
+    let over = |aggregate: Arc<AggregateUDF>, of: Expr, name: &str| -> Result<Expr, Error> {
+        Ok(Expr::from(WindowFunction::new(aggregate, vec![of]))
+            .partition_by(vec![ident("movieId")])
+            .order_by(vec![ident("timestamp").sort(true, false)])
+            .window_frame(earlier())
+            .build()?
+            .alias(name))
+    };
+    let half_stars = || cast(ident("halfStars"), DataType::Int64);
+    let sums = ratings.window(vec![
+        over(count_udaf(), lit(1), "count")?,
+        over(sum_udaf(), half_stars(), "sum")?,
+        over(sum_udaf(), half_stars() * half_stars(), "squares")?,
+    ])?;
+    let [count, sum, squares] = ["count", "sum", "squares"].map(ident);
+    Ok(sums.select(vec![
+        ident("userId"),
+        ident("movieId"),
+        ident("halfStars"),
+        ident("timestamp"),
+        cast(count.clone(), DataType::Int32).alias("movieRatingCount"),
+        functions::rating_average().call(vec![count.clone(), sum.clone()]).alias("movieAvgRating"),
+        functions::rating_stddev().call(vec![count, sum, squares]).alias("movieRatingStddev"),
+    ])?)
+}
+
+/// Adds `firstRatings`: how many of the user's ratings, oldest first, are not for testing.
+async fn with_first_ratings(
+    data: &DataSet,
+    ratings: DataFrame,
+    test_fraction: f64,
+) -> Result<DataFrame, Error> {
+    let counts = data
+        .ratings()
+        .await?
+        .aggregate(vec![ident("userId").alias("user")], vec![count(lit(1)).alias("all")])?;
+    let for_testing =
+        cast(cast(ident("all"), DataType::Float64) * lit(test_fraction), DataType::Int64);
+    let counts =
+        counts.select(vec![ident("user"), (ident("all") - for_testing).alias("firstRatings")])?;
+    Ok(counts.join_on(ratings, JoinType::Inner, [ident("user").eq(ident("userId"))])?)
+}
+
+/// The moment from which on ratings are for testing: the earliest for which these are at most the
+/// given part of all ratings. `None` if there is none.
+async fn first_test_moment(data: &DataSet, test_fraction: f64) -> Result<Option<u32>, Error> {
+    // First by spans of time, then within the one that the moment lies in, so that there are never
+    // many groups.
+    let span = || ident("timestamp") / lit(SPAN);
+    let by_span = counts_from_latest(data.ratings().await?, span()).await?;
+    let all: i64 = by_span.iter().map(|(_, count)| count).sum();
+    let mut room = (all as f64 * test_fraction) as i64;
+    let mut first = None;
+    for (number, count) in by_span {
+        if count <= room {
+            room -= count;
+            first = Some(number * SPAN);
+            continue;
+        }
+        let within = data.ratings().await?.filter(span().eq(lit(number)))?;
+        for (moment, count) in counts_from_latest(within, ident("timestamp")).await? {
+            if count > room {
+                break;
+            }
+            room -= count;
+            first = Some(moment);
+        }
+        break;
+    }
+    Ok(first)
+}
+
+/// Seconds in a span of time.
+const SPAN: u32 = 1 << 16;
+
+async fn counts_from_latest(ratings: DataFrame, key: Expr) -> Result<Vec<(u32, i64)>, Error> {
+    let counts = ratings
+        .aggregate(vec![key.alias("key")], vec![count(lit(1)).alias("count")])?
+        .sort(vec![ident("key").sort(false, false)])?;
+    collect_rows(counts).await
+}
