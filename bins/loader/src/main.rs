@@ -1,4 +1,5 @@
-//! `sparrow-loader`: invents data sets and computes embeddings. `--help` says how.
+//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, invents data
+//! sets. `--help` says how.
 
 mod args;
 mod everything;
