@@ -45,13 +45,13 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(match error {
-                push::Error::Source(_) => BAD_INPUT,
+                push::Error::Source(error) => of_source(error),
                 push::Error::Store(error) => of_store(error),
             });
         }
         if let Some(error) = cause.downcast_ref() {
             return match error {
-                verify::Error::Source(_) => Some(BAD_INPUT),
+                verify::Error::Source(error) => Some(of_source(error)),
                 verify::Error::Store(error) => Some(of_store(error)),
                 _ => None,
             };
@@ -59,10 +59,19 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         if let Some(error) = cause.downcast_ref::<pipeline::Error>() {
             return error.is_bad_input().then_some(BAD_INPUT);
         }
-        let input = cause.is::<sources::Error>() || cause.is::<sparrow_offline::InputError>();
-        input.then_some(BAD_INPUT)
+        if let Some(error) = cause.downcast_ref() {
+            return Some(of_source(error));
+        }
+        cause.is::<sparrow_offline::InputError>().then_some(BAD_INPUT)
     });
     ExitCode::from(known.unwrap_or(FAILED))
+}
+
+const fn of_source(error: &sources::Error) -> u8 {
+    match error {
+        sources::Error::Nothing => USAGE,
+        _ => BAD_INPUT,
+    }
 }
 
 const fn of_store(error: &sparrow_store::Error) -> u8 {

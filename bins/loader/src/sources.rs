@@ -11,9 +11,6 @@ use crate::exit;
 /// What is pushed or compared.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sources")]
-#[group(id = "sources", required = true, multiple = true, args = [
-    "features", "embeddings", "data", "user_features", "movie_features", "user_embeddings", "item_embeddings",
-])]
 pub(crate) struct SourceArgs {
     /// Folder that "features" wrote: users' and movies' features
     #[arg(long, value_name = "URL", conflicts_with_all = ["user_features", "movie_features"])]
