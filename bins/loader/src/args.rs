@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::{item2vec, synth};
 
+use crate::everything::Run;
+use crate::exit;
 use crate::features::Features;
+use crate::push::Push;
 use crate::samples::Samples;
+use crate::verify::Verify;
 
-/// Prepares data for Sparrow: computes embeddings, invents data sets.
+/// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, invents
+/// data sets.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,9 +23,12 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Embed(Embed),
+    Run(Run),
     Features(Features),
     Samples(Samples),
+    Embed(Embed),
+    Push(Push),
+    Verify(Verify),
     Synth(Synth),
 }
 
@@ -42,6 +50,22 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
+    #[command(flatten)]
+    training: Training,
+
+    /// Threads [default: one for each processor]; with 1, the same seed gives the same files
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+}
+
+/// How vectors are computed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Embeddings")]
+pub(crate) struct Training {
     /// Length of the vectors
     #[arg(long, value_name = "N", default_value_t = DEFAULTS.dimension)]
     dimension: usize,
@@ -70,24 +94,15 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "N", default_value_t = DEFAULTS.min_count)]
     min_count: usize,
 
-    /// Threads [default: one for each processor]; with 1, the same seed gives the same files
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
     /// Another seed gives other vectors, equally good
     #[arg(long, value_name = "S", default_value_t = DEFAULTS.seed)]
     seed: u64,
-
-    /// Bad lines of the data set to skip and report, rather than stop
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
 }
 
 const DEFAULTS: item2vec::Options = item2vec::Options::DEFAULT;
 
-impl Embed {
-    /// `processors` is the number of threads unless one is asked for.
-    pub(crate) fn options(&self, processors: usize) -> item2vec::Options {
+impl Training {
+    pub(crate) fn options(&self, threads: usize) -> item2vec::Options {
         item2vec::Options {
             dimension: self.dimension,
             window: self.window,
@@ -96,9 +111,16 @@ impl Embed {
             learning_rate: self.learning_rate,
             subsample: self.subsample,
             min_count: self.min_count,
-            threads: self.threads.unwrap_or(processors),
+            threads,
             seed: self.seed,
         }
+    }
+}
+
+impl Embed {
+    /// `processors` is the number of threads unless one is asked for.
+    pub(crate) fn options(&self, processors: usize) -> item2vec::Options {
+        self.training.options(self.threads.unwrap_or(processors))
     }
 
     pub(crate) fn reader(&self) -> sparrow_offline::ReaderOptions {

@@ -1,11 +1,19 @@
-//! `sparrow-loader`: invents data sets and computes embeddings. `--help` says how.
+//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, invents data
+//! sets. `--help` says how.
 
 mod args;
+mod everything;
+mod exit;
 mod features;
 mod machine;
 mod progress;
+mod push;
 mod run;
 mod samples;
+mod signals;
+mod sources;
+mod store;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -9,17 +9,22 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Parser as _;
 use sparrow_offline::{embed, synth};
+use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Embed, Synth};
 use crate::progress::Bar;
-use crate::{features, samples};
+use crate::signals::Signals;
+use crate::{exit, features, samples};
 
-/// Exit codes: 0 done, 1 failed (with the reasons on standard error), 2 wrong usage (from clap).
+/// Runs the command, and says on standard error why it failed. [`exit`] has the exit codes.
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Embed(embed) => compute(&embed),
+        Command::Run(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Features(args) => features::run(&args),
         Command::Samples(args) => samples::run(&args),
+        Command::Embed(embed) => compute(&embed),
+        Command::Push(args) => on_runtime(async |signals| args.run(signals).await),
+        Command::Verify(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Synth(synth) => invent(&synth),
     };
     match outcome {
@@ -27,9 +32,18 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             // If even this cannot be written, the exit code still tells.
             drop(writeln!(io::stderr(), "error: {error:#}"));
-            ExitCode::FAILURE
+            exit::code(&error)
         }
     }
+}
+
+/// Runs what waits for files and stores.
+fn on_runtime(work: impl AsyncFnOnce(&mut Signals) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start the async runtime")?;
+    let outcome = runtime.block_on(async { work(&mut Signals::listen()?).await });
+    // A thread may still be reading files; after a signal the process need not wait for it.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn invent(synth: &Synth) -> anyhow::Result<()> {

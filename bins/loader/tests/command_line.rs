@@ -212,7 +212,7 @@ fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
     fs::write(&path, ratings).unwrap();
     let out = data.path().join("emb");
     let folders = [("--data", data.path()), ("--out", &*out)];
-    let error = fail(1, "embed", &folders);
+    let error = fail(3, "embed", &folders);
     assert!(error.contains("ratings.csv:902"), "{error}");
     assert!(!out.exists());
     let summary = succeed("embed --max-bad-lines 1 --epochs 1", &folders);
@@ -239,7 +239,7 @@ fn embed_says_what_is_wrong() {
     assert!(error.contains("--dimension"), "{error}");
 
     let missing = data.path().join("missing");
-    let error = fail(1, "embed", &[("--data", &missing), ("--out", &out)]);
+    let error = fail(3, "embed", &[("--data", &missing), ("--out", &out)]);
     assert!(error.contains("missing"), "{error}");
 
     // Nobody likes anything.

@@ -79,8 +79,7 @@ impl Embeddings {
     /// Makes a user's vector one that compares with the items'. Says whether it can be: of the same
     /// length, of finite numbers of a sensible size.
     pub fn prepare(&self, vector: &mut [f32]) -> bool {
-        let fits = vector.len() == self.items.dimension()
-            && vector.iter().all(|&value| sparrow_neural::is_sensible(value));
+        let fits = sparrow_neural::check_vector(0, vector, Some(self.items.dimension())).is_ok();
         if fits && self.items.similarity() == Similarity::Cosine {
             sparrow_neural::normalise(vector);
         }

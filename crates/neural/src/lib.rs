@@ -16,6 +16,6 @@ mod top_k;
 
 pub use item_vectors::{ItemVectors, Similarity};
 pub use table::{
-    EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, is_sensible, normalise,
+    EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, normalise, parse_line,
 };
 pub use top_k::TopK;

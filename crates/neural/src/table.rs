@@ -137,11 +137,6 @@ pub fn normalise(vector: &mut [f32]) {
     }
 }
 
-/// Whether a number can be part of a vector: products of such, summed over any dimension, stay finite.
-pub fn is_sensible(value: f32) -> bool {
-    value.abs() <= MAX_MAGNITUDE
-}
-
 /// 1 / length; 1 for a vector of zeros, and for one too short for that to be a number.
 pub(crate) fn inverse_length(vector: &[f32]) -> f32 {
     let square: f64 = vector.iter().map(|&value| f64::from(value).powi(2)).sum();
@@ -149,8 +144,9 @@ pub(crate) fn inverse_length(vector: &[f32]) -> f32 {
     if inverse.is_finite() { inverse } else { 1.0 }
 }
 
-/// Appends the numbers of a line to `values` and returns its id.
-fn parse_line(text: &str, values: &mut Vec<f32>) -> Result<u32, String> {
+/// Appends the numbers of a line `id:f f f …` to `values` and returns its id. What is wrong comes back
+/// in words.
+pub fn parse_line(text: &str, values: &mut Vec<f32>) -> Result<u32, String> {
     let (id, numbers) =
         text.split_once(':').ok_or_else(|| format!("no colon after the id in {:?}", cut(text)))?;
     let id = id
@@ -161,6 +157,24 @@ fn parse_line(text: &str, values: &mut Vec<f32>) -> Result<u32, String> {
         values.push(number.parse().map_err(|_| format!("{:?} is not a number", cut(number)))?);
     }
     Ok(id)
+}
+
+/// Whether a vector may be in a table: it has numbers, as many as those before it, if there are any,
+/// and each is finite and of a sensible size. What is wrong comes back in words.
+pub fn check_vector(id: u32, vector: &[f32], dimension: Option<usize>) -> Result<(), String> {
+    if vector.is_empty() {
+        return Err(format!("id {id} has no numbers"));
+    }
+    if let Some(dimension) = dimension.filter(|&dimension| dimension != vector.len()) {
+        let length = vector.len();
+        return Err(format!(
+            "id {id} has {length} numbers where the lines before have {dimension}"
+        ));
+    }
+    match vector.iter().find(|value| value.is_nan() || value.abs() > MAX_MAGNITUDE) {
+        Some(bad) => Err(format!("id {id}: {bad} is not a finite number of a sensible size")),
+        None => Ok(()),
+    }
 }
 
 /// A piece of a line that is short enough for a message.
@@ -187,19 +201,7 @@ impl TableBuilder {
     fn close_row(&mut self, id: u32) -> Result<(), String> {
         let start = self.ids.len() * self.dimension;
         let row = &self.values[start..];
-        if row.is_empty() {
-            return Err(format!("id {id} has no numbers"));
-        }
-        if !self.ids.is_empty() && row.len() != self.dimension {
-            return Err(format!(
-                "id {id} has {} numbers where the lines before have {}",
-                row.len(),
-                self.dimension
-            ));
-        }
-        if let Some(bad) = row.iter().find(|value| !is_sensible(**value)) {
-            return Err(format!("id {id}: {bad} is not a finite number of a sensible size"));
-        }
+        check_vector(id, row, (!self.ids.is_empty()).then_some(self.dimension))?;
         self.dimension = row.len();
         self.ids.push(id);
         Ok(())

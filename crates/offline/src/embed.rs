@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
+use sparrow_neural::{EmbeddingTable, TableBuilder};
+pub use sparrow_neural::{ITEM_FILE, USER_FILE};
 
 use crate::item2vec::{self, Sequences, Vectors};
 use crate::{Progress, staged};

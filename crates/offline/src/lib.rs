@@ -1,19 +1,27 @@
-//! Work that is done before serving: inventing data sets ([`synth`]) and computing item2vec
-//! embeddings ([`item2vec`], [`embed`]).
+//! Work that is done before serving: inventing data sets ([`synth`]), computing features and samples
+//! ([`pipeline`]) and item2vec embeddings ([`item2vec`], [`embed`]), and bringing them to a feature
+//! store: read by [`sources`], written by [`push`], compared by [`verify`].
 //!
-//! Everything here is a function from options and files to files, reproducible from a seed. It
-//! does not serve, does not draw progress bars and does not parse command lines; the binary
-//! `sparrow-loader` does the latter two. Start reading at [`synth::write`] or [`embed::write`].
+//! Everything here is a function from options and files to files or a store, reproducible from a
+//! seed. It does not serve, does not draw progress bars and does not parse command lines; the binary
+//! `sparrow-loader` does the latter two. Start reading at [`synth::write`], [`embed::write`] or
+//! [`push::stage`].
 
 pub mod embed;
 pub mod item2vec;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
+#[cfg(feature = "pipeline")]
+pub mod push;
 mod random;
+#[cfg(feature = "pipeline")]
+pub mod sources;
 mod staged;
 pub mod synth;
+#[cfg(feature = "pipeline")]
+pub mod verify;
 
-pub use sparrow_movielens::Options as ReaderOptions;
+pub use sparrow_movielens::{Error as InputError, Options as ReaderOptions};
 pub use staged::Error as OutputError;
 
 /// Is told from time to time how much of the work is done, and how much there is in all.

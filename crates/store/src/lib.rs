@@ -157,6 +157,12 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// The users for lists of users, most active first; empty where nobody has pushed one.
     async fn user_list(&self) -> Result<Read<UserList>, Error>;
 
+    /// How many keys there are that a push has written and that are not in place: of one that is under way, or
+    /// that was killed; the next push puts those in order. Takes as many round trips as it needs.
+    async fn staged(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Starts to write a new generation. One push at a time: while another is under way, and for
     /// a bounded time after it was killed, this is refused.
     async fn push(&self) -> Result<Box<dyn Push>, Error>;
@@ -181,4 +187,8 @@ pub trait Push: Send {
 
     /// Makes everything that was put the store's new generation.
     async fn commit(self: Box<Self>) -> Result<Generation, Error>;
+
+    /// Gives up what was put, and returns when the store is as it was, as far as it can be reached.
+    /// Dropping does the same, but behind the caller's back: a process that ends may be faster.
+    async fn abandon(self: Box<Self>) {}
 }

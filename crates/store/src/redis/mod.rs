@@ -326,6 +326,15 @@ impl FeatureStore for RedisStore {
         Ok(Read { generation, value })
     }
 
+    async fn staged(&self) -> Result<u64, Error> {
+        let mut scan = self.0.scan(self.0.keys.staged_pattern())?;
+        let mut count = 0;
+        while let Some(keys) = scan.page().await? {
+            count += keys.len() as u64;
+        }
+        Ok(count)
+    }
+
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         push::start(Arc::clone(&self.0)).await
     }

@@ -186,6 +186,12 @@ impl Push for RedisPush {
         self.unlock().await;
         Ok(self.state.generation)
     }
+
+    async fn abandon(mut self: Box<Self>) {
+        if self.phase == Phase::Staging {
+            self.give_up().await;
+        }
+    }
 }
 
 impl RedisPush {

@@ -1,0 +1,209 @@
+//! `sparrow-loader run`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sparrow_offline::pipeline::{self, DataSet, FeatureSummary};
+use sparrow_offline::sources::{self, Sources};
+use sparrow_offline::{ReaderOptions, embed, item2vec};
+use sparrow_store::Location;
+use tokio::task;
+
+use crate::args::Training;
+use crate::exit;
+use crate::machine::Machine;
+use crate::progress::Bar;
+use crate::push::{NOTHING, no_store, push, rehearse, say};
+use crate::signals::Signals;
+use crate::sources::from_folders;
+use crate::store::{StoreArgs, duration};
+
+/// Does everything: computes features and embeddings, and pushes them and the rating histories.
+///
+/// The same as "features", "embed" and "push" one after the other. At the end it says how to check.
+#[derive(Debug, Args)]
+#[command(after_long_help = exit::HELP)]
+pub(crate) struct Run {
+    /// Folder with the data set
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Folder for the files with features and embeddings, which are kept; made if it does not exist
+    /// [default: sparrow-NAME in the working directory, after the name of the data set's folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Keys in Redis vanish so long after the push [default: never]: 30d, 12h
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
+    ttl: Option<Duration>,
+
+    #[command(flatten)]
+    training: Training,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    /// Read and check the data set, reach the store, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Run {
+    pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let location = self.store.location()?.ok_or_else(no_store)?;
+        let out = self.out();
+        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
+        if self.dry_run {
+            let sources = Sources { ratings: Some(self.data.clone()), reader, ..Sources::default() };
+            let folder = out.display();
+            let rehearsal = async {
+                rehearse(&sources, &self.store, Some(location)).await?;
+                say(&format!("would write features and embeddings to {folder}, and push them too"))
+            };
+            return signals.or(rehearsal, NOTHING).await;
+        }
+        // The store first: better to learn now than after an hour that it is not there.
+        let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
+
+        let kept = "the store is as it was";
+        let (features, for_features) = timed(signals.or(self.features(&out, &reader), kept)).await?;
+        say(&format!("features of {} users and {} movies", features.users, features.movies))?;
+        let (embeddings, for_embeddings) =
+            timed(signals.or(self.embeddings(&out, &reader), kept)).await?;
+        let embed::Summary { users, movies, .. } = embeddings;
+        say(&format!("embeddings of {users} users and {movies} movies"))?;
+        let folder = sources::Location::Local(out.clone());
+        let mut sources = from_folders(Some(&folder), Some(&folder));
+        (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
+        let ((counts, generation), for_push) = timed(push(&sources, &*store, signals)).await?;
+
+        say(&format!("pushed to {location}, generation {generation}\n{counts}"))?;
+        for (path, size) in features.files.iter().chain(&embeddings.files) {
+            say(&format!("kept {} ({size} bytes)", path.display()))?;
+        }
+        let [features, embeddings, push, all] =
+            [for_features, for_embeddings, for_push, started.elapsed()].map(|it| it.as_secs_f64());
+        say(&format!(
+            "done in {all:.1} s: features {features:.1} s, embeddings {embeddings:.1} s, push {push:.1} s"
+        ))?;
+        let someone = store.user_list().await.ok();
+        let someone = someone.and_then(|list| Some(list.value.most_active.first()?.0.0));
+        say(&self.how_to_check(&location, &out, someone))
+    }
+
+    fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| {
+            let data = self.data.canonicalize().unwrap_or_default();
+            let name = data.file_name().unwrap_or_default().to_string_lossy();
+            PathBuf::from(format!("sparrow-{name}"))
+        })
+    }
+
+    async fn features(&self, out: &Path, reader: &ReaderOptions) -> anyhow::Result<FeatureSummary> {
+        let session = pipeline::session(&self.machine.session()).map_err(pipeline::Error::from)?;
+        let bar = Bar::new("computing features", "users");
+        let progress = |done, total| bar.show(done, total);
+        let data = DataSet::open(&session, &self.data, reader).await?;
+        Ok(pipeline::write_features(&data, Some(out), &progress).await?)
+    }
+
+    async fn embeddings(&self, out: &Path, reader: &ReaderOptions) -> anyhow::Result<embed::Summary> {
+        let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
+        let options: item2vec::Options = self.training.options(self.machine.threads());
+        let bar = Bar::new("embedding", "likes");
+        let write = move || {
+            embed::write(&data, &out, &reader, &options, &|done, total| bar.show(done, total))
+        };
+        match task::spawn_blocking(write).await {
+            Ok(summary) => Ok(summary?),
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    /// Lines to paste into a shell.
+    fn how_to_check(&self, location: &Location, out: &Path, someone: Option<u32>) -> String {
+        let (data, out) = (shell(&self.data.to_string_lossy()), shell(&out.to_string_lossy()));
+        let secret = self.store.has_password();
+        let mut store =
+            if secret { String::new() } else { format!(" --store {}", shell(&location.to_string())) };
+        if !self.store.prefix.is_empty() {
+            let _ = write!(store, " --prefix {}", shell(&self.store.prefix));
+        }
+        let mut lines = String::from("to check:");
+        let _ = write!(
+            lines,
+            "\n  sparrow-loader verify --data {data} --features {out} --embeddings {out}{store} --sample all"
+        );
+        if let (Some(cli), Some(user)) = (redis_cli(location), someone) {
+            let key = shell(&format!("{}uf:{user}", self.store.prefix));
+            let _ = write!(lines, "\n  {cli} hgetall {key}");
+        }
+        let _ = write!(lines, "\nto serve:\n  sparrow-serve --data {data}{store}");
+        if secret {
+            lines.push_str(
+                "\nThese take the store's address, which has a password, from SPARROW_STORE; redis-cli \
+                 takes the password from REDISCLI_AUTH.",
+            );
+        }
+        lines
+    }
+}
+
+async fn timed<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<(T, Duration)> {
+    let started = Instant::now();
+    Ok((work.await?, started.elapsed()))
+}
+
+/// The beginning of a command for Redis' own client; for a cluster it names one of the nodes.
+fn redis_cli(location: &Location) -> Option<String> {
+    let Location::Redis(redis) = location else { return None };
+    let address = redis.to_string();
+    let first = address.split(',').next()?;
+    Some(match first.split_once("-cluster://") {
+        Some((scheme, host)) => format!("redis-cli -c -u {}", shell(&format!("{scheme}://{host}"))),
+        None => format!("redis-cli -u {}", shell(first)),
+    })
+}
+
+/// A word as a shell reads it back.
+fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/.,:_-+@%=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_them() {
+        assert_eq!(shell("redis://h:6379/2"), "redis://h:6379/2");
+        assert_eq!(shell("{films}:"), "'{films}:'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!(shell(""), "''");
+    }
+
+    #[test]
+    fn redis_cli_gets_an_address_that_it_understands() {
+        let line = |text: &str| redis_cli(&text.parse().unwrap());
+        assert_eq!(line("rediss://u:p@h/2").unwrap(), "redis-cli -u rediss://h:6379/2");
+        assert_eq!(line("redis-cluster://a:1,b:2").unwrap(), "redis-cli -c -u redis://a:1");
+        assert_eq!(line("file:x"), None);
+    }
+}

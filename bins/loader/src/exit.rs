@@ -1,0 +1,82 @@
+//! Exit codes.
+
+use std::process::ExitCode;
+
+use sparrow_offline::{pipeline, push, sources, verify};
+
+/// For the end of the help.
+pub(crate) const HELP: &str = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 input that cannot be read or is not what it should be; \
+4 the store cannot be reached or refuses; 5 verify found differences; 130 and 143 interrupted by \
+SIGINT (Ctrl-C) and SIGTERM.";
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const BAD_INPUT: u8 = 3;
+const STORE: u8 = 4;
+const DIFFERENCES: u8 = 5;
+
+/// Why a command ended that is no error of a library.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// The command line is not complete or contradicts itself.
+    #[error("{0}")]
+    Usage(String),
+    /// The store is not as the sources say; it has been said how.
+    #[error("the store differs from the sources")]
+    Differences,
+    /// A signal of this number came.
+    #[error("interrupted: {0}")]
+    Interrupted(&'static str, u8),
+}
+
+/// The code for an error: that of the first cause that has one.
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    let known = error.chain().find_map(|cause| {
+        if let Some(ended) = cause.downcast_ref() {
+            return Some(match ended {
+                Ended::Usage(_) => USAGE,
+                Ended::Differences => DIFFERENCES,
+                Ended::Interrupted(_, signal) => 128 + signal,
+            });
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return Some(of_store(error));
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return Some(match error {
+                push::Error::Source(error) => of_source(error),
+                push::Error::Store(error) => of_store(error),
+            });
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return match error {
+                verify::Error::Source(error) => Some(of_source(error)),
+                verify::Error::Store(error) => Some(of_store(error)),
+                _ => None,
+            };
+        }
+        if let Some(error) = cause.downcast_ref::<pipeline::Error>() {
+            return error.is_bad_input().then_some(BAD_INPUT);
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return Some(of_source(error));
+        }
+        cause.is::<sparrow_offline::InputError>().then_some(BAD_INPUT)
+    });
+    ExitCode::from(known.unwrap_or(FAILED))
+}
+
+const fn of_source(error: &sources::Error) -> u8 {
+    match error {
+        sources::Error::Nothing => USAGE,
+        _ => BAD_INPUT,
+    }
+}
+
+const fn of_store(error: &sparrow_store::Error) -> u8 {
+    match error {
+        sparrow_store::Error::Configuration(_) => USAGE,
+        _ => STORE,
+    }
+}

@@ -1,0 +1,124 @@
+//! `sparrow-loader push`.
+
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use sparrow_offline::push;
+use sparrow_offline::sources::{Counts, Reader, Sources};
+use sparrow_store::{FeatureStore, Generation, Location};
+
+use crate::exit::Ended;
+use crate::progress::Bar;
+use crate::signals::Signals;
+use crate::sources::{self, SourceArgs};
+use crate::store::{StoreArgs, duration};
+
+/// Pushes features, embeddings and rating histories to a store, as a new generation.
+///
+/// Nothing of it can be read before all of it is written; a push that fails or is interrupted leaves the
+/// store as it was, and one that is killed is put in order by the next. Of the kinds that are pushed the store then holds
+/// exactly what was pushed; other kinds stay.
+#[derive(Debug, Args)]
+#[command(after_long_help = sources::help())]
+pub(crate) struct Push {
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Keys in Redis vanish so long after the push [default: never]: 30d, 12h
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
+    ttl: Option<Duration>,
+
+    /// Read and check everything, reach the store if one is given, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Push {
+    pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let location = self.store.location()?;
+        let sources = self.sources.sources();
+        if self.dry_run {
+            return signals.or(rehearse(&sources, &self.store, location), NOTHING).await;
+        }
+        let location = location.ok_or_else(no_store)?;
+        let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
+        let (counts, generation) = push(&sources, &*store, signals).await?;
+        let mut out = io::stdout().lock();
+        let seconds = started.elapsed().as_secs_f64();
+        writeln!(out, "pushed to {}\n{counts}", store.address())
+            .and_then(|()| writeln!(out, "generation {generation}, done in {seconds:.1} s"))
+            .context("cannot write to standard output")
+    }
+}
+
+pub(crate) const NOTHING: &str = "nothing was written";
+
+pub(crate) fn no_store() -> Ended {
+    Ended::Usage("no store: name one with --store or in SPARROW_STORE".to_owned())
+}
+
+/// Reads and checks everything, and says what a push would write.
+pub(crate) async fn rehearse(
+    sources: &Sources,
+    store: &StoreArgs,
+    location: Option<Location>,
+) -> anyhow::Result<()> {
+    if let Some(location) = location {
+        let store = store.connect(&location, None).await?;
+        let generation = store.generation().await?;
+        say(&format!("{} answers, and holds generation {generation}", store.address()))?;
+    }
+    let bar = Bar::new("reading", "bytes");
+    let reader = Reader::open(sources).await?;
+    let counts = push::rehearse(reader, &|done, total| bar.show(done, total)).await?;
+    drop(bar);
+    say(&format!("would push\n{counts}\nnothing was written (--dry-run)"))
+}
+
+/// Pushes everything. A signal gives up what is being written, but not what is being made readable.
+pub(crate) async fn push(
+    sources: &Sources,
+    store: &dyn FeatureStore,
+    signals: &mut Signals,
+) -> anyhow::Result<(Counts, Generation)> {
+    let bar = Bar::new("pushing", "bytes");
+    let reader = async { Ok(Reader::open(sources).await?) };
+    let reader = signals.or(reader, NOTHING).await?;
+    let show = |done, total| bar.show(done, total);
+    let stop = signals.next("the store is as it was");
+    let staged = match push::stage(reader, store, &show, stop).await? {
+        ControlFlow::Continue(staged) => staged,
+        ControlFlow::Break(ended) => return Err(ended.into()),
+    };
+    let counts = staged.counts();
+    drop(bar);
+    // Whoever waits now has all of it; whoever cannot may send a second signal.
+    let mut commit = pin!(staged.commit());
+    let generation = tokio::select! {
+        committed = &mut commit => committed?,
+        _ = signals.next("") => {
+            complain("finishing the push, which is written; a second signal stops at once");
+            let finish = async { Ok(commit.await?) };
+            let meaning = "the push is complete but for some keys, which the next one puts in order";
+            signals.or(finish, meaning).await?
+        }
+    };
+    Ok((counts, generation))
+}
+
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(io::stdout().lock(), "{text}").context("cannot write to standard output")
+}
+
+fn complain(text: &str) {
+    // A signal's second meaning is worth a try, and no failure.
+    drop(writeln!(io::stderr(), "{text}"));
+}

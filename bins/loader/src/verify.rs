@@ -1,0 +1,92 @@
+//! `sparrow-loader verify`.
+
+use std::io::{self, Write as _};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+use sparrow_offline::sources::Reader;
+use sparrow_offline::verify::{self, Options, Report};
+
+use crate::exit::Ended;
+use crate::progress::Bar;
+use crate::push::no_store;
+use crate::signals::Signals;
+use crate::sources::{self, SourceArgs};
+use crate::store::StoreArgs;
+
+/// Reads back what a store holds and compares it with the sources, field by field.
+///
+/// Reads all sources, and of the store a sample of each kind. Movies that the store has beyond the sources
+/// are differences too.
+#[derive(Debug, Args)]
+#[command(after_long_help = sources::help())]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// How many entries of each kind are compared: a number, or "all"
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = sample)]
+    sample: Sample,
+
+    /// Another seed draws another sample
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+/// How many entries; `None` for all.
+#[derive(Debug, Clone, Copy)]
+struct Sample(Option<usize>);
+
+fn sample(text: &str) -> Result<Sample, String> {
+    match text.parse() {
+        _ if text == "all" => Ok(Sample(None)),
+        Ok(0) | Err(_) => Err("it must be a number from 1, or \"all\"".to_owned()),
+        Ok(number) => Ok(Sample(Some(number))),
+    }
+}
+
+impl Verify {
+    pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let location = self.store.location()?.ok_or_else(no_store)?;
+        let sources = self.sources.sources();
+        let options = Options { sample: self.sample.0, seed: self.seed };
+        let bar = Bar::new("comparing", "bytes");
+        let compare = async {
+            let store = self.store.connect(&location, None).await?;
+            let reader = Reader::open(&sources).await?;
+            let show = |done, total| bar.show(done, total);
+            Ok((verify::verify(reader, &*store, options, &show).await?, store))
+        };
+        let (report, store) = signals.or(compare, "the comparison is not complete").await?;
+        drop(bar);
+        print(&report, store.address(), started).context("cannot write to standard output")?;
+        if report.differences > 0 { Err(Ended::Differences.into()) } else { Ok(()) }
+    }
+}
+
+fn print(report: &Report, address: &str, started: Instant) -> io::Result<()> {
+    let Report { generation, sources, compared, staged, differences, first } = report;
+    let mut out = io::stdout().lock();
+    writeln!(out, "compared {} of {} entries with {address}", compared.total(), sources.total())?;
+    writeln!(out, "{compared}")?;
+    for difference in first {
+        writeln!(out, "{difference}")?;
+    }
+    match differences - first.len() as u64 {
+        0 => {}
+        more => writeln!(out, "and {more} more")?,
+    }
+    if *staged > 0 {
+        writeln!(
+            out,
+            "{staged} keys of a push that is under way or was interrupted are not in place"
+        )?;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    writeln!(out, "{differences} differences; generation {generation}, done in {seconds:.1} s")
+}

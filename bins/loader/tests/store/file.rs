@@ -1,0 +1,191 @@
+//! The embedded store, and what needs no store at all.
+
+use std::fs;
+use std::path::Path;
+
+use crate::program::{data_set, ends, fails, loader, succeeds, vectors};
+
+fn store(folder: &Path) -> String {
+    format!("file:{}", folder.join("store.redb").display())
+}
+
+#[test]
+fn what_run_wrote_verifies_and_can_be_pushed_again() {
+    let data = data_set();
+    let out = data.path().join("out");
+    let store = store(data.path());
+    let (users, movies) = ("70 users' features (uf:)", "movies' features (mf:)");
+    let said = succeeds("run --data {} --out {} --store {} --epochs 1", &[&data, &out, &store]);
+    assert!(said.contains(users) && said.contains(movies), "{said}");
+    for step in ["features", "embeddings", "push"] {
+        assert!(
+            said.lines().any(|line| line.contains(step) && line.contains(" s")),
+            "{step}: {said}"
+        );
+    }
+    // The lines to check with are to be pasted.
+    let line = said.lines().find(|line| line.contains("sparrow-loader verify")).unwrap();
+    let words = line.split_whitespace().skip_while(|word| *word != "verify");
+    let (checked, _) = ends(0, loader("", &[]).args(words));
+    assert!(checked.contains("\n0 differences; generation 1"), "{checked}");
+
+    let files: [&dyn AsRef<Path>; 4] = [&data, &out, &out, &store];
+    let said = succeeds("push --data {} --features {} --embeddings {} --store {}", &files);
+    assert!(said.contains("generation 2"), "{said}");
+    let all = "verify --data {} --features {} --embeddings {} --store {} --sample all";
+    assert!(succeeds(all, &files).contains("0 differences; generation 2"));
+}
+
+#[test]
+fn verify_finds_differences_and_says_so_with_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let (one, two) = (vectors(folder.path(), 5, 1), vectors(folder.path(), 6, 2));
+    succeeds("push --item-embeddings {} --store {}", &[&one, &store]);
+    let same = succeeds("verify --item-embeddings {} --store {}", &[&one, &store]);
+    assert!(same.contains("compared 5 of 5 entries"), "{same}");
+    let line = "verify --item-embeddings {} --store {} --sample all";
+    let (out, errors) = ends(5, &mut loader(line, &[&two, &store]));
+    assert!(out.contains("i2vEmb:1 0: 2 in the sources, 1 in the store"), "{out}");
+    assert!(out.contains("i2vEmb:6: 2 numbers in the sources, missing in the store"), "{out}");
+    assert!(out.contains("\n6 differences"), "{out}");
+    assert!(errors.starts_with("error: the store differs"), "{errors}");
+    let line = "verify --item-embeddings {} --store {} --sample 3 --seed 9";
+    let (out, _) = ends(5, &mut loader(line, &[&two, &store]));
+    assert!(out.contains("compared 3 of 6 entries"), "{out}");
+}
+
+#[test]
+fn a_rehearsal_reads_everything_and_writes_nothing() {
+    let data = data_set();
+    let file = vectors(data.path(), 7, 1);
+    let store = store(data.path());
+    let line = "push --data {} --item-embeddings {} --store {} --dry-run";
+    let said = succeeds(line, &[&data, &file, &store]);
+    assert!(said.contains("7 movies' embeddings (i2vEmb:)"), "{said}");
+    assert!(said.contains("70 users' rating histories"), "{said}");
+    assert!(!data.path().join("store.redb").exists());
+    succeeds("push --item-embeddings {} --dry-run", &[&file]);
+
+    let out = data.path().join("out");
+    let said = succeeds("run --data {} --out {} --store {} --dry-run", &[&data, &out, &store]);
+    assert!(said.contains("nothing was written"), "{said}");
+    assert!(!out.exists() && !data.path().join("store.redb").exists());
+
+    fs::write(&file, "1:1\n2:one\n").unwrap();
+    let error = fails(3, "push --item-embeddings {} --dry-run", &[&file]);
+    assert!(error.contains("vectors1.csv: line 2: \"one\" is not a number"), "{error}");
+}
+
+#[test]
+fn bad_input_has_its_own_exit_code_and_leaves_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let good = vectors(folder.path(), 5000, 1);
+    succeeds("push --item-embeddings {} --store {}", &[&good, &store]);
+    let bad = folder.path().join("bad.csv");
+    let text = fs::read_to_string(&good).unwrap();
+    for (bytes, expected) in [
+        (format!("{text}5001:1\n").into_bytes(), "bad.csv: id 5001 has 1 numbers"),
+        ([text.as_bytes(), b"5001:\xff\n"].concat(), "bad.csv: line 5001: not UTF-8"),
+        (b"PAR1".to_vec(), "bad.csv: is not Parquet"),
+        (b"PAR1 and no more than that, PAR1".to_vec(), "bad.csv: is not readable as Parquet"),
+        (b"movieId,embeding\n1,1\n".to_vec(), "the nearest is \"embeding\""),
+    ] {
+        fs::write(&bad, bytes).unwrap();
+        let error = fails(3, "push --item-embeddings {} --store {}", &[&bad, &store]);
+        assert!(error.contains(expected), "{error}");
+    }
+    let nowhere = folder.path().join("nowhere");
+    for source in ["--item-embeddings", "--features", "--embeddings", "--data"] {
+        let error = fails(3, &format!("push {source} {{}} --store {{}}"), &[&nowhere, &store]);
+        assert!(error.contains("nowhere"), "{error}");
+    }
+    fails(3, "run --data {} --store {}", &[&nowhere, &store]);
+    let said = succeeds("verify --item-embeddings {} --store {} --sample all", &[&good, &store]);
+    assert!(said.contains("0 differences; generation 1"), "{said}");
+}
+
+#[test]
+fn a_store_that_cannot_be_written_or_read_has_its_own_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = vectors(folder.path(), 5, 1);
+    let no_store = folder.path().join("vectors1.csv");
+    let (here, below) = (format!("file:{}", no_store.display()), no_store.join("x"));
+    let below = format!("file:{}", below.display());
+    fails(4, "push --item-embeddings {} --store {}", &[&file, &below]);
+    let error = fails(4, "push --item-embeddings {} --store {}", &[&file, &here]);
+    assert!(error.contains("vectors1.csv"), "{error}");
+    assert!(fs::read_to_string(&file).unwrap().starts_with("1:1 1\n"), "it is as it was");
+
+    // Nobody listens there.
+    let port = sparrow_test_redis::TestRedis::free_port();
+    let away = format!("redis://me:hidden@127.0.0.1:{port}");
+    let line = "push --item-embeddings {} --store {} --connect-timeout 300ms";
+    let error = fails(4, line, &[&file, &away]);
+    assert!(error.contains(&format!("redis://127.0.0.1:{port}")), "{error}");
+    assert!(!error.contains("hidden"), "{error}");
+    fails(4, "verify --item-embeddings {} --store {} --connect-timeout 300ms", &[&file, &away]);
+    fails(
+        4,
+        "push --dry-run --item-embeddings {} --store {} --connect-timeout 300ms",
+        &[&file, &away],
+    );
+    // TLS to where nobody speaks it.
+    let error = fails(4, line, &[&file, &away.replace("redis:", "rediss:")]);
+    assert!(!error.contains("hidden"), "{error}");
+}
+
+#[test]
+fn usage_is_checked_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = vectors(folder.path(), 5, 1);
+    let error = fails(2, "push --item-embeddings {}", &[&file]);
+    assert!(error.contains("--store") && error.contains("SPARROW_STORE"), "{error}");
+    fails(2, "verify --item-embeddings {}", &[&file]);
+    fails(2, "run --data {}", &[&folder]);
+    for line in [
+        "push --store file:x",
+        "push --store file:x --features a --user-features b --item-embeddings {}",
+        "push --store file:x --item-embeddings {} --ttl 30",
+        "push --store file:x --item-embeddings {} --ttl 0s",
+        "push --store file:x --item-embeddings {} --pool many",
+        "push --store file:x --item-embeddings hdfs://host/{}",
+        "verify --store file:x --item-embeddings {} --sample 0",
+    ] {
+        let values: &[&dyn AsRef<Path>] =
+            if line.ends_with("file:x") || line.contains("hdfs") { &[] } else { &[&file] };
+        fails(2, line, values);
+    }
+    let error = fails(2, "push --item-embeddings {} --store redis://u:hidden@h:port", &[&file]);
+    assert!(error.contains("address") && !error.contains("hidden"), "{error}");
+    let error = fails(2, "push --item-embeddings {} --store file:x --pool 0", &[&file]);
+    assert!(error.contains("connections"), "{error}");
+
+    let error = fails(2, "push --item-embeddings {} --store memory", &[&file]);
+    assert!(error.contains("memory"), "{error}");
+
+    let mut command = loader("push --item-embeddings {} --dry-run", &[&file]);
+    let (_, errors) = ends(2, command.env("SPARROW_STORE", "redis://:hidden@h:port"));
+    assert!(errors.contains("address") && !errors.contains("hidden"), "{errors}");
+}
+
+#[test]
+fn the_store_may_come_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, store) = (vectors(folder.path(), 5, 1), store(folder.path()));
+    ends(0, loader("push --item-embeddings {}", &[&file]).env("SPARROW_STORE", &store));
+    succeeds("verify --item-embeddings {} --store {}", &[&file, &store]);
+}
+
+#[test]
+fn help_names_exit_codes_and_the_environment() {
+    for line in ["--help", "push --help", "verify --help", "run --help"] {
+        let help = succeeds(line, &[]);
+        assert!(help.contains("Exit codes: 0 "), "{line}: {help}");
+    }
+    let mut command = loader("push --help", &[]);
+    let (help, _) = ends(0, command.env("SPARROW_STORE", "redis://:hidden@h"));
+    assert!(help.contains("SPARROW_STORE") && help.contains("AWS_ENDPOINT_URL"), "{help}");
+    assert!(!help.contains("hidden"), "{help}");
+}

@@ -1,0 +1,360 @@
+//! Real redis-servers, looked into with the plainest of clients.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+
+use sparrow_test_redis::{TestRedis, wait_until};
+use tempfile::TempDir;
+
+use crate::contract::Plain;
+use crate::program::{Running, data_set, ends, fails, loader, succeeds, vectors};
+
+/// What Redis answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Raw {
+    Nothing,
+    Number(i64),
+    Bytes(Vec<u8>),
+    List(Vec<Self>),
+}
+
+/// Speaks Redis' protocol on one connection.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn new(server: &TestRedis) -> Self {
+        Self(BufReader::new(TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap()))
+    }
+
+    fn ask(&mut self, words: &[&str]) -> Raw {
+        let mut line = format!("*{}\r\n", words.len());
+        for word in words {
+            line.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        self.0.get_mut().write_all(line.as_bytes()).unwrap();
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Raw {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        let rest = line[1..].trim_end();
+        match &line[..1] {
+            ":" => Raw::Number(rest.parse().unwrap()),
+            "+" => Raw::Bytes(rest.as_bytes().to_vec()),
+            "$" if rest == "-1" => Raw::Nothing,
+            "$" => {
+                let mut bytes = vec![0; rest.parse::<usize>().unwrap() + 2];
+                self.0.read_exact(&mut bytes).unwrap();
+                bytes.truncate(bytes.len() - 2);
+                Raw::Bytes(bytes)
+            }
+            "*" => Raw::List((0..rest.parse().unwrap()).map(|_| self.answer()).collect()),
+            _ => panic!("{line}"),
+        }
+    }
+
+    fn text(&mut self, words: &[&str]) -> String {
+        match self.ask(words) {
+            Raw::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    fn number(&mut self, words: &[&str]) -> i64 {
+        match self.ask(words) {
+            Raw::Number(number) => number,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    fn hash(&mut self, key: &str) -> BTreeMap<String, String> {
+        let Raw::List(list) = self.ask(&["HGETALL", key]) else { panic!("{key}") };
+        let texts: Vec<String> = list
+            .into_iter()
+            .map(|it| match it {
+                Raw::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
+                other => panic!("{key}: {other:?}"),
+            })
+            .collect();
+        texts.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    }
+
+    /// All keys, those of the store's own housekeeping too, sorted.
+    fn keys(&mut self, pattern: &str) -> Vec<String> {
+        let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
+        loop {
+            let asked = ["SCAN", &cursor.clone(), "MATCH", pattern, "COUNT", "1000"];
+            let Raw::List(page) = self.ask(&asked) else { panic!("{pattern}") };
+            let [Raw::Bytes(next), Raw::List(found)] = &page[..] else { panic!("{page:?}") };
+            keys.extend(found.iter().map(|key| match key {
+                Raw::Bytes(key) => String::from_utf8(key.clone()).unwrap(),
+                other => panic!("{other:?}"),
+            }));
+            cursor = String::from_utf8(next.clone()).unwrap();
+            if cursor == "0" {
+                keys.sort();
+                keys.dedup();
+                return keys;
+            }
+        }
+    }
+}
+
+fn run(data: &Path, store: &str) -> (TempDir, String) {
+    let out = tempfile::tempdir().unwrap();
+    let said = succeeds("run --data {} --out {} --store {} --epochs 2", &[&data, &out, &store]);
+    (out, said)
+}
+
+/// Holds every key against the definitions.
+fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: &Path) {
+    let plain = Plain::read(data);
+    let mut client = Client::new(redis);
+    let mut expected = Vec::new();
+    for user in plain.users() {
+        let key = format!("{prefix}uf:{user}");
+        assert_eq!(client.hash(&key), plain.user_features(user), "{key}");
+        expected.push(key);
+        let key = format!("{prefix}sparrow:ratings:{user}");
+        let mut packed = vec![1];
+        for rating in plain.history(user) {
+            packed.extend(rating.timestamp.to_le_bytes());
+            packed.extend(rating.movie.to_le_bytes());
+            packed.push((rating.stars * 2.0) as u8);
+        }
+        assert_eq!(client.ask(&["GET", &key]), Raw::Bytes(packed), "{key}");
+        expected.push(key);
+    }
+    for movie in plain.rated_movies() {
+        let key = format!("{prefix}mf:{movie}");
+        assert_eq!(client.hash(&key), plain.movie_features(movie), "{key}");
+        expected.push(key);
+        expected.push(format!("{prefix}sparrow:movie:{movie}"));
+    }
+    for (file, kind) in [("userEmb.csv", "uEmb"), ("item2vecEmb.csv", "i2vEmb")] {
+        for line in std::fs::read_to_string(embeddings.join(file)).unwrap().lines() {
+            let (id, vector) = line.split_once(':').unwrap();
+            let key = format!("{prefix}{kind}:{id}");
+            let stored = client.text(&["GET", &key]);
+            let numbers = |text: &str| -> Vec<f32> {
+                text.split(' ').map(|number| number.parse().unwrap()).collect()
+            };
+            assert_eq!(numbers(&stored), numbers(vector), "{key}");
+            expected.push(key);
+        }
+    }
+    for key in ["sparrow:users", "sparrow:generation"] {
+        expected.push(format!("{prefix}{key}"));
+    }
+    expected.sort();
+    assert_eq!(client.keys("*"), expected);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn run_writes_exactly_the_contract() {
+    let (data, redis) = (data_set(), TestRedis::start(&[]));
+    // What was there before and is not pushed again goes.
+    redis.cli(&["HSET", "uf:987654", "userGenre1", "Drama"]);
+    redis.cli(&["SET", "i2vEmb:987654", "0.5"]);
+    let (out, said) = run(data.path(), &redis.url());
+    holds_the_contract(&redis, "", data.path(), out.path());
+    for word in ["redis-cli", "hgetall uf:", "sparrow-loader verify", "sparrow-serve"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    let all: [&dyn AsRef<Path>; 4] = [&data, &out, &out, &redis.url()];
+    let line = "verify --data {} --features {} --embeddings {} --store {} --sample all";
+    assert!(succeeds(line, &all).contains("\n0 differences"));
+    // Verification sees what somebody else changed.
+    redis.cli(&["HSET", "uf:7", "userGenre1", "Opera"]);
+    redis.cli(&["SET", "uEmb:8", "no numbers"]);
+    redis.cli(&["DEL", "mf:1"]);
+    let (said, _) = ends(5, &mut loader(line, &all));
+    assert!(
+        said.contains("uf:7 userGenre1: ") && said.contains("\"Opera\" in the store"),
+        "{said}"
+    );
+    assert!(said.contains("uEmb:8: ") && said.contains("malformed"), "{said}");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn prefix_and_time_to_live_reach_every_key() {
+    let (data, redis) = (data_set(), TestRedis::start(&[]));
+    let out = tempfile::tempdir().unwrap();
+    let line = "run --data {} --out {} --store {} --epochs 1 --prefix {films}: --ttl 30d";
+    succeeds(line, &[&data, &out, &format!("{}/3", redis.url())]);
+    let mut client = Client::new(&redis);
+    assert_eq!(client.keys("*"), [""; 0], "database 0 stays empty");
+    client.ask(&["SELECT", "3"]);
+    let keys = client.keys("*");
+    assert!(keys.len() > 300 && keys.iter().all(|key| key.starts_with("{films}:")), "{keys:?}");
+    let month = 30 * 24 * 3600;
+    for key in &keys {
+        let left = client.number(&["TTL", key]);
+        assert!((month - 600..=month).contains(&left), "{key}: {left}");
+    }
+}
+
+/// A push that is long enough to be caught in the middle of it.
+const MANY: u32 = 400_000;
+
+fn push(file: &Path, redis: &TestRedis) -> Running {
+    Running::start(loader("push --item-embeddings {} --store {}", &[&file, &redis.url()]))
+}
+
+/// Waits until a push is in the middle of its writing.
+fn staged(redis: &TestRedis) -> bool {
+    let keys: u32 = redis.cli(&["DBSIZE"]).trim_start_matches("(integer) ").parse().unwrap();
+    keys > 3000
+}
+
+/// A redis-server with two vectors, and a file with many for the next generation.
+fn before() -> (TestRedis, TempDir, PathBuf, PathBuf) {
+    let (redis, folder) = (TestRedis::start(&[]), tempfile::tempdir().unwrap());
+    let (few, many) = (vectors(folder.path(), 2, 1), vectors(folder.path(), MANY, 2));
+    succeeds("push --item-embeddings {} --store {}", &[&few, &redis.url()]);
+    (redis, folder, few, many)
+}
+
+/// The first generation, and nothing else.
+fn is_as_before(redis: &TestRedis) {
+    let mut client = Client::new(redis);
+    assert_eq!(client.keys("*"), ["i2vEmb:1", "i2vEmb:2", "sparrow:generation"]);
+    assert_eq!(client.text(&["GET", "i2vEmb:2"]), "1 2");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_killed_push_changes_nothing_and_the_next_one_ends_right() {
+    let (redis, folder, few, many) = before();
+    let killed = push(&many, &redis);
+    wait_until("the push is under way", || staged(&redis));
+    killed.signal("-KILL");
+    assert_eq!(killed.end().0, None);
+    // Readers have what they had.
+    assert_eq!(redis.cli(&["GET", "i2vEmb:2"]), "1 2");
+    let said = succeeds("verify --item-embeddings {} --store {}", &[&few, &redis.url()]);
+    assert!(said.contains("0 differences; generation 1"), "{said}");
+    assert!(said.contains("keys of a push that is under way or was interrupted"), "{said}");
+
+    // Its lock holds off the next push for a few seconds, and that says so.
+    let third = vectors(folder.path(), 3, 3);
+    let mut refused = String::new();
+    wait_until("the lock ends", || {
+        let output = loader("push --item-embeddings {} --store {}", &[&third, &redis.url()]);
+        let output = { output }.output().unwrap();
+        refused.push_str(&String::from_utf8_lossy(&output.stderr));
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{refused}");
+        output.status.success()
+    });
+    assert!(refused.contains("another push is under way"), "{refused}");
+    let mut client = Client::new(&redis);
+    let keys = ["i2vEmb:1", "i2vEmb:2", "i2vEmb:3", "sparrow:generation"];
+    assert_eq!(client.keys("*"), keys);
+    assert_eq!(client.text(&["GET", "i2vEmb:2"]), "3 2");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn signals_give_up_a_push_and_leave_the_store_as_it_was() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let (redis, _folder, few, many) = before();
+        let stopped = push(&many, &redis);
+        wait_until("the push is under way", || staged(&redis));
+        stopped.signal(signal);
+        let (ended, errors) = stopped.end();
+        assert_eq!(ended, Some(code), "{errors}");
+        assert_eq!(errors, "error: interrupted: the store is as it was\n");
+        is_as_before(&redis);
+        // No lock is left.
+        succeeds("push --item-embeddings {} --store {}", &[&few, &redis.url()]);
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_second_push_at_the_same_time_is_refused() {
+    let (redis, _folder, few, many) = before();
+    let first = push(&many, &redis);
+    wait_until("the push is under way", || staged(&redis));
+    let error = fails(4, "push --item-embeddings {} --store {}", &[&few, &redis.url()]);
+    assert!(error.contains("another push is under way"), "{error}");
+    first.signal("-INT");
+    assert_eq!(first.end().0, Some(130));
+    is_as_before(&redis);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn passwords_are_checked_and_never_printed() {
+    let redis = TestRedis::start(&["--requirepass", "s3cret-right"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = vectors(folder.path(), 5, 1);
+    let url = |password: &str| redis.url().replace("//", &format!("//{password}@"));
+    let line = "push --item-embeddings {} --store {}";
+    let error = fails(4, line, &[&file, &url(":s3cret-wrong")]);
+    assert!(error.contains("WRONGPASS") || error.contains("password"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+    let error = fails(4, line, &[&file, &redis.url()]);
+    assert!(error.contains("password") || error.contains("NOAUTH"), "{error}");
+    let said = succeeds(line, &[&file, &url(":s3cret-right")]);
+    assert!(!said.contains("s3cret"), "{said}");
+
+    let data = data_set();
+    let mut command =
+        loader("run --data {} --out {} --epochs 1", &[&data, &data.path().join("out")]);
+    let (said, _) = ends(0, command.env("SPARROW_STORE", url("default:s3cret-right")));
+    assert!(!said.contains("s3cret"), "{said}");
+    assert!(said.contains("SPARROW_STORE") && said.contains("REDISCLI_AUTH"), "{said}");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_replica_refuses() {
+    let (redis, _folder, few, _) = before();
+    let port = redis.port().to_string();
+    let replica = TestRedis::start(&["--replicaof", "127.0.0.1", &port]);
+    wait_until("the replica has everything", || replica.cli(&["GET", "i2vEmb:2"]) == "1 2");
+    let error = fails(4, "push --item-embeddings {} --store {}", &[&few, &replica.url()]);
+    assert!(error.contains("READONLY") || error.contains("read-only"), "{error}");
+    is_as_before(&replica);
+    succeeds("verify --item-embeddings {} --store {}", &[&few, &replica.url()]);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_full_redis_refuses_and_is_as_it_was() {
+    let (redis, _folder, few, many) = before();
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    redis.cli(&["CONFIG", "SET", "maxmemory", "10mb"]);
+    let error = fails(4, "push --item-embeddings {} --store {}", &[&many, &redis.url()]);
+    assert!(error.contains("memory"), "{error}");
+    is_as_before(&redis);
+    succeeds("push --item-embeddings {} --store {}", &[&few, &redis.url()]);
+}
+
+#[test]
+#[ignore = "needs the MovieLens data and redis-server: set SPARROW_ML_LATEST_SMALL, run .ci/test"]
+fn all_of_ml_latest_small_is_as_the_contract_says() {
+    let data = env::var_os("SPARROW_ML_LATEST_SMALL").map(PathBuf::from);
+    let data = data.expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small");
+    let redis = TestRedis::start(&[]);
+    let (out, said) = run(&data, &redis.url());
+    for line in ["610 users' features (uf:)", "9724 movies' features (mf:)"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    holds_the_contract(&redis, "", &data, out.path());
+    let file = format!("file:{}", out.path().join("store.redb").display());
+    let line = "push --data {} --features {} --embeddings {} --store {}";
+    succeeds(line, &[&data, &out, &out, &file]);
+    for store in [&redis.url(), &file] {
+        let line = "verify --data {} --features {} --embeddings {} --store {} --sample all";
+        let said = succeeds(line, &[&data, &out, &out, store]);
+        assert!(said.contains("\n0 differences; generation 1"), "{said}");
+    }
+}

@@ -1,0 +1,375 @@
+//! Reads features and embeddings as Spark, pandas and this pipeline write them.
+
+#![cfg(feature = "pipeline")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+    Int64Array, LargeStringArray, ListArray, RecordBatch, StringArray, StructArray,
+};
+use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int32Type};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::file::properties::WriterProperties;
+use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
+use sparrow_model::{MovieId, UserId};
+use sparrow_offline::sources::{Location, Reader, Sources};
+use sparrow_store::{Entry, Fields};
+
+type Columns = Vec<(&'static str, ArrayRef)>;
+
+fn write_parquet(path: &Path, columns: Columns) {
+    write_compressed(path, columns, Compression::SNAPPY);
+}
+
+fn write_compressed(path: &Path, columns: Columns, compression: Compression) {
+    // Columns may have nulls, as Spark's always may.
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+async fn read(sources: &Sources) -> Result<Vec<Entry>, String> {
+    let chain = |error: sparrow_offline::sources::Error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        format!("{error}{}", cause.unwrap_or_default())
+    };
+    let mut reader = Reader::open(sources).await.map_err(chain)?;
+    let mut all = Vec::new();
+    while let Some(entries) = reader.next().await.map_err(chain)? {
+        all.extend(entries);
+    }
+    let (done, total) = reader.progress();
+    assert_eq!(done, total);
+    Ok(all)
+}
+
+fn location(path: &Path) -> Option<Location> {
+    Some(Location::Local(path.to_owned()))
+}
+
+async fn user_features(path: &Path) -> Result<Vec<Entry>, String> {
+    read(&Sources { user_features: location(path), ..Sources::default() }).await
+}
+
+async fn movie_features(path: &Path) -> Result<Vec<Entry>, String> {
+    read(&Sources { movie_features: location(path), ..Sources::default() }).await
+}
+
+async fn item_embeddings(path: &Path) -> Result<Vec<Entry>, String> {
+    read(&Sources { item_embeddings: location(path), ..Sources::default() }).await
+}
+
+fn fields(names: &[&str], values: &[&str]) -> Fields {
+    assert_eq!(names.len(), values.len());
+    Fields(
+        names.iter().zip(values).map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+    )
+}
+
+fn ints(values: [Option<i64>; 2]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+fn texts(values: [Option<&str>; 2]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+/// Users 6 and 7, as the columns of a job in Spark come out: ids and movies as numbers or text, counts
+/// as long integers, numbers with two decimals as text, gaps as nulls.
+fn of_spark(first_user: i32) -> Columns {
+    let mut columns: Columns =
+        vec![("userId", Arc::new(Int32Array::from(vec![first_user, first_user + 1])))];
+    for name in USER_FIELDS {
+        columns.push((
+            name,
+            match name {
+                "userRatedMovie1" => texts([Some("318"), None]),
+                "userRatedMovie2" => texts([Some("50"), None]),
+                "userRatingCount" => ints([Some(100), Some(1)]),
+                "userAvgReleaseYear" => Arc::new(Int32Array::from(vec![Some(1994), None])),
+                "userReleaseYearStddev" => texts([Some("8.10"), Some("NaN")]),
+                "userAvgRating" => texts([Some("3.92"), Some("5.00")]),
+                "userRatingStddev" => texts([Some("0.99"), None]),
+                "userGenre1" => texts([Some("Drama"), None]),
+                _ => texts([None, None]),
+            },
+        ));
+    }
+    // Others' files have more.
+    columns.push(("timestamp", ints([Some(1), Some(2)])));
+    columns
+}
+
+fn user(id: u32, first: bool) -> Entry {
+    let values: &[&str] = if first {
+        &["318", "50", "", "", "", "100", "1994", "8.10", "3.92", "0.99", "Drama", "", "", "", ""]
+    } else {
+        &["", "", "", "", "", "1", "0", "0.00", "5.00", "0.00", "", "", "", "", ""]
+    };
+    Entry::UserFeatures(UserId(id), fields(&USER_FIELDS, values))
+}
+
+#[tokio::test]
+async fn a_folder_of_part_files_is_read_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str| folder.path().join(name);
+    write_parquet(&part("part-00000-8f1c-c000.snappy.parquet"), of_spark(6));
+    write_compressed(&part("part-00001-8f1c-c000.zstd.parquet"), of_spark(8), {
+        Compression::ZSTD(ZstdLevel::default())
+    });
+    fs::write(part("_SUCCESS"), "").unwrap();
+    fs::write(part(".part-00000-8f1c-c000.snappy.parquet.crc"), "crc").unwrap();
+    let entries = user_features(folder.path()).await.unwrap();
+    assert_eq!(entries, [user(6, true), user(7, false), user(8, true), user(9, false)]);
+    let one = user_features(&part("part-00000-8f1c-c000.snappy.parquet")).await.unwrap();
+    assert_eq!(one, [user(6, true), user(7, false)]);
+}
+
+#[tokio::test]
+async fn numbers_of_all_widths_become_the_same_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let decimal = |values: Vec<Option<i128>>| {
+        let array = Decimal128Array::from(values).with_precision_and_scale(10, 2).unwrap();
+        Arc::new(array) as ArrayRef
+    };
+    // pandas makes floats of whole numbers where there are gaps.
+    let mut of_pandas: Columns =
+        vec![("USERID", Arc::new(LargeStringArray::from(vec!["6", " 7 "])))];
+    for name in USER_FIELDS {
+        of_pandas.push((
+            name,
+            match name {
+                "userRatedMovie1" => Arc::new(Float64Array::from(vec![318.0, f64::NAN])),
+                "userRatedMovie2" => Arc::new(Int32Array::from(vec![50, 0])),
+                "userRatingCount" => Arc::new(Int16Array::from(vec![100, 1])),
+                "userAvgReleaseYear" => Arc::new(Float64Array::from(vec![1994.71, f64::NAN])),
+                "userReleaseYearStddev" => Arc::new(Float32Array::from(vec![8.1, f32::NAN])),
+                "userAvgRating" => decimal(vec![Some(392), Some(500)]),
+                "userRatingStddev" => Arc::new(Float64Array::from(vec![Some(0.9899), None])),
+                "userGenre1" => Arc::new(LargeStringArray::from(vec![Some("Drama"), None])),
+                _ => Arc::new(StringArray::from(vec![None::<&str>, None])),
+            },
+        ));
+    }
+    let path = folder.path().join("users");
+    write_parquet(&path, of_pandas);
+    let entries = user_features(&path).await.unwrap();
+    assert_eq!(entries, [user(6, true), user(7, false)]);
+}
+
+#[tokio::test]
+async fn csv_is_read_like_parquet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("movies.csv");
+    let header = MOVIE_FIELDS.join(",");
+    let text = format!(
+        "\u{feff}{header},movieId\r\nDrama,\"Sci-Fi, old\",,3,1994,3.5,0.705,1\r\n,,,1,0,5.00,0.00,2\r\n"
+    );
+    fs::write(&path, text).unwrap();
+    let entries = movie_features(&path).await.unwrap();
+    let movie =
+        |id, values: &[&str]| Entry::MovieFeatures(MovieId(id), fields(&MOVIE_FIELDS, values));
+    let expected = [
+        movie(1, &["Drama", "Sci-Fi, old", "", "3", "1994", "3.50", "0.70"]),
+        movie(2, &["", "", "", "1", "0", "5.00", "0.00"]),
+    ];
+    assert_eq!(entries, expected);
+
+    // More rows than are handed on at a time, and a last line without an end.
+    let mut long = format!("movieId,{header}\n");
+    for id in 1..=5000 {
+        long.push_str(&format!("{id},,,,{id},1990,3.00,1.00\n"));
+    }
+    fs::write(&path, long.trim_end()).unwrap();
+    let entries = movie_features(&path).await.unwrap();
+    assert_eq!(entries.len(), 5000);
+    assert_eq!(entries[4999], movie(5000, &["", "", "", "5000", "1990", "3.00", "1.00"]));
+}
+
+#[tokio::test]
+async fn vectors_are_read_from_lists_text_lines_and_sparks_own_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vectors");
+    let expected = [
+        Entry::MovieEmbedding(MovieId(1), vec![0.5, -1.25]),
+        Entry::MovieEmbedding(MovieId(2), vec![0.0, 3.0]),
+    ];
+    let rows = [Some([0.5, -1.25]), Some([0.0, 3.0])];
+    let list = |rows: [Option<[f64; 2]>; 2]| {
+        let rows = rows.map(|row| row.map(|row| row.map(Some)));
+        Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows)) as ArrayRef
+    };
+    let floats = rows.map(|row| row.map(|row| row.map(|value| Some(value as f32))));
+    let floats = Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(floats)) as ArrayRef;
+    let indices = [None, Some([Some(1)])];
+    let indices = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(indices)) as ArrayRef;
+    let values = [Some(vec![Some(0.5), Some(-1.25)]), Some(vec![Some(3.0)])];
+    let values = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(values)) as ArrayRef;
+    let item = |data_type| Arc::new(Field::new_list_field(data_type, true));
+    let udt = StructArray::from(vec![
+        (
+            Arc::new(Field::new("type", DataType::Int8, true)),
+            Arc::new(Int8Array::from(vec![1, 0])) as ArrayRef,
+        ),
+        (
+            Arc::new(Field::new("size", DataType::Int32, true)),
+            Arc::new(Int32Array::from(vec![None, Some(2)])),
+        ),
+        (Arc::new(Field::new("indices", DataType::List(item(DataType::Int32)), true)), indices),
+        (Arc::new(Field::new("values", DataType::List(item(DataType::Float64)), true)), values),
+    ]);
+    let tables: [Columns; 4] = [
+        vec![("movieId", ints([Some(1), Some(2)])), ("embedding", list(rows))],
+        // ALS.
+        vec![("id", ints([Some(1), Some(2)])), ("features", floats)],
+        // Word2Vec.
+        vec![("word", texts([Some("1"), Some("2")])), ("vector", Arc::new(udt))],
+        vec![
+            ("movieId", ints([Some(1), Some(2)])),
+            ("emb", texts([Some("0.5 -1.25"), Some("0 3")])),
+        ],
+    ];
+    for columns in tables {
+        write_parquet(&path, columns);
+        assert_eq!(item_embeddings(&path).await.unwrap(), expected);
+    }
+    for text in [
+        "1:0.5 -1.25\n2:0 3\n",
+        "\u{feff}1: 0.5 -1.25\r\n\r\n2:0.0 3.0",
+        "embedding,movieId\n0.5 -1.25,1\n0 3,2\n",
+    ] {
+        fs::write(&path, text).unwrap();
+        assert_eq!(item_embeddings(&path).await.unwrap(), expected, "{text}");
+    }
+
+    write_parquet(
+        &path,
+        vec![("id", ints([Some(1), Some(2)])), ("emb", list([Some([1.0; 2]), None]))],
+    );
+    let error = item_embeddings(&path).await.unwrap_err();
+    assert!(error.ends_with("vectors: row 2: emb: no vector"), "{error}");
+    for (text, expected) in [
+        ("1:1 2\n2:1\n", "id 2 has 1 numbers where the lines before have 2"),
+        ("1:1\n1:2\n", "id 1 occurs twice"),
+        ("1:1\n2:x\n", "line 2: \"x\" is not a number"),
+        ("1:1\n2:inf\n", "id 2: inf is not a finite number"),
+        ("1:\n", "id 1 has no numbers"),
+        ("1,2\n", "no column movieId (or id, word); there are 1, 2"),
+        ("", "there are no rows"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let error = item_embeddings(&path).await.unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_with_file_row_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("movies.csv");
+    let row = |values: &str| {
+        format!("movieId,{}\n1,,,,1,1990,3.00,1.00\n{values}\n", MOVIE_FIELDS.join(","))
+    };
+    for (text, expected) in [
+        (row("x,,,,1,1990,3.00,1.00"), "movies.csv: row 2: movieId: \"x\" is not a whole number"),
+        (row(",,,,1,1990,3.00,1.00"), "row 2: movieId: no id"),
+        (row("-2,,,,1,1990,3.00,1.00"), "row 2: movieId: \"-2\" is not a whole number"),
+        (row("2,,,,,1990,3.00,1.00"), "row 2: movieRatingCount: no value"),
+        (row("2,,,,1.5,1990,3.00,1.00"), "row 2: movieRatingCount: \"1.5\" is not a whole number"),
+        (row("2,,,,1,1990,three,1.00"), "row 2: movieAvgRating: \"three\" is not a number"),
+        (row("2,,,,1,1990,-3,1.00"), "row 2: movieAvgRating: -3 is not from 0 to"),
+        (row("2,,,,1,1990,inf,1.00"), "row 2: movieAvgRating: inf is not from 0 to"),
+        (row("2,,,,1,1990,,1.00"), "row 2: movieAvgRating: no value"),
+        (row("1,,,,1,1990,3.00,1.00"), "id 1 occurs twice"),
+        (row("2,,,"), "movies.csv: is not readable as CSV"),
+        (
+            row("").replace("movieRatingCount", "movie_rating_count"),
+            "movies.csv: no column movieRatingCount; the nearest is \"movie_rating_count\"",
+        ),
+        ("a,b\n1,2\n".to_owned(), "no column movieId (or id, word); there are a, b"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let error = movie_features(&path).await.unwrap_err();
+        assert!(error.contains(expected), "{error}\nis not: {expected}");
+        assert!(error.contains("movies.csv"), "{error}");
+    }
+    fs::write(&path, [row("").as_bytes(), b"2,\xff,,,1,1990,3.00,1.00\n"].concat()).unwrap();
+    let error = movie_features(&path).await.unwrap_err();
+    assert!(error.contains("movies.csv") && error.contains("UTF-8"), "{error}");
+    fs::write(&path, b"1:0.5\n\xff:1\n").unwrap();
+    let error = item_embeddings(&path).await.unwrap_err();
+    assert!(error.ends_with("movies.csv: line 2: not UTF-8 text"), "{error}");
+    fs::write(&path, [0x1f, 0x8b, 8, 0]).unwrap();
+    let error = movie_features(&path).await.unwrap_err();
+    assert!(error.contains("gzip"), "{error}");
+    fs::write(&path, vec![b'x'; 3 << 20]).unwrap();
+    let error = movie_features(&path).await.unwrap_err();
+    assert!(error.contains("line 1 has no end"), "{error}");
+}
+
+#[tokio::test]
+async fn parquet_that_is_cut_or_has_other_columns_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.parquet");
+    write_parquet(&path, of_spark(1));
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 3, 11, 200, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = user_features(&path).await.unwrap_err();
+        assert!(error.contains("users.parquet") && error.contains("Parquet"), "{length}: {error}");
+    }
+    // A footer that promises what is not there.
+    let mut hollow = whole.clone();
+    hollow.drain(4..100);
+    fs::write(&path, hollow).unwrap();
+    let error = user_features(&path).await.unwrap_err();
+    assert!(error.contains("users.parquet"), "{error}");
+
+    let mut columns = of_spark(1);
+    columns.remove(6);
+    write_parquet(&path, columns);
+    let error = user_features(&path).await.unwrap_err();
+    assert!(error.contains("users.parquet: no column userRatingCount"), "{error}");
+    let mut columns = of_spark(1);
+    columns[6].1 = Arc::new(datafusion::arrow::array::BooleanArray::from(vec![true, false]));
+    write_parquet(&path, columns);
+    let error = user_features(&path).await.unwrap_err();
+    assert!(error.contains("column userRatingCount holds Boolean, not whole numbers"), "{error}");
+    write_parquet(&path, of_spark(-1));
+    let error = user_features(&path).await.unwrap_err();
+    assert!(error.contains("row 1: userId: -1 is not a whole number"), "{error}");
+}
+
+#[tokio::test]
+async fn folders_without_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = user_features(&folder.path().join("nowhere")).await.unwrap_err();
+    assert!(error.starts_with("cannot read") && error.contains("nowhere"), "{error}");
+    fs::write(folder.path().join("_SUCCESS"), "").unwrap();
+    let error = user_features(folder.path()).await.unwrap_err();
+    assert!(error.ends_with("there are no files to read in this folder"), "{error}");
+    fs::create_dir(folder.path().join("year=2020")).unwrap();
+    let error = user_features(folder.path()).await.unwrap_err();
+    assert!(error.contains("holds the folder year=2020"), "{error}");
+    let error = read(&Sources::default()).await.unwrap_err();
+    assert!(error.contains("nothing to read"), "{error}");
+}
+
+#[tokio::test]
+async fn odd_names_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a b%20c.csv", "fäkta#1.csv", "x?y.csv"] {
+        let path = folder.path().join(name);
+        fs::write(&path, "1:1\n").unwrap();
+        assert_eq!(item_embeddings(&path).await.unwrap().len(), 1, "{name}");
+    }
+}
