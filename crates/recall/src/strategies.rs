@@ -189,6 +189,7 @@ mod tests {
         let known = UserState {
             id: UserId(1),
             history: catalog.users().find(UserId(1)),
+            also_rated: &[],
             favourite_genres: &favourite_genres,
             embedding: Some(&[1.0, 0.0]),
         };
