@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
 use sparrow_http::{Options, Server, Site, SiteOptions, StoreReader};
-use sparrow_store::FeatureStore;
+use sparrow_store::{FeatureStore, GuardOptions, Guarded};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -163,7 +163,9 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
     let (tell, loading) = oneshot::channel();
     let loader = match store {
         Some(store) => {
-            let reader = Arc::new(StoreReader::new(store));
+            let options =
+                GuardOptions { deadline: config.store.deadline, ..GuardOptions::default() };
+            let reader = Arc::new(StoreReader::new(Arc::new(Guarded::new(store, options))));
             tokio::spawn(refresh::keep(config, reader, server, tell))
         }
         None => tokio::task::spawn_blocking(move || {

@@ -116,22 +116,18 @@ impl StoreReader {
         Ok(Read { generation: read.generation, value })
     }
 
-    /// Leaves word of how a read ended. Only changes are logged.
+    /// Leaves word of how a read ended. Logging is the business of who guards the store.
     async fn heeded<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let outcome = read.await;
         match &outcome {
             // It did answer, though with something that cannot be used.
             Ok(_) | Err(Error::Malformed { .. }) => {
-                if self.troubled.swap(false, Ordering::AcqRel) {
-                    tracing::info!(store = self.address(), "the feature store answers again");
-                }
+                self.troubled.store(false, Ordering::Release);
             }
             Err(error) => {
                 let text = error.to_string();
                 *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
-                if !self.troubled.swap(true, Ordering::AcqRel) {
-                    tracing::warn!("{error}; answering from what is in memory");
-                }
+                self.troubled.store(true, Ordering::Release);
             }
         }
         outcome

@@ -205,8 +205,8 @@ async fn a_wrong_password_is_told_and_not_shown() {
     let with = |password: &str| redis.url().replace("redis://", &format!("redis://:{password}@"));
     push(&*pusher(&with("the-right-one")).await, demo_entries()).await;
     let running = sparrow_app::start(on(&with("a-wrong-one"))).await.unwrap();
-    let refused = format!("the feature store {} refuses: user or password is wrong", redis.url());
-    let ready = until(running.address, "/readyz", |ready| ready.body.contains(&refused)).await;
+    let refused = "user or password is wrong";
+    let ready = until(running.address, "/readyz", |ready| ready.body.contains(refused)).await;
     assert_eq!(ready.status, 503);
     assert!(!ready.body.contains("wrong-one") && !ready.head.contains("wrong-one"));
 
