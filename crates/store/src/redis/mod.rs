@@ -2,7 +2,9 @@
 //!
 //! Start with `RedisStore::fetch`: how a read gets all of one generation in one round trip.
 
+mod bulk;
 mod client;
+mod command;
 mod keys;
 mod push;
 
@@ -14,7 +16,8 @@ use bytes::Bytes;
 use sparrow_model::{MovieId, UserId};
 use tokio::time::Instant;
 
-use self::client::{Answer, Batch, Command, Connections, Reply, Scan, refusal};
+use self::client::{Answer, Batch, Connections, Reply, Scan, refusal};
+use self::command::Command;
 use self::keys::Keys;
 use crate::codec::{self, Fault};
 use crate::{

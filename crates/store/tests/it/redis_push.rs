@@ -65,7 +65,11 @@ fn hasty() -> Options {
 #[ignore = "needs redis-server"]
 async fn a_commit_that_is_dropped_anywhere_leaves_a_whole_generation() {
     let redis = TestRedis::start(&[]);
-    let options = Options { grace: Duration::from_millis(500), ..hasty() };
+    let options = Options {
+        deadline: Duration::from_millis(450),
+        grace: Duration::from_millis(500),
+        ..hasty()
+    };
     let store = open(&redis.url(), &options).await;
     let reader = open(&redis.url(), &options).await;
     push(&store, stamped(1)).await;
