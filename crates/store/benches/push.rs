@@ -153,12 +153,35 @@ async fn pushed(redis: &TestRedis, chunks: &[Vec<Entry>]) -> Round {
     for chunk in chunks {
         push.put(chunk).await.unwrap();
     }
-    let stage = start.elapsed();
+    let (stage, staged) = (start.elapsed(), Instant::now());
     push.commit().await.unwrap();
-    let commit = start.elapsed() - stage - options.grace;
+    let commit = staged.elapsed().saturating_sub(options.grace);
     let mut commands: BTreeMap<String, u64> = redis.executed().into_iter().collect();
     commands.retain(|name, _| !name.starts_with("config") && name != "info");
     Round { stage: stage.as_secs_f64(), commit: commit.as_secs_f64(), commands }
+}
+
+/// What Redis says that the keys of one user and of one movie take, and all there is.
+fn print_memory(redis: &TestRedis, users: u32, movies: u32) {
+    let of = |key: &str| redis.cli(&["MEMORY", "USAGE", key]).parse::<u64>().unwrap();
+    let user = ["uf:77", "uEmb:77", "sparrow:ratings:77"].map(of);
+    let movie = ["mf:77", "i2vEmb:77", "sparrow:movie:77"].map(of);
+    println!(
+        "memory, as MEMORY USAGE has it: user {} bytes (features {}, vector of {DIMENSION} {}, {RATINGS} ratings {}); \
+         movie {} bytes (features {}, vector {}, sums and 10 best ratings {})",
+        user.iter().sum::<u64>(),
+        user[0],
+        user[1],
+        user[2],
+        movie.iter().sum::<u64>(),
+        movie[0],
+        movie[1],
+        movie[2],
+    );
+    println!(
+        "used_memory with {users} users and {movies} movies: {:.1} MiB",
+        redis.info("used_memory") as f64 / 1_048_576.0
+    );
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -185,6 +208,9 @@ async fn main() {
         let ours = pushed(&redis, &chunks).await;
         // Over what is there already, as most pushes are: the same once more.
         let again = pushed(&redis, &chunks).await;
+        if round == ROUNDS {
+            print_memory(&redis, users, movies);
+        }
         redis.cli(&["FLUSHALL"]);
         for ours in [ours, again] {
             let commands: u64 = ours.commands.values().sum();

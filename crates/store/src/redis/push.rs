@@ -19,10 +19,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{self, Instant};
 
 use super::bulk::Bulk;
-use super::client::{Answer, Batch, Reply, refusal};
-use super::command::Command;
+use super::client::{Answer, Batch, Command, Reply, refusal};
 use super::{Inner, State, is_hash};
-use crate::{Entry, Error, Generation, Kind, Options, Push, codec};
+use crate::{Entry, Error, Generation, Kind, Push, codec};
 
 /// Batches on their way at once, when the next push clears up.
 const IN_FLIGHT: usize = 4;
@@ -223,7 +222,7 @@ impl RedisPush {
             let (kind, id) = (entry.kind(), entry.id());
             let key = self.held.store.keys.staged(kind, id);
             if !self.put[kind as usize].insert(id) {
-                self.write(Command::Unlink(vec![key.clone()])).await?;
+                self.bulk()?.push("UNLINK", &[&key]).await?;
             }
             self.stage_one(key, entry).await?;
         }
@@ -231,34 +230,43 @@ impl RedisPush {
     }
 
     async fn stage_one(&mut self, key: Bytes, entry: Entry) -> Result<(), Error> {
-        let ttl = self.held.store.options.ttl;
-        let value: Bytes = match entry {
+        let value = match entry {
             Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
-                let fields = fields.0.into_iter();
-                let fields = fields.map(|(name, value)| (name.into(), value.into())).collect();
-                self.write(Command::HashSet(key.clone(), fields)).await?;
-                return match ttl {
-                    Some(ttl) => self.write(Command::Expire(key, ttl)).await,
+                let mut arguments: Vec<&[u8]> = vec![&key];
+                for (name, value) in &fields.0 {
+                    arguments.extend([name.as_bytes(), value.as_bytes()]);
+                }
+                self.bulk()?.push("HSET", &arguments).await?;
+                return match self.ttl() {
+                    Some(ttl) => self.bulk()?.push("PEXPIRE", &[&key, ttl.as_bytes()]).await,
                     None => Ok(()),
                 };
             }
             Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
-                codec::embedding_text(&vector).into()
+                codec::embedding_text(&vector).into_bytes()
             }
-            Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings).into(),
-            Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings).into(),
-            Entry::UserList(list) => codec::pack_users(&list).into(),
+            Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings),
+            Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings),
+            Entry::UserList(list) => codec::pack_users(&list),
         };
-        self.write(Command::Set(key, value, ttl)).await
+        self.set(&key, &value).await
+    }
+
+    async fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        match self.ttl() {
+            Some(ttl) => self.bulk()?.push("SET", &[key, value, b"PX", ttl.as_bytes()]).await,
+            None => self.bulk()?.push("SET", &[key, value]).await,
+        }
+    }
+
+    /// The time to live in milliseconds.
+    fn ttl(&self) -> Option<String> {
+        self.held.store.options.ttl.map(|ttl| ttl.as_millis().to_string())
     }
 
     fn bulk(&mut self) -> Result<&mut Bulk, Error> {
         let over = || Error::push_over(self.held.store.connections.address());
         self.bulk.as_mut().ok_or_else(over)
-    }
-
-    async fn write(&mut self, command: Command) -> Result<(), Error> {
-        self.bulk()?.push(&command).await
     }
 
     /// Waits until everything is staged, and stages what says which keys are to go; returns those.
@@ -279,17 +287,16 @@ impl RedisPush {
         }
         for &(kind, id) in &tombstones {
             let key = self.held.store.keys.staged(kind, id);
-            self.write(if is_hash(kind) {
-                Command::HashSet(key, vec![(Bytes::new(), Bytes::new())])
+            if is_hash(kind) {
+                self.bulk()?.push("HSET", &[&key, b"", b""]).await?;
             } else {
-                Command::Set(key, Bytes::new(), None)
-            })
-            .await?;
+                self.bulk()?.push("SET", &[&key, b""]).await?;
+            }
         }
         // What the marker will say at the end is staged as well: renaming needs no memory.
         let settled = State { staged: false, ..self.state.clone() }.text();
-        let Options { ttl, .. } = self.held.store.options;
-        self.write(Command::Set(self.held.store.keys.staged_marker(), settled, ttl)).await?;
+        let staged_marker = self.held.store.keys.staged_marker();
+        self.set(&staged_marker, &settled).await?;
         self.bulk()?.land().await?;
         Ok(tombstones.into_iter().collect())
     }
@@ -339,19 +346,20 @@ impl RedisPush {
     async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
         let store = Arc::clone(&self.held.store);
         let keys = &store.keys;
+        let bulk =
+            self.bulk.as_mut().ok_or_else(|| Error::push_over(store.connections.address()))?;
         for &(kind, id) in tombstones {
-            self.write(bury(keys.staged(kind, id), keys.plain(kind, id))).await?;
+            bulk.push("UNLINK", &[&keys.plain(kind, id), &keys.staged(kind, id)]).await?;
         }
-        let put = std::mem::take(&mut self.put);
-        for (kind, ids) in Kind::ALL.into_iter().zip(put) {
-            for id in ids {
-                self.write(Command::Rename(keys.staged(kind, id), keys.plain(kind, id))).await?;
+        for (kind, ids) in Kind::ALL.into_iter().zip(&self.put) {
+            for &id in ids {
+                bulk.push("RENAME", &[&keys.staged(kind, id), &keys.plain(kind, id)]).await?;
             }
         }
-        self.bulk()?.land().await?;
+        bulk.land().await?;
         self.held.check()?;
-        self.write(Command::Rename(keys.staged_marker(), keys.marker())).await?;
-        self.bulk()?.land().await
+        bulk.push("RENAME", &[&keys.staged_marker(), &keys.marker()]).await?;
+        bulk.land().await
     }
 
     /// After a failure before the announcement: removes what was staged, as far as possible.
@@ -404,11 +412,6 @@ async fn unlock(store: &Inner, token: &str) {
     }
 }
 
-/// Removes a key together with the tombstone that stands for that.
-fn bury(staged: Bytes, plain: Bytes) -> Command {
-    Command::Unlink(vec![plain, staged])
-}
-
 /// Removes all that was staged and never announced.
 async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
     let mut flight = Flight::default();
@@ -452,7 +455,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             let tombstone = looked == Reply::Number(i64::from(is_hash(kind)));
             let plain = store.keys.plain(kind, id);
             if tombstone {
-                moves.push(bury(staged, plain));
+                moves.push(Command::Unlink(vec![plain, staged]));
             } else {
                 moves.push(Command::Rename(staged, plain));
             }
