@@ -256,6 +256,8 @@ impl Connections {
 }
 
 const START: Bytes = Bytes::from_static(b"0");
+/// Keys that Redis looks at for one page: some milliseconds at most.
+const PAGE: &str = "2000";
 
 /// A listing of keys: those that are there all the time come at least once, others maybe.
 pub(super) struct Scan {
@@ -396,7 +398,7 @@ async fn issue<C: KeysInterface + HashesInterface>(
             client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
         }
         Command::Scan(cursor, pattern) => {
-            let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
+            let [matching, count, number] = ["MATCH", "COUNT", PAGE].map(Bytes::from);
             let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
             client.custom(scan, vec![cursor, matching, pattern, count, number]).await
         }

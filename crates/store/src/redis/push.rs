@@ -34,7 +34,7 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
     lock(&store, &token).await?;
     let lost = Arc::new(AtomicBool::new(false));
     let renewal = tokio::spawn(renew(Arc::clone(&store), token.clone(), Arc::clone(&lost)));
-    let held = Held { store, token, lost, renewal };
+    let held = Arc::new(Held { store, token, lost, renewal });
     match begin(&held).await {
         Ok((generation, bulk)) => {
             let pusher = held.token.clone();
@@ -56,14 +56,15 @@ async fn begin(held: &Held) -> Result<(Generation, Bulk), Error> {
     let state = store.current(store.bulk_deadline()).await?;
     if state.staged {
         tracing::info!(generation = %state.generation, "ending a push that was interrupted");
-        finish(store, &state).await?;
+        finish(held, &state).await?;
     } else {
-        remove_staged(store).await?;
+        remove_staged(held).await?;
     }
     Ok((state.generation, Bulk::open(&store.connections, &store.options).await?))
 }
 
-/// The lock, as long as it is not lost.
+/// The lock, as long as it is not lost. It is renewed until this is dropped, so whoever changes anything
+/// under it keeps hold of this meanwhile.
 struct Held {
     store: Arc<Inner>,
     token: String,
@@ -83,7 +84,22 @@ impl Held {
     async fn release(&self) {
         self.renewal.abort();
         if self.check().is_ok() {
-            unlock(&self.store, &self.token).await;
+            self.unlock().await;
+        }
+    }
+
+    /// Removes the lock if it is still ours.
+    async fn unlock(&self) {
+        let (store, mut batch) = (&self.store, Batch::default());
+        batch.push(Command::Get(store.keys.lock()));
+        let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
+        if let Ok([Ok(Reply::Text(owner)), _]) = owner
+            && owner == self.token
+        {
+            let mut batch = Batch::default();
+            batch.push(Command::Unlink(vec![store.keys.lock()]));
+            // Otherwise it runs out.
+            let _ = store.connections.run(batch, store.bulk_deadline()).await;
         }
     }
 }
@@ -162,7 +178,7 @@ enum Phase {
 }
 
 struct RedisPush {
-    held: Held,
+    held: Arc<Held>,
     /// The state that the marker will announce.
     state: State,
     /// The ids that were put, by kind in the order of [`Kind::ALL`].
@@ -269,22 +285,34 @@ impl RedisPush {
         self.bulk.as_mut().ok_or_else(over)
     }
 
+    /// The plain keys of the kinds that were put, beyond those that were put.
+    async fn stale(&self) -> Result<HashSet<(Kind, u32)>, Error> {
+        let names = &self.held.store.keys;
+        let pushed = Kind::ALL.into_iter().filter(|&kind| !self.put[kind as usize].is_empty());
+        let pushed: Vec<Kind> = pushed.collect();
+        let mut stale = HashSet::new();
+        if pushed.is_empty() {
+            return Ok(stale);
+        }
+        // One listing of everything takes fewer round trips than one for each kind.
+        let mut scan = self.held.store.scan(names.every_pattern())?;
+        while let Some(keys) = scan.page().await? {
+            for key in keys {
+                let id_of = |&kind: &Kind| Some((kind, names.plain_id(kind, &key)?));
+                if let Some((kind, id)) = pushed.iter().find_map(id_of)
+                    && !self.put[kind as usize].contains(&id)
+                {
+                    stale.insert((kind, id));
+                }
+            }
+        }
+        Ok(stale)
+    }
+
     /// Waits until everything is staged, and stages what says which keys are to go; returns those.
     async fn complete(&mut self) -> Result<Vec<(Kind, u32)>, Error> {
         self.bulk()?.land().await?;
-        let mut tombstones = HashSet::new();
-        for kind in Kind::ALL {
-            let put = &self.put[kind as usize];
-            if put.is_empty() {
-                continue;
-            }
-            let names = &self.held.store.keys;
-            let mut scan = self.held.store.scan(names.plain_pattern(kind))?;
-            while let Some(keys) = scan.page().await? {
-                let ids = keys.iter().filter_map(|key| names.plain_id(kind, key));
-                tombstones.extend(ids.filter(|id| !put.contains(id)).map(|id| (kind, id)));
-            }
-        }
+        let tombstones = self.stale().await?;
         for &(kind, id) in &tombstones {
             let key = self.held.store.keys.staged(kind, id);
             if is_hash(kind) {
@@ -327,7 +355,7 @@ impl RedisPush {
         {
             time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            result = finish(&self.held.store, &self.state).await;
+            result = finish(&self.held, &self.state).await;
         }
         result.map_err(|error| {
             let but = |what: &str| {
@@ -368,7 +396,7 @@ impl RedisPush {
         bulk.abandon().await;
         self.phase = Phase::Over;
         if self.held.check().is_ok()
-            && let Err(error) = remove_staged(&self.held.store).await
+            && let Err(error) = remove_staged(&self.held).await
         {
             tracing::debug!(%error, "a failed push leaves keys behind for the next one to remove");
         }
@@ -383,40 +411,27 @@ impl Drop for RedisPush {
         }
         // Without a runtime the lock runs out by itself.
         let Ok(runtime) = Handle::try_current() else { return };
-        let (store, token) = (Arc::clone(&self.held.store), self.held.token.clone());
-        let (announced, bulk) = (self.phase == Phase::Announced, self.bulk.take());
+        let (held, bulk) = (Arc::clone(&self.held), self.bulk.take());
+        let announced = self.phase == Phase::Announced;
         runtime.spawn(async move {
             if let Some(mut bulk) = bulk {
                 bulk.abandon().await;
             }
-            if !announced && let Err(error) = remove_staged(&store).await {
+            if !announced && let Err(error) = remove_staged(&held).await {
                 tracing::debug!(%error, "a dropped push leaves keys behind for the next one to remove");
             }
-            unlock(&store, &token).await;
+            held.release().await;
         });
     }
 }
 
-/// Releases the lock if it is still ours.
-async fn unlock(store: &Inner, token: &str) {
-    let mut batch = Batch::default();
-    batch.push(Command::Get(store.keys.lock()));
-    let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
-    if let Ok([Ok(Reply::Text(owner)), _]) = owner
-        && owner == token
-    {
-        let mut batch = Batch::default();
-        batch.push(Command::Unlink(vec![store.keys.lock()]));
-        // Otherwise it runs out.
-        let _ = store.connections.run(batch, store.bulk_deadline()).await;
-    }
-}
-
 /// Removes all that was staged and never announced.
-async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
+async fn remove_staged(held: &Held) -> Result<(), Error> {
+    let store = &held.store;
     let mut flight = Flight::default();
     let mut scan = store.scan(store.keys.staged_pattern())?;
     while let Some(keys) = scan.page().await? {
+        held.check()?;
         let mut batch = Batch::default();
         for key in keys {
             batch.push(Command::Unlink(vec![key]));
@@ -426,11 +441,16 @@ async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
     flight.land(store).await
 }
 
+/// What `PTTL` says of a key that is not there.
+const NO_SUCH_KEY: i64 = -2;
+
 /// Ends the renaming of an announced generation from what there is, whatever was done of it.
-async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
+async fn finish(held: &Held, state: &State) -> Result<(), Error> {
+    let store = &held.store;
     let staged_marker = store.keys.staged_marker();
     let mut scan = store.scan(store.keys.staged_pattern())?;
     while let Some(found) = scan.page().await? {
+        held.check()?;
         let mut known = Vec::with_capacity(found.len());
         let (mut looks, mut moves) = (Batch::default(), Batch::default());
         for key in found {
@@ -441,6 +461,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
                     } else {
                         looks.push(Command::Length(key.clone()));
                     }
+                    looks.push(Command::TimeLeft(key.clone()));
                     known.push((key, kind, id));
                 }
                 None if key == staged_marker => {}
@@ -449,10 +470,18 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             }
         }
         let looked = store.connections.run(looks, store.bulk_deadline()).await?;
-        for ((staged, kind, id), looked) in known.into_iter().zip(looked) {
-            let looked = looked.map_err(|says| refusal(store.connections.address(), &says))?;
+        let looked: Vec<Reply> = looked
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|says| refusal(store.connections.address(), &says))?;
+        for ((staged, kind, id), looked) in known.into_iter().zip(looked.as_chunks::<2>().0) {
+            let [content, time_left] = looked;
+            if *time_left == Reply::Number(NO_SUCH_KEY) {
+                // A scan may list a key again that was moved in the meantime.
+                continue;
+            }
             // An empty string, or a hash with an unnamed field.
-            let tombstone = looked == Reply::Number(i64::from(is_hash(kind)));
+            let tombstone = *content == Reply::Number(i64::from(is_hash(kind)));
             let plain = store.keys.plain(kind, id);
             if tombstone {
                 moves.push(Command::Unlink(vec![plain, staged]));
