@@ -46,7 +46,6 @@ pub(super) type Answer = Result<Reply, String>;
 pub(super) enum Command {
     Get(Bytes),
     HashGetAll(Bytes),
-    HashSet(Bytes, Vec<(Bytes, Bytes)>),
     /// Whether a hash has a field.
     HashHas(Bytes, Bytes),
     Set(Bytes, Bytes, Option<Duration>),
@@ -61,91 +60,35 @@ pub(super) enum Command {
     Scan(Bytes, Bytes),
 }
 
-impl Command {
-    /// About how many bytes it takes.
-    fn bytes(&self) -> usize {
-        const FRAME: usize = 16;
-        let pair = |a: &Bytes, b: &Bytes| a.len() + b.len() + 2 * FRAME;
-        FRAME
-            + match self {
-                Self::Get(key)
-                | Self::HashGetAll(key)
-                | Self::Length(key)
-                | Self::Expire(key, _)
-                | Self::TimeLeft(key) => key.len() + FRAME,
-                Self::HashSet(key, fields) => {
-                    key.len() + fields.iter().map(|(name, value)| pair(name, value)).sum::<usize>()
-                }
-                Self::Set(a, b, _)
-                | Self::SetIfMissing(a, b, _)
-                | Self::HashHas(a, b)
-                | Self::Rename(a, b)
-                | Self::Scan(a, b) => pair(a, b),
-                Self::Unlink(keys) => keys.iter().map(|key| key.len() + FRAME).sum(),
-            }
-    }
-
-    async fn issue<C: KeysInterface + HashesInterface>(
-        self,
-        client: &C,
-    ) -> Result<Value, fred::error::Error> {
-        let millis = |time: Duration| time.as_millis() as i64;
-        match self {
-            Self::Get(key) => client.get(key).await,
-            Self::HashGetAll(key) => client.hgetall(key).await,
-            Self::HashSet(key, fields) => client.hset(key, fields).await,
-            Self::HashHas(key, field) => client.hexists(key, field).await,
-            Self::Set(key, value, ttl) => {
-                client
-                    .set(key, value, ttl.map(|ttl| Expiration::PX(millis(ttl))), None, false)
-                    .await
-            }
-            Self::SetIfMissing(key, value, ttl) => {
-                let (ttl, missing) = (Expiration::PX(millis(ttl)), SetOptions::NX);
-                client.set(key, value, Some(ttl), Some(missing), false).await
-            }
-            Self::Length(key) => client.strlen(key).await,
-            Self::Expire(key, ttl) => client.pexpire(key, millis(ttl), None).await,
-            Self::TimeLeft(key) => client.pttl(key).await,
-            Self::Rename(from, to) => client.rename(from, to).await,
-            Self::Unlink(keys) => {
-                client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
-            }
-            Self::Scan(cursor, pattern) => {
-                let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
-                let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
-                client.custom(scan, vec![cursor, matching, pattern, count, number]).await
-            }
-        }
-    }
-}
-
 /// Commands that go out together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     commands: Vec<Command>,
-    bytes: usize,
 }
 
 impl Batch {
     pub(super) fn push(&mut self, command: Command) {
-        self.bytes += command.bytes();
         self.commands.push(command);
-    }
-
-    /// How many commands there are.
-    pub(super) const fn len(&self) -> usize {
-        self.commands.len()
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
+}
 
-    /// About how many bytes they take.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
-    }
+/// A server, and the slots whose keys it has.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The name that its certificate has to have.
+    pub(super) tls_name: String,
+    pub(super) slots: Vec<(u16, u16)>,
+}
+
+/// In which slot of a cluster a key is.
+pub(super) fn slot(key: &[u8]) -> u16 {
+    fred::util::redis_keyslot(key)
 }
 
 /// Batches on their way at once; more fail at once.
@@ -155,6 +98,7 @@ const PLACES: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Connections {
     address: String,
+    location: RedisLocation,
     all: Vec<Connection>,
     next: AtomicUsize,
     cluster: bool,
@@ -197,11 +141,52 @@ impl Connections {
             .collect();
         Ok(Self {
             address,
+            location: location.clone(),
             all,
             next: AtomicUsize::new(0),
             cluster: location.cluster,
             places: Semaphore::new(PLACES),
         })
+    }
+
+    /// Where the keys are: each node, and the first and last slot of each range that it has.
+    pub(super) fn nodes(&self) -> Result<Vec<Node>, Error> {
+        if !self.cluster {
+            let (host, port) = self.location.hosts[0].clone();
+            return Ok(vec![Node {
+                tls_name: host.clone(),
+                host,
+                port,
+                slots: vec![(0, u16::MAX)],
+            }]);
+        }
+        let Some(state) = self.pick()?.cached_cluster_state() else {
+            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+        };
+        let mut nodes: Vec<Node> = Vec::new();
+        for range in state.slots() {
+            let Server { host, port, tls_server_name } = &range.primary;
+            let at = nodes.iter().position(|node| node.host == **host && node.port == *port);
+            let at = at.unwrap_or_else(|| {
+                let tls_name = tls_server_name.as_ref().unwrap_or(host).to_string();
+                nodes.push(Node {
+                    host: host.to_string(),
+                    port: *port,
+                    tls_name,
+                    slots: Vec::new(),
+                });
+                nodes.len() - 1
+            });
+            nodes[at].slots.push((range.start, range.end));
+        }
+        if nodes.is_empty() {
+            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+        }
+        Ok(nodes)
+    }
+
+    pub(super) const fn location(&self) -> &RedisLocation {
+        &self.location
     }
 
     pub(super) fn address(&self) -> &str {
@@ -271,6 +256,8 @@ impl Connections {
 }
 
 const START: Bytes = Bytes::from_static(b"0");
+/// Keys that Redis looks at for one page: some milliseconds at most.
+const PAGE: &str = "2000";
 
 /// A listing of keys: those that are there all the time come at least once, others maybe.
 pub(super) struct Scan {
@@ -328,12 +315,12 @@ async fn send(
     let pipeline = client.pipeline().with_options(options);
     for command in batch.commands {
         // Only takes note of the command.
-        let _: Result<Value, _> = command.issue(&pipeline).await;
+        let _: Result<Value, _> = issue(command, &pipeline).await;
     }
     // The library flushes its socket after every command of a pipeline while its queue is empty. The last
     // command waiting behind the others keeps it from that: all go out in one write.
     let behind = client.with_options(options);
-    let all = future::join(pipeline.try_all::<Value>(), last.issue(&behind));
+    let all = future::join(pipeline.try_all::<Value>(), issue(last, &behind));
     let (mut answers, last) = time::timeout_at(end, all)
         .await
         .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
@@ -387,17 +374,49 @@ fn reply(value: Value) -> Reply {
     }
 }
 
+async fn issue<C: KeysInterface + HashesInterface>(
+    command: Command,
+    client: &C,
+) -> Result<Value, fred::error::Error> {
+    let millis = |time: Duration| time.as_millis() as i64;
+    match command {
+        Command::Get(key) => client.get(key).await,
+        Command::HashGetAll(key) => client.hgetall(key).await,
+        Command::HashHas(key, field) => client.hexists(key, field).await,
+        Command::Set(key, value, ttl) => {
+            client.set(key, value, ttl.map(|ttl| Expiration::PX(millis(ttl))), None, false).await
+        }
+        Command::SetIfMissing(key, value, ttl) => {
+            let (ttl, missing) = (Expiration::PX(millis(ttl)), SetOptions::NX);
+            client.set(key, value, Some(ttl), Some(missing), false).await
+        }
+        Command::Length(key) => client.strlen(key).await,
+        Command::Expire(key, ttl) => client.pexpire(key, millis(ttl), None).await,
+        Command::TimeLeft(key) => client.pttl(key).await,
+        Command::Rename(from, to) => client.rename(from, to).await,
+        Command::Unlink(keys) => {
+            client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
+        }
+        Command::Scan(cursor, pattern) => {
+            let [matching, count, number] = ["MATCH", "COUNT", PAGE].map(Bytes::from);
+            let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
+            client.custom(scan, vec![cursor, matching, pattern, count, number]).await
+        }
+    }
+}
+
 /// Connects, and connects again after what the library does not get over by itself.
 async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>>) {
     const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-    let mut pause = Duration::from_millis(20);
+    const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+    let mut pause = SHORTEST_PAUSE;
     let note = |error: &fred::error::Error| {
         let error = translate(&address, error);
         tracing::debug!(%error, "no connection to the feature store");
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     };
     loop {
-        let mut errors = client.error_rx();
+        let (mut errors, began) = (client.error_rx(), Instant::now());
         // Dropped with this task, it takes the connection with it.
         let mut connection = AbortOnDrop(client.connect());
         loop {
@@ -416,7 +435,8 @@ async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>
             }
         }
         time::sleep(pause).await;
-        pause = if client.is_connected() { pause } else { (pause * 2).min(LONGEST_PAUSE) };
+        let lasted = began.elapsed() > 2 * LONGEST_PAUSE;
+        pause = if lasted { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
     }
 }
 
@@ -449,16 +469,19 @@ fn config(location: &RedisLocation, options: &Options) -> Result<Config, Error> 
 }
 
 fn tls(location: &RedisLocation, options: &Options) -> Result<TlsConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth();
     // The nodes of a cluster name each other by address; certificates rarely do.
     let hostnames =
         if location.cluster { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
-    Ok(TlsConfig { connector: TlsConnector::from(config), hostnames })
+    Ok(TlsConfig { connector: TlsConnector::from(tls_config(options)?), hostnames })
+}
+
+pub(super) fn tls_config(options: &Options) -> Result<rustls::ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
+        .with_root_certificates(roots(options)?)
+        .with_no_client_auth())
 }
 
 fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {

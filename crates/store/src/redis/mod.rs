@@ -2,6 +2,7 @@
 //!
 //! Start with `RedisStore::fetch`: how a read gets all of one generation in one round trip.
 
+mod bulk;
 mod client;
 mod keys;
 mod push;

@@ -18,14 +18,12 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{self, Instant};
 
+use super::bulk::Bulk;
 use super::client::{Answer, Batch, Command, Reply, refusal};
 use super::{Inner, State, is_hash};
 use crate::{Entry, Error, Generation, Kind, Push, codec};
 
-/// A batch goes out when it has so many commands or bytes.
-const BATCH_COMMANDS: usize = 1000;
-const BATCH_BYTES: usize = 256 * 1024;
-/// Batches on their way at once.
+/// Batches on their way at once, when the next push clears up.
 const IN_FLIGHT: usize = 4;
 /// For how long a push tries to end the renaming of an announced generation.
 const FINISH: Duration = Duration::from_secs(20);
@@ -36,28 +34,79 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
     lock(&store, &token).await?;
     let lost = Arc::new(AtomicBool::new(false));
     let renewal = tokio::spawn(renew(Arc::clone(&store), token.clone(), Arc::clone(&lost)));
-    let mut push = RedisPush {
-        store,
-        token,
-        state: State::default(),
-        put: Kind::ALL.map(|_| HashSet::new()),
-        batch: Batch::default(),
-        flight: Flight::default(),
-        lost,
-        renewal,
-        phase: Phase::Staging,
-    };
-    match push.clear_up().await {
-        Ok(generation) => {
-            let pusher = push.token.clone();
-            push.state = State { generation: generation.next(), staged: true, pusher };
-            Ok(Box::new(push))
+    let held = Arc::new(Held { store, token, lost, renewal });
+    match begin(&held).await {
+        Ok((generation, bulk)) => {
+            let pusher = held.token.clone();
+            let state = State { generation: generation.next(), staged: true, pusher };
+            let put = Kind::ALL.map(|_| HashSet::new());
+            Ok(Box::new(RedisPush { held, state, put, bulk: Some(bulk), phase: Phase::Staging }))
         }
         Err(error) => {
-            push.phase = Phase::Over;
-            push.unlock().await;
+            held.release().await;
             Err(error)
         }
+    }
+}
+
+/// Ends what a killed push began, or removes it; returns the generation that there is, and the
+/// connections for the new one.
+async fn begin(held: &Held) -> Result<(Generation, Bulk), Error> {
+    let store = &held.store;
+    let state = store.current(store.bulk_deadline()).await?;
+    if state.staged {
+        tracing::info!(generation = %state.generation, "ending a push that was interrupted");
+        finish(held, &state).await?;
+    } else {
+        remove_staged(held).await?;
+    }
+    Ok((state.generation, Bulk::open(&store.connections, &store.options).await?))
+}
+
+/// The lock, as long as it is not lost. It is renewed until this is dropped, so whoever changes anything
+/// under it keeps hold of this meanwhile.
+struct Held {
+    store: Arc<Inner>,
+    token: String,
+    lost: Arc<AtomicBool>,
+    renewal: JoinHandle<()>,
+}
+
+impl Held {
+    fn check(&self) -> Result<(), Error> {
+        if self.lost.load(Ordering::Acquire) {
+            let what = "this push lost its lock, maybe because the store did not answer for long";
+            return Err(Error::refused(self.store.connections.address(), what));
+        }
+        Ok(())
+    }
+
+    async fn release(&self) {
+        self.renewal.abort();
+        if self.check().is_ok() {
+            self.unlock().await;
+        }
+    }
+
+    /// Removes the lock if it is still ours.
+    async fn unlock(&self) {
+        let (store, mut batch) = (&self.store, Batch::default());
+        batch.push(Command::Get(store.keys.lock()));
+        let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
+        if let Ok([Ok(Reply::Text(owner)), _]) = owner
+            && owner == self.token
+        {
+            let mut batch = Batch::default();
+            batch.push(Command::Unlink(vec![store.keys.lock()]));
+            // Otherwise it runs out.
+            let _ = store.connections.run(batch, store.bulk_deadline()).await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.renewal.abort();
     }
 }
 
@@ -129,25 +178,19 @@ enum Phase {
 }
 
 struct RedisPush {
-    store: Arc<Inner>,
-    token: String,
+    held: Arc<Held>,
     /// The state that the marker will announce.
     state: State,
     /// The ids that were put, by kind in the order of [`Kind::ALL`].
     put: [HashSet<u32>; Kind::ALL.len()],
-    batch: Batch,
-    flight: Flight,
-    lost: Arc<AtomicBool>,
-    renewal: JoinHandle<()>,
+    /// `None` once nothing is to be written any more.
+    bulk: Option<Bulk>,
     phase: Phase,
 }
 
 #[async_trait]
 impl Push for RedisPush {
     async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
-        if self.phase != Phase::Staging {
-            return Err(Error::push_over(self.store.connections.address()));
-        }
         match self.stage(entries).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -158,9 +201,6 @@ impl Push for RedisPush {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Generation, Error> {
-        if self.phase != Phase::Staging {
-            return Err(Error::push_over(self.store.connections.address()));
-        }
         let tombstones = match self.complete().await {
             Ok(tombstones) => tombstones,
             Err(error) => {
@@ -171,154 +211,151 @@ impl Push for RedisPush {
         self.phase = Phase::Announced;
         if let Err(error) = self.announce().await {
             // Maybe the marker was written and only the answer did not come.
-            match self.store.current(self.store.bulk_deadline()).await {
+            let store = &self.held.store;
+            match store.current(store.bulk_deadline()).await {
                 Ok(state) if state == self.state => {}
                 Ok(_) => {
+                    self.phase = Phase::Staging;
                     self.give_up().await;
                     return Err(error);
                 }
                 Err(_) => return Err(error),
             }
         }
-        time::sleep(self.store.options.grace).await;
+        time::sleep(self.held.store.options.grace).await;
         self.settle(&tombstones).await?;
         self.phase = Phase::Over;
-        self.unlock().await;
+        self.held.release().await;
         Ok(self.state.generation)
     }
 }
 
 impl RedisPush {
-    /// Ends what a killed push began, or removes it; returns the generation that there is.
-    async fn clear_up(&self) -> Result<Generation, Error> {
-        let store = &self.store;
-        let state = store.current(store.bulk_deadline()).await?;
-        if state.staged {
-            tracing::info!(generation = %state.generation, "ending a push that was interrupted");
-            finish(store, &state).await?;
-        } else {
-            remove_staged(store).await?;
-        }
-        Ok(state.generation)
-    }
-
     async fn stage(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         for entry in entries {
-            self.hold()?;
+            self.held.check()?;
             entry.check()?;
             let (kind, id) = (entry.kind(), entry.id());
-            let key = self.store.keys.staged(kind, id);
+            let key = self.held.store.keys.staged(kind, id);
             if !self.put[kind as usize].insert(id) {
-                // The earlier one may be on its way on another connection.
-                self.send().await?;
-                self.flight.land(&self.store).await?;
-                self.batch.push(Command::Unlink(vec![key.clone()]));
+                self.bulk()?.push("UNLINK", &[&key]).await?;
             }
-            self.stage_one(key, entry);
-            if self.batch.len() >= BATCH_COMMANDS || self.batch.bytes() >= BATCH_BYTES {
-                self.send().await?;
-            }
+            self.stage_one(key, entry).await?;
         }
         Ok(())
     }
 
-    fn stage_one(&mut self, key: Bytes, entry: Entry) {
-        let value: Bytes = match entry {
+    async fn stage_one(&mut self, key: Bytes, entry: Entry) -> Result<(), Error> {
+        let value = match entry {
             Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
-                let fields = fields.0.into_iter();
-                let fields = fields.map(|(name, value)| (name.into(), value.into())).collect();
-                self.batch.push(Command::HashSet(key.clone(), fields));
-                if let Some(ttl) = self.store.options.ttl {
-                    self.batch.push(Command::Expire(key, ttl));
+                let mut arguments: Vec<&[u8]> = vec![&key];
+                for (name, value) in &fields.0 {
+                    arguments.extend([name.as_bytes(), value.as_bytes()]);
                 }
-                return;
+                self.bulk()?.push("HSET", &arguments).await?;
+                return match self.ttl() {
+                    Some(ttl) => self.bulk()?.push("PEXPIRE", &[&key, ttl.as_bytes()]).await,
+                    None => Ok(()),
+                };
             }
             Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
-                codec::embedding_text(&vector).into()
+                codec::embedding_text(&vector).into_bytes()
             }
-            Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings).into(),
-            Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings).into(),
-            Entry::UserList(list) => codec::pack_users(&list).into(),
+            Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings),
+            Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings),
+            Entry::UserList(list) => codec::pack_users(&list),
         };
-        self.set(key, value);
+        self.set(&key, &value).await
     }
 
-    fn set(&mut self, key: Bytes, value: Bytes) {
-        self.batch.push(Command::Set(key, value, self.store.options.ttl));
-    }
-
-    async fn send(&mut self) -> Result<(), Error> {
-        let batch = std::mem::take(&mut self.batch);
-        self.flight.send(&self.store, batch).await
-    }
-
-    fn hold(&self) -> Result<(), Error> {
-        if self.lost.load(Ordering::Acquire) {
-            let what = "this push lost its lock, maybe because the store did not answer for long";
-            return Err(Error::refused(self.store.connections.address(), what));
+    async fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        match self.ttl() {
+            Some(ttl) => self.bulk()?.push("SET", &[key, value, b"PX", ttl.as_bytes()]).await,
+            None => self.bulk()?.push("SET", &[key, value]).await,
         }
-        Ok(())
+    }
+
+    /// The time to live in milliseconds.
+    fn ttl(&self) -> Option<String> {
+        self.held.store.options.ttl.map(|ttl| ttl.as_millis().to_string())
+    }
+
+    fn bulk(&mut self) -> Result<&mut Bulk, Error> {
+        let over = || Error::push_over(self.held.store.connections.address());
+        self.bulk.as_mut().ok_or_else(over)
+    }
+
+    /// The plain keys of the kinds that were put, beyond those that were put.
+    async fn stale(&self) -> Result<HashSet<(Kind, u32)>, Error> {
+        let names = &self.held.store.keys;
+        let pushed = Kind::ALL.into_iter().filter(|&kind| !self.put[kind as usize].is_empty());
+        let pushed: Vec<Kind> = pushed.collect();
+        let mut stale = HashSet::new();
+        if pushed.is_empty() {
+            return Ok(stale);
+        }
+        // One listing of everything takes fewer round trips than one for each kind.
+        let mut scan = self.held.store.scan(names.every_pattern())?;
+        while let Some(keys) = scan.page().await? {
+            for key in keys {
+                let id_of = |&kind: &Kind| Some((kind, names.plain_id(kind, &key)?));
+                if let Some((kind, id)) = pushed.iter().find_map(id_of)
+                    && !self.put[kind as usize].contains(&id)
+                {
+                    stale.insert((kind, id));
+                }
+            }
+        }
+        Ok(stale)
     }
 
     /// Waits until everything is staged, and stages what says which keys are to go; returns those.
     async fn complete(&mut self) -> Result<Vec<(Kind, u32)>, Error> {
-        self.send().await?;
-        self.flight.land(&self.store).await?;
-        let mut tombstones = HashSet::new();
-        for kind in Kind::ALL {
-            let put = &self.put[kind as usize];
-            if put.is_empty() {
-                continue;
-            }
-            let names = &self.store.keys;
-            let mut scan = self.store.scan(names.plain_pattern(kind))?;
-            while let Some(keys) = scan.page().await? {
-                let ids = keys.iter().filter_map(|key| names.plain_id(kind, key));
-                tombstones.extend(ids.filter(|id| !put.contains(id)).map(|id| (kind, id)));
-            }
-        }
+        self.bulk()?.land().await?;
+        let tombstones = self.stale().await?;
         for &(kind, id) in &tombstones {
-            let key = self.store.keys.staged(kind, id);
+            let key = self.held.store.keys.staged(kind, id);
             if is_hash(kind) {
-                self.batch.push(Command::HashSet(key, vec![(Bytes::new(), Bytes::new())]));
+                self.bulk()?.push("HSET", &[&key, b"", b""]).await?;
             } else {
-                self.batch.push(Command::Set(key, Bytes::new(), None));
-            }
-            if self.batch.len() >= BATCH_COMMANDS {
-                self.send().await?;
+                self.bulk()?.push("SET", &[&key, b""]).await?;
             }
         }
         // What the marker will say at the end is staged as well: renaming needs no memory.
-        let settled = State { staged: false, ..self.state.clone() };
-        self.set(self.store.keys.staged_marker(), settled.text());
-        self.send().await?;
-        self.flight.land(&self.store).await?;
+        let settled = State { staged: false, ..self.state.clone() }.text();
+        let staged_marker = self.held.store.keys.staged_marker();
+        self.set(&staged_marker, &settled).await?;
+        self.bulk()?.land().await?;
         Ok(tombstones.into_iter().collect())
     }
 
     /// Makes the staged values the current ones.
     async fn announce(&mut self) -> Result<(), Error> {
-        self.hold()?;
-        self.set(self.store.keys.marker(), self.state.text());
-        self.send().await?;
-        self.flight.land(&self.store).await
+        self.held.check()?;
+        let store = &self.held.store;
+        let mut batch = Batch::default();
+        batch.push(Command::Set(store.keys.marker(), self.state.text(), store.options.ttl));
+        let [answer, _] = two(store.connections.run(batch, store.bulk_deadline()).await?);
+        answer.map(|_| ()).map_err(|says| refusal(store.connections.address(), &says))
     }
 
     /// Moves everything into place. The generation stands already: a failure is tried over, and in the
     /// end is the next push's to mend.
     async fn settle(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
         let mut result = self.rename(tombstones).await;
-        self.flight.abandon().await;
+        if let (Err(_), Some(mut bulk)) = (&result, self.bulk.take()) {
+            bulk.abandon().await;
+        }
         let end = Instant::now() + FINISH;
         let mut pause = Duration::from_millis(50);
         // Who refuses once does so again.
         while let Err(Error::Unavailable { .. } | Error::TimedOut { .. }) = result
             && Instant::now() < end
-            && self.hold().is_ok()
+            && self.held.check().is_ok()
         {
             time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            result = finish(&self.store, &self.state).await;
+            result = finish(&self.held, &self.state).await;
         }
         result.map_err(|error| {
             let but = |what: &str| {
@@ -335,99 +372,66 @@ impl RedisPush {
     }
 
     async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
-        let store = Arc::clone(&self.store);
+        let store = Arc::clone(&self.held.store);
         let keys = &store.keys;
+        let bulk =
+            self.bulk.as_mut().ok_or_else(|| Error::push_over(store.connections.address()))?;
         for &(kind, id) in tombstones {
-            bury(&mut self.batch, keys.staged(kind, id), keys.plain(kind, id));
-            if self.batch.len() >= BATCH_COMMANDS {
-                self.send().await?;
+            bulk.push("UNLINK", &[&keys.plain(kind, id), &keys.staged(kind, id)]).await?;
+        }
+        for (kind, ids) in Kind::ALL.into_iter().zip(&self.put) {
+            for &id in ids {
+                bulk.push("RENAME", &[&keys.staged(kind, id), &keys.plain(kind, id)]).await?;
             }
         }
-        let put = std::mem::take(&mut self.put);
-        for (kind, ids) in Kind::ALL.into_iter().zip(put) {
-            for id in ids {
-                self.batch.push(Command::Rename(keys.staged(kind, id), keys.plain(kind, id)));
-                if self.batch.len() >= BATCH_COMMANDS {
-                    self.send().await?;
-                }
-            }
-        }
-        self.send().await?;
-        self.flight.land(&store).await?;
-        self.hold()?;
-        self.batch.push(Command::Rename(keys.staged_marker(), keys.marker()));
-        self.send().await?;
-        self.flight.land(&store).await
+        bulk.land().await?;
+        self.held.check()?;
+        bulk.push("RENAME", &[&keys.staged_marker(), &keys.marker()]).await?;
+        bulk.land().await
     }
 
     /// After a failure before the announcement: removes what was staged, as far as possible.
     async fn give_up(&mut self) {
+        let Some(mut bulk) = self.bulk.take() else { return };
+        bulk.abandon().await;
         self.phase = Phase::Over;
-        self.batch = Batch::default();
-        self.flight.abandon().await;
-        if self.hold().is_ok()
-            && let Err(error) = remove_staged(&self.store).await
+        if self.held.check().is_ok()
+            && let Err(error) = remove_staged(&self.held).await
         {
             tracing::debug!(%error, "a failed push leaves keys behind for the next one to remove");
         }
-        self.unlock().await;
-    }
-
-    async fn unlock(&self) {
-        self.renewal.abort();
-        if self.hold().is_ok() {
-            unlock(&self.store, &self.token).await;
-        }
+        self.held.release().await;
     }
 }
 
 impl Drop for RedisPush {
     fn drop(&mut self) {
-        self.renewal.abort();
         if self.phase == Phase::Over {
             return;
         }
         // Without a runtime the lock runs out by itself.
         let Ok(runtime) = Handle::try_current() else { return };
-        let (store, token) = (Arc::clone(&self.store), self.token.clone());
-        let (announced, mut flight) =
-            (self.phase == Phase::Announced, std::mem::take(&mut self.flight));
+        let (held, bulk) = (Arc::clone(&self.held), self.bulk.take());
+        let announced = self.phase == Phase::Announced;
         runtime.spawn(async move {
-            flight.abandon().await;
-            if !announced && let Err(error) = remove_staged(&store).await {
+            if let Some(mut bulk) = bulk {
+                bulk.abandon().await;
+            }
+            if !announced && let Err(error) = remove_staged(&held).await {
                 tracing::debug!(%error, "a dropped push leaves keys behind for the next one to remove");
             }
-            unlock(&store, &token).await;
+            held.release().await;
         });
     }
 }
 
-/// Releases the lock if it is still ours.
-async fn unlock(store: &Inner, token: &str) {
-    let mut batch = Batch::default();
-    batch.push(Command::Get(store.keys.lock()));
-    let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
-    if let Ok([Ok(Reply::Text(owner)), _]) = owner
-        && owner == token
-    {
-        let mut batch = Batch::default();
-        batch.push(Command::Unlink(vec![store.keys.lock()]));
-        // Otherwise it runs out.
-        let _ = store.connections.run(batch, store.bulk_deadline()).await;
-    }
-}
-
-/// Removes a key together with the tombstone that stands for that: the tombstone last, which
-/// makes no difference within one command.
-fn bury(batch: &mut Batch, staged: Bytes, plain: Bytes) {
-    batch.push(Command::Unlink(vec![plain, staged]));
-}
-
 /// Removes all that was staged and never announced.
-async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
+async fn remove_staged(held: &Held) -> Result<(), Error> {
+    let store = &held.store;
     let mut flight = Flight::default();
     let mut scan = store.scan(store.keys.staged_pattern())?;
     while let Some(keys) = scan.page().await? {
+        held.check()?;
         let mut batch = Batch::default();
         for key in keys {
             batch.push(Command::Unlink(vec![key]));
@@ -437,11 +441,16 @@ async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
     flight.land(store).await
 }
 
+/// What `PTTL` says of a key that is not there.
+const NO_SUCH_KEY: i64 = -2;
+
 /// Ends the renaming of an announced generation from what there is, whatever was done of it.
-async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
+async fn finish(held: &Held, state: &State) -> Result<(), Error> {
+    let store = &held.store;
     let staged_marker = store.keys.staged_marker();
     let mut scan = store.scan(store.keys.staged_pattern())?;
     while let Some(found) = scan.page().await? {
+        held.check()?;
         let mut known = Vec::with_capacity(found.len());
         let (mut looks, mut moves) = (Batch::default(), Batch::default());
         for key in found {
@@ -452,6 +461,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
                     } else {
                         looks.push(Command::Length(key.clone()));
                     }
+                    looks.push(Command::TimeLeft(key.clone()));
                     known.push((key, kind, id));
                 }
                 None if key == staged_marker => {}
@@ -460,13 +470,21 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             }
         }
         let looked = store.connections.run(looks, store.bulk_deadline()).await?;
-        for ((staged, kind, id), looked) in known.into_iter().zip(looked) {
-            let looked = looked.map_err(|says| refusal(store.connections.address(), &says))?;
+        let looked: Vec<Reply> = looked
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|says| refusal(store.connections.address(), &says))?;
+        for ((staged, kind, id), looked) in known.into_iter().zip(looked.as_chunks::<2>().0) {
+            let [content, time_left] = looked;
+            if *time_left == Reply::Number(NO_SUCH_KEY) {
+                // A scan may list a key again that was moved in the meantime.
+                continue;
+            }
             // An empty string, or a hash with an unnamed field.
-            let tombstone = looked == Reply::Number(i64::from(is_hash(kind)));
+            let tombstone = *content == Reply::Number(i64::from(is_hash(kind)));
             let plain = store.keys.plain(kind, id);
             if tombstone {
-                bury(&mut moves, staged, plain);
+                moves.push(Command::Unlink(vec![plain, staged]));
             } else {
                 moves.push(Command::Rename(staged, plain));
             }
@@ -529,10 +547,5 @@ impl Flight {
             }
         }
         Ok(())
-    }
-
-    /// Waits for what cannot be called back, whatever comes of it.
-    async fn abandon(&mut self) {
-        while self.0.join_next().await.is_some() {}
     }
 }

@@ -364,12 +364,14 @@ async fn thousands_of_entries([a, b]: &Handles) {
     push.commit().await.unwrap();
 
     let ids: Vec<UserId> = (0..COUNT).map(UserId).collect();
-    let users = b.users(&ids).await.unwrap().value;
-    for (id, user) in users.iter().enumerate() {
-        let stamp = id.to_string();
-        assert!(user.features.as_ref().unwrap().0.iter().all(|(_, value)| *value == stamp));
-        assert_eq!(user.embedding, Some(vec![id as f32; 10]));
-        assert_eq!(user.ratings.as_ref().unwrap()[0].movie, MovieId(id as u32));
+    for some in ids.chunks(200) {
+        let users = b.users(some).await.unwrap().value;
+        for (id, user) in some.iter().zip(users) {
+            let stamp = id.to_string();
+            assert!(user.features.as_ref().unwrap().0.iter().all(|(_, value)| *value == stamp));
+            assert_eq!(user.embedding, Some(vec![id.0 as f32; 10]));
+            assert_eq!(user.ratings.as_ref().unwrap()[0].movie, MovieId(id.0));
+        }
     }
     let mut movies = b.all_movies().await.unwrap().value;
     movies.sort_by_key(|(id, _)| *id);

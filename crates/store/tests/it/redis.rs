@@ -12,8 +12,8 @@ use crate::conformance::{self, Handles};
 /// Short times, so that tests need not wait long.
 pub(crate) fn options() -> Options {
     Options {
-        deadline: Duration::from_millis(500),
-        grace: Duration::from_millis(600),
+        deadline: Duration::from_millis(800),
+        grace: Duration::from_millis(900),
         connections: 2,
         ..Options::default()
     }
