@@ -170,7 +170,8 @@ async fn serve_from_redis(folder: &Path, url: &str, connections: NonZeroUsize) -
     config.data.path = Some(folder.to_owned());
     config.store.url = url.to_owned().try_into()?;
     config.store.connections = connections;
-    let store = sparrow_store::connect(&config.store.url.0, &Default::default()).await?;
+    let store =
+        sparrow_store::connect(&config.store.url.0, &sparrow_store::Options::default()).await?;
     let mut push = store.push().await?;
     push.put(entries).await?;
     push.commit().await?;
