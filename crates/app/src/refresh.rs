@@ -100,10 +100,10 @@ impl Refresher {
             "serving the movies without ratings and vectors until the feature store can be loaded"
         );
         let (config, movies) = (self.config.clone(), Arc::clone(&self.movies));
-        let side = self.side(None, UserList::default());
+        let from_store = self.users_of(None, UserList::default());
         let site = spawn_blocking(move || {
             let engine = engine_of(Movies::clone(&movies), Vec::new(), &config)?;
-            anyhow::Ok(Site::new(Arc::new(engine), options(config.data.posters, side)))
+            anyhow::Ok(Site::new(Arc::new(engine), options(config.data.posters, from_store)))
         });
         match site.await {
             Ok(Ok(site)) => self.server.publish(Arc::new(site)),
@@ -159,11 +159,11 @@ impl Refresher {
         let read = start.elapsed();
         let (config, metadata) = (self.config.clone(), Arc::clone(&self.movies));
         let total = users.value.total;
-        let side = self.side(Some(generation), users.value);
+        let from_store = self.users_of(Some(generation), users.value);
         let built = spawn_blocking(move || {
             let engine = engine_of(Movies::clone(&metadata), movies.value, &config)?;
             let summary = summary(&engine, total, generation);
-            let site = Site::new(Arc::new(engine), options(config.data.posters, side));
+            let site = Site::new(Arc::new(engine), options(config.data.posters, from_store));
             anyhow::Ok((site, summary))
         });
         let (site, summary) = built.await.context("building was cut off")??;
@@ -173,13 +173,13 @@ impl Refresher {
         Ok((generation, summary))
     }
 
-    fn side(&self, generation: Option<Generation>, users: UserList) -> FromStore {
+    fn users_of(&self, generation: Option<Generation>, users: UserList) -> FromStore {
         FromStore { reader: Arc::clone(&self.reader), generation, users }
     }
 }
 
-fn options(posters: Option<PathBuf>, side: FromStore) -> SiteOptions {
-    SiteOptions { posters, store: Some(side) }
+fn options(posters: Option<PathBuf>, store: FromStore) -> SiteOptions {
+    SiteOptions { posters, store: Some(store) }
 }
 
 fn summary(engine: &sparrow_engine::Engine, users: u32, generation: Generation) -> String {

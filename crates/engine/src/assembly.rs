@@ -255,8 +255,9 @@ impl Engine {
                 members
             })
             .collect();
-        let genre_sets = catalog.movies().iter().map(|movie| movie.genre_set).collect();
-        let favourite_genres = FavouriteGenres::new(&catalog);
+        let genre_sets: Vec<GenreSet> =
+            catalog.movies().iter().map(|movie| movie.genre_set).collect();
+        let favourite_genres = FavouriteGenres::new(&catalog, &genre_sets);
         let pool = Pool::new(catalog.len());
         Ok(Self {
             catalog,

@@ -1,13 +1,40 @@
-use sparrow_model::{Catalog, Genre, History, UserIndex, UserProfile};
+use std::cmp::Reverse;
+
+use sparrow_model::{Catalog, Genre, GenreSet, History, UserIndex};
+
+use crate::Engine;
 
 /// How many of a user's favourite genres recall looks at.
 const FAVOURITES: usize = 5;
 
-/// The genres that recall goes by for a user with this history: those of liked movies, most liked
-/// first, at most five.
-pub fn favourite_genres(history: &History<'_>, catalog: &Catalog) -> impl Iterator<Item = Genre> {
-    let tastes = UserProfile::new(history, catalog).favourite_genres;
-    tastes.into_iter().take(FAVOURITES).map(|taste| taste.genre)
+/// Appends the favourite genres of a user with this history: those of liked movies, most liked first,
+/// ties by name. `genre_sets` are those of the catalogue's movies.
+fn favourites(history: &History<'_>, genre_sets: &[GenreSet], genres: &mut Vec<Genre>) {
+    let (mut liked, mut counts) = (GenreSet::EMPTY, [0_u32; 64]);
+    for rated in history.iter().filter(|rated| rated.stars.is_liked()) {
+        for genre in genre_sets[rated.movie.at()].iter() {
+            liked.insert(genre);
+            counts[genre.at()] += 1;
+        }
+    }
+    let start = genres.len();
+    // Stable, and the genres are in order of name.
+    genres.extend(liked.iter());
+    genres[start..].sort_by_key(|genre| Reverse(counts[genre.at()]));
+    genres.truncate(start + FAVOURITES);
+}
+
+impl Engine {
+    /// The genres that recall goes by for a user with this history: those of liked movies, most liked
+    /// first, ties by name; at most five.
+    ///
+    /// # Panics
+    /// If the history is one of another catalogue with more movies.
+    pub fn favourite_genres(&self, history: &History<'_>) -> Vec<Genre> {
+        let mut genres = Vec::new();
+        favourites(history, &self.genre_sets, &mut genres);
+        genres
+    }
 }
 
 /// The favourite genres of every user of a catalogue, found once.
@@ -19,11 +46,11 @@ pub(crate) struct FavouriteGenres {
 }
 
 impl FavouriteGenres {
-    pub(crate) fn new(catalog: &Catalog) -> Self {
+    pub(crate) fn new(catalog: &Catalog, genre_sets: &[GenreSet]) -> Self {
         let mut genres = Vec::with_capacity(catalog.users().len() * FAVOURITES);
         let mut starts = vec![0];
         for history in catalog.users().iter() {
-            genres.extend(favourite_genres(&history, catalog));
+            favourites(&history, genre_sets, &mut genres);
             starts.push(genres.len() as u32);
         }
         Self { genres, starts }
@@ -31,5 +58,45 @@ impl FavouriteGenres {
 
     pub(crate) fn of(&self, user: UserIndex) -> &[Genre] {
         &self.genres[self.starts[user.at()] as usize..self.starts[user.at() + 1] as usize]
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use sparrow_model::{
+        MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId, UserProfile,
+    };
+
+    use super::*;
+
+    /// The profile counts the same, for people to see.
+    #[test]
+    fn favourites_are_the_first_genres_of_the_profile() {
+        let record = |id: u32| MovieRecord {
+            id: MovieId(id),
+            title: format!("Movie {id}"),
+            year: None,
+            genres: (0..9).filter(|g| id >> g & 1 == 1).map(|g| format!("Genre {g}")).collect(),
+            imdb_id: None,
+            tmdb_id: None,
+        };
+        let movies = Movies::new((0..512).map(record).collect()).unwrap();
+        let mut log = RatingLog::default();
+        for user in 0..40 {
+            for step in 0..user * 2 {
+                let movie = MovieIndex((user * 37 + step * 101) % 512);
+                let stars = Stars::from_half_stars((step * 7 % 10) as u8 + 1).unwrap();
+                log.push(UserId(user), movie, stars, step);
+            }
+        }
+        let catalog = Catalog::new(movies, log.into_histories().0);
+        let sets: Vec<GenreSet> = catalog.movies().iter().map(|movie| movie.genre_set).collect();
+        let all = FavouriteGenres::new(&catalog, &sets);
+        for (at, history) in catalog.users().iter().enumerate() {
+            let tastes = UserProfile::new(&history, &catalog).favourite_genres;
+            let expected: Vec<Genre> = tastes.iter().take(5).map(|taste| taste.genre).collect();
+            assert_eq!(all.of(UserIndex(at as u32)), expected);
+        }
     }
 }

@@ -13,7 +13,6 @@ mod similar;
 
 pub use answer::{Item, Reason, Recommendations, Similar, SimilarItem, StrategySet, Timings};
 pub use assembly::{Embeddings, Engine, Model, ModelInfo, Options, Parts, Strategy};
-pub use favourites::favourite_genres;
 pub use recommend::Request;
 pub use similar::{GENRE_MODEL, SimilarRequest};
 

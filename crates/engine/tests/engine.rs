@@ -6,11 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sparrow_engine::{
     Embeddings, Engine, Error, Model, Options, Parts, Reason, Recommendations, Request,
-    SimilarRequest, Strategy, favourite_genres,
+    SimilarRequest, Strategy,
 };
 use sparrow_model::{
-    Catalog, Genre, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog,
-    Stars, UserId, UserState,
+    Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog, Stars,
+    UserId, UserState,
 };
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_rank::Ranker;
@@ -125,7 +125,7 @@ async fn a_state_from_elsewhere_gives_the_same_answer() {
     let embeddings = engine.embeddings().unwrap();
     assert!(embeddings.prepare(&mut vector));
     let history = OwnedHistory::new(UserId(40), catalog.users().find(UserId(40)).unwrap().iter());
-    let genres: Vec<Genre> = favourite_genres(&history.get(), catalog).collect();
+    let genres = engine.favourite_genres(&history.get());
     let state = UserState {
         history: Some(history.get()),
         favourite_genres: &genres,

@@ -62,12 +62,11 @@ impl Site {
     /// Serialises the engine's catalogue: for tens of thousands of movies a matter of a second.
     pub fn new(engine: Arc<Engine>, options: SiteOptions) -> Self {
         let catalog = Arc::clone(engine.catalog());
-        let (users, movie_ratings) = match &options.store {
-            Some(store) => (Directory::of_store(&store.users), Vec::new()),
-            None => {
-                let users = catalog.users();
-                (Directory::of_catalog(users), features::movie_ratings(users, catalog.len()))
-            }
+        let (users, movie_ratings) = if let Some(store) = &options.store {
+            (Directory::of_store(&store.users), Vec::new())
+        } else {
+            let users = catalog.users();
+            (Directory::of_catalog(users), features::movie_ratings(users, catalog.len()))
         };
         let names = engine.models().into_iter().map(|model| model.name);
         let names = names.chain(engine.similar_models().map(Arc::from));

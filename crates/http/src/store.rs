@@ -100,20 +100,20 @@ impl StoreReader {
     /// What the store knows of a user.
     pub(crate) async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
         let read = self.heeded(self.store.users(&[id])).await?;
-        self.only(read)
+        Ok(self.only(read))
     }
 
     /// What the store knows of a movie.
     pub(crate) async fn movie(&self, id: MovieId) -> Result<Read<StoredMovie>, Error> {
         let read = self.heeded(self.store.movies(&[id])).await?;
-        self.only(read)
+        Ok(self.only(read))
     }
 
     /// The one element of an answer to a question about one id.
-    fn only<T: Default>(&self, read: Read<Vec<T>>) -> Result<Read<T>, Error> {
+    fn only<T: Default>(&self, read: Read<Vec<T>>) -> Read<T> {
         self.note(read.generation);
         let value = read.value.into_iter().next().unwrap_or_default();
-        Ok(Read { generation: read.generation, value })
+        Read { generation: read.generation, value }
     }
 
     /// Leaves word of how a read ended. Logging is the business of who guards the store.

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use sparrow_engine::{Embeddings, Reason, favourite_genres};
+use sparrow_engine::{Engine, Reason};
 use sparrow_model::{
     Catalog, Genre, Histories, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId,
     UserProfile, UserState,
@@ -132,18 +132,13 @@ impl Gathered {
         }
     }
 
-    fn new(
-        id: UserId,
-        user: StoredUser,
-        same_generation: bool,
-        catalog: &Catalog,
-        embeddings: Option<&Embeddings>,
-    ) -> Self {
+    fn new(id: UserId, user: StoredUser, same_generation: bool, engine: &Engine) -> Self {
         if user.is_empty() {
             // Whom the store has lost need not be unknown.
             let why = if same_generation { Reason::UnknownUser } else { Reason::StoreUpdating };
             return Self::nothing(id, why);
         }
+        let catalog = engine.catalog();
         let StoredUser { features, embedding, ratings, malformed } = user;
         let has_history = ratings.is_some();
         let ratings = ratings.into_iter().flatten().filter_map(|rating| {
@@ -153,7 +148,7 @@ impl Gathered {
         let history = OwnedHistory::new(id, ratings);
         let (mut also_rated, mut genres) = (Vec::new(), Vec::new());
         if has_history {
-            genres.extend(favourite_genres(&history.get(), catalog));
+            genres = engine.favourite_genres(&history.get());
         } else if let Some(features) = &features {
             let movies = listed(features, "userRatedMovie").filter_map(|id| id.parse().ok());
             also_rated.extend(movies.filter_map(|id| catalog.index_of(MovieId(id))));
@@ -161,25 +156,23 @@ impl Gathered {
         }
 
         let mut lacking = None;
-        if let Some(first) = malformed.first() {
+        for value in &malformed {
             lacking = Some(Reason::StoreFailed);
-            tracing::debug!(key = first.key, what = first.what, "malformed");
+            tracing::debug!(key = value.key, what = value.what, "malformed");
         }
-        let embedding = match (embedding, embeddings) {
-            (Some(_), _) if !same_generation => {
-                lacking = Some(Reason::StoreUpdating);
-                None
+        let mut vector = embedding.zip(engine.embeddings());
+        if vector.is_some() && !same_generation {
+            lacking = Some(Reason::StoreUpdating);
+            vector = None;
+        }
+        let embedding = vector.and_then(|(mut vector, embeddings)| {
+            if embeddings.prepare(&mut vector) {
+                return Some(vector);
             }
-            (Some(mut vector), Some(embeddings)) => {
-                let fits = embeddings.prepare(&mut vector);
-                if !fits {
-                    lacking = Some(Reason::StoreFailed);
-                    tracing::debug!(user = id.0, "the user's vector does not fit the movies'");
-                }
-                fits.then_some(vector)
-            }
-            (_, None) | (None, _) => None,
-        };
+            lacking = Some(Reason::StoreFailed);
+            tracing::debug!(user = id.0, "the user's vector does not fit the movies'");
+            None
+        });
         Self {
             history,
             has_history,
@@ -189,6 +182,11 @@ impl Gathered {
             features,
             lacking,
         }
+    }
+
+    /// Whether there is nothing of the user to show.
+    fn is_nothing(&self) -> bool {
+        !self.has_history && self.features.is_none() && self.embedding.is_none()
     }
 
     /// For the engine.
@@ -252,13 +250,7 @@ impl Site {
 
     fn gathered(&self, id: UserId, read: Read<StoredUser>) -> Gathered {
         let of_this = self.store.as_ref().is_some_and(|store| store.is_of_this(read.generation));
-        Gathered::new(id, read.value, of_this, self.catalog(), self.engine.embeddings())
-    }
-}
-
-impl Gathered {
-    fn is_nothing(&self) -> bool {
-        !self.has_history && self.features.is_none() && self.embedding.is_none()
+        Gathered::new(id, read.value, of_this, &self.engine)
     }
 }
 

@@ -16,6 +16,7 @@ mod load;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
+use sparrow_app::config::Store;
 use sparrow_app::{Config, Running};
 use sparrow_engine::{Engine, Request};
 use sparrow_model::UserId;
@@ -51,6 +53,9 @@ struct Arguments {
     /// Seconds a round
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Connections of the server to Redis
+    #[arg(long, default_value_t = Store::default().connections)]
+    redis_connections: NonZeroUsize,
     /// Only the engine, without HTTP
     #[arg(long)]
     engine: bool,
@@ -86,7 +91,11 @@ fn main() -> Result<()> {
     let sparrow = Load::new(running.address, &paths, arguments.connections);
     let redis = TestRedis::start(&[]);
     let redis_id = redis.info("process_id").to_string();
-    let on_redis = runtime.block_on(serve_from_redis(folder.path(), &redis.url()))?;
+    let on_redis = runtime.block_on(serve_from_redis(
+        folder.path(),
+        &redis.url(),
+        arguments.redis_connections,
+    ))?;
     let from_redis = Load::new(on_redis.address, &paths, arguments.connections);
     from_redis.closed_loop(round)?;
     let first = sparrow.closed_loop(round)?;
@@ -149,7 +158,7 @@ fn main() -> Result<()> {
 }
 
 /// Pushes the data set to Redis, and starts a server on that.
-async fn serve_from_redis(folder: &Path, url: &str) -> Result<Running> {
+async fn serve_from_redis(folder: &Path, url: &str, connections: NonZeroUsize) -> Result<Running> {
     let table = |name: &str| {
         let bytes = std::fs::read(folder.join(name))?;
         anyhow::Ok(EmbeddingTable::read(&bytes[..], name)?)
@@ -160,7 +169,9 @@ async fn serve_from_redis(folder: &Path, url: &str) -> Result<Running> {
     config.listen.set_port(0);
     config.data.path = Some(folder.to_owned());
     config.store.url = url.to_owned().try_into()?;
-    let store = sparrow_store::connect(&config.store.url.0, &Default::default()).await?;
+    config.store.connections = connections;
+    let store =
+        sparrow_store::connect(&config.store.url.0, &sparrow_store::Options::default()).await?;
     let mut push = store.push().await?;
     push.put(entries).await?;
     push.commit().await?;

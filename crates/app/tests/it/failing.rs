@@ -113,7 +113,7 @@ async fn a_new_generation_is_served_without_a_restart() {
     push(&store, demo_entries()).await;
     let mut slow = config();
     // Only the requests themselves can notice.
-    slow.store.refresh = Duration::from_secs(3600);
+    slow.store.refresh = Duration::from_hours(1);
     let running = serve(slow, Arc::new(store.clone())).await;
     let address = running.address;
     let before = get(address, "/v1/users/6/recommendations").await.json();

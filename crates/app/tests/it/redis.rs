@@ -63,7 +63,7 @@ async fn redis_and_memory_give_the_same_answers_with_one_read_each() {
     let mut in_memory = sparrow_app::start(config()).await.unwrap();
     in_memory.loaded().await.unwrap();
     let mut rarely = on(&redis.url());
-    rarely.store.refresh = Duration::from_secs(3600);
+    rarely.store.refresh = Duration::from_hours(1);
     let mut on_store = sparrow_app::start(rarely).await.unwrap();
     on_store.loaded().await.unwrap();
     compare(in_memory.address, on_store.address).await;

@@ -172,7 +172,7 @@ impl Switch {
 
 #[async_trait]
 impl FeatureStore for Switch {
-    fn address(&self) -> &str {
+    fn address(&self) -> &'static str {
         "test"
     }
 
