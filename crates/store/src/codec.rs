@@ -221,13 +221,13 @@ mod tests {
                 .collect();
             let movie = MovieRatings { count: 7, half_stars: 50, top };
             let packed = pack_movie(&movie);
-            prop_assert_eq!(unpack_movie(&packed).as_ref(), Ok(&movie));
+            prop_assert_eq!(unpack_movie(&packed), Ok(movie));
             prop_assert!(unpack_movie(&packed[..packed.len() - cut]).is_err());
 
             let most_active = rows.iter().map(|&(a, b, c)| (UserId(a), b, u32::from(c))).collect();
             let list = UserList { total: 99, most_active };
             let packed = pack_users(&list);
-            prop_assert_eq!(unpack_users(&packed).as_ref(), Ok(&list));
+            prop_assert_eq!(unpack_users(&packed), Ok(list));
             prop_assert!(unpack_users(&packed[..packed.len().saturating_sub(cut)]).is_err());
         }
 

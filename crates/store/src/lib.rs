@@ -14,6 +14,7 @@
 mod codec;
 #[cfg(feature = "file")]
 mod file;
+mod guarded;
 mod location;
 mod memory;
 mod open;
@@ -30,6 +31,7 @@ use sparrow_model::{MovieId, UserId};
 
 #[cfg(feature = "file")]
 pub use file::FileStore;
+pub use guarded::{Away, GuardOptions, Guarded, Status};
 pub use location::{Location, RedisLocation};
 pub use memory::MemoryStore;
 pub use open::{connect, open};

@@ -54,7 +54,7 @@ impl Options {
             "the store's connect timeout is above zero"
         } else if self.connections == 0 || self.connections > 256 {
             "there are 1 to 256 connections to the store"
-        } else if self.ttl.is_some_and(|ttl| ttl < Duration::from_secs(60)) {
+        } else if self.ttl.is_some_and(|ttl| ttl < Duration::from_mins(1)) {
             "the time to live is at least a minute: a push has to end within it"
         } else if self.grace < self.deadline {
             "the grace of a push is not below the deadline of reads"

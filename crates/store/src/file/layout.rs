@@ -32,7 +32,7 @@ pub(super) struct Tables {
     generation: Generation,
     address: String,
     /// In the order of [`Kind::ALL`].
-    tables: Vec<Option<ReadOnlyTable<u32, &'static [u8]>>>,
+    by_kind: Vec<Option<ReadOnlyTable<u32, &'static [u8]>>>,
 }
 
 impl Tables {
@@ -59,7 +59,7 @@ impl Tables {
         Ok(Self {
             generation,
             address: address.to_owned(),
-            tables: tables.collect::<Result<_, _>>()?,
+            by_kind: tables.collect::<Result<_, _>>()?,
         })
     }
 
@@ -69,7 +69,7 @@ impl Tables {
 
     /// All packed values of a kind, by id.
     pub(super) fn of_kind(&self, kind: Kind) -> Option<&ReadOnlyTable<u32, &'static [u8]>> {
-        self.tables[kind as usize].as_ref()
+        self.by_kind[kind as usize].as_ref()
     }
 
     fn value<T>(

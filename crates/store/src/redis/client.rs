@@ -11,19 +11,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
+use fred::interfaces::{
+    ClientLike, ClusterInterface, EventInterface, HashesInterface, KeysInterface,
+};
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, Options as CommandOptions, PerformanceConfig,
     ReconnectPolicy, Server, ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping,
     UnresponsiveConfig,
 };
-use fred::types::{ClusterHash, CustomCommand, Value};
+use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 use futures::future;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
+use super::command::Command;
 use crate::{Error, Options, RedisLocation};
 
 /// What the server answered to one command.
@@ -41,48 +45,48 @@ pub(super) type Answer = Result<Reply, String>;
 /// Commands that go out together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    commands: Vec<(&'static str, Vec<Value>)>,
-    bytes: usize,
+    commands: Vec<Command>,
 }
 
 impl Batch {
-    pub(super) fn push(
-        &mut self,
-        command: &'static str,
-        arguments: impl IntoIterator<Item = Bytes>,
-    ) {
-        let arguments: Vec<Value> = arguments
-            .into_iter()
-            .map(|argument| {
-                self.bytes += argument.len() + 16;
-                Value::Bytes(argument)
-            })
-            .collect();
-        self.commands.push((command, arguments));
-    }
-
-    /// How many commands there are.
-    pub(super) const fn len(&self) -> usize {
-        self.commands.len()
+    pub(super) fn push(&mut self, command: Command) {
+        self.commands.push(command);
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
-
-    /// About how many bytes they take.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
-    }
 }
+
+/// A server, and the slots whose keys it has.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The name that its certificate has to have.
+    pub(super) tls_name: String,
+    pub(super) slots: Vec<(u16, u16)>,
+}
+
+/// In which slot of a cluster a key is.
+pub(super) fn slot(key: &[u8]) -> u16 {
+    fred::util::redis_keyslot(key)
+}
+
+/// Batches on their way at once; more fail at once.
+const PLACES: usize = 4096;
 
 /// A few connections, used in turn.
 #[derive(Debug)]
 pub(super) struct Connections {
     address: String,
-    connections: Vec<Connection>,
+    location: RedisLocation,
+    all: Vec<Connection>,
     next: AtomicUsize,
     cluster: bool,
+    /// Batches that may be on their way. The library's own limit is not used: it counts a command that it
+    /// refuses as one that waits, and from then on never finds its queue empty.
+    places: Semaphore,
 }
 
 #[derive(Debug)]
@@ -104,7 +108,7 @@ impl Connections {
     pub(super) fn open(location: &RedisLocation, options: &Options) -> Result<Self, Error> {
         let address = location.to_string();
         let config = config(location, options)?;
-        let connections = (0..options.connections)
+        let all = (0..options.connections)
             .map(|_| {
                 let client = Client::new(
                     config.clone(),
@@ -117,7 +121,52 @@ impl Connections {
                 Connection { client, trouble, keeper: tokio::spawn(keeper) }
             })
             .collect();
-        Ok(Self { address, connections, next: AtomicUsize::new(0), cluster: location.cluster })
+        Ok(Self {
+            address,
+            location: location.clone(),
+            all,
+            next: AtomicUsize::new(0),
+            cluster: location.cluster,
+            places: Semaphore::new(PLACES),
+        })
+    }
+
+    /// Where the keys are: each node, and the first and last slot of each range that it has.
+    pub(super) fn nodes(&self) -> Result<Vec<Node>, Error> {
+        if !self.cluster {
+            let (host, port) = self.location.hosts[0].clone();
+            return Ok(vec![Node {
+                tls_name: host.clone(),
+                host,
+                port,
+                slots: vec![(0, u16::MAX)],
+            }]);
+        }
+        let state = self.pick()?.cached_cluster_state();
+        let mut nodes: Vec<Node> = Vec::new();
+        for range in state.iter().flat_map(|state| state.slots()) {
+            let Server { host, port, tls_server_name } = &range.primary;
+            let at = nodes.iter().position(|node| node.host == **host && node.port == *port);
+            let at = at.unwrap_or_else(|| {
+                let tls_name = tls_server_name.as_ref().unwrap_or(host).to_string();
+                nodes.push(Node {
+                    host: host.to_string(),
+                    port: *port,
+                    tls_name,
+                    slots: Vec::new(),
+                });
+                nodes.len() - 1
+            });
+            nodes[at].slots.push((range.start, range.end));
+        }
+        if nodes.is_empty() {
+            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+        }
+        Ok(nodes)
+    }
+
+    pub(super) const fn location(&self) -> &RedisLocation {
+        &self.location
     }
 
     pub(super) fn address(&self) -> &str {
@@ -140,15 +189,15 @@ impl Connections {
 
     /// A connection that stands.
     fn pick(&self) -> Result<&Client, Error> {
-        let count = self.connections.len();
+        let count = self.all.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         for step in 0..count {
-            let connection = &self.connections[(first + step) % count];
+            let connection = &self.all[(first + step) % count];
             if connection.client.is_connected() {
                 return Ok(&connection.client);
             }
         }
-        let trouble = &self.connections[first % count].trouble;
+        let trouble = &self.all[first % count].trouble;
         let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Err(trouble.unwrap_or_else(|| self.unavailable("not connected yet")))
     }
@@ -161,6 +210,9 @@ impl Connections {
     /// key are executed in order.
     pub(super) async fn run(&self, batch: Batch, end: Instant) -> Result<Vec<Answer>, Error> {
         let client = self.pick()?;
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(self.unavailable("too many commands wait for it"));
+        };
         let left = end.saturating_duration_since(Instant::now());
         send(client, batch, &command_options(left, None), &self.address, end).await
     }
@@ -201,9 +253,7 @@ impl Scan {
     pub(super) async fn page(&mut self) -> Result<Option<Vec<Bytes>>, Error> {
         let Some(node) = self.nodes.last() else { return Ok(None) };
         let mut batch = Batch::default();
-        let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
-        let pattern = self.pattern.clone();
-        batch.push("SCAN", [self.cursor.clone(), matching, pattern, count, number]);
+        batch.push(Command::Scan(self.cursor.clone(), self.pattern.clone()));
         let options = command_options(self.page_deadline, node.clone());
         let end = Instant::now() + self.page_deadline;
         let answers = send(&self.client, batch, &options, &self.address, end).await?;
@@ -238,17 +288,17 @@ async fn send(
     address: &str,
     end: Instant,
 ) -> Result<Vec<Answer>, Error> {
-    let Some((name, arguments)) = batch.commands.pop() else { return Ok(Vec::new()) };
+    let Some(last) = batch.commands.pop() else { return Ok(Vec::new()) };
     let expected = batch.commands.len();
     let pipeline = client.pipeline().with_options(options);
-    for (name, arguments) in batch.commands {
+    for command in batch.commands {
         // Only takes note of the command.
-        let _: Result<Value, _> = pipeline.custom(custom(name), arguments).await;
+        let _: Result<Value, _> = issue(command, &pipeline).await;
     }
     // The library flushes its socket after every command of a pipeline while its queue is empty. The last
     // command waiting behind the others keeps it from that: all go out in one write.
-    let last = client.with_options(options);
-    let all = future::join(pipeline.try_all::<Value>(), last.custom(custom(name), arguments));
+    let behind = client.with_options(options);
+    let all = future::join(pipeline.try_all::<Value>(), issue(last, &behind));
     let (mut answers, last) = time::timeout_at(end, all)
         .await
         .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
@@ -270,10 +320,6 @@ async fn send(
         let says = answers.into_iter().find_map(Result::err).unwrap_or_default();
         Err(refusal(address, &says))
     }
-}
-
-fn custom(name: &'static str) -> CustomCommand {
-    CustomCommand::new_static(name, ClusterHash::FirstKey, false)
 }
 
 fn command_options(timeout: Duration, node: Option<Server>) -> CommandOptions {
@@ -302,6 +348,38 @@ fn reply(value: Value) -> Reply {
                     .flat_map(|(key, value)| [Reply::Text(key.into_bytes()), reply(value)])
                     .collect(),
             )
+        }
+    }
+}
+
+async fn issue<C: KeysInterface + HashesInterface>(
+    command: Command,
+    client: &C,
+) -> Result<Value, fred::error::Error> {
+    let millis = |time: Duration| time.as_millis() as i64;
+    match command {
+        Command::Get(key) => client.get(key).await,
+        Command::HashGetAll(key) => client.hgetall(key).await,
+        Command::HashSet(key, fields) => client.hset(key, fields).await,
+        Command::HashHas(key, field) => client.hexists(key, field).await,
+        Command::Set(key, value, ttl) => {
+            client.set(key, value, ttl.map(|ttl| Expiration::PX(millis(ttl))), None, false).await
+        }
+        Command::SetIfMissing(key, value, ttl) => {
+            let (ttl, missing) = (Expiration::PX(millis(ttl)), SetOptions::NX);
+            client.set(key, value, Some(ttl), Some(missing), false).await
+        }
+        Command::Length(key) => client.strlen(key).await,
+        Command::Expire(key, ttl) => client.pexpire(key, millis(ttl), None).await,
+        Command::TimeLeft(key) => client.pttl(key).await,
+        Command::Rename(from, to) => client.rename(from, to).await,
+        Command::Unlink(keys) => {
+            client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
+        }
+        Command::Scan(cursor, pattern) => {
+            let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
+            let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
+            client.custom(scan, vec![cursor, matching, pattern, count, number]).await
         }
     }
 }
@@ -368,16 +446,19 @@ fn config(location: &RedisLocation, options: &Options) -> Result<Config, Error> 
 }
 
 fn tls(location: &RedisLocation, options: &Options) -> Result<TlsConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth();
     // The nodes of a cluster name each other by address; certificates rarely do.
     let hostnames =
         if location.cluster { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
-    Ok(TlsConfig { connector: TlsConnector::from(config), hostnames })
+    Ok(TlsConfig { connector: TlsConnector::from(tls_config(options)?), hostnames })
+}
+
+pub(super) fn tls_config(options: &Options) -> Result<rustls::ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
+        .with_root_certificates(roots(options)?)
+        .with_no_client_auth())
 }
 
 fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
@@ -422,7 +503,6 @@ fn connection(options: &Options) -> ConnectionConfig {
         connection_timeout: options.connect_timeout,
         internal_command_timeout: options.connect_timeout,
         max_command_attempts: 1,
-        max_command_buffer_len: 10_000,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(unresponsive),
             interval: (unresponsive / 4).clamp(Duration::from_millis(50), Duration::from_secs(1)),
@@ -478,22 +558,24 @@ fn translate(address: &str, error: &fred::error::Error) -> Error {
     let details = error.details();
     match error.kind() {
         ErrorKind::Timeout => Error::TimedOut { store },
-        ErrorKind::Backpressure => {
-            Error::Unavailable { store, what: "too many commands wait for it".to_owned() }
-        }
         ErrorKind::Auth => Error::Refused { store, what: details.to_owned() },
         _ => Error::Unavailable { store, what: plain_words(details) },
     }
 }
 
-/// The library prints errors of the system for debugging: `Os { code: 111, kind: …, message: "…" }`,
-/// `Custom { kind: …, error: "…" }`.
+/// The library prints errors of the system and of TLS for debugging: `Os { code: 111, kind: …, message: "…" }`,
+/// `Custom { kind: …, error: "…" }`, `Custom { kind: …, error: InvalidCertificate(…) }`.
 fn plain_words(details: &str) -> String {
-    let quoted = ["message: \"", "error: \""].iter().find_map(|mark| {
-        let (_, rest) = details.split_once(mark)?;
-        Some(rest.rsplit_once('"').map_or(rest, |(words, _)| words))
+    let inner = ["message: ", "error: "].iter().find_map(|mark| {
+        let (_, rest) = details.strip_suffix(" }")?.split_once(mark)?;
+        Some(rest.trim_matches('"'))
     });
-    quoted.unwrap_or(details).trim_end_matches('.').to_owned()
+    let words = inner.unwrap_or(details).trim_end_matches('.');
+    if words.contains("InvalidCertificate") {
+        format!("its certificate is not trusted ({words})")
+    } else {
+        words.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -507,6 +589,9 @@ mod tests {
         let unknown = "Custom { kind: Uncategorized, error: \"failed to lookup address\" }";
         assert_eq!(plain_words(unknown), "failed to lookup address");
         assert_eq!(plain_words("Connection closed."), "Connection closed");
+        let tls = "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }";
+        let words = "its certificate is not trusted (InvalidCertificate(UnknownIssuer))";
+        assert_eq!(plain_words(tls), words);
         let oom = refusal("redis://h:1", "OOM command not allowed");
         assert!(oom.to_string().contains("no memory left (OOM command not allowed)"), "{oom}");
         assert!(matches!(refusal("h", "LOADING Redis is loading"), Error::Unavailable { .. }));

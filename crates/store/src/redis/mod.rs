@@ -2,7 +2,9 @@
 //!
 //! Start with `RedisStore::fetch`: how a read gets all of one generation in one round trip.
 
+mod bulk;
 mod client;
+mod command;
 mod keys;
 mod push;
 
@@ -15,6 +17,7 @@ use sparrow_model::{MovieId, UserId};
 use tokio::time::Instant;
 
 use self::client::{Answer, Batch, Connections, Reply, Scan, refusal};
+use self::command::Command;
 use self::keys::Keys;
 use crate::codec::{self, Fault};
 use crate::{
@@ -128,7 +131,7 @@ impl Inner {
 
     async fn current(&self, end: Instant) -> Result<State, Error> {
         let mut batch = Batch::default();
-        batch.push("GET", [self.keys.marker()]);
+        batch.push(Command::Get(self.keys.marker()));
         let answers = self.connections.run(batch, end).await?;
         self.state(answers.into_iter().next().unwrap_or(Ok(Reply::Nothing)))
     }
@@ -163,14 +166,14 @@ impl Inner {
         end: Instant,
     ) -> Result<(State, Vec<Answer>), Error> {
         let mut batch = Batch::default();
-        batch.push("GET", [self.keys.marker()]);
+        batch.push(Command::Get(self.keys.marker()));
         for &(kind, id) in keys {
-            let command = if is_hash(kind) { "HGETALL" } else { "GET" };
+            let command = if is_hash(kind) { Command::HashGetAll } else { Command::Get };
             if state.staged {
                 // Before the plain key: it may be moved there in between.
-                batch.push(command, [self.keys.staged(kind, id)]);
+                batch.push(command(self.keys.staged(kind, id)));
             }
-            batch.push(command, [self.keys.plain(kind, id)]);
+            batch.push(command(self.keys.plain(kind, id)));
         }
         let mut answers = self.connections.run(batch, end).await?.into_iter();
         let marker = self.state(answers.next().unwrap_or(Ok(Reply::Nothing)))?;

@@ -18,14 +18,13 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{self, Instant};
 
+use super::bulk::Bulk;
 use super::client::{Answer, Batch, Reply, refusal};
+use super::command::Command;
 use super::{Inner, State, is_hash};
-use crate::{Entry, Error, Generation, Kind, Push, codec};
+use crate::{Entry, Error, Generation, Kind, Options, Push, codec};
 
-/// A batch goes out when it has so many commands or bytes.
-const BATCH_COMMANDS: usize = 1000;
-const BATCH_BYTES: usize = 256 * 1024;
-/// Batches on their way at once.
+/// Batches on their way at once, when the next push clears up.
 const IN_FLIGHT: usize = 4;
 /// For how long a push tries to end the renaming of an announced generation.
 const FINISH: Duration = Duration::from_secs(20);
@@ -36,28 +35,63 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
     lock(&store, &token).await?;
     let lost = Arc::new(AtomicBool::new(false));
     let renewal = tokio::spawn(renew(Arc::clone(&store), token.clone(), Arc::clone(&lost)));
-    let mut push = RedisPush {
-        store,
-        token,
-        state: State::default(),
-        put: Kind::ALL.map(|_| HashSet::new()),
-        batch: Batch::default(),
-        flight: Flight::default(),
-        lost,
-        renewal,
-        phase: Phase::Staging,
-    };
-    match push.clear_up().await {
-        Ok(generation) => {
-            let pusher = push.token.clone();
-            push.state = State { generation: generation.next(), staged: true, pusher };
-            Ok(Box::new(push))
+    let held = Held { store, token, lost, renewal };
+    match begin(&held).await {
+        Ok((generation, bulk)) => {
+            let pusher = held.token.clone();
+            let state = State { generation: generation.next(), staged: true, pusher };
+            let put = Kind::ALL.map(|_| HashSet::new());
+            Ok(Box::new(RedisPush { held, state, put, bulk: Some(bulk), phase: Phase::Staging }))
         }
         Err(error) => {
-            push.phase = Phase::Over;
-            push.unlock().await;
+            held.release().await;
             Err(error)
         }
+    }
+}
+
+/// Ends what a killed push began, or removes it; returns the generation that there is, and the
+/// connections for the new one.
+async fn begin(held: &Held) -> Result<(Generation, Bulk), Error> {
+    let store = &held.store;
+    let state = store.current(store.bulk_deadline()).await?;
+    if state.staged {
+        tracing::info!(generation = %state.generation, "ending a push that was interrupted");
+        finish(store, &state).await?;
+    } else {
+        remove_staged(store).await?;
+    }
+    Ok((state.generation, Bulk::open(&store.connections, &store.options).await?))
+}
+
+/// The lock, as long as it is not lost.
+struct Held {
+    store: Arc<Inner>,
+    token: String,
+    lost: Arc<AtomicBool>,
+    renewal: JoinHandle<()>,
+}
+
+impl Held {
+    fn check(&self) -> Result<(), Error> {
+        if self.lost.load(Ordering::Acquire) {
+            let what = "this push lost its lock, maybe because the store did not answer for long";
+            return Err(Error::refused(self.store.connections.address(), what));
+        }
+        Ok(())
+    }
+
+    async fn release(&self) {
+        self.renewal.abort();
+        if self.check().is_ok() {
+            unlock(&self.store, &self.token).await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.renewal.abort();
     }
 }
 
@@ -69,18 +103,12 @@ fn token() -> String {
     text
 }
 
-fn millis(duration: Duration) -> Bytes {
-    duration.as_millis().to_string().into()
-}
-
 async fn lock(store: &Inner, token: &str) -> Result<(), Error> {
     let key = store.keys.lock();
     let mut batch = Batch::default();
-    let (nx, px) = (Bytes::from_static(b"NX"), Bytes::from_static(b"PX"));
-    let arguments =
-        [key.clone(), Bytes::from(token.to_owned()), nx, px, millis(store.options.lock)];
-    batch.push("SET", arguments);
-    batch.push("PTTL", [key]);
+    let token = Bytes::from(token.to_owned());
+    batch.push(Command::SetIfMissing(key.clone(), token, store.options.lock));
+    batch.push(Command::TimeLeft(key));
     let [set, left] = two(store.connections.run(batch, store.bulk_deadline()).await?);
     match set.map_err(|says| refusal(store.connections.address(), &says))? {
         Reply::Nothing => {
@@ -110,8 +138,8 @@ async fn renew(store: Arc<Inner>, token: String, lost: Arc<AtomicBool>) {
         time::sleep(lifetime / 4).await;
         let asked = Instant::now();
         let mut batch = Batch::default();
-        batch.push("GET", [store.keys.lock()]);
-        batch.push("PEXPIRE", [store.keys.lock(), millis(lifetime)]);
+        batch.push(Command::Get(store.keys.lock()));
+        batch.push(Command::Expire(store.keys.lock(), lifetime));
         let owner = store.connections.run(batch, asked + lifetime / 4).await.map(two);
         match owner {
             Ok([Ok(Reply::Text(owner)), _]) if owner == token => renewed = asked,
@@ -135,25 +163,19 @@ enum Phase {
 }
 
 struct RedisPush {
-    store: Arc<Inner>,
-    token: String,
+    held: Held,
     /// The state that the marker will announce.
     state: State,
     /// The ids that were put, by kind in the order of [`Kind::ALL`].
     put: [HashSet<u32>; Kind::ALL.len()],
-    batch: Batch,
-    flight: Flight,
-    lost: Arc<AtomicBool>,
-    renewal: JoinHandle<()>,
+    /// `None` once nothing is to be written any more.
+    bulk: Option<Bulk>,
     phase: Phase,
 }
 
 #[async_trait]
 impl Push for RedisPush {
     async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
-        if self.phase != Phase::Staging {
-            return Err(Error::push_over(self.store.connections.address()));
-        }
         match self.stage(entries).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -164,9 +186,6 @@ impl Push for RedisPush {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Generation, Error> {
-        if self.phase != Phase::Staging {
-            return Err(Error::push_over(self.store.connections.address()));
-        }
         let tombstones = match self.complete().await {
             Ok(tombstones) => tombstones,
             Err(error) => {
@@ -177,19 +196,21 @@ impl Push for RedisPush {
         self.phase = Phase::Announced;
         if let Err(error) = self.announce().await {
             // Maybe the marker was written and only the answer did not come.
-            match self.store.current(self.store.bulk_deadline()).await {
+            let store = &self.held.store;
+            match store.current(store.bulk_deadline()).await {
                 Ok(state) if state == self.state => {}
                 Ok(_) => {
+                    self.phase = Phase::Staging;
                     self.give_up().await;
                     return Err(error);
                 }
                 Err(_) => return Err(error),
             }
         }
-        time::sleep(self.store.options.grace).await;
+        time::sleep(self.held.store.options.grace).await;
         self.settle(&tombstones).await?;
         self.phase = Phase::Over;
-        self.unlock().await;
+        self.held.release().await;
         Ok(self.state.generation)
     }
 
@@ -201,49 +222,31 @@ impl Push for RedisPush {
 }
 
 impl RedisPush {
-    /// Ends what a killed push began, or removes it; returns the generation that there is.
-    async fn clear_up(&self) -> Result<Generation, Error> {
-        let store = &self.store;
-        let state = store.current(store.bulk_deadline()).await?;
-        if state.staged {
-            tracing::info!(generation = %state.generation, "ending a push that was interrupted");
-            finish(store, &state).await?;
-        } else {
-            remove_staged(store).await?;
-        }
-        Ok(state.generation)
-    }
-
     async fn stage(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         for entry in entries {
-            self.hold()?;
+            self.held.check()?;
             entry.check()?;
             let (kind, id) = (entry.kind(), entry.id());
-            let key = self.store.keys.staged(kind, id);
+            let key = self.held.store.keys.staged(kind, id);
             if !self.put[kind as usize].insert(id) {
-                // The earlier one may be on its way on another connection.
-                self.send().await?;
-                self.flight.land(&self.store).await?;
-                self.batch.push("UNLINK", [key.clone()]);
+                self.write(Command::Unlink(vec![key.clone()])).await?;
             }
-            self.stage_one(key, entry);
-            if self.batch.len() >= BATCH_COMMANDS || self.batch.bytes() >= BATCH_BYTES {
-                self.send().await?;
-            }
+            self.stage_one(key, entry).await?;
         }
         Ok(())
     }
 
-    fn stage_one(&mut self, key: Bytes, entry: Entry) {
+    async fn stage_one(&mut self, key: Bytes, entry: Entry) -> Result<(), Error> {
+        let ttl = self.held.store.options.ttl;
         let value: Bytes = match entry {
             Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
-                let pairs = fields.0.into_iter().flat_map(|(name, value)| [name, value]);
-                let arguments = [key.clone()].into_iter().chain(pairs.map(Bytes::from));
-                self.batch.push("HSET", arguments);
-                if let Some(ttl) = self.store.options.ttl {
-                    self.batch.push("PEXPIRE", [key, millis(ttl)]);
-                }
-                return;
+                let fields = fields.0.into_iter();
+                let fields = fields.map(|(name, value)| (name.into(), value.into())).collect();
+                self.write(Command::HashSet(key.clone(), fields)).await?;
+                return match ttl {
+                    Some(ttl) => self.write(Command::Expire(key, ttl)).await,
+                    None => Ok(()),
+                };
             }
             Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
                 codec::embedding_text(&vector).into()
@@ -252,158 +255,138 @@ impl RedisPush {
             Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings).into(),
             Entry::UserList(list) => codec::pack_users(&list).into(),
         };
-        self.set(key, value);
+        self.write(Command::Set(key, value, ttl)).await
     }
 
-    fn set(&mut self, key: Bytes, value: Bytes) {
-        match self.store.options.ttl {
-            Some(ttl) => {
-                self.batch.push("SET", [key, value, Bytes::from_static(b"PX"), millis(ttl)]);
-            }
-            None => self.batch.push("SET", [key, value]),
-        }
+    fn bulk(&mut self) -> Result<&mut Bulk, Error> {
+        let over = || Error::push_over(self.held.store.connections.address());
+        self.bulk.as_mut().ok_or_else(over)
     }
 
-    async fn send(&mut self) -> Result<(), Error> {
-        let batch = std::mem::take(&mut self.batch);
-        self.flight.send(&self.store, batch).await
-    }
-
-    fn hold(&self) -> Result<(), Error> {
-        if self.lost.load(Ordering::Acquire) {
-            let what = "this push lost its lock, maybe because the store did not answer for long";
-            return Err(Error::refused(self.store.connections.address(), what));
-        }
-        Ok(())
+    async fn write(&mut self, command: Command) -> Result<(), Error> {
+        self.bulk()?.push(&command).await
     }
 
     /// Waits until everything is staged, and stages what says which keys are to go; returns those.
     async fn complete(&mut self) -> Result<Vec<(Kind, u32)>, Error> {
-        self.send().await?;
-        self.flight.land(&self.store).await?;
+        self.bulk()?.land().await?;
         let mut tombstones = HashSet::new();
         for kind in Kind::ALL {
             let put = &self.put[kind as usize];
             if put.is_empty() {
                 continue;
             }
-            let names = &self.store.keys;
-            let mut scan = self.store.scan(names.plain_pattern(kind))?;
+            let names = &self.held.store.keys;
+            let mut scan = self.held.store.scan(names.plain_pattern(kind))?;
             while let Some(keys) = scan.page().await? {
                 let ids = keys.iter().filter_map(|key| names.plain_id(kind, key));
                 tombstones.extend(ids.filter(|id| !put.contains(id)).map(|id| (kind, id)));
             }
         }
         for &(kind, id) in &tombstones {
-            let key = self.store.keys.staged(kind, id);
-            if is_hash(kind) {
-                self.batch.push("HSET", [key, Bytes::new(), Bytes::new()]);
+            let key = self.held.store.keys.staged(kind, id);
+            self.write(if is_hash(kind) {
+                Command::HashSet(key, vec![(Bytes::new(), Bytes::new())])
             } else {
-                self.batch.push("SET", [key, Bytes::new()]);
-            }
-            if self.batch.len() >= BATCH_COMMANDS {
-                self.send().await?;
-            }
+                Command::Set(key, Bytes::new(), None)
+            })
+            .await?;
         }
         // What the marker will say at the end is staged as well: renaming needs no memory.
-        let settled = State { staged: false, ..self.state.clone() };
-        self.set(self.store.keys.staged_marker(), settled.text());
-        self.send().await?;
-        self.flight.land(&self.store).await?;
+        let settled = State { staged: false, ..self.state.clone() }.text();
+        let Options { ttl, .. } = self.held.store.options;
+        self.write(Command::Set(self.held.store.keys.staged_marker(), settled, ttl)).await?;
+        self.bulk()?.land().await?;
         Ok(tombstones.into_iter().collect())
     }
 
     /// Makes the staged values the current ones.
     async fn announce(&mut self) -> Result<(), Error> {
-        self.hold()?;
-        self.set(self.store.keys.marker(), self.state.text());
-        self.send().await?;
-        self.flight.land(&self.store).await
+        self.held.check()?;
+        let store = &self.held.store;
+        let mut batch = Batch::default();
+        batch.push(Command::Set(store.keys.marker(), self.state.text(), store.options.ttl));
+        let [answer, _] = two(store.connections.run(batch, store.bulk_deadline()).await?);
+        answer.map(|_| ()).map_err(|says| refusal(store.connections.address(), &says))
     }
 
     /// Moves everything into place. The generation stands already: a failure is tried over, and in the
     /// end is the next push's to mend.
     async fn settle(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
-        let Err(error) = self.rename(tombstones).await else { return Ok(()) };
-        self.flight = Flight::default();
+        let mut result = self.rename(tombstones).await;
+        if let (Err(_), Some(mut bulk)) = (&result, self.bulk.take()) {
+            bulk.abandon().await;
+        }
         let end = Instant::now() + FINISH;
         let mut pause = Duration::from_millis(50);
-        let mut last = error;
-        while Instant::now() < end && self.hold().is_ok() {
+        // Who refuses once does so again.
+        while let Err(Error::Unavailable { .. } | Error::TimedOut { .. }) = result
+            && Instant::now() < end
+            && self.held.check().is_ok()
+        {
             time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            match finish(&self.store, &self.state).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
-            }
+            result = finish(&self.held.store, &self.state).await;
         }
-        tracing::warn!(
-            generation = %self.state.generation,
-            "the new generation is in force, but not all of its keys are in place; the next push ends that"
-        );
-        Err(last)
+        result.map_err(|error| {
+            let but = |what: &str| {
+                format!("the new generation is in force, but the next push has to put its keys in place: {what}")
+            };
+            match error {
+                Error::Unavailable { store, what } => {
+                    Error::Unavailable { store, what: but(&what) }
+                }
+                Error::Refused { store, what } => Error::Refused { store, what: but(&what) },
+                error => error,
+            }
+        })
     }
 
     async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
-        let store = Arc::clone(&self.store);
+        let store = Arc::clone(&self.held.store);
         let keys = &store.keys;
         for &(kind, id) in tombstones {
-            bury(&mut self.batch, keys.staged(kind, id), keys.plain(kind, id));
-            if self.batch.len() >= BATCH_COMMANDS {
-                self.send().await?;
-            }
+            self.write(bury(keys.staged(kind, id), keys.plain(kind, id))).await?;
         }
         let put = std::mem::take(&mut self.put);
         for (kind, ids) in Kind::ALL.into_iter().zip(put) {
             for id in ids {
-                self.batch.push("RENAME", [keys.staged(kind, id), keys.plain(kind, id)]);
-                if self.batch.len() >= BATCH_COMMANDS {
-                    self.send().await?;
-                }
+                self.write(Command::Rename(keys.staged(kind, id), keys.plain(kind, id))).await?;
             }
         }
-        self.send().await?;
-        self.flight.land(&store).await?;
-        self.hold()?;
-        self.batch.push("RENAME", [keys.staged_marker(), keys.marker()]);
-        self.send().await?;
-        self.flight.land(&store).await
+        self.bulk()?.land().await?;
+        self.held.check()?;
+        self.write(Command::Rename(keys.staged_marker(), keys.marker())).await?;
+        self.bulk()?.land().await
     }
 
     /// After a failure before the announcement: removes what was staged, as far as possible.
     async fn give_up(&mut self) {
+        let Some(mut bulk) = self.bulk.take() else { return };
+        bulk.abandon().await;
         self.phase = Phase::Over;
-        self.batch = Batch::default();
-        self.flight.abandon().await;
-        if self.hold().is_ok()
-            && let Err(error) = remove_staged(&self.store).await
+        if self.held.check().is_ok()
+            && let Err(error) = remove_staged(&self.held.store).await
         {
             tracing::debug!(%error, "a failed push leaves keys behind for the next one to remove");
         }
-        self.unlock().await;
-    }
-
-    async fn unlock(&self) {
-        self.renewal.abort();
-        if self.hold().is_ok() {
-            unlock(&self.store, &self.token).await;
-        }
+        self.held.release().await;
     }
 }
 
 impl Drop for RedisPush {
     fn drop(&mut self) {
-        self.renewal.abort();
         if self.phase == Phase::Over {
             return;
         }
         // Without a runtime the lock runs out by itself.
         let Ok(runtime) = Handle::try_current() else { return };
-        let (store, token) = (Arc::clone(&self.store), self.token.clone());
-        let (announced, mut flight) =
-            (self.phase == Phase::Announced, std::mem::take(&mut self.flight));
+        let (store, token) = (Arc::clone(&self.held.store), self.held.token.clone());
+        let (announced, bulk) = (self.phase == Phase::Announced, self.bulk.take());
         runtime.spawn(async move {
-            flight.abandon().await;
+            if let Some(mut bulk) = bulk {
+                bulk.abandon().await;
+            }
             if !announced && let Err(error) = remove_staged(&store).await {
                 tracing::debug!(%error, "a dropped push leaves keys behind for the next one to remove");
             }
@@ -415,22 +398,21 @@ impl Drop for RedisPush {
 /// Releases the lock if it is still ours.
 async fn unlock(store: &Inner, token: &str) {
     let mut batch = Batch::default();
-    batch.push("GET", [store.keys.lock()]);
+    batch.push(Command::Get(store.keys.lock()));
     let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
     if let Ok([Ok(Reply::Text(owner)), _]) = owner
         && owner == token
     {
         let mut batch = Batch::default();
-        batch.push("UNLINK", [store.keys.lock()]);
+        batch.push(Command::Unlink(vec![store.keys.lock()]));
         // Otherwise it runs out.
         let _ = store.connections.run(batch, store.bulk_deadline()).await;
     }
 }
 
-/// Removes a key together with the tombstone that stands for that: the tombstone last, which
-/// makes no difference within one command.
-fn bury(batch: &mut Batch, staged: Bytes, plain: Bytes) {
-    batch.push("UNLINK", [plain, staged]);
+/// Removes a key together with the tombstone that stands for that.
+fn bury(staged: Bytes, plain: Bytes) -> Command {
+    Command::Unlink(vec![plain, staged])
 }
 
 /// Removes all that was staged and never announced.
@@ -440,7 +422,7 @@ async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
     while let Some(keys) = scan.page().await? {
         let mut batch = Batch::default();
         for key in keys {
-            batch.push("UNLINK", [key]);
+            batch.push(Command::Unlink(vec![key]));
         }
         flight.send(store, batch).await?;
     }
@@ -458,15 +440,15 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             match store.keys.staged_id(&key) {
                 Some((kind, id)) => {
                     if is_hash(kind) {
-                        looks.push("HEXISTS", [key.clone(), Bytes::new()]);
+                        looks.push(Command::HashHas(key.clone(), Bytes::new()));
                     } else {
-                        looks.push("STRLEN", [key.clone()]);
+                        looks.push(Command::Length(key.clone()));
                     }
                     known.push((key, kind, id));
                 }
                 None if key == staged_marker => {}
                 // No key of ours, but in our way.
-                None => moves.push("UNLINK", [key]),
+                None => moves.push(Command::Unlink(vec![key])),
             }
         }
         let looked = store.connections.run(looks, store.bulk_deadline()).await?;
@@ -476,9 +458,9 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             let tombstone = looked == Reply::Number(i64::from(is_hash(kind)));
             let plain = store.keys.plain(kind, id);
             if tombstone {
-                bury(&mut moves, staged, plain);
+                moves.push(bury(staged, plain));
             } else {
-                moves.push("RENAME", [staged, plain]);
+                moves.push(Command::Rename(staged, plain));
             }
         }
         let mut flight = Flight::default();
@@ -486,7 +468,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
         flight.land(store).await?;
     }
     let mut batch = Batch::default();
-    batch.push("RENAME", [staged_marker, store.keys.marker()]);
+    batch.push(Command::Rename(staged_marker, store.keys.marker()));
     let mut flight = Flight::default();
     flight.send(store, batch).await?;
     flight.land(store).await?;
@@ -494,7 +476,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
         // The staged marker was lost, for example by its time to live.
         let settled = State { staged: false, ..state.clone() };
         let mut batch = Batch::default();
-        batch.push("SET", [store.keys.marker(), settled.text()]);
+        batch.push(Command::Set(store.keys.marker(), settled.text(), store.options.ttl));
         flight.send(store, batch).await?;
         flight.land(store).await?;
     }
@@ -539,10 +521,5 @@ impl Flight {
             }
         }
         Ok(())
-    }
-
-    /// Waits for what cannot be called back, whatever comes of it.
-    async fn abandon(&mut self) {
-        while self.0.join_next().await.is_some() {}
     }
 }

@@ -308,7 +308,7 @@ async fn only_one_push_at_a_time([a, b]: &Handles) {
     for store in [a, b] {
         match store.push().await.map(|_| ()) {
             Err(Error::Refused { what, .. }) => {
-                assert!(what.contains("push is under way"), "{what}")
+                assert!(what.contains("push is under way"), "{what}");
             }
             other => panic!("a second push at once: {other:?}"),
         }
@@ -364,12 +364,14 @@ async fn thousands_of_entries([a, b]: &Handles) {
     push.commit().await.unwrap();
 
     let ids: Vec<UserId> = (0..COUNT).map(UserId).collect();
-    let users = b.users(&ids).await.unwrap().value;
-    for (id, user) in users.iter().enumerate() {
-        let stamp = id.to_string();
-        assert!(user.features.as_ref().unwrap().0.iter().all(|(_, value)| *value == stamp));
-        assert_eq!(user.embedding, Some(vec![id as f32; 10]));
-        assert_eq!(user.ratings.as_ref().unwrap()[0].movie, MovieId(id as u32));
+    for some in ids.chunks(200) {
+        let users = b.users(some).await.unwrap().value;
+        for (id, user) in some.iter().zip(users) {
+            let stamp = id.to_string();
+            assert!(user.features.as_ref().unwrap().0.iter().all(|(_, value)| *value == stamp));
+            assert_eq!(user.embedding, Some(vec![id.0 as f32; 10]));
+            assert_eq!(user.ratings.as_ref().unwrap()[0].movie, MovieId(id.0));
+        }
     }
     let mut movies = b.all_movies().await.unwrap().value;
     movies.sort_by_key(|(id, _)| *id);
@@ -385,7 +387,7 @@ async fn thousands_of_entries([a, b]: &Handles) {
 /// one, the others only in some, and every value says which generation it is of.
 fn stamped(number: u32) -> Vec<Entry> {
     (0..USERS)
-        .filter(|user| user % 5 == 0 || (user + number) % 3 != 0)
+        .filter(|&user| is_in(number, user))
         .flat_map(|user| {
             [
                 Entry::UserFeatures(UserId(user), user_fields(&number.to_string())),
@@ -399,11 +401,15 @@ fn stamped(number: u32) -> Vec<Entry> {
 
 const USERS: u32 = 120;
 
+fn is_in(number: u32, user: u32) -> bool {
+    user.is_multiple_of(5) || !(user + number).is_multiple_of(3)
+}
+
 /// Checks that all of an answer belongs to one generation, and is all of it; returns its number.
 fn number_of(users: &[StoredUser]) -> u32 {
     let number = users[0].embedding.as_ref().unwrap()[0] as u32;
     for (id, user) in (0..).zip(users) {
-        if id % 5 != 0 && (id + number) % 3 == 0 {
+        if !is_in(number, id) {
             assert!(user.is_empty(), "user {id} is not in {number}: {user:?}");
             continue;
         }
@@ -434,8 +440,7 @@ async fn readers_never_see_two_generations([a, b]: &Handles) {
                         let mut movies = read.value;
                         movies.sort_by_key(|(id, _)| *id);
                         let number = movies[0].1.embedding.as_ref().unwrap()[0];
-                        let expected =
-                            (0..USERS).filter(|id| id % 5 == 0 || (id + number as u32) % 3 != 0);
+                        let expected = (0..USERS).filter(|&id| is_in(number as u32, id));
                         assert!(movies.iter().map(|(id, _)| id.0).eq(expected), "of {number}");
                         for (id, movie) in &movies {
                             assert_eq!(movie.embedding, Some(vec![number]), "movie {id}");

@@ -4,6 +4,15 @@
 mod conformance;
 #[cfg(feature = "file")]
 mod file;
+mod guarded;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod redis_keys;
+#[cfg(feature = "redis")]
+mod redis_push;
+#[cfg(feature = "redis")]
+mod redis_tls;
+#[cfg(feature = "redis")]
+mod redis_trouble;

@@ -12,8 +12,8 @@ use crate::conformance::{self, Handles};
 /// Short times, so that tests need not wait long.
 pub(crate) fn options() -> Options {
     Options {
-        deadline: Duration::from_millis(500),
-        grace: Duration::from_millis(600),
+        deadline: Duration::from_millis(800),
+        grace: Duration::from_millis(900),
         connections: 2,
         ..Options::default()
     }
@@ -28,7 +28,11 @@ pub(crate) async fn open(url: &str, options: &Options) -> RedisStore {
 }
 
 /// Checks the contract; each part of it under a prefix of its own.
-async fn keeps_the_contract(url: &str, prefix: impl Fn(usize) -> String, options: &Options) {
+pub(crate) async fn keeps_the_contract(
+    url: &str,
+    prefix: impl Fn(usize) -> String,
+    options: &Options,
+) {
     let count = AtomicUsize::new(0);
     conformance::check(async || {
         let prefix = prefix(count.fetch_add(1, Ordering::Relaxed));

@@ -1,0 +1,217 @@
+//! How fast a push is, beside what `redis-benchmark -P` reaches on the same server with the same commands
+//! and sizes of values, in one run.
+//!
+//! A push writes each value under a staged key and renames that over the plain one: two commands a key
+//! (three with a time to live for hashes). Every command that Redis executes is counted, from its own
+//! `INFO commandstats`; the grace in the middle of a commit, in which nothing is sent, is not.
+//!
+//! `cargo bench -p sparrow-store --bench push [-- USERS MOVIES]`
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement prints, and may panic"
+)]
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Instant;
+
+use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
+use sparrow_model::{MovieId, Stars, TopRating, UserId};
+use sparrow_store::{
+    Entry, FeatureStore, Fields, Location, MovieRatings, Options, Push, RedisStore, StoredRating,
+};
+use sparrow_test_redis::TestRedis;
+
+const ROUNDS: usize = 5;
+/// Ratings of a user and numbers of a vector, about as ml-latest-small has them at the median.
+const RATINGS: u32 = 70;
+const DIMENSION: usize = 10;
+/// Commands that `redis-benchmark` sends without waiting.
+const PIPELINE: &str = "64";
+
+const USER_VALUES: [&str; 15] = [
+    "318",
+    "50",
+    "296",
+    "593",
+    "2571",
+    "100",
+    "1994",
+    "9.87",
+    "3.92",
+    "0.83",
+    "Drama",
+    "Thriller",
+    "Crime",
+    "Comedy",
+    "Adventure",
+];
+const MOVIE_VALUES: [&str; 7] =
+    ["Adventure", "Animation", "Children", "215", "1995", "3.92", "0.83"];
+
+fn fields(names: &[&str], values: &[&str]) -> Fields {
+    let pairs = names.iter().zip(values);
+    Fields(pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+}
+
+fn vector(id: u32) -> Vec<f32> {
+    (0..DIMENSION).map(|at| ((id as usize * 31 + at * 17) % 1999) as f32 / 1999.0 - 0.5).collect()
+}
+
+fn entries(users: u32, movies: u32) -> Vec<Vec<Entry>> {
+    let stars = Stars::MAX;
+    let users = (1..=users).flat_map(|id| {
+        let ratings = (0..RATINGS)
+            .map(|at| StoredRating { movie: MovieId(at * 7), stars, timestamp: 1_000_000_000 + at })
+            .collect();
+        [
+            Entry::UserFeatures(UserId(id), fields(&USER_FIELDS, &USER_VALUES)),
+            Entry::UserEmbedding(UserId(id), vector(id)),
+            Entry::UserRatings(UserId(id), ratings),
+        ]
+    });
+    let movies = (1..=movies).flat_map(|id| {
+        let top = TopRating { user: UserId(id), stars, timestamp: 1_000_000_000 };
+        [
+            Entry::MovieFeatures(MovieId(id), fields(&MOVIE_FIELDS, &MOVIE_VALUES)),
+            Entry::MovieEmbedding(MovieId(id), vector(id)),
+            Entry::MovieRatings(
+                MovieId(id),
+                MovieRatings { count: 215, half_stars: 1685, top: vec![top; 10] },
+            ),
+        ]
+    });
+    let all: Vec<Entry> = users.chain(movies).collect();
+    all.chunks(3000).map(<[Entry]>::to_vec).collect()
+}
+
+/// Commands a second that `redis-benchmark` reaches with one command.
+fn benchmark(redis: &TestRedis, requests: u32, command: &[&str]) -> f64 {
+    let output = Command::new("redis-benchmark")
+        .args(["-p", &redis.port().to_string(), "-P", PIPELINE, "-c", "8", "-r", "1000000", "-q"])
+        .args(["-n", &requests.to_string()])
+        .args(command)
+        .output()
+        .expect("redis-benchmark is on the PATH (Debian package redis-tools)");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let rate = printed.rsplit('\r').find_map(|line| {
+        let (_, rest) = line.rsplit_once(": ")?;
+        rest.split(" requests per second").next()?.trim().parse().ok()
+    });
+    rate.unwrap_or_else(|| panic!("redis-benchmark printed {printed}"))
+}
+
+/// The time `redis-benchmark` would take for the commands that a push stages.
+fn benchmark_time(redis: &TestRedis, users: u32, movies: u32) -> (f64, f64) {
+    let hash = |key: &str, names: &[&str], values: &[&str]| {
+        let mut words = vec!["HSET".to_owned(), key.to_owned()];
+        words
+            .extend(names.iter().zip(values).flat_map(|(a, b)| [(*a).to_owned(), (*b).to_owned()]));
+        words
+    };
+    let set = |key: &str, bytes: usize| vec!["SET".to_owned(), key.to_owned(), "x".repeat(bytes)];
+    // As many bytes as the vectors have on average.
+    let text: usize =
+        (1..=100).map(|id| format!("{:?}", vector(id)).len() - 2 - (DIMENSION - 1)).sum();
+    let kinds = [
+        (users, hash("sparrow:new:{uf:__rand_int__}", &USER_FIELDS, &USER_VALUES)),
+        (users, set("sparrow:new:{uEmb:__rand_int__}", text / 100)),
+        (users, set("sparrow:new:{sparrow:ratings:__rand_int__}", 1 + 9 * RATINGS as usize)),
+        (movies, hash("sparrow:new:{mf:__rand_int__}", &MOVIE_FIELDS, &MOVIE_VALUES)),
+        (movies, set("sparrow:new:{i2vEmb:__rand_int__}", text / 100)),
+        (movies, set("sparrow:new:{sparrow:movie:__rand_int__}", 99)),
+    ];
+    let mut stage = 0.0;
+    for (count, words) in kinds {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        stage += f64::from(count) / benchmark(redis, count.max(20_000), &words);
+    }
+    // A rename needs a key that is there: here one onto itself, which costs Redis less than a real one.
+    redis.cli(&["SET", "there", "1"]);
+    let renames = 3 * (users + movies);
+    let rename = f64::from(renames) / benchmark(redis, renames, &["RENAME", "there", "there"]);
+    redis.cli(&["FLUSHALL"]);
+    (stage, rename)
+}
+
+struct Round {
+    stage: f64,
+    commit: f64,
+    commands: BTreeMap<String, u64>,
+}
+
+async fn pushed(redis: &TestRedis, chunks: &[Vec<Entry>]) -> Round {
+    let options = Options::default();
+    let Location::Redis(location) = redis.url().parse().unwrap() else { unreachable!() };
+    let store = RedisStore::open(&location, &options).unwrap();
+    store.connected().await.unwrap();
+    let chunks = chunks.to_vec();
+    redis.cli(&["CONFIG", "RESETSTAT"]);
+    let start = Instant::now();
+    let mut push: Box<dyn Push> = store.push().await.unwrap();
+    for chunk in chunks {
+        push.put(chunk).await.unwrap();
+    }
+    let stage = start.elapsed();
+    push.commit().await.unwrap();
+    let commit = start.elapsed() - stage - options.grace;
+    let mut commands: BTreeMap<String, u64> = redis.executed().into_iter().collect();
+    commands.retain(|name, _| !name.starts_with("config") && name != "info");
+    Round { stage: stage.as_secs_f64(), commit: commit.as_secs_f64(), commands }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[tokio::main]
+async fn main() {
+    let numbers: Vec<u32> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    let (users, movies) = match numbers[..] {
+        [users, movies, ..] => (users, movies),
+        _ => (30_000, 10_000),
+    };
+    let redis = TestRedis::start(&[]);
+    let chunks = entries(users, movies);
+    let keys: usize = chunks.iter().map(Vec::len).sum();
+    println!(
+        "{users} users, {movies} movies: {keys} keys; {ROUNDS} rounds, redis-benchmark -P {PIPELINE} -c 8"
+    );
+    let (mut staging, mut committing, mut whole, mut speed) = (vec![], vec![], vec![], vec![]);
+    for round in 1..=ROUNDS {
+        let (stage, rename) = benchmark_time(&redis, users, movies);
+        let ours = pushed(&redis, &chunks).await;
+        // Over what is there already, as most pushes are: the same once more.
+        let again = pushed(&redis, &chunks).await;
+        redis.cli(&["FLUSHALL"]);
+        for ours in [ours, again] {
+            let commands: u64 = ours.commands.values().sum();
+            let rate = commands as f64 / (ours.stage + ours.commit);
+            println!(
+                "round {round}: staged in {:.2} s, the rest of the commit {:.2} s without its grace; {commands} commands, \
+                 {rate:.0}/s; redis-benchmark {:.2} s and {:.2} s, {:.0}/s",
+                ours.stage,
+                ours.commit,
+                stage,
+                rename,
+                2.0 * keys as f64 / (stage + rename),
+            );
+            staging.push(stage / ours.stage);
+            committing.push(rename / ours.commit);
+            whole.push(rate / (2.0 * keys as f64 / (stage + rename)));
+            speed.push(rate);
+            if round == 1 {
+                println!("  executed: {:?}", ours.commands);
+            }
+        }
+    }
+    println!(
+        "median: {:.0} commands/s; of redis-benchmark's rate: {:.2} staging, {:.2} renaming, {:.2} in all",
+        median(speed),
+        median(staging),
+        median(committing),
+        median(whole),
+    );
+}

@@ -1,0 +1,337 @@
+//! The way for many writes: a connection of its own to each node, commands packed into large pieces, and
+//! nothing kept of an answer but whether it is an error.
+//!
+//! The client library spends several microseconds on a command, several times of what Redis does.
+//! That does not matter for a read; a push of a million keys would take its time from it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time;
+use tokio_rustls::TlsConnector;
+
+use super::client::{Connections, Node, refusal, slot, tls_config};
+use super::command::{Command, words};
+use crate::{Error, Options, RedisLocation};
+
+/// A piece is written when it has so many bytes.
+const PIECE: usize = 64 * 1024;
+/// Pieces that wait to be written to a node; more make the caller wait.
+const PIECES: usize = 4;
+/// The longest line that Redis answers a write with.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+/// Open connections for writing.
+pub(super) struct Bulk {
+    address: String,
+    pipes: Vec<Pipe>,
+    /// By slot, the position of its pipe; empty if there is only one.
+    by_slot: Vec<u16>,
+    deadline: Duration,
+}
+
+struct Pipe {
+    piece: Vec<u8>,
+    commands: u64,
+    /// Commands handed to the writer.
+    sent: u64,
+    pieces: mpsc::Sender<Vec<u8>>,
+    progress: Arc<Progress>,
+    /// Writer and reader; they end with this.
+    _tasks: JoinSet<()>,
+}
+
+/// What the reader has seen.
+#[derive(Default)]
+struct Progress {
+    answered: AtomicU64,
+    fault: Mutex<Option<Error>>,
+    changed: Notify,
+}
+
+impl Progress {
+    fn fail(&self, error: Error) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.changed.notify_waiters();
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Bulk {
+    /// Connects to every node.
+    pub(super) async fn open(connections: &Connections, options: &Options) -> Result<Self, Error> {
+        let (address, location) = (connections.address(), connections.location());
+        let nodes = connections.nodes()?;
+        let mut by_slot = Vec::new();
+        if nodes.len() > 1 {
+            by_slot = vec![0; 16_384];
+            for (at, node) in nodes.iter().enumerate() {
+                for &(first, last) in &node.slots {
+                    by_slot[usize::from(first)..=usize::from(last)].fill(at as u16);
+                }
+            }
+        }
+        let mut pipes = Vec::with_capacity(nodes.len());
+        for node in &nodes {
+            let open = Pipe::open(address, node, location, options);
+            let pipe = time::timeout(options.connect_timeout, open)
+                .await
+                .map_err(|_| Error::TimedOut { store: address.to_owned() })??;
+            pipes.push(pipe);
+        }
+        Ok(Self { address: address.to_owned(), pipes, by_slot, deadline: options.bulk_deadline })
+    }
+
+    /// Takes a command on its way. Commands for one key are executed in order. An error may be that of
+    /// an earlier one.
+    pub(super) async fn push(&mut self, command: &Command) -> Result<(), Error> {
+        let pipe = match (&self.by_slot[..], command.key()) {
+            ([], _) | (_, None) => 0,
+            (by_slot, Some(key)) => usize::from(by_slot[usize::from(slot(key))]),
+        };
+        let pipe = &mut self.pipes[pipe];
+        command.encode(&mut pipe.piece);
+        pipe.commands += 1;
+        if pipe.piece.len() >= PIECE {
+            pipe.send(&self.address, self.deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all is answered.
+    pub(super) async fn land(&mut self) -> Result<(), Error> {
+        for pipe in &mut self.pipes {
+            pipe.send(&self.address, self.deadline).await?;
+        }
+        for pipe in &self.pipes {
+            pipe.land(&self.address, self.deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is on its way, whatever comes of it: it is then over with it.
+    pub(super) async fn abandon(&mut self) {
+        for pipe in &mut self.pipes {
+            pipe.piece.clear();
+            pipe.commands = 0;
+            let _ = pipe.drained(&self.address, self.deadline).await;
+        }
+    }
+}
+
+impl Pipe {
+    async fn open(
+        address: &str,
+        node: &Node,
+        location: &RedisLocation,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let away = |error: io::Error| Error::Unavailable {
+            store: address.to_owned(),
+            what: error.to_string(),
+        };
+        let socket = TcpStream::connect((&*node.host, node.port)).await.map_err(away)?;
+        socket.set_nodelay(true).map_err(away)?;
+        if !location.tls {
+            let (from, to) = socket.into_split();
+            return Self::begin(address, location, BufReader::new(from), to).await;
+        }
+        let name = ServerName::try_from(node.tls_name.clone())
+            .map_err(|_| Error::Configuration("no host name for TLS".to_owned()))?;
+        let connector = TlsConnector::from(Arc::new(tls_config(options)?));
+        let socket = connector.connect(name, socket).await.map_err(away)?;
+        let (from, to) = tokio::io::split(socket);
+        Self::begin(address, location, BufReader::new(from), to).await
+    }
+
+    /// Says who we are and which database we want, and starts the tasks.
+    async fn begin(
+        address: &str,
+        location: &RedisLocation,
+        mut from: BufReader<impl AsyncRead + Send + Unpin + 'static>,
+        mut to: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, Error> {
+        let mut hello = Vec::new();
+        let mut expected = 0;
+        match (&location.username, &location.password) {
+            (Some(user), Some(password)) => {
+                words(&mut hello, "AUTH", &[user.as_bytes(), password.as_bytes()]);
+                expected += 1;
+            }
+            (None, Some(password)) => {
+                words(&mut hello, "AUTH", &[password.as_bytes()]);
+                expected += 1;
+            }
+            _ => {}
+        }
+        if location.database != 0 {
+            words(&mut hello, "SELECT", &[location.database.to_string().as_bytes()]);
+            expected += 1;
+        }
+        let away = |error: io::Error| Error::Unavailable {
+            store: address.to_owned(),
+            what: error.to_string(),
+        };
+        to.write_all(&hello).await.map_err(away)?;
+        to.flush().await.map_err(away)?;
+        for _ in 0..expected {
+            if let Some(says) = answer(&mut from, &mut Vec::new()).await.map_err(away)? {
+                return Err(refusal(address, &says));
+            }
+        }
+        let progress = Arc::new(Progress::default());
+        let (pieces, waiting) = mpsc::channel(PIECES);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write(to, waiting, Arc::clone(&progress), address.to_owned()));
+        tasks.spawn(read(from, Arc::clone(&progress), address.to_owned()));
+        Ok(Self { piece: Vec::new(), commands: 0, sent: 0, pieces, progress, _tasks: tasks })
+    }
+
+    async fn send(&mut self, address: &str, deadline: Duration) -> Result<(), Error> {
+        self.progress.check()?;
+        if self.commands == 0 {
+            return Ok(());
+        }
+        let place = time::timeout(deadline, self.pieces.reserve()).await;
+        match place {
+            Ok(Ok(place)) => {
+                self.sent += self.commands;
+                self.commands = 0;
+                place.send(std::mem::replace(
+                    &mut self.piece,
+                    Vec::with_capacity(PIECE + PIECE / 8),
+                ));
+                Ok(())
+            }
+            Ok(Err(_)) => {
+                self.progress.check()?;
+                Err(closed(address))
+            }
+            Err(_) => Err(Error::TimedOut { store: address.to_owned() }),
+        }
+    }
+
+    async fn land(&self, address: &str, deadline: Duration) -> Result<(), Error> {
+        self.drained(address, deadline).await?;
+        self.progress.check()
+    }
+
+    /// Waits until all that was sent is answered, for as long as answers come at all, or until
+    /// none can come any more.
+    async fn drained(&self, address: &str, deadline: Duration) -> Result<(), Error> {
+        loop {
+            let changed = self.progress.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.progress.answered.load(Ordering::Acquire) >= self.sent {
+                return Ok(());
+            }
+            if let Err(error @ Error::Unavailable { .. }) = self.progress.check() {
+                return Err(error);
+            }
+            time::timeout(deadline, changed)
+                .await
+                .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
+        }
+    }
+}
+
+fn closed(address: &str) -> Error {
+    Error::Unavailable { store: address.to_owned(), what: "the connection was closed".to_owned() }
+}
+
+async fn write(
+    mut to: impl AsyncWrite + Unpin,
+    mut pieces: mpsc::Receiver<Vec<u8>>,
+    progress: Arc<Progress>,
+    address: String,
+) {
+    while let Some(piece) = pieces.recv().await {
+        let written = async {
+            to.write_all(&piece).await?;
+            to.flush().await
+        };
+        if let Err(error) = written.await {
+            progress.fail(Error::Unavailable { store: address, what: error.to_string() });
+            return;
+        }
+    }
+}
+
+async fn read(
+    mut from: BufReader<impl AsyncRead + Unpin>,
+    progress: Arc<Progress>,
+    address: String,
+) {
+    let mut line = Vec::new();
+    let mut unreported = 0;
+    loop {
+        match answer(&mut from, &mut line).await {
+            Ok(None) => {}
+            // A key whose time to live ended, or one that was moved before.
+            Ok(Some(says)) if says.starts_with("ERR no such key") => {}
+            Ok(Some(says)) => progress.fail(refusal(&address, &says)),
+            Err(error) => {
+                progress.fail(Error::Unavailable { store: address, what: error.to_string() });
+                return;
+            }
+        }
+        unreported += 1;
+        // Whoever waits need not wake up for each of them.
+        if unreported >= 64 || from.buffer().is_empty() {
+            progress.answered.fetch_add(unreported, Ordering::Release);
+            progress.changed.notify_waiters();
+            unreported = 0;
+        }
+    }
+}
+
+/// Reads the answer to a write: a line. Returns what it says if that is an error.
+async fn answer(
+    from: &mut BufReader<impl AsyncRead + Unpin>,
+    line: &mut Vec<u8>,
+) -> io::Result<Option<String>> {
+    line.clear();
+    from.take(LONGEST_LINE).read_until(b'\n', line).await?;
+    match (line.first(), line.last()) {
+        (Some(b'+' | b':'), Some(b'\n')) => Ok(None),
+        (Some(b'-'), Some(b'\n')) => {
+            Ok(Some(String::from_utf8_lossy(&line[1..]).trim_end().to_owned()))
+        }
+        (None, _) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer to a write that is none")),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_are_lines_and_nothing_else() {
+        let text = &b"+OK\r\n:3\r\n-OOM no memory\r\n$5\r\nhello\r\n"[..];
+        let (mut from, mut line) = (BufReader::new(text), Vec::new());
+        assert_eq!(answer(&mut from, &mut line).await.unwrap(), None);
+        assert_eq!(answer(&mut from, &mut line).await.unwrap(), None);
+        let says = answer(&mut from, &mut line).await.unwrap();
+        assert_eq!(says.as_deref(), Some("OOM no memory"));
+        assert!(answer(&mut from, &mut line).await.is_err());
+        for cut in [&b""[..], b"+OK", b"-ERR"] {
+            assert!(answer(&mut BufReader::new(cut), &mut line).await.is_err());
+        }
+        let endless = vec![b'+'; 2 * LONGEST_LINE as usize];
+        assert!(answer(&mut BufReader::new(&endless[..]), &mut line).await.is_err());
+    }
+}

@@ -1,0 +1,250 @@
+//! Pushes that end in the middle: dropped, cut off, or killed with their process.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use sparrow_model::{MovieId, UserId};
+use sparrow_store::{Entry, Error, FeatureStore, Generation, Options};
+use sparrow_test_redis::{TestCluster, TestRedis, wait_until};
+
+use crate::conformance::{push, start, user_fields};
+use crate::redis::{open, options};
+
+const USERS: u32 = 300;
+
+/// A generation in which every value names it; in even ones half of the users are missing.
+fn stamped(number: u32) -> Vec<Entry> {
+    users_of(number)
+        .flat_map(|user| {
+            [
+                Entry::UserFeatures(UserId(user), user_fields(&number.to_string())),
+                Entry::UserEmbedding(UserId(user), vec![number as f32]),
+                Entry::MovieEmbedding(MovieId(user), vec![number as f32]),
+            ]
+        })
+        .collect()
+}
+
+fn users_of(number: u32) -> impl Iterator<Item = u32> {
+    (0..USERS).filter(move |user| number % 2 == 1 || user % 2 == 0)
+}
+
+/// Checks that the store holds exactly one of our generations; returns its number.
+async fn whole(store: &dyn FeatureStore) -> u32 {
+    let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
+    let users = store.users(&ids).await.unwrap().value;
+    let number = users[0].embedding.as_ref().unwrap()[0] as u32;
+    for (id, user) in (0..).zip(&users) {
+        if number % 2 == 0 && id % 2 == 1 {
+            assert!(user.is_empty(), "user {id} of {number}: {user:?}");
+            continue;
+        }
+        assert_eq!(user.embedding, Some(vec![number as f32]), "user {id} of {number}");
+        let features = user.features.as_ref().unwrap();
+        assert!(features.0.iter().all(|(_, value)| *value == number.to_string()));
+    }
+    let movies = store.all_movies().await.unwrap().value;
+    assert_eq!(movies.len(), users_of(number).count());
+    assert!(movies.iter().all(|(_, movie)| movie.embedding == Some(vec![number as f32])));
+    number
+}
+
+/// What is in Redis beside one settled generation.
+fn leftovers(redis: &TestRedis) -> Vec<String> {
+    let keys = redis.cli(&["KEYS", "sparrow:*"]);
+    keys.lines().filter(|key| *key != "sparrow:generation").map(str::to_owned).collect()
+}
+
+/// The lock of a killed push is short here, so that the next one need not wait.
+fn hasty() -> Options {
+    Options { lock: Duration::from_millis(400), ..options() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_commit_that_is_dropped_anywhere_leaves_a_whole_generation() {
+    let redis = TestRedis::start(&[]);
+    let options = Options {
+        deadline: Duration::from_millis(450),
+        grace: Duration::from_millis(500),
+        ..hasty()
+    };
+    let store = open(&redis.url(), &options).await;
+    let reader = open(&redis.url(), &options).await;
+    push(&store, stamped(1)).await;
+    let mut announced = 0;
+    for (number, millis) in
+        (2..).zip([0, 1, 2, 4, 8, 100, 490, 500, 502, 504, 506, 508, 512, 520, 540])
+    {
+        let before = reader.generation().await.unwrap();
+        let mut push = start(&store).await;
+        push.put(stamped(number)).await.unwrap();
+        let commit = tokio::time::timeout(Duration::from_millis(millis), push.commit());
+        let done = commit.await.is_ok();
+        let now = whole(&reader).await;
+        // Once more through what the store itself has seen last.
+        assert_eq!(whole(&store).await, now);
+        let after = reader.generation().await.unwrap();
+        if after == before {
+            assert!(now < number && !done, "{now} is not {number}");
+        } else {
+            assert_eq!(now, number);
+            announced += u32::from(!done);
+        }
+    }
+    assert!(announced > 0, "some were dropped behind the announcement");
+    push(&store, stamped(101)).await;
+    assert_eq!(whole(&reader).await, 101);
+    wait_until("the lock is released", || leftovers(&redis).is_empty());
+}
+
+/// The program that pushes until it is killed; run by the tests below, not by itself.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn pusher_process() {
+    let Ok(url) = std::env::var("SPARROW_TEST_PUSH_TO") else { return };
+    let number = std::env::var("SPARROW_TEST_PUSH_NUMBER").unwrap().parse().unwrap();
+    let store = open(&url, &Options { connections: 1, ..hasty() }).await;
+    let mut push = start(&store).await;
+    for some in stamped(number).chunks(30) {
+        push.put(some.to_vec()).await.unwrap();
+    }
+    push.commit().await.unwrap();
+}
+
+fn pusher(url: &str, number: u32) -> Child {
+    let program = std::env::current_exe().unwrap();
+    Command::new(Path::new(&program))
+        .args(["--exact", "redis_push::pusher_process", "--include-ignored"])
+        .env("SPARROW_TEST_PUSH_TO", url)
+        .env("SPARROW_TEST_PUSH_NUMBER", number.to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_killed_process_is_mended_by_the_next_push() {
+    let redis = TestRedis::start(&[]);
+    let reader = open(&redis.url(), &hasty()).await;
+    push(&reader, stamped(1)).await;
+    let state = || redis.cli(&["GET", "sparrow:generation"]);
+    let staged = || redis.cli(&["EXISTS", "sparrow:new:{uf:0}"]) == "1";
+
+    // While it stages.
+    let mut child = pusher(&redis.url(), 2);
+    wait_until("something is staged", staged);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let stopped_before = state().contains("plain");
+    assert_eq!(whole(&reader).await, if stopped_before { 1 } else { 2 });
+    push(&reader, stamped(3)).await;
+    assert_eq!(whole(&reader).await, 3);
+
+    // Behind the announcement.
+    let mut child = pusher(&redis.url(), 4);
+    wait_until("the generation is announced", || state().contains("staged"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(whole(&reader).await, 4);
+    let dead = reader.generation().await.unwrap();
+    // A push that never ends in a generation of its own still puts the keys in place.
+    drop(start(&reader).await);
+    wait_until("the keys are in place", || leftovers(&redis).is_empty());
+    assert!(state().starts_with(&format!("{dead} plain")));
+    assert_eq!(redis.cli(&["GET", "uEmb:2"]), "4");
+    assert_eq!(redis.cli(&["EXISTS", "uEmb:1"]), "0", "not in generation 4");
+    assert_eq!(whole(&reader).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_killed_process_is_mended_in_a_cluster() {
+    let cluster = TestCluster::start(3);
+    let reader = open(&cluster.url(), &hasty()).await;
+    push(&reader, stamped(1)).await;
+    let state = || -> String {
+        cluster.nodes().iter().map(|node| node.cli(&["GET", "sparrow:generation"])).collect()
+    };
+    let mut child = pusher(&cluster.url(), 2);
+    wait_until("the generation is announced", || state().contains("staged"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(whole(&reader).await, 2);
+    push(&reader, stamped(3)).await;
+    assert_eq!(whole(&reader).await, 3);
+    push(&reader, stamped(4)).await;
+    for node in cluster.nodes() {
+        wait_until("the lock is released", || leftovers(node).is_empty());
+        assert!(node.cli(&["DBSIZE"]).parse::<u32>().unwrap() > 100, "keys are on every node");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_push_whose_connections_are_cut_fails_or_ends_whole() {
+    let redis = TestRedis::start(&[]);
+    let store = open(&redis.url(), &hasty()).await;
+    let reader = open(&redis.url(), &hasty()).await;
+    push(&store, stamped(1)).await;
+    let cut = || redis.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+
+    let mut push_2 = start(&store).await;
+    push_2.put(stamped(2)).await.unwrap();
+    cut();
+    let done = match push_2.put(stamped(2)).await {
+        Ok(()) => push_2.commit().await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    reader.connected().await.unwrap();
+    match done {
+        Ok(()) => assert_eq!(whole(&reader).await, 2),
+        Err(Error::Unavailable { .. }) => assert_eq!(whole(&reader).await, 1),
+        Err(error) => panic!("{error}"),
+    }
+
+    // Behind the announcement a push puts up with it.
+    store.connected().await.unwrap();
+    let mut push_3 = start(&store).await;
+    push_3.put(stamped(3)).await.unwrap();
+    let commit = tokio::spawn(push_3.commit());
+    wait_until("the generation is announced", || {
+        redis.cli(&["GET", "sparrow:generation"]).contains("staged")
+    });
+    cut();
+    let generation = commit.await.unwrap().unwrap();
+    reader.connected().await.unwrap();
+    assert_eq!(whole(&reader).await, 3);
+    assert_eq!(reader.generation().await.unwrap(), generation);
+    wait_until("the lock is released", || leftovers(&redis).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn the_lock_of_a_push_that_takes_long_is_renewed_and_one_that_is_lost_stops_it() {
+    let redis = TestRedis::start(&[]);
+    let store = open(&redis.url(), &hasty()).await;
+    let mut long = start(&store).await;
+    let end = std::time::Instant::now() + 3 * hasty().lock;
+    while std::time::Instant::now() < end {
+        long.put(vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let refused = store.push().await.map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("another push is under way; if it was killed"), "{refused}");
+
+    redis.cli(&["SET", "sparrow:lock", "someone else"]);
+    let mut last = Ok(());
+    let end = std::time::Instant::now() + Duration::from_secs(5);
+    while last.is_ok() && std::time::Instant::now() < end {
+        last = long.put(vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(last.unwrap_err().to_string().contains("lost its lock"));
+    drop(long);
+    assert_eq!(redis.cli(&["GET", "sparrow:lock"]), "someone else");
+    assert_eq!(store.generation().await.unwrap(), Generation(0));
+}
