@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Features) -> anyhow::Result<()> {
     let session = pipeline::session(&args.machine.session())?;
     let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
     let out = (!args.dry_run).then_some(args.out.as_path());
-    let bar = Bar::new("computing features", "users");
+    let bar = Bar::new("computing features", "ratings");
     let (report, summary) = args.machine.runtime()?.block_on(async {
         let data = DataSet::open(&session, &args.data, &reader).await?;
         let progress = |done, total| bar.show(done, total);

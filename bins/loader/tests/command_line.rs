@@ -250,6 +250,77 @@ fn embed_says_what_is_wrong() {
 }
 
 #[test]
+fn features_and_samples_are_written_and_counted() {
+    let data = synth("--users 40 --movies 90 --ratings 1500 --seed 4");
+    let out = data.path().join("out");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    let nothing = succeed("features --dry-run", &folders);
+    assert!(nothing.contains("features of 40 users and ") && !out.exists(), "{nothing}");
+    let summary = succeed("features --memory-limit 64MiB --threads 2", &folders);
+    assert!(summary.contains("features of 40 users and "), "{summary}");
+    let features =
+        ["movieFeatures.csv", "movieFeatures.parquet", "userFeatures.csv", "userFeatures.parquet"];
+    assert_eq!(names(&out), features);
+    assert_eq!(lines(&out, "userFeatures.csv").len(), 41);
+
+    // Two ratings of each user have less than two before them.
+    for (split, test) in [("random", 200..360), ("time", 200..320), ("per-user-time", 240..301)] {
+        let out = data.path().join(split);
+        let folders = [("--data", data.path()), ("--out", &*out)];
+        let summary = succeed(&format!("samples --split {split} --format csv"), &folders);
+        assert_eq!(names(&out), ["testSamples.csv", "trainingSamples.csv"]);
+        let [train, tests] =
+            ["trainingSamples.csv", "testSamples.csv"].map(|name| lines(&out, name).len() - 1);
+        assert_eq!(train + tests, 1500 - 80, "{split}");
+        assert!(test.contains(&tests), "{split}: {tests}");
+        let counts = format!("{train} training samples and {tests} test samples");
+        assert!(summary.contains(&counts), "{summary}");
+    }
+}
+
+#[test]
+fn features_and_samples_take_sensible_options_only() {
+    let data = synth("--users 2 --movies 5 --ratings 4");
+    let folders = [("--data", data.path()), ("--out", data.path())];
+    for (line, problem) in [
+        ("features --memory-limit lots", "a size"),
+        ("features --memory-limit 1MiB", "at least 16MiB"),
+        ("features --threads 0", "--threads"),
+        ("samples --split coin", "per-user-time"),
+        ("samples --test-fraction 1.2", "a number from 0 to 1"),
+        ("samples --sample-fraction nan", "a number from 0 to 1"),
+        ("samples --format xml", "parquet"),
+    ] {
+        let error = fail(2, line, &folders);
+        assert!(error.contains(problem), "{line}: {error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_old_files() {
+    let data = synth("--users 400 --movies 900 --ratings 60000 --seed 4");
+    let out = data.path().join("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("trainingSamples.csv"), "old").unwrap();
+    // A limit for the size of a file is noticed as a full disk is: by a write that fails.
+    let script = "trap '' XFSZ; ulimit -f 200; exec \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_sparrow-loader"), "samples", "--data"])
+        .arg(data.path())
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("error: cannot write ") && error.contains("Samples."), "{error}");
+    assert!(error.contains("too large"), "{error}");
+    assert_eq!(names(&out), ["trainingSamples.csv"]);
+    assert_eq!(fs::read_to_string(out.join("trainingSamples.csv")).unwrap(), "old");
+}
+
+#[test]
 fn help_and_usage() {
     assert!(succeed("--help", &[]).contains("synth"));
     assert!(succeed("embed --help", &[]).contains("--max-bad-lines"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sparrow_model::{Catalog, Histories, Movie, Movies, RatingLog, UserId};
 
-use crate::outline::Outline;
+use crate::outline::{Findings, Outline};
 use crate::ratings::{self, Division, Gathered};
 use crate::report::BadLines;
 use crate::{Error, Report, movies};
@@ -87,14 +87,14 @@ pub struct Survey {
     /// The movies.
     pub movies: Movies,
     /// What was found, and what was skipped. Users are counted right, and duplicates left out, only
-    /// where [`sorted_csv`](Self::sorted_csv) holds.
+    /// where [`grouped_csv`](Self::grouped_csv) holds.
     pub report: Report,
-    /// The greatest user id; 0 without ratings.
-    pub greatest_user: UserId,
+    /// The greatest user id; none without ratings.
+    pub greatest_user: Option<UserId>,
     /// Whether `ratings.csv` can be read by any reader of CSV as it is: it has the columns userId,
-    /// movieId, rating, timestamp in this order and plain numbers in them, no bad lines, and is
-    /// sorted by (userId, movieId) without duplicates, as GroupLens publishes it.
-    pub sorted_csv: bool,
+    /// movieId, rating, timestamp in this order and plain numbers in them, no bad lines and no
+    /// duplicates, and is sorted by user id, as GroupLens publishes it.
+    pub grouped_csv: bool,
 }
 
 /// A data set that has been recognised by its files.
@@ -196,12 +196,31 @@ impl Source {
         let read: Gathered<Outline> =
             ratings::read(self, &movies, &mut bad, Division::for_this_machine())?;
         bad.check(options.max_bad_lines)?;
-        let Outline { rows, users, ascending, greatest_user, .. } = read.rows;
+        let Findings { rows, greatest_user, grouped, users } = read.rows.findings();
         let ready = self.format == Format::Latest && read.unusual == 0 && bad.count == 0;
         let counts =
             Counts { users: users as usize, ratings: rows as usize, duplicates: 0, unknown_links };
         let report = self.report(&movies, counts, bad);
-        Ok(Survey { movies, report, greatest_user, sorted_csv: ready && ascending })
+        Ok(Survey { movies, report, greatest_user, grouped_csv: ready && grouped })
+    }
+
+    /// Reads the movies of a folder that may have no ratings, or has them in some other form. The
+    /// report knows of no users and ratings.
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open) and [`load`](Self::load).
+    pub fn load_movies(dir: &Path, options: &Options) -> Result<(Movies, Report), Error> {
+        let folder = dir.display().to_string();
+        let has = |name: &str| {
+            let ratings = Format::ALL.iter().any(|format| format.files()[1] == name);
+            ratings || dir.join(name).is_file()
+        };
+        let format = detect(&folder, &has, || hint(dir))?;
+        let source = Self::with(format, &has, |name| Input::path(dir.join(name)));
+        let MoviesRead { movies, unknown_links, bad } = source.movies(options)?;
+        let counts = Counts { users: 0, ratings: 0, duplicates: 0, unknown_links };
+        let report = source.report(&movies, counts, bad);
+        Ok((movies, report))
     }
 
     fn movies(&self, options: &Options) -> Result<MoviesRead, Error> {

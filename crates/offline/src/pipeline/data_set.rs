@@ -6,65 +6,105 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array as _, ArrayRef, Int32Array, RecordBatch, StringArray, UInt8Array, UInt16Array,
-    UInt32Array, UInt64Array,
+    UInt64Array,
 };
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::streaming::StreamingTable;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
-use datafusion::execution::TaskContext;
-use datafusion::physical_plan::SendableRecordBatchStream;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::prelude::{CsvReadOptions, DataFrame, SessionContext, cast, ident};
-use sparrow_model::{Histories, Movies, UserIndex};
+use datafusion::error::DataFusionError;
+use datafusion::prelude::{DataFrame, SessionContext};
+use sparrow_model::Movies;
 use sparrow_movielens::{Options as ReaderOptions, Report, Source};
-use url::Url;
 
-use super::{Error, functions, packed};
+use super::{Error, packed, ratings};
 
-/// A data set whose tables are registered in a session:
+/// A data set whose tables are registered in a session; one in each session:
 ///
-/// * `ratings`: userId, movieId (`Int32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of user
-///   and movie once;
-/// * `movies`: movieId (`Int32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`, a
-///   bit each), movieGenre1 to movieGenre3 (text in a dictionary).
+/// * `ratings`: userId, movieId (`Int32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
+///   user and movie once;
+/// * `movies`: movieId (`Int32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`,
+///   a bit each), movieGenre1 to movieGenre3 (text in a dictionary).
 pub struct DataSet {
     context: SessionContext,
     genre_names: ScalarValue,
     report: Report,
+    /// What messages call the ratings.
+    file: String,
 }
 
 impl DataSet {
-    /// Opens the data set of a folder. Ratings that lie there as a clean sorted CSV file, as GroupLens
-    /// publishes them, are read from their URL by each plan that uses them; for that their order is
-    /// declared, so that nothing needs to sort them by user. Others are read, joined and sorted
-    /// beforehand, and kept at eight bytes each.
+    /// Opens the data set of a folder. Movies are read beforehand. Ratings come
+    ///
+    /// * from the URL of `ratings.csv`, where that is clean and sorted by user, as GroupLens
+    ///   publishes it. Its order is declared to the planner, so that nothing sorts by user;
+    /// * from memory, eight bytes each, for CSV files that are not so and for the older formats;
+    /// * from the URL of `ratings.parquet`, a file or a folder of parts, or of the folder `ratings`,
+    ///   beside `movies.csv`. Of several ratings of a movie by a user the latest counts, of
+    ///   equally late ones the best.
     pub async fn open(
         context: &SessionContext,
         folder: &Path,
         options: &ReaderOptions,
     ) -> Result<Self, Error> {
-        let source = Source::open(folder)?;
+        match (Source::open(folder), ratings::parquet_in(folder)) {
+            (Ok(source), _) => Self::of_source(context, &source, options).await,
+            (Err(_), Some(parquet)) => Self::of_parquet(context, folder, &parquet, options).await,
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    async fn of_source(
+        context: &SessionContext,
+        source: &Source,
+        options: &ReaderOptions,
+    ) -> Result<Self, Error> {
         let survey = source.survey(options)?;
-        let file = source.ratings_file();
-        check_id(file, "userId", survey.greatest_user.0)?;
-        if let Some(last) = survey.movies.as_slice().last() {
-            check_id(file, "movieId", last.id.0)?;
+        let file = source.ratings_file().to_owned();
+        if let Some(user) = survey.greatest_user {
+            check_id(&file, "userId", user.0)?;
         }
         let mut report = survey.report;
         let movies = Arc::new(survey.movies);
-        let ratings = if survey.sorted_csv {
-            sorted_csv(context, Path::new(file)).await?
+        let ratings = if survey.grouped_csv {
+            ratings::grouped_csv(context, Path::new(&file)).await?
         } else {
             let loaded = source.load_histories(options)?;
             report = loaded.report;
-            in_memory(context, loaded.histories, &movies)?
+            ratings::in_memory(context, loaded.histories, &movies)?
         };
+        Self::register(context, ratings, &movies, report, file)
+    }
+
+    async fn of_parquet(
+        context: &SessionContext,
+        folder: &Path,
+        parquet: &Path,
+        options: &ReaderOptions,
+    ) -> Result<Self, Error> {
+        let (movies, mut report) = Source::load_movies(folder, options)?;
+        let file = parquet.display().to_string();
+        let read = |source| Error::Read { file: file.clone(), source };
+        let rows = ratings::parquet(context, parquet, &file).await?;
+        let (users, count) = ratings::check(rows.clone(), &movies, &file).await.map_err(read)??;
+        (report.users, report.ratings) = (users, count);
+        let ratings = ratings::latest(rows)?;
+        Self::register(context, ratings, &movies, report, file)
+    }
+
+    fn register(
+        context: &SessionContext,
+        ratings: DataFrame,
+        movies: &Movies,
+        report: Report,
+        file: String,
+    ) -> Result<Self, Error> {
+        if let Some(last) = movies.as_slice().last() {
+            check_id(&file, "movieId", last.id.0)?;
+        }
         context.register_table("ratings", ratings.into_view())?;
-        let (table, genre_names) = movie_table(&movies)?;
+        let (table, genre_names) = movie_table(movies)?;
         context.register_table("movies", Arc::new(table))?;
-        Ok(Self { context: context.clone(), genre_names, report })
+        Ok(Self { context: context.clone(), genre_names, report, file })
     }
 
     /// The table `ratings`.
@@ -82,9 +122,18 @@ impl DataSet {
         self.genre_names.clone()
     }
 
-    /// What was found in the files.
+    /// What was found in the files. Of Parquet files duplicates are not counted.
     pub const fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The error that names the ratings, where what they hold has stopped a computation.
+    pub(crate) fn blame(&self, error: DataFusionError) -> Error {
+        if ratings::is_to_blame(&error) {
+            Error::Read { file: self.file.clone(), source: error }
+        } else {
+            Error::Engine(error)
+        }
     }
 }
 
@@ -101,40 +150,6 @@ fn check_id(file: &str, column: &str, greatest: u32) -> Result<(), Error> {
     }
     let what = format!("{column} {greatest} is greater than {}", i32::MAX);
     Err(Error::Malformed { file: file.to_owned(), what })
-}
-
-async fn sorted_csv(context: &SessionContext, file: &Path) -> Result<DataFrame, Error> {
-    let schema = Schema::new(vec![
-        Field::new("userId", DataType::Int32, false),
-        Field::new("movieId", DataType::Int32, false),
-        Field::new("rating", DataType::Float64, false),
-        Field::new("timestamp", DataType::UInt32, false),
-    ]);
-    let order = vec![vec![ident("userId").sort(true, false), ident("movieId").sort(true, false)]];
-    let options = CsvReadOptions::new().schema(&schema).file_sort_order(order);
-    let ratings = context.read_csv(file_url(file)?.as_str(), options).await?;
-    normalised(ratings)
-}
-
-/// The URL of a file or folder.
-pub(crate) fn file_url(path: &Path) -> Result<Url, Error> {
-    let absolute = std::path::absolute(path).ok();
-    let url = absolute.and_then(|path| Url::from_file_path(path).ok());
-    url.ok_or_else(|| Error::Malformed {
-        file: path.display().to_string(),
-        what: "the path cannot be written as a URL".to_owned(),
-    })
-}
-
-/// Ratings with the columns and types of the table `ratings`.
-fn normalised(ratings: DataFrame) -> Result<DataFrame, Error> {
-    let half_stars = functions::half_stars().call(vec![cast(ident("rating"), DataType::Float64)]);
-    Ok(ratings.select(vec![
-        cast(ident("userId"), DataType::Int32).alias("userId"),
-        cast(ident("movieId"), DataType::Int32).alias("movieId"),
-        half_stars.alias("halfStars"),
-        cast(ident("timestamp"), DataType::UInt32).alias("timestamp"),
-    ])?)
 }
 
 fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
@@ -177,78 +192,4 @@ fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
         false,
     );
     Ok((MemTable::try_new(schema, vec![vec![batch]])?, ScalarValue::List(list)))
-}
-
-fn in_memory(
-    context: &SessionContext,
-    histories: Histories,
-    movies: &Arc<Movies>,
-) -> Result<DataFrame, Error> {
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("userId", DataType::Int32, false),
-        Field::new("movieId", DataType::Int32, false),
-        Field::new("halfStars", DataType::UInt8, false),
-        Field::new("timestamp", DataType::UInt32, false),
-    ]));
-    let stream = HistoryStream {
-        schema: Arc::clone(&schema),
-        histories: Arc::new(histories),
-        movies: Arc::clone(movies),
-    };
-    let order = ["userId", "timestamp", "movieId"].map(|key| ident(key).sort(true, false));
-    let table =
-        StreamingTable::try_new(schema, vec![Arc::new(stream)])?.with_sort_order(order.into());
-    Ok(context.read_table(Arc::new(table))?)
-}
-
-/// Ratings in memory as batches.
-struct HistoryStream {
-    schema: SchemaRef,
-    histories: Arc<Histories>,
-    movies: Arc<Movies>,
-}
-
-impl fmt::Debug for HistoryStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ratings in memory", self.histories.rating_count())
-    }
-}
-
-impl PartitionStream for HistoryStream {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let rows = context.session_config().batch_size();
-        let (schema, histories, movies) =
-            (Arc::clone(&self.schema), Arc::clone(&self.histories), Arc::clone(&self.movies));
-        let mut next_user = 0;
-        let batches = std::iter::from_fn(move || {
-            let (mut users, mut ids) = (Vec::new(), Vec::new());
-            let (mut half_stars, mut timestamps) = (Vec::new(), Vec::new());
-            while next_user < histories.len() && users.len() < rows {
-                let history = histories.get(UserIndex(next_user as u32));
-                next_user += 1;
-                for rated in history.iter() {
-                    users.push(history.user().0.cast_signed());
-                    ids.push(movies.as_slice()[rated.movie.at()].id.0.cast_signed());
-                    half_stars.push(rated.stars.half_stars());
-                    timestamps.push(rated.timestamp);
-                }
-            }
-            let columns: Vec<ArrayRef> = vec![
-                Arc::new(Int32Array::from(users)),
-                Arc::new(Int32Array::from(ids)),
-                Arc::new(UInt8Array::from(half_stars)),
-                Arc::new(UInt32Array::from(timestamps)),
-            ];
-            let any = !columns[0].is_empty();
-            any.then(|| Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?))
-        });
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            futures::stream::iter(batches),
-        ))
-    }
 }

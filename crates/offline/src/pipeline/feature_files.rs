@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::prelude::DataFrame;
-use futures::StreamExt as _;
 
 use super::output::TableWriter;
+use super::rows::Rows;
 use super::{DataSet, Error, FileFormat, movie_features, user_features};
 use crate::Progress;
 use crate::staged::{self, Staged};
@@ -34,19 +34,24 @@ pub async fn write_features(
     if let Some(folder) = out {
         staged::prepare(folder, &[], true)?;
     }
-    let total = data.report().users as u64;
+    let ratings = data.report().ratings as u64;
     let mut staged = Vec::new();
-    let users = write(user_features(data).await?, out, "userFeatures", &mut staged, &|rows| {
-        progress(rows, total);
-    })
-    .await?;
-    let movies =
-        write(movie_features(data).await?, out, "movieFeatures", &mut staged, &|_| {}).await?;
+    // Each of the two tables takes one pass over the ratings.
+    let half = |read: u64| read.min(ratings) / 2;
+    let (first, second) = (
+        |read| progress(half(read), ratings),
+        |read| progress(half(ratings) + half(read), ratings),
+    );
+    let table = user_features(data).await?;
+    let users = write(data, table, out, "userFeatures", &mut staged, &first).await?;
+    let table = movie_features(data).await?;
+    let movies = write(data, table, out, "movieFeatures", &mut staged, &second).await?;
     Ok(FeatureSummary { users, movies, files: Staged::commit(staged)? })
 }
 
 /// Writes a table; returns the number of its rows.
 async fn write(
+    data: &DataSet,
     table: DataFrame,
     out: Option<&Path>,
     stem: &str,
@@ -57,11 +62,10 @@ async fn write(
     let formats = [FileFormat::Parquet, FileFormat::Csv];
     let writer =
         out.map(|folder| TableWriter::create(folder, stem, &formats, &schema)).transpose()?;
-    let mut batches = table.execute_stream().await?;
-    let mut rows = 0;
-    while let Some(batch) = batches.next().await.transpose()? {
-        rows += batch.num_rows() as u64;
-        progress(rows);
+    let mut rows = Rows::of(data, table).await?;
+    let mut count = 0;
+    while let Some(batch) = rows.next(progress).await? {
+        count += batch.num_rows() as u64;
         if let Some(writer) = &writer
             && !writer.write(&batch).await
         {
@@ -71,5 +75,5 @@ async fn write(
     if let Some(writer) = writer {
         staged.extend(writer.finish().await?);
     }
-    Ok(rows)
+    Ok(count)
 }

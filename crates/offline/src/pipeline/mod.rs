@@ -11,6 +11,8 @@ mod functions;
 mod output;
 mod packed;
 mod plans;
+mod ratings;
+mod rows;
 mod sample_files;
 mod samples;
 mod session;
@@ -41,6 +43,14 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// What a file holds has stopped the computation.
+    #[error("cannot read {file}")]
+    Read {
+        /// The file or folder.
+        file: String,
+        /// What is wrong.
+        source: DataFusionError,
+    },
     /// The computation failed, or did not fit into memory and disk.
     #[error("cannot compute")]
     Engine(#[from] DataFusionError),
@@ -51,20 +61,7 @@ pub enum Error {
 
 impl Error {
     /// Whether what was read is to blame, rather than the machine or the place to write to.
-    pub fn is_bad_input(&self) -> bool {
-        match self {
-            Self::Input(_) | Self::Malformed { .. } => true,
-            Self::Engine(error) => {
-                let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-                while let Some(error) = cause {
-                    if error.is::<functions::BadValue>() {
-                        return true;
-                    }
-                    cause = error.source();
-                }
-                false
-            }
-            Self::Output(_) => false,
-        }
+    pub const fn is_bad_input(&self) -> bool {
+        matches!(self, Self::Input(_) | Self::Malformed { .. } | Self::Read { .. })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use datafusion::parquet::basic::Compression;
@@ -52,19 +52,21 @@ struct FileWriter {
 }
 
 impl TableWriter {
-    /// Starts files named `stem` with the extension of their format, not yet under these names.
+    /// Starts files for a table with these columns, named
+    /// `stem` with the extension of their format, not yet under these names.
     pub(crate) fn create(
         folder: &Path,
         stem: &str,
         formats: &[FileFormat],
-        schema: &SchemaRef,
+        schema: &Schema,
     ) -> Result<Self, staged::Error> {
+        let schema = file_schema(schema);
         let start = |&format: &FileFormat| {
             let name = format!("{stem}.{}", format.extension());
             let path = folder.join(&name);
             let file = Staged::create(folder, &name)?;
             let (batches, mut receiver) = mpsc::channel(WAITING);
-            let schema = Arc::clone(schema);
+            let schema = Arc::clone(&schema);
             let done = tokio::task::spawn_blocking(move || {
                 let written = match format {
                     FileFormat::Parquet => parquet(file, schema, &mut receiver),
@@ -113,6 +115,15 @@ fn csv(
     Ok(file)
 }
 
+/// The columns of a file: only movies in lists may be missing, whatever the plan thinks.
+fn file_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let nullable = field.is_nullable() && field.name().starts_with("userRatedMovie");
+        field.as_ref().clone().with_nullable(nullable)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 /// Rows in a row group: many enough to read fast, few enough to hold their columns in memory.
 const ROW_GROUP: usize = 256 << 10;
 
@@ -130,9 +141,11 @@ fn parquet(
     // Without Arrow's own schema genres are plain text to every reader.
     let options =
         ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(file, schema, options).map_err(io_error)?;
+    let mut writer =
+        ArrowWriter::try_new_with_options(file, Arc::clone(&schema), options).map_err(io_error)?;
     while let Some(batch) = batches.blocking_recv() {
-        writer.write(&batch).map_err(io_error)?;
+        let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec());
+        writer.write(&batch.map_err(io::Error::other)?).map_err(io_error)?;
     }
     writer.into_inner().map_err(io_error)
 }

@@ -7,9 +7,9 @@ use datafusion::arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
-use futures::StreamExt as _;
 
 use super::output::TableWriter;
+use super::rows::Rows;
 use super::{DataSet, Error, FileFormat, SampleOptions, samples};
 use crate::Progress;
 use crate::staged::{self, Staged};
@@ -51,13 +51,17 @@ pub async fn write_samples(
         }
         None => None,
     };
-    let total = data.report().ratings as u64;
-    let mut batches = table.execute_stream().await?;
+    let ratings = data.report().ratings as u64;
+    let mut rows = Rows::of(data, table).await?;
     let mut counts = [0, 0];
-    'rows: while let Some(batch) = batches.next().await.transpose()? {
+    'rows: loop {
+        // Sorting lies between reading and writing: each is half of the work.
+        let written = counts[0] + counts[1];
+        let report = |read: u64| progress((read.min(ratings) + written) / 2, ratings);
+        let Some(batch) = rows.next(report).await? else { break };
         let test = batch.column(split_at).as_boolean().clone();
-        let rows = batch.project(&columns).map_err(DataFusionError::from)?;
-        let parts = divide(&rows, &test).map_err(DataFusionError::from)?;
+        let kept = batch.project(&columns).map_err(DataFusionError::from)?;
+        let parts = divide(&kept, &test).map_err(DataFusionError::from)?;
         for (place, part) in parts.iter().enumerate() {
             counts[place] += part.num_rows() as u64;
             if let Some(writers) = &writers
@@ -66,7 +70,6 @@ pub async fn write_samples(
                 break 'rows;
             }
         }
-        progress(counts[0] + counts[1], total);
     }
     let mut staged = Vec::new();
     for writer in writers.into_iter().flatten() {

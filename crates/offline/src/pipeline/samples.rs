@@ -227,18 +227,20 @@ async fn with_first_ratings(
 async fn first_test_moment(data: &DataSet, test_fraction: f64) -> Result<Option<u32>, Error> {
     // First by spans of time, then within the one that the moment lies in, so that there are never
     // many groups.
-    let span = || ident("timestamp") / lit(SPAN);
-    let by_span = counts_from_latest(data.ratings().await?, span()).await?;
+    let by_span = counts_from_latest(data.ratings().await?, ident("timestamp") / lit(SPAN)).await?;
     let all: i64 = by_span.iter().map(|(_, count)| count).sum();
     let mut room = (all as f64 * test_fraction) as i64;
     let mut first = None;
     for (number, count) in by_span {
+        let start = number * SPAN;
         if count <= room {
             room -= count;
-            first = Some(number * SPAN);
+            first = Some(start);
             continue;
         }
-        let within = data.ratings().await?.filter(span().eq(lit(number)))?;
+        let end = start.saturating_add(SPAN - 1);
+        let within =
+            data.ratings().await?.filter(ident("timestamp").between(lit(start), lit(end)))?;
         for (moment, count) in counts_from_latest(within, ident("timestamp")).await? {
             if count > room {
                 break;
@@ -255,8 +257,8 @@ async fn first_test_moment(data: &DataSet, test_fraction: f64) -> Result<Option<
 const SPAN: u32 = 1 << 16;
 
 async fn counts_from_latest(ratings: DataFrame, key: Expr) -> Result<Vec<(u32, i64)>, Error> {
-    let counts = ratings
-        .aggregate(vec![key.alias("key")], vec![count(lit(1)).alias("count")])?
-        .sort(vec![ident("key").sort(false, false)])?;
-    collect_rows(counts).await
+    let counts = ratings.aggregate(vec![key.alias("key")], vec![count(lit(1)).alias("count")])?;
+    let mut rows = collect_rows(counts).await?;
+    rows.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(rows)
 }

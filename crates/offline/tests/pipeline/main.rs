@@ -5,13 +5,18 @@
 mod reference;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sparrow_offline::ReaderOptions;
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch};
+use datafusion::parquet::arrow::ArrowWriter;
+
 use sparrow_offline::pipeline::{
     self, DataSet, Error, FileFormat, SampleOptions, SessionOptions, Split,
 };
+use sparrow_offline::{ReaderOptions, synth};
 use tempfile::TempDir;
 
 use reference::{Rating, Reference};
@@ -23,7 +28,12 @@ fn machine() -> SessionOptions {
 
 /// Runs on threads as the loader does.
 fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(work)
 }
 
 fn write_features(data: &Path, machine: &SessionOptions) -> Result<TempDir, Error> {
@@ -217,6 +227,269 @@ fn every_sample_equals_the_definitions() {
     for (split, seed) in SPLITS.into_iter().zip(5..) {
         check_samples(write_set(&invented(seed)).path(), split, &machine());
     }
+}
+
+/// All files of a folder.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entry = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+    };
+    fs::read_dir(folder).unwrap().map(entry).collect()
+}
+
+/// Features and samples of a data set, all files.
+fn everything(data: &Path, machine: &SessionOptions) -> [BTreeMap<String, Vec<u8>>; 2] {
+    let features = write_features(data, machine).unwrap();
+    let samples = write_samples(data, &SampleOptions::default(), machine).unwrap();
+    [contents(features.path()), contents(samples.path())]
+}
+
+#[test]
+fn files_do_not_depend_on_threads_and_memory() {
+    let data = write_set(&invented(8));
+    let expected = everything(data.path(), &machine());
+    for (threads, memory_limit) in [(1, 256 << 20), (3, 256 << 20), (2, 16 << 20)] {
+        let machine = SessionOptions { threads, memory_limit, spill_folder: None };
+        assert!(everything(data.path(), &machine) == expected, "{threads} {memory_limit}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_memory_goes_to_disk() {
+    let data = tempfile::tempdir().unwrap();
+    let size = synth::Size { users: 900, movies: 500, ratings: 200_000 };
+    let options = synth::Options { size, seed: 2, replace: false };
+    synth::write(data.path(), &options, &|_, _| {}).unwrap();
+    let spill = tempfile::tempdir().unwrap();
+    let small = SessionOptions {
+        threads: 2,
+        memory_limit: 16 << 20,
+        spill_folder: Some(spill.path().to_owned()),
+    };
+    let [features, samples] = everything(data.path(), &small);
+    assert!(everything(data.path(), &machine()) == [features, samples]);
+    assert_eq!(contents(spill.path()).len(), 0, "left behind");
+}
+
+/// Ratings in Parquet, with the types that Spark gives them.
+fn write_parquet(path: &Path, ratings: &[Rating]) {
+    let columns: [(&str, ArrayRef); 4] = [
+        (
+            "timestamp",
+            Arc::new(Int64Array::from_iter_values(ratings.iter().map(|r| r.timestamp.into()))),
+        ),
+        ("rating", Arc::new(Float64Array::from_iter_values(ratings.iter().map(|r| r.stars)))),
+        (
+            "movieId",
+            Arc::new(Int32Array::from_iter_values(ratings.iter().map(|r| r.movie.cast_signed()))),
+        ),
+        (
+            "userId",
+            Arc::new(Int32Array::from_iter_values(ratings.iter().map(|r| r.user.cast_signed()))),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, column)| (name, column, true)),
+    )
+    .unwrap();
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// Mixed up, and with earlier ratings of some pairs.
+fn disordered(ratings: &[Rating]) -> Vec<Rating> {
+    let earlier = ratings.iter().step_by(5).map(|rating| Rating {
+        timestamp: rating.timestamp - 3,
+        stars: 5.5 - rating.stars,
+        ..*rating
+    });
+    let mut all: Vec<Rating> = earlier.chain(ratings.iter().copied()).collect();
+    all.sort_by_key(|rating| (rating.movie * 7919 % 1009, rating.user * 7907 % 1013));
+    all
+}
+
+#[test]
+fn ratings_may_come_in_any_form_and_order() {
+    let ratings = invented(9);
+    let expected = everything(write_set(&ratings).path(), &machine());
+    let check = |data: &Path, form: &str| {
+        for (found, expected) in everything(data, &machine()).iter().zip(&expected) {
+            for (name, content) in expected.iter().filter(|(name, _)| name.ends_with(".csv")) {
+                let lines = |content: &[u8]| -> Vec<String> {
+                    String::from_utf8_lossy(content).lines().map(str::to_owned).collect()
+                };
+                assert_same(&lines(&found[name]), &lines(content));
+            }
+            assert!(found == expected, "{form}");
+        }
+    };
+    let all = disordered(&ratings);
+    check(write_set(&all).path(), "a CSV file");
+
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
+    let file = data.path().join("ratings.parquet");
+    write_parquet(&file, &all);
+    check(data.path(), "a Parquet file");
+    fs::remove_file(&file).unwrap();
+
+    let parts = data.path().join("ratings");
+    fs::create_dir(&parts).unwrap();
+    fs::write(parts.join("_SUCCESS"), "").unwrap();
+    for (number, part) in all.chunks(all.len() / 3).enumerate() {
+        write_parquet(&parts.join(format!("part-{number:05}.snappy.parquet")), part);
+    }
+    check(data.path(), "a folder of parts");
+}
+
+#[test]
+fn nothing_is_known_of_the_future() {
+    let ratings = invented(10);
+    let now = 1_000_000_000;
+    let changed: Vec<Rating> = ratings
+        .iter()
+        .filter(|rating| rating.timestamp < now || rating.movie % 2 == 0)
+        .map(|rating| match rating.timestamp {
+            past if past < now => *rating,
+            _ => Rating { stars: 5.5 - rating.stars, ..*rating },
+        })
+        .collect();
+    let past = |ratings: &[Rating]| -> Vec<String> {
+        let options = SampleOptions { test_fraction: 0.0, ..SampleOptions::default() };
+        let out = write_samples(write_set(ratings).path(), &options, &machine()).unwrap();
+        let (_, mut lines) = lines(out.path(), "trainingSamples.csv");
+        lines.retain(|line| line.split(',').nth(3).unwrap().parse::<u32>().unwrap() < now);
+        lines
+    };
+    let before = past(&ratings);
+    assert!(before.len() > 500 && changed.len() < ratings.len());
+    assert_eq!(past(&changed), before);
+}
+
+#[test]
+fn a_seed_picks_the_samples() {
+    let data = write_set(&invented(11));
+    let pick = |seed, sample_fraction| {
+        let options = SampleOptions { seed, sample_fraction, ..SampleOptions::default() };
+        let out = write_samples(data.path(), &options, &machine()).unwrap();
+        let counts = ["trainingSamples.csv", "testSamples.csv"]
+            .map(|name| lines(out.path(), name).1.len() as f64);
+        (counts, contents(out.path()))
+    };
+    let (all, _) = pick(1, 1.0);
+    let (half, one) = pick(1, 0.5);
+    for (half, all) in half.iter().zip(all) {
+        assert!((half / all - 0.5).abs() < 0.08, "{half} of {all}");
+    }
+    assert!(pick(1, 0.5).1 == one);
+    assert!(pick(2, 0.5).1 != one);
+}
+
+/// The message of a failure with all its causes; checks that it is put down to the input, and that
+/// what was written before is as it was.
+fn bad_input(data: &Path) -> String {
+    let out = tempfile::tempdir().unwrap();
+    fs::write(out.path().join("userFeatures.csv"), "old").unwrap();
+    let session = pipeline::session(&machine()).unwrap();
+    let outcome = run(async {
+        let data = DataSet::open(&session, data, &ReaderOptions::default()).await?;
+        pipeline::write_features(&data, Some(out.path()), &|_, _| {}).await
+    });
+    let error = outcome.unwrap_err();
+    assert!(error.is_bad_input(), "{error:?}");
+    let left = contents(out.path());
+    assert_eq!(left.into_iter().collect::<Vec<_>>(), [("userFeatures.csv".into(), b"old".into())]);
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message += &format!(": {error}");
+        cause = error.source();
+    }
+    message
+}
+
+#[test]
+fn bad_files_are_named_with_what_is_wrong() {
+    let ratings = invented(12);
+    let replaced = |name: &str, content: &[u8]| {
+        let data = write_set(&ratings);
+        fs::write(data.path().join(name), content).unwrap();
+        bad_input(data.path())
+    };
+    let header = "userId,movieId,rating,timestamp\n";
+    for (name, content, problem) in [
+        ("ratings.csv", b"userId,rating,timestamp\n".to_vec(), "ratings.csv: no column movieId"),
+        ("movies.csv", b"movieId,title\n1,Sea\n".to_vec(), "movies.csv: no column genres"),
+        (
+            "ratings.csv",
+            format!("{header}5,3,4.0,1\n5,6,3.7,1\n").into(),
+            "ratings.csv:3: rating is",
+        ),
+        (
+            "ratings.csv",
+            format!("{header}5,5,4.0,1\n").into(),
+            "ratings.csv:2: movieId 5 is not in",
+        ),
+        (
+            "ratings.csv",
+            [header.as_bytes(), b"5,3,4.0,\xff\n"].concat(),
+            "ratings.csv:2: \"\\xff\" is not",
+        ),
+        (
+            "ratings.csv",
+            format!("{header}3000000000,3,4.0,1\n").into(),
+            "ratings.csv: userId 3000000000 is",
+        ),
+    ] {
+        let message = replaced(name, &content);
+        assert!(message.contains(problem), "{message}");
+    }
+    let message = bad_input(Path::new("/nowhere"));
+    assert!(message.contains("cannot read /nowhere"), "{message}");
+}
+
+#[test]
+fn bad_parquet_files_are_named_with_what_is_wrong() {
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
+    let file = data.path().join("ratings.parquet");
+    let good = invented(13);
+    let changed = |change: &dyn Fn(&mut Rating)| {
+        let mut ratings = good.clone();
+        change(&mut ratings[40]);
+        write_parquet(&file, &ratings);
+        bad_input(data.path())
+    };
+    for (message, problem) in [
+        (changed(&|rating| rating.stars = 3.7), "rating is 3.7, not one of"),
+        (changed(&|rating| rating.movie = 2), "movieId 2 is not in movies.csv"),
+    ] {
+        assert!(message.contains("ratings.parquet") && message.contains(problem), "{message}");
+    }
+    write_parquet(&file, &good);
+    let whole = fs::read(&file).unwrap();
+    for length in [0, 3, whole.len() / 2, whole.len() - 5] {
+        fs::write(&file, &whole[..length]).unwrap();
+        let message = bad_input(data.path());
+        assert!(message.contains("ratings.parquet"), "{length}: {message}");
+    }
+    let mut damaged = whole.clone();
+    damaged[200..260].fill(0xff);
+    fs::write(&file, damaged).unwrap();
+    assert!(bad_input(data.path()).contains("ratings.parquet"));
+
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values([1]));
+    let batch = RecordBatch::try_from_iter([("user", column)]).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(&file).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let message = bad_input(data.path());
+    let expected = "ratings.parquet: no column userId, movieId, rating, timestamp among user";
+    assert!(message.ends_with(expected), "{message}");
 }
 
 /// The real data set.
