@@ -15,7 +15,7 @@ use crate::args::Training;
 use crate::exit;
 use crate::machine::Machine;
 use crate::progress::Bar;
-use crate::push::{NOTHING, no_store, push, rehearse, say};
+use crate::push::{NOTHING, no_store, open, push, rehearse, say};
 use crate::signals::Signals;
 use crate::sources::from_folders;
 use crate::store::{StoreArgs, duration};
@@ -35,6 +35,14 @@ pub(crate) struct Everything {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    /// Read and check the data set, reach the store, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     store: StoreArgs,
 
@@ -47,14 +55,6 @@ pub(crate) struct Everything {
 
     #[command(flatten)]
     machine: Machine,
-
-    /// Bad lines of the data set to skip and report, rather than stop
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
-
-    /// Read and check the data set, reach the store, and write nothing
-    #[arg(long)]
-    dry_run: bool,
 }
 
 impl Everything {
@@ -87,7 +87,11 @@ impl Everything {
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
-        let ((counts, generation), for_push) = timed(push(&sources, &*store, signals)).await?;
+        let reading_and_pushing = async {
+            let reader = open(&sources, signals).await?;
+            push(reader, &*store, signals).await
+        };
+        let ((counts, generation), for_push) = timed(reading_and_pushing).await?;
 
         say(&format!("pushed to {location}, generation {generation}\n{counts}"))?;
         for (path, size) in features.files.iter().chain(&embeddings.files) {

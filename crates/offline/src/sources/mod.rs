@@ -215,6 +215,11 @@ impl Reader {
         Ok(Some(rows.entries))
     }
 
+    /// What was found in the data set, and skipped; `None` without one.
+    pub fn report(&self) -> Option<&sparrow_movielens::Report> {
+        self.ratings.as_ref().map(|ratings| &ratings.report)
+    }
+
     /// How many bytes have been read, and how many there are, about.
     pub const fn progress(&self) -> (u64, u64) {
         (self.done, self.total)
