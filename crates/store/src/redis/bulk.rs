@@ -19,7 +19,6 @@ use tokio::time;
 use tokio_rustls::TlsConnector;
 
 use super::client::{Connections, Node, refusal, slot, tls_config};
-use super::command::{Command, words};
 use crate::{Error, Options, RedisLocation};
 
 /// A piece is written when it has so many bytes.
@@ -93,15 +92,15 @@ impl Bulk {
         Ok(Self { address: address.to_owned(), pipes, by_slot, deadline: options.bulk_deadline })
     }
 
-    /// Takes a command on its way. Commands for one key are executed in order. An error may be that of
-    /// an earlier one.
-    pub(super) async fn push(&mut self, command: &Command) -> Result<(), Error> {
-        let pipe = match (&self.by_slot[..], command.key()) {
-            ([], _) | (_, None) => 0,
-            (by_slot, Some(key)) => usize::from(by_slot[usize::from(slot(key))]),
+    /// Takes a command on its way to where its first argument, a key, is. Commands for one key are executed
+    /// in order. An error may be that of an earlier one.
+    pub(super) async fn push(&mut self, name: &str, arguments: &[&[u8]]) -> Result<(), Error> {
+        let pipe = match (&self.by_slot[..], arguments) {
+            ([], _) | (_, []) => 0,
+            (by_slot, [key, ..]) => usize::from(by_slot[usize::from(slot(key))]),
         };
         let pipe = &mut self.pipes[pipe];
-        command.encode(&mut pipe.piece);
+        words(&mut pipe.piece, name, arguments);
         pipe.commands += 1;
         if pipe.piece.len() >= PIECE {
             pipe.send(&self.address, self.deadline).await?;
@@ -297,6 +296,27 @@ async fn read(
     }
 }
 
+/// Appends a command as Redis reads it: an array of byte strings.
+fn words(to: &mut Vec<u8>, name: &str, arguments: &[&[u8]]) {
+    head(to, b'*', 1 + arguments.len());
+    word(to, name.as_bytes());
+    for argument in arguments {
+        word(to, argument);
+    }
+}
+
+fn word(to: &mut Vec<u8>, bytes: &[u8]) {
+    head(to, b'$', bytes.len());
+    to.extend_from_slice(bytes);
+    to.extend_from_slice(b"\r\n");
+}
+
+fn head(to: &mut Vec<u8>, kind: u8, number: usize) {
+    to.push(kind);
+    to.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    to.extend_from_slice(b"\r\n");
+}
+
 /// Reads the answer to a write: a line. Returns what it says if that is an error.
 async fn answer(
     from: &mut BufReader<impl AsyncRead + Unpin>,
@@ -318,6 +338,13 @@ async fn answer(
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_arrays_of_byte_strings() {
+        let mut text = Vec::new();
+        words(&mut text, "HSET", &[b"k", b"a", b""]);
+        assert_eq!(text, b"*4\r\n$4\r\nHSET\r\n$1\r\nk\r\n$1\r\na\r\n$0\r\n\r\n");
+    }
 
     #[tokio::test]
     async fn answers_are_lines_and_nothing_else() {

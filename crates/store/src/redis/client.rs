@@ -27,7 +27,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
-use super::command::Command;
 use crate::{Error, Options, RedisLocation};
 
 /// What the server answered to one command.
@@ -41,6 +40,25 @@ pub(super) enum Reply {
 
 /// An answer, or what the server says is wrong with the command or its key.
 pub(super) type Answer = Result<Reply, String>;
+
+/// A command; the first key says to which node of a cluster it goes.
+#[derive(Debug, Clone)]
+pub(super) enum Command {
+    Get(Bytes),
+    HashGetAll(Bytes),
+    /// Whether a hash has a field.
+    HashHas(Bytes, Bytes),
+    Set(Bytes, Bytes, Option<Duration>),
+    /// `SET … NX`: with this time to live.
+    SetIfMissing(Bytes, Bytes, Duration),
+    Length(Bytes),
+    Expire(Bytes, Duration),
+    TimeLeft(Bytes),
+    Rename(Bytes, Bytes),
+    Unlink(Vec<Bytes>),
+    /// Cursor and pattern.
+    Scan(Bytes, Bytes),
+}
 
 /// Commands that go out together.
 #[derive(Debug, Default)]
@@ -142,9 +160,11 @@ impl Connections {
                 slots: vec![(0, u16::MAX)],
             }]);
         }
-        let state = self.pick()?.cached_cluster_state();
+        let Some(state) = self.pick()?.cached_cluster_state() else {
+            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+        };
         let mut nodes: Vec<Node> = Vec::new();
-        for range in state.iter().flat_map(|state| state.slots()) {
+        for range in state.slots() {
             let Server { host, port, tls_server_name } = &range.primary;
             let at = nodes.iter().position(|node| node.host == **host && node.port == *port);
             let at = at.unwrap_or_else(|| {
@@ -236,6 +256,8 @@ impl Connections {
 }
 
 const START: Bytes = Bytes::from_static(b"0");
+/// Keys that Redis looks at for one page: some milliseconds at most.
+const PAGE: &str = "2000";
 
 /// A listing of keys: those that are there all the time come at least once, others maybe.
 pub(super) struct Scan {
@@ -360,7 +382,6 @@ async fn issue<C: KeysInterface + HashesInterface>(
     match command {
         Command::Get(key) => client.get(key).await,
         Command::HashGetAll(key) => client.hgetall(key).await,
-        Command::HashSet(key, fields) => client.hset(key, fields).await,
         Command::HashHas(key, field) => client.hexists(key, field).await,
         Command::Set(key, value, ttl) => {
             client.set(key, value, ttl.map(|ttl| Expiration::PX(millis(ttl))), None, false).await
@@ -377,7 +398,7 @@ async fn issue<C: KeysInterface + HashesInterface>(
             client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
         }
         Command::Scan(cursor, pattern) => {
-            let [matching, count, number] = ["MATCH", "COUNT", "1000"].map(Bytes::from);
+            let [matching, count, number] = ["MATCH", "COUNT", PAGE].map(Bytes::from);
             let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
             client.custom(scan, vec![cursor, matching, pattern, count, number]).await
         }
@@ -387,14 +408,15 @@ async fn issue<C: KeysInterface + HashesInterface>(
 /// Connects, and connects again after what the library does not get over by itself.
 async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>>) {
     const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-    let mut pause = Duration::from_millis(20);
+    const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+    let mut pause = SHORTEST_PAUSE;
     let note = |error: &fred::error::Error| {
         let error = translate(&address, error);
         tracing::debug!(%error, "no connection to the feature store");
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     };
     loop {
-        let mut errors = client.error_rx();
+        let (mut errors, began) = (client.error_rx(), Instant::now());
         // Dropped with this task, it takes the connection with it.
         let mut connection = AbortOnDrop(client.connect());
         loop {
@@ -413,7 +435,8 @@ async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>
             }
         }
         time::sleep(pause).await;
-        pause = if client.is_connected() { pause } else { (pause * 2).min(LONGEST_PAUSE) };
+        let lasted = began.elapsed() > 2 * LONGEST_PAUSE;
+        pause = if lasted { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
     }
 }
 

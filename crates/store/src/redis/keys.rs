@@ -59,6 +59,11 @@ impl Keys {
         format!("{}{}{any}", escaped(&self.prefix), kind.key_prefix()).into()
     }
 
+    /// The same for every key.
+    pub(super) fn every_pattern(&self) -> Bytes {
+        format!("{}*", escaped(&self.prefix)).into()
+    }
+
     /// The same for all staged keys.
     pub(super) fn staged_pattern(&self) -> Bytes {
         format!("{}{STAGED}*", escaped(&self.prefix)).into()

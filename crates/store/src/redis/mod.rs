@@ -4,7 +4,6 @@
 
 mod bulk;
 mod client;
-mod command;
 mod keys;
 mod push;
 
@@ -16,8 +15,7 @@ use bytes::Bytes;
 use sparrow_model::{MovieId, UserId};
 use tokio::time::Instant;
 
-use self::client::{Answer, Batch, Connections, Reply, Scan, refusal};
-use self::command::Command;
+use self::client::{Answer, Batch, Command, Connections, Reply, Scan, refusal};
 use self::keys::Keys;
 use crate::codec::{self, Fault};
 use crate::{

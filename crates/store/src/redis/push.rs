@@ -19,10 +19,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{self, Instant};
 
 use super::bulk::Bulk;
-use super::client::{Answer, Batch, Reply, refusal};
-use super::command::Command;
+use super::client::{Answer, Batch, Command, Reply, refusal};
 use super::{Inner, State, is_hash};
-use crate::{Entry, Error, Generation, Kind, Options, Push, codec};
+use crate::{Entry, Error, Generation, Kind, Push, codec};
 
 /// Batches on their way at once, when the next push clears up.
 const IN_FLIGHT: usize = 4;
@@ -35,7 +34,7 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
     lock(&store, &token).await?;
     let lost = Arc::new(AtomicBool::new(false));
     let renewal = tokio::spawn(renew(Arc::clone(&store), token.clone(), Arc::clone(&lost)));
-    let held = Held { store, token, lost, renewal };
+    let held = Arc::new(Held { store, token, lost, renewal });
     match begin(&held).await {
         Ok((generation, bulk)) => {
             let pusher = held.token.clone();
@@ -57,14 +56,15 @@ async fn begin(held: &Held) -> Result<(Generation, Bulk), Error> {
     let state = store.current(store.bulk_deadline()).await?;
     if state.staged {
         tracing::info!(generation = %state.generation, "ending a push that was interrupted");
-        finish(store, &state).await?;
+        finish(held, &state).await?;
     } else {
-        remove_staged(store).await?;
+        remove_staged(held).await?;
     }
     Ok((state.generation, Bulk::open(&store.connections, &store.options).await?))
 }
 
-/// The lock, as long as it is not lost.
+/// The lock, as long as it is not lost. It is renewed until this is dropped, so whoever changes anything
+/// under it keeps hold of this meanwhile.
 struct Held {
     store: Arc<Inner>,
     token: String,
@@ -84,7 +84,22 @@ impl Held {
     async fn release(&self) {
         self.renewal.abort();
         if self.check().is_ok() {
-            unlock(&self.store, &self.token).await;
+            self.unlock().await;
+        }
+    }
+
+    /// Removes the lock if it is still ours.
+    async fn unlock(&self) {
+        let (store, mut batch) = (&self.store, Batch::default());
+        batch.push(Command::Get(store.keys.lock()));
+        let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
+        if let Ok([Ok(Reply::Text(owner)), _]) = owner
+            && owner == self.token
+        {
+            let mut batch = Batch::default();
+            batch.push(Command::Unlink(vec![store.keys.lock()]));
+            // Otherwise it runs out.
+            let _ = store.connections.run(batch, store.bulk_deadline()).await;
         }
     }
 }
@@ -163,7 +178,7 @@ enum Phase {
 }
 
 struct RedisPush {
-    held: Held,
+    held: Arc<Held>,
     /// The state that the marker will announce.
     state: State,
     /// The ids that were put, by kind in the order of [`Kind::ALL`].
@@ -229,7 +244,7 @@ impl RedisPush {
             let (kind, id) = (entry.kind(), entry.id());
             let key = self.held.store.keys.staged(kind, id);
             if !self.put[kind as usize].insert(id) {
-                self.write(Command::Unlink(vec![key.clone()])).await?;
+                self.bulk()?.push("UNLINK", &[&key]).await?;
             }
             self.stage_one(key, entry).await?;
         }
@@ -237,25 +252,38 @@ impl RedisPush {
     }
 
     async fn stage_one(&mut self, key: Bytes, entry: Entry) -> Result<(), Error> {
-        let ttl = self.held.store.options.ttl;
-        let value: Bytes = match entry {
+        let value = match entry {
             Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
-                let fields = fields.0.into_iter();
-                let fields = fields.map(|(name, value)| (name.into(), value.into())).collect();
-                self.write(Command::HashSet(key.clone(), fields)).await?;
-                return match ttl {
-                    Some(ttl) => self.write(Command::Expire(key, ttl)).await,
+                let mut arguments: Vec<&[u8]> = vec![&key];
+                for (name, value) in &fields.0 {
+                    arguments.extend([name.as_bytes(), value.as_bytes()]);
+                }
+                self.bulk()?.push("HSET", &arguments).await?;
+                return match self.ttl() {
+                    Some(ttl) => self.bulk()?.push("PEXPIRE", &[&key, ttl.as_bytes()]).await,
                     None => Ok(()),
                 };
             }
             Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
-                codec::embedding_text(&vector).into()
+                codec::embedding_text(&vector).into_bytes()
             }
-            Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings).into(),
-            Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings).into(),
-            Entry::UserList(list) => codec::pack_users(&list).into(),
+            Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings),
+            Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings),
+            Entry::UserList(list) => codec::pack_users(&list),
         };
-        self.write(Command::Set(key, value, ttl)).await
+        self.set(&key, &value).await
+    }
+
+    async fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        match self.ttl() {
+            Some(ttl) => self.bulk()?.push("SET", &[key, value, b"PX", ttl.as_bytes()]).await,
+            None => self.bulk()?.push("SET", &[key, value]).await,
+        }
+    }
+
+    /// The time to live in milliseconds.
+    fn ttl(&self) -> Option<String> {
+        self.held.store.options.ttl.map(|ttl| ttl.as_millis().to_string())
     }
 
     fn bulk(&mut self) -> Result<&mut Bulk, Error> {
@@ -263,39 +291,46 @@ impl RedisPush {
         self.bulk.as_mut().ok_or_else(over)
     }
 
-    async fn write(&mut self, command: Command) -> Result<(), Error> {
-        self.bulk()?.push(&command).await
+    /// The plain keys of the kinds that were put, beyond those that were put.
+    async fn stale(&self) -> Result<HashSet<(Kind, u32)>, Error> {
+        let names = &self.held.store.keys;
+        let pushed = Kind::ALL.into_iter().filter(|&kind| !self.put[kind as usize].is_empty());
+        let pushed: Vec<Kind> = pushed.collect();
+        let mut stale = HashSet::new();
+        if pushed.is_empty() {
+            return Ok(stale);
+        }
+        // One listing of everything takes fewer round trips than one for each kind.
+        let mut scan = self.held.store.scan(names.every_pattern())?;
+        while let Some(keys) = scan.page().await? {
+            for key in keys {
+                let id_of = |&kind: &Kind| Some((kind, names.plain_id(kind, &key)?));
+                if let Some((kind, id)) = pushed.iter().find_map(id_of)
+                    && !self.put[kind as usize].contains(&id)
+                {
+                    stale.insert((kind, id));
+                }
+            }
+        }
+        Ok(stale)
     }
 
     /// Waits until everything is staged, and stages what says which keys are to go; returns those.
     async fn complete(&mut self) -> Result<Vec<(Kind, u32)>, Error> {
         self.bulk()?.land().await?;
-        let mut tombstones = HashSet::new();
-        for kind in Kind::ALL {
-            let put = &self.put[kind as usize];
-            if put.is_empty() {
-                continue;
-            }
-            let names = &self.held.store.keys;
-            let mut scan = self.held.store.scan(names.plain_pattern(kind))?;
-            while let Some(keys) = scan.page().await? {
-                let ids = keys.iter().filter_map(|key| names.plain_id(kind, key));
-                tombstones.extend(ids.filter(|id| !put.contains(id)).map(|id| (kind, id)));
-            }
-        }
+        let tombstones = self.stale().await?;
         for &(kind, id) in &tombstones {
             let key = self.held.store.keys.staged(kind, id);
-            self.write(if is_hash(kind) {
-                Command::HashSet(key, vec![(Bytes::new(), Bytes::new())])
+            if is_hash(kind) {
+                self.bulk()?.push("HSET", &[&key, b"", b""]).await?;
             } else {
-                Command::Set(key, Bytes::new(), None)
-            })
-            .await?;
+                self.bulk()?.push("SET", &[&key, b""]).await?;
+            }
         }
         // What the marker will say at the end is staged as well: renaming needs no memory.
         let settled = State { staged: false, ..self.state.clone() }.text();
-        let Options { ttl, .. } = self.held.store.options;
-        self.write(Command::Set(self.held.store.keys.staged_marker(), settled, ttl)).await?;
+        let staged_marker = self.held.store.keys.staged_marker();
+        self.set(&staged_marker, &settled).await?;
         self.bulk()?.land().await?;
         Ok(tombstones.into_iter().collect())
     }
@@ -326,7 +361,7 @@ impl RedisPush {
         {
             time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            result = finish(&self.held.store, &self.state).await;
+            result = finish(&self.held, &self.state).await;
         }
         result.map_err(|error| {
             let but = |what: &str| {
@@ -345,19 +380,20 @@ impl RedisPush {
     async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
         let store = Arc::clone(&self.held.store);
         let keys = &store.keys;
+        let bulk =
+            self.bulk.as_mut().ok_or_else(|| Error::push_over(store.connections.address()))?;
         for &(kind, id) in tombstones {
-            self.write(bury(keys.staged(kind, id), keys.plain(kind, id))).await?;
+            bulk.push("UNLINK", &[&keys.plain(kind, id), &keys.staged(kind, id)]).await?;
         }
-        let put = std::mem::take(&mut self.put);
-        for (kind, ids) in Kind::ALL.into_iter().zip(put) {
-            for id in ids {
-                self.write(Command::Rename(keys.staged(kind, id), keys.plain(kind, id))).await?;
+        for (kind, ids) in Kind::ALL.into_iter().zip(&self.put) {
+            for &id in ids {
+                bulk.push("RENAME", &[&keys.staged(kind, id), &keys.plain(kind, id)]).await?;
             }
         }
-        self.bulk()?.land().await?;
+        bulk.land().await?;
         self.held.check()?;
-        self.write(Command::Rename(keys.staged_marker(), keys.marker())).await?;
-        self.bulk()?.land().await
+        bulk.push("RENAME", &[&keys.staged_marker(), &keys.marker()]).await?;
+        bulk.land().await
     }
 
     /// After a failure before the announcement: removes what was staged, as far as possible.
@@ -366,7 +402,7 @@ impl RedisPush {
         bulk.abandon().await;
         self.phase = Phase::Over;
         if self.held.check().is_ok()
-            && let Err(error) = remove_staged(&self.held.store).await
+            && let Err(error) = remove_staged(&self.held).await
         {
             tracing::debug!(%error, "a failed push leaves keys behind for the next one to remove");
         }
@@ -381,45 +417,27 @@ impl Drop for RedisPush {
         }
         // Without a runtime the lock runs out by itself.
         let Ok(runtime) = Handle::try_current() else { return };
-        let (store, token) = (Arc::clone(&self.held.store), self.held.token.clone());
-        let (announced, bulk) = (self.phase == Phase::Announced, self.bulk.take());
+        let (held, bulk) = (Arc::clone(&self.held), self.bulk.take());
+        let announced = self.phase == Phase::Announced;
         runtime.spawn(async move {
             if let Some(mut bulk) = bulk {
                 bulk.abandon().await;
             }
-            if !announced && let Err(error) = remove_staged(&store).await {
+            if !announced && let Err(error) = remove_staged(&held).await {
                 tracing::debug!(%error, "a dropped push leaves keys behind for the next one to remove");
             }
-            unlock(&store, &token).await;
+            held.release().await;
         });
     }
 }
 
-/// Releases the lock if it is still ours.
-async fn unlock(store: &Inner, token: &str) {
-    let mut batch = Batch::default();
-    batch.push(Command::Get(store.keys.lock()));
-    let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
-    if let Ok([Ok(Reply::Text(owner)), _]) = owner
-        && owner == token
-    {
-        let mut batch = Batch::default();
-        batch.push(Command::Unlink(vec![store.keys.lock()]));
-        // Otherwise it runs out.
-        let _ = store.connections.run(batch, store.bulk_deadline()).await;
-    }
-}
-
-/// Removes a key together with the tombstone that stands for that.
-fn bury(staged: Bytes, plain: Bytes) -> Command {
-    Command::Unlink(vec![plain, staged])
-}
-
 /// Removes all that was staged and never announced.
-async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
+async fn remove_staged(held: &Held) -> Result<(), Error> {
+    let store = &held.store;
     let mut flight = Flight::default();
     let mut scan = store.scan(store.keys.staged_pattern())?;
     while let Some(keys) = scan.page().await? {
+        held.check()?;
         let mut batch = Batch::default();
         for key in keys {
             batch.push(Command::Unlink(vec![key]));
@@ -429,11 +447,16 @@ async fn remove_staged(store: &Arc<Inner>) -> Result<(), Error> {
     flight.land(store).await
 }
 
+/// What `PTTL` says of a key that is not there.
+const NO_SUCH_KEY: i64 = -2;
+
 /// Ends the renaming of an announced generation from what there is, whatever was done of it.
-async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
+async fn finish(held: &Held, state: &State) -> Result<(), Error> {
+    let store = &held.store;
     let staged_marker = store.keys.staged_marker();
     let mut scan = store.scan(store.keys.staged_pattern())?;
     while let Some(found) = scan.page().await? {
+        held.check()?;
         let mut known = Vec::with_capacity(found.len());
         let (mut looks, mut moves) = (Batch::default(), Batch::default());
         for key in found {
@@ -444,6 +467,7 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
                     } else {
                         looks.push(Command::Length(key.clone()));
                     }
+                    looks.push(Command::TimeLeft(key.clone()));
                     known.push((key, kind, id));
                 }
                 None if key == staged_marker => {}
@@ -452,13 +476,21 @@ async fn finish(store: &Arc<Inner>, state: &State) -> Result<(), Error> {
             }
         }
         let looked = store.connections.run(looks, store.bulk_deadline()).await?;
-        for ((staged, kind, id), looked) in known.into_iter().zip(looked) {
-            let looked = looked.map_err(|says| refusal(store.connections.address(), &says))?;
+        let looked: Vec<Reply> = looked
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|says| refusal(store.connections.address(), &says))?;
+        for ((staged, kind, id), looked) in known.into_iter().zip(looked.as_chunks::<2>().0) {
+            let [content, time_left] = looked;
+            if *time_left == Reply::Number(NO_SUCH_KEY) {
+                // A scan may list a key again that was moved in the meantime.
+                continue;
+            }
             // An empty string, or a hash with an unnamed field.
-            let tombstone = looked == Reply::Number(i64::from(is_hash(kind)));
+            let tombstone = *content == Reply::Number(i64::from(is_hash(kind)));
             let plain = store.keys.plain(kind, id);
             if tombstone {
-                moves.push(bury(staged, plain));
+                moves.push(Command::Unlink(vec![plain, staged]));
             } else {
                 moves.push(Command::Rename(staged, plain));
             }

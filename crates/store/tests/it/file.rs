@@ -159,6 +159,7 @@ async fn folders_that_take_no_files_are_errors() {
 
 /// Run in a process of its own by the tests below: pushes to the file that the environment names.
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the test that started this reads it")]
 async fn pusher_process() {
     let Some(path) = std::env::var_os("SPARROW_TEST_FILE") else { return };
     let store = open(Path::new(&path));

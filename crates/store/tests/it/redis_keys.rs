@@ -233,6 +233,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, pieces: &AtomicUsize) {
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn a_users_features_are_one_round_trip() {
+    const READS: usize = 200;
     let redis = TestRedis::start(&[]);
     let direct = open(&redis.url(), &options()).await;
     push(&direct, everything()).await;
@@ -242,7 +243,6 @@ async fn a_users_features_are_one_round_trip() {
     // The first read learns which generation there is.
     store.users(&[UserId(6)]).await.unwrap();
 
-    const READS: usize = 200;
     let before = proxy.counted();
     redis.cli(&["CONFIG", "RESETSTAT"]);
     for _ in 0..READS {
