@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::{item2vec, synth};
 
-use crate::everything::Run;
+use crate::everything::Everything;
 use crate::exit;
 use crate::features::Features;
 use crate::push::Push;
@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(Run),
+    Run(Everything),
     Features(Features),
     Samples(Samples),
     Embed(Embed),

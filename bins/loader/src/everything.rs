@@ -15,7 +15,7 @@ use crate::args::Training;
 use crate::exit;
 use crate::machine::Machine;
 use crate::progress::Bar;
-use crate::push::{NOTHING, no_store, push, rehearse, say};
+use crate::push::{NOTHING, no_store, open, push, rehearse, say};
 use crate::signals::Signals;
 use crate::sources::from_folders;
 use crate::store::{StoreArgs, duration};
@@ -25,7 +25,7 @@ use crate::store::{StoreArgs, duration};
 /// The same as "features", "embed" and "push" one after the other. At the end it says how to check.
 #[derive(Debug, Args)]
 #[command(after_long_help = exit::HELP)]
-pub(crate) struct Run {
+pub(crate) struct Everything {
     /// Folder with the data set
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -34,6 +34,14 @@ pub(crate) struct Run {
     /// [default: sparrow-NAME in the working directory, after the name of the data set's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    /// Read and check the data set, reach the store, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -47,24 +55,17 @@ pub(crate) struct Run {
 
     #[command(flatten)]
     machine: Machine,
-
-    /// Bad lines of the data set to skip and report, rather than stop
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
-
-    /// Read and check the data set, reach the store, and write nothing
-    #[arg(long)]
-    dry_run: bool,
 }
 
-impl Run {
+impl Everything {
     pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
         let location = self.store.location()?.ok_or_else(no_store)?;
         let out = self.out();
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         if self.dry_run {
-            let sources = Sources { ratings: Some(self.data.clone()), reader, ..Sources::default() };
+            let sources =
+                Sources { ratings: Some(self.data.clone()), reader, ..Sources::default() };
             let folder = out.display();
             let rehearsal = async {
                 rehearse(&sources, &self.store, Some(location)).await?;
@@ -76,7 +77,8 @@ impl Run {
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
 
         let kept = "the store is as it was";
-        let (features, for_features) = timed(signals.or(self.features(&out, &reader), kept)).await?;
+        let (features, for_features) =
+            timed(signals.or(Box::pin(self.features(&out, &reader)), kept)).await?;
         say(&format!("features of {} users and {} movies", features.users, features.movies))?;
         let (embeddings, for_embeddings) =
             timed(signals.or(self.embeddings(&out, &reader), kept)).await?;
@@ -85,7 +87,11 @@ impl Run {
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
-        let ((counts, generation), for_push) = timed(push(&sources, &*store, signals)).await?;
+        let reading_and_pushing = async {
+            let reader = open(&sources, signals).await?;
+            push(reader, &*store, signals).await
+        };
+        let ((counts, generation), for_push) = timed(reading_and_pushing).await?;
 
         say(&format!("pushed to {location}, generation {generation}\n{counts}"))?;
         for (path, size) in features.files.iter().chain(&embeddings.files) {
@@ -117,7 +123,11 @@ impl Run {
         Ok(pipeline::write_features(&data, Some(out), &progress).await?)
     }
 
-    async fn embeddings(&self, out: &Path, reader: &ReaderOptions) -> anyhow::Result<embed::Summary> {
+    async fn embeddings(
+        &self,
+        out: &Path,
+        reader: &ReaderOptions,
+    ) -> anyhow::Result<embed::Summary> {
         let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
         let options: item2vec::Options = self.training.options(self.machine.threads());
         let bar = Bar::new("embedding", "likes");
@@ -134,8 +144,11 @@ impl Run {
     fn how_to_check(&self, location: &Location, out: &Path, someone: Option<u32>) -> String {
         let (data, out) = (shell(&self.data.to_string_lossy()), shell(&out.to_string_lossy()));
         let secret = self.store.has_password();
-        let mut store =
-            if secret { String::new() } else { format!(" --store {}", shell(&location.to_string())) };
+        let mut store = if secret {
+            String::new()
+        } else {
+            format!(" --store {}", shell(&location.to_string()))
+        };
         if !self.store.prefix.is_empty() {
             let _ = write!(store, " --prefix {}", shell(&self.store.prefix));
         }
@@ -159,9 +172,7 @@ impl Run {
     }
 }
 
-async fn timed<T>(
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<(T, Duration)> {
+async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(T, Duration)> {
     let started = Instant::now();
     Ok((work.await?, started.elapsed()))
 }

@@ -25,6 +25,10 @@ use crate::store::{StoreArgs, duration};
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Push {
+    /// Read and check everything, reach the store if one is given, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     sources: SourceArgs,
 
@@ -34,10 +38,6 @@ pub(crate) struct Push {
     /// Keys in Redis vanish so long after the push [default: never]: 30d, 12h
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
     ttl: Option<Duration>,
-
-    /// Read and check everything, reach the store if one is given, and write nothing
-    #[arg(long)]
-    dry_run: bool,
 }
 
 impl Push {
@@ -50,7 +50,8 @@ impl Push {
         }
         let location = location.ok_or_else(no_store)?;
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
-        let (counts, generation) = push(&sources, &*store, signals).await?;
+        let reader = open(&sources, signals).await?;
+        let (counts, generation) = push(reader, &*store, signals).await?;
         let mut out = io::stdout().lock();
         let seconds = started.elapsed().as_secs_f64();
         writeln!(out, "pushed to {}\n{counts}", store.address())
@@ -76,22 +77,32 @@ pub(crate) async fn rehearse(
         let generation = store.generation().await?;
         say(&format!("{} answers, and holds generation {generation}", store.address()))?;
     }
-    let bar = Bar::new("reading", "bytes");
     let reader = Reader::open(sources).await?;
+    if let Some(report) = reader.report() {
+        say(&report.to_string())?;
+    }
+    let bar = Bar::new("reading", "bytes");
     let counts = push::rehearse(reader, &|done, total| bar.show(done, total)).await?;
     drop(bar);
     say(&format!("would push\n{counts}\nnothing was written (--dry-run)"))
 }
 
+/// Finds the sources, and says what was found in the data set, and skipped.
+pub(crate) async fn open(sources: &Sources, signals: &mut Signals) -> anyhow::Result<Reader> {
+    let reader = signals.or(async { Ok(Reader::open(sources).await?) }, NOTHING).await?;
+    if let Some(report) = reader.report() {
+        say(&report.to_string())?;
+    }
+    Ok(reader)
+}
+
 /// Pushes everything. A signal gives up what is being written, but not what is being made readable.
 pub(crate) async fn push(
-    sources: &Sources,
+    reader: Reader,
     store: &dyn FeatureStore,
     signals: &mut Signals,
 ) -> anyhow::Result<(Counts, Generation)> {
     let bar = Bar::new("pushing", "bytes");
-    let reader = async { Ok(Reader::open(sources).await?) };
-    let reader = signals.or(reader, NOTHING).await?;
     let show = |done, total| bar.show(done, total);
     let stop = signals.next("the store is as it was");
     let staged = match push::stage(reader, store, &show, stop).await? {

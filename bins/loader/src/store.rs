@@ -25,7 +25,7 @@ pub(crate) struct StoreArgs {
     store: Option<Address>,
 
     /// What every key starts with
-    #[arg(long, value_name = "TEXT", default_value_t)]
+    #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
     pub(crate) prefix: String,
 
     /// Connections to Redis, or to each node of a cluster

@@ -22,12 +22,6 @@ use crate::store::StoreArgs;
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Verify {
-    #[command(flatten)]
-    sources: SourceArgs,
-
-    #[command(flatten)]
-    store: StoreArgs,
-
     /// How many entries of each kind are compared: a number, or "all"
     #[arg(long, value_name = "N", default_value = "2000", value_parser = sample)]
     sample: Sample,
@@ -35,6 +29,12 @@ pub(crate) struct Verify {
     /// Another seed draws another sample
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// How many entries; `None` for all.

@@ -71,7 +71,7 @@ async fn put_all<S>(
             entries = reader.next() => entries?,
         };
         let Some(entries) = entries else { return Ok(None) };
-        entries.iter().for_each(|entry| counts.add(entry.kind()));
+        counts.add_all(&entries);
         push.put(entries).await?;
         let (done, total) = reader.progress();
         progress(done, total);
@@ -97,7 +97,7 @@ pub async fn rehearse(
 ) -> Result<Counts, sources::Error> {
     let mut counts = Counts::default();
     while let Some(entries) = reader.next().await? {
-        entries.iter().for_each(|entry| counts.add(entry.kind()));
+        counts.add_all(&entries);
         let (done, total) = reader.progress();
         progress(done, total);
     }

@@ -107,14 +107,14 @@ pub async fn verify(
     let mut sample = Sample::new(options);
     let mut movies = MovieIds::default();
     while let Some(entries) = reader.next().await? {
-        for entry in &entries {
-            verifier.report.sources.add(entry.kind());
-            movies.add(entry);
-        }
+        verifier.report.sources.add_all(&entries);
+        movies.add_all(&entries);
         if options.sample.is_none() {
             verifier.compare(entries).await?;
         } else {
-            entries.into_iter().for_each(|entry| sample.offer(entry));
+            for entry in entries {
+                sample.offer(entry);
+            }
         }
         let (done, total) = reader.progress();
         progress(done, total);
@@ -169,13 +169,15 @@ struct MovieIds {
 }
 
 impl MovieIds {
-    fn add(&mut self, entry: &Entry) {
-        match entry {
-            Entry::MovieFeatures(id, _) => self.features.insert(*id),
-            Entry::MovieEmbedding(id, _) => self.embeddings.insert(*id),
-            Entry::MovieRatings(id, _) => self.ratings.insert(*id),
-            _ => return,
-        };
+    fn add_all(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            match entry {
+                Entry::MovieFeatures(id, _) => self.features.insert(*id),
+                Entry::MovieEmbedding(id, _) => self.embeddings.insert(*id),
+                Entry::MovieRatings(id, _) => self.ratings.insert(*id),
+                _ => false,
+            };
+        }
     }
 }
 

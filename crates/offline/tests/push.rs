@@ -3,6 +3,7 @@
 #![cfg(feature = "pipeline")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -24,8 +25,8 @@ fn folder() -> TempDir {
     let mut users = format!("userId,{}\n", sparrow_features::USER_FIELDS.join(","));
     let mut vectors = String::new();
     for id in 1..=USERS {
-        users.push_str(&format!("{id},{id},,,,,9,1990,1.00,3.00,0.50,Drama,,,,\n"));
-        vectors.push_str(&format!("{id}:{id} 0.25 -1e-9\n"));
+        writeln!(users, "{id},{id},,,,,9,1990,1.00,3.00,0.50,Drama,,,,").unwrap();
+        writeln!(vectors, "{id}:{id} 0.25 -1e-9").unwrap();
     }
     let movies = sparrow_features::MOVIE_FIELDS.join(",");
     let movies = format!("movieId,{movies}\n1,Drama,,,9,1990,3.00,0.50\n");
@@ -69,7 +70,8 @@ async fn what_was_pushed_is_there() {
     let rehearsed = push::rehearse(Reader::open(&sources).await.unwrap(), &|_, _| ()).await;
     assert_eq!(store.generation().await.unwrap(), Generation(0));
     let (counts, generation) = pushed(&sources, &store).await;
-    assert_eq!((rehearsed.unwrap(), generation), (counts, Generation(1)));
+    assert_eq!(rehearsed.unwrap(), counts);
+    assert_eq!(store.generation().await.unwrap(), generation);
     for kind in [Kind::UserFeatures, Kind::UserEmbedding, Kind::MovieEmbedding, Kind::UserRatings] {
         assert_eq!(counts.get(kind), u64::from(USERS));
     }
@@ -136,11 +138,11 @@ async fn differences_are_named_by_key_and_field() {
 async fn kinds_that_are_not_pushed_stay() {
     let folder = folder();
     let (all, store) = (sources(folder.path()), MemoryStore::default());
-    pushed(&all, &store).await;
+    let (_, before) = pushed(&all, &store).await;
     fs::write(folder.path().join("vectors.csv"), "3:1\n").unwrap();
     let vectors = Sources { item_embeddings: all.item_embeddings.clone(), ..Sources::default() };
     let (counts, generation) = pushed(&vectors, &store).await;
-    assert_eq!((counts.total(), generation), (1, Generation(2)));
+    assert!(counts.total() == 1 && generation > before);
     let movies = store.movies(&[MovieId(1), MovieId(3)]).await.unwrap().value;
     assert!(movies[0].features.is_some() && movies[0].embedding.is_none());
     assert_eq!(movies[1].embedding.as_deref(), Some(&[1.0][..]));
@@ -168,10 +170,15 @@ async fn a_push_that_is_stopped_leaves_the_store_as_it_was() {
     // The first batch is the signal to stop.
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let stop = std::sync::Mutex::new(Some(stop));
-    let progress = |_, _| drop(stop.lock().unwrap().take().map(|stop| stop.send(())));
+    let progress = |_, _| {
+        if let Some(stop) = stop.lock().unwrap().take() {
+            stop.send(()).unwrap();
+        }
+    };
     let outcome = push::stage(reader, &store, &progress, stopped).await.unwrap();
     assert!(matches!(outcome, ControlFlow::Break(Ok(()))));
     drop(outcome);
     assert_eq!(store.generation().await.unwrap(), Generation(0));
-    assert_eq!(pushed(&sources, &store).await.1, Generation(1));
+    let (_, generation) = pushed(&sources, &store).await;
+    assert_eq!(store.generation().await.unwrap(), generation);
 }

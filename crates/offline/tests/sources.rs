@@ -3,6 +3,7 @@
 #![cfg(feature = "pipeline")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -52,20 +53,20 @@ async fn read(sources: &Sources) -> Result<Vec<Entry>, String> {
     Ok(all)
 }
 
-fn location(path: &Path) -> Option<Location> {
-    Some(Location::Local(path.to_owned()))
+fn location(path: &Path) -> Location {
+    Location::Local(path.to_owned())
 }
 
 async fn user_features(path: &Path) -> Result<Vec<Entry>, String> {
-    read(&Sources { user_features: location(path), ..Sources::default() }).await
+    read(&Sources { user_features: Some(location(path)), ..Sources::default() }).await
 }
 
 async fn movie_features(path: &Path) -> Result<Vec<Entry>, String> {
-    read(&Sources { movie_features: location(path), ..Sources::default() }).await
+    read(&Sources { movie_features: Some(location(path)), ..Sources::default() }).await
 }
 
 async fn item_embeddings(path: &Path) -> Result<Vec<Entry>, String> {
-    read(&Sources { item_embeddings: location(path), ..Sources::default() }).await
+    read(&Sources { item_embeddings: Some(location(path)), ..Sources::default() }).await
 }
 
 fn fields(names: &[&str], values: &[&str]) -> Fields {
@@ -187,7 +188,7 @@ async fn csv_is_read_like_parquet() {
     // More rows than are handed on at a time, and a last line without an end.
     let mut long = format!("movieId,{header}\n");
     for id in 1..=5000 {
-        long.push_str(&format!("{id},,,,{id},1990,3.00,1.00\n"));
+        writeln!(long, "{id},,,,{id},1990,3.00,1.00").unwrap();
     }
     fs::write(&path, long.trim_end()).unwrap();
     let entries = movie_features(&path).await.unwrap();

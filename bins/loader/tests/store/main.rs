@@ -1,5 +1,7 @@
 //! Pushes, compares, runs everything: as a person would, on real stores.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod contract;
 mod file;
 mod moto;

@@ -26,8 +26,10 @@ impl Moto {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let moto =
-            Self { child: child.unwrap_or_else(|error| panic!("{program:?}: {error}")), port };
+        let moto = Self {
+            child: child.unwrap_or_else(|error| panic!("{}: {error}", program.display())),
+            port,
+        };
         wait_until("moto answers", || moto.request("GET", "/moto-api/", b"").is_some());
         moto
     }

@@ -112,8 +112,14 @@ pub struct Counts([u64; Kind::ALL.len()]);
 
 impl Counts {
     /// Counts one more.
-    pub const fn add(&mut self, kind: Kind) {
+    pub(crate) const fn add(&mut self, kind: Kind) {
         self.0[kind as usize] += 1;
+    }
+
+    pub(crate) fn add_all(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.add(entry.kind());
+        }
     }
 
     /// How many of this kind there are.
@@ -207,6 +213,11 @@ impl Reader {
         };
         self.done += rows.bytes;
         Ok(Some(rows.entries))
+    }
+
+    /// What was found in the data set, and skipped; `None` without one.
+    pub fn report(&self) -> Option<&sparrow_movielens::Report> {
+        self.ratings.as_ref().map(|ratings| &ratings.report)
     }
 
     /// How many bytes have been read, and how many there are, about.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::path::PathBuf;
 
 use sparrow_model::{Catalog, MovieIndex, UserIndex};
-use sparrow_movielens::Source;
+use sparrow_movielens::{Loaded, Report, Source};
 use sparrow_store::{Entry, MovieRatings, StoredRating, UserList};
 use tokio::task;
 
@@ -26,6 +26,7 @@ const RATING: u64 = 9;
 #[derive(Debug)]
 pub(super) struct Ratings {
     catalog: Catalog,
+    pub(super) report: Report,
     user: u32,
     movie: u32,
     listed: bool,
@@ -38,7 +39,8 @@ impl Ratings {
             Ok(loaded) => loaded?,
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         };
-        Ok(Self { catalog: loaded.catalog, user: 0, movie: 0, listed: false })
+        let Loaded { catalog, report } = loaded;
+        Ok(Self { catalog, report, user: 0, movie: 0, listed: false })
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -216,7 +216,7 @@ async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Rows, Text
         }
     }
     text.take(at);
-    Ok((at > 0).then(|| (Rows { entries, bytes: at as u64 }, text)))
+    Ok((at > 0).then_some((Rows { entries, bytes: at as u64 }, text)))
 }
 
 /// A CSV file whose first line names the columns.
