@@ -12,7 +12,7 @@ mod scorer;
 #[cfg(feature = "model-file")]
 pub use file::{FileError, Metadata, ModelFile};
 #[cfg(feature = "model-file")]
-pub use folder::{MODEL_FILE, SAVED_MODEL_FILE, Version, VersionName, versions};
+pub use folder::{MODEL_FILE, SAVED_MODEL_FILE, Version, versions};
 pub use scorer::{Query, Scorer};
 
 use std::fmt;

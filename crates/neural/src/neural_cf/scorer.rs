@@ -217,11 +217,10 @@ fn half(layer: &Dense, inputs: &[f64], which: Half) -> Vec<f32> {
     sums.into_iter().map(|sum| sum as f32).collect()
 }
 
+/// Models for tests.
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use proptest::prelude::*;
-
+pub(super) mod samples {
     use super::*;
     use crate::TableBuilder;
     use crate::neural_cf::Embedding;
@@ -255,7 +254,7 @@ mod tests {
         layers
     }
 
-    fn model(mut seed: u64, towers: bool, dimensions: [usize; 2], widths: &[usize]) -> Model {
+    pub(in crate::neural_cf) fn model(mut seed: u64, towers: bool, dimensions: [usize; 2], widths: &[usize]) -> Model {
         let seed = &mut seed;
         let movies = embedding(seed, 40, dimensions[0]);
         let users = embedding(seed, 3, dimensions[1]);
@@ -269,6 +268,15 @@ mod tests {
         let output = layers(seed, last, &[1]).remove(0);
         Model::new(movies, users, network, output).unwrap()
     }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::samples::model;
+    use super::*;
 
     proptest! {
         #[test]
