@@ -6,10 +6,16 @@
 //! `sparrow-loader` does the latter two. Start reading at [`synth::write`] or [`embed::write`].
 
 pub mod embed;
+#[cfg(feature = "training")]
+pub mod export;
 pub mod item2vec;
+#[cfg(feature = "training")]
+pub mod metrics;
 mod random;
 mod staged;
 pub mod synth;
+#[cfg(feature = "training")]
+pub mod train;
 
 pub use sparrow_movielens::Options as ReaderOptions;
 pub use staged::Error as OutputError;

@@ -69,7 +69,13 @@ impl FromStr for Architecture {
 /// What is wrong with a model, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Error(pub(crate) String);
+pub struct Error(String);
+
+impl From<String> for Error {
+    fn from(what: String) -> Self {
+        Self(what)
+    }
+}
 
 /// Embeddings by id, and one for ids that are not among them.
 #[derive(Debug, Clone, PartialEq)]

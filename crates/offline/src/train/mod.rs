@@ -1,0 +1,392 @@
+//! Trains the ranking model (NeuralCF, He et al. 2017) on the ratings of a data set, and measures it
+//! on a part that training does not see.
+//!
+//! A sample is a rating, its label whether it is 3.5 stars or more. The loss is binary cross-entropy,
+//! the optimiser Adam. Start reading at [`run`]; [`write`] is the way from a folder to a folder.
+
+mod layers;
+mod split;
+mod trainer;
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use sparrow_model::Catalog;
+use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
+use sparrow_neural::neural_cf::{Architecture, Metadata, Model, ModelFile};
+
+use crate::export::{self, Written};
+use crate::metrics::LabelMetrics;
+use crate::random::Random;
+
+use split::Sample;
+pub use split::Split;
+use trainer::{Pair, Trainer, UNKNOWN};
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// How the model is put together.
+    pub architecture: Architecture,
+    /// Length of the embeddings.
+    pub embedding: usize,
+    /// Outputs of each hidden layer; for two towers, of each layer of a tower.
+    pub hidden: Vec<usize>,
+    /// How often the samples are gone through, at most.
+    pub epochs: usize,
+    /// How many epochs without a better validation loss end the training.
+    pub patience: usize,
+    /// Samples an update.
+    pub batch: usize,
+    /// The step size of Adam.
+    pub learning_rate: f32,
+    /// How strongly embeddings are pulled towards zero: this times half the square of their length is
+    /// part of the loss of each sample that they occur in.
+    pub l2: f32,
+    /// The same for the weights of the layers, once a batch.
+    pub l2_layers: f32,
+    /// The part of a hidden layer's outputs that is left out, another each time.
+    pub dropout: f64,
+    /// The part of samples whose user, and of those whose movie, is replaced by "unknown", so that the
+    /// model learns what to say of ids that it has not seen.
+    pub unknown: f64,
+    /// Which ratings are kept out to measure the model, and to know when to stop.
+    pub split: Split,
+    /// The part of all ratings that is kept out to measure the model.
+    pub test: f64,
+    /// The part of the others that is kept out to know when to stop.
+    pub validation: f64,
+    /// The same seed gives the same model.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            architecture: Architecture::NeuralCf,
+            embedding: 10,
+            hidden: vec![10, 10],
+            epochs: 100,
+            patience: 5,
+            batch: 256,
+            learning_rate: 0.002,
+            l2: 0.02,
+            l2_layers: 0.0,
+            dropout: 0.0,
+            unknown: 0.02,
+            split: Split::Random,
+            test: 0.2,
+            validation: 0.1,
+            seed: 1,
+        }
+    }
+}
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option is outside its range.
+    #[error("{option} must be {allowed}, got {got}")]
+    Option {
+        /// The option's name, with hyphens.
+        option: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+        /// What it was.
+        got: String,
+    },
+    /// The data set cannot be read.
+    #[error("cannot read the data set")]
+    Input(#[from] sparrow_movielens::Error),
+    /// Too few ratings, or all alike.
+    #[error("nothing to learn from: the {0} part lacks ratings of 3.5 stars and more, or of less")]
+    NothingToLearn(&'static str),
+    /// The updates ran away and left numbers that are none.
+    #[error("training diverged; a lower learning rate than {rate} will help")]
+    Diverged {
+        /// The learning rate.
+        rate: f32,
+        /// Which numbers.
+        source: sparrow_neural::neural_cf::Error,
+    },
+    /// The model cannot be written.
+    #[error(transparent)]
+    Export(#[from] export::Error),
+}
+
+impl Options {
+    /// Refuses what cannot work, before any work is done.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |option, allowed, got: &dyn ToString| {
+            Err(Error::Option { option, allowed, got: got.to_string() })
+        };
+        if !(1..=256).contains(&self.embedding) {
+            return refuse("embedding", "from 1 to 256", &self.embedding);
+        }
+        if !(1..=8).contains(&self.hidden.len()) {
+            return refuse("hidden", "from 1 to 8 layers", &self.hidden.len());
+        }
+        if let Some(width) = self.hidden.iter().find(|width| !(1..=512).contains(*width)) {
+            return refuse("hidden", "layers of 1 to 512", width);
+        }
+        if !(1..=100_000).contains(&self.epochs) {
+            return refuse("epochs", "from 1 to 100000", &self.epochs);
+        }
+        if !(1..=100_000).contains(&self.patience) {
+            return refuse("patience", "from 1 to 100000", &self.patience);
+        }
+        if !(1..=1_000_000).contains(&self.batch) {
+            return refuse("batch", "from 1 to 1000000", &self.batch);
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
+            return refuse("learning-rate", "more than 0 and at most 1", &self.learning_rate);
+        }
+        for (option, value) in [("l2", self.l2), ("l2-layers", self.l2_layers)] {
+            if !(0.0..=100.0).contains(&value) {
+                return refuse(option, "from 0 to 100", &value);
+            }
+        }
+        for (option, value) in [("dropout", self.dropout), ("unknown", self.unknown)] {
+            if !(0.0..=0.9).contains(&value) {
+                return refuse(option, "from 0 to 0.9", &value);
+            }
+        }
+        for (option, value) in [("test", self.test), ("validation", self.validation)] {
+            if !(value > 0.0 && value < 1.0) {
+                return refuse(option, "more than 0 and less than 1", &value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings as they are written into the model.
+    fn described(&self) -> impl Iterator<Item = (String, String)> {
+        let hidden: Vec<String> = self.hidden.iter().map(ToString::to_string).collect();
+        [
+            ("embedding", self.embedding.to_string()),
+            ("hidden", hidden.join(",")),
+            ("batch", self.batch.to_string()),
+            ("learning-rate", self.learning_rate.to_string()),
+            ("l2", self.l2.to_string()),
+            ("l2-layers", self.l2_layers.to_string()),
+            ("dropout", self.dropout.to_string()),
+            ("unknown", self.unknown.to_string()),
+            ("split", self.split.to_string()),
+            ("test", self.test.to_string()),
+            ("validation", self.validation.to_string()),
+            ("seed", self.seed.to_string()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+    }
+}
+
+/// Is told how training goes.
+pub trait Watch {
+    /// How many of all samples of all epochs have been gone through.
+    fn progress(&mut self, _done: u64, _total: u64) {}
+
+    /// An epoch has ended.
+    fn epoch(&mut self, _epoch: &Epoch) {}
+}
+
+impl Watch for () {}
+
+/// How an epoch went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The mean loss of its samples, each before the update that it took part in.
+    pub loss: f64,
+    /// The measures on the validation part.
+    pub validation: LabelMetrics,
+    /// Whether its validation loss is the least so far.
+    pub best: bool,
+}
+
+/// A trained model and how good it is.
+#[derive(Debug)]
+pub struct Trained {
+    /// The model, with the measures on the test part.
+    pub file: ModelFile,
+    /// How many epochs the model was trained for.
+    pub epochs: usize,
+    /// Samples in the training, validation and test part.
+    pub samples: [usize; 3],
+    /// The measures on the test part.
+    pub test: LabelMetrics,
+}
+
+/// Trains a model on a catalogue's ratings.
+pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Trained, Error> {
+    options.check()?;
+    let samples = split::samples(catalog);
+    let random = |stream| Random::new(options.seed, stream);
+    let (rest, test) = split::split(&samples, options.split, options.test, &mut random(0));
+    let (training, validation) =
+        split::split(&rest, options.split, options.validation, &mut random(1));
+
+    let movies = Rows::new(catalog.len(), training.iter().map(|sample| sample.movie));
+    let users = Rows::new(catalog.users().len(), training.iter().map(|sample| sample.user));
+    let pairs = |samples: &[Sample]| -> Vec<Pair> {
+        let pair = |sample: &Sample| Pair {
+            user: users.row(sample.user),
+            movie: movies.row(sample.movie),
+            liked: sample.liked,
+        };
+        samples.iter().map(pair).collect()
+    };
+    let [mut training, validation, test] = [&training, &validation, &test].map(|part| pairs(part));
+    let mixed = |pairs: &[Pair]| pairs.iter().any(|p| p.liked) && pairs.iter().any(|p| !p.liked);
+    for (name, part) in [("training", &training), ("validation", &validation), ("test", &test)] {
+        if !mixed(part) {
+            return Err(Error::NothingToLearn(name));
+        }
+    }
+
+    let mut trainer = Trainer::new(options, movies.count(), users.count(), &mut random(2));
+    let mut random = random(3);
+    let total = (training.len() * options.epochs) as u64;
+    let mut done = 0;
+    let mut best: Option<(usize, f64, Trainer)> = None;
+    for number in 1..=options.epochs {
+        let loss = trainer.epoch(&mut training, options, &mut random, &mut |count| {
+            done += count as u64;
+            watch.progress(done, total);
+        });
+        let measures = measure(&mut trainer, &validation, options)?;
+        let better = best.as_ref().is_none_or(|(_, least, _)| measures.log_loss < *least);
+        watch.epoch(&Epoch { number, loss, validation: measures, best: better });
+        if better {
+            best = Some((number, measures.log_loss, trainer.clone()));
+        } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
+            break;
+        }
+    }
+    let (epochs, mut trainer) = best.map_or((options.epochs, trainer), |(n, _, best)| (n, best));
+    let test_measures = measure(&mut trainer, &test, options)?;
+
+    let movie_ids = movies.ids(catalog.movies().iter().map(|movie| movie.id.0));
+    let user_ids = users.ids(catalog.users().iter().map(|history| history.user().0));
+    let model = trainer
+        .model(&movie_ids, &user_ids)
+        .map_err(|source| Error::Diverged { rate: options.learning_rate, source })?;
+    let samples = [training.len(), validation.len(), test.len()];
+    let mut metadata = metadata(&model, options, &test_measures, epochs);
+    metadata.data = fingerprint(catalog);
+    Ok(Trained { file: ModelFile { model, metadata }, epochs, samples, test: test_measures })
+}
+
+fn measure(
+    trainer: &mut Trainer,
+    pairs: &[Pair],
+    options: &Options,
+) -> Result<LabelMetrics, Error> {
+    let scores = trainer.predict(pairs);
+    if scores.iter().any(|score| score.is_nan()) {
+        let source = sparrow_neural::neural_cf::Error::from("a score is not a number".to_owned());
+        return Err(Error::Diverged { rate: options.learning_rate, source });
+    }
+    let labels: Vec<bool> = pairs.iter().map(|pair| pair.liked).collect();
+    // Both labels occur, as was checked.
+    LabelMetrics::new(&scores, &labels).ok_or(Error::NothingToLearn("measured"))
+}
+
+fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize) -> Metadata {
+    let mut metadata = Metadata::new(model.architecture());
+    metadata.features_version = sparrow_features::DEFINITIONS_VERSION;
+    metadata.training = options.described().collect();
+    metadata.training.insert("epochs".to_owned(), epochs.to_string());
+    let measures = [
+        ("roc_auc", test.roc_auc),
+        ("pr_auc", test.pr_auc),
+        ("accuracy", test.accuracy),
+        ("log_loss", test.log_loss),
+        ("samples", test.count as f64),
+    ];
+    metadata.metrics.extend(measures.map(|(name, value)| (name.to_owned(), value)));
+    metadata
+}
+
+/// The SHA-256 of all ratings: user id, movie id, timestamp, half stars, by user and time.
+fn fingerprint(catalog: &Catalog) -> String {
+    let mut hash = Sha256::new();
+    for history in catalog.users().iter() {
+        for rated in history.iter() {
+            let mut bytes = [0; 13];
+            bytes[..4].copy_from_slice(&history.user().0.to_le_bytes());
+            bytes[4..8].copy_from_slice(&catalog.movie(rated.movie).id.0.to_le_bytes());
+            bytes[8..12].copy_from_slice(&rated.timestamp.to_le_bytes());
+            bytes[12] = rated.stars.half_stars();
+            hash.update(bytes);
+        }
+    }
+    let digest = hash.finalize();
+    let hex = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex = hex.filter_map(|digit| char::from_digit(digit.into(), 16));
+    std::iter::once("sha256:".to_owned()).chain(hex.map(String::from)).collect()
+}
+
+/// The rows of a table for those of `0..len` that occur in training.
+struct Rows {
+    of: Vec<u32>,
+    count: usize,
+}
+
+impl Rows {
+    fn new(len: usize, occurring: impl Iterator<Item = u32>) -> Self {
+        let mut of = vec![UNKNOWN; len];
+        for place in occurring {
+            of[place as usize] = 1;
+        }
+        let mut count = 1;
+        for row in of.iter_mut().filter(|row| **row != UNKNOWN) {
+            *row = count as u32;
+            count += 1;
+        }
+        Self { of, count }
+    }
+
+    fn row(&self, place: u32) -> u32 {
+        self.of[place as usize]
+    }
+
+    /// How many rows there are, with that of unknown ids.
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The ids of the rows, out of those of all.
+    fn ids(&self, all: impl Iterator<Item = u32>) -> Vec<u32> {
+        all.zip(&self.of).filter(|&(_, &row)| row != UNKNOWN).map(|(id, _)| id).collect()
+    }
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Summary {
+    /// What was found in the data set.
+    pub data: ReaderReport,
+    /// The model.
+    pub trained: Trained,
+    /// What was written.
+    pub written: Written,
+}
+
+/// Trains a model on the data set in the folder `data`, and writes it as the next version into the
+/// model folder `out`, which is made if it does not exist.
+pub fn write(
+    data: &Path,
+    out: &Path,
+    reader: &ReaderOptions,
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Summary, Error> {
+    options.check()?;
+    let loaded = Source::open(data)?.load(reader)?;
+    let trained = run(&loaded.catalog, options, watch)?;
+    let written = export::write(out, &trained.file)?;
+    Ok(Summary { data: loaded.report, trained, written })
+}
