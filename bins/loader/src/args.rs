@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::{item2vec, synth};
 
-/// Prepares data for Sparrow: computes embeddings, invents data sets.
+use crate::train::{Import, Train};
+
+/// Prepares data for Sparrow: computes embeddings, trains models, invents data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -16,7 +18,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Embed(Embed),
+    Import(Import),
     Synth(Synth),
+    Train(Train),
 }
 
 /// Computes item2vec embeddings of a MovieLens data set.
@@ -158,7 +162,7 @@ mod tests {
         let line = [&["sparrow-loader", "embed", "--data", "in", "--out", "out"], more].concat();
         match Cli::try_parse_from(line).expect("well-formed").command {
             Command::Embed(embed) => embed,
-            Command::Synth(_) => unreachable!("embed was asked for"),
+            _ => unreachable!("embed was asked for"),
         }
     }
 

@@ -1,8 +1,9 @@
-//! `sparrow-loader`: invents data sets and computes embeddings. `--help` says how.
+//! `sparrow-loader`: invents data sets, computes embeddings and trains models. `--help` says how.
 
 mod args;
 mod progress;
 mod run;
+mod train;
 
 use std::process::ExitCode;
 

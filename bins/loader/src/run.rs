@@ -17,7 +17,9 @@ use crate::progress::Bar;
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Embed(embed) => compute(&embed),
+        Command::Import(import) => import.run(),
         Command::Synth(synth) => invent(&synth),
+        Command::Train(train) => train.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +64,7 @@ fn compute(args: &Embed) -> anyhow::Result<()> {
 }
 
 /// Says what was written and how long it took.
-fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
+pub(crate) fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut write = || {
         for (path, size) in files {

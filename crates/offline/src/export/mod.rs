@@ -1,5 +1,5 @@
 //! Writes a model as the next version into a model folder, for the server of this project and for
-//! TensorFlow Serving.
+//! TensorFlow Serving; a model of this project's trainer, or of another program.
 
 mod proto;
 mod saved_model;
@@ -9,13 +9,24 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use sparrow_neural::neural_cf::{
-    FileError, MODEL_FILE, ModelFile, SAVED_MODEL_FILE, Version, versions,
+    FileError, MODEL_FILE, Model, ModelFile, SAVED_MODEL_FILE, Version, versions,
 };
 
 /// Why a model is not written. Nothing half-written is left under the name of a version.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The file to import cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file to import is not what it should be.
+    #[error("cannot import a model")]
+    Import(#[source] FileError),
     /// The operating system refuses.
     #[error("cannot write {}", .path.display())]
     Io {
@@ -64,6 +75,28 @@ pub fn write(folder: &Path, model: &ModelFile) -> Result<Written, Error> {
     let version = publish(folder, &staged.0)?;
     let sizes = contents.iter().map(|(name, bytes)| (version.path.join(name), bytes.len() as u64));
     Ok(Written { files: sizes.collect(), version })
+}
+
+/// A model of another program, and what was written of it.
+#[derive(Debug)]
+pub struct Imported {
+    /// The model.
+    pub model: Model,
+    /// The new version.
+    pub written: Written,
+}
+
+/// Reads a model that another program has written to the file `from` (see [`ModelFile`] for names and
+/// shapes), and writes it as the next version into `folder`.
+pub fn import(from: &Path, folder: &Path) -> Result<Imported, Error> {
+    let bytes = fs::read(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
+    let name = from.display().to_string();
+    let mut file = ModelFile::read(&bytes, &name).map_err(Error::Import)?;
+    if file.metadata.data.is_empty() {
+        file.metadata.data = "imported".to_owned();
+    }
+    let written = write(folder, &file)?;
+    Ok(Imported { model: file.model, written })
 }
 
 /// Gives the finished folder the name of the next version.

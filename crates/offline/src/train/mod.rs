@@ -13,7 +13,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-use sparrow_neural::neural_cf::{Architecture, Metadata, Model, ModelFile};
+pub use sparrow_neural::neural_cf::Architecture;
+use sparrow_neural::neural_cf::{Metadata, Model, ModelFile};
 
 use crate::export::{self, Written};
 use crate::metrics::LabelMetrics;
