@@ -73,6 +73,11 @@ pub(crate) struct Train {
     #[arg(long, value_name = "X", default_value_t = train::Options::default().l2_layers)]
     l2_layers: f32,
 
+    /// The first number of each embedding starts as the bias of the user or movie, pulled to zero as if
+    /// by so many ratings; 0 turns that off
+    #[arg(long, value_name = "N", default_value_t = train::Options::default().bias_prior)]
+    bias_prior: f64,
+
     /// Part of each hidden layer's outputs that is left out in training
     #[arg(long, value_name = "X", default_value_t = train::Options::default().dropout)]
     dropout: f64,
@@ -92,6 +97,10 @@ pub(crate) struct Train {
     /// Part of the other ratings that is kept out to know when to stop
     #[arg(long, value_name = "X", default_value_t = train::Options::default().validation)]
     validation_fraction: f64,
+
+    /// Leave the ratings that told when to stop out of the model, rather than train once more with them
+    #[arg(long)]
+    no_refit: bool,
 
     /// The same seed gives the same model
     #[arg(long, value_name = "S", default_value_t = train::Options::default().seed)]
@@ -114,11 +123,13 @@ impl Train {
             learning_rate: self.learning_rate,
             l2: self.l2,
             l2_layers: self.l2_layers,
+            bias_prior: self.bias_prior,
             dropout: self.dropout,
             unknown: self.unknown,
             split: self.split,
             test: self.test_fraction,
             validation: self.validation_fraction,
+            refit: !self.no_refit,
             seed: self.seed,
         }
     }

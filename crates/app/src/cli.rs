@@ -16,6 +16,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR")]
     embeddings: Option<PathBuf>,
 
+    /// Folder of model folders: the greatest version in DIR/neuralcf is served, as `sparrow-loader train
+    /// --out DIR/neuralcf` writes them
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+
     /// Address to listen on [default: 127.0.0.1:6010]; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -44,6 +49,7 @@ impl Cli {
         [
             ("data.path", path(&self.data)),
             ("data.embeddings", path(&self.embeddings)),
+            ("models.path", path(&self.models)),
             ("data.posters", path(&self.posters)),
             ("data.max_bad_lines", self.max_bad_lines.map(|lines| lines.to_string())),
             ("listen", self.listen.clone()),
@@ -65,9 +71,9 @@ mod tests {
     fn every_flag_sets_a_known_key() {
         Cli::command().debug_assert();
         let all = ["sparrow-serve", "--data=a", "--embeddings=b", "--posters=c", "--listen=d"];
-        let cli = Cli::parse_from(all.into_iter().chain(["--max-bad-lines=5"]));
+        let cli = Cli::parse_from(all.into_iter().chain(["--max-bad-lines=5", "--models=e"]));
         let settings = cli.settings();
-        assert_eq!(settings.len(), 5);
+        assert_eq!(settings.len(), 6);
         assert!(settings.iter().all(|(key, _)| known_keys().contains_key(*key)));
     }
 }

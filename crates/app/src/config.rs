@@ -100,12 +100,14 @@ pub struct Models {
     pub default: String,
     /// How the model `emb` compares vectors.
     pub similarity: Similarity,
+    /// The folder of model folders: the greatest version in its `neuralcf` is served.
+    pub path: Option<PathBuf>,
 }
 
 impl Default for Models {
     fn default() -> Self {
         let default = sparrow_engine::Options::default().default_model;
-        Self { default, similarity: Similarity::default() }
+        Self { default, similarity: Similarity::default(), path: None }
     }
 }
 
@@ -298,9 +300,10 @@ pub fn known_keys() -> BTreeMap<String, Value> {
         data: Data {
             path: here.clone(),
             embeddings: here.clone(),
-            posters: here,
+            posters: here.clone(),
             max_bad_lines: 0,
         },
+        models: Models { path: here, ..Models::default() },
         ..Config::default()
     };
     flatten(Table::try_from(everything).unwrap_or_default()).into_iter().collect()

@@ -18,6 +18,7 @@ pub struct Scorer {
     kernel: Kernel,
     stack: Stack,
     users: Halves,
+    dimension: usize,
     len: usize,
     /// For each [`LANES`] items the numbers of the stack, each a `Lanes`.
     blocks: Vec<Lanes>,
@@ -83,7 +84,8 @@ impl Scorer {
             network: model.network.clone(),
             output: model.output.clone(),
         };
-        Self { kernel, stack, users, len, blocks, rows, row_lanes, known }
+        let dimension = model.movies.dimension();
+        Self { kernel, stack, users, dimension, len, blocks, rows, row_lanes, known }
     }
 
     /// How many items there are.
@@ -106,9 +108,9 @@ impl Scorer {
         self.users.users.table.get(user).is_some()
     }
 
-    /// The length of the movies' numbers.
-    pub const fn width(&self) -> usize {
-        self.stack.width()
+    /// The length of the movies' embeddings.
+    pub const fn dimension(&self) -> usize {
+        self.dimension
     }
 
     /// A user, known to the model or not.
@@ -323,7 +325,7 @@ mod tests {
         scorer.score(&query, (0..1000).rev(), &mut some);
         some.reverse();
         assert_eq!(some, all);
-        assert_eq!((scorer.len(), scorer.known(), scorer.width()), (1000, 40, 10));
+        assert_eq!((scorer.len(), scorer.known(), scorer.dimension()), (1000, 40, 10));
         assert!(scorer.knows_user(6) && !scorer.knows_user(7));
     }
 

@@ -268,6 +268,13 @@ impl Table {
         }
     }
 
+    /// Sets the first number of each row.
+    pub(super) fn set_first(&mut self, values: &[f64]) {
+        for (row, &value) in self.values.chunks_exact_mut(self.dimension).zip(values) {
+            row[0] = value as f32;
+        }
+    }
+
     pub(super) fn row(&self, row: u32) -> &[f32] {
         &self.values[row as usize * self.dimension..][..self.dimension]
     }

@@ -4,6 +4,7 @@
 //! A sample is a rating, its label whether it is 3.5 stars or more. The loss is binary cross-entropy,
 //! the optimiser Adam. Start reading at [`run`]; [`write`] is the way from a folder to a folder.
 
+mod biases;
 mod layers;
 mod split;
 mod trainer;
@@ -46,6 +47,11 @@ pub struct Options {
     pub l2: f32,
     /// The same for the weights of the layers, once a batch.
     pub l2_layers: f32,
+    /// The first number of each embedding starts as how much more than others a user likes movies, or
+    /// a movie is liked, pulled to zero as if this many more ratings said zero. Training then refines
+    /// what it would take long to find for the many movies with few ratings. 0: it starts as the other
+    /// numbers do.
+    pub bias_prior: f64,
     /// The part of a hidden layer's outputs that is left out, another each time.
     pub dropout: f64,
     /// The part of samples whose user, and of those whose movie, is replaced by "unknown", so that the
@@ -57,6 +63,9 @@ pub struct Options {
     pub test: f64,
     /// The part of the others that is kept out to know when to stop.
     pub validation: f64,
+    /// Whether to train once more when the best number of epochs is known, for as many, with the
+    /// validation part too. The test part is not in it.
+    pub refit: bool,
     /// The same seed gives the same model.
     pub seed: u64,
 }
@@ -70,14 +79,16 @@ impl Default for Options {
             epochs: 100,
             patience: 5,
             batch: 256,
-            learning_rate: 0.002,
-            l2: 0.02,
+            learning_rate: 0.001,
+            l2: 0.1,
             l2_layers: 0.0,
+            bias_prior: 10.0,
             dropout: 0.0,
             unknown: 0.02,
             split: Split::Random,
             test: 0.2,
             validation: 0.1,
+            refit: true,
             seed: 1,
         }
     }
@@ -148,6 +159,9 @@ impl Options {
                 return refuse(option, "from 0 to 100", &value);
             }
         }
+        if !(0.0..=1e6).contains(&self.bias_prior) {
+            return refuse("bias-prior", "from 0 to 1000000", &self.bias_prior);
+        }
         for (option, value) in [("dropout", self.dropout), ("unknown", self.unknown)] {
             if !(0.0..=0.9).contains(&value) {
                 return refuse(option, "from 0 to 0.9", &value);
@@ -171,11 +185,13 @@ impl Options {
             ("learning-rate", self.learning_rate.to_string()),
             ("l2", self.l2.to_string()),
             ("l2-layers", self.l2_layers.to_string()),
+            ("bias-prior", self.bias_prior.to_string()),
             ("dropout", self.dropout.to_string()),
             ("unknown", self.unknown.to_string()),
             ("split", self.split.to_string()),
             ("test", self.test.to_string()),
             ("validation", self.validation.to_string()),
+            ("refit", self.refit.to_string()),
             ("seed", self.seed.to_string()),
         ]
         .into_iter()
@@ -228,62 +244,84 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let (rest, test) = split::split(&samples, options.split, options.test, &mut random(0));
     let (training, validation) =
         split::split(&rest, options.split, options.validation, &mut random(1));
+    let samples = [training.len(), validation.len(), test.len()];
 
-    let movies = Rows::new(catalog.len(), training.iter().map(|sample| sample.movie));
-    let users = Rows::new(catalog.users().len(), training.iter().map(|sample| sample.user));
-    let pairs = |samples: &[Sample]| -> Vec<Pair> {
-        let pair = |sample: &Sample| Pair {
-            user: users.row(sample.user),
-            movie: movies.row(sample.movie),
-            liked: sample.liked,
-        };
-        samples.iter().map(pair).collect()
-    };
-    let [mut training, validation, test] = [&training, &validation, &test].map(|part| pairs(part));
-    let mixed = |pairs: &[Pair]| pairs.iter().any(|p| p.liked) && pairs.iter().any(|p| !p.liked);
-    for (name, part) in [("training", &training), ("validation", &validation), ("test", &test)] {
-        if !mixed(part) {
+    let tables = Tables::new(catalog, &training);
+    let (training, validation) = (tables.pairs(&training), tables.pairs(&validation));
+    for (name, part) in [("training", &training), ("validation", &validation)] {
+        if part.iter().all(|pair| pair.liked) || part.iter().all(|pair| !pair.liked) {
             return Err(Error::NothingToLearn(name));
         }
     }
+    let (epochs, mut trainer) = search(&tables, training, &validation, options, watch)?;
+    let mut tables = tables;
+    if options.refit {
+        tables = Tables::new(catalog, &rest);
+        let mut pairs = tables.pairs(&rest);
+        let mut random = random(3);
+        trainer = Trainer::new(options, &tables.counts(), &pairs, &mut random);
+        let mut done = Counter { done: 0, total: (pairs.len() * epochs) as u64, watch };
+        for _ in 0..epochs {
+            trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
+        }
+    }
+    let test = measure(&mut trainer, &tables.pairs(&test), options, "test")?;
+    let model = trainer
+        .model(&tables.movies.ids, &tables.users.ids)
+        .map_err(|source| Error::Diverged { rate: options.learning_rate, source })?;
+    let mut metadata = metadata(&model, options, &test, epochs);
+    metadata.data = fingerprint(catalog);
+    Ok(Trained { file: ModelFile { model, metadata }, epochs, samples, test })
+}
 
-    let mut trainer = Trainer::new(options, movies.count(), users.count(), &mut random(2));
-    let mut random = random(3);
+/// Trains until the validation loss gets no better; the best number of epochs, and the network
+/// after them.
+fn search(
+    tables: &Tables,
+    mut training: Vec<Pair>,
+    validation: &[Pair],
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<(usize, Trainer), Error> {
+    let mut random = Random::new(options.seed, 2);
+    let mut trainer = Trainer::new(options, &tables.counts(), &training, &mut random);
     let total = (training.len() * options.epochs) as u64;
-    let mut done = 0;
+    let mut done = Counter { done: 0, total, watch };
     let mut best: Option<(usize, f64, Trainer)> = None;
     for number in 1..=options.epochs {
-        let loss = trainer.epoch(&mut training, options, &mut random, &mut |count| {
-            done += count as u64;
-            watch.progress(done, total);
-        });
-        let measures = measure(&mut trainer, &validation, options)?;
-        let better = best.as_ref().is_none_or(|(_, least, _)| measures.log_loss < *least);
-        watch.epoch(&Epoch { number, loss, validation: measures, best: better });
+        let loss =
+            trainer.epoch(&mut training, options, &mut random, &mut |count| done.add(count));
+        let validation = measure(&mut trainer, validation, options, "validation")?;
+        let better = best.as_ref().is_none_or(|(_, least, _)| validation.log_loss < *least);
+        done.watch.epoch(&Epoch { number, loss, validation, best: better });
         if better {
-            best = Some((number, measures.log_loss, trainer.clone()));
+            best = Some((number, validation.log_loss, trainer.clone()));
         } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
             break;
         }
     }
-    let (epochs, mut trainer) = best.map_or((options.epochs, trainer), |(n, _, best)| (n, best));
-    let test_measures = measure(&mut trainer, &test, options)?;
+    Ok(best.map_or((options.epochs, trainer), |(number, _, best)| (number, best)))
+}
 
-    let movie_ids = movies.ids(catalog.movies().iter().map(|movie| movie.id.0));
-    let user_ids = users.ids(catalog.users().iter().map(|history| history.user().0));
-    let model = trainer
-        .model(&movie_ids, &user_ids)
-        .map_err(|source| Error::Diverged { rate: options.learning_rate, source })?;
-    let samples = [training.len(), validation.len(), test.len()];
-    let mut metadata = metadata(&model, options, &test_measures, epochs);
-    metadata.data = fingerprint(catalog);
-    Ok(Trained { file: ModelFile { model, metadata }, epochs, samples, test: test_measures })
+/// Counts samples for who watches.
+struct Counter<'a> {
+    done: u64,
+    total: u64,
+    watch: &'a mut dyn Watch,
+}
+
+impl Counter<'_> {
+    fn add(&mut self, count: usize) {
+        self.done += count as u64;
+        self.watch.progress(self.done, self.total);
+    }
 }
 
 fn measure(
     trainer: &mut Trainer,
     pairs: &[Pair],
     options: &Options,
+    part: &'static str,
 ) -> Result<LabelMetrics, Error> {
     let scores = trainer.predict(pairs);
     if scores.iter().any(|score| score.is_nan()) {
@@ -291,8 +329,7 @@ fn measure(
         return Err(Error::Diverged { rate: options.learning_rate, source });
     }
     let labels: Vec<bool> = pairs.iter().map(|pair| pair.liked).collect();
-    // Both labels occur, as was checked.
-    LabelMetrics::new(&scores, &labels).ok_or(Error::NothingToLearn("measured"))
+    LabelMetrics::new(&scores, &labels).ok_or(Error::NothingToLearn(part))
 }
 
 fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize) -> Metadata {
@@ -330,38 +367,62 @@ fn fingerprint(catalog: &Catalog) -> String {
     std::iter::once("sha256:".to_owned()).chain(hex.map(String::from)).collect()
 }
 
-/// The rows of a table for those of `0..len` that occur in training.
+/// The rows of the embedding tables.
+struct Tables {
+    movies: Rows,
+    users: Rows,
+}
+
+impl Tables {
+    /// A row for each movie and user that occurs in training.
+    fn new(catalog: &Catalog, training: &[Sample]) -> Self {
+        let movies = catalog.movies().iter().map(|movie| movie.id.0);
+        let users = catalog.users().iter().map(|history| history.user().0);
+        Self {
+            movies: Rows::new(movies, training.iter().map(|sample| sample.movie)),
+            users: Rows::new(users, training.iter().map(|sample| sample.user)),
+        }
+    }
+
+    fn counts(&self) -> trainer::Counts {
+        trainer::Counts { movies: self.movies.ids.len() + 1, users: self.users.ids.len() + 1 }
+    }
+
+    fn pairs(&self, samples: &[Sample]) -> Vec<Pair> {
+        let pair = |sample: &Sample| Pair {
+            user: self.users.of[sample.user as usize],
+            movie: self.movies.of[sample.movie as usize],
+            liked: sample.liked,
+        };
+        samples.iter().map(pair).collect()
+    }
+}
+
+/// The rows of one table.
 struct Rows {
+    /// By position in the catalogue.
     of: Vec<u32>,
-    count: usize,
+    /// The ids of the rows after that of unknown ids.
+    ids: Vec<u32>,
 }
 
 impl Rows {
-    fn new(len: usize, occurring: impl Iterator<Item = u32>) -> Self {
-        let mut of = vec![UNKNOWN; len];
+    fn new(
+        all: impl ExactSizeIterator<Item = u32>,
+        occurring: impl Iterator<Item = u32>,
+    ) -> Self {
+        let mut occurs = vec![false; all.len()];
         for place in occurring {
-            of[place as usize] = 1;
+            occurs[place as usize] = true;
         }
-        let mut count = 1;
-        for row in of.iter_mut().filter(|row| **row != UNKNOWN) {
-            *row = count as u32;
-            count += 1;
+        let mut rows = Self { of: vec![UNKNOWN; occurs.len()], ids: Vec::new() };
+        for ((id, row), occurs) in all.zip(&mut rows.of).zip(occurs) {
+            if occurs {
+                rows.ids.push(id);
+                *row = rows.ids.len() as u32;
+            }
         }
-        Self { of, count }
-    }
-
-    fn row(&self, place: u32) -> u32 {
-        self.of[place as usize]
-    }
-
-    /// How many rows there are, with that of unknown ids.
-    fn count(&self) -> usize {
-        self.count
-    }
-
-    /// The ids of the rows, out of those of all.
-    fn ids(&self, all: impl Iterator<Item = u32>) -> Vec<u32> {
-        all.zip(&self.of).filter(|&(_, &row)| row != UNKNOWN).map(|(id, _)| id).collect()
+        rows
     }
 }
 

@@ -2,6 +2,7 @@ use sparrow_neural::neural_cf::{self, Architecture, Embedding, Model};
 use sparrow_neural::TableBuilder;
 
 use super::Options;
+use super::biases::Biases;
 use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table};
 use crate::random::Random;
 
@@ -14,6 +15,13 @@ pub(super) struct Pair {
     pub(super) user: u32,
     pub(super) movie: u32,
     pub(super) liked: bool,
+}
+
+/// How many rows the embedding tables have, those of unknown ids included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) movies: usize,
+    pub(super) users: usize,
 }
 
 /// A network in training.
@@ -38,8 +46,13 @@ enum Body {
 }
 
 impl Trainer {
-    /// `movies` and `users` are the numbers of rows, that of unknown ids included.
-    pub(super) fn new(options: &Options, movies: usize, users: usize, random: &mut Random) -> Self {
+    /// A network with random weights; its embeddings know the biases of `pairs`.
+    pub(super) fn new(
+        options: &Options,
+        counts: &Counts,
+        pairs: &[Pair],
+        random: &mut Random,
+    ) -> Self {
         let dimension = options.embedding;
         let (body, last) = match options.architecture {
             Architecture::NeuralCf => {
@@ -51,13 +64,14 @@ impl Trainer {
                 (Body::TwoTowers { movie, user: Mlp::new(dimension, &options.hidden, random) }, 1)
             }
         };
-        Self {
-            movies: Table::new(movies, dimension, random),
-            users: Table::new(users, dimension, random),
-            body,
-            output: Dense::new(last, 1, random),
-            steps: 0,
+        let mut movies = Table::new(counts.movies, dimension, random);
+        let mut users = Table::new(counts.users, dimension, random);
+        if options.bias_prior > 0.0 {
+            let biases = Biases::fit(pairs, counts.movies, counts.users, options.bias_prior);
+            movies.set_first(&biases.movies);
+            users.set_first(&biases.users);
         }
+        Self { movies, users, body, output: Dense::new(last, 1, random), steps: 0 }
     }
 
     /// Goes through the pairs once, in a new order, and returns the mean loss. `progress` is told of
@@ -276,11 +290,17 @@ mod tests {
     };
 
     fn options(architecture: Architecture) -> Options {
-        Options { architecture, embedding: 3, hidden: vec![5, 4], ..Options::default() }
+        Options {
+            architecture,
+            embedding: 3,
+            hidden: vec![5, 4],
+            bias_prior: 0.0,
+            ..Options::default()
+        }
     }
 
     fn trainer(options: &Options) -> Trainer {
-        let mut trainer = Trainer::new(options, 4, 3, &mut Random::new(3, 0));
+        let mut trainer = Trainer::new(options, &Counts { movies: 4, users: 3 }, &[], &mut Random::new(3, 0));
         // Away from zero, so that gradients are of a size to compare.
         for table in [&mut trainer.movies, &mut trainer.users] {
             for value in &mut table.values {
