@@ -56,6 +56,15 @@ impl Kernel {
         kernels
     }
 
+    /// What people call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Avx512 => "AVX-512",
+            Self::Avx2 => "AVX2",
+            Self::Plain => "plain",
+        }
+    }
+
     /// Dot products of a rounded query with rounded rows in blocks: a block holds [`LANES`] rows, two
     /// components of each at a time; the query is packed likewise, see [`pack`]. `blocks` has a whole number of blocks, `sums` one place for each
     /// of their rows. The sums must fit into 32 bits.

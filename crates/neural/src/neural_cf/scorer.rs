@@ -48,6 +48,17 @@ impl Scorer {
         Self::with_kernel(model, items, Kernel::detect())
     }
 
+    /// One for each instruction set that this processor has, fastest first; for comparisons.
+    pub fn each(model: &Model, items: impl ExactSizeIterator<Item = u32> + Clone) -> Vec<Self> {
+        let kernels = Kernel::available().into_iter();
+        kernels.map(|kernel| Self::with_kernel(model, items.clone(), kernel)).collect()
+    }
+
+    /// The instruction set that it uses, such as `AVX2`.
+    pub const fn kernel_name(&self) -> &'static str {
+        self.kernel.name()
+    }
+
     fn with_kernel(
         model: &Model,
         items: impl ExactSizeIterator<Item = u32>,
