@@ -246,7 +246,8 @@ impl UserWindow {
         let count = |genre: Genre| self.genre_counts[genre.at()];
         // Genres come in order of name, so those of equal count stay in it.
         for genre in self.liked_genres.iter() {
-            let less = |there: &Option<Genre>| there.is_none_or(|there| count(there) < count(genre));
+            let less =
+                |there: &Option<Genre>| there.is_none_or(|there| count(there) < count(genre));
             if let Some(place) = listed.iter().position(less) {
                 listed[place..].rotate_right(1);
                 listed[place] = Some(genre);

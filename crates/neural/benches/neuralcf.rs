@@ -19,7 +19,7 @@ const ROUNDS: usize = 25;
 
 fn main() {
     let model = model();
-    let mut scorers: Vec<Scorer> = Scorer::each(&model, 0..MOVIES);
+    let mut scorers: Vec<Scorer> = Scorer::each(&model, &(0..MOVIES));
     println!("NeuralCF, embeddings of 10, layers of 10 and 10; {MOVIES} movies, one thread");
     let mut all_times = vec![Vec::new(); scorers.len()];
     let mut some_times = all_times.clone();

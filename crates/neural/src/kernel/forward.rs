@@ -133,7 +133,6 @@ unsafe fn sigmoid<V: Vector>(x: V) -> V {
 
 /// The sums of a group of outputs.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn group<V: Vector, const N: usize>(weights: &[f32], inputs: &[Lanes]) -> [V; N] {
     let (bias, weights) = weights.split_at(N);
     // SAFETY: the caller answers for the instruction set.
@@ -189,7 +188,6 @@ unsafe fn dense<V: Vector>(layer: &Layer, inputs: &[Lanes], outputs: &mut [Lanes
 }
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn forward<V: Vector>(stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
     stack.check(user, blocks, scores);
     let widest = stack.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
@@ -311,12 +309,7 @@ pub(super) mod x86 {
     use super::{EXPONENT_OFFSET, LANES, Lanes, Stack, User, Vector, forward};
 
     #[target_feature(enable = "avx2,fma")]
-    pub(in super::super) fn avx2(
-        stack: &Stack,
-        user: &User,
-        blocks: &[Lanes],
-        scores: &mut [f32],
-    ) {
+    pub(in super::super) fn avx2(stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
         // SAFETY: this function has the features itself.
         unsafe { forward::<Pair>(stack, user, blocks, scores) }
     }

@@ -49,7 +49,7 @@ impl Scorer {
     }
 
     /// One for each instruction set that this processor has, fastest first; for comparisons.
-    pub fn each(model: &Model, items: impl ExactSizeIterator<Item = u32> + Clone) -> Vec<Self> {
+    pub fn each(model: &Model, items: &(impl ExactSizeIterator<Item = u32> + Clone)) -> Vec<Self> {
         let kernels = Kernel::available().into_iter();
         kernels.map(|kernel| Self::with_kernel(model, items.clone(), kernel)).collect()
     }
@@ -267,7 +267,12 @@ pub(super) mod samples {
         layers
     }
 
-    pub(in crate::neural_cf) fn model(mut seed: u64, towers: bool, dimensions: [usize; 2], widths: &[usize]) -> Model {
+    pub(in crate::neural_cf) fn model(
+        mut seed: u64,
+        towers: bool,
+        dimensions: [usize; 2],
+        widths: &[usize],
+    ) -> Model {
         let seed = &mut seed;
         let movies = embedding(seed, 40, dimensions[0]);
         let users = embedding(seed, 3, dimensions[1]);

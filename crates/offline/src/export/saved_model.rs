@@ -35,11 +35,12 @@ pub(super) fn encode(model: &Model) -> Result<Vec<u8>, String> {
     let last = match model.network() {
         Network::NeuralCf { hidden } => {
             let axis = builder.constant("concat/axis", Ints(&[1]), &[]);
-            let both = builder.node("concat", "ConcatV2", &[movie, user, axis], &[
-                ("T", Value::Type(FLOAT)),
-                ("N", Value::Int(2)),
-                ("Tidx", Value::Type(INT32)),
-            ]);
+            let both = builder.node(
+                "concat",
+                "ConcatV2",
+                &[movie, user, axis],
+                &[("T", Value::Type(FLOAT)), ("N", Value::Int(2)), ("Tidx", Value::Type(INT32))],
+            );
             builder.layers("dense", both, hidden)
         }
         Network::TwoTowers { movie: movie_tower, user: user_tower } => {
@@ -48,11 +49,16 @@ pub(super) fn encode(model: &Model) -> Result<Vec<u8>, String> {
             let float = [("T", Value::Type(FLOAT))];
             let product = builder.node("dot/product", "Mul", &[movie, user], &float);
             let axis = builder.constant("dot/axis", Ints(&[1]), &[1]);
-            builder.node("dot", "Sum", &[product, axis], &[
-                ("T", Value::Type(FLOAT)),
-                ("Tidx", Value::Type(INT32)),
-                ("keep_dims", Value::Bool(true)),
-            ])
+            builder.node(
+                "dot",
+                "Sum",
+                &[product, axis],
+                &[
+                    ("T", Value::Type(FLOAT)),
+                    ("Tidx", Value::Type(INT32)),
+                    ("keep_dims", Value::Bool(true)),
+                ],
+            )
         }
     };
     let logit = builder.dense("output", last, model.output());
@@ -132,9 +138,9 @@ impl Builder {
         inputs: &[String],
         attributes: &[(&str, Value)],
     ) -> String {
-        let attributes = attributes.iter().map(|(name, value)| {
-            ((*name).to_owned(), Attribute { value: Some(value.clone()) })
-        });
+        let attributes = attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Attribute { value: Some(value.clone()) }));
         self.nodes.push(Node {
             name: name.to_owned(),
             op: op.to_owned(),
@@ -145,30 +151,38 @@ impl Builder {
     }
 
     fn input(&mut self, name: &str) -> String {
-        self.node(name, "Placeholder", &[], &[
-            ("dtype", Value::Type(INT32)),
-            ("shape", Value::Shape(shape(&[-1]))),
-        ])
+        self.node(
+            name,
+            "Placeholder",
+            &[],
+            &[("dtype", Value::Type(INT32)), ("shape", Value::Shape(shape(&[-1])))],
+        )
     }
 
     fn constant<N: Numbers>(&mut self, name: &str, numbers: N, axes: &[i64]) -> String {
-        let tensor =
-            Tensor { dtype: N::TYPE, shape: Some(shape(axes)), content: numbers.bytes() };
-        self.node(name, "Const", &[], &[
-            ("dtype", Value::Type(N::TYPE)),
-            ("value", Value::Tensor(tensor)),
-        ])
+        let tensor = Tensor { dtype: N::TYPE, shape: Some(shape(axes)), content: numbers.bytes() };
+        self.node(
+            name,
+            "Const",
+            &[],
+            &[("dtype", Value::Type(N::TYPE)), ("value", Value::Tensor(tensor))],
+        )
     }
 
     /// Rows of a table.
     fn gather(&mut self, name: &str, table: String, rows: String, of: i32) -> String {
         let axis = self.constant(&format!("{name}/axis"), Ints(&[0]), &[]);
-        self.node(name, "GatherV2", &[table, rows, axis], &[
-            ("Tparams", Value::Type(of)),
-            ("Tindices", Value::Type(INT32)),
-            ("Taxis", Value::Type(INT32)),
-            ("batch_dims", Value::Int(0)),
-        ])
+        self.node(
+            name,
+            "GatherV2",
+            &[table, rows, axis],
+            &[
+                ("Tparams", Value::Type(of)),
+                ("Tindices", Value::Type(INT32)),
+                ("Taxis", Value::Type(INT32)),
+                ("batch_dims", Value::Int(0)),
+            ],
+        )
     }
 
     /// From ids to embeddings.
@@ -189,8 +203,7 @@ impl Builder {
         let ids = self.node(&format!("{name}/from"), "Maximum", &[ids, least], &int);
         let ids = self.node(&format!("{name}/to"), "Minimum", &[ids, most], &int);
         let places = self.node(&format!("{name}/place"), "AddV2", &[ids, one], &int);
-        let places_of =
-            self.constant(&format!("{name}/rows"), Ints(&rows), &[rows.len() as i64]);
+        let places_of = self.constant(&format!("{name}/rows"), Ints(&rows), &[rows.len() as i64]);
         let rows = self.gather(&format!("{name}/row"), places_of, places, INT32);
 
         let mut values = embedding.unknown.clone();
@@ -205,11 +218,16 @@ impl Builder {
         let axes = [layer.inputs() as i64, layer.outputs() as i64];
         let weight = self.constant(&format!("{name}/weight"), &layer.weight[..], &axes);
         let bias = self.constant(&format!("{name}/bias"), &layer.bias[..], &axes[1..]);
-        let product = self.node(&format!("{name}/product"), "MatMul", &[input, weight], &[
-            ("T", Value::Type(FLOAT)),
-            ("transpose_a", Value::Bool(false)),
-            ("transpose_b", Value::Bool(false)),
-        ]);
+        let product = self.node(
+            &format!("{name}/product"),
+            "MatMul",
+            &[input, weight],
+            &[
+                ("T", Value::Type(FLOAT)),
+                ("transpose_a", Value::Bool(false)),
+                ("transpose_b", Value::Bool(false)),
+            ],
+        );
         self.node(&format!("{name}/sum"), "BiasAdd", &[product, bias], &float)
     }
 

@@ -21,7 +21,13 @@ impl Biases {
         let base = (liked / (pairs.len() as f64 - liked)).ln();
         for _ in 0..ROUNDS {
             biases.improve(pairs, base, prior * CERTAINTY, |pair| pair.user, |all| &mut all.users);
-            biases.improve(pairs, base, prior * CERTAINTY, |pair| pair.movie, |all| &mut all.movies);
+            biases.improve(
+                pairs,
+                base,
+                prior * CERTAINTY,
+                |pair| pair.movie,
+                |all| &mut all.movies,
+            );
         }
         biases
     }

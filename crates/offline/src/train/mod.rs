@@ -289,8 +289,7 @@ fn search(
     let mut done = Counter { done: 0, total, watch };
     let mut best: Option<(usize, f64, Trainer)> = None;
     for number in 1..=options.epochs {
-        let loss =
-            trainer.epoch(&mut training, options, &mut random, &mut |count| done.add(count));
+        let loss = trainer.epoch(&mut training, options, &mut random, &mut |count| done.add(count));
         let validation = measure(&mut trainer, validation, options, "validation")?;
         let better = best.as_ref().is_none_or(|(_, least, _)| validation.log_loss < *least);
         done.watch.epoch(&Epoch { number, loss, validation, best: better });
@@ -407,10 +406,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(
-        all: impl ExactSizeIterator<Item = u32>,
-        occurring: impl Iterator<Item = u32>,
-    ) -> Self {
+    fn new(all: impl ExactSizeIterator<Item = u32>, occurring: impl Iterator<Item = u32>) -> Self {
         let mut occurs = vec![false; all.len()];
         for place in occurring {
             occurs[place as usize] = true;

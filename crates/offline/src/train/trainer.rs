@@ -1,5 +1,5 @@
-use sparrow_neural::neural_cf::{self, Architecture, Embedding, Model};
 use sparrow_neural::TableBuilder;
+use sparrow_neural::neural_cf::{self, Architecture, Embedding, Model};
 
 use super::Options;
 use super::biases::Biases;
@@ -85,7 +85,13 @@ impl Trainer {
     ) -> f64 {
         random.shuffle(pairs);
         let mut loss = 0.0;
+        let adam = Adam { rate: options.learning_rate };
         for batch in pairs.chunks(options.batch) {
+            // Unknown ids come in where they were not.
+            let movies = batch.iter().map(|pair| pair.movie).chain([UNKNOWN]);
+            self.movies.settle(movies, adam, self.steps);
+            let users = batch.iter().map(|pair| pair.user).chain([UNKNOWN]);
+            self.users.settle(users, adam, self.steps);
             for group in batch.chunks(LANES) {
                 let mut group = group.to_vec();
                 for pair in &mut group {
@@ -101,6 +107,8 @@ impl Trainer {
             self.step(batch.len(), options);
             progress(batch.len());
         }
+        self.movies.settle(0..self.movies.rows(), adam, self.steps);
+        self.users.settle(0..self.users.rows(), adam, self.steps);
         loss / pairs.len().max(1) as f64
     }
 
@@ -200,8 +208,8 @@ impl Trainer {
         for layer in layers.chain([&mut self.output]) {
             layer.step(adam, self.steps, scale, options.l2_layers);
         }
-        self.movies.step(adam, scale, options.l2);
-        self.users.step(adam, scale, options.l2);
+        self.movies.step(adam, self.steps, scale, options.l2);
+        self.users.step(adam, self.steps, scale, options.l2);
     }
 
     /// The trained model. The ids are those of the rows after that of unknown ids, ascending.
@@ -300,7 +308,8 @@ mod tests {
     }
 
     fn trainer(options: &Options) -> Trainer {
-        let mut trainer = Trainer::new(options, &Counts { movies: 4, users: 3 }, &[], &mut Random::new(3, 0));
+        let mut trainer =
+            Trainer::new(options, &Counts { movies: 4, users: 3 }, &[], &mut Random::new(3, 0));
         // Away from zero, so that gradients are of a size to compare.
         for table in [&mut trainer.movies, &mut trainer.users] {
             for value in &mut table.values {

@@ -1,29 +1,14 @@
 //! Models against the real TensorFlow and Keras: `SPARROW_TENSORFLOW` is a Python that has the packages
 //! of `fixtures/tensorflow/requirements.txt`.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::fmt::Write as _;
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile, Scorer};
+use sparrow_neural::neural_cf::Scorer;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
-
-fn loader(arguments: &[&str], folders: &[(&str, &Path)]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
-    command.args(arguments);
-    for (option, folder) in folders {
-        command.arg(option).arg(folder);
-    }
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
+use crate::{fixtures, read, succeed};
 
 /// What a script of the fixtures prints for pairs of user id and movie id: scores.
 fn python(script: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64> {
@@ -50,8 +35,7 @@ fn python(script: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64>
 
 /// The scores in this process. What is no id here, such as −1, stands for one that nobody has.
 fn in_process(version: &Path, pairs: &[(i32, i32)]) -> Vec<f64> {
-    let bytes = fs::read(version.join(MODEL_FILE)).unwrap();
-    let model = ModelFile::read(&bytes, "model").unwrap().model;
+    let model = read(version).model;
     let id = |id: i32| u32::try_from(id).unwrap_or(u32::MAX);
     let scorer = Scorer::new(&model, pairs.iter().map(|&(_, movie)| id(movie)));
     let score = |(place, &(user, _)): (usize, &(i32, i32))| {
@@ -74,9 +58,9 @@ const UNKNOWN: [i32; 5] = [-1, i32::MIN, i32::MAX, 0, 1_000_000];
 
 /// Users and movies of the demonstration set, and ids that nobody has.
 fn pairs() -> Vec<(i32, i32)> {
-    let known = (1..=500).step_by(7).flat_map(|user| {
-        (1..9000).step_by(131).map(move |movie| (user, movie + user % 131))
-    });
+    let known = (1..=500)
+        .step_by(7)
+        .flat_map(|user| (1..9000).step_by(131).map(move |movie| (user, movie + user % 131)));
     let unknown = UNKNOWN.into_iter().flat_map(|id| [(id, 1), (1, id), (id, id)]);
     known.chain(unknown).collect()
 }
@@ -87,13 +71,13 @@ fn tensorflow_scores_exported_models_as_this_process_does() {
     let folder = tempfile::tempdir().unwrap();
     let data = fixtures().join("demo");
     for more in [
-        &[][..],
-        &["--hidden=7", "--embedding=3"],
-        &["--architecture=two-towers", "--hidden=10,10"],
-        &["--hidden=32,16,8", "--embedding=17"],
+        "",
+        "--hidden=7 --embedding=3",
+        "--architecture=two-towers --hidden=10,10",
+        "--hidden=32,16,8 --embedding=17",
     ] {
-        let arguments = [&["train", "--epochs=3"], more].concat();
-        loader(&arguments, &[("--data", &data), ("--out", folder.path())]);
+        let folders = [("--data", &*data), ("--out", folder.path())];
+        succeed(&format!("train --epochs=3 {more}"), &folders);
     }
     let versions = ["001", "002", "003", "004"].map(|version| folder.path().join(version));
     let pairs = pairs();
@@ -114,7 +98,7 @@ fn a_keras_model_is_imported_with_its_scores() {
         known.flat_map(|user| (user % 10..=1000).step_by(10).map(move |m| (user, m))).collect();
     let expected = python("keras_neuralcf.py", &[weights.clone()], &pairs);
     let models = folder.path().join("models/neuralcf");
-    loader(&["import"], &[("--from", &weights), ("--out", &models)]);
+    succeed("import", &[("--from", &weights), ("--out", &models)]);
     let version = models.join("001");
     assert_close(&in_process(&version, &pairs), &expected, &pairs);
     // Ids beyond the embedding layers are unknown here, where Keras fails.
