@@ -19,42 +19,42 @@ const ROUNDS: usize = 25;
 
 fn main() {
     let model = model();
-    let mut scorers: Vec<Scorer> = Scorer::each(&model, &(0..MOVIES));
+    let mut kernels: Vec<Scorer> = Scorer::each(&model, &(0..MOVIES));
     println!("NeuralCF, embeddings of 10, layers of 10 and 10; {MOVIES} movies, one thread");
-    let mut all_times = vec![Vec::new(); scorers.len()];
+    let mut all_times = vec![Vec::new(); kernels.len()];
     let mut some_times = all_times.clone();
     let mut scores = Vec::new();
     for round in 0..ROUNDS {
-        for (place, scorer) in scorers.iter_mut().enumerate() {
-            all_times[place].push(time(20, |user| all(scorer, user, &mut scores)));
+        for (place, kernel) in kernels.iter_mut().enumerate() {
+            all_times[place].push(time(20, |user| all(kernel, user, &mut scores)));
             let first = round as u32;
-            some_times[place].push(time(200, |user| some(scorer, user + first, &mut scores)));
+            some_times[place].push(time(200, |user| some(kernel, user + first, &mut scores)));
         }
     }
     println!("{:10}  {:37}  {CANDIDATES} candidates, one user", "", "all movies, one user");
-    for ((scorer, all), some) in scorers.iter().zip(all_times).zip(some_times) {
+    for ((kernel, all), some) in kernels.iter().zip(all_times).zip(some_times) {
         let line = |times: Vec<f64>, pairs: u32| {
             let (median, best) = median_and_best(times);
             let rate = |seconds: f64| f64::from(pairs) / seconds / 1e6;
             let micros = median * 1e6;
             format!("{micros:7.1} µs {:5.0} M/s (best {:4.0} M/s)", rate(median), rate(best))
         };
-        let name = scorer.kernel_name();
+        let name = kernel.kernel_name();
         println!("{name:10}  {}  {}", line(all, MOVIES), line(some, CANDIDATES));
     }
 }
 
-fn all(scorer: &Scorer, user: u32, scores: &mut Vec<f32>) {
+fn all(model: &Scorer, user: u32, scores: &mut Vec<f32>) {
     scores.clear();
-    scorer.score_all(&scorer.query(user), scores);
+    model.score_all(&model.query(user), scores);
     black_box(&scores);
 }
 
-fn some(scorer: &Scorer, user: u32, scores: &mut Vec<f32>) {
+fn some(model: &Scorer, user: u32, scores: &mut Vec<f32>) {
     // A stride that shares no factor with the number of movies: every time other movies.
     let items = (0..CANDIDATES).map(|place| (place * 7919 + user * 104_729) % MOVIES);
     scores.clear();
-    scorer.score(&scorer.query(user), items, scores);
+    model.score(&model.query(user), items, scores);
     black_box(&scores);
 }
 

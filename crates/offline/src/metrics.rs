@@ -75,7 +75,7 @@ mod tests {
         let metrics =
             LabelMetrics::new(&[0.9, 0.8, 0.6, 0.2], &[true, false, true, false]).unwrap();
         assert!((metrics.roc_auc - 0.75).abs() < 1e-12);
-        assert!((metrics.pr_auc - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert!((metrics.pr_auc - 5.0 / 6.0).abs() < 1e-12);
         assert_eq!((metrics.accuracy, metrics.count), (0.75, 4));
         let loss = -(0.9_f64.ln() + 0.2_f64.ln() + 0.6_f64.ln() + 0.8_f64.ln()) / 4.0;
         assert!((metrics.log_loss - loss).abs() < 1e-6);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::slice;
 
 use sparrow_neural::neural_cf::Scorer;
 
@@ -96,14 +97,14 @@ fn a_keras_model_is_imported_with_its_scores() {
     let known = (0..=300).step_by(3);
     let mut pairs: Vec<(i32, i32)> =
         known.flat_map(|user| (user % 10..=1000).step_by(10).map(move |m| (user, m))).collect();
-    let expected = python("keras_neuralcf.py", &[weights.clone()], &pairs);
+    let expected = python("keras_neuralcf.py", slice::from_ref(&weights), &pairs);
     let models = folder.path().join("models/neuralcf");
     succeed("import", &[("--from", &weights), ("--out", &models)]);
     let version = models.join("001");
     assert_close(&in_process(&version, &pairs), &expected, &pairs);
     // Ids beyond the embedding layers are unknown here, where Keras fails.
     pairs.extend([(301, 1), (1, 1001), (-1, -1), (i32::MAX, 7)]);
-    let scores = python("score.py", &[version.clone()], &pairs);
+    let scores = python("score.py", slice::from_ref(&version), &pairs);
     assert_close(&scores, &in_process(&version, &pairs), &pairs);
     assert_close(&scores[..expected.len()], &expected, &pairs[..expected.len()]);
 }

@@ -106,7 +106,6 @@ const EXPONENT_OFFSET: i32 = ROUNDER.to_bits().cast_signed() - 127;
 
 /// 1 / (1 + e⁻ˣ), to about 1e-7.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn sigmoid<V: Vector>(x: V) -> V {
     // ln 2 in two parts, the first with few enough digits for its multiples to be exact.
     const HIGH: f32 = 355.0 / 512.0;
@@ -133,6 +132,7 @@ unsafe fn sigmoid<V: Vector>(x: V) -> V {
 
 /// The sums of a group of outputs.
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn group<V: Vector, const N: usize>(weights: &[f32], inputs: &[Lanes]) -> [V; N] {
     let (bias, weights) = weights.split_at(N);
     // SAFETY: the caller answers for the instruction set.
@@ -155,7 +155,6 @@ unsafe fn group<V: Vector, const N: usize>(weights: &[f32], inputs: &[Lanes]) ->
 
 /// A layer with its ReLU.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn dense<V: Vector>(layer: &Layer, inputs: &[Lanes], outputs: &mut [Lanes]) {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
@@ -188,6 +187,7 @@ unsafe fn dense<V: Vector>(layer: &Layer, inputs: &[Lanes], outputs: &mut [Lanes
 }
 
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn forward<V: Vector>(stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
     stack.check(user, blocks, scores);
     let widest = stack.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);

@@ -352,9 +352,9 @@ mod tests {
             model.output.bias[0] = bias;
             for kernel in Kernel::available() {
                 let scorer = Scorer::with_kernel(&model, 0..20, kernel);
-                let mut scores = Vec::new();
-                scorer.score_all(&scorer.query(0), &mut scores);
-                for (item, score) in (0..).zip(scores) {
+                let mut found = Vec::new();
+                scorer.score_all(&scorer.query(0), &mut found);
+                for (item, score) in (0..).zip(found) {
                     let expected = model.score(0, item);
                     assert!((f64::from(score) - expected).abs() < 1e-6, "{score} {expected}");
                 }

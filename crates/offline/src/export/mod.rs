@@ -93,7 +93,7 @@ pub fn import(from: &Path, folder: &Path) -> Result<Imported, Error> {
     let name = from.display().to_string();
     let mut file = ModelFile::read(&bytes, &name).map_err(Error::Import)?;
     if file.metadata.data.is_empty() {
-        file.metadata.data = "imported".to_owned();
+        "imported".clone_into(&mut file.metadata.data);
     }
     let written = write(folder, &file)?;
     Ok(Imported { model: file.model, written })

@@ -34,7 +34,7 @@ pub(super) fn encode(model: &Model) -> Result<Vec<u8>, String> {
     let user = builder.embed("user", user, model.users());
     let last = match model.network() {
         Network::NeuralCf { hidden } => {
-            let axis = builder.constant("concat/axis", Ints(&[1]), &[]);
+            let axis = builder.constant("concat/axis", &Ints(&[1]), &[]);
             let both = builder.node(
                 "concat",
                 "ConcatV2",
@@ -48,7 +48,7 @@ pub(super) fn encode(model: &Model) -> Result<Vec<u8>, String> {
             let user = builder.layers("user/dense", user, user_tower);
             let float = [("T", Value::Type(FLOAT))];
             let product = builder.node("dot/product", "Mul", &[movie, user], &float);
-            let axis = builder.constant("dot/axis", Ints(&[1]), &[1]);
+            let axis = builder.constant("dot/axis", &Ints(&[1]), &[1]);
             builder.node(
                 "dot",
                 "Sum",
@@ -121,7 +121,7 @@ impl Numbers for Ints<'_> {
     }
 }
 
-impl Numbers for &[f32] {
+impl Numbers for [f32] {
     const TYPE: i32 = FLOAT;
 
     fn bytes(&self) -> Vec<u8> {
@@ -159,8 +159,11 @@ impl Builder {
         )
     }
 
-    fn constant<N: Numbers>(&mut self, name: &str, numbers: N, axes: &[i64]) -> String {
-        let tensor = Tensor { dtype: N::TYPE, shape: Some(shape(axes)), content: numbers.bytes() };
+    fn constant<N: Numbers + ?Sized>(&mut self, name: &str, numbers: &N, axes: &[usize]) -> String {
+        let sizes: Vec<i64> =
+            axes.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+        let tensor =
+            Tensor { dtype: N::TYPE, shape: Some(shape(&sizes)), content: numbers.bytes() };
         self.node(
             name,
             "Const",
@@ -171,7 +174,7 @@ impl Builder {
 
     /// Rows of a table.
     fn gather(&mut self, name: &str, table: String, rows: String, of: i32) -> String {
-        let axis = self.constant(&format!("{name}/axis"), Ints(&[0]), &[]);
+        let axis = self.constant(&format!("{name}/axis"), &Ints(&[0]), &[]);
         self.node(
             name,
             "GatherV2",
@@ -197,25 +200,25 @@ impl Builder {
             rows[id as usize + 1] = row;
         }
         let int = [("T", Value::Type(INT32))];
-        let least = self.constant(&format!("{name}/least"), Ints(&[-1]), &[]);
-        let most = self.constant(&format!("{name}/most"), Ints(&[greatest + 1]), &[]);
-        let one = self.constant(&format!("{name}/one"), Ints(&[1]), &[]);
+        let least = self.constant(&format!("{name}/least"), &Ints(&[-1]), &[]);
+        let most = self.constant(&format!("{name}/most"), &Ints(&[greatest + 1]), &[]);
+        let one = self.constant(&format!("{name}/one"), &Ints(&[1]), &[]);
         let ids = self.node(&format!("{name}/from"), "Maximum", &[ids, least], &int);
         let ids = self.node(&format!("{name}/to"), "Minimum", &[ids, most], &int);
         let places = self.node(&format!("{name}/place"), "AddV2", &[ids, one], &int);
-        let places_of = self.constant(&format!("{name}/rows"), Ints(&rows), &[rows.len() as i64]);
+        let places_of = self.constant(&format!("{name}/rows"), &Ints(&rows), &[rows.len()]);
         let rows = self.gather(&format!("{name}/row"), places_of, places, INT32);
 
         let mut values = embedding.unknown.clone();
         values.extend(embedding.table.iter().flat_map(|(_, row)| row));
-        let axes = [embedding.table.len() as i64 + 1, embedding.dimension() as i64];
+        let axes = [embedding.table.len() + 1, embedding.dimension()];
         let table = self.constant(&format!("{name}/embeddings"), &values[..], &axes);
         self.gather(&format!("{name}/embedding"), table, rows, FLOAT)
     }
 
     fn dense(&mut self, name: &str, input: String, layer: &Dense) -> String {
         let float = [("T", Value::Type(FLOAT))];
-        let axes = [layer.inputs() as i64, layer.outputs() as i64];
+        let axes = [layer.inputs(), layer.outputs()];
         let weight = self.constant(&format!("{name}/weight"), &layer.weight[..], &axes);
         let bias = self.constant(&format!("{name}/bias"), &layer.bias[..], &axes[1..]);
         let product = self.node(

@@ -53,7 +53,7 @@ impl Adam {
     /// The rate of the `step`-th update, counted from 1, with the correction for moments that
     /// start from zero.
     fn corrected(self, step: u32) -> f32 {
-        let step = step.min(1_000_000) as i32;
+        let step = step.min(1_000_000).cast_signed();
         self.rate * (1.0 - Self::SQUARE.powi(step)).sqrt() / (1.0 - Self::MEAN.powi(step))
     }
 
@@ -63,7 +63,7 @@ impl Adam {
     /// time. The correction for the start hardly changes while it counts: it is taken to be that of the
     /// tenth, where half of the way is behind.
     fn fade(self, values: &mut [f32], moments: &mut [[f32; 2]], missed: u32, step: u32) {
-        let missed = missed.min(1_000_000) as i32;
+        let missed = missed.min(1_000_000).cast_signed();
         let ratio = Self::MEAN / Self::SQUARE.sqrt();
         let steps = ratio * (1.0 - ratio.powi(missed)) / (1.0 - ratio);
         let rate = self.corrected(step.min(step.saturating_sub(missed as u32) + 10)) * steps;

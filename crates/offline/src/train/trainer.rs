@@ -135,15 +135,12 @@ impl Trainer {
             Body::TwoTowers { movie, user } => {
                 self.movies.gather(rows.movies(), movie.input());
                 self.users.gather(rows.users(), user.input());
-                match dropout {
-                    Some((part, random)) => {
-                        movie.forward(Some((part, &mut *random)));
-                        user.forward(Some((part, random)));
-                    }
-                    None => {
-                        movie.forward(None);
-                        user.forward(None);
-                    }
+                if let Some((part, random)) = dropout {
+                    movie.forward(Some((part, &mut *random)));
+                    user.forward(Some((part, random)));
+                } else {
+                    movie.forward(None);
+                    user.forward(None);
                 }
                 let dot = dot(movie.output(), user.output());
                 self.output.forward(&[dot], &mut logits);
@@ -329,6 +326,17 @@ mod tests {
         PAIRS.iter().map(loss).sum()
     }
 
+    type Values = fn(&mut Trainer) -> &mut Vec<f32>;
+    type Gradient = fn(&Trainer, usize) -> f32;
+
+    /// The first layer over the user's embedding.
+    fn first(trainer: &Trainer) -> &Dense {
+        match &trainer.body {
+            Body::NeuralCf(mlp) => &mlp.layers[0],
+            Body::TwoTowers { user, .. } => &user.layers[0],
+        }
+    }
+
     #[test]
     fn gradients_are_those_of_the_loss() {
         for architecture in [Architecture::NeuralCf, Architecture::TwoTowers] {
@@ -336,14 +344,6 @@ mod tests {
             let reported = trained.learn(&PAIRS, 0.0, &mut Random::new(1, 1));
             assert!((reported - loss(&trained)).abs() < 1e-5);
 
-            type Values = fn(&mut Trainer) -> &mut Vec<f32>;
-            type Gradient = fn(&Trainer, usize) -> f32;
-            fn first(trainer: &Trainer) -> &Dense {
-                match &trainer.body {
-                    Body::NeuralCf(mlp) => &mlp.layers[0],
-                    Body::TwoTowers { user, .. } => &user.layers[0],
-                }
-            }
             let parts: [(Values, Gradient); 4] = [
                 (|t| &mut t.movies.values, |t, at| t.movies.gradient(at)),
                 (|t| &mut t.users.values, |t, at| t.users.gradient(at)),
