@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::metrics::LabelMetrics;
-use sparrow_offline::train::{self, Architecture, Epoch, Split, Watch};
+use sparrow_offline::train::{self, Epoch, Method, Options, Split, Watch};
 use sparrow_offline::{ReaderOptions, export};
 
 use crate::progress::Bar;
@@ -32,58 +32,59 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// neuralcf: one network over both embeddings; two-towers: one over each, and the dot product
+    /// neuralcf: one network over both embeddings; two-towers: one over each, and the dot product;
+    /// gmf: the dot product of the embeddings themselves, with biases
     #[arg(long, value_name = "NAME", default_value_t)]
-    architecture: Architecture,
+    architecture: Method,
 
-    /// Length of the embeddings
-    #[arg(long, value_name = "N", default_value_t = train::Options::default().embedding)]
-    embedding: usize,
+    /// Length of the embeddings [default: 10; 32 for gmf]
+    #[arg(long, value_name = "N")]
+    embedding: Option<usize>,
 
     /// Outputs of each hidden layer
     #[arg(
         long,
         value_name = "N,N",
         value_delimiter = ',',
-        default_values_t = train::Options::default().hidden
+        default_values_t = Options::new(Method::NeuralCf).hidden
     )]
     hidden: Vec<usize>,
 
-    /// How often the ratings are gone through, at most
-    #[arg(long, value_name = "N", default_value_t = train::Options::default().epochs)]
-    epochs: usize,
+    /// How often the ratings are gone through, at most [default: 100; 400 for gmf]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
 
-    /// Epochs without a better validation loss that end the training
-    #[arg(long, value_name = "N", default_value_t = train::Options::default().patience)]
-    patience: usize,
+    /// Epochs without a better validation loss that end the training [default: 5; 20 for gmf]
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
 
     /// Ratings an update
-    #[arg(long, value_name = "N", default_value_t = train::Options::default().batch)]
+    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).batch)]
     batch: usize,
 
-    /// Step size of Adam
-    #[arg(long, value_name = "X", default_value_t = train::Options::default().learning_rate)]
-    learning_rate: f32,
+    /// Step size of Adam [default: 0.001; 0.05 for gmf]
+    #[arg(long, value_name = "X")]
+    learning_rate: Option<f32>,
 
-    /// How strongly embeddings are pulled towards zero
-    #[arg(long, value_name = "X", default_value_t = train::Options::default().l2)]
-    l2: f32,
+    /// How strongly embeddings are pulled towards zero [default: 0.1; 8 for gmf]
+    #[arg(long, value_name = "X")]
+    l2: Option<f32>,
 
     /// How strongly the weights of the layers are pulled towards zero
-    #[arg(long, value_name = "X", default_value_t = train::Options::default().l2_layers)]
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).l2_layers)]
     l2_layers: f32,
 
     /// The first number of each embedding starts as the bias of the user or movie, pulled to zero as if
     /// by so many ratings; 0 turns that off
-    #[arg(long, value_name = "N", default_value_t = train::Options::default().bias_prior)]
+    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).bias_prior)]
     bias_prior: f64,
 
     /// Part of each hidden layer's outputs that is left out in training
-    #[arg(long, value_name = "X", default_value_t = train::Options::default().dropout)]
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).dropout)]
     dropout: f64,
 
     /// Part of users, and of movies, that are taken for unknown in training
-    #[arg(long, value_name = "X", default_value_t = train::Options::default().unknown)]
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).unknown)]
     unknown: f64,
 
     /// Which ratings are kept out: random, time (the latest) or per-user-time (each user's latest)
@@ -91,11 +92,11 @@ pub(crate) struct Train {
     split: Split,
 
     /// Part of the ratings that is kept out to measure the model
-    #[arg(long, value_name = "X", default_value_t = train::Options::default().test)]
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).test)]
     test_fraction: f64,
 
     /// Part of the other ratings that is kept out to know when to stop
-    #[arg(long, value_name = "X", default_value_t = train::Options::default().validation)]
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).validation)]
     validation_fraction: f64,
 
     /// Leave the ratings that told when to stop out of the model, rather than train once more with them
@@ -103,7 +104,7 @@ pub(crate) struct Train {
     no_refit: bool,
 
     /// The same seed gives the same model
-    #[arg(long, value_name = "S", default_value_t = train::Options::default().seed)]
+    #[arg(long, value_name = "S", default_value_t = Options::new(Method::NeuralCf).seed)]
     seed: u64,
 
     /// Bad lines of the data set to skip and report, rather than stop
@@ -112,16 +113,17 @@ pub(crate) struct Train {
 }
 
 impl Train {
-    fn options(&self) -> train::Options {
-        train::Options {
-            architecture: self.architecture,
-            embedding: self.embedding,
+    fn options(&self) -> Options {
+        let default = Options::new(self.architecture);
+        Options {
+            method: self.architecture,
+            embedding: self.embedding.unwrap_or(default.embedding),
             hidden: self.hidden.clone(),
-            epochs: self.epochs,
-            patience: self.patience,
+            epochs: self.epochs.unwrap_or(default.epochs),
+            patience: self.patience.unwrap_or(default.patience),
             batch: self.batch,
-            learning_rate: self.learning_rate,
-            l2: self.l2,
+            learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
+            l2: self.l2.unwrap_or(default.l2),
             l2_layers: self.l2_layers,
             bias_prior: self.bias_prior,
             dropout: self.dropout,

@@ -72,15 +72,16 @@ fn tensorflow_scores_exported_models_as_this_process_does() {
     let folder = tempfile::tempdir().unwrap();
     let data = fixtures().join("demo");
     for more in [
-        "",
-        "--hidden=7 --embedding=3",
-        "--architecture=two-towers --hidden=10,10",
-        "--hidden=32,16,8 --embedding=17",
+        "--epochs=3",
+        "--epochs=3 --hidden=7 --embedding=3",
+        "--epochs=3 --hidden=32,16,8 --embedding=17",
+        "--epochs=3 --architecture=two-towers --hidden=10,10",
+        "--epochs=20 --architecture=gmf",
     ] {
         let folders = [("--data", &*data), ("--out", folder.path())];
-        succeed(&format!("train --epochs=3 {more}"), &folders);
+        succeed(&format!("train {more}"), &folders);
     }
-    let versions = ["001", "002", "003", "004"].map(|version| folder.path().join(version));
+    let versions = ["001", "002", "003", "004", "005"].map(|version| folder.path().join(version));
     let pairs = pairs();
     let scores = python("score.py", &versions, &pairs);
     assert_eq!(scores.len(), versions.len() * pairs.len());

@@ -3,7 +3,7 @@ use super::trainer::Pair;
 /// Rounds of fitting one side, then the other: far more than it takes to settle.
 const ROUNDS: usize = 8;
 /// What a rating adds to how sure a bias is, p (1 − p), for most ratings.
-const CERTAINTY: f64 = 0.2;
+pub(super) const CERTAINTY: f64 = 0.2;
 
 /// How much more, or less, than others a user likes movies and a movie is liked, in log-odds:
 /// logistic regression on nothing else.
@@ -11,23 +11,20 @@ const CERTAINTY: f64 = 0.2;
 pub(super) struct Biases {
     pub(super) movies: Vec<f64>,
     pub(super) users: Vec<f64>,
+    /// The log-odds of a pair without any.
+    pub(super) base: f64,
 }
 
 impl Biases {
     /// Fits to pairs of rows. A bias is pulled to zero as if `prior` more ratings said zero.
     pub(super) fn fit(pairs: &[Pair], movies: usize, users: usize, prior: f64) -> Self {
-        let mut biases = Self { movies: vec![0.0; movies], users: vec![0.0; users] };
         let liked = pairs.iter().filter(|pair| pair.liked).count() as f64;
         let base = (liked / (pairs.len() as f64 - liked)).ln();
+        let mut biases = Self { movies: vec![0.0; movies], users: vec![0.0; users], base };
+        let prior = prior * CERTAINTY;
         for _ in 0..ROUNDS {
-            biases.improve(pairs, base, prior * CERTAINTY, |pair| pair.user, |all| &mut all.users);
-            biases.improve(
-                pairs,
-                base,
-                prior * CERTAINTY,
-                |pair| pair.movie,
-                |all| &mut all.movies,
-            );
+            biases.improve(pairs, prior, |pair| pair.user, |all| &mut all.users);
+            biases.improve(pairs, prior, |pair| pair.movie, |all| &mut all.movies);
         }
         biases
     }
@@ -36,14 +33,14 @@ impl Biases {
     fn improve(
         &mut self,
         pairs: &[Pair],
-        base: f64,
         prior: f64,
         row: impl Fn(&Pair) -> u32,
         side: impl Fn(&mut Self) -> &mut Vec<f64>,
     ) {
         let mut slopes = vec![[0.0; 2]; side(self).len()];
         for pair in pairs {
-            let logit = base + self.movies[pair.movie as usize] + self.users[pair.user as usize];
+            let logit =
+                self.base + self.movies[pair.movie as usize] + self.users[pair.user as usize];
             let score = 1.0 / (1.0 + (-logit).exp());
             let [first, second] = &mut slopes[row(pair) as usize];
             *first += f64::from(u8::from(pair.liked)) - score;
@@ -71,7 +68,7 @@ mod tests {
                 pairs.push(Pair { user, movie, liked });
             }
         }
-        let Biases { movies, users } = Biases::fit(&pairs, 30, 30, 5.0);
+        let Biases { movies, users, .. } = Biases::fit(&pairs, 30, 30, 5.0);
         assert!(users[2] > 0.5 && users[1] < -0.5, "{users:?}");
         assert!(movies[20] > 0.5 && movies[1] < -0.5 && movies[20] > movies[10], "{movies:?}");
         assert_eq!((users[0], movies[25]), (0.0, 0.0));

@@ -52,7 +52,7 @@ impl Adam {
 
     /// The rate of the `step`-th update, counted from 1, with the correction for moments that
     /// start from zero.
-    fn corrected(self, step: u32) -> f32 {
+    pub(super) fn corrected(self, step: u32) -> f32 {
         let step = step.min(1_000_000).cast_signed();
         self.rate * (1.0 - Self::SQUARE.powi(step)).sqrt() / (1.0 - Self::MEAN.powi(step))
     }
@@ -75,7 +75,7 @@ impl Adam {
         }
     }
 
-    fn update(value: &mut f32, moments: &mut [f32; 2], gradient: f32, rate: f32) {
+    pub(super) fn update(value: &mut f32, moments: &mut [f32; 2], gradient: f32, rate: f32) {
         let [mean, square] = moments;
         *mean += (1.0 - Self::MEAN) * (gradient - *mean);
         *square += (1.0 - Self::SQUARE) * (gradient * gradient - *square);

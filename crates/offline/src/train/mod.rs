@@ -5,7 +5,9 @@
 //! the optimiser Adam. Start reading at [`run`]; [`write`] is the way from a folder to a folder.
 
 mod biases;
+mod gmf;
 mod layers;
+mod options;
 mod split;
 mod trainer;
 
@@ -14,85 +16,17 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-pub use sparrow_neural::neural_cf::Architecture;
 use sparrow_neural::neural_cf::{Metadata, Model, ModelFile};
 
 use crate::export::{self, Written};
 use crate::metrics::LabelMetrics;
 use crate::random::Random;
 
+use gmf::Gmf;
+pub use options::{Method, Options};
 use split::Sample;
 pub use split::Split;
-use trainer::{Pair, Trainer, UNKNOWN};
-
-/// How to train.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// How the model is put together.
-    pub architecture: Architecture,
-    /// Length of the embeddings.
-    pub embedding: usize,
-    /// Outputs of each hidden layer; for two towers, of each layer of a tower.
-    pub hidden: Vec<usize>,
-    /// How often the samples are gone through, at most.
-    pub epochs: usize,
-    /// How many epochs without a better validation loss end the training.
-    pub patience: usize,
-    /// Samples an update.
-    pub batch: usize,
-    /// The step size of Adam.
-    pub learning_rate: f32,
-    /// How strongly embeddings are pulled towards zero: this times half the square of their length is
-    /// part of the loss of each sample that they occur in.
-    pub l2: f32,
-    /// The same for the weights of the layers, once a batch.
-    pub l2_layers: f32,
-    /// The first number of each embedding starts as how much more than others a user likes movies, or
-    /// a movie is liked, pulled to zero as if this many more ratings said zero. Training then refines
-    /// what it would take long to find for the many movies with few ratings. 0: it starts as the other
-    /// numbers do.
-    pub bias_prior: f64,
-    /// The part of a hidden layer's outputs that is left out, another each time.
-    pub dropout: f64,
-    /// The part of samples whose user, and of those whose movie, is replaced by "unknown", so that the
-    /// model learns what to say of ids that it has not seen.
-    pub unknown: f64,
-    /// Which ratings are kept out to measure the model, and to know when to stop.
-    pub split: Split,
-    /// The part of all ratings that is kept out to measure the model.
-    pub test: f64,
-    /// The part of the others that is kept out to know when to stop.
-    pub validation: f64,
-    /// Whether to train once more when the best number of epochs is known, for as many, with the
-    /// validation part too. The test part is not in it.
-    pub refit: bool,
-    /// The same seed gives the same model.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            architecture: Architecture::NeuralCf,
-            embedding: 10,
-            hidden: vec![10, 10],
-            epochs: 100,
-            patience: 5,
-            batch: 256,
-            learning_rate: 0.001,
-            l2: 0.1,
-            l2_layers: 0.0,
-            bias_prior: 10.0,
-            dropout: 0.0,
-            unknown: 0.02,
-            split: Split::Random,
-            test: 0.2,
-            validation: 0.1,
-            refit: true,
-            seed: 1,
-        }
-    }
-}
+use trainer::{Counts, Pair, Trainer, UNKNOWN};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -125,78 +59,6 @@ pub enum Error {
     /// The model cannot be written.
     #[error(transparent)]
     Export(#[from] export::Error),
-}
-
-impl Options {
-    /// Refuses what cannot work, before any work is done.
-    pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        if !(1..=256).contains(&self.embedding) {
-            return refuse("embedding", "from 1 to 256", &self.embedding);
-        }
-        if !(1..=8).contains(&self.hidden.len()) {
-            return refuse("hidden", "from 1 to 8 layers", &self.hidden.len());
-        }
-        if let Some(width) = self.hidden.iter().find(|width| !(1..=512).contains(*width)) {
-            return refuse("hidden", "layers of 1 to 512", width);
-        }
-        if !(1..=100_000).contains(&self.epochs) {
-            return refuse("epochs", "from 1 to 100000", &self.epochs);
-        }
-        if !(1..=100_000).contains(&self.patience) {
-            return refuse("patience", "from 1 to 100000", &self.patience);
-        }
-        if !(1..=1_000_000).contains(&self.batch) {
-            return refuse("batch", "from 1 to 1000000", &self.batch);
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            return refuse("learning-rate", "more than 0 and at most 1", &self.learning_rate);
-        }
-        for (option, value) in [("l2", self.l2), ("l2-layers", self.l2_layers)] {
-            if !(0.0..=100.0).contains(&value) {
-                return refuse(option, "from 0 to 100", &value);
-            }
-        }
-        if !(0.0..=1e6).contains(&self.bias_prior) {
-            return refuse("bias-prior", "from 0 to 1000000", &self.bias_prior);
-        }
-        for (option, value) in [("dropout", self.dropout), ("unknown", self.unknown)] {
-            if !(0.0..=0.9).contains(&value) {
-                return refuse(option, "from 0 to 0.9", &value);
-            }
-        }
-        for (option, value) in [("test", self.test), ("validation", self.validation)] {
-            if !(value > 0.0 && value < 1.0) {
-                return refuse(option, "more than 0 and less than 1", &value);
-            }
-        }
-        Ok(())
-    }
-
-    /// The settings as they are written into the model.
-    fn described(&self) -> impl Iterator<Item = (String, String)> {
-        let hidden: Vec<String> = self.hidden.iter().map(ToString::to_string).collect();
-        [
-            ("embedding", self.embedding.to_string()),
-            ("hidden", hidden.join(",")),
-            ("batch", self.batch.to_string()),
-            ("learning-rate", self.learning_rate.to_string()),
-            ("l2", self.l2.to_string()),
-            ("l2-layers", self.l2_layers.to_string()),
-            ("bias-prior", self.bias_prior.to_string()),
-            ("dropout", self.dropout.to_string()),
-            ("unknown", self.unknown.to_string()),
-            ("split", self.split.to_string()),
-            ("test", self.test.to_string()),
-            ("validation", self.validation.to_string()),
-            ("refit", self.refit.to_string()),
-            ("seed", self.seed.to_string()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-    }
 }
 
 /// Is told how training goes.
@@ -259,7 +121,7 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
         tables = Tables::new(catalog, &rest);
         let mut pairs = tables.pairs(&rest);
         let mut random = random(3);
-        trainer = Trainer::new(options, &tables.counts(), &pairs, &mut random);
+        trainer = Learner::new(options, &tables.counts(), &pairs, &mut random);
         let mut done = Counter { done: 0, total: (pairs.len() * epochs) as u64, watch };
         for _ in 0..epochs {
             trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
@@ -267,7 +129,7 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     }
     let test = measure(&mut trainer, &tables.pairs(&test), options, "test")?;
     let model = trainer
-        .model(&tables.movies.ids, &tables.users.ids)
+        .model(&tables)
         .map_err(|source| Error::Diverged { rate: options.learning_rate, source })?;
     let mut metadata = metadata(&model, options, &test, epochs);
     metadata.data = fingerprint(catalog);
@@ -282,12 +144,12 @@ fn search(
     validation: &[Pair],
     options: &Options,
     watch: &mut dyn Watch,
-) -> Result<(usize, Trainer), Error> {
+) -> Result<(usize, Learner), Error> {
     let mut random = Random::new(options.seed, 2);
-    let mut trainer = Trainer::new(options, &tables.counts(), &training, &mut random);
+    let mut trainer = Learner::new(options, &tables.counts(), &training, &mut random);
     let total = (training.len() * options.epochs) as u64;
     let mut done = Counter { done: 0, total, watch };
-    let mut best: Option<(usize, f64, Trainer)> = None;
+    let mut best: Option<(usize, f64, Learner)> = None;
     for number in 1..=options.epochs {
         let loss = trainer.epoch(&mut training, options, &mut random, &mut |count| done.add(count));
         let validation = measure(&mut trainer, validation, options, "validation")?;
@@ -300,6 +162,52 @@ fn search(
         }
     }
     Ok(best.map_or((options.epochs, trainer), |(number, _, best)| (number, best)))
+}
+
+/// What is in training.
+#[derive(Debug, Clone)]
+enum Learner {
+    Network(Trainer),
+    Factors(Gmf),
+}
+
+impl Learner {
+    fn new(options: &Options, counts: &Counts, pairs: &[Pair], random: &mut Random) -> Self {
+        match options.method {
+            Method::NeuralCf | Method::TwoTowers => {
+                Self::Network(Trainer::new(options, counts, pairs, random))
+            }
+            Method::Gmf => Self::Factors(Gmf::new(options, counts, pairs, random)),
+        }
+    }
+
+    fn epoch(
+        &mut self,
+        pairs: &mut [Pair],
+        options: &Options,
+        random: &mut Random,
+        progress: &mut dyn FnMut(usize),
+    ) -> f64 {
+        match self {
+            Self::Network(trainer) => trainer.epoch(pairs, options, random, progress),
+            Self::Factors(gmf) => gmf.epoch(pairs, options, progress),
+        }
+    }
+
+    fn predict(&mut self, pairs: &[Pair]) -> Vec<f32> {
+        match self {
+            Self::Network(trainer) => trainer.predict(pairs),
+            Self::Factors(gmf) => gmf.predict(pairs),
+        }
+    }
+
+    fn model(&self, tables: &Tables) -> Result<Model, sparrow_neural::neural_cf::Error> {
+        let (movies, users) = (&tables.movies.ids, &tables.users.ids);
+        match self {
+            Self::Network(trainer) => trainer.model(movies, users),
+            Self::Factors(gmf) => gmf.model(movies, users),
+        }
+    }
 }
 
 /// Counts samples for who watches.
@@ -317,7 +225,7 @@ impl Counter<'_> {
 }
 
 fn measure(
-    trainer: &mut Trainer,
+    trainer: &mut Learner,
     pairs: &[Pair],
     options: &Options,
     part: &'static str,
@@ -383,8 +291,8 @@ impl Tables {
         }
     }
 
-    fn counts(&self) -> trainer::Counts {
-        trainer::Counts { movies: self.movies.ids.len() + 1, users: self.users.ids.len() + 1 }
+    fn counts(&self) -> Counts {
+        Counts { movies: self.movies.ids.len() + 1, users: self.users.ids.len() + 1 }
     }
 
     fn pairs(&self, samples: &[Sample]) -> Vec<Pair> {

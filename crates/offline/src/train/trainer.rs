@@ -1,9 +1,9 @@
 use sparrow_neural::TableBuilder;
-use sparrow_neural::neural_cf::{self, Architecture, Embedding, Model};
+use sparrow_neural::neural_cf::{self, Embedding, Model};
 
-use super::Options;
 use super::biases::Biases;
 use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table};
+use super::{Method, Options};
 use crate::random::Random;
 
 /// The row of ids that are not known.
@@ -54,14 +54,14 @@ impl Trainer {
         random: &mut Random,
     ) -> Self {
         let dimension = options.embedding;
-        let (body, last) = match options.architecture {
-            Architecture::NeuralCf => {
-                let mlp = Mlp::new(2 * dimension, &options.hidden, random);
-                (Body::NeuralCf(mlp), options.hidden.last().copied().unwrap_or(1))
-            }
-            Architecture::TwoTowers => {
+        let (body, last) = match options.method {
+            Method::TwoTowers => {
                 let movie = Mlp::new(dimension, &options.hidden, random);
                 (Body::TwoTowers { movie, user: Mlp::new(dimension, &options.hidden, random) }, 1)
+            }
+            _ => {
+                let mlp = Mlp::new(2 * dimension, &options.hidden, random);
+                (Body::NeuralCf(mlp), options.hidden.last().copied().unwrap_or(1))
             }
         };
         let mut movies = Table::new(counts.movies, dimension, random);
@@ -278,7 +278,7 @@ fn dot(left: &[Lanes], right: &[Lanes]) -> Lanes {
     sum
 }
 
-fn sigmoid(logit: f32) -> f32 {
+pub(super) fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
@@ -294,14 +294,8 @@ mod tests {
         [pair(1, 1, true), pair(1, 2, false), pair(2, 1, true), pair(0, 3, false), pair(2, 0, true)]
     };
 
-    fn options(architecture: Architecture) -> Options {
-        Options {
-            architecture,
-            embedding: 3,
-            hidden: vec![5, 4],
-            bias_prior: 0.0,
-            ..Options::default()
-        }
+    fn options(method: Method) -> Options {
+        Options { embedding: 3, hidden: vec![5, 4], bias_prior: 0.0, ..Options::new(method) }
     }
 
     fn trainer(options: &Options) -> Trainer {
@@ -339,8 +333,8 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        for architecture in [Architecture::NeuralCf, Architecture::TwoTowers] {
-            let mut trained = trainer(&options(architecture));
+        for method in [Method::NeuralCf, Method::TwoTowers] {
+            let mut trained = trainer(&options(method));
             let reported = trained.learn(&PAIRS, 0.0, &mut Random::new(1, 1));
             assert!((reported - loss(&trained)).abs() < 1e-5);
 
@@ -368,7 +362,7 @@ mod tests {
                     let found = f64::from(gradient(&trained, at));
                     assert!(
                         (found - expected).abs() < 2e-3 * (1.0 + expected.abs()),
-                        "{architecture}, part {part}, value {at}: {found}, not {expected}"
+                        "{method}, part {part}, value {at}: {found}, not {expected}"
                     );
                 }
             }
@@ -377,14 +371,9 @@ mod tests {
 
     #[test]
     fn training_learns_the_pairs_by_heart() {
-        for architecture in [Architecture::NeuralCf, Architecture::TwoTowers] {
-            let options = Options {
-                unknown: 0.0,
-                l2: 0.0,
-                batch: 2,
-                learning_rate: 0.02,
-                ..options(architecture)
-            };
+        for method in [Method::NeuralCf, Method::TwoTowers] {
+            let options =
+                Options { unknown: 0.0, l2: 0.0, batch: 2, learning_rate: 0.02, ..options(method) };
             let mut trainer = trainer(&options);
             let mut pairs = PAIRS;
             let mut random = Random::new(1, 1);
@@ -393,7 +382,7 @@ mod tests {
             }
             let model = trainer.model(&[1, 2, 3], &[1, 2]).unwrap();
             for (pair, score) in PAIRS.iter().zip(trainer.predict(&PAIRS)) {
-                assert_eq!(score > 0.5, pair.liked, "{architecture}, {pair:?}: {score}");
+                assert_eq!(score > 0.5, pair.liked, "{method}, {pair:?}: {score}");
                 assert!((f64::from(score) - model.score(pair.user, pair.movie)).abs() < 1e-6);
             }
         }
@@ -402,7 +391,7 @@ mod tests {
     /// Half of the outputs left out, twice their size: on average the gradients stay.
     #[test]
     fn dropout_keeps_the_mean_of_the_gradients() {
-        let options = options(Architecture::NeuralCf);
+        let options = options(Method::NeuralCf);
         let start = trainer(&options);
         let mut random = Random::new(7, 7);
         let mean = |dropout: f64, random: &mut Random| {
