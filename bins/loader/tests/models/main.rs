@@ -204,7 +204,7 @@ fn a_model_of_ml_latest_small_is_good() {
         ("--split per-user-time", "002", 0.78),
         ("--architecture gmf --split random", "003", 0.798),
         ("--architecture gmf --split per-user-time", "004", 0.783),
-        ("--architecture two-towers --split random", "005", 0.775),
+        ("--architecture two-towers --split random", "005", 0.75),
     ] {
         succeed(&format!("train {line}"), &folders);
         let found = read(&parent.path().join(version)).metadata.metrics["roc_auc"];

@@ -1,8 +1,9 @@
-//! Trains the ranking model (NeuralCF, He et al. 2017) on the ratings of a data set, and measures it
-//! on a part that training does not see.
+//! Trains the ranking model (neural collaborative filtering, He et al. 2017) on the ratings of a data set,
+//! and measures it on a part that training does not see.
 //!
 //! A sample is a rating, its label whether it is 3.5 stars or more. The loss is binary cross-entropy,
 //! the optimiser Adam. Start reading at [`run`]; [`write`] is the way from a folder to a folder.
+//! Gradients are written out by hand, see `layers`.
 
 mod biases;
 mod gmf;
@@ -167,7 +168,7 @@ fn search(
 /// What is in training.
 #[derive(Debug, Clone)]
 enum Learner {
-    Network(Trainer),
+    Network(Box<Trainer>),
     Factors(Gmf),
 }
 
@@ -175,7 +176,7 @@ impl Learner {
     fn new(options: &Options, counts: &Counts, pairs: &[Pair], random: &mut Random) -> Self {
         match options.method {
             Method::NeuralCf | Method::TwoTowers => {
-                Self::Network(Trainer::new(options, counts, pairs, random))
+                Self::Network(Box::new(Trainer::new(options, counts, pairs, random)))
             }
             Method::Gmf => Self::Factors(Gmf::new(options, counts, pairs, random)),
         }

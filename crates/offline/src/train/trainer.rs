@@ -54,15 +54,11 @@ impl Trainer {
         random: &mut Random,
     ) -> Self {
         let dimension = options.embedding;
-        let (body, last) = match options.method {
-            Method::TwoTowers => {
-                let movie = Mlp::new(dimension, &options.hidden, random);
-                (Body::TwoTowers { movie, user: Mlp::new(dimension, &options.hidden, random) }, 1)
-            }
-            _ => {
-                let mlp = Mlp::new(2 * dimension, &options.hidden, random);
-                (Body::NeuralCf(mlp), options.hidden.last().copied().unwrap_or(1))
-            }
+        let mut mlp = |inputs| Mlp::new(inputs, &options.hidden, random);
+        let (body, last) = if options.method == Method::TwoTowers {
+            (Body::TwoTowers { movie: mlp(dimension), user: mlp(dimension) }, 1)
+        } else {
+            (Body::NeuralCf(mlp(2 * dimension)), options.hidden.last().copied().unwrap_or(1))
         };
         let mut movies = Table::new(counts.movies, dimension, random);
         let mut users = Table::new(counts.users, dimension, random);
