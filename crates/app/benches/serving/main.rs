@@ -2,7 +2,8 @@
 //! `cargo bench -p sparrow-app --bench serving`.
 //!
 //! In one run, on one machine, round by round in turn: (a) `GET /getrecforyou` for random users of a
-//! data set of the size of ml-latest-small, 800 candidates ranked by `emb`, 32 movies answered; (b) a
+//! data set of the size of ml-latest-small, 800 candidates ranked by `emb` (others with `--model`, `--movies` and
+//! `--candidates`), 32 movies answered; (b) a
 //! bare hyper server that answers as many bytes, whatever is asked; and (c) their ratio. The load
 //! generator runs in the same process on a thread of its own, so it shares the cores with the server,
 //! in both cases alike. Then latency at a fixed rate of half of what (a) reached (open loop: a late answer
@@ -26,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use sparrow_app::Config;
 use sparrow_engine::{Engine, Request};
 use sparrow_model::UserId;
-use sparrow_offline::{embed, item2vec, synth};
+use sparrow_offline::{embed, item2vec, synth, train};
 
 use load::{Figures, Load};
 
@@ -45,6 +46,15 @@ struct Arguments {
     /// Seconds a round
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// The model that ranks: emb, popularity or neuralcf, which is trained first
+    #[arg(long, default_value = "emb")]
+    model: String,
+    /// Movies in the data set
+    #[arg(long, default_value_t = SIZE.movies)]
+    movies: u32,
+    /// Candidates that are ranked for a request; at least as many as there are movies: all
+    #[arg(long, default_value_t = 800)]
+    candidates: usize,
     /// Only the engine, without HTTP
     #[arg(long)]
     engine: bool,
@@ -57,14 +67,23 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let round = Duration::from_secs_f64(arguments.seconds);
     let folder = tempfile::tempdir()?;
-    invent_data(folder.path())?;
+    invent_data(folder.path(), synth::Size { movies: arguments.movies, ..SIZE })?;
 
     let runtime = tokio::runtime::Runtime::new()?;
     let mut config = Config::default();
     config.listen.set_port(0);
     config.data.path = Some(folder.path().to_owned());
     config.data.embeddings = Some(folder.path().to_owned());
-    runtime.block_on(engine_alone(&sparrow_app::load_engine(&config)?, arguments.rounds))?;
+    config.recall.candidates = arguments.candidates.try_into()?;
+    if arguments.model == "neuralcf" {
+        let options = train::Options::new(train::Method::NeuralCf);
+        let reader = sparrow_movielens::Options::default();
+        let out = folder.path().join("neuralcf");
+        train::write(folder.path(), &out, &reader, &options, &mut ())?;
+        config.models.path = Some(folder.path().to_owned());
+    }
+    let model = &*arguments.model;
+    runtime.block_on(engine_alone(&sparrow_app::load_engine(&config)?, model, arguments.rounds))?;
     if arguments.engine {
         return Ok(());
     }
@@ -75,7 +94,7 @@ fn main() -> Result<()> {
     })?;
 
     let paths: Vec<String> = random_users(4096)
-        .map(|user| format!("/getrecforyou?id={user}&size=32&model=emb"))
+        .map(|user| format!("/getrecforyou?id={user}&size=32&model={model}"))
         .collect();
     let sparrow = Load::new(running.address, &paths, arguments.connections);
     let first = sparrow.closed_loop(round)?;
@@ -113,10 +132,10 @@ fn main() -> Result<()> {
 }
 
 /// A data set and its embeddings, both from fixed seeds.
-fn invent_data(folder: &Path) -> Result<()> {
+fn invent_data(folder: &Path, size: synth::Size) -> Result<()> {
     let start = Instant::now();
     let quiet = |_, _| {};
-    synth::write(folder, &synth::Options { size: SIZE, seed: 1, replace: true }, &quiet)?;
+    synth::write(folder, &synth::Options { size, seed: 1, replace: true }, &quiet)?;
     let reader = sparrow_movielens::Options::default();
     embed::write(folder, folder, &reader, &item2vec::Options::default(), &quiet)?;
     println!("data and embeddings invented in {:.1?}", start.elapsed());
@@ -136,12 +155,12 @@ fn random_users(count: usize) -> impl Iterator<Item = u32> {
 }
 
 /// What the engine takes for a request, on one thread: medians of rounds over random users.
-async fn engine_alone(engine: &Engine, rounds: usize) -> Result<()> {
+async fn engine_alone(engine: &Engine, model: &str, rounds: usize) -> Result<()> {
     let (mut recall, mut rank, mut total) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..=rounds {
         let mut sums = [0.0; 3];
         for user in random_users(4096) {
-            let request = Request { model: Some("emb"), ..Request::new(UserId(user)) };
+            let request = Request { model: Some(model), ..Request::new(UserId(user)) };
             let timings = engine.recommend(&request).await?.timings;
             for (sum, time) in sums.iter_mut().zip([timings.recall, timings.rank, timings.total]) {
                 *sum += time.as_secs_f64() * 1e6 / 4096.0;
