@@ -10,10 +10,11 @@ use crate::exit;
 use crate::features::Features;
 use crate::push::Push;
 use crate::samples::Samples;
+use crate::train::{Import, Train};
 use crate::verify::Verify;
 
-/// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, invents
-/// data sets.
+/// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, trains
+/// models, invents data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 pub(crate) struct Cli {
@@ -27,9 +28,11 @@ pub(crate) enum Command {
     Features(Features),
     Samples(Samples),
     Embed(Embed),
+    Import(Import),
     Push(Push),
     Verify(Verify),
     Synth(Synth),
+    Train(Train),
 }
 
 /// Computes item2vec embeddings of a MovieLens data set.

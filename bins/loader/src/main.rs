@@ -1,5 +1,5 @@
-//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, invents data
-//! sets. `--help` says how.
+//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, trains
+//! models, invents data sets. `--help` says how.
 
 mod args;
 mod everything;
@@ -13,6 +13,7 @@ mod samples;
 mod signals;
 mod sources;
 mod store;
+mod train;
 mod verify;
 
 use std::process::ExitCode;

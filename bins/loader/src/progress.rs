@@ -1,5 +1,7 @@
 //! The progress bar: on a terminal only, on standard error.
 
+use std::io::{self, Write as _};
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar that shows how much of the work is done.
@@ -24,6 +26,12 @@ impl Bar {
             self.0.set_length(total);
         }
         self.0.set_position(done);
+    }
+
+    /// Writes a line to standard output, above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        // Nobody may be reading there; the work goes on.
+        self.0.suspend(|| drop(writeln!(io::stdout(), "{line}")));
     }
 }
 

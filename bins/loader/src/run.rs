@@ -23,9 +23,11 @@ pub(crate) fn main() -> ExitCode {
         Command::Features(args) => features::run(&args),
         Command::Samples(args) => samples::run(&args),
         Command::Embed(embed) => compute(&embed),
+        Command::Import(import) => import.run(),
         Command::Push(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Synth(synth) => invent(&synth),
+        Command::Train(train) => train.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,8 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sparrow_neural::TableBuilder;
+use sparrow_neural::neural_cf::{Dense, Embedding, Metadata, Model, ModelFile, Network};
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"));
@@ -131,6 +133,58 @@ fn embeddings_rank_and_the_configuration_file_counts() {
     assert_eq!(ids(&by_default), [1, 2]);
     let by_vector = server.get("/v1/users/2/recommendations?model=emb");
     assert_eq!((&by_vector["model"], ids(&by_vector)), (&Value::from("emb"), vec![2, 1]));
+}
+
+/// The greatest version that loads answers; movies and users that it does not know are scored too.
+#[test]
+fn neuralcf_ranks_from_a_models_folder() {
+    let embedding = |rows: &[(u32, f32)], unknown| {
+        let mut table = TableBuilder::default();
+        for &(id, value) in rows {
+            table.push(id, &[value]).unwrap();
+        }
+        Embedding { table: table.build().unwrap(), unknown: vec![unknown] }
+    };
+    // The score grows with the movie's number, by what stands for the user.
+    let model = |movies: &[(u32, f32)]| {
+        let towers = Network::TwoTowers { movie: Vec::new(), user: Vec::new() };
+        let output = Dense { weight: vec![1.0], bias: vec![0.0] };
+        let users = embedding(&[(1, 1.0)], -1.0);
+        let model = Model::new(embedding(movies, 0.0), users, towers, output).unwrap();
+        let metadata = Metadata::new(model.architecture());
+        ModelFile { model, metadata }.to_bytes().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    for (version, content) in [
+        ("9", model(&[(1, 5.0), (2, 4.0)])),
+        ("10", model(&[(1, 1.0), (2, -1.0)])),
+        ("011", b"half a mod".to_vec()),
+    ] {
+        let version = folder.path().join("neuralcf").join(version);
+        fs::create_dir_all(&version).unwrap();
+        fs::write(version.join("model.safetensors"), content).unwrap();
+    }
+    let path = folder.path().to_str().unwrap();
+    let server = Server::start(command(&["--data", path, "--models", path]));
+    let models = server.get("/v1/models");
+    assert_eq!(models["items"][2]["name"], "neuralcf");
+    assert_eq!(models["items"][2]["available"], true);
+    let ids = |user: u32, model: &str| -> Vec<u64> {
+        let path = format!("/v1/users/{user}/recommendations?model={model}&exclude_seen=false");
+        let answer = server.get(&path);
+        assert_eq!((&answer["model"], &answer["degraded"]), (&"neuralcf".into(), &false.into()));
+        let items = answer["items"].as_array().unwrap();
+        items.iter().map(|item| item["movie"]["movieId"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ids(1, "neuralcf"), [1, 5, 2]);
+    assert_eq!(ids(2, "nerualcf"), [2, 5, 1]);
+
+    let empty = tempfile::tempdir().unwrap();
+    let server =
+        Server::start(command(&["--data", path, "--models", empty.path().to_str().unwrap()]));
+    let reason = server.get("/v1/models")["items"][2]["reason"].to_string();
+    assert!(reason.contains("the models folder has no neuralcf"), "{reason}");
 }
 
 #[cfg(unix)]

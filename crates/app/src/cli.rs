@@ -20,6 +20,10 @@ pub(crate) struct Cli {
     /// for everything from files [default: memory]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
+    /// Folder of model folders: the greatest version in DIR/neuralcf is served, as `sparrow-loader train
+    /// --out DIR/neuralcf` writes them
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
 
     /// Address to listen on [default: 127.0.0.1:6010]; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
@@ -50,6 +54,7 @@ impl Cli {
             ("data.path", path(&self.data)),
             ("data.embeddings", path(&self.embeddings)),
             ("store.url", self.store.clone()),
+            ("models.path", path(&self.models)),
             ("data.posters", path(&self.posters)),
             ("data.max_bad_lines", self.max_bad_lines.map(|lines| lines.to_string())),
             ("listen", self.listen.clone()),
@@ -71,10 +76,10 @@ mod tests {
     fn every_flag_sets_a_known_key() {
         Cli::command().debug_assert();
         let all = ["sparrow-serve", "--data=a", "--embeddings=b", "--posters=c", "--listen=d"];
-        let more = ["--max-bad-lines=5", "--store=memory"];
+        let more = ["--max-bad-lines=5", "--store=memory", "--models=e"];
         let cli = Cli::parse_from(all.into_iter().chain(more));
         let settings = cli.settings();
-        assert_eq!(settings.len(), 6);
+        assert_eq!(settings.len(), 7);
         assert!(settings.iter().all(|(key, _)| known_keys().contains_key(*key)));
     }
 }

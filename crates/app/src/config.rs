@@ -144,12 +144,14 @@ pub struct Models {
     pub default: String,
     /// How the model `emb` compares vectors.
     pub similarity: Similarity,
+    /// The folder of model folders: the greatest version in its `neuralcf` is served.
+    pub path: Option<PathBuf>,
 }
 
 impl Default for Models {
     fn default() -> Self {
         let default = sparrow_engine::Options::default().default_model;
-        Self { default, similarity: Similarity::default() }
+        Self { default, similarity: Similarity::default(), path: None }
     }
 }
 
@@ -345,7 +347,8 @@ pub fn known_keys() -> BTreeMap<String, Value> {
             posters: here.clone(),
             max_bad_lines: 0,
         },
-        store: Store { ca_file: here, ..Store::default() },
+        store: Store { ca_file: here.clone(), ..Store::default() },
+        models: Models { path: here, ..Models::default() },
         ..Config::default()
     };
     flatten(Table::try_from(everything).unwrap_or_default()).into_iter().collect()

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use sparrow_engine::{Embeddings, Engine, Options, Parts};
 use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
+use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile, versions};
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
+use sparrow_rank::{NeuralCfRanker, Ranker};
 use sparrow_store::StoredMovie;
 
 use crate::config::{Config, Similarity};
@@ -67,7 +69,9 @@ pub(crate) fn engine_of(
         }
         Embeddings::of_items(&table, similarity(config), &catalog).map_err(|e| e.to_string())
     });
-    let parts = Parts::standard(&catalog, embeddings, &engine_options(config));
+    let neuralcf = load_neuralcf(config, &catalog);
+    let parts = Parts::standard(&catalog, embeddings, &engine_options(config))
+        .with_ranker("neuralcf", neuralcf);
     Engine::new(catalog, parts).context("models.default")
 }
 
@@ -127,10 +131,51 @@ pub fn load_engine(config: &Config) -> Result<Engine> {
             Err("no embeddings folder is configured".to_owned())
         }
     };
-    let parts = Parts::standard(&catalog, embeddings, &engine_options(config));
+    let neuralcf = load_neuralcf(config, &catalog);
+    let parts = Parts::standard(&catalog, embeddings, &engine_options(config))
+        .with_ranker("neuralcf", neuralcf);
     let engine = Engine::new(catalog, parts).context("models.default")?;
     tracing::info!(took = ?start.elapsed(), "loaded");
     Ok(engine)
+}
+
+/// The greatest version of the model in `neuralcf` of the models folder that can be loaded. One that
+/// cannot is reported and passed over: a broken model must not take the server down.
+fn load_neuralcf(config: &Config, catalog: &Catalog) -> Result<Arc<dyn Ranker>, String> {
+    let Some(models) = &config.models.path else {
+        return Err("no models folder is configured".to_owned());
+    };
+    let folder = models.join("neuralcf");
+    let found = versions(&folder).map_err(|error| {
+        tracing::warn!(folder = %folder.display(), %error, "cannot look for versions of neuralcf");
+        format!("the models folder has no neuralcf: {error}")
+    })?;
+    for version in found {
+        match read_model(&version.path.join(MODEL_FILE)) {
+            Ok(file) => {
+                let ranker = NeuralCfRanker::new(&file.model, catalog);
+                tracing::info!(
+                    version = version.number,
+                    architecture = file.metadata.architecture,
+                    roc_auc = file.metadata.metrics.get("roc_auc"),
+                    "neuralcf knows {} of {} movies",
+                    ranker.known_movies(),
+                    catalog.len()
+                );
+                return Ok(Arc::new(ranker));
+            }
+            Err(error) => {
+                let version = version.number;
+                tracing::warn!(version, "cannot load a version of neuralcf: {error:#}");
+            }
+        }
+    }
+    Err("no version of neuralcf can be loaded".to_owned())
+}
+
+fn read_model(path: &Path) -> Result<ModelFile> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(ModelFile::read(&bytes, &path.display().to_string())?)
 }
 
 fn engine_options(config: &Config) -> Options {

@@ -170,7 +170,8 @@ pub struct Parts {
 impl Parts {
     /// The parts of the standard engine: recall by embedding, genre, rating and recency; the models
     /// `emb` and `popularity`, and `neuralcf` under both spellings of its name. `embeddings` may be
-    /// missing, with the reason in words: the model `emb` is then unavailable.
+    /// missing, with the reason in words: the model `emb` is then unavailable. So is `neuralcf` until
+    /// [`with_ranker`](Self::with_ranker) brings one.
     pub fn standard(
         catalog: &Arc<Catalog>,
         embeddings: Result<Embeddings, String>,
@@ -213,6 +214,16 @@ impl Parts {
             candidates: options.candidates,
             embeddings: embeddings.ok(),
         }
+    }
+
+    /// The same with a ranker for the model of this name, or with the reason in words why it has none.
+    /// Without such a model nothing changes.
+    #[must_use]
+    pub fn with_ranker(mut self, name: &str, ranker: Result<Arc<dyn Ranker>, String>) -> Self {
+        if let Some(model) = self.models.iter_mut().find(|model| *model.name == *name) {
+            model.ranker = ranker;
+        }
+        self
     }
 }
 

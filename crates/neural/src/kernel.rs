@@ -1,5 +1,9 @@
 #![expect(unsafe_code, reason = "functions for detected instruction sets can only be called so")]
 
+mod forward;
+
+pub(crate) use forward::{Layer, Stack, User};
+
 /// Items whose scores are computed side by side, and the multiple that rows are padded to.
 pub(crate) const LANES: usize = 16;
 
@@ -24,6 +28,8 @@ pub(crate) fn pack(first: i16, second: i16) -> i32 {
 /// 1e-6 of the vectors' lengths, not to the last bit. Integer sums agree exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
+    /// AVX-512 for networks, 16 lanes an instruction; AVX2, which it implies, for the rest.
+    Avx512,
     /// AVX2 with fused multiply-add: 8 lanes an instruction.
     Avx2,
     /// Whatever the target always has: SSE2 on x86-64, NEON on AArch64.
@@ -41,10 +47,22 @@ impl Kernel {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx512f") {
+                kernels.push(Self::Avx512);
+            }
             kernels.push(Self::Avx2);
         }
         kernels.push(Self::Plain);
         kernels
+    }
+
+    /// What people call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Avx512 => "AVX-512",
+            Self::Avx2 => "AVX2",
+            Self::Plain => "plain",
+        }
     }
 
     /// Dot products of a rounded query with rounded rows in blocks: a block holds [`LANES`] rows, two
@@ -54,9 +72,9 @@ impl Kernel {
         assert_eq!(blocks.len() * LANES, sums.len() * query.len());
         assert_eq!(sums.len() % LANES, 0);
         match self {
-            // SAFETY: `available` is the only source of this variant, and it has detected the features.
+            // SAFETY: `available` is the only source of these variants, and it has detected the features.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2::scan(query, blocks, sums) },
+            Self::Avx512 | Self::Avx2 => unsafe { avx2::scan(query, blocks, sums) },
             _ => scan(query, blocks, sums),
         }
     }
@@ -69,7 +87,7 @@ impl Kernel {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2::above(scores, threshold, hits) },
+            Self::Avx512 | Self::Avx2 => unsafe { avx2::above(scores, threshold, hits) },
             _ => above(scores, threshold, hits),
         }
     }
@@ -86,8 +104,22 @@ impl Kernel {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2::gather(query, matrix, rows, scores) },
+            Self::Avx512 | Self::Avx2 => unsafe { avx2::gather(query, matrix, rows, scores) },
             _ => gather(query, matrix, rows, scores),
+        }
+    }
+
+    /// Scores items for a user: `blocks` has the numbers of [`LANES`] items after those of another, see
+    /// [`Stack`]; `scores` a place for each item.
+    pub(crate) fn forward(self, stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
+        match self {
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { forward::x86::avx512(stack, user, blocks, scores) },
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { forward::x86::avx2(stack, user, blocks, scores) },
+            _ => forward::plain(stack, user, blocks, scores),
         }
     }
 }

@@ -1,16 +1,19 @@
-//! Embedding tables, dot products and exact top-k, with SIMD chosen at run time.
+//! Embedding tables, dot products, exact top-k and NeuralCF, with SIMD chosen at run time.
 //!
 //! * [`EmbeddingTable`]: vectors by id, and their text form (`id:f f f …` a line).
 //! * [`ItemVectors`]: the vectors of a catalogue laid out for the two questions that are asked of
 //!   them: the best of all items for a query, and the scores of a few given items.
 //! * [`TopK`]: selects the best of a stream of scores without sorting it.
+//! * [`neural_cf`]: the ranking model, its forward pass over a whole catalogue, and with the feature
+//!   `model-file` its file and its folder.
 //!
-//! The crate knows neither movies nor users, and does no I/O beyond the readers and writers that it
-//! is handed. It is the only one in the workspace with `unsafe` code, all of it in `kernel`: calls of
+//! The crate knows neither catalogues nor histories, and does no I/O beyond the readers and writers that it
+//! is handed, and looking for versions in a model folder. It is the only one in the workspace with `unsafe` code, all of it in `kernel`: calls of
 //! functions compiled for instruction sets that were detected before, and their loads and stores.
 
 mod item_vectors;
 mod kernel;
+pub mod neural_cf;
 mod table;
 mod top_k;
 

@@ -8,7 +8,11 @@
 //! [`push::stage`].
 
 pub mod embed;
+#[cfg(feature = "training")]
+pub mod export;
 pub mod item2vec;
+#[cfg(feature = "training")]
+pub mod metrics;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(feature = "pipeline")]
@@ -18,6 +22,8 @@ mod random;
 pub mod sources;
 mod staged;
 pub mod synth;
+#[cfg(feature = "training")]
+pub mod train;
 #[cfg(feature = "pipeline")]
 pub mod verify;
 

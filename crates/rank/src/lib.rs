@@ -1,7 +1,11 @@
 //! Ranking: the models that score candidate movies for a user.
 //!
-//! [`Ranker`] is the contract; [`EmbeddingRanker`] and [`PopularityRanker`] fulfil it. A ranker
-//! fetches nothing about the user and does not order: it gives scores, the engine selects.
+//! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`] and [`PopularityRanker`] fulfil it. A
+//! ranker fetches nothing about the user and does not order: it gives scores, the engine selects.
+
+mod neural_cf;
+
+pub use neural_cf::NeuralCfRanker;
 
 use std::sync::Arc;
 
@@ -147,7 +151,7 @@ mod tests {
     use super::*;
 
     /// These rankers never wait, so one poll is the answer.
-    fn ready<T>(future: impl Future<Output = T>) -> T {
+    pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => answer,
             Poll::Pending => panic!("a ranker in memory waited"),

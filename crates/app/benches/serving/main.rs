@@ -2,11 +2,12 @@
 //! `cargo bench -p sparrow-app --bench serving`.
 //!
 //! In one run, on one machine, round by round in turn: (a) `GET /getrecforyou` for random users of a
-//! data set of the size of ml-latest-small, 800 candidates ranked by `emb`, 32 movies answered; (b) a
-//! bare hyper server that answers as many bytes, whatever is asked; (c) their ratio; (d) the same as (a)
-//! of a server that reads its users from a redis-server on this machine; and (e) the ratio of (d) to
-//! (a). The load generator runs in the same process on a thread of its own, and redis-server beside it,
-//! so they share the cores with the servers, in all cases alike. Then latency at a fixed rate of half of what (a) reached (open loop: a late answer
+//! data set of the size of ml-latest-small, 800 candidates ranked by `emb` (others with `--model`, `--movies` and
+//! `--candidates`), 32 movies answered; (b) a bare hyper server that answers as many bytes, whatever is
+//! asked; (c) their ratio; (d) the same as (a) of a server that reads its users from a redis-server on
+//! this machine; and (e) the ratio of (d) to (a). The load generator runs in the same process on a
+//! thread of its own, and redis-server beside it, so they share the cores with the servers, in all cases
+//! alike. Then latency at a fixed rate of half of what (a) reached (open loop: a late answer
 //! does not hold up the next request, and its waiting counts).
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
@@ -33,7 +34,7 @@ use sparrow_engine::{Engine, Request};
 use sparrow_model::UserId;
 use sparrow_movielens::Source;
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, USER_FILE};
-use sparrow_offline::{embed, item2vec, synth};
+use sparrow_offline::{embed, item2vec, synth, train};
 use sparrow_test_redis::TestRedis;
 
 use load::{Figures, Load};
@@ -56,6 +57,15 @@ struct Arguments {
     /// Connections of the server to Redis
     #[arg(long, default_value_t = Store::default().connections)]
     redis_connections: NonZeroUsize,
+    /// The model that ranks: emb, popularity or neuralcf, which is trained first
+    #[arg(long, default_value = "emb")]
+    model: String,
+    /// Movies in the data set
+    #[arg(long, default_value_t = SIZE.movies)]
+    movies: u32,
+    /// Candidates that are ranked for a request; at least as many as there are movies: all
+    #[arg(long, default_value_t = 800)]
+    candidates: usize,
     /// Only the engine, without HTTP
     #[arg(long)]
     engine: bool,
@@ -68,25 +78,34 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let round = Duration::from_secs_f64(arguments.seconds);
     let folder = tempfile::tempdir()?;
-    invent_data(folder.path())?;
+    invent_data(folder.path(), synth::Size { movies: arguments.movies, ..SIZE })?;
 
     let runtime = tokio::runtime::Runtime::new()?;
     let mut config = Config::default();
     config.listen.set_port(0);
     config.data.path = Some(folder.path().to_owned());
     config.data.embeddings = Some(folder.path().to_owned());
-    runtime.block_on(engine_alone(&sparrow_app::load_engine(&config)?, arguments.rounds))?;
+    config.recall.candidates = arguments.candidates.try_into()?;
+    if arguments.model == "neuralcf" {
+        let options = train::Options::new(train::Method::NeuralCf);
+        let reader = sparrow_movielens::Options::default();
+        let out = folder.path().join("neuralcf");
+        train::write(folder.path(), &out, &reader, &options, &mut ())?;
+        config.models.path = Some(folder.path().to_owned());
+    }
+    let model = &*arguments.model;
+    runtime.block_on(engine_alone(&sparrow_app::load_engine(&config)?, model, arguments.rounds))?;
     if arguments.engine {
         return Ok(());
     }
     let running = runtime.block_on(async {
-        let mut running = sparrow_app::start(config).await?;
+        let mut running = sparrow_app::start(config.clone()).await?;
         println!("{}", running.loaded().await?);
         anyhow::Ok(running)
     })?;
 
     let paths: Vec<String> = random_users(4096)
-        .map(|user| format!("/getrecforyou?id={user}&size=32&model=emb"))
+        .map(|user| format!("/getrecforyou?id={user}&size=32&model={model}"))
         .collect();
     let sparrow = Load::new(running.address, &paths, arguments.connections);
     let redis = TestRedis::start(&[]);
@@ -95,6 +114,7 @@ fn main() -> Result<()> {
         folder.path(),
         &redis.url(),
         arguments.redis_connections,
+        config.clone(),
     ))?;
     let from_redis = Load::new(on_redis.address, &paths, arguments.connections);
     from_redis.closed_loop(round)?;
@@ -157,17 +177,20 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Pushes the data set to Redis, and starts a server on that.
-async fn serve_from_redis(folder: &Path, url: &str, connections: NonZeroUsize) -> Result<Running> {
+/// Pushes the data set to Redis, and starts a server on that, otherwise with the same configuration.
+async fn serve_from_redis(
+    folder: &Path,
+    url: &str,
+    connections: NonZeroUsize,
+    mut config: Config,
+) -> Result<Running> {
     let table = |name: &str| {
         let bytes = std::fs::read(folder.join(name))?;
         anyhow::Ok(EmbeddingTable::read(&bytes[..], name)?)
     };
     let data = Source::open(folder)?.load(&sparrow_movielens::Options::default())?;
     let entries = entries::entries(&data.catalog, &table(ITEM_FILE)?, &table(USER_FILE)?);
-    let mut config = Config::default();
-    config.listen.set_port(0);
-    config.data.path = Some(folder.to_owned());
+    config.data.embeddings = None;
     config.store.url = url.to_owned().try_into()?;
     config.store.connections = connections;
     let store =
@@ -181,10 +204,10 @@ async fn serve_from_redis(folder: &Path, url: &str, connections: NonZeroUsize) -
 }
 
 /// A data set and its embeddings, both from fixed seeds.
-fn invent_data(folder: &Path) -> Result<()> {
+fn invent_data(folder: &Path, size: synth::Size) -> Result<()> {
     let start = Instant::now();
     let quiet = |_, _| {};
-    synth::write(folder, &synth::Options { size: SIZE, seed: 1, replace: true }, &quiet)?;
+    synth::write(folder, &synth::Options { size, seed: 1, replace: true }, &quiet)?;
     let reader = sparrow_movielens::Options::default();
     embed::write(folder, folder, &reader, &item2vec::Options::default(), &quiet)?;
     println!("data and embeddings invented in {:.1?}", start.elapsed());
@@ -204,12 +227,12 @@ fn random_users(count: usize) -> impl Iterator<Item = u32> {
 }
 
 /// What the engine takes for a request, on one thread: medians of rounds over random users.
-async fn engine_alone(engine: &Engine, rounds: usize) -> Result<()> {
+async fn engine_alone(engine: &Engine, model: &str, rounds: usize) -> Result<()> {
     let (mut recall, mut rank, mut total) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..=rounds {
         let mut sums = [0.0; 3];
         for user in random_users(4096) {
-            let request = Request { model: Some("emb"), ..Request::new(UserId(user)) };
+            let request = Request { model: Some(model), ..Request::new(UserId(user)) };
             let timings = engine.recommend(&request).await?.timings;
             for (sum, time) in sums.iter_mut().zip([timings.recall, timings.rank, timings.total]) {
                 *sum += time.as_secs_f64() * 1e6 / 4096.0;

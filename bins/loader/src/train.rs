@@ -1,0 +1,234 @@
+//! `train` and `import`: models into model folders.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+use sparrow_offline::metrics::LabelMetrics;
+use sparrow_offline::train::{self, Epoch, Method, Options, Split, Watch};
+use sparrow_offline::{ReaderOptions, export};
+
+use crate::progress::Bar;
+use crate::run::summarise;
+
+/// Trains the ranking model on a MovieLens data set.
+///
+/// Learns from each rating whether it is 3.5 stars or more, by an embedding of the user and one of
+/// the movie and a small network over both (NeuralCF). Writes the next version into the model folder
+/// (003 after 002), whole or not at all: model.safetensors for this project's server and
+/// saved_model.pb for TensorFlow Serving.
+///
+/// A part of the ratings is kept out to measure the model, and a part of the others to know when to
+/// stop.
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// Folder with the data set
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Model folder to write the next version into, such as models/neuralcf; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// neuralcf: one network over both embeddings; two-towers: one over each, and the dot product;
+    /// gmf: the dot product of the embeddings themselves, with biases
+    #[arg(long, value_name = "NAME", default_value_t)]
+    architecture: Method,
+
+    /// Length of the embeddings [default: 10; 32 for gmf]
+    #[arg(long, value_name = "N")]
+    embedding: Option<usize>,
+
+    /// Outputs of each hidden layer
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        default_values_t = Options::new(Method::NeuralCf).hidden
+    )]
+    hidden: Vec<usize>,
+
+    /// How often the ratings are gone through, at most [default: 100; 400 for gmf]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+
+    /// Epochs without a better validation loss that end the training [default: 5; 20 for gmf]
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+
+    /// Ratings an update
+    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).batch)]
+    batch: usize,
+
+    /// Step size of Adam [default: 0.001; 0.05 for gmf]
+    #[arg(long, value_name = "X")]
+    learning_rate: Option<f32>,
+
+    /// How strongly embeddings are pulled towards zero [default: 0.1; 8 for gmf]
+    #[arg(long, value_name = "X")]
+    l2: Option<f32>,
+
+    /// How strongly the weights of the layers are pulled towards zero
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).l2_layers)]
+    l2_layers: f32,
+
+    /// The first number of each embedding starts as the bias of the user or movie, pulled to zero as if
+    /// by so many ratings; 0 turns that off
+    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).bias_prior)]
+    bias_prior: f64,
+
+    /// Part of each hidden layer's outputs that is left out in training
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).dropout)]
+    dropout: f64,
+
+    /// Part of users, and of movies, that are taken for unknown in training
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).unknown)]
+    unknown: f64,
+
+    /// Which ratings are kept out: random, time (the latest) or per-user-time (each user's latest)
+    #[arg(long, value_name = "NAME", default_value_t)]
+    split: Split,
+
+    /// Part of the ratings that is kept out to measure the model
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).test)]
+    test_fraction: f64,
+
+    /// Part of the other ratings that is kept out to know when to stop
+    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).validation)]
+    validation_fraction: f64,
+
+    /// Leave the ratings that told when to stop out of the model, rather than train once more with them
+    #[arg(long)]
+    no_refit: bool,
+
+    /// The same seed gives the same model
+    #[arg(long, value_name = "S", default_value_t = Options::new(Method::NeuralCf).seed)]
+    seed: u64,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+}
+
+impl Train {
+    fn options(&self) -> Options {
+        let default = Options::new(self.architecture);
+        Options {
+            method: self.architecture,
+            embedding: self.embedding.unwrap_or(default.embedding),
+            hidden: self.hidden.clone(),
+            epochs: self.epochs.unwrap_or(default.epochs),
+            patience: self.patience.unwrap_or(default.patience),
+            batch: self.batch,
+            learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
+            l2: self.l2.unwrap_or(default.l2),
+            l2_layers: self.l2_layers,
+            bias_prior: self.bias_prior,
+            dropout: self.dropout,
+            unknown: self.unknown,
+            split: self.split,
+            test: self.test_fraction,
+            validation: self.validation_fraction,
+            refit: !self.no_refit,
+            seed: self.seed,
+        }
+    }
+
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let mut shown = Shown { bar: Bar::new("training", "ratings"), header: false };
+        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
+        let train::Summary { data, trained, written } =
+            train::write(&self.data, &self.out, &reader, &self.options(), &mut shown)?;
+        drop(shown);
+        let [training, validation, test] = trained.samples;
+        let mut out = io::stdout().lock();
+        let mut write = || {
+            writeln!(out, "{data}")?;
+            writeln!(
+                out,
+                "trained for {} epochs on {training} ratings, stopped by {validation}; on the {test} \
+                 of the test part ({} split):",
+                trained.epochs, self.split
+            )?;
+            writeln!(out, "      {HEADER}\n      {}", row(&trained.test))
+        };
+        write().context(STDOUT)?;
+        drop(out);
+        summarise(&written.files, started)
+    }
+}
+
+/// Brings a trained model of another program into a model folder.
+///
+/// Reads weights that are named and shaped as docs/models.md says, from a safetensors file such as a few
+/// lines of Python write for a Keras model, and writes the next version into the model folder, with
+/// saved_model.pb.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file with the weights (safetensors)
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+
+    /// Model folder to write the next version into, such as models/neuralcf; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Import {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let export::Imported { model, written } = export::import(&self.from, &self.out)?;
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "{}: {} movies and {} users, embeddings of {} and {} numbers",
+            model.architecture(),
+            model.movies().table.len(),
+            model.users().table.len(),
+            model.movies().dimension(),
+            model.users().dimension()
+        )
+        .context(STDOUT)?;
+        drop(out);
+        summarise(&written.files, started)
+    }
+}
+
+const STDOUT: &str = "cannot write to standard output";
+const HEADER: &str = "ROC AUC   PR AUC  accuracy  log loss";
+
+fn row(metrics: &LabelMetrics) -> String {
+    format!(
+        "{:7.4}  {:7.4}  {:8.4}  {:8.4}",
+        metrics.roc_auc, metrics.pr_auc, metrics.accuracy, metrics.log_loss
+    )
+}
+
+/// A progress bar, and a line for each epoch.
+struct Shown {
+    bar: Bar,
+    header: bool,
+}
+
+impl Watch for Shown {
+    fn progress(&mut self, done: u64, total: u64) {
+        self.bar.show(done, total);
+    }
+
+    fn epoch(&mut self, epoch: &Epoch) {
+        if !self.header {
+            self.bar.say(&format!("epoch    loss  validation: {HEADER}"));
+            self.header = true;
+        }
+        self.bar.say(&format!(
+            "{:5}  {:6.4}              {}{}",
+            epoch.number,
+            epoch.loss,
+            row(&epoch.validation),
+            if epoch.best { "" } else { "  (no better)" }
+        ));
+    }
+}

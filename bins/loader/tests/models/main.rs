@@ -1,0 +1,213 @@
+//! `train` and `import` as a person runs them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod tensorflow;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sparrow_neural::neural_cf::{Architecture, MODEL_FILE, ModelFile, versions};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn run(line: &str, folders: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
+    command.args(line.split_whitespace());
+    for (option, folder) in folders {
+        command.arg(option).arg(folder);
+    }
+    command.output().unwrap()
+}
+
+fn succeed(line: &str, folders: &[(&str, &Path)]) -> String {
+    let output = run(line, folders);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {errors}");
+    assert_eq!(errors, "", "{line}: a progress bar off the terminal");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs what must fail and returns its error message.
+fn fail(code: i32, line: &str, folders: &[(&str, &Path)]) -> String {
+    let output = run(line, folders);
+    assert_eq!(output.status.code(), Some(code), "{line}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn read(version: &Path) -> ModelFile {
+    ModelFile::read(&fs::read(version.join(MODEL_FILE)).unwrap(), "model").unwrap()
+}
+
+/// What is in a folder, however deep, with its size.
+fn listing(folder: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(listing(&path));
+        } else {
+            found.insert(path.clone(), path.metadata().unwrap().len());
+        }
+    }
+    found
+}
+
+#[test]
+fn train_writes_one_version_after_the_other() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("models/neuralcf");
+    let folders = [("--data", &*fixtures().join("demo")), ("--out", &*out)];
+    let summary = succeed("train --epochs 4", &folders);
+    assert!(summary.contains("epoch    loss  validation: ROC AUC"), "{summary}");
+    assert!(summary.contains("of the test part (random split)"), "{summary}");
+    succeed("train --epochs 1 --split per-user-time --architecture two-towers", &folders);
+    fs::create_dir(out.join("041")).unwrap();
+    succeed("train --epochs 1 --split time --seed 2", &folders);
+
+    let numbers: Vec<u64> = versions(&out).unwrap().iter().map(|version| version.number).collect();
+    assert_eq!(numbers, [42, 41, 2, 1]);
+    let names = listing(&out).into_keys();
+    let names: Vec<String> =
+        names.map(|path| path.strip_prefix(&out).unwrap().display().to_string()).collect();
+    assert_eq!(
+        names,
+        ["001", "002", "042"]
+            .map(|version| {
+                ["model.safetensors", "saved_model.pb"].map(|file| format!("{version}/{file}"))
+            })
+            .concat()
+    );
+
+    let ModelFile { model, metadata } = read(&out.join("001"));
+    assert_eq!(model.architecture(), Architecture::NeuralCf);
+    assert_eq!((model.movies().dimension(), model.users().table.len()), (10, 500));
+    assert_eq!(metadata.features_version, 1);
+    assert_eq!(metadata.training["split"], "random");
+    assert!(metadata.data.starts_with("sha256:"), "{}", metadata.data);
+    // The demonstration set's users have tastes; a coin would reach 0.5.
+    assert!(metadata.metrics["roc_auc"] > 0.65, "{:?}", metadata.metrics);
+    let other = read(&out.join("002"));
+    assert_eq!(other.model.architecture(), Architecture::TwoTowers);
+    assert_eq!(other.metadata.data, metadata.data);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_files() {
+    let parent = tempfile::tempdir().unwrap();
+    let folders = [("--data", &*fixtures().join("demo")), ("--out", parent.path())];
+    for seed in [4, 4, 5] {
+        succeed(&format!("train --epochs 2 --dropout 0.1 --seed {seed}"), &folders);
+    }
+    for name in ["model.safetensors", "saved_model.pb"] {
+        let [first, again, other] =
+            ["001", "002", "003"].map(|version| fs::read(parent.path().join(version).join(name)));
+        let first = first.unwrap();
+        assert!(first == again.unwrap(), "{name}");
+        assert!(first != other.unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn train_says_what_is_wrong_and_writes_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("models");
+    let demo = fixtures().join("demo");
+    let folders = [("--data", &*demo), ("--out", &*out)];
+    for (option, expected) in [
+        ("--embedding 0", "embedding must be from 1 to 256, got 0"),
+        ("--hidden 10,0", "hidden must be layers of 1 to 512, got 0"),
+        ("--learning-rate nan", "learning-rate must be"),
+        ("--dropout 1", "dropout must be from 0 to 0.9, got 1"),
+        ("--test-fraction 0", "test must be more than 0"),
+        ("--batch 0", "batch must be"),
+        ("--bias-prior -1", "bias-prior must be"),
+    ] {
+        let line = format!("train {option}").replace(" -1", "=-1");
+        let error = fail(1, &line, &folders);
+        assert!(error.contains(expected), "{option}: {error}");
+    }
+    let error = fail(2, "train --split sideways", &folders);
+    assert!(error.contains("is not one of random, time, per-user-time"), "{error}");
+    let error = fail(2, "train --architecture tower", &folders);
+    assert!(error.contains("is not one of neuralcf, two-towers, gmf"), "{error}");
+
+    let data = tempfile::tempdir().unwrap();
+    fs::copy(demo.join("movies.csv"), data.path().join("movies.csv")).unwrap();
+    let ratings = "userId,movieId,rating,timestamp\n1,1,5.0,1\n1,2,5.0,2\n";
+    fs::write(data.path().join("ratings.csv"), ratings).unwrap();
+    let error = fail(1, "train", &[("--data", data.path()), ("--out", &out)]);
+    assert!(error.contains("nothing to learn from: the training part lacks"), "{error}");
+    assert!(!out.exists());
+
+    let file = parent.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = fail(1, "train --epochs 1", &[("--data", &demo), ("--out", &file.join("x"))]);
+    assert!(error.contains("cannot write"), "{error}");
+}
+
+#[test]
+fn import_refuses_what_is_no_model() {
+    let parent = tempfile::tempdir().unwrap();
+    let (file, out) = (parent.path().join("weights"), parent.path().join("models"));
+    let folders = [("--from", &*file), ("--out", &*out)];
+    let error = fail(1, "import", &folders);
+    assert!(error.starts_with("error: cannot read") && error.contains("weights"), "{error}");
+    for content in [&b""[..], b"no model", &[0xff; 100], b"\x02\0\0\0\0\0\0\0{}"] {
+        fs::write(&file, content).unwrap();
+        let error = fail(1, "import", &folders);
+        assert!(error.starts_with("error: cannot import a model: "), "{error}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn an_imported_model_is_the_model() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("a");
+    let demo = fixtures().join("demo");
+    succeed("train --epochs 1", &[("--data", &demo), ("--out", &out)]);
+    let file = out.join("001").join(MODEL_FILE);
+    let summary = succeed("import", &[("--from", &file), ("--out", &parent.path().join("b"))]);
+    assert!(summary.starts_with("neuralcf: "), "{summary}");
+    for name in ["model.safetensors", "saved_model.pb"] {
+        let [a, b] = ["a", "b"].map(|folder| parent.path().join(folder).join("001").join(name));
+        assert!(fs::read(a).unwrap() == fs::read(b).unwrap(), "{name}");
+    }
+}
+
+/// The Python in docs/models.md is what the Keras test runs.
+#[test]
+fn the_python_of_the_documentation_is_tested() {
+    let read = |path: &str| fs::read_to_string(fixtures().join(path)).unwrap();
+    let script = read("tensorflow/keras_neuralcf.py");
+    let (_, rest) = script.split_once("# --- as in docs/models.md\n").unwrap();
+    let (code, _) = rest.split_once("\n\n\n# ---").unwrap();
+    let page = read("../docs/models.md");
+    assert!(page.contains(&format!("```python\n{code}\n```")), "{code}");
+}
+
+/// The quality that the documentation gives, with room for chance.
+#[test]
+#[ignore = "needs the MovieLens data: set SPARROW_ML_LATEST_SMALL, run .ci/test"]
+fn a_model_of_ml_latest_small_is_good() {
+    let data = std::env::var_os("SPARROW_ML_LATEST_SMALL")
+        .expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small");
+    let parent = tempfile::tempdir().unwrap();
+    let folders = [("--data", Path::new(&data)), ("--out", parent.path())];
+    for (line, version, at_least) in [
+        ("--split random", "001", 0.79),
+        ("--split per-user-time", "002", 0.78),
+        ("--architecture gmf --split random", "003", 0.798),
+        ("--architecture gmf --split per-user-time", "004", 0.783),
+        ("--architecture two-towers --split random", "005", 0.75),
+    ] {
+        succeed(&format!("train {line}"), &folders);
+        let found = read(&parent.path().join(version)).metadata.metrics["roc_auc"];
+        assert!(found > at_least, "{line}: {found}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Models against the real TensorFlow and Keras: `SPARROW_TENSORFLOW` is a Python that has the packages
+//! of `fixtures/tensorflow/requirements.txt`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::slice;
+
+use sparrow_neural::neural_cf::Scorer;
+
+use crate::{fixtures, read, succeed};
+
+/// What a script of the fixtures prints for pairs of user id and movie id: scores.
+fn python(script: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64> {
+    let python = std::env::var_os("SPARROW_TENSORFLOW")
+        .expect("SPARROW_TENSORFLOW must name a Python with TensorFlow: run .ci/test");
+    let mut child = Command::new(&python)
+        .arg(fixtures().join("tensorflow").join(script))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {}: {error}", python.display()));
+    let mut lines = String::new();
+    for (user, movie) in pairs {
+        writeln!(lines, "{user} {movie}").unwrap();
+    }
+    // Both scripts read all of their input before they write.
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script} failed");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// The scores in this process. What is no id here, such as −1, stands for one that nobody has.
+fn in_process(version: &Path, pairs: &[(i32, i32)]) -> Vec<f64> {
+    let model = read(version).model;
+    let id = |id: i32| u32::try_from(id).unwrap_or(u32::MAX);
+    let scorer = Scorer::new(&model, pairs.iter().map(|&(_, movie)| id(movie)));
+    let score = |(place, &(user, _)): (usize, &(i32, i32))| {
+        let mut score = Vec::new();
+        scorer.score(&scorer.query(id(user)), [place as u32].into_iter(), &mut score);
+        f64::from(score[0])
+    };
+    pairs.iter().enumerate().map(score).collect()
+}
+
+fn assert_close(found: &[f64], expected: &[f64], pairs: &[(i32, i32)]) {
+    assert_eq!((found.len(), expected.len()), (pairs.len(), pairs.len()));
+    for ((found, expected), pair) in found.iter().zip(expected).zip(pairs) {
+        assert!((found - expected).abs() <= 1e-6, "{pair:?}: {found} and {expected}");
+    }
+    assert!(found.iter().any(|score| (score - found[0]).abs() > 0.01), "all alike");
+}
+
+const UNKNOWN: [i32; 5] = [-1, i32::MIN, i32::MAX, 0, 1_000_000];
+
+/// Users and movies of the demonstration set, and ids that nobody has.
+fn pairs() -> Vec<(i32, i32)> {
+    let known = (1..=500)
+        .step_by(7)
+        .flat_map(|user| (1..9000).step_by(131).map(move |movie| (user, movie + user % 131)));
+    let unknown = UNKNOWN.into_iter().flat_map(|id| [(id, 1), (1, id), (id, id)]);
+    known.chain(unknown).collect()
+}
+
+#[test]
+#[ignore = "needs TensorFlow: run .ci/test"]
+fn tensorflow_scores_exported_models_as_this_process_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = fixtures().join("demo");
+    for more in [
+        "--epochs=3",
+        "--epochs=3 --hidden=7 --embedding=3",
+        "--epochs=3 --hidden=32,16,8 --embedding=17",
+        "--epochs=3 --architecture=two-towers --hidden=10,10",
+        "--epochs=20 --architecture=gmf",
+    ] {
+        let folders = [("--data", &*data), ("--out", folder.path())];
+        succeed(&format!("train {more}"), &folders);
+    }
+    let versions = ["001", "002", "003", "004", "005"].map(|version| folder.path().join(version));
+    let pairs = pairs();
+    let scores = python("score.py", &versions, &pairs);
+    assert_eq!(scores.len(), versions.len() * pairs.len());
+    for (version, scores) in versions.iter().zip(scores.chunks(pairs.len())) {
+        assert_close(scores, &in_process(version, &pairs), &pairs);
+    }
+}
+
+#[test]
+#[ignore = "needs TensorFlow: run .ci/test"]
+fn a_keras_model_is_imported_with_its_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("weights.safetensors");
+    let known = (0..=300).step_by(3);
+    let mut pairs: Vec<(i32, i32)> =
+        known.flat_map(|user| (user % 10..=1000).step_by(10).map(move |m| (user, m))).collect();
+    let expected = python("keras_neuralcf.py", slice::from_ref(&weights), &pairs);
+    let models = folder.path().join("models/neuralcf");
+    succeed("import", &[("--from", &weights), ("--out", &models)]);
+    let version = models.join("001");
+    assert_close(&in_process(&version, &pairs), &expected, &pairs);
+    // Ids beyond the embedding layers are unknown here, where Keras fails.
+    pairs.extend([(301, 1), (1, 1001), (-1, -1), (i32::MAX, 7)]);
+    let scores = python("score.py", slice::from_ref(&version), &pairs);
+    assert_close(&scores, &in_process(&version, &pairs), &pairs);
+    assert_close(&scores[..expected.len()], &expected, &pairs[..expected.len()]);
+}

@@ -1,0 +1,99 @@
+//! How fast NeuralCF scores: `cargo bench -p sparrow-neural --bench neuralcf`.
+//!
+//! Pairs a second on one core, for each instruction set that this processor has: all of 62,000 movies for
+//! one user after another, and 800 scattered ones as the server ranks candidates. Medians of rounds that
+//! take turns, so that a noisy machine troubles all alike, and the best round.
+#![expect(clippy::print_stdout, reason = "printing is what this program is for")]
+#![expect(clippy::expect_used, reason = "sizes are right by construction")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use sparrow_neural::TableBuilder;
+use sparrow_neural::neural_cf::{Dense, Embedding, Model, Network, Scorer};
+
+const MOVIES: u32 = 62_000;
+const USERS: u32 = 1000;
+const CANDIDATES: u32 = 800;
+const ROUNDS: usize = 25;
+
+fn main() {
+    let model = model();
+    let mut kernels: Vec<Scorer> = Scorer::each(&model, &(0..MOVIES));
+    println!("NeuralCF, embeddings of 10, layers of 10 and 10; {MOVIES} movies, one thread");
+    let mut all_times = vec![Vec::new(); kernels.len()];
+    let mut some_times = all_times.clone();
+    let mut scores = Vec::new();
+    for round in 0..ROUNDS {
+        for (place, kernel) in kernels.iter_mut().enumerate() {
+            all_times[place].push(time(20, |user| all(kernel, user, &mut scores)));
+            let first = round as u32;
+            some_times[place].push(time(200, |user| some(kernel, user + first, &mut scores)));
+        }
+    }
+    println!("{:10}  {:37}  {CANDIDATES} candidates, one user", "", "all movies, one user");
+    for ((kernel, all), some) in kernels.iter().zip(all_times).zip(some_times) {
+        let line = |times: Vec<f64>, pairs: u32| {
+            let (median, best) = median_and_best(times);
+            let rate = |seconds: f64| f64::from(pairs) / seconds / 1e6;
+            let micros = median * 1e6;
+            format!("{micros:7.1} µs {:5.0} M/s (best {:4.0} M/s)", rate(median), rate(best))
+        };
+        let name = kernel.kernel_name();
+        println!("{name:10}  {}  {}", line(all, MOVIES), line(some, CANDIDATES));
+    }
+}
+
+fn all(model: &Scorer, user: u32, scores: &mut Vec<f32>) {
+    scores.clear();
+    model.score_all(&model.query(user), scores);
+    black_box(&scores);
+}
+
+fn some(model: &Scorer, user: u32, scores: &mut Vec<f32>) {
+    // A stride that shares no factor with the number of movies: every time other movies.
+    let items = (0..CANDIDATES).map(|place| (place * 7919 + user * 104_729) % MOVIES);
+    scores.clear();
+    model.score(&model.query(user), items, scores);
+    black_box(&scores);
+}
+
+/// Seconds a call.
+fn time(calls: u32, mut call: impl FnMut(u32)) -> f64 {
+    let start = Instant::now();
+    for user in 0..calls {
+        call(user % USERS);
+    }
+    start.elapsed().as_secs_f64() / f64::from(calls)
+}
+
+fn median_and_best(mut times: Vec<f64>) -> (f64, f64) {
+    times.sort_by(f64::total_cmp);
+    (times[times.len() / 2], times[0])
+}
+
+/// A model of random weights, as large as trained ones.
+fn model() -> Model {
+    let mut state = 1_u64;
+    let mut numbers = |count: usize, size: f32| -> Vec<f32> {
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((state >> 40) as f32 / (1 << 23) as f32 - 1.0) * size
+        };
+        (0..count).map(|_| next()).collect()
+    };
+    let mut embedding = |count: u32| {
+        let mut table = TableBuilder::default();
+        for id in 0..count {
+            table.push(id, &numbers(10, 0.5)).expect("finite");
+        }
+        Embedding { table: table.build().expect("ascending"), unknown: vec![0.0; 10] }
+    };
+    let (movies, users) = (embedding(MOVIES), embedding(USERS));
+    let mut dense = |inputs: usize, outputs: usize| Dense {
+        weight: numbers(inputs * outputs, 0.5),
+        bias: numbers(outputs, 0.5),
+    };
+    let hidden = vec![dense(20, 10), dense(10, 10)];
+    Model::new(movies, users, Network::NeuralCf { hidden }, dense(10, 1)).expect("sizes fit")
+}

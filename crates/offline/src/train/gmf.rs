@@ -1,0 +1,234 @@
+use sparrow_neural::TableBuilder;
+use sparrow_neural::neural_cf::{self, Dense, Embedding, Model, Network};
+
+use super::Options;
+use super::biases::{Biases, CERTAINTY};
+use super::layers::Adam;
+use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
+use crate::random::Random;
+
+/// Generalised matrix factorisation (He et al. 2017, section 3.2) with biases, in training: the logit is
+/// the dot product of a movie's row and a user's.
+///
+/// A row has the factors, then two numbers for the biases: a movie's bias and a one, a one and a
+/// user's bias. An update takes all samples: what is looked for is not a few good passes but the
+/// factors that are most likely under their prior, which is what keeps them from learning by heart.
+#[derive(Debug, Clone)]
+pub(super) struct Gmf {
+    movies: Rows,
+    users: Rows,
+    /// The logit of a pair of which nothing is known.
+    base: f32,
+    base_moments: [f32; 2],
+    steps: u32,
+}
+
+/// The rows of one side.
+#[derive(Debug, Clone)]
+struct Rows {
+    width: usize,
+    /// Where the bias is; the other of the last two numbers stays one.
+    bias: usize,
+    values: Vec<f32>,
+    moments: Vec<[f32; 2]>,
+    gradients: Vec<f32>,
+}
+
+impl Rows {
+    fn new(factors: usize, bias: usize, biases: &[f64], random: &mut Random) -> Self {
+        let width = factors + 2;
+        let mut values = Vec::with_capacity(biases.len() * width);
+        for &of_row in biases {
+            values.extend((0..factors).map(|_| (random.normal() * 0.1) as f32));
+            values.extend([1.0, 1.0]);
+            let start = values.len() - width;
+            values[start + bias] = of_row as f32;
+        }
+        let (moments, gradients) = (vec![[0.0; 2]; values.len()], vec![0.0; values.len()]);
+        let mut rows = Self { width, bias, values, moments, gradients };
+        rows.set_unknown();
+        rows
+    }
+
+    fn get(&self, row: u32) -> &[f32] {
+        self::row(&self.values, self.width, row)
+    }
+
+    /// Of an unknown movie or user nothing is known but what they are like on average.
+    fn set_unknown(&mut self) {
+        let known = self.values.chunks_exact(self.width).skip(1);
+        let count = known.len().max(1) as f64;
+        let mean = known.map(|row| f64::from(row[self.bias])).sum::<f64>() / count;
+        let unknown = &mut self.values[UNKNOWN as usize * self.width..][..self.width];
+        unknown.fill(0.0);
+        unknown[self.width - 2..].fill(1.0);
+        unknown[self.bias] = mean as f32;
+    }
+
+    /// Takes a step against the gradients and the priors, and forgets the gradients.
+    fn step(&mut self, adam: Adam, step: u32, l2: f32, l2_bias: f32) {
+        let rate = adam.corrected(step);
+        let rows = self.values.chunks_exact_mut(self.width);
+        let moments = self.moments.chunks_exact_mut(self.width);
+        let gradients = self.gradients.chunks_exact_mut(self.width);
+        for ((values, moments), gradients) in rows.zip(moments).zip(gradients) {
+            for column in (0..self.width - 2).chain([self.bias]) {
+                let decay = if column == self.bias { l2_bias } else { l2 };
+                let gradient = gradients[column] + decay * values[column];
+                Adam::update(&mut values[column], &mut moments[column], gradient, rate);
+            }
+            gradients.fill(0.0);
+        }
+        self.set_unknown();
+    }
+}
+
+impl Gmf {
+    pub(super) fn new(
+        options: &Options,
+        counts: &Counts,
+        pairs: &[Pair],
+        random: &mut Random,
+    ) -> Self {
+        let factors = options.embedding;
+        let biases = Biases::fit(pairs, counts.movies, counts.users, options.bias_prior);
+        Self {
+            movies: Rows::new(factors, factors, &biases.movies, random),
+            users: Rows::new(factors, factors + 1, &biases.users, random),
+            base: biases.base as f32,
+            base_moments: [0.0; 2],
+            steps: 0,
+        }
+    }
+
+    /// One update; the mean loss before it.
+    pub(super) fn epoch(
+        &mut self,
+        pairs: &[Pair],
+        options: &Options,
+        progress: &mut dyn FnMut(usize),
+    ) -> f64 {
+        let (mut loss, mut of_base) = (0.0, 0.0);
+        let (movies, users) = (&mut self.movies, &mut self.users);
+        for part in pairs.chunks(1 << 16) {
+            for pair in part {
+                let movie = row(&movies.values, movies.width, pair.movie);
+                let user = row(&users.values, users.width, pair.user);
+                let logit = self.base + dot(movie, user);
+                let score = sigmoid(logit);
+                let error = score - f32::from(u8::from(pair.liked));
+                loss -= f64::from(if pair.liked { score } else { 1.0 - score }.max(1e-7)).ln();
+                of_base += f64::from(error);
+                let width = movies.width;
+                let of_movie = &mut movies.gradients[pair.movie as usize * width..][..width];
+                let of_user = &mut users.gradients[pair.user as usize * width..][..width];
+                let rows = movie.iter().zip(user).zip(of_movie.iter_mut().zip(of_user));
+                for ((&movie, &user), (of_movie, of_user)) in rows {
+                    *of_movie += error * user;
+                    *of_user += error * movie;
+                }
+            }
+            progress(part.len());
+        }
+        self.steps += 1;
+        let adam = Adam { rate: options.learning_rate };
+        let l2_bias = (options.bias_prior * CERTAINTY) as f32;
+        self.movies.step(adam, self.steps, options.l2, l2_bias);
+        self.users.step(adam, self.steps, options.l2, l2_bias);
+        let rate = adam.corrected(self.steps);
+        Adam::update(&mut self.base, &mut self.base_moments, of_base as f32, rate);
+        loss / pairs.len().max(1) as f64
+    }
+
+    pub(super) fn predict(&self, pairs: &[Pair]) -> Vec<f32> {
+        let logit =
+            |pair: &Pair| self.base + dot(self.movies.get(pair.movie), self.users.get(pair.user));
+        pairs.iter().map(|pair| sigmoid(logit(pair))).collect()
+    }
+
+    /// The trained model: two towers without layers.
+    pub(super) fn model(
+        &self,
+        movie_ids: &[u32],
+        user_ids: &[u32],
+    ) -> Result<Model, neural_cf::Error> {
+        let embedding = |rows: &Rows, ids: &[u32]| -> Result<Embedding, neural_cf::Error> {
+            let mut table = TableBuilder::default();
+            for (row, &id) in (1..).zip(ids) {
+                table.push(id, rows.get(row))?;
+            }
+            Ok(Embedding { table: table.build()?, unknown: rows.get(UNKNOWN).to_vec() })
+        };
+        Model::new(
+            embedding(&self.movies, movie_ids)?,
+            embedding(&self.users, user_ids)?,
+            Network::TwoTowers { movie: Vec::new(), user: Vec::new() },
+            Dense { weight: vec![1.0], bias: vec![self.base] },
+        )
+    }
+}
+
+fn row(values: &[f32], width: usize, row: u32) -> &[f32] {
+    &values[row as usize * width..][..width]
+}
+
+fn dot(left: &[f32], right: &[f32]) -> f32 {
+    // Eight sums at a time, which the compiler turns into vector instructions.
+    let (left, left_rest) = left.as_chunks::<8>();
+    let (right, right_rest) = right.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (left, right) in left.iter().zip(right) {
+        for ((sum, &left), &right) in sums.iter_mut().zip(left).zip(right) {
+            *sum += left * right;
+        }
+    }
+    let rest: f32 = left_rest.iter().zip(right_rest).map(|(&left, &right)| left * right).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::train::Method;
+
+    /// Two kinds of users, each liking one half of the movies: only factors can tell that.
+    #[test]
+    fn factors_learn_tastes_and_the_model_says_the_same() {
+        let mut pairs = Vec::new();
+        for user in 1..=30 {
+            for movie in 1..=20 {
+                if (user * 7 + movie * 3) % 4 != 0 {
+                    pairs.push(Pair { user, movie, liked: user % 2 == movie % 2 });
+                }
+            }
+        }
+        let options = Options { embedding: 11, l2: 0.5, ..Options::new(Method::Gmf) };
+        let counts = Counts { movies: 21, users: 31 };
+        let mut gmf = Gmf::new(&options, &counts, &pairs, &mut Random::new(1, 1));
+        let mut last = f64::INFINITY;
+        for _ in 0..100 {
+            last = gmf.epoch(&pairs, &options, &mut |_| {});
+        }
+        assert!(last < 0.3, "{last}");
+        let held_out: Vec<Pair> = (1..=30)
+            .flat_map(|user| (1..=20).map(move |movie| (user, movie)))
+            .filter(|(user, movie)| (user * 7 + movie * 3) % 4 == 0)
+            .map(|(user, movie)| Pair { user, movie, liked: user % 2 == movie % 2 })
+            .chain([
+                Pair { user: 0, movie: 3, liked: true },
+                Pair { user: 4, movie: 0, liked: true },
+            ])
+            .collect();
+        let ids: Vec<u32> = (1..=30).collect();
+        let model = gmf.model(&ids[..20], &ids).unwrap();
+        for (pair, score) in held_out.iter().zip(gmf.predict(&held_out)) {
+            assert!((f64::from(score) - model.score(pair.user, pair.movie)).abs() < 1e-6);
+            if pair.user > 0 && pair.movie > 0 {
+                assert_eq!(score > 0.5, pair.liked, "{pair:?}: {score}");
+            } else {
+                assert!((score - 0.5).abs() < 0.2, "{pair:?}: {score}");
+            }
+        }
+    }
+}

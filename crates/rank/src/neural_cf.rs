@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sparrow_model::{Catalog, MovieIndex, UserState};
+use sparrow_neural::neural_cf::{Model, Scorer};
+
+use crate::{Error, Ranker};
+
+/// Scores by a NeuralCF model in this process: the probability that the user likes the movie.
+///
+/// Movies and users that were not in the model's training are scored as unknown ones: the model has
+/// learnt what to say of those, and TensorFlow says the same of its own copy.
+#[derive(Debug, Clone)]
+pub struct NeuralCfRanker {
+    scorer: Arc<Scorer>,
+}
+
+impl NeuralCfRanker {
+    /// Lays out a model for the movies of a catalogue.
+    pub fn new(model: &Model, catalog: &Catalog) -> Self {
+        let ids = catalog.movies().iter().map(|movie| movie.id.0);
+        Self { scorer: Arc::new(Scorer::new(model, ids)) }
+    }
+
+    /// How many of the catalogue's movies were in the model's training.
+    pub fn known_movies(&self) -> usize {
+        self.scorer.known()
+    }
+}
+
+#[async_trait]
+impl Ranker for NeuralCfRanker {
+    fn kind(&self) -> &'static str {
+        "neuralcf"
+    }
+
+    fn dimension(&self) -> Option<usize> {
+        Some(self.scorer.dimension())
+    }
+
+    async fn score(
+        &self,
+        user: &UserState<'_>,
+        movies: &[MovieIndex],
+        scores: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let query = self.scorer.query(user.id.0);
+        scores.clear();
+        // Scoring a movie costs less than gathering its numbers: from a quarter of all on, all are
+        // scored, and the wanted ones picked.
+        if movies.len() >= self.scorer.len() / 4 {
+            let mut all = Vec::new();
+            self.scorer.score_all(&query, &mut all);
+            scores.extend(movies.iter().map(|movie| all[movie.at()]));
+        } else {
+            self.scorer.score(&query, movies.iter().map(|movie| movie.0), scores);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use sparrow_model::{MovieId, MovieRecord, Movies, RatingLog, UserId};
+    use sparrow_neural::TableBuilder;
+    use sparrow_neural::neural_cf::{Dense, Embedding, Network};
+
+    use super::*;
+    use crate::tests::ready;
+
+    /// The sum of what stands for the movie and what stands for the user, through a ReLU.
+    fn model() -> Model {
+        let embedding = |rows: &[(u32, f32)], unknown| {
+            let mut table = TableBuilder::default();
+            for &(id, value) in rows {
+                table.push(id, &[value]).unwrap();
+            }
+            Embedding { table: table.build().unwrap(), unknown: vec![unknown] }
+        };
+        let sum = Dense { weight: vec![1.0, 1.0], bias: vec![0.0] };
+        let output = Dense { weight: vec![1.0], bias: vec![0.0] };
+        Model::new(
+            embedding(&[(10, 1.0), (30, 3.0)], 2.0),
+            embedding(&[(7, 0.5)], -1.0),
+            Network::NeuralCf { hidden: vec![sum] },
+            output,
+        )
+        .unwrap()
+    }
+
+    fn catalog() -> Catalog {
+        let record = |id| MovieRecord {
+            id: MovieId(id),
+            title: format!("Movie {id}"),
+            year: None,
+            genres: Vec::new(),
+            imdb_id: None,
+            tmdb_id: None,
+        };
+        let movies = Movies::new((1..=20).map(|ten| record(ten * 10)).collect()).unwrap();
+        Catalog::new(movies, RatingLog::default().into_histories().0)
+    }
+
+    #[test]
+    fn few_movies_and_all_are_scored_alike() {
+        let ranker = NeuralCfRanker::new(&model(), &catalog());
+        assert_eq!((ranker.kind(), ranker.known_movies()), ("neuralcf", 2));
+        let sigmoid = |logit: f32| 1.0 / (1.0 + (-logit).exp());
+        for (user, logits) in [(7, [1.5, 2.5, 3.5]), (8, [0.0, 1.0, 2.0])] {
+            let user = UserState::unknown(UserId(user));
+            let (mut few, mut all) = (vec![9.0], Vec::new());
+            let chosen = [2, 1, 0].map(MovieIndex);
+            ready(ranker.score(&user, &chosen, &mut few)).unwrap();
+            let every: Vec<MovieIndex> = (0..20).map(MovieIndex).collect();
+            ready(ranker.score(&user, &every, &mut all)).unwrap();
+            assert_eq!(few, [all[2], all[1], all[0]]);
+            for (score, logit) in all.iter().zip(logits) {
+                assert!((score - sigmoid(logit)).abs() < 1e-6, "{score} {logit}");
+            }
+        }
+    }
+}
