@@ -165,31 +165,41 @@ impl Scorer {
         let width = self.stack.width();
         let mut blocks = vec![Lanes::default(); CHUNK * width];
         let mut chunk = [0.0; CHUNK * LANES];
-        let mut items = items;
+        let (mut items, mut wanted) = (items, Vec::with_capacity(CHUNK * LANES));
         loop {
-            let mut count = 0;
-            for item in items.by_ref().take(CHUNK * LANES) {
-                let row = &self.rows[item as usize * self.row_lanes..][..self.row_lanes];
-                let block = &mut blocks[count / LANES * width..][..width];
-                for (lanes, columns) in row.iter().zip(block.chunks_mut(LANES)) {
-                    for (value, column) in lanes.0.iter().zip(columns) {
-                        column.0[count % LANES] = *value;
-                    }
-                }
-                count += 1;
-            }
-            if count == 0 {
+            wanted.clear();
+            wanted.extend(items.by_ref().take(CHUNK * LANES));
+            if wanted.is_empty() {
                 break;
             }
-            // The last block may have items of the chunk before: their scores are left out.
-            let blocks_used = count.div_ceil(LANES);
+            let groups = wanted.chunks(LANES);
+            let used = groups.len();
+            for (items, block) in groups.zip(blocks.chunks_exact_mut(width)) {
+                self.gather(items, block);
+            }
             self.kernel.forward(
                 &self.stack,
                 &query.0,
-                &blocks[..blocks_used * width],
-                &mut chunk[..blocks_used * LANES],
+                &blocks[..used * width],
+                &mut chunk[..used * LANES],
             );
-            scores.extend_from_slice(&chunk[..count]);
+            scores.extend_from_slice(&chunk[..wanted.len()]);
+        }
+    }
+
+    /// Puts the numbers of at most [`LANES`] items side by side. Places without an item get what does no harm.
+    fn gather(&self, items: &[u32], block: &mut [Lanes]) {
+        for (part, columns) in block.chunks_mut(LANES).enumerate() {
+            // Whole rows first, then their transpose: both have fixed sizes, and need no branch a number.
+            let mut rows = [Lanes::default(); LANES];
+            for (row, &item) in rows.iter_mut().zip(items) {
+                *row = self.rows[item as usize * self.row_lanes + part];
+            }
+            for (place, column) in columns.iter_mut().enumerate() {
+                for (value, row) in column.0.iter_mut().zip(&rows) {
+                    *value = row.0[place % LANES];
+                }
+            }
         }
     }
 }
