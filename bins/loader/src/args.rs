@@ -8,7 +8,7 @@ use sparrow_offline::{item2vec, synth};
 use crate::features::Features;
 use crate::samples::Samples;
 
-/// Prepares data for Sparrow: computes embeddings, invents data sets.
+/// Prepares data for Sparrow: computes features, training samples and embeddings, invents data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub(crate) struct Cli {

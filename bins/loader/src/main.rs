@@ -1,4 +1,5 @@
-//! `sparrow-loader`: invents data sets and computes embeddings. `--help` says how.
+//! `sparrow-loader`: invents data sets, computes features, training samples and embeddings. `--help`
+//! says how.
 
 mod args;
 mod features;

@@ -1,9 +1,10 @@
-//! Work that is done before serving: inventing data sets ([`synth`]) and computing item2vec
-//! embeddings ([`item2vec`], [`embed`]).
+//! Work that is done before serving: inventing data sets ([`synth`]), computing item2vec embeddings
+//! ([`item2vec`], [`embed`]), and with the feature `pipeline` features and training samples.
 //!
 //! Everything here is a function from options and files to files, reproducible from a seed. It
 //! does not serve, does not draw progress bars and does not parse command lines; the binary
-//! `sparrow-loader` does the latter two. Start reading at [`synth::write`] or [`embed::write`].
+//! `sparrow-loader` does the latter two. Start reading at [`synth::write`], [`embed::write`], or the
+//! documentation of the module `pipeline`.
 
 pub mod embed;
 pub mod item2vec;
