@@ -1,11 +1,16 @@
-//! Work that is done before serving: inventing data sets ([`synth`]), computing features and samples
-//! ([`pipeline`]) and item2vec embeddings ([`item2vec`], [`embed`]), and bringing them to a feature
-//! store: read by [`sources`], written by [`push`], compared by [`verify`].
+//! Work that is done before serving.
+//!
+//! * [`synth`] invents data sets.
+//! * `pipeline` computes features and training samples, on DataFusion.
+//! * [`item2vec`] learns embeddings, which [`embed`] writes.
+//! * `sources` reads what is to go to a feature store, `push` writes it there, `verify` compares.
+//! * `train` trains NeuralCF and measures it (`metrics`); `export` writes it, also for TensorFlow.
 //!
 //! Everything here is a function from options and files to files or a store, reproducible from a
 //! seed. It does not serve, does not draw progress bars and does not parse command lines; the binary
-//! `sparrow-loader` does the latter two. Start reading at [`synth::write`], [`embed::write`] or
-//! [`push::stage`].
+//! `sparrow-loader` does the latter two. Start reading at [`synth::write`], [`embed::write`] or the
+//! documentation of the module `pipeline`, which needs the cargo feature of that name, as do `sources`,
+//! `push` and `verify`; `train`, `metrics` and `export` need the feature `training`.
 
 pub mod embed;
 #[cfg(feature = "training")]

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::{DataFrame, Expr, cast, ident};
 use sparrow_features::USER_FIELDS;
 
-use super::plans::{collect_rows, user_feature, with_movies};
+use super::plans::{collect_rows, movie_genre, user_feature, with_movies};
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
 
@@ -93,7 +93,7 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
     let rated = with_movies(
         data,
         with_movie_statistics(data.ratings().await?)?,
-        &["releaseYear", "genres", "movieGenre1", "movieGenre2", "movieGenre3"],
+        &["releaseYear", "genres", "firstGenres"],
     )
     .await?;
     let features = UserFeaturesWindow::before()
@@ -135,9 +135,7 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
         "halfStars",
         "timestamp",
         "releaseYear",
-        "movieGenre1",
-        "movieGenre2",
-        "movieGenre3",
+        "firstGenres",
         "movieRatingCount",
         "movieAvgRating",
         "movieRatingStddev",
@@ -164,6 +162,7 @@ fn column(data: &DataSet, name: &str) -> Expr {
         "label" => cast(ident("halfStars").gt_eq(lit(7_u8)), DataType::Int32).alias(name),
         "timestamp" => cast(ident(name), DataType::Int64).alias(name),
         "releaseYear" => cast(ident(name), DataType::Int32).alias(name),
+        name if name.starts_with("movieGenre") => movie_genre(data, name),
         name if USER_FIELDS.contains(&name) => user_feature(data, name),
         name => ident(name),
     }
