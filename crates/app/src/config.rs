@@ -18,6 +18,9 @@ pub use crate::store_url::StoreUrl;
 /// Every environment variable with this beginning is a configuration key.
 const PREFIX: &str = "SPARROW__";
 
+/// Another name of `store.url` in the environment, which `sparrow-loader` takes as well.
+const STORE: &str = "SPARROW_STORE";
+
 /// All settings. The default is what runs when nothing is set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -300,9 +303,13 @@ impl Config {
                 merged.insert(key, (value, origin.clone()));
             }
         }
-        for (name, text) in environment {
-            let Some(path) = name.strip_prefix(PREFIX) else { continue };
-            let key = path.to_ascii_lowercase().replace("__", ".");
+        // In order of name, so that `STORE` comes before the name that all keys have, which counts.
+        for (name, text) in environment.into_iter().collect::<BTreeMap<_, _>>() {
+            let key = match name.strip_prefix(PREFIX) {
+                Some(path) => path.to_ascii_lowercase().replace("__", "."),
+                None if name == STORE => "store.url".to_owned(),
+                None => continue,
+            };
             let key = check(&known, key, &name, "the environment")?;
             let value = parse(&known[&key], text);
             merged.insert(key, (value, format!("the environment ({name})")));
@@ -516,6 +523,15 @@ mod tests {
         assert!(error.starts_with("FILE is not valid TOML: TOML parse error at line 1"), "{error}");
         let missing = Config::layered(Some(Path::new("/nowhere.toml")), [], &[]).unwrap_err();
         assert_eq!(missing.to_string(), "cannot read the configuration file /nowhere.toml");
+    }
+
+    #[test]
+    fn the_store_has_a_shorter_name_in_the_environment() {
+        let url = |environment| layered("", environment).unwrap().store.url.0.to_string();
+        let short = ("SPARROW_STORE", "redis://a");
+        assert_eq!(url(&[short]), "redis://a:6379");
+        assert_eq!(url(&[short, ("SPARROW__STORE__URL", "redis://b")]), "redis://b:6379");
+        assert_eq!(url(&[("SPARROW__STORE__URL", "redis://b"), short]), "redis://b:6379");
     }
 
     #[test]
