@@ -9,6 +9,8 @@
 //! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals |
 //! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
 //! | `user_features_at_end(movie, half_stars, year, genres)` | window | those of all rows in the last row, else null |
+//! | `movie_statistics_before(half_stars, timestamp)` | window | a movie's packed statistics over earlier timestamps |
+//! | `movie_statistic(packed, name, genre_names)` | scalar | one of them |
 //! | `user_feature(packed, name, genre_names)` | scalar | one of the features |
 //! | `movie_genre(packed, name, genre_names)` | scalar | one of a movie's first three genres |
 
@@ -29,13 +31,14 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 use sparrow_features::{Hundredths, MOVIE_FIELDS, RatingStats};
 
-use super::packed::{self, Feature};
+use super::movie_window::MovieStatisticsWindow;
+use super::packed::{self, Feature, Statistic};
 use super::user_window::UserFeaturesWindow;
 use crate::random::{scramble, unit};
 
 /// Makes the functions of the pipeline known to a session: `half_stars`, `stars`, `chance`,
-/// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, and the window functions
-/// `user_features_before` and `user_features_at_end`.
+/// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, `movie_statistic`, and the window functions
+/// `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
 pub fn register(context: &SessionContext) {
     context.register_udf(half_stars());
     context.register_udf(rating_average());
@@ -44,8 +47,10 @@ pub fn register(context: &SessionContext) {
     context.register_udf(chance());
     context.register_udf(user_feature());
     context.register_udf(movie_genre());
+    context.register_udf(movie_statistic());
     context.register_udwf(UserFeaturesWindow::before());
     context.register_udwf(UserFeaturesWindow::at_end());
+    context.register_udwf(MovieStatisticsWindow::before());
 }
 
 /// A value of the input that is not what it should be.
@@ -233,10 +238,16 @@ pub(super) fn movie_genre() -> ScalarUDF {
     Unpack::function(Packed::Movie)
 }
 
+/// One of the statistics of a movie, out of [`packed::pack_statistics`].
+pub(super) fn movie_statistic() -> ScalarUDF {
+    Unpack::function(Packed::Statistics)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Packed {
     User,
     Movie,
+    Statistics,
 }
 
 /// Takes what a name stands for out of packed values.
@@ -258,6 +269,13 @@ impl Unpack {
         Ok(feature)
     }
 
+    fn statistic(name: Option<&str>) -> Result<Statistic> {
+        let Some(statistic) = name.and_then(Statistic::named) else {
+            return plan_err!("movie_statistic takes the name of a feature, not {name:?}");
+        };
+        Ok(statistic)
+    }
+
     fn genre_place(name: Option<&str>) -> Result<usize> {
         let place = MOVIE_FIELDS[..3].iter().position(|known| Some(*known) == name);
         let Some(place) = place else {
@@ -272,6 +290,7 @@ impl ScalarUDFImpl for Unpack {
         match self.from {
             Packed::User => "user_feature",
             Packed::Movie => "movie_genre",
+            Packed::Statistics => "movie_statistic",
         }
     }
 
@@ -288,6 +307,7 @@ impl ScalarUDFImpl for Unpack {
         let data_type = match self.from {
             Packed::User => Self::user_feature(name)?.data_type(),
             Packed::Movie => packed::genre_type(),
+            Packed::Statistics => Self::statistic(name)?.data_type(),
         };
         Ok(Arc::new(Field::new(self.name(), data_type, false)))
     }
@@ -308,6 +328,10 @@ impl ScalarUDFImpl for Unpack {
             Packed::Movie => match packed.as_primitive_opt::<UInt32Type>() {
                 Some(packed) => packed::unpack_genre(packed, Self::genre_place(name)?, &genres)?,
                 None => return exec_err!("movie_genre takes packed genres"),
+            },
+            Packed::Statistics => match packed.as_primitive_opt::<UInt64Type>() {
+                Some(packed) => Self::statistic(name)?.unpack(packed),
+                None => return exec_err!("movie_statistic takes packed statistics"),
             },
         };
         Ok(ColumnarValue::Array(column))

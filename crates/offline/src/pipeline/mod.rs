@@ -9,8 +9,8 @@
 //!
 //! A user's features are a window function, `OVER (PARTITION BY userId ORDER BY timestamp, movieId)`,
 //! that folds `sparrow_features::UserWindow` row by row and gives one packed value of 36 bytes a row.
-//! The statistics of movies are ordinary aggregates over the rows with an earlier timestamp. Rows stay
-//! narrow until they are written: names of genres, and columns for people, come last.
+//! The statistics of movies before a sample are a window function, too; over all ratings they are
+//! ordinary aggregates. Rows stay narrow until they are written: names of genres, and columns for people, come last.
 //!
 //! Ratings are divided among partitions by a hash of user or movie. What is sorted beyond the limit
 //! of memory goes to disk. Ratings that come sorted by user are not sorted as a whole: a rule of the
@@ -30,6 +30,7 @@ mod csv;
 mod data_set;
 mod feature_files;
 mod functions;
+mod movie_window;
 mod output;
 mod packed;
 mod plans;

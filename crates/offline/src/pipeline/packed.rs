@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array as _, ArrayRef, DictionaryArray, FixedSizeBinaryArray, Float32Array, Int32Array,
-    UInt8Array, UInt32Array,
+    UInt8Array, UInt32Array, UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, UInt8Type};
 use datafusion::error::{DataFusionError, Result};
-use sparrow_features::{Hundredths, USER_FIELDS, UserFeatures};
+use sparrow_features::{Hundredths, RatingStats, USER_FIELDS, UserFeatures};
 use sparrow_model::Genre;
 
 /// Bytes of a user's packed value: five movie ids (u32), the deviation of years (u32), mean year, mean rating
@@ -58,6 +58,57 @@ pub(crate) fn pack(features: &UserFeatures) -> [u8; LEN] {
 /// The key of a genre in a dictionary of all genre names with "" after the last; see [`names`].
 pub(crate) fn key(genre: Option<Genre>) -> u8 {
     genre.map_or(NO_GENRE, |genre| genre.at() as u8)
+}
+
+/// The statistics of a movie: count (u32), mean and deviation in hundredths (u16), from the bottom.
+pub(crate) fn pack_statistics(ratings: &RatingStats) -> u64 {
+    u64::from(ratings.count())
+        | u64::from(ratings.average().0) << 32
+        | u64::from(ratings.stddev().0) << 48
+}
+
+/// One of the statistics in packed values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Statistic {
+    Count,
+    Mean,
+    Deviation,
+}
+
+impl Statistic {
+    /// The statistic of a name out of [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "movieRatingCount" => Some(Self::Count),
+            "movieAvgRating" => Some(Self::Mean),
+            "movieRatingStddev" => Some(Self::Deviation),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn data_type(self) -> DataType {
+        match self {
+            Self::Count => DataType::Int32,
+            Self::Mean | Self::Deviation => DataType::Float32,
+        }
+    }
+
+    /// Takes the statistic out of each packed value.
+    pub(crate) fn unpack(self, packed: &UInt64Array) -> ArrayRef {
+        let hundredths = |shift: u32| -> ArrayRef {
+            let values = packed.values().iter();
+            Arc::new(Float32Array::from_iter_values(
+                values.map(|packed| Hundredths((packed >> shift) as u32 & 0xffff).value()),
+            ))
+        };
+        match self {
+            Self::Count => Arc::new(Int32Array::from_iter_values(
+                packed.values().iter().map(|&packed| (packed as u32).cast_signed()),
+            )),
+            Self::Mean => hundredths(32),
+            Self::Deviation => hundredths(48),
+        }
+    }
 }
 
 /// The first three genres of a movie, a byte each.

@@ -89,6 +89,12 @@ pub(super) fn movie_genre(data: &DataSet, field: &str) -> Expr {
         .alias(field)
 }
 
+pub(super) fn movie_statistic(data: &DataSet, field: &str) -> Expr {
+    functions::movie_statistic()
+        .call(vec![ident("statistics"), lit(field), lit(data.genre_names())])
+        .alias(field)
+}
+
 /// The rows of a small table of two columns.
 pub(super) async fn collect_rows(table: DataFrame) -> Result<Vec<(u32, i64)>, Error> {
     let mut rows = Vec::new();

@@ -2,7 +2,7 @@
 //! and measures it on a part that training does not see.
 //!
 //! A sample is a rating, its label whether it is 3.5 stars or more. The loss is binary cross-entropy,
-//! the optimiser Adam. Start reading at [`run`]; [`write`] is the way from a folder to a folder.
+//! the optimiser Adam. Start reading at [`run`]; [`write()`] is the way from a folder to a folder.
 //! Gradients are written out by hand, see `layers`.
 
 mod biases;
