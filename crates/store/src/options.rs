@@ -67,11 +67,6 @@ impl Options {
         };
         Err(Error::Configuration(fault.to_owned()))
     }
-
-    /// Whether the prefix brings a hash tag, which puts all keys into one slot of a cluster.
-    pub(crate) fn prefix_has_tag(&self) -> bool {
-        self.prefix.contains('{')
-    }
 }
 
 fn prefix_is_sound(prefix: &str) -> bool {

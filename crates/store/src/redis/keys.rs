@@ -19,7 +19,7 @@ const STAGED: &str = "sparrow:new:";
 
 impl Keys {
     pub(super) fn new(options: &Options) -> Self {
-        Self { prefix: options.prefix.clone(), tagged: options.prefix_has_tag() }
+        Self { prefix: options.prefix.clone(), tagged: options.prefix.contains('{') }
     }
 
     pub(super) fn plain(&self, kind: Kind, id: u32) -> Bytes {

@@ -6,6 +6,7 @@ mod bulk;
 mod client;
 mod keys;
 mod push;
+mod text;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -207,9 +208,9 @@ impl Inner {
         let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
         user.features = read(fields(features), |what| note(Kind::UserFeatures, what));
         user.embedding =
-            read(text(embedding, codec::parse_embedding), |what| note(Kind::UserEmbedding, what));
+            read(string(embedding, text::parse_embedding), |what| note(Kind::UserEmbedding, what));
         user.ratings =
-            read(text(ratings, codec::unpack_ratings), |what| note(Kind::UserRatings, what));
+            read(string(ratings, codec::unpack_ratings), |what| note(Kind::UserRatings, what));
         user
     }
 
@@ -220,9 +221,9 @@ impl Inner {
         let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
         movie.features = read(fields(features), |what| note(Kind::MovieFeatures, what));
         movie.embedding =
-            read(text(embedding, codec::parse_embedding), |what| note(Kind::MovieEmbedding, what));
+            read(string(embedding, text::parse_embedding), |what| note(Kind::MovieEmbedding, what));
         movie.ratings =
-            read(text(ratings, codec::unpack_movie), |what| note(Kind::MovieRatings, what));
+            read(string(ratings, codec::unpack_movie), |what| note(Kind::MovieRatings, what));
         movie
     }
 
@@ -318,7 +319,7 @@ impl FeatureStore for RedisStore {
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
         let (generation, values) =
             self.0.fetch(&[(Kind::UserList, 0)], self.0.bulk_deadline()).await?;
-        let value = text(next(&mut values.into_iter()), codec::unpack_users)
+        let value = string(next(&mut values.into_iter()), codec::unpack_users)
             .map_err(|what| {
                 let Malformed { key, what } = self.0.malformed(Kind::UserList, 0, what);
                 Error::Malformed { key, what }
@@ -398,7 +399,7 @@ fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
     Ok((!fields.is_empty()).then_some(Fields(fields)))
 }
 
-fn text<T>(
+fn string<T>(
     answer: Answer,
     parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
 ) -> Result<Option<T>, Fault> {

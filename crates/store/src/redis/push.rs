@@ -20,6 +20,7 @@ use tokio::time::{self, Instant};
 
 use super::bulk::Bulk;
 use super::client::{Answer, Batch, Command, Reply, refusal};
+use super::text::embedding_text;
 use super::{Inner, State, is_hash};
 use crate::{Entry, Error, Generation, Kind, Push, codec};
 
@@ -265,7 +266,7 @@ impl RedisPush {
                 };
             }
             Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
-                codec::embedding_text(&vector).into_bytes()
+                embedding_text(&vector).into_bytes()
             }
             Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings),
             Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings),

@@ -4,7 +4,9 @@
 //! * A command is sent at most once, and not at all while there is no connection: nobody waits for a
 //!   server that is away, and nothing is written behind the back of someone who gave up.
 
-use std::fs;
+mod config;
+mod faults;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,20 +16,19 @@ use fred::clients::Client;
 use fred::interfaces::{
     ClientLike, ClusterInterface, EventInterface, HashesInterface, KeysInterface,
 };
-use fred::types::config::{
-    ClusterDiscoveryPolicy, Config, ConnectionConfig, Options as CommandOptions, PerformanceConfig,
-    ReconnectPolicy, Server, ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping,
-    UnresponsiveConfig,
-};
+use fred::types::config::{Options as CommandOptions, Server};
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 use futures::future;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
+use self::config::{config, connection, performance, reconnect};
+use self::faults::{said_by_server, translate};
 use crate::{Error, Options, RedisLocation};
+
+pub(super) use self::config::tls_config;
+pub(super) use self::faults::refusal;
 
 /// What the server answered to one command.
 #[derive(Debug, Clone, PartialEq)]
@@ -445,178 +446,5 @@ struct AbortOnDrop<T>(JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-fn config(location: &RedisLocation, options: &Options) -> Result<Config, Error> {
-    let mut hosts: Vec<Server> =
-        location.hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect();
-    let server = if location.cluster {
-        ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::UseCache }
-    } else {
-        ServerConfig::Centralized { server: hosts.swap_remove(0) }
-    };
-    Ok(Config {
-        // Reports the first failure instead of trying on in silence; `keep` tries on.
-        fail_fast: true,
-        username: location.username.clone(),
-        password: location.password.clone(),
-        server,
-        database: (location.database != 0).then_some(location.database),
-        tls: location.tls.then(|| tls(location, options)).transpose()?,
-        ..Config::default()
-    })
-}
-
-fn tls(location: &RedisLocation, options: &Options) -> Result<TlsConfig, Error> {
-    // The nodes of a cluster name each other by address; certificates rarely do.
-    let hostnames =
-        if location.cluster { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
-    Ok(TlsConfig { connector: TlsConnector::from(tls_config(options)?), hostnames })
-}
-
-pub(super) fn tls_config(options: &Options) -> Result<rustls::ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth())
-}
-
-fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = &options.ca_file {
-        let fault = |what: String| {
-            Error::Configuration(format!("certificates in {}: {what}", path.display()))
-        };
-        let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(fault("there are none".to_owned()));
-        }
-    } else {
-        let (_, _) =
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Error::Configuration(
-                "the system has no certificates for TLS: name a file with some".to_owned(),
-            ));
-        }
-    }
-    Ok(roots)
-}
-
-fn performance(options: &Options) -> PerformanceConfig {
-    PerformanceConfig {
-        // For what has no deadline of its own.
-        default_command_timeout: options.bulk_deadline,
-        // Commands that are fed to a socket before it is flushed; a whole batch.
-        max_feed_count: 10_000,
-        ..PerformanceConfig::default()
-    }
-}
-
-fn connection(options: &Options) -> ConnectionConfig {
-    let unresponsive = options.bulk_deadline * 2;
-    ConnectionConfig {
-        connection_timeout: options.connect_timeout,
-        internal_command_timeout: options.connect_timeout,
-        max_command_attempts: 1,
-        unresponsive: UnresponsiveConfig {
-            max_timeout: Some(unresponsive),
-            interval: (unresponsive / 4).clamp(Duration::from_millis(50), Duration::from_secs(1)),
-        },
-        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
-        ..ConnectionConfig::default()
-    }
-}
-
-/// Forever, at first after some 20 ms, later every two seconds.
-fn reconnect() -> ReconnectPolicy {
-    let mut policy = ReconnectPolicy::new_exponential(0, 20, 2_000, 2);
-    policy.set_jitter(20);
-    policy
-}
-
-/// What Redis itself said about a command; `None` for errors between it and us.
-fn said_by_server(error: &fred::error::Error) -> Option<String> {
-    use fred::error::ErrorKind;
-    let code = error.details().split(' ').next().unwrap_or_default();
-    // Redis starts its errors with a code in capitals; the library's own are sentences.
-    let coded = code.len() > 2 && code.chars().all(|c| c.is_ascii_uppercase() || c == '-');
-    let own = matches!(error.kind(), ErrorKind::IO | ErrorKind::Tls | ErrorKind::Timeout);
-    (coded && !own).then(|| error.details().to_owned())
-}
-
-/// What an error means that Redis answered with.
-pub(super) fn refusal(address: &str, says: &str) -> Error {
-    let store = address.to_owned();
-    let code = says.split(' ').next().unwrap_or_default();
-    let meaning = match code {
-        "LOADING" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "MASTERDOWN" => {
-            return Error::Unavailable { store, what: says.to_owned() };
-        }
-        "OOM" => "it has no memory left",
-        "READONLY" => "it is a read-only replica",
-        "WRONGPASS" => "user or password is wrong",
-        "NOAUTH" => "it asks for a password",
-        "NOPERM" => "the user may not do this",
-        "MISCONF" | "NOREPLICAS" => "it takes no writes",
-        "MOVED" | "ASK" => "it is a node of a cluster, whose address starts with redis-cluster://",
-        _ => "it answered",
-    };
-    Error::Refused { store, what: format!("{meaning} ({says})") }
-}
-
-fn translate(address: &str, error: &fred::error::Error) -> Error {
-    use fred::error::ErrorKind;
-    if let Some(says) = said_by_server(error) {
-        return refusal(address, &says);
-    }
-    let store = address.to_owned();
-    let details = error.details();
-    match error.kind() {
-        ErrorKind::Timeout => Error::TimedOut { store },
-        ErrorKind::Auth => Error::Refused { store, what: details.to_owned() },
-        _ => Error::Unavailable { store, what: plain_words(details) },
-    }
-}
-
-/// The library prints errors of the system and of TLS for debugging: `Os { code: 111, kind: …, message: "…" }`,
-/// `Custom { kind: …, error: "…" }`, `Custom { kind: …, error: InvalidCertificate(…) }`.
-fn plain_words(details: &str) -> String {
-    let inner = ["message: ", "error: "].iter().find_map(|mark| {
-        let (_, rest) = details.strip_suffix(" }")?.split_once(mark)?;
-        Some(rest.trim_matches('"'))
-    });
-    let words = inner.unwrap_or(details).trim_end_matches('.');
-    if words.contains("InvalidCertificate") {
-        format!("its certificate is not trusted ({words})")
-    } else {
-        words.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_are_put_in_plain_words() {
-        let refused = "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }";
-        assert_eq!(plain_words(refused), "Connection refused");
-        let unknown = "Custom { kind: Uncategorized, error: \"failed to lookup address\" }";
-        assert_eq!(plain_words(unknown), "failed to lookup address");
-        assert_eq!(plain_words("Connection closed."), "Connection closed");
-        let tls = "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }";
-        let words = "its certificate is not trusted (InvalidCertificate(UnknownIssuer))";
-        assert_eq!(plain_words(tls), words);
-        let oom = refusal("redis://h:1", "OOM command not allowed");
-        assert!(oom.to_string().contains("no memory left (OOM command not allowed)"), "{oom}");
-        assert!(matches!(refusal("h", "LOADING Redis is loading"), Error::Unavailable { .. }));
     }
 }

@@ -1,0 +1,106 @@
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
+    ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::{Error, Options, RedisLocation};
+
+pub(super) fn config(location: &RedisLocation, options: &Options) -> Result<Config, Error> {
+    let mut hosts: Vec<Server> =
+        location.hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect();
+    let server = if location.cluster {
+        ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::UseCache }
+    } else {
+        ServerConfig::Centralized { server: hosts.swap_remove(0) }
+    };
+    Ok(Config {
+        // Reports the first failure instead of trying on in silence; `keep` tries on.
+        fail_fast: true,
+        username: location.username.clone(),
+        password: location.password.clone(),
+        server,
+        database: (location.database != 0).then_some(location.database),
+        tls: location.tls.then(|| tls(location, options)).transpose()?,
+        ..Config::default()
+    })
+}
+
+fn tls(location: &RedisLocation, options: &Options) -> Result<TlsConfig, Error> {
+    // The nodes of a cluster name each other by address; certificates rarely do.
+    let hostnames =
+        if location.cluster { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
+    Ok(TlsConfig { connector: TlsConnector::from(tls_config(options)?), hostnames })
+}
+
+pub(in crate::redis) fn tls_config(options: &Options) -> Result<rustls::ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
+        .with_root_certificates(roots(options)?)
+        .with_no_client_auth())
+}
+
+fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(path) = &options.ca_file {
+        let fault = |what: String| {
+            Error::Configuration(format!("certificates in {}: {what}", path.display()))
+        };
+        let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
+            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(fault("there are none".to_owned()));
+        }
+    } else {
+        let (_, _) =
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(Error::Configuration(
+                "the system has no certificates for TLS: name a file with some".to_owned(),
+            ));
+        }
+    }
+    Ok(roots)
+}
+
+pub(super) fn performance(options: &Options) -> PerformanceConfig {
+    PerformanceConfig {
+        // For what has no deadline of its own.
+        default_command_timeout: options.bulk_deadline,
+        // Commands that are fed to a socket before it is flushed; a whole batch.
+        max_feed_count: 10_000,
+        ..PerformanceConfig::default()
+    }
+}
+
+pub(super) fn connection(options: &Options) -> ConnectionConfig {
+    let unresponsive = options.bulk_deadline * 2;
+    ConnectionConfig {
+        connection_timeout: options.connect_timeout,
+        internal_command_timeout: options.connect_timeout,
+        max_command_attempts: 1,
+        unresponsive: UnresponsiveConfig {
+            max_timeout: Some(unresponsive),
+            interval: (unresponsive / 4).clamp(Duration::from_millis(50), Duration::from_secs(1)),
+        },
+        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+        ..ConnectionConfig::default()
+    }
+}
+
+/// Forever, at first after some 20 ms, later every two seconds.
+pub(super) fn reconnect() -> ReconnectPolicy {
+    let mut policy = ReconnectPolicy::new_exponential(0, 20, 2_000, 2);
+    policy.set_jitter(20);
+    policy
+}

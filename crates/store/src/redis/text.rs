@@ -1,0 +1,93 @@
+//! Embeddings as text.
+
+use std::fmt::Write;
+
+use crate::codec::Fault;
+
+/// Numbers separated by one space, each in the fewest digits that read back as the same `f32`.
+pub(super) fn embedding_text(vector: &[f32]) -> String {
+    let mut text = String::with_capacity(vector.len() * 12);
+    for (at, value) in vector.iter().enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        // The shorter of two notations; writing to a string does not fail.
+        let size = value.abs();
+        let _ = if size != 0.0 && !(1e-5..1e10).contains(&size) {
+            write!(text, "{value:e}")
+        } else {
+            write!(text, "{value}")
+        };
+    }
+    text
+}
+
+/// Reads numbers separated by spaces.
+pub(super) fn parse_embedding(text: &[u8]) -> Result<Vec<f32>, Fault> {
+    let text = std::str::from_utf8(text).map_err(|_| "is not text".to_owned())?;
+    let mut vector = Vec::with_capacity(text.len() / 8);
+    for number in text.split_ascii_whitespace() {
+        match number.parse::<f32>() {
+            Ok(value) if value.is_finite() => vector.push(value),
+            _ => return Err(format!("{:?} is not a finite number", shortened(number))),
+        }
+    }
+    if vector.is_empty() { Err("holds no numbers".to_owned()) } else { Ok(vector) }
+}
+
+/// The beginning of a text that another program wrote, for a message.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 40;
+    if text.chars().count() <= LONGEST {
+        text.to_owned()
+    } else {
+        text.chars().take(LONGEST).chain(['…']).collect()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn embeddings_read_back(
+            vector in prop::collection::vec(
+                prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO, 1..30),
+        ) {
+            let text = embedding_text(&vector);
+            prop_assert!(text.split(' ').all(|number| !number.is_empty()), "one space between");
+            let back = parse_embedding(text.as_bytes()).unwrap();
+            prop_assert!(back.iter().map(|v| v.to_bits()).eq(vector.iter().map(|v| v.to_bits())));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = parse_embedding(&bytes);
+        }
+    }
+
+    #[test]
+    fn embeddings_are_written_short() {
+        let vector = [1.0, -0.5, 0.1, 1.5e-8, 3.4e38, 0.0, -0.0];
+        assert_eq!(embedding_text(&vector), "1 -0.5 0.1 1.5e-8 3.4e38 0 -0");
+    }
+
+    #[test]
+    fn other_programs_numbers_are_read_and_what_is_none_is_named() {
+        let spark = b" 0.12345678901  -1.0E-5\t3 ";
+        assert_eq!(parse_embedding(spark), Ok(vec![0.123_456_79, -1e-5, 3.0]));
+        for (text, fault) in [
+            (&b""[..], "holds no numbers"),
+            (b"1 x2", "\"x2\" is not a finite number"),
+            (b"1 NaN", "\"NaN\" is not a finite number"),
+            (b"1e40", "\"1e40\" is not a finite number"),
+            (b"\xff", "is not text"),
+        ] {
+            assert_eq!(parse_embedding(text), Err(fault.to_owned()));
+        }
+    }
+}
