@@ -257,6 +257,7 @@ struct MoviesRead {
     bad: BadLines,
 }
 
+#[derive(Debug, Clone, Copy)]
 struct Counts {
     users: usize,
     ratings: usize,

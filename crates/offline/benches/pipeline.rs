@@ -8,7 +8,6 @@
 //! `SPARROW_ML_LATEST_SMALL` set, features of that data set are timed as well.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
-#![expect(missing_docs, reason = "a program")]
 
 use std::env;
 use std::fs;

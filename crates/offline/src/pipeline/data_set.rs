@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, Int32Array, RecordBatch, StringArray, UInt8Array, UInt16Array,
+    Array as _, ArrayRef, Int32Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
     UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -13,7 +13,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionContext};
-use sparrow_model::Movies;
+use sparrow_model::{Movie, Movies};
 use sparrow_movielens::{Options as ReaderOptions, Report, Source};
 
 use super::{Error, packed, ratings};
@@ -23,7 +23,7 @@ use super::{Error, packed, ratings};
 /// * `ratings`: userId, movieId (`Int32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
 ///   user and movie once;
 /// * `movies`: movieId (`Int32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`,
-///   a bit each), movieGenre1 to movieGenre3 (text in a dictionary).
+///   a bit each), firstGenres (`UInt32`, packed for `movie_genre`).
 pub struct DataSet {
     context: SessionContext,
     genre_names: ScalarValue,
@@ -117,7 +117,7 @@ impl DataSet {
         Ok(self.context.table("movies").await?)
     }
 
-    /// The list of genre names that `user_feature` takes.
+    /// The list of genre names that `user_feature` and `movie_genre` take.
     pub(crate) fn genre_names(&self) -> ScalarValue {
         self.genre_names.clone()
     }
@@ -158,20 +158,15 @@ fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
     names.resize(usize::from(packed::NO_GENRE) + 1, "");
     let names: ArrayRef = Arc::new(StringArray::from(names));
     let rows = || movies.as_slice().iter();
-    let genre = |place: usize| {
-        let keys = rows().map(|movie| packed::key(movie.genres.get(place).copied()));
-        packed::genre_array(UInt8Array::from_iter_values(keys), &names)
-    };
-    let columns: [(&str, ArrayRef); 6] = [
+    let packed = |movie: &Movie| packed::pack_genres(&movie.genres);
+    let columns: [(&str, ArrayRef); 4] = [
         ("movieId", Arc::new(Int32Array::from_iter_values(rows().map(|m| m.id.0.cast_signed())))),
         (
             "releaseYear",
             Arc::new(UInt16Array::from_iter_values(rows().map(|m| m.year.unwrap_or(0)))),
         ),
         ("genres", Arc::new(UInt64Array::from_iter_values(rows().map(|m| m.genre_set.bits())))),
-        ("movieGenre1", genre(0)?),
-        ("movieGenre2", genre(1)?),
-        ("movieGenre3", genre(2)?),
+        ("firstGenres", Arc::new(UInt32Array::from_iter_values(rows().map(packed)))),
     ];
     let fields: Vec<Field> = columns
         .iter()

@@ -9,7 +9,10 @@
 //! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals |
 //! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
 //! | `user_features_at_end(movie, half_stars, year, genres)` | window | those of all rows in the last row, else null |
+//! | `movie_statistics_before(half_stars, timestamp)` | window | a movie's packed statistics over earlier timestamps |
+//! | `movie_statistic(packed, name, genre_names)` | scalar | one of them |
 //! | `user_feature(packed, name, genre_names)` | scalar | one of the features |
+//! | `movie_genre(packed, name, genre_names)` | scalar | one of a movie's first three genres |
 
 use std::sync::Arc;
 
@@ -17,7 +20,7 @@ use datafusion::arrow::array::{
     Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array,
 };
 use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Float64Type, Int32Type, Int64Type, UInt8Type, UInt64Type,
+    DataType, Field, FieldRef, Float64Type, Int32Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
 };
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
@@ -26,21 +29,28 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use datafusion::prelude::SessionContext;
-use sparrow_features::{Hundredths, RatingStats};
+use sparrow_features::{Hundredths, MOVIE_FIELDS, RatingStats};
 
-use super::packed::Feature;
+use super::movie_window::MovieStatisticsWindow;
+use super::packed::{self, Feature, Statistic};
 use super::user_window::UserFeaturesWindow;
 use crate::random::{scramble, unit};
 
-pub(super) fn register(context: &SessionContext) {
+/// Makes the functions of the pipeline known to a session: `half_stars`, `stars`, `chance`,
+/// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, `movie_statistic`, and the window functions
+/// `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
+pub fn register(context: &SessionContext) {
     context.register_udf(half_stars());
     context.register_udf(rating_average());
     context.register_udf(rating_stddev());
     context.register_udf(stars());
     context.register_udf(chance());
     context.register_udf(user_feature());
+    context.register_udf(movie_genre());
+    context.register_udf(movie_statistic());
     context.register_udwf(UserFeaturesWindow::before());
     context.register_udwf(UserFeaturesWindow::at_end());
+    context.register_udwf(MovieStatisticsWindow::before());
 }
 
 /// A value of the input that is not what it should be.
@@ -220,17 +230,68 @@ impl ScalarUDFImpl for Columns {
 }
 
 pub(super) fn user_feature() -> ScalarUDF {
-    UnpackUserFeature { signature: Signature::any(3, Volatility::Immutable) }.into()
+    Unpack::function(Packed::User)
 }
 
+/// One of the first three genres of a movie, out of [`packed::pack_genres`].
+pub(super) fn movie_genre() -> ScalarUDF {
+    Unpack::function(Packed::Movie)
+}
+
+/// One of the statistics of a movie, out of [`packed::pack_statistics`].
+pub(super) fn movie_statistic() -> ScalarUDF {
+    Unpack::function(Packed::Statistics)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Packed {
+    User,
+    Movie,
+    Statistics,
+}
+
+/// Takes what a name stands for out of packed values.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct UnpackUserFeature {
+struct Unpack {
+    from: Packed,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for UnpackUserFeature {
+impl Unpack {
+    fn function(from: Packed) -> ScalarUDF {
+        Self { from, signature: Signature::any(3, Volatility::Immutable) }.into()
+    }
+
+    fn user_feature(name: Option<&str>) -> Result<Feature> {
+        let Some(feature) = name.and_then(Feature::named) else {
+            return plan_err!("user_feature takes the name of a feature, not {name:?}");
+        };
+        Ok(feature)
+    }
+
+    fn statistic(name: Option<&str>) -> Result<Statistic> {
+        let Some(statistic) = name.and_then(Statistic::named) else {
+            return plan_err!("movie_statistic takes the name of a feature, not {name:?}");
+        };
+        Ok(statistic)
+    }
+
+    fn genre_place(name: Option<&str>) -> Result<usize> {
+        let place = MOVIE_FIELDS[..3].iter().position(|known| Some(*known) == name);
+        let Some(place) = place else {
+            return plan_err!("movie_genre takes the name of a feature, not {name:?}");
+        };
+        Ok(place)
+    }
+}
+
+impl ScalarUDFImpl for Unpack {
     fn name(&self) -> &'static str {
-        "user_feature"
+        match self.from {
+            Packed::User => "user_feature",
+            Packed::Movie => "movie_genre",
+            Packed::Statistics => "movie_statistic",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -238,32 +299,41 @@ impl ScalarUDFImpl for UnpackUserFeature {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        plan_err!("the type of user_feature depends on its arguments")
+        plan_err!("the type of {} depends on its arguments", self.name())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let feature = named(args.scalar_arguments[1])?;
-        Ok(Arc::new(Field::new(self.name(), feature.data_type(), false)))
+        let name = args.scalar_arguments[1].and_then(|name| name.try_as_str().flatten());
+        let data_type = match self.from {
+            Packed::User => Self::user_feature(name)?.data_type(),
+            Packed::Movie => packed::genre_type(),
+            Packed::Statistics => Self::statistic(name)?.data_type(),
+        };
+        Ok(Arc::new(Field::new(self.name(), data_type, false)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let packed = args.args[0].to_array(args.number_rows)?;
-        let Some(packed) = packed.as_fixed_size_binary_opt() else {
-            return exec_err!("user_feature takes packed features");
-        };
         let (ColumnarValue::Scalar(name), ColumnarValue::Scalar(ScalarValue::List(names))) =
             (&args.args[1], &args.args[2])
         else {
-            return exec_err!("user_feature takes a name and the list of genre names");
+            return exec_err!("{} takes a name and the list of genre names", self.name());
         };
-        let column = named(Some(name))?.unpack(packed, &names.value(0))?;
+        let (name, genres) = (name.try_as_str().flatten(), names.value(0));
+        let column = match self.from {
+            Packed::User => match packed.as_fixed_size_binary_opt() {
+                Some(packed) => Self::user_feature(name)?.unpack(packed, &genres)?,
+                None => return exec_err!("user_feature takes packed features"),
+            },
+            Packed::Movie => match packed.as_primitive_opt::<UInt32Type>() {
+                Some(packed) => packed::unpack_genre(packed, Self::genre_place(name)?, &genres)?,
+                None => return exec_err!("movie_genre takes packed genres"),
+            },
+            Packed::Statistics => match packed.as_primitive_opt::<UInt64Type>() {
+                Some(packed) => Self::statistic(name)?.unpack(packed),
+                None => return exec_err!("movie_statistic takes packed statistics"),
+            },
+        };
         Ok(ColumnarValue::Array(column))
-    }
-}
-
-fn named(name: Option<&ScalarValue>) -> Result<Feature> {
-    match name.and_then(|name| Feature::named(name.try_as_str()??)) {
-        Some(feature) => Ok(feature),
-        None => plan_err!("user_feature takes the name of a feature, not {name:?}"),
     }
 }

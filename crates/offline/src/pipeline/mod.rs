@@ -2,12 +2,35 @@
 //!
 //! [`session`] makes a session with bounded memory, [`DataSet::open`] registers a data set in it as
 //! tables, and [`user_features`], [`movie_features`] and [`samples`] are plans over those tables.
-//! [`write_features`] and [`write_samples`] write what they give into files.
+//! [`write_features`] and [`write_samples`] write what they give into files. All of this runs in a
+//! Tokio runtime with timers; its worker threads are what computes.
+//!
+//! # How it is computed
+//!
+//! A user's features are a window function, `OVER (PARTITION BY userId ORDER BY timestamp, movieId)`,
+//! that folds `sparrow_features::UserWindow` row by row and gives one packed value of 36 bytes a row.
+//! The statistics of movies before a sample are a window function, too; over all ratings they are
+//! ordinary aggregates. Rows stay narrow until they are written: names of genres, and columns for people, come last.
+//!
+//! Ratings are divided among partitions by a hash of user or movie. What is sorted beyond the limit
+//! of memory goes to disk. Ratings that come sorted by user are not sorted as a whole: a rule of the
+//! session sorts each user's rows alone. Samples are merged by user at the end, so that files do not
+//! depend on the number of partitions.
+//!
+//! # On a cluster
+//!
+//! The plans are made so that Ballista can run them: the definitions are functions that a plan calls
+//! by name ([`register_functions`] makes them known to a scheduler and its executors), all that they need
+//! comes in as columns and literals, ratings are scanned from a URL, and partitions share nothing.
+//! The table `movies` is in memory, which is sent along with a plan or written to a URL first; ratings
+//! that have to be put in order beforehand are in memory, too, and do not leave this process. Without
+//! the rule of the session the same plans sort more, and give the same.
 
 mod csv;
 mod data_set;
 mod feature_files;
 mod functions;
+mod movie_window;
 mod output;
 mod packed;
 mod plans;
@@ -22,6 +45,7 @@ use datafusion::error::DataFusionError;
 
 pub use data_set::DataSet;
 pub use feature_files::{FeatureSummary, write_features};
+pub use functions::register as register_functions;
 pub use output::FileFormat;
 pub use plans::{movie_features, user_features};
 pub use sample_files::{SampleSummary, write_samples};

@@ -69,7 +69,7 @@ impl TableWriter {
             let schema = Arc::clone(&schema);
             let done = tokio::task::spawn_blocking(move || {
                 let written = match format {
-                    FileFormat::Parquet => parquet(file, schema, &mut receiver),
+                    FileFormat::Parquet => parquet(file, &schema, &mut receiver),
                     FileFormat::Csv => csv(file, &schema, &mut receiver),
                 };
                 written.map_err(staged::Error::io(&path))
@@ -129,7 +129,7 @@ const ROW_GROUP: usize = 256 << 10;
 
 fn parquet(
     file: Staged,
-    schema: SchemaRef,
+    schema: &SchemaRef,
     batches: &mut mpsc::Receiver<RecordBatch>,
 ) -> io::Result<Staged> {
     let properties = WriterProperties::builder()
@@ -142,9 +142,9 @@ fn parquet(
     let options =
         ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
     let mut writer =
-        ArrowWriter::try_new_with_options(file, Arc::clone(&schema), options).map_err(io_error)?;
+        ArrowWriter::try_new_with_options(file, Arc::clone(schema), options).map_err(io_error)?;
     while let Some(batch) = batches.blocking_recv() {
-        let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec());
+        let batch = RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec());
         writer.write(&batch.map_err(io::Error::other)?).map_err(io_error)?;
     }
     writer.into_inner().map_err(io_error)

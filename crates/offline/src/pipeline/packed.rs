@@ -1,19 +1,23 @@
-//! A user's features in one value of few bytes, so that rows stay narrow until they are written.
+//! A user's features, and a movie's genres, in one value of few bytes, so that rows stay narrow until
+//! they are written.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array as _, ArrayRef, DictionaryArray, FixedSizeBinaryArray, Float32Array, Int32Array,
-    UInt8Array,
+    UInt8Array, UInt32Array, UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, UInt8Type};
 use datafusion::error::{DataFusionError, Result};
-use sparrow_features::{Hundredths, USER_FIELDS, UserFeatures};
+use sparrow_features::{Hundredths, RatingStats, USER_FIELDS, UserFeatures};
 use sparrow_model::Genre;
 
-/// Bytes of a packed value: five movie ids (u32), the deviation of years (u32), mean year, mean rating
+/// Bytes of a user's packed value: five movie ids (u32), the deviation of years (u32), mean year, mean rating
 /// and its deviation (u16), five genres and the count (u8), all in hundredths where there are decimals.
 pub(crate) const LEN: usize = 36;
+
+/// The same for Arrow.
+pub(crate) const SIZE: i32 = 36;
 
 const DEVIATION_OF_YEARS: usize = 20;
 const MEAN_YEAR: usize = 24;
@@ -26,7 +30,7 @@ const COUNT: usize = 35;
 pub(crate) const NO_GENRE: u8 = 64;
 
 /// The type of a packed value.
-pub(crate) const TYPE: DataType = DataType::FixedSizeBinary(LEN as i32);
+pub(crate) const TYPE: DataType = DataType::FixedSizeBinary(SIZE);
 
 pub(crate) fn pack(features: &UserFeatures) -> [u8; LEN] {
     let mut packed = [0; LEN];
@@ -54,6 +58,73 @@ pub(crate) fn pack(features: &UserFeatures) -> [u8; LEN] {
 /// The key of a genre in a dictionary of all genre names with "" after the last; see [`names`].
 pub(crate) fn key(genre: Option<Genre>) -> u8 {
     genre.map_or(NO_GENRE, |genre| genre.at() as u8)
+}
+
+/// The statistics of a movie: count (u32), mean and deviation in hundredths (u16), from the bottom.
+pub(crate) fn pack_statistics(ratings: &RatingStats) -> u64 {
+    u64::from(ratings.count())
+        | u64::from(ratings.average().0) << 32
+        | u64::from(ratings.stddev().0) << 48
+}
+
+/// One of the statistics in packed values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Statistic {
+    Count,
+    Mean,
+    Deviation,
+}
+
+impl Statistic {
+    /// The statistic of a name out of [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "movieRatingCount" => Some(Self::Count),
+            "movieAvgRating" => Some(Self::Mean),
+            "movieRatingStddev" => Some(Self::Deviation),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn data_type(self) -> DataType {
+        match self {
+            Self::Count => DataType::Int32,
+            Self::Mean | Self::Deviation => DataType::Float32,
+        }
+    }
+
+    /// Takes the statistic out of each packed value.
+    pub(crate) fn unpack(self, packed: &UInt64Array) -> ArrayRef {
+        let hundredths = |shift: u32| -> ArrayRef {
+            let values = packed.values().iter();
+            Arc::new(Float32Array::from_iter_values(
+                values.map(|packed| Hundredths((packed >> shift) as u32 & 0xffff).value()),
+            ))
+        };
+        match self {
+            Self::Count => Arc::new(Int32Array::from_iter_values(
+                packed.values().iter().map(|&packed| (packed as u32).cast_signed()),
+            )),
+            Self::Mean => hundredths(32),
+            Self::Deviation => hundredths(48),
+        }
+    }
+}
+
+/// The first three genres of a movie, a byte each.
+pub(crate) fn pack_genres(genres: &[Genre]) -> u32 {
+    let keys = [0, 1, 2].map(|place: usize| key(genres.get(place).copied()));
+    u32::from_le_bytes([keys[0], keys[1], keys[2], 0])
+}
+
+/// Takes one of the first three genres out of each packed value.
+pub(crate) fn unpack_genre(
+    packed: &UInt32Array,
+    place: usize,
+    genres: &ArrayRef,
+) -> Result<ArrayRef> {
+    let keys = packed.values().iter().map(|packed| packed.to_le_bytes()[place]);
+    genre_array(UInt8Array::from_iter_values(keys), genres)
 }
 
 /// One of the features in packed values.

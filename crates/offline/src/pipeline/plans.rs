@@ -48,9 +48,9 @@ pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
     let [count, sum, squares] = ["count", "sum", "squares"].map(ident);
     let columns = vec![
         ident("movieId"),
-        ident("movieGenre1"),
-        ident("movieGenre2"),
-        ident("movieGenre3"),
+        movie_genre(data, "movieGenre1"),
+        movie_genre(data, "movieGenre2"),
+        movie_genre(data, "movieGenre3"),
         cast(count.clone(), DataType::Int32).alias("movieRatingCount"),
         cast(ident("releaseYear"), DataType::Int32).alias("releaseYear"),
         functions::rating_average().call(vec![count.clone(), sum.clone()]).alias("movieAvgRating"),
@@ -80,6 +80,18 @@ pub(super) async fn with_movies(
 pub(super) fn user_feature(data: &DataSet, field: &str) -> Expr {
     functions::user_feature()
         .call(vec![ident("features"), lit(field), lit(data.genre_names())])
+        .alias(field)
+}
+
+pub(super) fn movie_genre(data: &DataSet, field: &str) -> Expr {
+    functions::movie_genre()
+        .call(vec![ident("firstGenres"), lit(field), lit(data.genre_names())])
+        .alias(field)
+}
+
+pub(super) fn movie_statistic(data: &DataSet, field: &str) -> Expr {
+    functions::movie_statistic()
+        .call(vec![ident("statistics"), lit(field), lit(data.genre_names())])
         .alias(field)
 }
 

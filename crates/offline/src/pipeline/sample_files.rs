@@ -1,11 +1,9 @@
 //! Training and test samples as files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 
 use super::output::TableWriter;
@@ -41,8 +39,7 @@ pub async fn write_samples(
     // The last column says which file a row goes into.
     let split_at = table.schema().fields().len() - 1;
     let columns: Vec<usize> = (0..split_at).collect();
-    let schema: SchemaRef =
-        Arc::new(table.schema().inner().project(&columns).map_err(DataFusionError::from)?);
+    let schema = table.schema().inner().project(&columns).map_err(DataFusionError::from)?;
     let writers = match out {
         Some(folder) => {
             staged::prepare(folder, &[], true)?;
@@ -57,7 +54,7 @@ pub async fn write_samples(
     'rows: loop {
         // Sorting lies between reading and writing: each is half of the work.
         let written = counts[0] + counts[1];
-        let report = |read: u64| progress((read.min(ratings) + written) / 2, ratings);
+        let report = |read: u64| progress(u64::midpoint(read.min(ratings), written), ratings);
         let Some(batch) = rows.next(report).await? else { break };
         let test = batch.column(split_at).as_boolean().clone();
         let kept = batch.project(&columns).map_err(DataFusionError::from)?;

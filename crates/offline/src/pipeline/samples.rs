@@ -1,20 +1,15 @@
 //! Training samples: each rating with what was known just before it.
 
-use std::sync::Arc;
-
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{JoinType, ScalarValue};
-use datafusion::functions_aggregate::count::{count, count_udaf};
-use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::common::JoinType;
+use datafusion::functions_aggregate::count::count;
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::{
-    AggregateUDF, ExprFunctionExt as _, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
-};
+use datafusion::logical_expr::{ExprFunctionExt as _, lit};
 use datafusion::prelude::{DataFrame, Expr, cast, ident};
 use sparrow_features::USER_FIELDS;
 
-use super::plans::{collect_rows, user_feature, with_movies};
+use super::movie_window::MovieStatisticsWindow;
+use super::plans::{collect_rows, movie_genre, movie_statistic, user_feature, with_movies};
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
 
@@ -93,7 +88,7 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
     let rated = with_movies(
         data,
         with_movie_statistics(data.ratings().await?)?,
-        &["releaseYear", "genres", "movieGenre1", "movieGenre2", "movieGenre3"],
+        &["releaseYear", "genres", "firstGenres"],
     )
     .await?;
     let features = UserFeaturesWindow::before()
@@ -135,12 +130,8 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
         "halfStars",
         "timestamp",
         "releaseYear",
-        "movieGenre1",
-        "movieGenre2",
-        "movieGenre3",
-        "movieRatingCount",
-        "movieAvgRating",
-        "movieRatingStddev",
+        "firstGenres",
+        "statistics",
         "features",
     ];
     let mut columns: Vec<Expr> = narrow.map(ident).into();
@@ -164,45 +155,21 @@ fn column(data: &DataSet, name: &str) -> Expr {
         "label" => cast(ident("halfStars").gt_eq(lit(7_u8)), DataType::Int32).alias(name),
         "timestamp" => cast(ident(name), DataType::Int64).alias(name),
         "releaseYear" => cast(ident(name), DataType::Int32).alias(name),
+        name if name.starts_with("movieGenre") => movie_genre(data, name),
+        "movieRatingCount" | "movieAvgRating" | "movieRatingStddev" => movie_statistic(data, name),
         name if USER_FIELDS.contains(&name) => user_feature(data, name),
         name => ident(name),
     }
 }
 
-/// The ratings with the statistics of their movies over all earlier ratings of these: of those with
-/// the same timestamp none is known yet.
+/// The ratings with `statistics` of their movies over all earlier ratings of these.
 fn with_movie_statistics(ratings: DataFrame) -> Result<DataFrame, Error> {
-    let earlier = || {
-        WindowFrame::new_bounds(
-            WindowFrameUnits::Range,
-            WindowFrameBound::Preceding(ScalarValue::Null),
-            WindowFrameBound::Preceding(ScalarValue::UInt32(Some(1))),
-        )
-    };
-    let over = |aggregate: Arc<AggregateUDF>, of: Expr, name: &str| -> Result<Expr, Error> {
-        Ok(Expr::from(WindowFunction::new(aggregate, vec![of]))
-            .partition_by(vec![ident("movieId")])
-            .order_by(vec![ident("timestamp").sort(true, false)])
-            .window_frame(earlier())
-            .build()?
-            .alias(name))
-    };
-    let half_stars = || cast(ident("halfStars"), DataType::Int64);
-    let sums = ratings.window(vec![
-        over(count_udaf(), lit(1), "count")?,
-        over(sum_udaf(), half_stars(), "sum")?,
-        over(sum_udaf(), half_stars() * half_stars(), "squares")?,
-    ])?;
-    let [count, sum, squares] = ["count", "sum", "squares"].map(ident);
-    Ok(sums.select(vec![
-        ident("userId"),
-        ident("movieId"),
-        ident("halfStars"),
-        ident("timestamp"),
-        cast(count.clone(), DataType::Int32).alias("movieRatingCount"),
-        functions::rating_average().call(vec![count.clone(), sum.clone()]).alias("movieAvgRating"),
-        functions::rating_stddev().call(vec![count, sum, squares]).alias("movieRatingStddev"),
-    ])?)
+    let statistics = MovieStatisticsWindow::before()
+        .call(["halfStars", "timestamp"].map(ident).into())
+        .partition_by(vec![ident("movieId")])
+        .order_by(vec![ident("timestamp").sort(true, false)])
+        .build()?;
+    Ok(ratings.window(vec![statistics.alias("statistics")])?)
 }
 
 /// Adds `firstRatings`: how many of the user's ratings, oldest first, are not for testing.

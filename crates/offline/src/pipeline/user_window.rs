@@ -125,7 +125,7 @@ impl PartitionEvaluator for Evaluator {
                 (range.len() == 1).then(|| packed::pack(&self.window.features()))
             }
         };
-        Ok(ScalarValue::FixedSizeBinary(packed::LEN as i32, packed.map(Vec::from)))
+        Ok(ScalarValue::FixedSizeBinary(packed::SIZE, packed.map(Vec::from)))
     }
 
     fn evaluate_all(&mut self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {

@@ -6,6 +6,7 @@ mod reference;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,7 +87,7 @@ fn movies_csv() -> String {
             1 => format!("\"Sea {id}, The ({})\"", 1930 + id % 90),
             _ => format!("River {id} ({})", 1930 + id * 13 % 90),
         };
-        text += &format!("{},{title},\"{}\"\n", id * 3, genres[(id % 5) as usize]);
+        writeln!(text, "{},{title},\"{}\"", id * 3, genres[(id % 5) as usize]).unwrap();
     }
     text
 }
@@ -123,7 +124,7 @@ fn write_set(ratings: &[Rating]) -> TempDir {
     fs::write(folder.path().join("movies.csv"), movies_csv()).unwrap();
     let mut text = "userId,movieId,rating,timestamp\n".to_owned();
     for Rating { user, movie, stars, timestamp } in ratings {
-        text += &format!("{user},{movie},{stars:.1},{timestamp}\n");
+        writeln!(text, "{user},{movie},{stars:.1},{timestamp}").unwrap();
     }
     fs::write(folder.path().join("ratings.csv"), text).unwrap();
     folder
@@ -175,7 +176,8 @@ fn check_samples(data: &Path, split: Split, machine: &SessionOptions) {
     let samples = reference.samples();
     let is_test: Box<dyn Fn(&Rating) -> bool> = match split {
         Split::Random => {
-            let chosen: std::collections::BTreeSet<&str> = test.iter().map(pair).collect();
+            let chosen: std::collections::BTreeSet<&str> =
+                test.iter().map(|line| pair(line)).collect();
             let share = test.len() as f64 / samples.len() as f64;
             assert!((share - 0.3).abs() < 0.05, "{share}");
             Box::new(move |rating| chosen.contains(&*format!("{},{}", rating.movie, rating.user)))
@@ -210,7 +212,7 @@ fn check_samples(data: &Path, split: Split, machine: &SessionOptions) {
 }
 
 /// Movie and user of a sample's line.
-fn pair(line: &String) -> &str {
+fn pair(line: &str) -> &str {
     let second = line.match_indices(',').nth(1).unwrap().0;
     &line[..second]
 }
@@ -317,7 +319,7 @@ fn ratings_may_come_in_any_form_and_order() {
     let expected = everything(write_set(&ratings).path(), &machine());
     let check = |data: &Path, form: &str| {
         for (found, expected) in everything(data, &machine()).iter().zip(&expected) {
-            for (name, content) in expected.iter().filter(|(name, _)| name.ends_with(".csv")) {
+            for (name, content) in expected.iter().filter(|(name, _)| name.contains(".csv")) {
                 let lines = |content: &[u8]| -> Vec<String> {
                     String::from_utf8_lossy(content).lines().map(str::to_owned).collect()
                 };
@@ -405,7 +407,7 @@ fn bad_input(data: &Path) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        message += &format!(": {error}");
+        write!(message, ": {error}").unwrap();
         cause = error.source();
     }
     message
