@@ -202,7 +202,7 @@ fn prefix_and_time_to_live_reach_every_key() {
 }
 
 /// A push that is long enough to be caught in the middle of it.
-const MANY: u32 = 400_000;
+const MANY: u32 = 200_000;
 
 fn push(file: &Path, redis: &TestRedis) -> Running {
     Running::start(loader("push --item-embeddings {} --store {}", &[&file, &redis.url()]))
