@@ -527,7 +527,9 @@ mod tests {
 
     #[test]
     fn the_store_has_a_shorter_name_in_the_environment() {
-        let url = |environment| layered("", environment).unwrap().store.url.0.to_string();
+        let url = |environment: &[(&str, &str)]| {
+            layered("", environment).unwrap().store.url.0.to_string()
+        };
         let short = ("SPARROW_STORE", "redis://a");
         assert_eq!(url(&[short]), "redis://a:6379");
         assert_eq!(url(&[short, ("SPARROW__STORE__URL", "redis://b")]), "redis://b:6379");
