@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{pipeline, push, sources, verify};
+use sparrow_offline::{export, pipeline, push, sources, train, verify};
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -61,6 +61,14 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(of_source(error));
+        }
+        match cause.downcast_ref() {
+            Some(train::Error::Option { .. }) => return Some(USAGE),
+            Some(train::Error::NothingToLearn(_)) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        if let Some(export::Error::Read { .. } | export::Error::Import(_)) = cause.downcast_ref() {
+            return Some(BAD_INPUT);
         }
         cause.is::<sparrow_offline::InputError>().then_some(BAD_INPUT)
     });

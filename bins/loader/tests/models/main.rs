@@ -128,7 +128,7 @@ fn train_says_what_is_wrong_and_writes_nothing() {
         ("--bias-prior -1", "bias-prior must be"),
     ] {
         let line = format!("train {option}").replace(" -1", "=-1");
-        let error = fail(1, &line, &folders);
+        let error = fail(2, &line, &folders);
         assert!(error.contains(expected), "{option}: {error}");
     }
     let error = fail(2, "train --split sideways", &folders);
@@ -140,7 +140,7 @@ fn train_says_what_is_wrong_and_writes_nothing() {
     fs::copy(demo.join("movies.csv"), data.path().join("movies.csv")).unwrap();
     let ratings = "userId,movieId,rating,timestamp\n1,1,5.0,1\n1,2,5.0,2\n";
     fs::write(data.path().join("ratings.csv"), ratings).unwrap();
-    let error = fail(1, "train", &[("--data", data.path()), ("--out", &out)]);
+    let error = fail(3, "train", &[("--data", data.path()), ("--out", &out)]);
     assert!(error.contains("nothing to learn from: the training part lacks"), "{error}");
     assert!(!out.exists());
 
@@ -155,11 +155,11 @@ fn import_refuses_what_is_no_model() {
     let parent = tempfile::tempdir().unwrap();
     let (file, out) = (parent.path().join("weights"), parent.path().join("models"));
     let folders = [("--from", &*file), ("--out", &*out)];
-    let error = fail(1, "import", &folders);
+    let error = fail(3, "import", &folders);
     assert!(error.starts_with("error: cannot read") && error.contains("weights"), "{error}");
     for content in [&b""[..], b"no model", &[0xff; 100], b"\x02\0\0\0\0\0\0\0{}"] {
         fs::write(&file, content).unwrap();
-        let error = fail(1, "import", &folders);
+        let error = fail(3, "import", &folders);
         assert!(error.starts_with("error: cannot import a model: "), "{error}");
     }
     assert!(!out.exists());
