@@ -16,8 +16,8 @@ use crate::exit::Ended;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
-    /// The store: redis://[user:password@]host[:port][/database], rediss:// for TLS,
-    /// redis-cluster://host:port,…, rediss-cluster://, or file:PATH
+    /// The store: redis://user:password@host:port/database (all but the host may be left out),
+    /// rediss:// for TLS, redis-cluster://host:port,… or rediss-cluster://, or file:PATH
     ///
     /// Other users of a machine can see its processes' command lines: give an address with a
     /// password through the environment. It is never printed.

@@ -1,4 +1,4 @@
-//! Pushes what [`sources`](crate::sources) read to a feature store, as one generation.
+//! Pushes what [`sources`] read to a feature store, as one generation.
 //!
 //! In two steps, because they differ in what an interruption means: while [`stage`] runs nothing can be
 //! read of the new generation, and dropping what it gave leaves the store as it was;

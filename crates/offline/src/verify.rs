@@ -1,4 +1,4 @@
-//! Compares what a feature store holds with what [`sources`](crate::sources) say.
+//! Compares what a feature store holds with what [`sources`] say.
 
 use std::collections::{HashMap, HashSet};
 use std::{fmt, mem};
