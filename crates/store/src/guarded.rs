@@ -233,6 +233,10 @@ impl FeatureStore for Guarded {
         self.call(self.options.bulk_deadline, self.store.user_list()).await
     }
 
+    async fn staged(&self) -> Result<u64, Error> {
+        self.call(self.options.bulk_deadline, self.store.staged()).await
+    }
+
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         self.store.push().await
     }
