@@ -10,6 +10,7 @@ mod text;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{iter, vec};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -164,20 +165,21 @@ impl Inner {
         keys: &[(Kind, u32)],
         end: Instant,
     ) -> Result<(State, Vec<Answer>), Error> {
-        let mut batch = Batch::default();
-        batch.push(Command::Get(self.keys.marker()));
-        for &(kind, id) in keys {
-            let command = if is_hash(kind) { Command::HashGetAll } else { Command::Get };
-            if state.staged {
+        let places = |hashes: bool| {
+            let wanted = keys.iter().filter(move |(kind, _)| is_hash(*kind) == hashes);
+            wanted.flat_map(|&(kind, id)| {
                 // Before the plain key: it may be moved there in between.
-                batch.push(command(self.keys.staged(kind, id)));
-            }
-            batch.push(command(self.keys.plain(kind, id)));
-        }
-        let mut answers = self.connections.run(batch, end).await?.into_iter();
-        let marker = self.state(answers.next().unwrap_or(Ok(Reply::Nothing)))?;
+                let staged = state.staged.then(|| self.keys.staged(kind, id));
+                staged.into_iter().chain([self.keys.plain(kind, id)])
+            })
+        };
+        let strings: Vec<Bytes> = iter::once(self.keys.marker()).chain(places(false)).collect();
+        let (mut strings, mut hashes) = self.read(strings, places(true), end).await?;
+        let marker = self.state(next(&mut strings))?;
         let mut values = Vec::with_capacity(keys.len());
         for &(kind, _) in keys {
+            let answers: &mut dyn Iterator<Item = Answer> =
+                if is_hash(kind) { &mut hashes } else { &mut strings };
             let staged = if state.staged { answers.next() } else { None };
             let plain = answers.next().unwrap_or(Ok(Reply::Nothing));
             let value = match staged {
@@ -194,6 +196,41 @@ impl Inner {
             values.push(value);
         }
         Ok((marker, values))
+    }
+
+    /// The values of strings and of hashes in one round trip, the first string before all others. On one
+    /// server a single command reads all strings, which costs both sides much less; one that is not a
+    /// string is missing then, where it is an error by itself.
+    async fn read(
+        &self,
+        strings: Vec<Bytes>,
+        hashes: impl Iterator<Item = Bytes>,
+        end: Instant,
+    ) -> Result<(vec::IntoIter<Answer>, vec::IntoIter<Answer>), Error> {
+        let (count, at_once) = (strings.len(), self.connections.is_one_server());
+        let mut batch = Batch::default();
+        if at_once {
+            batch.push(Command::GetMany(strings));
+        } else {
+            for key in strings {
+                batch.push(Command::Get(key));
+            }
+        }
+        for key in hashes {
+            batch.push(Command::HashGetAll(key));
+        }
+        let mut strings = self.connections.run(batch, end).await?;
+        let hashes = strings.split_off(if at_once { 1 } else { count }.min(strings.len()));
+        if at_once {
+            strings = match strings.pop() {
+                Some(Ok(Reply::List(values))) if values.len() == count => {
+                    values.into_iter().map(Ok).collect()
+                }
+                Some(Err(says)) => return Err(refusal(self.connections.address(), &says)),
+                _ => return Err(self.connections.unavailable("an answer to MGET that is none")),
+            };
+        }
+        Ok((strings.into_iter(), hashes.into_iter()))
     }
 
     fn malformed(&self, kind: Kind, id: u32, what: impl Into<String>) -> Malformed {

@@ -46,6 +46,8 @@ pub(super) type Answer = Result<Reply, String>;
 #[derive(Debug, Clone)]
 pub(super) enum Command {
     Get(Bytes),
+    /// Of keys in one slot. What is no string is nothing.
+    GetMany(Vec<Bytes>),
     HashGetAll(Bytes),
     /// Whether a hash has a field.
     HashHas(Bytes, Bytes),
@@ -184,6 +186,11 @@ impl Connections {
             return Err(self.unavailable("the nodes of the cluster are not known yet"));
         }
         Ok(nodes)
+    }
+
+    /// Whether all keys are in one place.
+    pub(super) const fn is_one_server(&self) -> bool {
+        !self.cluster
     }
 
     pub(super) const fn location(&self) -> &RedisLocation {
@@ -382,6 +389,9 @@ async fn issue<C: KeysInterface + HashesInterface>(
     let millis = |time: Duration| time.as_millis() as i64;
     match command {
         Command::Get(key) => client.get(key).await,
+        Command::GetMany(keys) => {
+            client.mget(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
+        }
         Command::HashGetAll(key) => client.hgetall(key).await,
         Command::HashHas(key, field) => client.hexists(key, field).await,
         Command::Set(key, value, ttl) => {
