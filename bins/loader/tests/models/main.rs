@@ -2,41 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../program/mod.rs"]
+mod program;
 mod tensorflow;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use sparrow_neural::neural_cf::{Architecture, MODEL_FILE, ModelFile, versions};
 
+use program::{fail, succeed};
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
-
-fn run(line: &str, folders: &[(&str, &Path)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
-    command.args(line.split_whitespace());
-    for (option, folder) in folders {
-        command.arg(option).arg(folder);
-    }
-    command.output().unwrap()
-}
-
-fn succeed(line: &str, folders: &[(&str, &Path)]) -> String {
-    let output = run(line, folders);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{line}: {errors}");
-    assert_eq!(errors, "", "{line}: a progress bar off the terminal");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs what must fail and returns its error message.
-fn fail(code: i32, line: &str, folders: &[(&str, &Path)]) -> String {
-    let output = run(line, folders);
-    assert_eq!(output.status.code(), Some(code), "{line}");
-    String::from_utf8(output.stderr).unwrap()
 }
 
 fn read(version: &Path) -> ModelFile {
