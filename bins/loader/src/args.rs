@@ -53,6 +53,10 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
+    /// Compute everything and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     #[command(flatten)]
     training: Training,
 

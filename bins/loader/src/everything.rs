@@ -132,7 +132,8 @@ impl Everything {
         let options: item2vec::Options = self.training.options(self.machine.threads());
         let bar = Bar::new("embedding", "likes");
         let write = move || {
-            embed::write(&data, &out, &reader, &options, &|done, total| bar.show(done, total))
+            let progress = |done, total| bar.show(done, total);
+            embed::write(&data, Some(&out), &reader, &options, &progress)
         };
         match task::spawn_blocking(write).await {
             Ok(summary) => Ok(summary?),

@@ -62,7 +62,7 @@ fn compute(args: &Embed) -> anyhow::Result<()> {
     let bar = Bar::new("embedding", "likes");
     let summary = embed::write(
         &args.data,
-        &args.out,
+        (!args.dry_run).then_some(args.out.as_path()),
         &args.reader(),
         &args.options(processors),
         &|done, total| bar.show(done, total),
@@ -80,12 +80,15 @@ fn compute(args: &Embed) -> anyhow::Result<()> {
     summarise(&files, started)
 }
 
-/// Says what was written and how long it took.
+/// Says what was written, if not for a dry run, and how long it took.
 pub(crate) fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut write = || {
         for (path, size) in files {
             writeln!(out, "wrote {} ({size} bytes)", path.display())?;
+        }
+        if files.is_empty() {
+            writeln!(out, "nothing was written (--dry-run)")?;
         }
         writeln!(out, "done in {:.1} s", started.elapsed().as_secs_f64())
     };

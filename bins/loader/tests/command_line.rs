@@ -193,6 +193,8 @@ fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
     let folders = [("--data", data.path()), ("--out", &*out)];
     let error = fail(3, "embed", &folders);
     assert!(error.contains("ratings.csv:902"), "{error}");
+    let summary = succeed("embed --max-bad-lines 1 --epochs 1 --dry-run", &folders);
+    assert!(summary.contains("ratings.csv:902") && summary.contains("nothing was"), "{summary}");
     assert!(!out.exists());
     let summary = succeed("embed --max-bad-lines 1 --epochs 1", &folders);
     assert!(summary.contains("ratings.csv:902"), "{summary}");
@@ -211,7 +213,7 @@ fn embed_says_what_is_wrong() {
         ("--window 0", "window must be"),
         ("--learning-rate nan", "learning-rate must be"),
     ] {
-        let error = fail(1, &format!("embed {option}"), &folders);
+        let error = fail(2, &format!("embed {option}"), &folders);
         assert!(error.contains(expected), "{option}: {error}");
     }
     let error = fail(2, "embed --dimension many", &folders);
@@ -223,7 +225,7 @@ fn embed_says_what_is_wrong() {
 
     // Nobody likes anything.
     fs::write(data.path().join("ratings.csv"), "userId,movieId,rating,timestamp\n").unwrap();
-    let error = fail(1, "embed", &folders);
+    let error = fail(3, "embed", &folders);
     assert!(error.contains("nothing to learn from"), "{error}");
     assert!(!out.exists());
 }

@@ -44,10 +44,11 @@ pub struct Summary {
 
 /// Computes a vector for each movie (item2vec over the movies that users liked, in time order) and
 /// for each user (the mean over the vectors of the movies that the user liked), and writes both
-/// into the folder `out`, replacing files that are there. `out` is made if it does not exist.
+/// into the folder `out`, replacing files that are there. `out` is made if it does not exist; without
+/// it, nothing is written.
 pub fn write(
     data: &Path,
-    out: &Path,
+    out: Option<&Path>,
     reader: &ReaderOptions,
     options: &item2vec::Options,
     progress: Progress<'_>,
@@ -60,8 +61,26 @@ pub fn write(
     let movies = movie_table(catalog, &vectors).map_err(Error::Table)?;
     let users = user_table(catalog, &liked, &vectors).map_err(Error::Table)?;
 
+    let files = match out {
+        Some(out) => write_files(out, &movies, &users)?,
+        None => Vec::new(),
+    };
+    Ok(Summary {
+        movies: movies.len(),
+        users: users.len(),
+        liked: liked.item_count(),
+        files,
+        data: loaded.report,
+    })
+}
+
+fn write_files(
+    out: &Path,
+    movies: &EmbeddingTable,
+    users: &EmbeddingTable,
+) -> Result<Vec<(PathBuf, u64)>, staged::Error> {
     staged::prepare(out, &[], true)?;
-    let files = [(ITEM_FILE, &movies), (USER_FILE, &users)]
+    let files = [(ITEM_FILE, movies), (USER_FILE, users)]
         .into_iter()
         .map(|(name, table)| {
             let mut file = staged::Staged::create(out, name)?;
@@ -69,13 +88,7 @@ pub fn write(
             Ok(file)
         })
         .collect::<Result<Vec<_>, staged::Error>>()?;
-    Ok(Summary {
-        movies: movies.len(),
-        users: users.len(),
-        liked: liked.item_count(),
-        files: staged::Staged::commit(files)?,
-        data: loaded.report,
-    })
+    staged::Staged::commit(files)
 }
 
 /// For each user the movies that the user liked, as positions in the catalogue, in the order of
