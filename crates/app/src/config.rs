@@ -101,7 +101,7 @@ impl Default for Store {
             url: StoreUrl::default(),
             prefix: options.prefix,
             // Requests that share one go out together, which saves more than another one brings.
-            connections: NonZeroUsize::MIN.saturating_add(1),
+            connections: NonZeroUsize::MIN,
             ca_file: options.ca_file,
             deadline: options.deadline,
             start_wait: Duration::from_secs(5),

@@ -202,7 +202,7 @@ async fn main() {
     println!(
         "{users} users, {movies} movies: {keys} keys; {ROUNDS} rounds, redis-benchmark -P {PIPELINE} -c 8"
     );
-    let (mut staging, mut committing, mut whole, mut speed) = (vec![], vec![], vec![], vec![]);
+    let mut figures: [Vec<[f64; 4]>; 2] = Default::default();
     for round in 1..=ROUNDS {
         let (stage, rename) = benchmark_time(&redis, users, movies);
         let ours = pushed(&redis, &chunks).await;
@@ -212,7 +212,7 @@ async fn main() {
             print_memory(&redis, users, movies);
         }
         redis.cli(&["FLUSHALL"]);
-        for ours in [ours, again] {
+        for (ours, figures) in [ours, again].iter().zip(&mut figures) {
             let commands: u64 = ours.commands.values().sum();
             let rate = commands as f64 / (ours.stage + ours.commit);
             println!(
@@ -224,21 +224,19 @@ async fn main() {
                 rename,
                 keys as f64 / stage,
             );
-            staging.push(stage / ours.stage);
-            committing.push(rename / ours.commit);
-            whole.push(rate / (keys as f64 / stage));
-            speed.push(rate);
+            let whole = rate / (keys as f64 / stage);
+            figures.push([rate, whole, stage / ours.stage, rename / ours.commit]);
             if round == 1 {
                 println!("  executed: {:?}", ours.commands);
             }
         }
     }
-    println!(
-        "median: {:.0} commands/s in all, {:.2} of redis-benchmark's rate with the same values; of its rate phase \
-         by phase: staging {:.2}, the rest against renames of a key onto itself {:.2}",
-        median(speed),
-        median(whole),
-        median(staging),
-        median(committing),
-    );
+    for (name, figures) in ["into an empty store", "over what is there"].iter().zip(figures) {
+        let [speed, whole, staging, committing] =
+            [0, 1, 2, 3].map(|at| median(figures.iter().map(|figures| figures[at]).collect()));
+        println!(
+            "{name}, medians: {speed:.0} commands/s in all, {whole:.2} of redis-benchmark's rate with the same values; \
+             of its rate phase by phase: staging {staging:.2}, the rest against renames of a key onto itself {committing:.2}"
+        );
+    }
 }
