@@ -153,6 +153,9 @@ impl Everything {
         if !self.store.prefix.is_empty() {
             let _ = write!(store, " --prefix {}", shell(&self.store.prefix));
         }
+        if let Some(file) = &self.store.ca_file {
+            let _ = write!(store, " --ca-file {}", shell(&file.to_string_lossy()));
+        }
         let mut lines = String::from("to check:");
         let _ = write!(
             lines,

@@ -34,7 +34,7 @@ pub(crate) struct StoreArgs {
 
     /// Certificates (PEM) to trust for TLS, instead of those of the system
     #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
 
     /// How long to wait for a store that cannot be reached: 5s, 1m 30s
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]

@@ -20,6 +20,15 @@ pub(crate) struct Cli {
     /// for everything from files [default: memory]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
+
+    /// What every key in the store starts with
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+
+    /// Certificates (PEM) to trust for a store over TLS, instead of those of the system
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+
     /// Folder of model folders: the greatest version in DIR/neuralcf is served, as `sparrow-loader train
     /// --out DIR/neuralcf` writes them
     #[arg(long, value_name = "DIR")]
@@ -54,6 +63,8 @@ impl Cli {
             ("data.path", path(&self.data)),
             ("data.embeddings", path(&self.embeddings)),
             ("store.url", self.store.clone()),
+            ("store.prefix", self.prefix.clone()),
+            ("store.ca_file", path(&self.ca_file)),
             ("models.path", path(&self.models)),
             ("data.posters", path(&self.posters)),
             ("data.max_bad_lines", self.max_bad_lines.map(|lines| lines.to_string())),
@@ -76,10 +87,11 @@ mod tests {
     fn every_flag_sets_a_known_key() {
         Cli::command().debug_assert();
         let all = ["sparrow-serve", "--data=a", "--embeddings=b", "--posters=c", "--listen=d"];
-        let more = ["--max-bad-lines=5", "--store=memory", "--models=e"];
+        let more =
+            ["--max-bad-lines=5", "--store=memory", "--prefix=f", "--ca-file=g", "--models=e"];
         let cli = Cli::parse_from(all.into_iter().chain(more));
         let settings = cli.settings();
-        assert_eq!(settings.len(), 7);
+        assert_eq!(settings.len(), 9);
         assert!(settings.iter().all(|(key, _)| known_keys().contains_key(*key)));
     }
 }

@@ -81,7 +81,7 @@ pub struct Store {
     pub prefix: String,
     /// Connections to Redis, or to each node of a cluster.
     pub connections: NonZeroUsize,
-    /// The certificates that `rediss://` trusts, in PEM; without it, the usual public ones.
+    /// The certificates that `rediss://` trusts, in PEM; without it, those of the system.
     pub ca_file: Option<PathBuf>,
     /// How long a read of a request may take.
     #[serde(with = "crate::duration")]
