@@ -49,9 +49,13 @@ impl Ranker for NeuralCfRanker {
         // Scoring a movie costs less than gathering its numbers: from a quarter of all on, all are
         // scored, and the wanted ones picked.
         if movies.len() >= self.scorer.len() / 4 {
-            let mut all = Vec::new();
-            self.scorer.score_all(&query, &mut all);
-            scores.extend(movies.iter().map(|movie| all[movie.at()]));
+            self.scorer.score_all(&query, scores);
+            let all = scores.len();
+            scores.reserve(movies.len());
+            for movie in movies {
+                scores.push(scores[movie.at()]);
+            }
+            scores.drain(..all);
         } else {
             self.scorer.score(&query, movies.iter().map(|movie| movie.0), scores);
         }
