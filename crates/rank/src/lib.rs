@@ -23,6 +23,9 @@ pub enum Error {
     /// The model has nothing to go by for this user.
     #[error("user {0} has no vector")]
     NoUserEmbedding(UserId),
+    /// The user is not one of those that the model was made for.
+    #[error("the model does not know user {0}")]
+    UnknownUser(UserId),
     /// The model, or what serves it, is not there.
     #[error("the model is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -41,7 +44,7 @@ pub enum Error {
 ///   finite, or [`UNSCORED`] for a movie that the model does not know. Greater is better. Scores
 ///   compare within one call only.
 /// * An error means that there are no scores; what `scores` then holds is not looked at. A user
-///   whom the model cannot serve is an error ([`Error::NoUserEmbedding`]), never an arbitrary order.
+///   whom the model cannot serve is an error ([`Error::NoUserEmbedding`], [`Error::UnknownUser`]), never an arbitrary order.
 /// * The caller may drop the future at any time; that leaves nothing behind.
 /// * Retries, deadlines and counting are put around a ranker; it does none of them by itself.
 #[async_trait]

@@ -7,10 +7,19 @@
 //! The crate fetches no features and knows no configuration files; it does not load models, and starts no
 //! server. Start reading at [`Remote`].
 
+mod answer;
+mod batch;
+mod body;
+mod connections;
+mod fingerprint;
 mod input;
+mod location;
 mod options;
 mod ranker;
 mod remote;
+mod signature;
+mod tls;
+mod value;
 
 pub use input::{Input, Inputs, Source, Step, Type};
 pub use options::{Batch, Format, Options, Pin};
@@ -47,6 +56,10 @@ pub enum Error {
     /// It did not answer in time.
     #[error("the model server did not answer in time")]
     TimedOut,
+    /// It refused what it was asked: a value that its model does not take, such as an id beyond those that the
+    /// model knows.
+    #[error("the model server refused the request: {0}")]
+    Refused(String),
     /// What it answered cannot be right.
     #[error("the model server's answer is malformed: {0}")]
     Malformed(String),
