@@ -53,6 +53,7 @@ fn bad_parameters_are_named() {
         ("/getsimilarmovie?movieId=1&model=popularity", INVALID, "model"),
         ("/v1/movies/1/similar?model=x", INVALID, "model"),
         ("/v1/users/1/recommendations?explain=yes", INVALID, "explain"),
+        ("/v1/users/1/recommendations?candidates=some", INVALID, "candidates"),
         ("/v1/users/1/recommendations?exclude_seen=", INVALID, "exclude_seen"),
         ("/v1/users/1/recommendations?genres=", INVALID, "genres"),
         ("/v1/users/1/recommendations?genres=Drama,", INVALID, "genres"),
