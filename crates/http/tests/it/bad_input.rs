@@ -97,7 +97,7 @@ fn bad_parameters_are_named() {
 fn problems_say_what_is_allowed_and_what_is_near() {
     let running = Running::start(patient());
     for (target, allowed, nearest) in [
-        ("/getrecforyou?id=1&szie=3", json!(["id", "size", "model"]), json!("size")),
+        ("/getrecforyou?id=1&szie=3", json!(["id", "size", "model", "candidates"]), json!("size")),
         (
             "/v1/movies?sort=raiting",
             json!(["rating", "releaseYear", "popularity"]),
