@@ -200,7 +200,7 @@ pub enum Step {
 }
 
 /// The inputs of a model, known to make sense.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inputs {
     inputs: Vec<Input>,
     conversions: Vec<Conversion>,

@@ -1,10 +1,11 @@
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sparrow_features::{MOVIE_FIELDS, MovieFeatures, RatingStats, USER_FIELDS, UserWindow};
 use sparrow_model::{Catalog, MovieIndex, UserState};
-use sparrow_rank::{Error, Ranker, UNSCORED};
+use sparrow_rank::{Error, Ranker, Status, UNSCORED};
 use tokio::time::Instant;
 
 use crate::body::{MovieValues, Values};
@@ -81,15 +82,18 @@ impl TfServingRanker {
 
     /// The values of the inputs that are the same for all movies; empty for the others.
     fn request_values(&self, user: &UserState<'_>) -> Result<Vec<String>, Error> {
-        let mut features: Option<[String; USER_FIELDS.len()]> = None;
-        let mut feature = |field: &str| -> Option<String> {
+        let computed: OnceCell<[String; USER_FIELDS.len()]> = OnceCell::new();
+        let feature = |field: &str| -> Option<&str> {
+            if let Some(features) = user.features {
+                return features.get(field);
+            }
             let place = USER_FIELDS.iter().position(|known| *known == field)?;
             let history = user.history.as_ref()?;
-            let texts = features.get_or_insert_with(|| {
+            let texts = computed.get_or_init(|| {
                 let window = UserWindow::of(history, &self.catalog);
                 window.features().texts(self.catalog.genres())
             });
-            Some(texts[place].clone())
+            Some(&texts[place])
         };
         self.remote
             .inputs()
@@ -102,7 +106,7 @@ impl TfServingRanker {
                             return Err(Error::UnknownUser(user.id));
                         }
                     }
-                    Source::User(field) => conversion.write(feature(field).as_deref(), &mut text),
+                    Source::User(field) => conversion.write(feature(field), &mut text),
                     Source::Timestamp => {
                         if !conversion.write_id(now(), &mut text) {
                             conversion.write(None, &mut text);
@@ -120,6 +124,10 @@ impl TfServingRanker {
 impl Ranker for TfServingRanker {
     fn kind(&self) -> &'static str {
         "tf-serving"
+    }
+
+    fn status(&self) -> Status {
+        self.remote.status()
     }
 
     async fn score(

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use sparrow_model::MovieIndex;
+use sparrow_rank::{self as rank, Status};
 use tokio::time::{self, Instant, timeout_at};
 
 use crate::batch::Batches;
@@ -51,6 +52,8 @@ pub enum State {
         why: String,
         /// Since when.
         since: SystemTime,
+        /// Whether it was ready before.
+        was_ready: bool,
     },
 }
 
@@ -58,7 +61,7 @@ pub enum State {
 enum Phase {
     Checking,
     Ready { signature: Arc<Signature>, layout: Arc<Layout>, since: SystemTime },
-    Failing { why: String, since: SystemTime },
+    Failing { why: String, since: SystemTime, was_ready: bool },
 }
 
 impl Remote {
@@ -100,7 +103,30 @@ impl Remote {
             Phase::Ready { signature, since, .. } => {
                 State::Ready { version: signature.version, since }
             }
-            Phase::Failing { why, since } => State::Failing { why, since },
+            Phase::Failing { why, since, was_ready } => State::Failing { why, since, was_ready },
+        }
+    }
+
+    /// The same, as a ranker says it.
+    pub(crate) fn status(&self) -> Status {
+        match self.state() {
+            State::Checking => Status {
+                state: rank::State::Loading,
+                trouble: Some("the model server was not looked at yet".to_owned()),
+                ..Status::default()
+            },
+            State::Ready { version, since } => Status {
+                state: rank::State::Ready,
+                version: Some(version),
+                since: Some(since),
+                trouble: None,
+            },
+            State::Failing { why, since, was_ready } => Status {
+                state: if was_ready { rank::State::Failing } else { rank::State::Unavailable },
+                version: None,
+                since: Some(since),
+                trouble: Some(why),
+            },
         }
     }
 
@@ -219,11 +245,14 @@ impl Remote {
     fn give_up(&self, error: &Error) {
         let why = error.to_string();
         let mut phase = self.phase();
-        let (since, told) = match &*phase {
-            Phase::Failing { since, why: before } => (*since, *before == why),
-            _ => (SystemTime::now(), false),
+        let (since, was_ready, told) = match &*phase {
+            Phase::Failing { since, was_ready, why: before } => {
+                (*since, *was_ready, *before == why)
+            }
+            Phase::Ready { .. } => (SystemTime::now(), true, false),
+            Phase::Checking => (SystemTime::now(), false, false),
         };
-        *phase = Phase::Failing { why, since };
+        *phase = Phase::Failing { why, since, was_ready };
         drop(phase);
         if !told {
             tracing::warn!(model = self.url(), %error, "giving up on the model server for now");

@@ -7,7 +7,7 @@ use crate::fingerprint::fingerprint64;
 use crate::input::{Input, Nature, Source, Step, Type};
 
 /// How an input's values are made: a checked [`Input`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Conversion {
     value_type: Type,
     max: Option<u32>,
@@ -19,7 +19,7 @@ pub(crate) struct Conversion {
 }
 
 /// What is made of a value in the end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Last {
     Value,
     Bucket(Vec<f64>),
