@@ -43,13 +43,13 @@ async fn a_model_trained_here_scores_over_rest_as_in_process() {
     for format in [Format::Columns, Format::Rows] {
         let remote = remote(&server.url(), vec![], Options { format, ..options() });
         assert_eq!(remote.check().await.unwrap(), 1);
-        let served = ranker(&remote, &catalog);
+        let over_rest = ranker(&remote, &catalog);
         for user in [1, 2, 3, 999_999] {
             for movies in [&movies[..], &scattered] {
-                let found = score(&served, &catalog, user, movies).await.unwrap();
+                let found = score(&over_rest, &catalog, user, movies).await.unwrap();
                 assert_close(&found, &in_process(&here, user, movies).await, 1e-6);
             }
         }
-        assert_eq!(score(&served, &catalog, 1, &[]).await.unwrap(), [] as [f32; 0]);
+        assert_eq!(score(&over_rest, &catalog, 1, &[]).await.unwrap(), [] as [f32; 0]);
     }
 }
