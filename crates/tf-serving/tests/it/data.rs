@@ -1,6 +1,6 @@
 //! Catalogues to rank, and what tests ask of a ranker.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,13 @@ use sparrow_tf_serving::{
     Input, Inputs, Options, Remote, Source, State, TfServingRanker, Type, movie_features_of,
 };
 
+pub(crate) fn demo_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
+}
+
 /// The demonstration set.
 pub(crate) fn demo() -> Arc<Catalog> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
-    let source = sparrow_movielens::Source::open(&folder).unwrap();
+    let source = sparrow_movielens::Source::open(&demo_folder()).unwrap();
     Arc::new(source.load(&sparrow_movielens::Options::default()).unwrap().catalog)
 }
 
