@@ -161,7 +161,7 @@ async fn another_version_comes_under_load_without_a_failure() {
             score(&ranker, &catalog, user, movies).await.unwrap();
             match remote.state() {
                 State::Ready { version: version @ (1 | 2), .. } => {
-                    versions[version as usize - 1] += 1
+                    versions[version as usize - 1] += 1;
                 }
                 state => panic!("{state:?}"),
             }
