@@ -17,20 +17,24 @@ use crate::data::{
     until,
 };
 
-fn train(catalog: &Catalog, folder: &Path, epochs: usize) -> NeuralCfRanker {
+pub(crate) fn train(catalog: &Catalog, folder: &Path, epochs: usize) -> NeuralCfRanker {
     let options = train::Options { epochs, ..train::Options::new(train::Method::NeuralCf) };
     let trained = train::run(catalog, &options, &mut ()).unwrap();
     export::write(folder, &trained.file).unwrap();
     NeuralCfRanker::new(&trained.file.model, catalog)
 }
 
-async fn in_process(ranker: &NeuralCfRanker, user: u32, movies: &[MovieIndex]) -> Vec<f32> {
+pub(crate) async fn in_process(
+    ranker: &NeuralCfRanker,
+    user: u32,
+    movies: &[MovieIndex],
+) -> Vec<f32> {
     let mut scores = Vec::new();
     ranker.score(&UserState::unknown(UserId(user)), movies, &mut scores).await.unwrap();
     scores
 }
 
-fn assert_close(found: &[f32], expected: &[f32], within: f32) {
+pub(crate) fn assert_close(found: &[f32], expected: &[f32], within: f32) {
     assert_eq!(found.len(), expected.len());
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!((found - expected).abs() <= within, "{at}: {found} and {expected}");
