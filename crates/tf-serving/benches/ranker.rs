@@ -1,21 +1,21 @@
 //! What the ranker adds to the model server: scores of 800 movies through it, against the same request as prebuilt
 //! bytes over a kept connection, turn by turn in one run.
 //!
-//! `cargo bench -p sparrow-tf-serving --bench ranker`. The server is one in this process that answers at once, which
-//! makes the most of what is added; and with `SPARROW_TENSORFLOW` also NeuralCF in the real TensorFlow. `ROUNDS` is
-//! the number of turns.
+//! `cargo bench -p sparrow-tf-serving --bench ranker`. One server in this process answers at once from memory, which
+//! makes the most of what is added; one reads what is asked, scores it by NeuralCF and writes the answer, about
+//! the least that a model server can do; and with `SPARROW_TENSORFLOW` there is the real TensorFlow behind
+//! `model_server.py`. `ROUNDS` is the number of turns.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may")]
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sparrow_model::{
-    Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, UserId, UserState,
-};
+use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
+use sparrow_neural::neural_cf::Scorer;
 use sparrow_offline::{export, train};
 use sparrow_rank::Ranker as _;
 use sparrow_test_tensorflow::ModelServer;
@@ -28,32 +28,39 @@ const MOVIES: usize = 800;
 fn main() {
     let rounds = std::env::var("ROUNDS").map_or(20_000, |rounds| rounds.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let source = sparrow_movielens::Source::open(&demo).unwrap();
+    let loaded = source.load(&sparrow_movielens::Options::default()).unwrap();
+    let catalog = Arc::new(loaded.catalog);
+    let options = train::Options { epochs: 1, ..train::Options::new(train::Method::NeuralCf) };
+    let trained = train::run(&catalog, &options, &mut ()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    export::write(folder.path(), &trained.file).unwrap();
+
     println!("{MOVIES} movies; microseconds");
-    println!("{:<34} {:>16} {:>16} {:>7}", "", "direct p50  p99", "ranker p50  p99", "p50");
-    for format in [Format::Columns, Format::Rows] {
-        let url = format!("http://127.0.0.1:{}/v1/models/m", fast_server());
-        let catalog = catalog(9_742);
-        runtime.block_on(compare(
-            &format!("a server that answers at once, {format:?}"),
-            &url,
-            &catalog,
-            format,
-            rounds,
-        ));
+    println!("{:<36} {:>16} {:>16} {:>8}", "", "direct p50   p99", "ranker p50   p99", "p50");
+    let run = |name: &str, url: &str, format: Format, rounds: usize| {
+        let name = format!("{name}, {}", format!("{format:?}").to_lowercase());
+        runtime.block_on(compare(&name, url, &catalog, format, rounds));
+    };
+    let formats = [Format::Columns, Format::Rows];
+    for format in formats {
+        let url = format!("http://127.0.0.1:{}/v1/models/m", fast_server(Arc::new(canned)));
+        run("answers at once", &url, format, rounds);
+    }
+    let ids = catalog.movies().iter().map(|movie| movie.id.0);
+    let ids: Arc<[u32]> = ids.collect();
+    let scorer = Arc::new(Scorer::new(&trained.file.model, ids.iter().copied()));
+    for format in formats {
+        let (scorer, ids) = (Arc::clone(&scorer), Arc::clone(&ids));
+        let score = move |body: &[u8]| scored(body, &scorer, &ids);
+        let url = format!("http://127.0.0.1:{}/v1/models/m", fast_server(Arc::new(score)));
+        run("reads, scores and writes", &url, format, rounds / 2);
     }
     if std::env::var_os("SPARROW_TENSORFLOW").is_some() {
-        let folder = tempfile::tempdir().unwrap();
-        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
-        let source = sparrow_movielens::Source::open(&demo).unwrap();
-        let loaded = source.load(&sparrow_movielens::Options::default()).unwrap();
-        let catalog = Arc::new(loaded.catalog);
-        let options = train::Options { epochs: 1, ..train::Options::new(train::Method::NeuralCf) };
-        let trained = train::run(&catalog, &options, &mut ()).unwrap();
-        export::write(folder.path(), &trained.file).unwrap();
         let server = ModelServer::start("m", folder.path());
-        for format in [Format::Columns, Format::Rows] {
-            let name = format!("NeuralCF in TensorFlow, {format:?}");
-            runtime.block_on(compare(&name, &server.url(), &catalog, format, rounds / 20));
+        for format in formats {
+            run("TensorFlow", &server.url(), format, rounds / 20);
         }
     }
 }
@@ -101,7 +108,7 @@ async fn compare(name: &str, url: &str, catalog: &Arc<Catalog>, format: Format, 
         [times[times.len() / 2], times[times.len() * 99 / 100]].map(|time| time.as_secs_f64() * 1e6)
     });
     println!(
-        "{name:<34} {:>9.1} {:>6.1} {:>9.1} {:>6.1} {:>+6.1} %",
+        "{name:<36} {:>9.1} {:>6.1} {:>9.1} {:>6.1} {:>+6.1} %",
         direct[0],
         direct[1],
         through[0],
@@ -142,41 +149,67 @@ fn body(catalog: &Catalog, movies: &[MovieIndex], format: Format) -> String {
     }
 }
 
-fn catalog(movies: u32) -> Arc<Catalog> {
-    let record = |at: u32| MovieRecord {
-        // As sparse as those of ml-latest-small.
-        id: MovieId(at * 20 + 1),
-        title: String::new(),
-        year: None,
-        genres: Vec::new(),
-        imdb_id: None,
-        tmdb_id: None,
-    };
-    let movies = Movies::new((0..movies).map(record).collect()).unwrap();
-    Arc::new(Catalog::new(movies, RatingLog::default().into_histories().0))
+/// Predictions, laid out as TensorFlow Serving does it.
+fn predictions(scores: impl Iterator<Item = f32>) -> String {
+    let mut text = "{\n    \"outputs\": [".to_owned();
+    for (row, score) in scores.enumerate() {
+        let comma = if row == 0 { "" } else { ", " };
+        write!(text, "{comma}[{score}]").unwrap();
+    }
+    text + "\n    ]\n}"
 }
 
-/// Answers predictions of [`MOVIES`] rows, and of 2, from memory, on a thread of its own; gives the port.
-fn fast_server() -> u16 {
+/// Predictions for 2 rows or for [`MOVIES`], whatever was asked.
+fn canned(body: &[u8]) -> Arc<str> {
+    static ANSWERS: OnceLock<[Arc<str>; 2]> = OnceLock::new();
+    let answers = ANSWERS.get_or_init(|| {
+        [2, MOVIES].map(|rows| {
+            predictions((0..rows).map(|row| (row * 123_457 % 1_000_003) as f32 / 1_000_003.0))
+                .into()
+        })
+    });
+    Arc::clone(&answers[usize::from(body.len() > 200)])
+}
+
+/// What is asked, in either format.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Asked {
+    Inputs(Columns),
+    Instances(Vec<Row>),
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Columns {
+    user_id: Vec<u32>,
+    movie_id: Vec<u32>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    user_id: u32,
+    movie_id: u32,
+}
+
+/// The scores of one user's movies.
+fn scored(body: &[u8], model: &Scorer, ids: &[u32]) -> Arc<str> {
+    let (user, movies): (u32, Vec<u32>) = match serde_json::from_slice(body).unwrap() {
+        Asked::Inputs(columns) => (columns.user_id[0], columns.movie_id),
+        Asked::Instances(rows) => (rows[0].user_id, rows.iter().map(|row| row.movie_id).collect()),
+    };
+    let items = movies.iter().map(|id| ids.binary_search(id).unwrap() as u32);
+    let mut scores = Vec::new();
+    model.score(&model.query(user), items, &mut scores);
+    predictions(scores.into_iter()).into()
+}
+
+type Predict = dyn Fn(&[u8]) -> Arc<str> + Send + Sync;
+
+/// A server on a thread of its own; gives the port.
+fn fast_server(predict: Arc<Predict>) -> u16 {
     let described = r#"{"model_spec":{"name":"m","version":"1"},"metadata":{"signature_def":{"signature_def":{"serving_default":{"inputs":{"userId":{"dtype":"DT_INT32","tensor_shape":{"dim":[{"size":"-1"}]}},"movieId":{"dtype":"DT_INT32","tensor_shape":{"dim":[{"size":"-1"}]}}},"outputs":{"score":{"dtype":"DT_FLOAT","tensor_shape":{"dim":[{"size":"-1"},{"size":"1"}]}}}}}}}}"#;
-    // Laid out as TensorFlow Serving does it.
-    let predictions = |rows: usize| {
-        let mut text = "{\n    \"outputs\": [".to_owned();
-        for row in 0..rows {
-            let comma = if row == 0 { "" } else { ", " };
-            // Eight digits, about as floats of 32 bits have them.
-            write!(text, "{comma}[0.{:08}]", row * 123_457 % 100_000_000).unwrap();
-        }
-        text + "\n    ]\n}"
-    };
-    let whole = |body: &str| {
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    };
-    let answers: [String; 3] = [described, &predictions(2), &predictions(MOVIES)].map(whole);
-    let answers = Arc::new(answers);
     let (tell, told) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -186,16 +219,19 @@ fn fast_server() -> u16 {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let answers = Arc::clone(&answers);
+                let predict = Arc::clone(&predict);
                 tokio::spawn(async move {
                     let mut read = Vec::with_capacity(1 << 20);
                     while let Some(length) = request(&mut stream, &mut read).await {
-                        let answer = match length {
-                            0 => &answers[0],
-                            1..200 => &answers[1],
-                            _ => &answers[2],
+                        let body = match length {
+                            0 => described.into(),
+                            _ => predict(&read[read.len() - length..]),
                         };
-                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        let head = format!(
+                            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                            body.len()
+                        );
+                        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await.unwrap();
                     }
                 });
             }

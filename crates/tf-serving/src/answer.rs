@@ -211,7 +211,9 @@ impl<'a> Scan<'a> {
             if scores.len() == limit {
                 return Err("more predictions than rows".to_owned());
             }
-            self.row(scores)?;
+            if !self.quick_row(scores) {
+                self.row(scores)?;
+            }
             // Almost always.
             if self.body.get(self.at..self.at + 2) == Some(b", ") {
                 self.at += 2;
@@ -219,6 +221,19 @@ impl<'a> Scan<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads a row such as `[0.823451]`, which almost all are; false, and nothing read, if it is another.
+    fn quick_row(&mut self, scores: &mut Vec<f32>) -> bool {
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        let Some((b'[', number)) = rest.split_first() else { return false };
+        let Some((score, len)) = quick(number) else { return false };
+        if number.get(len) != Some(&b']') {
+            return false;
+        }
+        scores.push(score);
+        self.at += len + 2;
+        true
     }
 
     /// `0.8`, `[0.8]`, or an object with outputs that are so.
@@ -272,20 +287,18 @@ impl<'a> Scan<'a> {
     fn score(&mut self, scores: &mut Vec<f32>) -> Result<(), String> {
         self.space();
         let rest = &self.body[self.at..];
-        let len = rest
-            .iter()
-            .position(|byte| !matches!(byte, b'-' | b'+' | b'.' | b'0'..=b'9' | b'e' | b'E'))
-            .unwrap_or(rest.len());
-        let token = &rest[..len];
-        let score = quick(token).or_else(|| {
-            let text = std::str::from_utf8(token).ok()?;
-            text.parse::<f32>().ok().filter(|score| score.is_finite())
-        });
-        let Some(score) = score else {
-            let name = rest
-                .iter()
-                .position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n'))
-                .unwrap_or(rest.len());
+        if let Some((score, len)) = quick(rest) {
+            self.at += len;
+            scores.push(score);
+            return Ok(());
+        }
+        let is_of_number =
+            |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'0'..=b'9' | b'e' | b'E');
+        let len = rest.iter().position(|byte| !is_of_number(byte)).unwrap_or(rest.len());
+        let text = std::str::from_utf8(&rest[..len]).unwrap_or_default();
+        let Some(score) = text.parse().ok().filter(|score: &f32| score.is_finite()) else {
+            let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n');
+            let name = rest.iter().position(ends).unwrap_or(rest.len());
             let shown = String::from_utf8_lossy(&rest[..name.min(20)]).into_owned();
             return Err(format!("prediction {} is {shown}, not a number", scores.len()));
         };
@@ -296,33 +309,53 @@ impl<'a> Scan<'a> {
 }
 
 /// Powers of ten that are exact.
-const POWERS: [f64; 16] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+const POWERS: [f64; 15] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
 
-/// Reads what almost all scores look like, such as `0.823451`; `None` for the rest, or if this would not be
-/// exact.
-fn quick(token: &[u8]) -> Option<f32> {
-    let (&whole @ b'0'..=b'9', b'.', decimals) = (token.first()?, token.get(1)?, token.get(2..)?)
-    else {
-        return None;
-    };
-    if decimals.is_empty() || decimals.len() > 14 {
-        return None;
-    }
+/// Reads what almost all scores look like, such as `0.823451`, and gives its length too; `None` for all others,
+/// and where this would not be exact.
+fn quick(rest: &[u8]) -> Option<(f32, usize)> {
+    let [whole @ b'0'..=b'9', b'.', decimals @ ..] = rest else { return None };
     let mut digits = u64::from(whole - b'0');
-    for &digit in decimals {
-        let value = digit.wrapping_sub(b'0');
-        if value > 9 {
+    let mut count = 0;
+    if let Some(value) = decimals.first_chunk().copied().and_then(eight_digits) {
+        digits = digits * 100_000_000 + value;
+        count = 8;
+    }
+    loop {
+        match decimals.get(count) {
+            Some(digit @ b'0'..=b'9') => digits = digits * 10 + u64::from(digit - b'0'),
+            Some(b'e' | b'E' | b'.' | b'-' | b'+') | None => return None,
+            Some(_) => break,
+        }
+        count += 1;
+        if count >= POWERS.len() {
             return None;
         }
-        digits = digits * 10 + u64::from(value);
+    }
+    if count == 0 {
+        return None;
     }
     // Both are exact, so this is the nearest double; and the float nearest to that is the one that is wanted,
     // unless the double lies in the middle between two.
-    let value = digits as f64 / POWERS[decimals.len()];
-    let half = 1 << 28;
+    let value = digits as f64 / POWERS[count];
     let below_float = value.to_bits() & ((1 << 29) - 1);
-    (below_float != half).then_some(value as f32)
+    (below_float != 1 << 28).then_some((value as f32, 2 + count))
+}
+
+/// The number that eight digits make, if they are such.
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    let text = u64::from_le_bytes(text);
+    // Digits are 0x30 to 0x39: six more stay below 0x40.
+    if text & HIGH != ZEROS || text.wrapping_add(0x0606_0606_0606_0606) & HIGH != ZEROS {
+        return None;
+    }
+    // Neighbours become numbers of two digits, those of four, and those of eight.
+    let twos = (text & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(10 << 8 | 1) >> 8;
+    let fours = (twos & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;
+    Some((fours & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32)
 }
 
 #[cfg(test)]
@@ -403,10 +436,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quick_reading_is_exact(digits in "[0-9]\\.[0-9]{1,17}") {
-            if let Some(score) = quick(digits.as_bytes()) {
-                prop_assert_eq!(score, digits.parse::<f32>().unwrap());
+        fn quick_reading_is_exact(digits in "[0-9]\\.[0-9]{1,17}", end in "[\\], }]") {
+            let read = quick(format!("{digits}{end}").as_bytes());
+            prop_assert_eq!(read.is_none(), digits.len() > 16);
+            if let Some((score, len)) = read {
+                prop_assert_eq!((score, len), (digits.parse::<f32>().unwrap(), digits.len()));
             }
+        }
+
+        #[test]
+        fn eight_digits_are_read_and_nothing_else(text in "[0-9/:a ]{8}|[0-9]{8}") {
+            let bytes = text.as_bytes().try_into().unwrap();
+            prop_assert_eq!(eight_digits(bytes), text.parse().ok());
         }
 
         #[test]

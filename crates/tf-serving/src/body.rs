@@ -10,7 +10,7 @@ use crate::options::Format;
 use crate::signature::Layout;
 use crate::value;
 
-/// The values that movies have for an input, as text, one after the other.
+/// The values that movies have for an input, as text with a comma behind each, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct MovieValues {
     text: String,
@@ -18,16 +18,38 @@ pub(crate) struct MovieValues {
     ends: Vec<u32>,
 }
 
+/// Copying so many bytes is one instruction; most values have less.
+const BLOCK: usize = 16;
+
 impl MovieValues {
     /// Adds the value of the next movie.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
         write(&mut self.text);
+        self.text.push(',');
         self.ends.push(self.text.len() as u32);
     }
 
-    fn get(&self, movie: MovieIndex) -> &[u8] {
-        let start = movie.at().checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text.as_bytes()[start as usize..self.ends[movie.at()] as usize]
+    /// Appends the value of a movie, with its comma.
+    fn append(&self, movie: MovieIndex, bytes: &mut Vec<u8>) {
+        let start = movie.at().checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
+        let end = self.ends[movie.at()] as usize;
+        let text = self.text.as_bytes();
+        match text[start..].first_chunk::<BLOCK>() {
+            Some(block) if end - start <= BLOCK => {
+                let before = bytes.len();
+                bytes.extend_from_slice(block);
+                bytes.truncate(before + end - start);
+            }
+            _ => bytes.extend_from_slice(&text[start..end]),
+        }
+    }
+
+    /// The same, as a list of one value.
+    fn append_wrapped(&self, movie: MovieIndex, bytes: &mut Vec<u8>) {
+        bytes.push(b'[');
+        self.append(movie, bytes);
+        bytes.pop();
+        bytes.extend_from_slice(b"],");
     }
 }
 
@@ -103,15 +125,12 @@ impl Form {
                 Values::Same(value) => repeat(&mut bytes, value.as_bytes(), wrapped, rows),
                 Values::OfMovie(values) if wrapped => {
                     for &movie in movies {
-                        bytes.push(b'[');
-                        bytes.extend_from_slice(values.get(movie));
-                        bytes.extend_from_slice(b"],");
+                        values.append_wrapped(movie, &mut bytes);
                     }
                 }
                 Values::OfMovie(values) => {
                     for &movie in movies {
-                        bytes.extend_from_slice(values.get(movie));
-                        bytes.push(b',');
+                        values.append(movie, &mut bytes);
                     }
                 }
             }
@@ -145,14 +164,10 @@ impl Form {
             bytes.extend_from_slice(&same);
             for (key, values, wrapped) in &differing {
                 bytes.extend_from_slice(key);
-                let value = values.get(movie);
                 if *wrapped {
-                    bytes.push(b'[');
-                    bytes.extend_from_slice(value);
-                    bytes.extend_from_slice(b"],");
+                    values.append_wrapped(movie, &mut bytes);
                 } else {
-                    bytes.extend_from_slice(value);
-                    bytes.push(b',');
+                    values.append(movie, &mut bytes);
                 }
             }
             bytes.pop();

@@ -7,11 +7,14 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +32,9 @@ use crate::{Error, Options, tls};
 /// exchange is never left for the next one.
 pub(crate) struct Connections {
     location: Location,
+    host: HeaderValue,
+    predict: Uri,
+    metadata: Uri,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     max_body: usize,
     permits: Semaphore,
@@ -37,6 +43,12 @@ pub(crate) struct Connections {
     /// The one that was used last is used first.
     idle: Mutex<Vec<Connection>>,
 }
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Connections that rested longer than this are not used: something between here and the server may have
+/// forgotten them.
+const REST: Duration = Duration::from_secs(30);
 
 /// The right to one connection.
 pub(crate) struct Slot<'a>(
@@ -58,6 +70,8 @@ struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Pin<Box<Driver>>,
     ended: bool,
+    /// When it was used last.
+    used: Instant,
 }
 
 /// Why a request over a connection failed.
@@ -77,7 +91,13 @@ impl Connections {
         } else {
             None
         };
+        let fault = || Error::Url("the URL of the model cannot be asked for".to_owned());
+        let uri =
+            |suffix: &str| format!("{}{suffix}", location.path).parse::<Uri>().map_err(|_| fault());
         Ok(Self {
+            host: location.authority.parse().map_err(|_| fault())?,
+            predict: uri(":predict")?,
+            metadata: uri("/metadata")?,
             location,
             tls,
             max_body: options.max_body,
@@ -115,19 +135,14 @@ impl Connections {
         }
     }
 
-    /// `GET` of the model's path with this behind it.
-    pub(crate) async fn get(&self, slot: &Slot<'_>, suffix: &str) -> Result<Vec<u8>, Error> {
-        self.exchange(slot, Method::GET, suffix, Bytes::new()).await
+    /// The model's metadata.
+    pub(crate) async fn metadata(&self, slot: &Slot<'_>) -> Result<Vec<u8>, Error> {
+        self.exchange(slot, Method::GET, &self.metadata, Bytes::new()).await
     }
 
-    /// `POST` to the model's path with this behind it.
-    pub(crate) async fn post(
-        &self,
-        slot: &Slot<'_>,
-        suffix: &str,
-        body: Bytes,
-    ) -> Result<Vec<u8>, Error> {
-        self.exchange(slot, Method::POST, suffix, body).await
+    /// The answer to a request to predict.
+    pub(crate) async fn predict(&self, slot: &Slot<'_>, body: Bytes) -> Result<Vec<u8>, Error> {
+        self.exchange(slot, Method::POST, &self.predict, body).await
     }
 
     /// The body of a good answer. A server may close a connection between two requests: then the request is sent
@@ -136,29 +151,24 @@ impl Connections {
         &self,
         _slot: &Slot<'_>,
         method: Method,
-        suffix: &str,
+        uri: &Uri,
         body: Bytes,
     ) -> Result<Vec<u8>, Error> {
-        let path = format!("{}{suffix}", self.location.path);
         let request = || {
             let mut request = Request::new(Full::new(body.clone()));
             *request.method_mut() = method.clone();
-            *request.uri_mut() =
-                path.parse().map_err(|_| Error::Url(format!("{path} cannot be asked for")))?;
-            let headers = request.headers_mut();
-            let host = self.location.authority.parse();
-            headers.insert(header::HOST, host.map_err(|_| Error::Url("no host".to_owned()))?);
+            *request.uri_mut() = uri.clone();
+            request.headers_mut().insert(header::HOST, self.host.clone());
             if method == Method::POST {
-                let json = header::HeaderValue::from_static("application/json");
-                headers.insert(header::CONTENT_TYPE, json);
+                request.headers_mut().insert(header::CONTENT_TYPE, JSON);
             }
-            Ok::<_, Error>(request)
+            request
         };
         while let Some(mut connection) = self.rested() {
             if !connection.is_sound().await {
                 continue;
             }
-            match connection.exchange(request()?, self.max_body).await {
+            match connection.exchange(request(), self.max_body).await {
                 Ok(answer) => return Ok(self.keep(connection, answer).await),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Unanswered(_)) => {
@@ -169,7 +179,7 @@ impl Connections {
             }
         }
         let mut connection = self.connect().await?;
-        match connection.exchange(request()?, self.max_body).await {
+        match connection.exchange(request(), self.max_body).await {
             Ok(answer) => Ok(self.keep(connection, answer).await),
             Err(Failure::Final(error)) => Err(error),
             Err(Failure::Unanswered(error)) => Err(Error::Unavailable(with_sources(&error))),
@@ -180,12 +190,21 @@ impl Connections {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The connection that was used last.
     fn rested(&self) -> Option<Connection> {
-        self.idle().pop()
+        let mut idle = self.idle();
+        let connection = idle.pop()?;
+        if connection.used.elapsed() > REST {
+            // The others rest longer yet.
+            idle.clear();
+            return None;
+        }
+        Some(connection)
     }
 
     async fn keep(&self, mut connection: Connection, answer: Vec<u8>) -> Vec<u8> {
         if connection.is_sound().await {
+            connection.used = Instant::now();
             self.idle().push(connection);
         }
         answer
@@ -209,7 +228,7 @@ impl Connections {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Error::Unavailable(with_sources(&error)))?;
-        Ok(Connection { sender, driver: Box::pin(driver), ended: false })
+        Ok(Connection { sender, driver: Box::pin(driver), ended: false, used: Instant::now() })
     }
 }
 
@@ -282,7 +301,7 @@ impl Connection {
     ) -> Result<Vec<u8>, Error> {
         let too_long = || Error::Malformed(format!("it is longer than {max_body} bytes"));
         let mut body = response.into_body();
-        let announced = hyper::body::Body::size_hint(&body).exact().unwrap_or(0);
+        let announced = body.size_hint().exact().unwrap_or(0);
         if announced > max_body as u64 {
             return Err(too_long());
         }

@@ -173,7 +173,7 @@ impl Remote {
         let until = Instant::now() + self.options.check_deadline;
         let ask = async {
             let slot = self.connections.slot().await?;
-            self.connections.get(&slot, "/metadata").await
+            self.connections.metadata(&slot).await
         };
         let body = timeout_at(until, ask).await.map_err(|_| Error::TimedOut)??;
         Signature::read(&body).map_err(Error::Malformed)
@@ -317,8 +317,8 @@ impl Remote {
     async fn ask(&self, body: Bytes, rows: usize, until: Instant) -> Result<Vec<f32>, Error> {
         let late = |_| Error::TimedOut;
         let slot = timeout_at(until, self.connections.slot()).await.map_err(late)??;
-        let post = self.connections.post(&slot, ":predict", body);
-        let answer = timeout_at(until, post).await.map_err(late)??;
+        let ask = self.connections.predict(&slot, body);
+        let answer = timeout_at(until, ask).await.map_err(late)??;
         drop(slot);
         let mut scores = Vec::new();
         let output = self.options.output.as_deref();

@@ -11,6 +11,7 @@ use sparrow_rank::{Error, Ranker as _};
 use sparrow_tf_serving::{
     Input, Inputs, Options, Remote, Source, State, TfServingRanker, Type, movie_features_of,
 };
+use tokio::task::JoinHandle;
 
 pub(crate) fn demo_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
@@ -74,6 +75,22 @@ pub(crate) async fn score(
 
 pub(crate) fn all(catalog: &Catalog) -> Vec<MovieIndex> {
     (0..catalog.len() as u32).map(MovieIndex).collect()
+}
+
+/// Looks at a model server, as the program does, until it is dropped.
+pub(crate) struct Keeper(JoinHandle<()>);
+
+impl Keeper {
+    pub(crate) fn start(remote: &Arc<Remote>) -> Self {
+        let remote = Arc::clone(remote);
+        Self(tokio::spawn(async move { remote.keep().await }))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Waits until it is as wanted, for at most ten seconds.

@@ -1,6 +1,5 @@
 //! What goes wrong in life, and how it is told and got over.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use sparrow_rank::{self as rank, Error, Ranker as _};
 use sparrow_tf_serving::{Error as RemoteError, Inputs, Options, Remote, State, Type};
 
 use crate::data::{
-    all, input, is_failing, is_ready, movies, options, ranker, remote, score, until,
+    Keeper, all, input, is_failing, is_ready, movies, options, ranker, remote, score, until,
 };
 use crate::fake::{
     Asked, Fake, Reply, eventually, good, metadata, neural_cf, pair_score, predict, predicting,
@@ -118,10 +117,7 @@ async fn broken_connections_are_errors() {
 async fn a_failing_server_is_left_alone_until_it_is_well() {
     let server = Fake::start(good).await;
     let remote = remote(&server.url(), vec![], options());
-    let keeper = tokio::spawn({
-        let remote = Arc::clone(&remote);
-        async move { remote.keep().await }
-    });
+    let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let catalog = movies(&[1]);
     let ranker = ranker(&remote, &catalog);
@@ -158,17 +154,13 @@ async fn a_failing_server_is_left_alone_until_it_is_well() {
     server.set(predicting(|_| Reply::Close));
     score(&ranker, &catalog, 1, &all(&catalog)).await.unwrap_err();
     assert!(is_ready(&remote.state()));
-    keeper.abort();
 }
 
 #[tokio::test]
 async fn a_dead_server_is_noticed_without_requests_and_found_again() {
     let server = Fake::start(good).await;
     let remote = remote(&server.url(), vec![], options());
-    let keeper = tokio::spawn({
-        let remote = Arc::clone(&remote);
-        async move { remote.keep().await }
-    });
+    let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let port = server.stop().await;
     let State::Failing { why, was_ready, .. } = until(&remote, is_failing).await else { panic!() };
@@ -176,7 +168,6 @@ async fn a_dead_server_is_noticed_without_requests_and_found_again() {
 
     let _server = Fake::start_again(port, good).await;
     until(&remote, is_ready).await;
-    keeper.abort();
 }
 
 #[tokio::test]
@@ -203,10 +194,7 @@ async fn slow_first_predictions_are_waited_for_and_slow_servers_are_not() {
 async fn another_version_is_noticed_and_looked_at() {
     let server = Fake::start(good).await;
     let remote = remote(&server.url(), vec![], options());
-    let keeper = tokio::spawn({
-        let remote = Arc::clone(&remote);
-        async move { remote.keep().await }
-    });
+    let _keeper = Keeper::start(&remote);
     until(&remote, |state| matches!(state, State::Ready { version: 3, .. })).await;
     server.set(|asked| {
         if asked.path.ends_with("/metadata") { Reply::ok(&neural_cf(4)) } else { good(asked) }
@@ -239,7 +227,6 @@ async fn another_version_is_noticed_and_looked_at() {
         server.predictions().last().unwrap().body.contains("\"userId\":[[1],[1]]")
     })
     .await;
-    keeper.abort();
 }
 
 /// Why a model with this metadata is refused.

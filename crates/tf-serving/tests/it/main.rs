@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod data;
+mod documentation;
 mod failures;
 mod fake;
 mod neural_cf;

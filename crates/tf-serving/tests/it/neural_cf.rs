@@ -13,7 +13,8 @@ use sparrow_test_tensorflow::{ModelServer, script};
 use sparrow_tf_serving::{Batch, Format, Options, State, Type};
 
 use crate::data::{
-    all, demo, demo_folder, input, is_failing, is_ready, options, ranker, remote, score, until,
+    Keeper, all, demo, demo_folder, input, is_failing, is_ready, options, ranker, remote, score,
+    until,
 };
 
 fn train(catalog: &Catalog, folder: &Path, epochs: usize) -> NeuralCfRanker {
@@ -147,10 +148,7 @@ async fn another_version_comes_under_load_without_a_failure() {
     let server = ModelServer::start("recmodel", folder.path());
     let patient = Options { deadline: Duration::from_secs(20), ..options() };
     let remote = remote(&server.url(), vec![], patient);
-    let keeper = tokio::spawn({
-        let remote = Arc::clone(&remote);
-        async move { remote.keep().await }
-    });
+    let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
     let movies = &all(&catalog)[..200];
@@ -161,7 +159,7 @@ async fn another_version_comes_under_load_without_a_failure() {
             score(&ranker, &catalog, user, movies).await.unwrap();
             match remote.state() {
                 State::Ready { version: version @ (1 | 2), .. } => {
-                    versions[version as usize - 1] += 1
+                    versions[version as usize - 1] += 1;
                 }
                 state => panic!("{state:?}"),
             }
@@ -175,7 +173,6 @@ async fn another_version_comes_under_load_without_a_failure() {
     let ((), here) = tokio::join!(load, come);
     let found = score(&ranker, &catalog, 5, movies).await.unwrap();
     assert_close(&found, &in_process(&here, 5, movies).await, 1e-6);
-    keeper.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,10 +183,7 @@ async fn a_real_model_server_that_goes_wrong_is_left_alone_and_found_again() {
     train(&catalog, folder.path(), 1);
     let mut server = ModelServer::start_switchable("recmodel", folder.path());
     let remote = remote(&server.url(), vec![], options());
-    let keeper = tokio::spawn({
-        let remote = Arc::clone(&remote);
-        async move { remote.keep().await }
-    });
+    let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
     let movies = &all(&catalog)[..20];
@@ -219,5 +213,4 @@ async fn a_real_model_server_that_goes_wrong_is_left_alone_and_found_again() {
     server.restart();
     until(&remote, is_ready).await;
     score(&ranker, &catalog, 1, movies).await.unwrap();
-    keeper.abort();
 }
