@@ -440,6 +440,24 @@ mod tests {
         assert_eq!(layered(&printed, &[]).unwrap().models, config.models);
     }
 
+    /// What the documentation shows of models can be copied from it.
+    #[test]
+    fn the_tables_in_the_documentation_are_good_ones() {
+        let tables = include_str!("../../../../fixtures/tensorflow/embedding_mlp.toml");
+        let pages = [
+            include_str!("../../../../docs/models.md"),
+            include_str!("../../../../docs/tf-serving.md"),
+        ];
+        let blocks = pages.iter().flat_map(|page| page.split("```toml\n").skip(1));
+        let blocks = blocks.filter_map(|rest| rest.split("```").next());
+        let shown: Vec<&str> = blocks.filter(|block| block.contains("[[models]]")).collect();
+        assert!(shown.len() >= 3, "{shown:?}");
+        for tables in shown.into_iter().chain([tables]) {
+            let models = layered(tables, &[]).unwrap_or_else(|e| panic!("{e} in {tables}")).models;
+            assert!(models.all().len() > Models::default().all().len(), "{tables}");
+        }
+    }
+
     #[test]
     fn models_name_those_that_step_in_for_them() {
         let chain = |file: &str| {

@@ -20,17 +20,20 @@ use tokio::task::{JoinHandle, JoinSet};
 pub(crate) struct Behaviour {
     /// The version that it says it serves.
     pub(crate) version: u64,
-    /// The model's inputs.
-    pub(crate) inputs: [&'static str; 2],
+    /// The model's inputs, with their types.
+    pub(crate) inputs: Vec<(&'static str, &'static str)>,
     /// Before each prediction.
     pub(crate) delay: Duration,
     /// The status and the body of every prediction, instead of scores.
     pub(crate) instead: Option<(u16, &'static str)>,
+    /// What it was last asked to score.
+    pub(crate) asked: Value,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { version: 1, inputs: ["userId", "movieId"], delay: Duration::ZERO, instead: None }
+        let inputs = vec![("userId", "DT_INT32"), ("movieId", "DT_INT32")];
+        Self { version: 1, inputs, delay: Duration::ZERO, instead: None, asked: Value::Null }
     }
 }
 
@@ -82,8 +85,8 @@ impl ModelServer {
         }
     }
 
-    pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut self.behaviour.lock().unwrap());
+    pub(crate) fn behave<T>(&self, change: impl FnOnce(&mut Behaviour) -> T) -> T {
+        change(&mut self.behaviour.lock().unwrap())
     }
 
     /// The table of a model named `tf` at this server.
@@ -108,16 +111,23 @@ async fn answer(
     request: Request<Incoming>,
     behaviour: Arc<Mutex<Behaviour>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let behaviour = behaviour.lock().unwrap().clone();
     let path = request.uri().path().to_owned();
-    let body = request.into_body().collect().await.map(Collected::to_bytes);
+    let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let behaviour = {
+        let mut behaviour = behaviour.lock().unwrap();
+        if !asked.is_null() {
+            behaviour.asked = asked;
+        }
+        behaviour.clone()
+    };
     let (status, body) = match path.as_str() {
         "/v1/models/m/metadata" => (200, metadata(&behaviour).to_string()),
         "/v1/models/m:predict" => {
             tokio::time::sleep(behaviour.delay).await;
             match behaviour.instead {
                 Some((status, body)) => (status, body.to_owned()),
-                None => (200, predict(&body.unwrap_or_default()).to_string()),
+                None => (200, predict(&behaviour.asked).to_string()),
             }
         }
         _ => (404, json!({"error": "there is no such thing"}).to_string()),
@@ -127,8 +137,7 @@ async fn answer(
 }
 
 /// Scores the more, the smaller a movie's id is.
-fn predict(body: &[u8]) -> Value {
-    let request: Value = serde_json::from_slice(body).unwrap();
+fn predict(request: &Value) -> Value {
     let movies = request["inputs"]["movieId"].as_array().unwrap().iter();
     let scores = movies.map(|movie| json!([1.0 / (1.0 + movie.as_f64().unwrap())]));
     json!({ "outputs": scores.collect::<Vec<_>>() })
@@ -143,11 +152,9 @@ fn metadata(behaviour: &Behaviour) -> Value {
             "name": format!("{name}:0"),
         })
     };
-    let [user, movie] = behaviour.inputs;
-    let inputs = json!({
-        user: tensor(user, "DT_INT32", &["-1"]),
-        movie: tensor(movie, "DT_INT32", &["-1"]),
-    });
+    let inputs = behaviour.inputs.iter();
+    let inputs: serde_json::Map<String, Value> =
+        inputs.map(|(name, dtype)| ((*name).to_owned(), tensor(name, dtype, &["-1"]))).collect();
     let signature = json!({
         "inputs": inputs,
         "outputs": {"score": tensor("score", "DT_FLOAT", &["-1", "1"])},

@@ -1,16 +1,18 @@
 //! Models at a model server: what the server does while that fails, and afterwards.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sparrow_offline::{export, train};
+use sparrow_store::MemoryStore;
 use sparrow_test_tensorflow::ModelServer as TensorFlow;
 
 use crate::load::Load;
 use crate::model_server::ModelServer;
 use crate::models::{about, start, until_model, with_tables};
-use crate::support::{DEMO, config, get, until};
+use crate::support::{DEMO, config, demo_entries, get, push, serve, until};
 
 const TARGET: &str = "/v1/users/6/recommendations?model=tf&size=5&explain=true";
 
@@ -108,13 +110,13 @@ async fn late_and_wrong_answers_lead_to_the_fallback() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_with_other_inputs_is_told_of() {
     let models = ModelServer::start().await;
-    models.behave(|server| server.inputs = ["userId", "movie"]);
+    models.behave(|server| server.inputs[1].0 = "movie");
     let running = start(with_tables(&config(), &models.table())).await;
     let address = running.address;
     let wrong = until_model(address, "tf", |model| reason(model).contains("movieId")).await;
     assert_eq!(wrong["state"], "unavailable");
     assert_eq!(get(address, TARGET).await.json()["model"], "emb");
-    models.behave(|server| server.inputs = ["userId", "movieId"]);
+    models.behave(|server| server.inputs[1].0 = "movieId");
     until(address, TARGET, |answer| answer.json()["model"] == "tf").await;
 }
 
@@ -139,6 +141,51 @@ async fn movies_beyond_a_models_ids_come_after_those_that_it_scored() {
         assert_eq!(item["orderedBy"] == "emb", beyond(item), "{item}");
     }
     assert!(items.iter().any(beyond) && !items.iter().all(beyond));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_given_the_same_features_from_a_store_as_from_files() {
+    let models = ModelServer::start().await;
+    let inputs = [
+        ("userId", "user.id", "int32", "DT_INT32"),
+        ("movieId", "movie.id", "int32", "DT_INT32"),
+        ("userAvgRating", "uf.userAvgRating", "float32", "DT_FLOAT"),
+        ("userGenre1", "uf.userGenre1", "string", "DT_STRING"),
+        ("userRatedMovie5", "uf.userRatedMovie5", "int32", "DT_INT32"),
+        ("movieRatingStddev", "mf.movieRatingStddev", "float32", "DT_FLOAT"),
+        ("movieGenre2", "mf.movieGenre2", "string", "DT_STRING"),
+        ("releaseYear", "mf.releaseYear", "int32", "DT_INT32"),
+    ];
+    models.behave(|server| server.inputs = inputs.map(|(name, _, _, dtype)| (name, dtype)).into());
+    let table = inputs.iter().fold(models.table(), |table, (name, source, value_type, _)| {
+        format!(
+            "{table}[[models.inputs]]\nname = '{name}'\nsource = '{source}'\ntype = '{value_type}'\n"
+        )
+    });
+    let config = with_tables(&config(), &table);
+    let asked = async |address| {
+        let mut asked = Vec::new();
+        // The last has rated nothing, and is known to nobody.
+        for user in [6, 77, 999_999] {
+            let target = format!(
+                "/v1/users/{user}/recommendations?model=tf&candidates=all&exclude_seen=false"
+            );
+            until(address, &target, |answer| answer.json()["model"] == "tf").await;
+            asked.push(models.behave(|server| server.asked.take()));
+        }
+        asked
+    };
+    let from_files = start(config.clone()).await;
+    let with_files = asked(from_files.address).await;
+    from_files.stop().await;
+    let store = MemoryStore::default();
+    push(&store, demo_entries()).await;
+    let from_store = serve(config, Arc::new(store)).await;
+    assert_eq!(asked(from_store.address).await, with_files);
+    let inputs = &with_files[0]["inputs"];
+    assert_eq!(inputs["releaseYear"].as_array().unwrap().len(), DEMO.catalog.len());
+    assert!(inputs["userAvgRating"][0].as_f64() > Some(0.5), "{}", inputs["userAvgRating"][0]);
+    assert_ne!(inputs["userGenre1"][0], "");
 }
 
 /// The next version of a model folder, trained a little on the demonstration set.
