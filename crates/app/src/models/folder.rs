@@ -42,6 +42,7 @@ struct Place {
 struct Loaded {
     version: Version,
     content: Content,
+    since: SystemTime,
 }
 
 /// A version as it is on the disk.
@@ -74,18 +75,14 @@ impl Folder {
     /// The model's place in the engine of a catalogue. It follows what [`look`](Self::look) finds.
     pub(super) fn slot(&self, catalog: &Arc<Catalog>) -> Arc<Slot> {
         let mut state = self.state();
+        let slot = Arc::new(Slot::empty(self.format.kind(), "no version is loaded"));
         let mut misfit = None;
-        let slot = match &state.loaded {
-            Some(Loaded { version, content }) => match content.ranker(catalog) {
-                Ok(ranker) => Slot::new(ranker, version.number),
-                Err(error) => {
-                    let why = misfit.insert(format!("{version} cannot be served: {error:#}"));
-                    Slot::empty(self.format.kind(), why.as_str())
-                }
-            },
-            None => Slot::empty(self.format.kind(), "no version is loaded"),
-        };
-        let slot = Arc::new(slot);
+        if let Some(Loaded { version, content, since }) = &state.loaded {
+            match content.ranker(catalog) {
+                Ok(ranker) => slot.put(ranker, version.number, *since),
+                Err(error) => misfit = Some(format!("{version} cannot be served: {error:#}")),
+            }
+        }
         let place = Place { catalog: Arc::downgrade(catalog), slot: Arc::downgrade(&slot), misfit };
         state.places.retain(|place| place.slot.strong_count() > 0);
         state.places.push(place);
@@ -189,15 +186,16 @@ impl Folder {
                 rankers.push((slot, content.ranker(&catalog)?));
             }
         }
+        let since = SystemTime::now();
         for (slot, ranker) in rankers {
-            slot.put(ranker, version.number);
+            slot.put(ranker, version.number, since);
         }
         for place in &mut state.places {
             place.misfit = None;
         }
         let took = start.elapsed();
         tracing::info!(model = &*self.name, version = version.number, ?took, "loaded {content}");
-        state.loaded = Some(Loaded { version: version.clone(), content });
+        state.loaded = Some(Loaded { version: version.clone(), content, since });
         Ok(())
     }
 

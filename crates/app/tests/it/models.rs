@@ -239,12 +239,12 @@ async fn models_stay_when_a_store_has_another_generation() {
     let second = push(&store, demo_entries()).await;
     export(&neuralcf, "2", &[(MODEL_FILE, &model(0.2))]);
     until(address, "/readyz", |ready| ready.json()["store"]["generation"] == second.0).await;
-    until_model(address, "neuralcf", |model| model["version"] == 2).await;
+    let with_second = until_model(address, "neuralcf", |model| model["version"] == 2).await;
     load.more(20).await;
     let third = push(&store, demo_entries()).await;
     until(address, "/readyz", |ready| ready.json()["store"]["generation"] == third.0).await;
     let now = until_model(address, "neuralcf", |_| true).await;
-    assert_eq!(now["version"], 2);
+    assert_eq!((&now["version"], &now["since"]), (&2.into(), &with_second["since"]));
     assert!(now["requests"]["answered"].as_u64() > Some(20), "counts go on: {now}");
     all_answered(&load.stop().await, "neuralcf");
 }
