@@ -164,9 +164,9 @@ function controls() {
         label: modelLabel(model.name),
         note: model.available ? null : `(${stateLabel(model.state)})`,
         title: model.reason,
-        // One that is looked after may be back by the time it is asked. What was asked for stays
-        // selectable, or nothing would show as chosen.
-        off: model.state === "unavailable" && model.name !== chosen && model.name !== defaultModel,
+        // A model server may be back by the time it is asked. What was asked for stays selectable, or
+        // nothing would show as chosen.
+        off: model.state === "unavailable" && model.kind !== "tf-serving" && model.name !== chosen && model.name !== defaultModel,
       })),
       chosen,
       (name) => change({ model: name === defaultModel ? null : name }),
