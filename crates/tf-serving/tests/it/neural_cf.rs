@@ -150,8 +150,7 @@ async fn another_version_comes_under_load_without_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     train(&catalog, folder.path(), 1);
     let server = ModelServer::start("recmodel", folder.path());
-    let patient = Options { deadline: Duration::from_secs(20), ..options() };
-    let remote = remote(&server.url(), vec![], patient);
+    let remote = remote(&server.url(), vec![], options());
     let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
@@ -186,13 +185,14 @@ async fn a_real_model_server_that_goes_wrong_is_left_alone_and_found_again() {
     let folder = tempfile::tempdir().unwrap();
     train(&catalog, folder.path(), 1);
     let mut server = ModelServer::start_switchable("recmodel", folder.path());
-    let remote = remote(&server.url(), vec![], options());
+    let quick = Options { deadline: Duration::from_secs(1), ..options() };
+    let remote = remote(&server.url(), vec![], quick);
     let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
     let movies = &all(&catalog)[..20];
     for (switches, expected) in [
-        (r#"{"delay": 1}"#, "in time"),
+        (r#"{"delay": 2}"#, "in time"),
         (r#"{"fail": 503}"#, "failing, as was asked for (503)"),
         (r#"{"answer": "{\"outputs\": [1]}"}"#, "1 predictions for"),
         (r#"{"answer": "{\"outputs\": [NaN, NaN]}"}"#, "is NaN, not a number"),
