@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{export, item2vec, pipeline, push, sources, train, verify};
+use sparrow_offline::{export, ials, item2vec, pipeline, push, sources, train, verify};
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -65,6 +65,11 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         match cause.downcast_ref() {
             Some(item2vec::Error::Option { .. }) => return Some(USAGE),
             Some(item2vec::Error::NothingToLearn) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(ials::Error::Option { .. }) => return Some(USAGE),
+            Some(ials::Error::NothingToLearn) => return Some(BAD_INPUT),
             _ => {}
         }
         match cause.downcast_ref() {

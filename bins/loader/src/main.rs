@@ -2,6 +2,7 @@
 //! models, invents data sets. `--help` says how.
 
 mod args;
+mod embed;
 mod everything;
 mod exit;
 mod features;

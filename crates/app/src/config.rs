@@ -162,8 +162,10 @@ impl Default for Models {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
-    /// The cosine of the angle between them.
+    /// As `embedding.json` beside them says, or else by cosine.
     #[default]
+    Auto,
+    /// The cosine of the angle between them.
     Cosine,
     /// Their dot product.
     Dot,
@@ -505,7 +507,7 @@ mod tests {
             (
                 "[models]\nsimilarity = 'cos'\n",
                 ("A", ""),
-                "models.similarity in FILE: unknown variant `cos`, expected `cosine` or `dot`",
+                "models.similarity in FILE: unknown variant `cos`, expected one of `auto`, `cosine`, `dot`",
             ),
             ("server = 3\n", ("A", ""), "unknown key \"server\" in FILE"),
             (

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use sparrow_engine::{Embeddings, Engine, Options, Parts};
 use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
 use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile, versions};
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
+use sparrow_neural::{ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
 use sparrow_rank::{NeuralCfRanker, Ranker};
 use sparrow_store::StoredMovie;
 
@@ -67,7 +67,7 @@ pub(crate) fn engine_of(
         if table.is_empty() {
             return Err("the feature store has no item vectors".to_owned());
         }
-        Embeddings::of_items(&table, similarity(config), &catalog).map_err(|e| e.to_string())
+        Embeddings::of_items(&table, similarity(config, None), &catalog).map_err(|e| e.to_string())
     });
     let neuralcf = load_neuralcf(config, &catalog);
     let parts = Parts::standard(&catalog, embeddings, &engine_options(config))
@@ -89,8 +89,10 @@ fn rating_sums(movie: StoredMovie) -> (u32, u32, Vec<TopRating>) {
     (count, (average * 2.0 * f64::from(count)).round() as u32, Vec::new())
 }
 
-fn similarity(config: &Config) -> sparrow_neural::Similarity {
+/// How vectors are compared; `about` is what is said beside them.
+fn similarity(config: &Config, about: Option<&About>) -> sparrow_neural::Similarity {
     match config.models.similarity {
+        Similarity::Auto => about.map_or_else(Default::default, |about| about.similarity),
         Similarity::Cosine => sparrow_neural::Similarity::Cosine,
         Similarity::Dot => sparrow_neural::Similarity::Dot,
     }
@@ -119,12 +121,13 @@ pub fn load_engine(config: &Config) -> Result<Engine> {
             let items = read(&folder.join(ITEM_FILE))?;
             let users = read(&folder.join(USER_FILE))?;
             let about = || format!("the embeddings in {} do not fit", folder.display());
-            Ok(lay_out(&items, users, config, &catalog).with_context(about)?)
+            let similarity = similarity(config, read_about(folder)?.as_ref());
+            Ok(lay_out(&items, users, similarity, &catalog).with_context(about)?)
         }
         (None, None) => {
             let items = EmbeddingTable::read(demo::ITEMS, ITEM_FILE)?;
             let users = EmbeddingTable::read(demo::USERS, USER_FILE)?;
-            Ok(lay_out(&items, users, config, &catalog)?)
+            Ok(lay_out(&items, users, similarity(config, None), &catalog)?)
         }
         (None, Some(_)) => {
             tracing::warn!("no embeddings folder is configured: the model emb is unavailable");
@@ -193,18 +196,32 @@ fn engine_options(config: &Config) -> Options {
 fn lay_out(
     items: &EmbeddingTable,
     users: EmbeddingTable,
-    config: &Config,
+    similarity: sparrow_neural::Similarity,
     catalog: &Catalog,
 ) -> Result<Embeddings> {
     let user_vectors = users.len();
-    let embeddings = Embeddings::new(items, users, similarity(config), catalog)?;
+    let embeddings = Embeddings::new(items, users, similarity, catalog)?;
     tracing::info!(
         dimension = items.dimension(),
+        ?similarity,
         "vectors for {} of {} movies and for {user_vectors} users",
         embeddings.items.len(),
         catalog.len(),
     );
     Ok(embeddings)
+}
+
+/// What is said of the vectors in a folder, if anything is.
+fn read_about(folder: &Path) -> Result<Option<About>> {
+    let path = folder.join(ABOUT_FILE);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", path.display()));
+        }
+    };
+    Ok(Some(About::read(&bytes, &path.display().to_string())?))
 }
 
 fn read(path: &Path) -> Result<EmbeddingTable> {

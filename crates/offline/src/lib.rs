@@ -15,6 +15,8 @@
 pub mod embed;
 #[cfg(feature = "training")]
 pub mod export;
+pub mod ials;
+pub mod interactions;
 pub mod item2vec;
 #[cfg(feature = "training")]
 pub mod metrics;
