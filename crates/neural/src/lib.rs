@@ -13,11 +13,14 @@
 
 #[cfg(feature = "model-file")]
 mod about;
+pub mod ease;
 mod factors;
 mod item_vectors;
 mod kernel;
 pub mod neural_cf;
 mod table;
+#[cfg(feature = "model-file")]
+mod tensors;
 mod top_k;
 
 #[cfg(feature = "model-file")]

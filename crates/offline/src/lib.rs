@@ -12,6 +12,8 @@
 //! documentation of the module `pipeline`, which needs the cargo feature of that name, as do `sources`,
 //! `push` and `verify`; `train`, `metrics` and `export` need the feature `training`.
 
+#[cfg(feature = "training")]
+pub mod ease;
 pub mod embed;
 #[cfg(feature = "training")]
 pub mod export;
@@ -20,6 +22,8 @@ pub mod interactions;
 pub mod item2vec;
 #[cfg(feature = "training")]
 pub mod metrics;
+#[cfg(feature = "training")]
+mod model_folder;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(feature = "pipeline")]
