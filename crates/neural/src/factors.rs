@@ -237,3 +237,157 @@ impl FoldIn {
         Some(vector.iter().flat_map(|lanes| lanes.0).take(self.items.dimension()).collect())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::TableBuilder;
+
+    /// Some numbers between -1 and 1 that repeat themselves on every machine.
+    fn numbers(seed: u64) -> impl FnMut() -> f32 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        }
+    }
+
+    fn factors(seed: u64, len: usize, dimension: usize) -> Factors {
+        let mut next = numbers(seed);
+        Factors::new(len, dimension, |_| next())
+    }
+
+    /// What is to be 0, computed plainly: the sum of c·(1 − h·x)·h, less the Gramian and the ridge times x.
+    fn residual(
+        items: &Factors,
+        unobserved: f32,
+        rows: &[u32],
+        weights: Option<&[f32]>,
+        ridge: f32,
+        x: &[f32],
+    ) -> Vec<f64> {
+        let dot =
+            |h: &[f32]| h.iter().zip(x).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let mut sums: Vec<f64> = x.iter().map(|&x| -f64::from(ridge) * f64::from(x)).collect();
+        let mut add = |h: &[f32], factor: f64| {
+            for (sum, h) in sums.iter_mut().zip(h) {
+                *sum += factor * f64::from(*h);
+            }
+        };
+        for at in 0..items.len() {
+            let h = items.row(at);
+            add(&h, -f64::from(unobserved) * dot(&h));
+        }
+        for (at, &row) in rows.iter().enumerate() {
+            let h = items.row(row as usize);
+            let weight = weights.map_or(1.0, |weights| f64::from(weights[at]));
+            add(&h, weight * (1.0 - dot(&h)));
+        }
+        sums
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn many_steps_reach_the_solution(
+            seed in any::<u64>(),
+            dimension in prop_oneof![1..40_usize, Just(128), Just(150)],
+            len in 1..60_usize,
+            share in 1..5_usize,
+            weighted in any::<bool>(),
+        ) {
+            let items = factors(seed, len, dimension);
+            let rows: Vec<u32> = (0..len as u32).step_by(share).collect();
+            let weights: Vec<f32> = rows.iter().map(|row| 0.5 + (row % 3) as f32).collect();
+            let weights = weighted.then_some(&weights[..]);
+            let (unobserved, ridge) = (0.3, 2.0);
+            let mut users = factors(seed ^ 1, 1, dimension);
+            let step = HalfStep::new(&items, unobserved, 2);
+            let positives = Positives { rows: &rows, weights };
+            step.solve(positives, ridge, MANY_STEPS, &mut users.rows_mut().next().unwrap());
+            let x = users.row(0);
+            let rest = residual(&items, unobserved, &rows, weights, ridge, &x);
+            let length = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let size = length(&x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+            // The error is at most this over the ridge.
+            prop_assert!(length(&rest) / f64::from(ridge) < 1e-3 * size.max(0.1), "{rest:?}");
+        }
+
+        #[test]
+        fn every_instruction_set_gives_the_same(
+            seed in any::<u64>(),
+            dimension in 1..150_usize,
+            len in 1..40_usize,
+        ) {
+            let items = factors(seed, len, dimension);
+            let rows: Vec<u32> = (0..len as u32).rev().step_by(2).collect();
+            let task =
+                Task { rows: &rows, weights: None, ridge: 3.0, steps: 4, tolerance: TOLERANCE };
+            let of = |kernel: Kernel| {
+                let mut gram = vec![Lanes::default(); items.width * items.width * LANES];
+                kernel.add_gram(items.width, &items.rows, &mut gram);
+                let system = System { width: items.width, matrix: &items.rows, gram: &gram };
+                let mut x = vec![Lanes::default(); items.width];
+                kernel.solve(&system, &task, &mut x);
+                x.iter().flat_map(|lanes| lanes.0).collect::<Vec<f32>>()
+            };
+            let plain = of(Kernel::Plain);
+            for kernel in Kernel::available() {
+                for (a, b) in of(kernel).iter().zip(&plain) {
+                    prop_assert!((a - b).abs() < 1e-4, "{}: {a} {b}", kernel.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn padding_stays_zero_and_threads_change_nothing() {
+        let items = factors(3, 9000, 20);
+        let rows = [4, 77, 8999];
+        let of = |threads| {
+            let mut users = factors(4, 1, 20);
+            let step = HalfStep::new(&items, 0.1, threads);
+            let positives = Positives { rows: &rows, weights: None };
+            step.solve(positives, 5.0, 3, &mut users.rows_mut().next().unwrap());
+            assert!(users.rows[1].0[4..].iter().all(|&padding| padding == 0.0));
+            users.row(0)
+        };
+        assert_eq!(of(1), of(3));
+    }
+
+    #[test]
+    fn a_user_is_folded_in_as_training_would() {
+        let items = factors(5, 50, 12);
+        let objective = Objective { unobserved: 0.2, regularization: 0.5, exponent: 0.8 };
+        let mut table = TableBuilder::default();
+        for id in 0..50 {
+            table.push(id, &items.row(id as usize)).unwrap();
+        }
+        let table = table.build().unwrap();
+        // The catalogue has movie 50 too, without a vector.
+        let of = |similarity| Arc::new(ItemVectors::new(&table, 51, similarity, Some));
+        assert!(FoldIn::new(of(Similarity::Cosine), objective).is_none());
+        let fold_in = FoldIn::new(of(Similarity::Dot), objective).unwrap();
+        assert_eq!(fold_in.fold_in(&[]), None);
+        assert_eq!(fold_in.fold_in(&[50, 77]), None);
+        let vector = fold_in.fold_in(&[3, 50, 20, 41]).unwrap();
+        let rest = residual(&items, 0.2, &[3, 20, 41], None, objective.ridge(3, 50), &vector);
+        assert!(rest.iter().all(|rest| rest.abs() < 1e-3), "{rest:?}");
+        assert!(vector.iter().any(|value| value.abs() > 0.01));
+    }
+
+    #[test]
+    fn the_ridge_grows_as_the_exponent_says() {
+        let ridge =
+            |exponent| Objective { unobserved: 0.1, regularization: 0.5, exponent }.ridge(90, 100);
+        assert!((ridge(1.0) - 50.0).abs() < 1e-4);
+        assert!((ridge(0.5) - 5.0).abs() < 1e-5);
+        assert!((ridge(0.0) - 0.5).abs() < 1e-6);
+    }
+}

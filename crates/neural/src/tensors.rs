@@ -60,9 +60,9 @@ fn shape<const AXES: usize>(view: &TensorView<'_>, name: &str) -> Result<[usize;
 /// A tensor on its way into a file.
 pub(crate) struct Stored {
     pub(crate) name: String,
-    dtype: Dtype,
+    pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Stored {

@@ -203,6 +203,7 @@ mod tests {
             also_rated: &[],
             favourite_genres: &favourite_genres,
             embedding: Some(&[1.0, 0.0]),
+            features: None,
         };
         for strategy in &strategies {
             for user in [&known, &UserState::unknown(UserId(404))] {

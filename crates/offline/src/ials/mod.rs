@@ -221,3 +221,107 @@ fn half_step(
         work();
     });
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::sync::Arc;
+
+    use sparrow_neural::{FoldIn, ItemVectors, Similarity, TableBuilder};
+
+    use super::*;
+
+    /// Users of four groups, who each chose six of their group's ten items.
+    fn groups(users: usize) -> Interactions {
+        let mut random = Random::new(8, 0);
+        let rows: Vec<Vec<u32>> = (0..users as u32)
+            .map(|user| {
+                let mut items: Vec<u32> = (0..10).map(|item| user % 4 * 10 + item).collect();
+                random.shuffle(&mut items);
+                items.truncate(6);
+                items.sort_unstable();
+                items
+            })
+            .collect();
+        Interactions::from_rows(rows.iter().map(Vec::as_slice), 41)
+    }
+
+    fn options() -> Options {
+        Options { dimension: 6, epochs: 8, ..Options::default() }
+    }
+
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn users_score_their_groups_items_highest() {
+        let users = groups(200);
+        let model = train(&users, &options(), &|_, _| {}).unwrap();
+        assert!(model.items.is_zero(40) && !model.items.is_zero(39));
+        for user in 0..200 {
+            let vector = model.users.row(user);
+            let score = |item: usize| dot(&vector, &model.items.row(item));
+            let own = user % 4 * 10..user % 4 * 10 + 10;
+            let least = own.clone().map(score).fold(f32::INFINITY, f32::min);
+            let others = (0..41).filter(|item| !own.contains(item)).map(score);
+            assert!(least > others.fold(f32::NEG_INFINITY, f32::max), "user {user}");
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing_and_seeds_do() {
+        let users = groups(300);
+        let of = |threads, seed| {
+            let model = train(&users, &Options { threads, seed, ..options() }, &|_, _| {}).unwrap();
+            (0..300).flat_map(|user| model.users.row(user)).collect::<Vec<f32>>()
+        };
+        assert_eq!(of(1, 1), of(3, 1));
+        assert_ne!(of(1, 1), of(1, 2));
+    }
+
+    #[test]
+    fn folding_in_gives_the_vector_of_training() {
+        let users = groups(200);
+        let options = options();
+        let model = train(&users, &options, &|_, _| {}).unwrap();
+        let mut table = TableBuilder::default();
+        for item in (0..40).filter(|&item| !model.items.is_zero(item)) {
+            table.push(item as u32, &model.items.row(item)).unwrap();
+        }
+        let items = ItemVectors::new(&table.build().unwrap(), 41, Similarity::Dot, Some);
+        let fold_in = FoldIn::new(Arc::new(items), options.objective).unwrap();
+        for user in 0..200 {
+            let (trained, folded) =
+                (model.users.row(user), fold_in.fold_in(users.row(user)).unwrap());
+            let size = dot(&trained, &trained).sqrt();
+            let off: Vec<f32> = trained.iter().zip(&folded).map(|(a, b)| a - b).collect();
+            assert!(dot(&off, &off).sqrt() < 1e-3 * size, "user {user}");
+        }
+    }
+
+    #[test]
+    fn progress_reaches_the_end() {
+        let last = Mutex::new((0, 1));
+        train(&groups(100), &options(), &|done, total| {
+            let mut last = last.lock().unwrap();
+            *last = (done.max(last.0), total);
+        })
+        .unwrap();
+        assert_eq!(last.into_inner().unwrap(), (600 * 17, 600 * 17));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let with = |change: fn(&mut Options)| {
+            let mut options = options();
+            change(&mut options);
+            train(&groups(4), &options, &|_, _| {}).unwrap_err().to_string()
+        };
+        assert_eq!(with(|o| o.dimension = 0), "dimension must be from 1 to 1024, got 0");
+        assert!(with(|o| o.objective.regularization = f32::NAN).starts_with("regularization must"));
+        assert!(with(|o| o.objective.unobserved = -1.0).starts_with("unobserved-weight must"));
+        let nothing = Interactions::from_rows([&[][..]], 3);
+        assert_eq!(train(&nothing, &options(), &|_, _| {}).unwrap_err(), Error::NothingToLearn);
+    }
+}
