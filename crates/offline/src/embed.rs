@@ -55,23 +55,25 @@ pub fn write(
 ) -> Result<Summary, Error> {
     options.check()?;
     let loaded = Source::open(data)?.load(reader)?;
-    let catalog = &loaded.catalog;
-    let liked = liked(catalog);
-    let vectors = item2vec::train(&liked, options, progress)?;
-    let movies = movie_table(catalog, &vectors).map_err(Error::Table)?;
-    let users = user_table(catalog, &liked, &vectors).map_err(Error::Table)?;
-
+    let (movies, users, liked) = compute(&loaded.catalog, options, progress)?;
     let files = match out {
         Some(out) => write_files(out, &movies, &users)?,
         None => Vec::new(),
     };
-    Ok(Summary {
-        movies: movies.len(),
-        users: users.len(),
-        liked: liked.item_count(),
-        files,
-        data: loaded.report,
-    })
+    Ok(Summary { movies: movies.len(), users: users.len(), liked, files, data: loaded.report })
+}
+
+/// Computes the vectors of movies and of users, by id; and how many ratings counted as liked.
+pub fn compute(
+    catalog: &Catalog,
+    options: &item2vec::Options,
+    progress: Progress<'_>,
+) -> Result<(EmbeddingTable, EmbeddingTable, usize), Error> {
+    let liked = liked(catalog);
+    let vectors = item2vec::train(&liked, options, progress)?;
+    let movies = movie_table(catalog, &vectors).map_err(Error::Table)?;
+    let users = user_table(catalog, &liked, &vectors).map_err(Error::Table)?;
+    Ok((movies, users, liked.item_count()))
 }
 
 fn write_files(

@@ -1,0 +1,237 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sparrow_engine::{self as engine, Engine, Parts};
+use sparrow_neural::neural_cf::Model;
+use sparrow_neural::{EmbeddingTable, Similarity};
+use sparrow_rank::{EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
+
+use super::{Answers, Fitted, Method, Training};
+use crate::{embed, item2vec, train};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn scores(training: Training<'_>, ranker: impl Ranker + 'static, probabilities: bool) -> Fitted {
+    Fitted {
+        catalog: Arc::clone(training.catalog),
+        answers: Answers::Scores { ranker: Arc::new(ranker), probabilities },
+        users: None,
+    }
+}
+
+/// The number of ratings in training.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Popularity;
+
+impl Method for Popularity {
+    fn name(&self) -> String {
+        "popularity".to_owned()
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        Ok(scores(training, PopularityRanker::new(Arc::clone(training.catalog)), false))
+    }
+}
+
+/// How easily pleased a user is, and how well liked a movie: no taste.
+#[derive(Debug, Clone, Copy)]
+pub struct UserAndMovieBiases {
+    /// Each bias is pulled to zero as if by so many ratings.
+    pub prior: f64,
+}
+
+impl Default for UserAndMovieBiases {
+    fn default() -> Self {
+        Self { prior: train::Options::new(train::Method::Gmf).bias_prior }
+    }
+}
+
+impl Method for UserAndMovieBiases {
+    fn name(&self) -> String {
+        "biases".to_owned()
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        vec![("bias-prior".to_owned(), self.prior.to_string())]
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        let model = train::fit_biases(training.catalog, self.prior)?;
+        Ok(scores(training, NeuralCfRanker::new(&model, training.catalog), true))
+    }
+}
+
+/// A model of [`train`].
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// How it is trained. The seed and the split of what tells when to stop are those of the evaluation;
+    /// nothing more is held out.
+    pub options: train::Options,
+}
+
+impl Trained {
+    fn model(&self, training: Training<'_>) -> Result<Model, train::Error> {
+        let options = train::Options {
+            split: training.split.inner(),
+            seed: training.seed,
+            ..self.options.clone()
+        };
+        train::fit(training.catalog, &options, &mut ())
+    }
+}
+
+impl Method for Trained {
+    fn name(&self) -> String {
+        self.options.method.to_string()
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let own = ["method", "split", "test", "seed"];
+        self.options.described().filter(|(name, _)| !own.contains(&&**name)).collect()
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        let model = self.model(training)?;
+        Ok(scores(training, NeuralCfRanker::new(&model, training.catalog), true))
+    }
+}
+
+/// Ranking by the vectors of users and movies.
+#[derive(Debug, Clone)]
+pub enum Embeddings {
+    /// By item2vec. The seed is that of the evaluation.
+    Item2Vec(item2vec::Options),
+    /// Files that `sparrow-loader embed` or another program has made, from ratings that are not known here.
+    Files(PathBuf),
+}
+
+/// Vectors of movies, then of users.
+struct Tables {
+    movies: EmbeddingTable,
+    users: EmbeddingTable,
+    similarity: Similarity,
+}
+
+impl Embeddings {
+    fn tables(&self, training: Training<'_>) -> Result<Tables, Failure> {
+        match self {
+            Self::Item2Vec(options) => {
+                let options = item2vec::Options { seed: training.seed, ..options.clone() };
+                let (movies, users, _) = embed::compute(training.catalog, &options, &|_, _| {})?;
+                Ok(Tables { movies, users, similarity: Similarity::Cosine })
+            }
+            Self::Files(folder) => {
+                let read = |name: &str| -> Result<EmbeddingTable, Failure> {
+                    let path = folder.join(name);
+                    let shown = path.display().to_string();
+                    let file =
+                        std::fs::File::open(&path).map_err(|error| format!("{shown}: {error}"))?;
+                    Ok(EmbeddingTable::read(std::io::BufReader::new(file), &shown)?)
+                };
+                let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);
+                Ok(Tables { movies, users, similarity: Similarity::Cosine })
+            }
+        }
+    }
+
+    /// Lays the vectors out as the server does.
+    fn laid_out(&self, training: Training<'_>) -> Result<engine::Embeddings, Failure> {
+        let Tables { movies, users, similarity } = self.tables(training)?;
+        Ok(engine::Embeddings::new(&movies, users, similarity, training.catalog)?)
+    }
+}
+
+impl Method for Embeddings {
+    fn name(&self) -> String {
+        "emb".to_owned()
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+        match self {
+            Self::Item2Vec(options) => {
+                let epochs = options.epochs.map_or("suitable".to_owned(), |n| n.to_string());
+                vec![
+                    line("method", &"item2vec"),
+                    line("dimension", &options.dimension),
+                    line("window", &options.window),
+                    line("epochs", &epochs),
+                    line("negatives", &options.negatives),
+                    line("learning-rate", &options.learning_rate),
+                    line("subsample", &options.subsample),
+                    line("min-count", &options.min_count),
+                ]
+            }
+            Self::Files(folder) => vec![line("embeddings", &folder.display())],
+        }
+    }
+
+    fn unknown_training(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        let vectors = self.laid_out(training)?;
+        let ranker = EmbeddingRanker::new(vectors.items);
+        Ok(Fitted { users: Some(vectors.users), ..scores(training, ranker, false) })
+    }
+}
+
+/// The whole way of a request, as the server goes it: recall, ranking by a model, and what steps in.
+#[derive(Debug, Clone)]
+pub struct WholePath {
+    /// The vectors for recall, and for the model `emb`.
+    pub embeddings: Embeddings,
+    /// The model that ranks, if not `emb`.
+    pub ranking: Option<Trained>,
+    /// Candidates and their sources.
+    pub engine: engine::Options,
+}
+
+impl Method for WholePath {
+    fn name(&self) -> String {
+        "engine".to_owned()
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let ranking = self.ranking.as_ref().map_or_else(|| "emb".to_owned(), Method::name);
+        let mut settings = vec![
+            ("ranking".to_owned(), ranking),
+            ("candidates".to_owned(), self.engine.candidates.to_string()),
+        ];
+        settings.extend(self.ranking.iter().flat_map(Method::settings));
+        settings.extend(self.embeddings.settings());
+        settings
+    }
+
+    fn unknown_training(&self) -> bool {
+        self.embeddings.unknown_training()
+    }
+
+    fn scores(&self) -> bool {
+        false
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        let embeddings = self.embeddings.laid_out(training)?;
+        let model = if self.ranking.is_some() { "neuralcf" } else { "emb" };
+        let options = engine::Options { default_model: model.to_owned(), ..self.engine.clone() };
+        let ranker: Option<Arc<dyn Ranker>> = match &self.ranking {
+            Some(trained) => {
+                let model = trained.model(training)?;
+                Some(Arc::new(NeuralCfRanker::new(&model, training.catalog)))
+            }
+            None => None,
+        };
+        let mut parts = Parts::standard(training.catalog, Ok(embeddings), &options);
+        if let Some(ranker) = ranker {
+            parts = parts.with_ranker("neuralcf", Ok(ranker));
+        }
+        let engine = Engine::new(Arc::clone(training.catalog), parts)?;
+        Ok(Fitted {
+            catalog: Arc::clone(training.catalog),
+            answers: Answers::Lists(Box::new(engine)),
+            users: None,
+        })
+    }
+}
