@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::{item2vec, synth};
 
+use crate::compare::Compare;
+use crate::evaluate::Evaluate;
 use crate::everything::Everything;
 use crate::exit;
 use crate::features::Features;
@@ -14,7 +16,7 @@ use crate::train::{Import, Train};
 use crate::verify::Verify;
 
 /// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, trains
-/// models, invents data sets.
+/// models and measures them, invents data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 pub(crate) struct Cli {
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Verify(Verify),
     Synth(Synth),
     Train(Train),
+    Evaluate(Evaluate),
+    Compare(Compare),
 }
 
 /// Computes item2vec embeddings of a MovieLens data set.

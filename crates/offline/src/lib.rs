@@ -36,7 +36,9 @@ pub mod train;
 #[cfg(feature = "pipeline")]
 pub mod verify;
 
-pub use sparrow_movielens::{Error as InputError, Options as ReaderOptions};
+pub use sparrow_movielens::{
+    Error as InputError, Options as ReaderOptions, Report as ReaderReport,
+};
 pub use staged::Error as OutputError;
 
 /// Is told from time to time how much of the work is done, and how much there is in all.

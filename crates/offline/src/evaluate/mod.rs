@@ -14,16 +14,19 @@ mod measured;
 mod methods;
 mod protocols;
 pub mod ranking;
+mod spec;
 pub mod split;
 pub mod statistics;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sparrow_engine::Engine;
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
+use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
 use sparrow_neural::EmbeddingTable;
 use sparrow_rank::Ranker;
 
@@ -33,6 +36,7 @@ use crate::random::Random;
 use crate::train;
 use measured::Measured;
 pub use methods::{Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
+pub use spec::{KNOWN, Known, method};
 use split::{Parts, Split};
 
 /// How many places of a list count.
@@ -256,6 +260,11 @@ impl Fitted {
             Err(error) => failed(error),
         }
     }
+}
+
+/// Reads the data set in a folder.
+pub fn load(data: &Path, reader: &ReaderOptions) -> Result<Loaded, sparrow_movielens::Error> {
+    Source::open(data)?.load(reader)
 }
 
 /// A data set in numbers.
