@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use sparrow_engine::{Embeddings, Engine, Options, Parts};
+use sparrow_engine::{Embeddings, Engine, Model, Options, Parts};
 use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
 use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile, versions};
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
-use sparrow_rank::{NeuralCfRanker, Ranker};
+use sparrow_rank::{NeuralCfRanker, Ranker, Slot};
 use sparrow_store::StoredMovie;
 
 use crate::config::{Config, Similarity};
@@ -70,8 +70,7 @@ pub(crate) fn engine_of(
         Embeddings::of_items(&table, similarity(config), &catalog).map_err(|e| e.to_string())
     });
     let neuralcf = load_neuralcf(config, &catalog);
-    let parts = Parts::standard(&catalog, embeddings, &engine_options(config))
-        .with_ranker("neuralcf", neuralcf);
+    let parts = Parts::standard(&catalog, embeddings, &engine_options(config)).with_model(neuralcf);
     Engine::new(catalog, parts).context("models.default")
 }
 
@@ -132,8 +131,7 @@ pub fn load_engine(config: &Config) -> Result<Engine> {
         }
     };
     let neuralcf = load_neuralcf(config, &catalog);
-    let parts = Parts::standard(&catalog, embeddings, &engine_options(config))
-        .with_ranker("neuralcf", neuralcf);
+    let parts = Parts::standard(&catalog, embeddings, &engine_options(config)).with_model(neuralcf);
     let engine = Engine::new(catalog, parts).context("models.default")?;
     tracing::info!(took = ?start.elapsed(), "loaded");
     Ok(engine)
@@ -141,7 +139,13 @@ pub fn load_engine(config: &Config) -> Result<Engine> {
 
 /// The greatest version of the model in `neuralcf` of the models folder that can be loaded. One that
 /// cannot is reported and passed over: a broken model must not take the server down.
-fn load_neuralcf(config: &Config, catalog: &Catalog) -> Result<Arc<dyn Ranker>, String> {
+fn load_neuralcf(config: &Config, catalog: &Catalog) -> Model {
+    let mut model = Model::new("neuralcf", "neuralcf", neuralcf_ranker(config, catalog));
+    model.fallback = Some("emb".into());
+    model
+}
+
+fn neuralcf_ranker(config: &Config, catalog: &Catalog) -> Result<Arc<dyn Ranker>, String> {
     let Some(models) = &config.models.path else {
         return Err("no models folder is configured".to_owned());
     };
@@ -162,7 +166,7 @@ fn load_neuralcf(config: &Config, catalog: &Catalog) -> Result<Arc<dyn Ranker>, 
                     ranker.known_movies(),
                     catalog.len()
                 );
-                return Ok(Arc::new(ranker));
+                return Ok(Arc::new(Slot::new(Arc::new(ranker), Some(version.number))));
             }
             Err(error) => {
                 let version = version.number;

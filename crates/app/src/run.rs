@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
 use sparrow_http::{Options, Server, Site, SiteOptions, StoreReader};
+use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -190,7 +191,7 @@ fn summary(engine: &Engine) -> String {
     let models: Vec<String> = engine
         .models()
         .into_iter()
-        .filter(|model| model.unavailable.is_none())
+        .filter(|model| model.status.state == State::Ready)
         .map(|model| model.name.to_string())
         .collect();
     format!(

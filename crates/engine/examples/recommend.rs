@@ -95,14 +95,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             strategy(Box::new(ByGenre), 50),
             strategy(Box::new(ByOrder(Sort::Rating)), 50),
         ],
-        models: vec![Model {
-            name: "best-rated".into(),
-            aliases: Vec::new(),
-            kind: "rating",
-            ranker: Ok(Arc::new(BestRated(Arc::clone(&catalog)))),
-        }],
+        models: vec![Model::new(
+            "best-rated",
+            "rating",
+            Ok(Arc::new(BestRated(Arc::clone(&catalog)))),
+        )],
         default_model: "best-rated".to_owned(),
-        fallbacks: Vec::new(),
         candidates: 100,
         embeddings: None,
     };

@@ -16,6 +16,8 @@ pub enum Reason {
     NoMovieEmbedding,
     /// The model is not loaded.
     ModelUnavailable,
+    /// The model was made for other users.
+    UserNotInModel,
     /// The model was asked and failed.
     ModelFailed,
     /// The model was asked and did not answer in time.
@@ -43,6 +45,7 @@ impl Reason {
             Self::NoUserEmbedding => "no-user-embedding",
             Self::NoMovieEmbedding => "no-movie-embedding",
             Self::ModelUnavailable => "model-unavailable",
+            Self::UserNotInModel => "user-not-in-model",
             Self::ModelFailed => "model-failed",
             Self::ModelTimedOut => "model-timed-out",
             Self::StoreUnavailable => "store-unavailable",
@@ -88,6 +91,9 @@ pub struct Item {
     /// The ranker's score; `None` where the model does not know the movie. Scores of different
     /// models do not compare.
     pub score: Option<f32>,
+    /// Where the model does not know the movie: the one that ordered it among such movies, as a place
+    /// in [`Engine::models`](crate::Engine::models). Without one, the number of ratings did.
+    pub ordered_by: Option<usize>,
     /// The strategies that found it.
     pub recalled_by: StrategySet,
 }

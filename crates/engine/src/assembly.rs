@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use sparrow_model::{Catalog, GenreSet, MovieSet, Sort};
 use sparrow_neural::{EmbeddingTable, ItemVectors, Similarity};
-use sparrow_rank::{EmbeddingRanker, PopularityRanker, Ranker};
+use sparrow_rank::{Counters, Counts, EmbeddingRanker, PopularityRanker, Ranker, Status};
 use sparrow_recall::{ByEmbedding, ByGenre, ByOrder, Recall};
 
 use crate::Error;
@@ -22,8 +22,8 @@ pub struct Engine {
     pub(crate) fill: usize,
     pub(crate) models: Vec<Model>,
     pub(crate) default_model: usize,
-    /// Models to try, in order, when the one asked for has no scores.
-    pub(crate) fallbacks: Vec<usize>,
+    /// For each model the place of the one that steps in for it.
+    pub(crate) fallbacks: Vec<Option<usize>>,
     pub(crate) candidates: usize,
     /// Movies of each genre.
     pub(crate) genre_members: Vec<MovieSet>,
@@ -105,6 +105,25 @@ pub struct Model {
     pub kind: &'static str,
     /// The model, or why it is not there.
     pub ranker: Result<Arc<dyn Ranker>, String>,
+    /// The name of the model that steps in when this one has no scores, and that orders the movies
+    /// that it does not know; without one, the number of ratings orders.
+    pub fallback: Option<Arc<str>>,
+    /// What the model has answered. Engines that are built one after the other may share them.
+    pub counters: Arc<Counters>,
+}
+
+impl Model {
+    /// A model without aliases, for which nothing steps in.
+    pub fn new(name: &str, kind: &'static str, ranker: Result<Arc<dyn Ranker>, String>) -> Self {
+        Self {
+            name: name.into(),
+            aliases: Vec::new(),
+            kind,
+            ranker,
+            fallback: None,
+            counters: Arc::default(),
+        }
+    }
 }
 
 /// What there is to say about a model.
@@ -114,10 +133,14 @@ pub struct ModelInfo {
     pub name: Arc<str>,
     /// What sort of model it is, such as `embedding`.
     pub kind: &'static str,
-    /// Why it cannot answer; `None` where it can.
-    pub unavailable: Option<String>,
+    /// How it is doing.
+    pub status: Status,
     /// The length of its vectors, for models that have them.
     pub dimension: Option<usize>,
+    /// The model that steps in for it.
+    pub fallback: Option<Arc<str>>,
+    /// What it has answered.
+    pub counts: Counts,
 }
 
 /// Sizes of the standard engine.
@@ -159,8 +182,6 @@ pub struct Parts {
     pub models: Vec<Model>,
     /// The name of the model for requests that name none.
     pub default_model: String,
-    /// Names of the models that step in, in order, when the one asked for has no scores.
-    pub fallbacks: Vec<String>,
     /// Candidates to rank for a request: at least its size.
     pub candidates: usize,
     /// The users' vectors, and the movies' for "similar movies".
@@ -171,7 +192,7 @@ impl Parts {
     /// The parts of the standard engine: recall by embedding, genre, rating and recency; the models
     /// `emb` and `popularity`, and `neuralcf` under both spellings of its name. `embeddings` may be
     /// missing, with the reason in words: the model `emb` is then unavailable. So is `neuralcf` until
-    /// [`with_ranker`](Self::with_ranker) brings one.
+    /// [`with_model`](Self::with_model) brings one. For `neuralcf` steps in `emb`, for that `popularity`.
     pub fn standard(
         catalog: &Arc<Catalog>,
         embeddings: Result<Embeddings, String>,
@@ -191,47 +212,42 @@ impl Parts {
             Err(why) => Err(why.clone()),
         };
         let popularity: Arc<dyn Ranker> = Arc::new(PopularityRanker::new(Arc::clone(catalog)));
-        let model = |name: &str, kind, ranker| Model {
-            name: name.into(),
-            aliases: Vec::new(),
-            kind,
-            ranker,
-        };
-        let neuralcf = Model {
-            // The original system spells it so in its requests.
-            aliases: vec!["nerualcf".into()],
-            ..model("neuralcf", "neuralcf", Err("no NeuralCF model is loaded".to_owned()))
-        };
+        let mut emb = Model::new("emb", "embedding", emb);
+        emb.fallback = Some("popularity".into());
+        let popularity = Model::new("popularity", "popularity", Ok(popularity));
+        let no_neuralcf = Err("no NeuralCF model is loaded".to_owned());
+        let mut neuralcf = Model::new("neuralcf", "neuralcf", no_neuralcf);
+        neuralcf.fallback = Some("emb".into());
+        // The original system spells it so in its requests.
+        neuralcf.aliases = vec!["nerualcf".into()];
         Self {
             strategies,
-            models: vec![
-                model("emb", "embedding", emb),
-                model("popularity", "popularity", Ok(popularity)),
-                neuralcf,
-            ],
+            models: vec![emb, popularity, neuralcf],
             default_model: options.default_model.clone(),
-            fallbacks: vec!["emb".to_owned(), "popularity".to_owned()],
             candidates: options.candidates,
             embeddings: embeddings.ok(),
         }
     }
 
-    /// The same with a ranker for the model of this name, or with the reason in words why it has none.
-    /// Without such a model nothing changes.
+    /// The same with another model. It takes the place of one with its name, whose aliases stay.
     #[must_use]
-    pub fn with_ranker(mut self, name: &str, ranker: Result<Arc<dyn Ranker>, String>) -> Self {
-        if let Some(model) = self.models.iter_mut().find(|model| *model.name == *name) {
-            model.ranker = ranker;
+    pub fn with_model(mut self, mut model: Model) -> Self {
+        match self.models.iter_mut().find(|known| known.name == model.name) {
+            Some(known) => {
+                model.aliases.append(&mut known.aliases);
+                *known = model;
+            }
+            None => self.models.push(model),
         }
         self
     }
 }
 
 impl Engine {
-    /// Puts an engine together. Names must be distinct, and those of the default model and of the
-    /// fallbacks must belong to models.
+    /// Puts an engine together. Names must be distinct, those of the default model and of the
+    /// fallbacks must belong to models, and fallbacks must not go in a circle.
     pub fn new(catalog: Arc<Catalog>, parts: Parts) -> Result<Self, Error> {
-        let Parts { strategies, models, default_model, fallbacks, candidates, embeddings } = parts;
+        let Parts { strategies, models, default_model, candidates, embeddings } = parts;
         let mut names: Vec<&str> = Vec::new();
         for model in &models {
             for name in std::iter::once(&model.name).chain(&model.aliases) {
@@ -242,8 +258,7 @@ impl Engine {
             }
         }
         let default_model = find(&models, &default_model)?;
-        let fallbacks =
-            fallbacks.iter().map(|name| find(&models, name)).collect::<Result<_, _>>()?;
+        let fallbacks = fallbacks(&models)?;
 
         let mut strategy_names: Vec<Arc<str>> =
             strategies.iter().map(|strategy| strategy.recall.name().into()).collect();
@@ -301,13 +316,24 @@ impl Engine {
     pub fn models(&self) -> Vec<ModelInfo> {
         self.models
             .iter()
-            .map(|model| ModelInfo {
+            .zip(&self.fallbacks)
+            .map(|(model, fallback)| ModelInfo {
                 name: Arc::clone(&model.name),
                 kind: model.ranker.as_ref().map_or(model.kind, |ranker| ranker.kind()),
-                unavailable: model.ranker.as_ref().err().cloned(),
+                status: match &model.ranker {
+                    Ok(ranker) => ranker.status(),
+                    Err(why) => Status::unavailable(why.as_str()),
+                },
                 dimension: model.ranker.as_ref().ok().and_then(|ranker| ranker.dimension()),
+                fallback: fallback.map(|place| Arc::clone(&self.models[place].name)),
+                counts: model.counters.counts(),
             })
             .collect()
+    }
+
+    /// The name of the model at a place of [`models`](Self::models).
+    pub fn model_name(&self, place: usize) -> &str {
+        self.models.get(place).map_or("", |model| &model.name)
     }
 
     /// The name of the model for requests that name none.
@@ -327,9 +353,24 @@ impl fmt::Debug for Engine {
         f.debug_struct("Engine")
             .field("movies", &self.catalog.len())
             .field("strategies", &self.strategy_names)
-            .field("models", &self.models())
+            .field("models", &self.models.iter().map(|model| &*model.name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
+}
+
+/// For each model the place of the one that steps in for it.
+fn fallbacks(models: &[Model]) -> Result<Vec<Option<usize>>, Error> {
+    let place = |model: &Model| model.fallback.as_ref().map(|name| find(models, name)).transpose();
+    let fallbacks: Vec<Option<usize>> = models.iter().map(place).collect::<Result<_, _>>()?;
+    for (start, model) in models.iter().enumerate() {
+        // A chain without a circle is shorter than the list.
+        let steps = std::iter::successors(Some(start), |&at| fallbacks[at]);
+        if steps.take(models.len() + 1).count() > models.len() {
+            let what = format!("the fallbacks of the model {:?} go in a circle", model.name);
+            return Err(Error::Parts(what));
+        }
+    }
+    Ok(fallbacks)
 }
 
 /// The place of the model with this name or alias.

@@ -23,12 +23,31 @@ pub struct Request<'a> {
     pub genres: GenreSet,
     /// Leave out what the user has rated.
     pub exclude_seen: bool,
+    /// What is ranked.
+    pub candidates: Candidates,
+}
+
+/// What is ranked for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Candidates {
+    /// What the recall strategies find.
+    #[default]
+    Recalled,
+    /// The whole catalogue, for models that are fast enough.
+    All,
 }
 
 impl Request<'_> {
     /// The 32 best unseen movies for a user, by the default model.
     pub const fn new(user: UserId) -> Self {
-        Self { user, model: None, size: 32, genres: GenreSet::EMPTY, exclude_seen: true }
+        Self {
+            user,
+            model: None,
+            size: 32,
+            genres: GenreSet::EMPTY,
+            exclude_seen: true,
+            candidates: Candidates::Recalled,
+        }
     }
 }
 
@@ -37,7 +56,8 @@ impl Engine {
     ///
     /// An answer comes for every user, also for one that nothing is known of: where the model asked
     /// for has no scores, the next one steps in, and the answer says so. Items are ordered by score;
-    /// ties break by movie id; movies that the model does not know come last, by popularity.
+    /// ties break by movie id; movies that the model does not know come last, in the order of the model
+    /// that would step in for it.
     pub async fn recommend(&self, request: &Request<'_>) -> Result<Recommendations, Error> {
         let user = self.user_state(request.user);
         let unknown = user.history.is_none() && user.embedding.is_none();
@@ -60,14 +80,17 @@ impl Engine {
         let recall_failed = self.find_candidates(request, user, &mut scratch);
         let recalled = Instant::now();
 
-        let (model, failure) = self.score(requested, user, &mut scratch).await;
-        let items = self.select(request.size, model.is_some(), &mut scratch);
+        let mut items = Vec::with_capacity(request.size.min(scratch.candidates().len()));
+        let (model, failure) =
+            self.rank(requested, user, request.size, &mut scratch, &mut items).await;
         let done = Instant::now();
 
         let store_failed = lacking.is_some_and(Reason::is_of_store);
         let reason = match failure {
-            // A missing vector is a consequence of what is lacking.
-            Some(Reason::NoUserEmbedding) | None if lacking.is_some() => lacking,
+            // That the model does not know the user is a consequence of what is lacking.
+            Some(Reason::NoUserEmbedding | Reason::UserNotInModel) | None if lacking.is_some() => {
+                lacking
+            }
             _ if store_failed => lacking,
             Some(failure) => Some(failure),
             None => recall_failed.then_some(Reason::RecallFailed),
@@ -96,6 +119,7 @@ impl Engine {
             also_rated: &[],
             favourite_genres: index.map_or(&[], |index| self.favourite_genres.of(index)),
             embedding: self.embeddings.as_ref().and_then(|vectors| vectors.users.get(id.0)),
+            features: None,
         }
     }
 
@@ -117,6 +141,10 @@ impl Engine {
             scratch.excluded.extend(user.also_rated.iter().copied());
         }
 
+        if request.candidates == Candidates::All {
+            scratch.add_all();
+            return false;
+        }
         let wanted = self.candidates.max(request.size);
         let mut failed = false;
         for (place, strategy) in self.strategies.iter().enumerate() {
@@ -151,78 +179,102 @@ impl Engine {
         failed
     }
 
-    /// Scores the candidates by the requested model or the first fallback that can. Returns the place
-    /// of the one that did (`None` if none could) and why it is not the one that was asked.
-    async fn score(
+    /// Selects the best candidates by the requested model or the first fallback that can score, and
+    /// where that does not know enough of them, the best of the rest by the next one. Returns the place of the
+    /// model that answered (`None` if none could) and why it is not the one that was asked.
+    async fn rank(
         &self,
         requested: usize,
         user: &UserState<'_>,
+        size: usize,
         scratch: &mut Scratch,
+        items: &mut Vec<Item>,
     ) -> (Option<usize>, Option<Reason>) {
-        let mut failure = None;
-        let fallbacks = self.fallbacks.iter().copied().filter(|&place| place != requested);
-        for place in std::iter::once(requested).chain(fallbacks) {
-            let model = &self.models[place];
-            let (candidates, scores) = scratch.scoring();
-            let reason = match &model.ranker {
-                Ok(ranker) => match checked_score(&**ranker, user, candidates, scores).await {
-                    Ok(()) => return (Some(place), failure),
-                    Err(error) => {
-                        let reason = reason(&error);
-                        if reason != Reason::NoUserEmbedding {
-                            tracing::warn!(
-                                model = &*model.name,
-                                error = &error as &dyn std::error::Error,
-                                "ranking failed"
-                            );
-                        }
-                        reason
-                    }
-                },
-                Err(_) => Reason::ModelUnavailable,
-            };
-            // The reason that counts is why the requested model did not answer.
-            failure = failure.or(Some(reason));
-        }
-        (None, failure)
-    }
-
-    /// The best candidates by score, then those without one by popularity.
-    fn select(&self, size: usize, ranked: bool, scratch: &mut Scratch) -> Vec<Item> {
-        let mut top = std::mem::take(&mut scratch.top);
-        let scores = std::mem::take(&mut scratch.scores);
-        top.reset(size);
-        if ranked {
-            for (&movie, &score) in scratch.candidates().iter().zip(&scores) {
-                if score != UNSCORED {
-                    top.push(score, movie.0);
+        let (mut answered, mut failure) = (None, None);
+        scratch.start_ranking();
+        let mut next = Some(requested);
+        while let Some(place) = next.filter(|_| items.len() < size && !scratch.rest.is_empty()) {
+            match self.score(place, requested, user, scratch).await {
+                Ok(()) => {
+                    let ordered_by = answered.map(|_| place);
+                    take_best(size, ordered_by, scratch, items);
+                    answered = answered.or(Some(place));
                 }
+                // The reason that counts is why the requested model did not answer.
+                Err(reason) if answered.is_none() => failure = failure.or(Some(reason)),
+                Err(_) => {}
             }
+            next = self.fallbacks[place];
         }
-        let mut items = Vec::with_capacity(size.min(scratch.candidates().len()));
-        items.extend(top.sorted().map(|(score, movie)| {
-            let movie = MovieIndex(movie);
-            Item { movie, score: Some(score), recalled_by: scratch.found_by(movie) }
-        }));
         if items.len() < size {
-            let has_score = |place: usize| ranked && scores[place] != UNSCORED;
-            let mut rest: Vec<MovieIndex> = scratch
-                .candidates()
-                .iter()
-                .enumerate()
-                .filter(|&(place, _)| !has_score(place))
-                .map(|(_, &movie)| movie)
-                .collect();
+            let rest = &mut scratch.rest;
             rest.sort_unstable_by_key(|&movie| (Reverse(self.catalog.stats(movie).count), movie));
             rest.truncate(size - items.len());
-            items.extend(rest.into_iter().map(|movie| Item {
+            items.extend(scratch.rest.iter().map(|&movie| Item {
                 movie,
                 score: None,
+                ordered_by: None,
                 recalled_by: scratch.found_by(movie),
             }));
         }
-        (scratch.scores, scratch.top) = (scores, top);
-        items
+        // Where there was nothing to rank, nobody was asked and nobody failed.
+        (answered.or_else(|| failure.is_none().then_some(requested)), failure)
+    }
+
+    /// Scores what is in `rest` by the model at this place.
+    async fn score(
+        &self,
+        place: usize,
+        requested: usize,
+        user: &UserState<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Reason> {
+        let model = &self.models[place];
+        let Ok(ranker) = &model.ranker else {
+            model.counters.failed();
+            return Err(Reason::ModelUnavailable);
+        };
+        let start = Instant::now();
+        let error = match checked_score(&**ranker, user, &scratch.rest, &mut scratch.scores).await {
+            Ok(()) => {
+                model.counters.answered(start.elapsed(), place != requested);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let reason = reason(&error);
+        match reason {
+            Reason::NoUserEmbedding | Reason::UserNotInModel => model.counters.declined(),
+            // Told by the model's status, and not for every request again.
+            Reason::ModelUnavailable => model.counters.failed(),
+            _ => {
+                model.counters.failed();
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(model = &*model.name, error, "ranking failed");
+            }
+        }
+        Err(reason)
+    }
+}
+
+/// Moves the best of `rest` by score to the items, up to `size` of these; what has no score remains.
+fn take_best(size: usize, ordered_by: Option<usize>, scratch: &mut Scratch, items: &mut Vec<Item>) {
+    let mut top = std::mem::take(&mut scratch.top);
+    top.reset(size - items.len());
+    for (&movie, &score) in scratch.rest.iter().zip(&scratch.scores) {
+        if score != UNSCORED {
+            top.push(score, movie.0);
+        }
+    }
+    items.extend(top.sorted().map(|(score, movie)| {
+        let movie = MovieIndex(movie);
+        let score = ordered_by.is_none().then_some(score);
+        Item { movie, score, ordered_by, recalled_by: scratch.found_by(movie) }
+    }));
+    scratch.top = top;
+    if items.len() < size {
+        let mut scores = scratch.scores.iter();
+        scratch.rest.retain(|_| scores.next() == Some(&UNSCORED));
     }
 }
 
@@ -247,6 +299,7 @@ async fn checked_score(
 fn reason(error: &sparrow_rank::Error) -> Reason {
     match error {
         sparrow_rank::Error::NoUserEmbedding(_) => Reason::NoUserEmbedding,
+        sparrow_rank::Error::UnknownUser(_) => Reason::UserNotInModel,
         sparrow_rank::Error::Unavailable(_) => Reason::ModelUnavailable,
         sparrow_rank::Error::TimedOut => Reason::ModelTimedOut,
         _ => Reason::ModelFailed,

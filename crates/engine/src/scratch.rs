@@ -18,6 +18,8 @@ pub(crate) struct Scratch {
     candidates: Vec<MovieIndex>,
     /// What one strategy found.
     pub(crate) found: Vec<MovieIndex>,
+    /// Candidates that the models asked so far do not know.
+    pub(crate) rest: Vec<MovieIndex>,
     pub(crate) scores: Vec<f32>,
     pub(crate) top: TopK,
 }
@@ -29,6 +31,7 @@ impl Scratch {
             found_by: vec![StrategySet::default(); movies],
             candidates: Vec::new(),
             found: Vec::new(),
+            rest: Vec::new(),
             scores: Vec::new(),
             top: TopK::default(),
         }
@@ -45,9 +48,10 @@ impl Scratch {
         &self.candidates
     }
 
-    /// The candidates to score, and where to put their scores.
-    pub(crate) fn scoring(&mut self) -> (&[MovieIndex], &mut Vec<f32>) {
-        (&self.candidates, &mut self.scores)
+    /// Puts all candidates up for ranking.
+    pub(crate) fn start_ranking(&mut self) {
+        self.rest.clear();
+        self.rest.extend_from_slice(&self.candidates);
     }
 
     pub(crate) fn found_by(&self, movie: MovieIndex) -> StrategySet {
@@ -61,6 +65,11 @@ impl Scratch {
             self.candidates.push(movie);
         }
         found_by.0 |= 1 << strategy;
+    }
+
+    /// Makes candidates of all movies that are not excluded, found by no strategy.
+    pub(crate) fn add_all(&mut self) {
+        self.candidates.extend(self.excluded.absent(self.found_by.len()));
     }
 
     /// Adds what is in `found` as found by `strategy`.

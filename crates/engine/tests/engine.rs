@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sparrow_engine::{
-    Embeddings, Engine, Error, Model, Options, Parts, Reason, Recommendations, Request,
-    SimilarRequest, Strategy,
+    Candidates, Embeddings, Engine, Error, Item, Model, Options, Parts, Reason, Recommendations,
+    Request, SimilarRequest, Strategy,
 };
 use sparrow_model::{
     Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog, Stars,
     UserId, UserState,
 };
 use sparrow_neural::{EmbeddingTable, Similarity};
-use sparrow_rank::Ranker;
+use sparrow_rank::{Ranker, State, UNSCORED};
 use sparrow_recall::{Query, Recall};
 
 const MOVIES: u32 = 60;
@@ -106,7 +106,10 @@ async fn seen_movies_stay_out_unless_asked_for() {
     assert_eq!(all.items.len(), 60);
     // Movies 0 to 9 have no vector: they come last, the most popular first, without a score.
     assert_eq!(movies(&all)[50..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let by = |item: &Item| item.ordered_by.map(|place| engine.models()[place].name.to_string());
     assert!(all.items[50..].iter().all(|item| item.score.is_none()));
+    assert!(all.items[50..].iter().all(|item| by(item).as_deref() == Some("popularity")));
+    assert!(all.items[..50].iter().all(|item| by(item).is_none()));
     assert!(all.items[..50].iter().all(|item| item.score.is_some()));
     // Somebody who has seen everything gets an empty list, not an error.
     let nothing = engine.recommend(&Request::new(UserId(0))).await.unwrap();
@@ -217,8 +220,9 @@ async fn models_that_are_not_there_are_stood_in_for() {
     let none = Err("no embeddings were given".to_owned());
     let parts = Parts::standard(&catalog, none, &Options::default());
     let engine = Engine::new(catalog, parts).unwrap();
-    let info = &engine.models()[0];
-    assert_eq!(info.unavailable.as_deref(), Some("no embeddings were given"));
+    let status = &engine.models()[0].status;
+    assert_eq!(status.state, State::Unavailable);
+    assert_eq!(status.trouble.as_deref(), Some("no embeddings were given"));
     let answer = engine.recommend(&Request::new(UserId(40))).await.unwrap();
     assert_eq!((&*answer.model, answer.degraded), ("popularity", true));
     assert_eq!(answer.reason, Some(Reason::ModelUnavailable));
@@ -282,14 +286,10 @@ async fn rankers_that_fail_or_lie_are_stood_in_for() {
         ),
     ];
     for (ranker, reason) in cases {
-        let mut parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
-        parts.models.push(Model {
-            name: "fixed".into(),
-            aliases: Vec::new(),
-            kind: "fixed",
-            ranker: Ok(Arc::new(ranker)),
-        });
-        let engine = Engine::new(Arc::clone(&catalog), parts).unwrap();
+        let parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
+        let mut model = Model::new("fixed", "fixed", Ok(Arc::new(ranker)));
+        model.fallback = Some("emb".into());
+        let engine = Engine::new(Arc::clone(&catalog), parts.with_model(model)).unwrap();
         let request = Request { model: Some("fixed"), size: 5, ..Request::new(UserId(40)) };
         let answer = engine.recommend(&request).await.unwrap();
         assert_eq!((answer.degraded, answer.reason), (reason.is_some(), reason));
@@ -299,6 +299,92 @@ async fn rankers_that_fail_or_lie_are_stood_in_for() {
             assert_eq!(movies(&answer), [20, 21, 22, 23, 24]);
         }
     }
+}
+
+/// Scores the movies below a bound by their number, and none of the others.
+struct Knows(u32);
+
+#[async_trait]
+impl Ranker for Knows {
+    fn kind(&self) -> &'static str {
+        "knows"
+    }
+
+    async fn score(
+        &self,
+        user: &UserState<'_>,
+        movies: &[MovieIndex],
+        scores: &mut Vec<f32>,
+    ) -> Result<(), sparrow_rank::Error> {
+        if user.id.0 >= 1000 {
+            return Err(sparrow_rank::Error::UnknownUser(user.id));
+        }
+        let score = |movie: &MovieIndex| if movie.0 < self.0 { movie.0 as f32 } else { UNSCORED };
+        scores.clear();
+        scores.extend(movies.iter().map(score));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_model_does_not_know_comes_last_in_the_order_of_its_fallback() {
+    let catalog = catalog();
+    let mut parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
+    for (name, known, fallback) in [("few", 23, "more"), ("more", 26, "emb"), ("last", 22, "")] {
+        let mut model = Model::new(name, "knows", Ok(Arc::new(Knows(known))));
+        model.fallback = Some(fallback.into()).filter(|_| !fallback.is_empty());
+        parts = parts.with_model(model);
+    }
+    let engine = Engine::new(catalog, parts).unwrap();
+    let ask = async |model, user| {
+        let request = Request { model: Some(model), size: 12, ..Request::new(UserId(user)) };
+        engine.recommend(&request).await.unwrap()
+    };
+    // Movies 20 to 22 by the model, 23 to 25 by the next, the others by how near they are to user 40.
+    let answer = ask("few", 40).await;
+    assert_eq!((&*answer.model, answer.degraded, answer.reason), ("few", false, None));
+    assert_eq!(movies(&answer)[..7], [22, 21, 20, 25, 24, 23, 40]);
+    let ordered_by = |item: &Item| item.ordered_by.map(|at| engine.models()[at].name.to_string());
+    let ordered_by: Vec<_> = answer.items.iter().map(ordered_by).collect();
+    assert!(ordered_by[..3].iter().all(Option::is_none));
+    assert!(ordered_by[3..6].iter().all(|name| name.as_deref() == Some("more")));
+    assert!(ordered_by[6..].iter().all(|name| name.as_deref() == Some("emb")));
+    assert!(answer.items.iter().all(|item| item.score.is_some() == item.ordered_by.is_none()));
+    // Without a fallback the number of ratings orders.
+    assert_eq!(movies(&ask("last", 40).await)[..4], [21, 20, 22, 23]);
+
+    let stranger = ask("few", 1000).await;
+    assert_eq!((&*stranger.model, stranger.reason), ("popularity", Some(Reason::UnknownUser)));
+    let counts = |name: &str| {
+        let model = engine.models().into_iter().find(|model| *model.name == *name).unwrap();
+        (model.counts.answered, model.counts.stood_in, model.counts.declined)
+    };
+    assert_eq!(counts("few"), (1, 0, 1));
+    assert_eq!(counts("more"), (1, 1, 1));
+    assert_eq!(counts("emb"), (1, 1, 1));
+    assert_eq!(counts("popularity"), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn the_whole_catalogue_can_be_ranked() {
+    let catalog = catalog();
+    let options = Options { candidates: 5, ..Options::default() };
+    let parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &options)
+        .with_model(Model::new("all", "knows", Ok(Arc::new(Knows(MOVIES)))));
+    let engine = Engine::new(catalog, parts).unwrap();
+    let genre = engine.catalog().genres().find("B").unwrap();
+    let all = Request {
+        model: Some("all"),
+        size: 4,
+        candidates: Candidates::All,
+        ..Request::new(UserId(40))
+    };
+    let answer = engine.recommend(&all).await.unwrap();
+    assert_eq!((movies(&answer), answer.candidates), (vec![59, 58, 57, 56], 40));
+    assert_eq!(found_by(&engine, &answer, 0), [""; 0]);
+    let genres = [genre].into_iter().collect();
+    let answer = engine.recommend(&Request { genres, ..all }).await.unwrap();
+    assert_eq!((movies(&answer), answer.candidates), (vec![57, 54, 51, 48], 13));
 }
 
 #[tokio::test]
@@ -372,8 +458,14 @@ fn parts_that_contradict_each_other_are_refused() {
     let build = |parts| Engine::new(Arc::clone(&catalog), parts).unwrap_err().to_string();
     let default = Parts { default_model: "emd".to_owned(), ..standard() };
     assert_eq!(build(default), "no model is named \"emd\"");
-    let fallback = Parts { fallbacks: vec!["pop".to_owned()], ..standard() };
-    assert_eq!(build(fallback), "no model is named \"pop\"");
+    let stands_in = |name: &str, fallback: &str| {
+        let mut model = Model::new(name, "test", Err("not there".to_owned()));
+        model.fallback = Some(fallback.into());
+        standard().with_model(model)
+    };
+    assert_eq!(build(stands_in("new", "pop")), "no model is named \"pop\"");
+    let circle = stands_in("popularity", "nerualcf");
+    assert_eq!(build(circle), "the fallbacks of the model \"emb\" go in a circle");
     let mut twice = standard();
     twice.models.append(&mut standard().models);
     assert_eq!(build(twice), "two models are named \"emb\"");

@@ -1,6 +1,6 @@
 //! The endpoints of the system whose front ends this server can stand behind, with its field names.
 
-use sparrow_engine::{Request, SimilarRequest};
+use sparrow_engine::{Candidates, Request, SimilarRequest};
 use sparrow_model::{GenreSet, Sort, UserId};
 
 use crate::json;
@@ -10,6 +10,7 @@ use crate::reply::Reply;
 use crate::server::Options;
 use crate::site::{Site, engine_problem};
 use crate::texts::{original_rating, write_rating_range};
+use crate::v1::CANDIDATES;
 
 /// Movies in a list where the request does not say.
 const SIZE: usize = 32;
@@ -24,13 +25,15 @@ impl Site {
         query: Option<&str>,
         options: &Options,
     ) -> Result<Reply, Problem> {
-        let [id, size, model] = query::parse(query, ["id", "size", "model"])?;
+        let [id, size, model, candidates] =
+            query::parse(query, ["id", "size", "model", "candidates"])?;
         let request = Request {
             user: UserId(id.id()?),
             model: model.text(),
             size: size.size(SIZE)?,
             genres: GenreSet::EMPTY,
             exclude_seen: true,
+            candidates: candidates.choice(&CANDIDATES, Candidates::Recalled)?,
         };
         let found = self.recommend(&request, &model, options).await?;
         let mut out = Vec::new();

@@ -46,7 +46,6 @@ pub struct Site {
     pub(crate) v1: Texts,
     pub(crate) original: Texts,
     pub(crate) genres: Bytes,
-    pub(crate) models: Bytes,
     open_api: Bytes,
     pub(crate) users: Directory,
     pub(crate) store: Option<FromStore>,
@@ -74,7 +73,6 @@ impl Site {
             v1: Texts::v1(&catalog),
             original: Texts::original(&catalog),
             genres: crate::v1::genres(&catalog).into(),
-            models: crate::v1::models(&engine, options.posters.is_some()).into(),
             open_api: open_api(&engine).into(),
             users,
             // The list is in `users` now.
@@ -89,6 +87,10 @@ impl Site {
 
     pub(crate) fn catalog(&self) -> &Catalog {
         self.engine.catalog()
+    }
+
+    pub(crate) const fn has_posters(&self) -> bool {
+        self.posters.is_some()
     }
 
     pub(crate) fn movie(&self, id: u32) -> Result<MovieIndex, Problem> {
@@ -173,7 +175,7 @@ impl Site {
             Route::MovieFeatures(id) => self.v1_movie_features(id, query).await,
             Route::Recommendations(id) => self.v1_recommendations(id, query, options).await,
             Route::Search => self.v1_search(query),
-            Route::Models => query::parse(query, []).map(|[]| Reply::json(self.models.clone())),
+            Route::Models => self.v1_models(query),
             Route::Poster(id) => {
                 let [] = query::parse(query, [])?;
                 poster(self.posters.as_deref(), id, headers).await

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use sparrow_engine::{Engine, Reason};
 use sparrow_model::{
-    Catalog, Genre, Histories, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId,
+    Catalog, Features, Genre, Histories, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId,
     UserProfile, UserState,
 };
 use sparrow_store::{Error, Fields, Generation, Read, StoredUser, UserList};
@@ -197,6 +197,7 @@ impl Gathered {
             also_rated: &self.also_rated,
             favourite_genres: &self.favourite_genres,
             embedding: self.embedding.as_deref(),
+            features: self.features.as_ref().map(|fields| fields as &dyn Features),
         }
     }
 }

@@ -3,8 +3,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use sparrow_engine::{Engine, Item, Reason, Recommendations, Request, SimilarRequest};
+use sparrow_engine::{
+    Candidates, Engine, Item, ModelInfo, Reason, Recommendations, Request, SimilarRequest,
+};
 use sparrow_model::{Catalog, Genre, GenreSet, GenreTaste, MovieIndex, Rated, Sort, UserId};
+use sparrow_rank::State;
 
 use crate::json;
 use crate::problem::Problem;
@@ -29,6 +32,9 @@ const SORTS: [(&str, Sort); 3] = [
     ("popularity", Sort::Popularity),
 ];
 
+pub(crate) const CANDIDATES: [(&str, Candidates); 2] =
+    [("recalled", Candidates::Recalled), ("all", Candidates::All)];
+
 /// The list of genres, by name.
 pub(crate) fn genres(catalog: &Catalog) -> Vec<u8> {
     let mut out = b"{\"items\":".to_vec();
@@ -43,27 +49,12 @@ pub(crate) fn genres(catalog: &Catalog) -> Vec<u8> {
     out
 }
 
-/// What models there are, and what else a page wants to know before it asks.
-pub(crate) fn models(engine: &Engine, posters: bool) -> Vec<u8> {
+/// What models there are, how they are doing, and what else a page wants to know before it asks.
+fn models(engine: &Engine, posters: bool) -> Vec<u8> {
     let mut out = b"{\"default\":".to_vec();
     json::string(&mut out, engine.default_model());
     out.extend_from_slice(b",\"items\":");
-    json::list(&mut out, engine.models(), |out, model| {
-        out.extend_from_slice(b"{\"name\":");
-        json::string(out, &model.name);
-        out.extend_from_slice(b",\"kind\":");
-        json::string(out, model.kind);
-        out.extend_from_slice(b",\"available\":");
-        json::boolean(out, model.unavailable.is_none());
-        out.extend_from_slice(b",\"reason\":");
-        json::optional_string(out, model.unavailable.as_deref());
-        out.extend_from_slice(b",\"dimension\":");
-        match model.dimension {
-            Some(dimension) => json::integer(out, dimension),
-            None => out.extend_from_slice(b"null"),
-        }
-        out.push(b'}');
-    });
+    json::list(&mut out, engine.models(), |out, model| write_model_info(out, &model));
     out.extend_from_slice(b",\"similar\":");
     json::strings(&mut out, engine.similar_models());
     out.extend_from_slice(b",\"posters\":");
@@ -72,7 +63,73 @@ pub(crate) fn models(engine: &Engine, posters: bool) -> Vec<u8> {
     out
 }
 
+fn write_model_info(out: &mut Vec<u8>, model: &ModelInfo) {
+    let number = |out: &mut Vec<u8>, number: Option<u64>| match number {
+        Some(number) => json::integer(out, number),
+        None => out.extend_from_slice(b"null"),
+    };
+    let status = &model.status;
+    out.extend_from_slice(b"{\"name\":");
+    json::string(out, &model.name);
+    out.extend_from_slice(b",\"kind\":");
+    json::string(out, model.kind);
+    out.extend_from_slice(b",\"available\":");
+    json::boolean(out, status.state == State::Ready);
+    out.extend_from_slice(b",\"state\":");
+    json::string(out, status.state.as_str());
+    out.extend_from_slice(b",\"reason\":");
+    json::optional_string(out, status.trouble.as_deref());
+    out.extend_from_slice(b",\"version\":");
+    number(out, status.version);
+    out.extend_from_slice(b",\"since\":");
+    let since = status.since.map(|time| humantime::format_rfc3339_seconds(time).to_string());
+    json::optional_string(out, since.as_deref());
+    out.extend_from_slice(b",\"dimension\":");
+    number(out, model.dimension.map(|dimension| dimension as u64));
+    out.extend_from_slice(b",\"fallback\":");
+    json::optional_string(out, model.fallback.as_deref());
+    let counts = &model.counts;
+    out.extend_from_slice(b",\"requests\":");
+    let mut before = b'{';
+    for (name, count) in [
+        ("answered", counts.answered),
+        ("stoodIn", counts.stood_in),
+        ("declined", counts.declined),
+        ("failed", counts.failed),
+    ] {
+        out.push(before);
+        json::string(out, name);
+        out.push(b':');
+        json::integer(out, count);
+        before = b',';
+    }
+    out.extend_from_slice(b"},\"latency\":");
+    match &counts.latency {
+        Some(latency) => {
+            out.extend_from_slice(b"{\"p50Micros\":");
+            json::integer(out, micros(latency.p50));
+            out.extend_from_slice(b",\"p90Micros\":");
+            json::integer(out, micros(latency.p90));
+            out.extend_from_slice(b",\"p99Micros\":");
+            json::integer(out, micros(latency.p99));
+            out.push(b'}');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+    out.push(b'}');
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Site {
+    /// `/v1/models`.
+    pub(crate) fn v1_models(&self, query: Option<&str>) -> Result<Reply, Problem> {
+        let [] = query::parse(query, [])?;
+        Ok(Reply::json(models(&self.engine, self.has_posters())))
+    }
+
     /// `/v1/movies`.
     pub(crate) fn v1_movies(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [genre, sort, size, offset] = query::parse(query, ["genre", "sort", "size", "offset"])?;
@@ -205,14 +262,17 @@ impl Site {
         options: &Options,
     ) -> Result<Reply, Problem> {
         let id = query::path_id(id)?;
-        let [size, model, genres, exclude_seen, explain] =
-            query::parse(query, ["size", "model", "genres", "exclude_seen", "explain"])?;
+        let [size, model, genres, exclude_seen, candidates, explain] = query::parse(
+            query,
+            ["size", "model", "genres", "exclude_seen", "candidates", "explain"],
+        )?;
         let request = Request {
             user: UserId(id),
             model: model.text(),
             size: size.size(RECOMMENDATIONS)?,
             genres: self.genre_set(&genres)?,
             exclude_seen: exclude_seen.flag(true)?,
+            candidates: candidates.choice(&CANDIDATES, Candidates::Recalled)?,
         };
         let explain = explain.flag(false)?;
         let found = self.recommend(&request, &model, options).await?;
@@ -289,6 +349,10 @@ impl Site {
             Some(score) => json::float32(out, score),
             None => out.extend_from_slice(b"null"),
         }
+        if let Some(place) = item.ordered_by {
+            out.extend_from_slice(b",\"orderedBy\":");
+            json::string(out, self.engine.model_name(place));
+        }
         out.extend_from_slice(b",\"recalledBy\":");
         let strategies = self.engine.strategies().iter().enumerate();
         let found = strategies.filter(|(place, _)| item.recalled_by.contains(*place));
@@ -320,7 +384,6 @@ fn write_model(
 
 /// Writes how long the stages took, and how many candidates they handled.
 fn write_stages(out: &mut Vec<u8>, found: &Recommendations) {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     out.extend_from_slice(b",\"timings\":{\"recallMicros\":");
     json::integer(out, micros(found.timings.recall));
     out.extend_from_slice(b",\"rankMicros\":");

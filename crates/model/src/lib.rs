@@ -31,7 +31,7 @@ pub use rating_log::RatingLog;
 pub use search::SearchHits;
 pub use stars::Stars;
 pub use title::split_year;
-pub use user_state::UserState;
+pub use user_state::{Features, UserState};
 
 /// What can be wrong with data on its way into the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

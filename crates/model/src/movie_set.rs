@@ -37,6 +37,19 @@ impl MovieSet {
         }
     }
 
+    /// The movies that are not in the set, in order.
+    pub fn absent(&self, len: usize) -> impl Iterator<Item = MovieIndex> + '_ {
+        let places = self.words.iter().enumerate().flat_map(|(place, &word)| {
+            let mut left = !word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some(MovieIndex(place as u32 * 64 + bit))
+            })
+        });
+        places.take_while(move |movie| movie.at() < len)
+    }
+
     /// Makes this the set of the movies that it did not have.
     pub fn invert(&mut self) {
         for word in &mut self.words {
@@ -66,6 +79,11 @@ mod tests {
             (0..130).filter(|&movie| set.contains(MovieIndex(movie))).collect::<Vec<_>>()
         };
         assert_eq!(members(&set), [0, 5, 63, 64, 129]);
+        let absent: Vec<u32> = set.absent(130).map(|movie| movie.0).collect();
+        assert_eq!(
+            absent,
+            (0..130).filter(|movie| ![0, 5, 63, 64, 129].contains(movie)).collect::<Vec<_>>()
+        );
         set.invert();
         assert_eq!(members(&set).len(), 125);
         assert!(!set.contains(MovieIndex(64)) && !set.contains(MovieIndex(100_000)));

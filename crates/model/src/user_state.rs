@@ -1,4 +1,12 @@
+use std::fmt::Debug;
+
 use crate::{Genre, History, MovieIndex, UserId};
+
+/// A user's features by the names that stores have for them (`userAvgRating`), as text.
+pub trait Features: Debug + Sync {
+    /// The value of a feature; `None` where there is none of this name.
+    fn get(&self, name: &str) -> Option<&str>;
+}
 
 /// What a request knows of its user: fetched once, and handed to recall and ranking.
 #[derive(Debug, Clone, Copy)]
@@ -14,11 +22,20 @@ pub struct UserState<'a> {
     pub favourite_genres: &'a [Genre],
     /// The user's vector in the space of the item vectors, where there is one.
     pub embedding: Option<&'a [f32]>,
+    /// The features, as a store has them; `None` where they have to be computed from the history.
+    pub features: Option<&'a dyn Features>,
 }
 
 impl UserState<'_> {
     /// A user of whom nothing is known.
     pub const fn unknown(id: UserId) -> Self {
-        Self { id, history: None, also_rated: &[], favourite_genres: &[], embedding: None }
+        Self {
+            id,
+            history: None,
+            also_rated: &[],
+            favourite_genres: &[],
+            embedding: None,
+            features: None,
+        }
     }
 }

@@ -2,16 +2,25 @@
 //!
 //! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`] and [`PopularityRanker`] fulfil it. A
 //! ranker fetches nothing about the user and does not order: it gives scores, the engine selects.
+//!
+//! A [`Slot`] is a ranker whose version can be exchanged, [`Status`] says how a model is doing, and
+//! [`Counters`] count what it answered.
 
+mod counters;
 mod neural_cf;
+mod slot;
+mod status;
 
+pub use counters::{Counters, Counts, Latency};
 pub use neural_cf::NeuralCfRanker;
+pub use slot::Slot;
+pub use status::{State, Status};
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
-use sparrow_neural::ItemVectors;
+use sparrow_neural::{EmbeddingTable, ItemVectors};
 
 /// The score of a movie that the model does not know. Such movies come after all that it scored.
 pub const UNSCORED: f32 = f32::NEG_INFINITY;
@@ -23,6 +32,9 @@ pub enum Error {
     /// The model has nothing to go by for this user.
     #[error("user {0} has no vector")]
     NoUserEmbedding(UserId),
+    /// The model was made for other users, and cannot tell what it does not know of this one.
+    #[error("the model does not know user {0}")]
+    UnknownUser(UserId),
     /// The model, or what serves it, is not there.
     #[error("the model is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -41,7 +53,8 @@ pub enum Error {
 ///   finite, or [`UNSCORED`] for a movie that the model does not know. Greater is better. Scores
 ///   compare within one call only.
 /// * An error means that there are no scores; what `scores` then holds is not looked at. A user
-///   whom the model cannot serve is an error ([`Error::NoUserEmbedding`]), never an arbitrary order.
+///   whom the model cannot serve is an error ([`Error::NoUserEmbedding`], [`Error::UnknownUser`]), never an
+///   arbitrary order.
 /// * The caller may drop the future at any time; that leaves nothing behind.
 /// * Retries, deadlines and counting are put around a ranker; it does none of them by itself.
 #[async_trait]
@@ -52,6 +65,11 @@ pub trait Ranker: Send + Sync {
     /// The length of its vectors, for models that have them.
     fn dimension(&self) -> Option<usize> {
         None
+    }
+
+    /// How it is doing; asks nobody, and answers at once.
+    fn status(&self) -> Status {
+        Status::default()
     }
 
     /// Scores `movies` for `user`.
@@ -67,12 +85,19 @@ pub trait Ranker: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct EmbeddingRanker {
     items: Arc<ItemVectors>,
+    users: Option<Arc<EmbeddingTable>>,
 }
 
 impl EmbeddingRanker {
-    /// Over these vectors, whose items are the catalogue's movie indexes.
+    /// Over these vectors, whose items are the catalogue's movie indexes; users come with their own.
     pub const fn new(items: Arc<ItemVectors>) -> Self {
-        Self { items }
+        Self { items, users: None }
+    }
+
+    /// The same with the users' vectors by user id, of length 1 where the items are compared by cosine:
+    /// for a model beside the one whose vectors users come with.
+    pub const fn with_users(items: Arc<ItemVectors>, users: Arc<EmbeddingTable>) -> Self {
+        Self { items, users: Some(users) }
     }
 }
 
@@ -92,7 +117,11 @@ impl Ranker for EmbeddingRanker {
         movies: &[MovieIndex],
         scores: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        let vector = user.embedding.ok_or(Error::NoUserEmbedding(user.id))?;
+        let vector = match &self.users {
+            Some(users) => users.get(user.id.0),
+            None => user.embedding,
+        };
+        let vector = vector.ok_or(Error::NoUserEmbedding(user.id))?;
         if vector.len() != self.items.dimension() {
             return Err(Error::Malformed(format!(
                 "user {} has a vector of {} numbers where the items have {}",
@@ -173,6 +202,22 @@ mod tests {
         let mut scores = vec![7.0];
         ready(ranker.score(&user, &[2, 1, 0, 2].map(MovieIndex), &mut scores)).unwrap();
         assert_eq!(scores, [-1.0, UNSCORED, 0.8, -1.0]);
+    }
+
+    #[test]
+    fn a_model_of_its_own_has_its_own_users() {
+        let mut users = TableBuilder::default();
+        users.push(4, &[0.0, 1.0]).unwrap();
+        let items = embedding_ranker().items;
+        let ranker = EmbeddingRanker::with_users(items, Arc::new(users.build().unwrap()));
+        let score = |id| {
+            let elsewhere = [1.0, 0.0];
+            let user = UserState { embedding: Some(&elsewhere), ..UserState::unknown(UserId(id)) };
+            let mut scores = Vec::new();
+            ready(ranker.score(&user, &[MovieIndex(0)], &mut scores)).map(|()| scores)
+        };
+        assert_eq!(score(4).unwrap(), [0.8]);
+        assert!(matches!(score(5), Err(Error::NoUserEmbedding(UserId(5)))));
     }
 
     #[test]

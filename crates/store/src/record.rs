@@ -29,6 +29,12 @@ impl Fields {
     }
 }
 
+impl sparrow_model::Features for Fields {
+    fn get(&self, name: &str) -> Option<&str> {
+        Self::get(self, name)
+    }
+}
+
 /// A rating in a stored history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredRating {

@@ -277,11 +277,44 @@ fn models_say_what_they_are() {
     assert_eq!(models["default"], "emb");
     assert_eq!(models["posters"], false);
     assert_eq!(models["similar"], json!(["emb", "genre"]));
-    let emb = json!({"name":"emb","kind":"embedding","available":true,"reason":null,"dimension":3});
+    let emb = json!({
+        "name": "emb", "kind": "embedding", "available": true, "state": "ready", "reason": null,
+        "version": null, "since": null, "dimension": 3, "fallback": "popularity",
+        "requests": {"answered": 0, "stoodIn": 0, "declined": 0, "failed": 0}, "latency": null,
+    });
     assert_eq!(models["items"][0], emb);
-    assert_eq!(models["items"][2]["name"], "neuralcf");
-    assert_eq!(models["items"][2]["available"], false);
-    assert!(models["items"][2]["reason"].is_string());
+    let neuralcf = &models["items"][2];
+    assert_eq!(
+        (&neuralcf["name"], &neuralcf["state"]),
+        (&json!("neuralcf"), &json!("unavailable"))
+    );
+    assert_eq!((&neuralcf["available"], &neuralcf["fallback"]), (&json!(false), &json!("emb")));
+    assert!(neuralcf["reason"].is_string());
+
+    for model in ["neuralcf", "emb", "emb"] {
+        running.json(&format!("/v1/users/6/recommendations?model={model}"));
+    }
+    let models = running.json("/v1/models");
+    let requests = |at: usize| &models["items"][at]["requests"];
+    assert_eq!(requests(0), &json!({"answered": 3, "stoodIn": 1, "declined": 0, "failed": 0}));
+    assert_eq!(requests(2), &json!({"answered": 0, "stoodIn": 0, "declined": 0, "failed": 1}));
+    let latency = |percentile: &str| models["items"][0]["latency"][percentile].as_u64().unwrap();
+    assert!(latency("p50Micros") <= latency("p90Micros"));
+    assert!(latency("p90Micros") <= latency("p99Micros"));
+}
+
+#[test]
+fn the_whole_catalogue_can_be_asked_for() {
+    let running = Running::start(patient());
+    let target = "/v1/users/6/recommendations?explain=true&model=popularity&exclude_seen=false";
+    let recalled = running.json(target);
+    let all = running.json(&format!("{target}&candidates=all"));
+    assert_eq!(recalled["candidates"], 800);
+    assert!(all["candidates"].as_u64().unwrap() > 800);
+    assert_eq!(ids(&all["items"], &["movie"]), ids(&recalled["items"], &["movie"]));
+    assert_eq!(all["items"][0]["recalledBy"], json!([]));
+    let original = "/getrecforyou?id=6&model=popularity";
+    assert_eq!(running.json(&format!("{original}&candidates=all")), running.json(original));
 }
 
 #[test]

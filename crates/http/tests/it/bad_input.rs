@@ -53,6 +53,7 @@ fn bad_parameters_are_named() {
         ("/getsimilarmovie?movieId=1&model=popularity", INVALID, "model"),
         ("/v1/movies/1/similar?model=x", INVALID, "model"),
         ("/v1/users/1/recommendations?explain=yes", INVALID, "explain"),
+        ("/v1/users/1/recommendations?candidates=some", INVALID, "candidates"),
         ("/v1/users/1/recommendations?exclude_seen=", INVALID, "exclude_seen"),
         ("/v1/users/1/recommendations?genres=", INVALID, "genres"),
         ("/v1/users/1/recommendations?genres=Drama,", INVALID, "genres"),
@@ -96,7 +97,7 @@ fn bad_parameters_are_named() {
 fn problems_say_what_is_allowed_and_what_is_near() {
     let running = Running::start(patient());
     for (target, allowed, nearest) in [
-        ("/getrecforyou?id=1&szie=3", json!(["id", "size", "model"]), json!("size")),
+        ("/getrecforyou?id=1&szie=3", json!(["id", "size", "model", "candidates"]), json!("size")),
         (
             "/v1/movies?sort=raiting",
             json!(["rating", "releaseYear", "popularity"]),

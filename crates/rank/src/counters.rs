@@ -1,0 +1,128 @@
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use histogram::AtomicHistogram;
+
+/// What longer times count as, in nanoseconds: 68 seconds.
+const LONGEST: u64 = (1 << 36) - 1;
+
+/// How often a model was asked, what came of it, and how long it took; counted by all requests at once.
+pub struct Counters {
+    answered: AtomicU64,
+    stood_in: AtomicU64,
+    declined: AtomicU64,
+    failed: AtomicU64,
+    /// Nanoseconds of each answer.
+    latency: AtomicHistogram,
+}
+
+/// What [`Counters`] have counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Answers.
+    pub answered: u64,
+    /// Those of them that were given in place of another model.
+    pub stood_in: u64,
+    /// Requests about a user whom the model does not know.
+    pub declined: u64,
+    /// Requests that failed, or that it was not there for.
+    pub failed: u64,
+    /// How long answers took; `None` before the first one.
+    pub latency: Option<Latency>,
+}
+
+/// Percentiles of the time that answers took, to 3%.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// The median.
+    pub p50: Duration,
+    /// Nine of ten answers took no longer.
+    pub p90: Duration,
+    /// Ninety-nine of a hundred answers took no longer.
+    pub p99: Duration,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        // 32 buckets for each doubling.
+        #[expect(clippy::expect_used, reason = "the parameters are good ones")]
+        let latency = AtomicHistogram::new(5, LONGEST.ilog2() as u8 + 1).expect("a histogram");
+        Self { answered: zero(), stood_in: zero(), declined: zero(), failed: zero(), latency }
+    }
+}
+
+impl Counters {
+    /// Counts an answer; `stood_in` says that another model was asked for.
+    pub fn answered(&self, took: Duration, stood_in: bool) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        if stood_in {
+            self.stood_in.fetch_add(1, Ordering::Relaxed);
+        }
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).min(LONGEST);
+        // Cannot fail: the greatest value has a bucket.
+        let _ = self.latency.increment(nanos);
+    }
+
+    /// Counts a request about a user whom the model does not know.
+    pub fn declined(&self) {
+        self.declined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let latency = self.latency.load();
+        let at = |quantile| {
+            let bucket = latency.quantile_bucket(quantile).ok()??;
+            Some(Duration::from_nanos(bucket.end()))
+        };
+        let latency = || Some(Latency { p50: at(0.5)?, p90: at(0.9)?, p99: at(0.99)? });
+        Counts {
+            answered: read(&self.answered),
+            stood_in: read(&self.stood_in),
+            declined: read(&self.declined),
+            failed: read(&self.failed),
+            latency: latency(),
+        }
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.counts().fmt(f)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_right_to_three_percent() {
+        let counters = Counters::default();
+        assert_eq!(counters.counts(), Counts::default());
+        for micros in 1..=1000 {
+            counters.answered(Duration::from_micros(micros), micros % 2 == 0);
+        }
+        counters.failed();
+        counters.declined();
+        let counts = counters.counts();
+        let told = (counts.answered, counts.stood_in, counts.declined, counts.failed);
+        assert_eq!(told, (1000, 500, 1, 1));
+        let Latency { p50, p90, p99 } = counts.latency.unwrap();
+        for (told, real) in [(p50, 500.0), (p90, 900.0), (p99, 990.0)] {
+            let micros = told.as_secs_f64() * 1e6;
+            assert!((micros / real - 1.0).abs() < 0.035, "{micros} {real}");
+        }
+        counters.answered(Duration::from_hours(1), false);
+        assert_eq!(counters.counts().answered, 1001);
+    }
+}
