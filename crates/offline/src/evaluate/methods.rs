@@ -214,18 +214,21 @@ impl Method for WholePath {
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
         let embeddings = self.embeddings.laid_out(training)?;
-        let model = if self.ranking.is_some() { "neuralcf" } else { "emb" };
-        let options = engine::Options { default_model: model.to_owned(), ..self.engine.clone() };
-        let ranker: Option<Arc<dyn Ranker>> = match &self.ranking {
+        let ranking = match &self.ranking {
             Some(trained) => {
                 let model = trained.model(training)?;
-                Some(Arc::new(NeuralCfRanker::new(&model, training.catalog)))
+                let ranker = Arc::new(NeuralCfRanker::new(&model, training.catalog));
+                let mut model = engine::Model::new("neuralcf", "neuralcf", Ok(ranker));
+                model.fallback = Some("emb".into());
+                Some(model)
             }
             None => None,
         };
+        let default_model = if ranking.is_some() { "neuralcf" } else { "emb" }.to_owned();
+        let options = engine::Options { default_model, ..self.engine.clone() };
         let mut parts = Parts::standard(training.catalog, Ok(embeddings), &options);
-        if let Some(ranker) = ranker {
-            parts = parts.with_ranker("neuralcf", Ok(ranker));
+        if let Some(model) = ranking {
+            parts = parts.with_model(model);
         }
         let engine = Engine::new(Arc::clone(training.catalog), parts)?;
         Ok(Fitted {

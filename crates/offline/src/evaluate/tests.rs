@@ -93,7 +93,8 @@ async fn full_ranking_is_what_a_plain_reference_says() {
         let found: Vec<usize> = (0..list.len()).filter(|&place| hit(&list[place])).collect();
         let best: f64 = (0..test.len().min(10)).map(gain).sum();
         ndcg += found.iter().map(|&place| gain(place)).sum::<f64>() / best;
-        let precisions = (1..).zip(&found).map(|(hits, &place)| f64::from(hits) / (place + 1) as f64);
+        let precisions =
+            (1..).zip(&found).map(|(hits, &place)| f64::from(hits) / (place + 1) as f64);
         map += precisions.sum::<f64>() / test.len() as f64;
         users += 1.0;
         all.extend(list);
@@ -225,12 +226,13 @@ impl Method for Cheat {
 #[tokio::test]
 async fn a_planted_leak_is_found() {
     let catalog = Arc::new(invented(80, 60, 1600));
-    let found = async |method: Cheat, protocol| {
-        match run(&catalog, &method, &quick(protocol), &|_, _| {}).await {
+    let found =
+        async |method: Cheat, protocol| match run(&catalog, &method, &quick(protocol), &|_, _| {})
+            .await
+        {
             Err(Error::Leak(leak)) => leak,
             other => panic!("{other:?}"),
-        }
-    };
+        };
     // The test part itself.
     let everything = || Cheat(Arc::clone(&catalog));
     for protocol in Protocol::ALL {
