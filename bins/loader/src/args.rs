@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_offline::synth;
 
+use crate::compare::Compare;
 use crate::embed::Embed;
+use crate::evaluate::Evaluate;
 use crate::everything::Everything;
 use crate::exit;
 use crate::features::Features;
@@ -15,7 +17,7 @@ use crate::train::{Import, Train};
 use crate::verify::Verify;
 
 /// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, trains
-/// models, invents data sets.
+/// models and measures them, invents data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 pub(crate) struct Cli {
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Verify(Verify),
     Synth(Synth),
     Train(Train),
+    Evaluate(Evaluate),
+    Compare(Compare),
 }
 
 /// Invents a data set in the MovieLens format.

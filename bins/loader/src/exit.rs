@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{export, ials, item2vec, pipeline, push, sources, train, verify};
+use sparrow_offline::{
+    ease, embed, evaluate, export, ials, item2vec, pipeline, push, sources, train, verify,
+};
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -75,6 +77,11 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         match cause.downcast_ref() {
             Some(train::Error::Option { .. }) => return Some(USAGE),
             Some(train::Error::NothingToLearn(_)) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(evaluate::Error::Option(_)) => return Some(USAGE),
+            Some(evaluate::Error::NothingToMeasure(_)) => return Some(BAD_INPUT),
             _ => {}
         }
         if let Some(export::Error::Read { .. } | export::Error::Import(_)) = cause.downcast_ref() {

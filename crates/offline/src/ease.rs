@@ -8,7 +8,6 @@
 //! Start reading at [`train`]; it knows nothing of movies or files. [`write`] makes a version in a model
 //! folder.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -19,6 +18,7 @@ use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_s
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Accum, MatMut, MatRef, Par};
+use sparrow_model::{Catalog, History};
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
 use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights, Unusable};
 
@@ -130,6 +130,21 @@ impl Options {
         Ok(())
     }
 
+    /// Its settings, for reports, under the names that the loader's options have.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+        vec![
+            line("regularization", &self.regularization),
+            line("min-count", &self.min_count),
+            line("keep", &self.keep),
+            line("positives", &self.positives()),
+        ]
+    }
+
+    const fn positives(&self) -> Positives {
+        if self.liked_only { Positives::Liked } else { Positives::All }
+    }
+
     /// Bytes that the work on so many items takes: two square matrices, the weights that are kept, and their file.
     pub fn memory_need(&self, items: usize) -> u64 {
         let items = items as u64;
@@ -166,16 +181,16 @@ pub fn write(
     options.check()?;
     let loaded = Source::open(data)?.load(reader)?;
     let catalog = &loaded.catalog;
-    let positives = if options.liked_only { Positives::Liked } else { Positives::All };
-    let users = Interactions::of(catalog, positives);
-    let pairs = users.pair_count();
-    let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
-    let weights = train(&users, &ids, options, progress)?;
+    let weights = compute(catalog, options, progress)?;
+    let counted = |history: History<'_>| {
+        history.iter().filter(|rated| options.positives().counts(rated)).count()
+    };
+    let pairs = catalog.users().iter().map(counted).sum();
     let (movies, kept) = (weights.len(), weights.weight_count());
     let written = match out {
         Some(out) => {
             let mut metadata = EaseMetadata::new(options.liked_only);
-            metadata.training = settings(options);
+            metadata.training = options.settings().into_iter().collect();
             let bytes = EaseFile { weights, metadata }.to_bytes()?;
             Some(model_folder::write(out, &[(sparrow_neural::neural_cf::MODEL_FILE, bytes)])?)
         }
@@ -184,15 +199,14 @@ pub fn write(
     Ok(Summary { data: loaded.report, movies, pairs, weights: kept, written })
 }
 
-fn settings(options: &Options) -> BTreeMap<String, String> {
-    [
-        ("regularization", options.regularization.to_string()),
-        ("min_count", options.min_count.to_string()),
-        ("keep", options.keep.to_string()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+/// Computes weights from the ratings of a catalogue.
+pub fn compute(
+    catalog: &Catalog,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<ItemWeights, Error> {
+    let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
+    train(&Interactions::of(catalog, options.positives()), &ids, options, progress)
 }
 
 /// Computes weights between the columns of `users`, whose ids are `ids`, ascending. Progress is counted in
@@ -457,7 +471,7 @@ mod tests {
         };
         let mut sizes: Vec<f32> = row(&all).iter().map(|weight| weight.abs()).collect();
         sizes.sort_by(|a, b| b.total_cmp(a));
-        let kept = row(&few).iter().filter(|weight| **weight != 0.0).map(|w| w.abs());
+        let kept = row(&few).into_iter().filter(|weight| *weight != 0.0).map(f32::abs);
         assert_eq!(kept.fold(f32::INFINITY, f32::min), sizes[4]);
 
         let counts = users.transposed();

@@ -30,8 +30,44 @@ impl Method {
         }
     }
 
+    /// Its settings, for reports, under the names that the loader's options have.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+        match self {
+            Self::Item2Vec(options) => vec![
+                line("dimension", &options.dimension),
+                line("window", &options.window),
+                line("epochs", &options.epochs.map_or("suitable".to_owned(), |n| n.to_string())),
+                line("negatives", &options.negatives),
+                line("negative-exponent", &options.negative_exponent),
+                line("learning-rate", &options.learning_rate),
+                line("subsample", &options.subsample),
+                line("min-count", &options.min_count),
+            ],
+            Self::Ials(options) => vec![
+                line("dimension", &options.dimension),
+                line("epochs", &options.epochs),
+                line("unobserved-weight", &options.objective.unobserved),
+                line("regularization", &options.objective.regularization),
+                line("regularization-exponent", &options.objective.exponent),
+                line("positives", &options.positives),
+                line("steps", &options.steps),
+            ],
+        }
+    }
+
+    /// The same with another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        match &mut self {
+            Self::Item2Vec(options) => options.seed = seed,
+            Self::Ials(options) => options.seed = seed,
+        }
+        self
+    }
+
     /// Refuses options that cannot work.
-    fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         match self {
             Self::Item2Vec(options) => Ok(options.check()?),
             Self::Ials(options) => Ok(options.check()?),

@@ -9,7 +9,7 @@ mod biases;
 mod gmf;
 mod layers;
 mod options;
-mod split;
+pub(crate) mod split;
 mod trainer;
 
 use std::path::Path;
@@ -99,42 +99,94 @@ pub struct Trained {
     pub test: LabelMetrics,
 }
 
-/// Trains a model on a catalogue's ratings.
+/// Trains a model on a catalogue's ratings, less a test part, and measures it on that.
 pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Trained, Error> {
     options.check()?;
     let samples = split::samples(catalog);
-    let random = |stream| Random::new(options.seed, stream);
-    let (rest, test) = split::split(&samples, options.split, options.test, &mut random(0));
-    let (training, validation) =
-        split::split(&rest, options.split, options.validation, &mut random(1));
-    let samples = [training.len(), validation.len(), test.len()];
+    let mut random = Random::new(options.seed, 0);
+    let (rest, test) = split::split(&samples, options.split, options.test, &mut random);
+    let mut learnt = learn(catalog, &rest, options, watch)?;
+    let [training, validation] = learnt.samples;
+    let samples = [training, validation, test.len()];
+    let test = measure(&mut learnt.learner, &learnt.tables.pairs(&test), options, "test")?;
+    let model = learnt.model(options)?;
+    let mut metadata = metadata(&model, options, &test, learnt.epochs);
+    metadata.data = fingerprint(catalog);
+    Ok(Trained { file: ModelFile { model, metadata }, epochs: learnt.epochs, samples, test })
+}
+
+/// Trains a model on all of a catalogue's ratings. [`Options::test`] does not matter: whoever measures the
+/// model has kept ratings out of the catalogue.
+pub fn fit(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Model, Error> {
+    options.check()?;
+    learn(catalog, &split::samples(catalog), options, watch)?.model(options)
+}
+
+/// The model that knows only how easily pleased a user is and how well liked a movie: logistic regression on
+/// the two, each bias pulled to zero as if by `prior` more ratings.
+pub fn fit_biases(catalog: &Catalog, prior: f64) -> Result<Model, Error> {
+    let samples = split::samples(catalog);
+    let tables = Tables::new(catalog, &samples);
+    let pairs = tables.pairs(&samples);
+    learnable("training", &pairs)?;
+    let options = Options { embedding: 0, bias_prior: prior, ..Options::new(Method::Gmf) };
+    let random = &mut Random::new(options.seed, 3);
+    let learner = Learner::new(&options, &tables.counts(), &pairs, random);
+    Learnt { learner, tables, epochs: 0, samples: [pairs.len(), 0] }.model(&options)
+}
+
+/// A model that has been trained.
+struct Learnt {
+    learner: Learner,
+    tables: Tables,
+    epochs: usize,
+    /// Samples in the training and the validation part.
+    samples: [usize; 2],
+}
+
+impl Learnt {
+    fn model(&self, options: &Options) -> Result<Model, Error> {
+        let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
+        self.learner.model(&self.tables).map_err(diverged)
+    }
+}
+
+/// Trains on samples, a part of which tells when to stop.
+fn learn(
+    catalog: &Catalog,
+    rest: &[Sample],
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Learnt, Error> {
+    let mut random = Random::new(options.seed, 1);
+    let (training, validation) = split::split(rest, options.split, options.validation, &mut random);
+    let samples = [training.len(), validation.len()];
 
     let tables = Tables::new(catalog, &training);
     let (training, validation) = (tables.pairs(&training), tables.pairs(&validation));
-    for (name, part) in [("training", &training), ("validation", &validation)] {
-        if part.iter().all(|pair| pair.liked) || part.iter().all(|pair| !pair.liked) {
-            return Err(Error::NothingToLearn(name));
-        }
-    }
-    let (epochs, mut trainer) = search(&tables, training, &validation, options, watch)?;
+    learnable("training", &training)?;
+    learnable("validation", &validation)?;
+    let (epochs, mut learner) = search(&tables, training, &validation, options, watch)?;
     let mut tables = tables;
     if options.refit {
-        tables = Tables::new(catalog, &rest);
-        let mut pairs = tables.pairs(&rest);
-        let mut random = random(3);
-        trainer = Learner::new(options, &tables.counts(), &pairs, &mut random);
+        tables = Tables::new(catalog, rest);
+        let mut pairs = tables.pairs(rest);
+        let mut random = Random::new(options.seed, 3);
+        learner = Learner::new(options, &tables.counts(), &pairs, &mut random);
         let mut done = Counter { done: 0, total: (pairs.len() * epochs) as u64, watch };
         for _ in 0..epochs {
-            trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
+            learner.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
         }
     }
-    let test = measure(&mut trainer, &tables.pairs(&test), options, "test")?;
-    let model = trainer
-        .model(&tables)
-        .map_err(|source| Error::Diverged { rate: options.learning_rate, source })?;
-    let mut metadata = metadata(&model, options, &test, epochs);
-    metadata.data = fingerprint(catalog);
-    Ok(Trained { file: ModelFile { model, metadata }, epochs, samples, test })
+    Ok(Learnt { learner, tables, epochs, samples })
+}
+
+/// Refuses samples that are all alike.
+fn learnable(name: &'static str, part: &[Pair]) -> Result<(), Error> {
+    if part.iter().all(|pair| pair.liked) || part.iter().all(|pair| !pair.liked) {
+        return Err(Error::NothingToLearn(name));
+    }
+    Ok(())
 }
 
 /// Trains until the validation loss gets no better; the best number of epochs, and the network
@@ -257,7 +309,7 @@ fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize
 }
 
 /// The SHA-256 of all ratings: user id, movie id, timestamp, half stars, by user and time.
-fn fingerprint(catalog: &Catalog) -> String {
+pub fn fingerprint(catalog: &Catalog) -> String {
     let mut hash = Sha256::new();
     for history in catalog.users().iter() {
         for rated in history.iter() {

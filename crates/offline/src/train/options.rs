@@ -174,7 +174,7 @@ impl Options {
     }
 
     /// The settings as they are written into the model.
-    pub(super) fn described(&self) -> impl Iterator<Item = (String, String)> {
+    pub(crate) fn described(&self) -> impl Iterator<Item = (String, String)> {
         let hidden: Vec<String> = self.hidden.iter().map(ToString::to_string).collect();
         [
             ("method", self.method.to_string()),

@@ -78,6 +78,21 @@ pub(crate) fn split(
     fraction: f64,
     random: &mut Random,
 ) -> (Vec<Sample>, Vec<Sample>) {
+    let held_out = held_out(samples, split, fraction, random);
+    let of = |wanted: bool| {
+        let all = samples.iter().zip(&held_out);
+        all.filter(|&(_, &held_out)| held_out == wanted).map(|(&sample, _)| sample).collect()
+    };
+    (of(false), of(true))
+}
+
+/// Whether each sample is taken out.
+pub(crate) fn held_out(
+    samples: &[Sample],
+    split: Split,
+    fraction: f64,
+    random: &mut Random,
+) -> Vec<bool> {
     let part = |count: usize| (count as f64 * fraction).round() as usize;
     let mut held_out = vec![false; samples.len()];
     match split {
@@ -105,11 +120,7 @@ pub(crate) fn split(
             }
         }
     }
-    let of = |wanted: bool| {
-        let all = samples.iter().zip(&held_out);
-        all.filter(|&(_, &held_out)| held_out == wanted).map(|(&sample, _)| sample).collect()
-    };
-    (of(false), of(true))
+    held_out
 }
 
 #[cfg(test)]
