@@ -14,6 +14,7 @@ use crate::features::Features;
 use crate::push::Push;
 use crate::samples::Samples;
 use crate::train::{Import, Train};
+use crate::tune::Tune;
 use crate::verify::Verify;
 
 /// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, trains
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Verify(Verify),
     Synth(Synth),
     Train(Train),
+    Tune(Tune),
     Evaluate(Evaluate),
     Compare(Compare),
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use sparrow_offline::{
-    ease, embed, evaluate, export, ials, item2vec, pipeline, push, sources, train, verify,
+    ease, evaluate, export, ials, item2vec, pipeline, push, sources, train, tune, verify,
 };
 
 /// For the end of the help.
@@ -67,6 +67,16 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         match cause.downcast_ref() {
             Some(item2vec::Error::Option { .. }) => return Some(USAGE),
             Some(item2vec::Error::NothingToLearn) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(ease::Error::Option { .. }) => return Some(USAGE),
+            Some(ease::Error::NothingToLearn) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(tune::Error::Option(_)) => return Some(USAGE),
+            Some(tune::Error::Foreign { .. }) => return Some(BAD_INPUT),
             _ => {}
         }
         match cause.downcast_ref() {

@@ -18,6 +18,7 @@ mod signals;
 mod sources;
 mod store;
 mod train;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;

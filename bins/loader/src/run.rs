@@ -27,6 +27,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Synth(synth) => invent(&synth),
         Command::Train(train) => train.run(),
+        Command::Tune(tune) => tune.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Compare(compare) => compare.run(),
     };
