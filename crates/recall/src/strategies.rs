@@ -118,11 +118,9 @@ mod tests {
         Catalog, GenreSet, MovieId, MovieRecord, MovieSet, Movies, RatingLog, Stars, UserId,
         UserState,
     };
-    use sparrow_neural::ease::ItemWeights;
     use sparrow_neural::{Similarity, TableBuilder};
 
     use super::*;
-    use crate::ByEase;
 
     /// Twelve movies; the greater the id, the newer and the better liked, and the less popular.
     /// By Bayesian average: 8, 9, 7, 10, 6, 11, 4, … Every third is a comedy, every second a drama.
@@ -179,31 +177,20 @@ mod tests {
         }
         let table = builder.build().unwrap();
         let items = Arc::new(ItemVectors::new(&table, 12, Similarity::Dot, Some));
-        let speaks = vec![3, 5, 7, 2];
-        let weights = ItemWeights::new(
-            (0..12).collect(),
-            vec![0, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4],
-            speaks,
-            vec![0.5, -1.0, 0.5, 0.25],
-        );
-        let ease = ByEase::new(&weights.unwrap(), false, &catalog());
-        let strategies: [Box<dyn Recall>; 6] = [
+        let strategies: [Box<dyn Recall>; 5] = [
             Box::new(ByOrder(Sort::Rating)),
             Box::new(ByOrder(Sort::ReleaseYear)),
             Box::new(ByOrder(Sort::Popularity)),
             Box::new(ByGenre),
             Box::new(ByEmbedding::new(items)),
-            Box::new(ease),
         ];
         let catalog = catalog();
         let favourite_genres: Vec<Genre> = catalog.genres().iter().collect();
         let known = UserState {
-            id: UserId(1),
             history: catalog.users().find(UserId(1)),
-            also_rated: &[],
             favourite_genres: &favourite_genres,
             embedding: Some(&[1.0, 0.0]),
-            features: None,
+            ..UserState::unknown(UserId(1))
         };
         for strategy in &strategies {
             for user in [&known, &UserState::unknown(UserId(404))] {
@@ -244,21 +231,6 @@ mod tests {
         // Comedies by rating: 9, 6, 3, 0; dramas: 8, 10, 6, 4, 2, 0.
         assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [9, 8, 6, 10, 3]);
         assert_eq!(recalled(&ByGenre, &user, &["Drama"], &[8], 3), [10, 6, 4]);
-    }
-
-    #[test]
-    fn only_what_the_history_speaks_for_is_found() {
-        let catalog = catalog();
-        // Movie 0 speaks for 3 and 7 and against 5.
-        let starts = [0].into_iter().chain([3; 12]).collect();
-        let weights =
-            ItemWeights::new((0..12).collect(), starts, vec![3, 5, 7], vec![0.25, -1.0, 0.5]);
-        let ease = ByEase::new(&weights.unwrap(), false, &catalog);
-        let user =
-            UserState { history: catalog.users().find(UserId(1)), ..UserState::unknown(UserId(1)) };
-        assert_eq!(recalled(&ease, &user, &[], &[], 9), [7, 3]);
-        assert_eq!(recalled(&ease, &user, &[], &[7], 9), [3]);
-        assert_eq!(recalled(&ease, &UserState::unknown(UserId(1)), &[], &[], 9), [0; 0]);
     }
 
     #[test]
