@@ -120,7 +120,7 @@ fn embeddings_rank_and_the_configuration_file_counts() {
     let path = folder.path().display();
     let file = folder.path().join("sparrow.toml");
     let text = format!(
-        "[data]\npath = '{path}'\nembeddings = '{path}'\n[models]\ndefault = 'popularity'\n"
+        "[data]\npath = '{path}'\nembeddings = '{path}'\n[ranking]\ndefault = 'popularity'\n"
     );
     fs::write(&file, text).unwrap();
     let server = Server::start(command(&["--config", file.to_str().unwrap()]));
@@ -184,7 +184,7 @@ fn neuralcf_ranks_from_a_models_folder() {
     let server =
         Server::start(command(&["--data", path, "--models", empty.path().to_str().unwrap()]));
     let reason = server.get("/v1/models")["items"][2]["reason"].to_string();
-    assert!(reason.contains("the models folder has no neuralcf"), "{reason}");
+    assert!(reason.contains("the model's folder is not there"), "{reason}");
 }
 
 #[cfg(unix)]
@@ -251,10 +251,12 @@ fn a_taken_port_and_mistakes_in_the_configuration_are_named() {
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("did you mean \"SPARROW__SERVER__IDLE_TIMEOUT\"?"), "{error}");
-    let output = command(&[]).env("SPARROW__MODELS__DEFAULT", "emd").output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    let output = command(&[]).env("SPARROW__RANKING__DEFAULT", "emd").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("models.default: no model is named \"emd\""), "{error}");
+    let place = "ranking.default in the environment (SPARROW__RANKING__DEFAULT)";
+    let message = format!("{place}: no model is named \"emd\", did you mean \"emb\"?");
+    assert!(error.contains(&message), "{error}");
 }
 
 /// Starts a server on a store, waits until it says why it is not ready, and gives all that it printed.

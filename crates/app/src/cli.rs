@@ -65,7 +65,7 @@ impl Cli {
             ("store.url", self.store.clone()),
             ("store.prefix", self.prefix.clone()),
             ("store.ca_file", path(&self.ca_file)),
-            ("models.path", path(&self.models)),
+            ("ranking.models", path(&self.models)),
             ("data.posters", path(&self.posters)),
             ("data.max_bad_lines", self.max_bad_lines.map(|lines| lines.to_string())),
             ("listen", self.listen.clone()),

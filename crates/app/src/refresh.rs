@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 use crate::load::{engine_of, load_movies};
+use crate::models::Registry;
 
 /// Longest pause between two attempts at a store that is not there at the start.
 const RETRY: Duration = Duration::from_millis(500);
@@ -22,12 +23,13 @@ const RETRY: Duration = Duration::from_millis(500);
 /// except on data or a configuration that cannot be served.
 pub(crate) async fn keep(
     config: Config,
+    registry: Arc<Registry>,
     reader: Arc<StoreReader>,
     server: Arc<Server>,
     tell: oneshot::Sender<Result<String>>,
 ) {
     let mut tell = Some(tell);
-    let movies = match prepare(config.clone()).await {
+    let movies = match prepare(config.clone(), Arc::clone(&registry)).await {
         Ok(movies) => Arc::new(movies),
         Err(error) => {
             // Nobody waits any more where this fails.
@@ -35,16 +37,23 @@ pub(crate) async fn keep(
             return;
         }
     };
-    let refresher = Refresher { config, reader, server, movies };
-    let loaded = refresher.first_load(&mut tell).await;
-    refresher.follow(loaded).await;
+    let watching = Arc::clone(&registry).watch();
+    let refresher = Refresher { config, registry, reader, server, movies };
+    let following = async {
+        let loaded = refresher.first_load(&mut tell).await;
+        refresher.follow(loaded).await;
+    };
+    tokio::join!(watching, following);
 }
 
 /// Reads the movies, and tries whether the configuration gives an engine.
-async fn prepare(config: Config) -> Result<Movies> {
+async fn prepare(config: Config, registry: Arc<Registry>) -> Result<Movies> {
     let movies = spawn_blocking(move || {
         let movies = load_movies(&config)?;
-        engine_of(Movies::clone(&movies), Vec::new(), &config)?;
+        let engine = engine_of(Movies::clone(&movies), Vec::new(), &config, &registry)?;
+        // While it is there to try them with.
+        registry.load();
+        drop(engine);
         anyhow::Ok(movies)
     });
     movies.await.context("loading was cut off")?
@@ -52,6 +61,7 @@ async fn prepare(config: Config) -> Result<Movies> {
 
 struct Refresher {
     config: Config,
+    registry: Arc<Registry>,
     reader: Arc<StoreReader>,
     server: Arc<Server>,
     movies: Arc<Movies>,
@@ -100,9 +110,10 @@ impl Refresher {
             "serving the movies without ratings and vectors until the feature store can be loaded"
         );
         let (config, movies) = (self.config.clone(), Arc::clone(&self.movies));
+        let registry = Arc::clone(&self.registry);
         let from_store = self.users_of(None, UserList::default());
         let site = spawn_blocking(move || {
-            let engine = engine_of(Movies::clone(&movies), Vec::new(), &config)?;
+            let engine = engine_of(Movies::clone(&movies), Vec::new(), &config, &registry)?;
             anyhow::Ok(Site::new(Arc::new(engine), options(config.data.posters, from_store)))
         });
         match site.await {
@@ -158,10 +169,11 @@ impl Refresher {
         }
         let read = start.elapsed();
         let (config, metadata) = (self.config.clone(), Arc::clone(&self.movies));
+        let registry = Arc::clone(&self.registry);
         let total = users.value.total;
         let from_store = self.users_of(Some(generation), users.value);
         let built = spawn_blocking(move || {
-            let engine = engine_of(Movies::clone(&metadata), movies.value, &config)?;
+            let engine = engine_of(Movies::clone(&metadata), movies.value, &config, &registry)?;
             let summary = summary(&engine, total, generation);
             let site = Site::new(Arc::new(engine), options(config.data.posters, from_store));
             anyhow::Ok((site, summary))

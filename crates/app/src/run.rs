@@ -12,11 +12,13 @@ use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::cli::Cli;
 use crate::config::Config;
-use crate::{load_engine, refresh, telemetry};
+use crate::load::load;
+use crate::models::Registry;
+use crate::{refresh, telemetry};
 
 /// Exit code for mistakes on the command line and in the configuration, as clap's.
 const USAGE: u8 = 2;
@@ -87,15 +89,17 @@ pub struct Running {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     loading: Option<oneshot::Receiver<Result<String>>>,
-    /// Loads, and keeps in step with a store.
-    loader: Loader,
+    /// Loads, and keeps in step with a store and with model folders.
+    loader: Upkeep,
+    /// Looks after model servers.
+    servers: Upkeep,
 }
 
 /// A task that ends with the server.
 #[derive(Debug)]
-struct Loader(JoinHandle<()>);
+struct Upkeep(JoinHandle<()>);
 
-impl Drop for Loader {
+impl Drop for Upkeep {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -113,8 +117,8 @@ impl Running {
 
     /// Stops accepting, finishes requests in flight within the configured time, and cuts the rest.
     pub async fn stop(self) {
-        let Self { stop, serving, loader, .. } = self;
-        drop(loader);
+        let Self { stop, serving, loader, servers, .. } = self;
+        drop((loader, servers));
         // An error means that the server has stopped by itself.
         let _ = stop.send(());
         if let Err(error) = serving.await {
@@ -138,6 +142,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
     if let Some(folder) = &config.data.posters {
         ensure!(folder.is_dir(), "the posters folder {} is not there", folder.display());
     }
+    let registry = Arc::new(Registry::new(&config)?);
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -161,25 +166,37 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
             tracing::info!(cut = outcome.cut, "connections are closed");
         }
     });
+    let servers = tokio::spawn({
+        let registry = Arc::clone(&registry);
+        async move { registry.keep_servers().await }
+    });
     let (tell, loading) = oneshot::channel();
     let loader = match store {
         Some(store) => {
             let options =
                 GuardOptions { deadline: config.store.deadline, ..GuardOptions::default() };
             let reader = Arc::new(StoreReader::new(Arc::new(Guarded::new(store, options))));
-            tokio::spawn(refresh::keep(config, reader, server, tell))
+            tokio::spawn(refresh::keep(config, registry, reader, server, tell))
         }
-        None => tokio::task::spawn_blocking(move || {
+        None => tokio::spawn(async move {
+            let models = Arc::clone(&registry);
+            let load = spawn_blocking(move || load_files(config, &models, &server));
+            let outcome = load.await.context("loading was cut off").flatten();
+            let loaded = outcome.is_ok();
             // Nobody may be waiting for the outcome.
-            let _ = tell.send(load_files(config, &server));
+            let _ = tell.send(outcome);
+            if loaded {
+                registry.watch().await;
+            }
         }),
     };
-    Ok(Running { address, stop, serving, loading: Some(loading), loader: Loader(loader) })
+    let (loader, servers) = (Upkeep(loader), Upkeep(servers));
+    Ok(Running { address, stop, serving, loading: Some(loading), loader, servers })
 }
 
 /// Loads everything from files, and publishes it.
-fn load_files(config: Config, server: &Server) -> Result<String> {
-    let engine = load_engine(&config)?;
+fn load_files(config: Config, registry: &Registry, server: &Server) -> Result<String> {
+    let engine = load(&config, registry)?;
     let summary = summary(&engine);
     let options = SiteOptions { posters: config.data.posters, store: None };
     server.publish(Arc::new(Site::new(Arc::new(engine), options)));

@@ -24,28 +24,16 @@ struct Current {
 impl Slot {
     /// A slot for models of a kind, such as `neuralcf`, that is empty for a reason.
     pub fn empty(kind: &'static str, why: impl Into<String>) -> Self {
-        Self::of(kind, None, None, Some(why.into()))
-    }
-
-    /// A slot with a ranker, and the number of its version.
-    pub fn new(ranker: Arc<dyn Ranker>, version: Option<u64>) -> Self {
-        Self::of(ranker.kind(), Some(ranker), version, None)
-    }
-
-    fn of(
-        kind: &'static str,
-        ranker: Option<Arc<dyn Ranker>>,
-        version: Option<u64>,
-        trouble: Option<String>,
-    ) -> Self {
-        let current = Current { ranker, version, since: SystemTime::now(), trouble };
+        let (since, trouble) = (SystemTime::now(), Some(why.into()));
+        let current = Current { ranker: None, version: None, since, trouble };
         Self { kind, current: RwLock::new(current) }
     }
 
-    /// Requests from now on get this ranker.
-    pub fn put(&self, ranker: Arc<dyn Ranker>, version: Option<u64>) {
+    /// Requests from now on get this ranker, of a version that answers since then, here or in the slots of
+    /// other catalogues.
+    pub fn put(&self, ranker: Arc<dyn Ranker>, version: Option<u64>, since: SystemTime) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) =
-            Current { ranker: Some(ranker), version, since: SystemTime::now(), trouble: None };
+            Current { ranker: Some(ranker), version, since, trouble: None };
     }
 
     /// Says what is the matter with the model, or that all is well. What answers stays.
@@ -143,15 +131,17 @@ mod tests {
         );
         assert_eq!(slot.status().state, State::Unavailable);
 
-        slot.put(Arc::new(Constant(1.0)), Some(1));
+        let since = SystemTime::UNIX_EPOCH;
+        slot.put(Arc::new(Constant(1.0)), Some(1), since);
         slot.set_trouble(Some("version 2 is broken".to_owned()));
         assert_eq!(score().unwrap(), 1.0);
         let status = slot.status();
         assert_eq!((status.state, status.version), (State::Ready, Some(1)));
         assert_eq!(status.trouble.as_deref(), Some("version 2 is broken"));
 
-        slot.put(Arc::new(Constant(3.0)), Some(3));
+        slot.put(Arc::new(Constant(3.0)), Some(3), since);
         assert_eq!(score().unwrap(), 3.0);
         assert_eq!((slot.status().version, slot.status().trouble), (Some(3), None));
+        assert_eq!(slot.status().since, Some(since));
     }
 }

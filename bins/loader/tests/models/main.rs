@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod embedding_mlp;
 #[path = "../program/mod.rs"]
 mod program;
 mod tensorflow;

@@ -1,37 +1,21 @@
-//! Models against the real TensorFlow and Keras: `SPARROW_TENSORFLOW` is a Python that has the packages
-//! of `fixtures/tensorflow/requirements.txt`.
+//! Models against the real TensorFlow and Keras.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::slice;
 
 use sparrow_neural::neural_cf::Scorer;
+use sparrow_test_tensorflow::script;
 
 use crate::{fixtures, read, succeed};
 
 /// What a script of the fixtures prints for pairs of user id and movie id: scores.
-fn python(script: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64> {
-    let python = std::env::var_os("SPARROW_TENSORFLOW")
-        .expect("SPARROW_TENSORFLOW must name a Python with TensorFlow: run .ci/test");
-    let mut child = Command::new(&python)
-        .arg(fixtures().join("tensorflow").join(script))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot run {}: {error}", python.display()));
+fn python(name: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64> {
     let mut lines = String::new();
     for (user, movie) in pairs {
         writeln!(lines, "{user} {movie}").unwrap();
     }
-    // Both scripts read all of their input before they write.
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{script} failed");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| line.parse().unwrap()).collect()
+    script(name, arguments, &lines).lines().map(|line| line.parse().unwrap()).collect()
 }
 
 /// The scores in this process. What is no id here, such as −1, stands for one that nobody has.

@@ -53,6 +53,14 @@ impl Server {
         ])
     }
 
+    /// On the demonstration set, with this text as configuration file.
+    pub(crate) fn configured(text: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("sparrow.toml");
+        std::fs::write(&file, text)?;
+        Self::start(&[OsStr::new("--config"), file.as_os_str()])
+    }
+
     /// On the demonstration set, with a store that nobody listens for.
     pub(crate) fn without_its_store() -> Result<Self> {
         let taken = TcpListener::bind("127.0.0.1:0")?;

@@ -147,6 +147,48 @@ fn a_fallback_is_visible_and_gives_its_reason() -> Result<()> {
     Ok(())
 }
 
+/// A model server that nobody runs, and a model folder that is not there.
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn models_are_offered_with_their_state_and_the_one_that_stepped_in_is_named() -> Result<()> {
+    let server = Server::configured(
+        "[[models]]\nname = 'recmodel'\nkind = 'tf-serving'\nurl = 'http://127.0.0.1:9/v1/models/m'\n\
+         [[models]]\nname = 'next'\nkind = 'neuralcf'\npath = 'next'\nfallback = 'popularity'\n",
+    )?;
+    let browser = Browser::open(Screen::Laptop)?;
+    browser.go(&server.url("/users/6?model=recmodel"))?;
+    browser.until(&answered_by("emb"))?;
+    browser.until("document.querySelector('#degraded') !== null")?;
+    let notice = browser.text("document.querySelector('#degraded').textContent")?;
+    assert!(notice.contains("“recmodel” could not answer"), "{notice}");
+    assert!(notice.contains("instead"), "{notice}");
+    let marks = "[...document.querySelectorAll('#recommendation-controls input[name=model]')].map(i => i.nextSibling.textContent)";
+    browser.until(&format!("{marks}.includes('next (unavailable)')"))?;
+    let offered = browser.texts(marks)?;
+    assert!(offered.contains(&"Embedding".to_owned()), "{offered:?}");
+    assert!(
+        browser
+            .text("document.querySelector('#recommendation-controls').textContent")?
+            .contains("next is unavailable: the model's folder is not there.")
+    );
+
+    // The table tells more, and counts.
+    browser.click("details:has(#models) summary")?;
+    let row = |model: &str| {
+        format!(
+            "[...document.querySelectorAll('#models tr[data-model={model}] > *')].map(e => e.textContent)"
+        )
+    };
+    browser.until(&format!("{}[4] === 'Embedding' || {0}[4] === 'NeuralCF'", row("recmodel")))?;
+    let cells = browser.texts(&row("recmodel"))?;
+    assert_eq!(cells[1], "Model server");
+    assert!(cells[2].contains("cannot connect"), "{cells:?}");
+    browser.until(&format!("{}[5].startsWith('1')", row("emb")))?;
+    assert_eq!(browser.texts(&row("next"))?[4], "Popularity");
+    assert_eq!(browser.console()?, Vec::<String>::new());
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs Chromium and chromedriver: run .ci/test"]
 fn genres_narrow_the_recommendations() -> Result<()> {

@@ -47,7 +47,12 @@ impl Figures {
 impl Load {
     pub(crate) fn new(address: SocketAddr, paths: &[String], connections: usize) -> Self {
         let request = |path| format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes();
-        Self { address, requests: paths.iter().map(request).collect(), connections }
+        Self::of(address, paths.iter().map(request).collect(), connections)
+    }
+
+    /// The same for whole requests, head and body.
+    pub(crate) fn of(address: SocketAddr, requests: Vec<Vec<u8>>, connections: usize) -> Self {
+        Self { address, requests, connections }
     }
 
     /// Each connection asks as soon as it has its answer.

@@ -9,11 +9,16 @@
 //! thread of its own, and redis-server beside it, so they share the cores with the servers, in all cases
 //! alike. Then latency at a fixed rate of half of what (a) reached (open loop: a late answer
 //! does not hold up the next request, and its waiting counts).
+//!
+//! With `--ranking`, models instead, on 62,000 movies: NeuralCF in process with 800 candidates and with the
+//! whole catalogue, and at a model server, which is asked for the same directly as well. That server is the
+//! real TensorFlow where `SPARROW_TENSORFLOW` names a Python that has it.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 #[path = "../../tests/it/entries.rs"]
 mod entries;
 mod load;
+mod models;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -60,9 +65,12 @@ struct Arguments {
     /// The model that ranks: emb, popularity or neuralcf, which is trained first
     #[arg(long, default_value = "emb")]
     model: String,
-    /// Movies in the data set
-    #[arg(long, default_value_t = SIZE.movies)]
-    movies: u32,
+    /// Movies in the data set; 62,000 with --ranking, otherwise as many as ml-latest-small has
+    #[arg(long)]
+    movies: Option<u32>,
+    /// Compare NeuralCF in process and at a model server
+    #[arg(long)]
+    ranking: bool,
     /// Candidates that are ranked for a request; at least as many as there are movies: all
     #[arg(long, default_value_t = 800)]
     candidates: usize,
@@ -78,7 +86,9 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let round = Duration::from_secs_f64(arguments.seconds);
     let folder = tempfile::tempdir()?;
-    invent_data(folder.path(), synth::Size { movies: arguments.movies, ..SIZE })?;
+    let usual = if arguments.ranking { 62_000 } else { SIZE.movies };
+    let movies = arguments.movies.unwrap_or(usual);
+    invent_data(folder.path(), synth::Size { movies, ..SIZE })?;
 
     let runtime = tokio::runtime::Runtime::new()?;
     let mut config = Config::default();
@@ -86,12 +96,15 @@ fn main() -> Result<()> {
     config.data.path = Some(folder.path().to_owned());
     config.data.embeddings = Some(folder.path().to_owned());
     config.recall.candidates = arguments.candidates.try_into()?;
-    if arguments.model == "neuralcf" {
+    if arguments.ranking || arguments.model == "neuralcf" {
         let options = train::Options::new(train::Method::NeuralCf);
         let reader = sparrow_movielens::Options::default();
         let out = folder.path().join("neuralcf");
         train::write(folder.path(), &out, &reader, &options, &mut ())?;
-        config.models.path = Some(folder.path().to_owned());
+        config.ranking.models = Some(folder.path().to_owned());
+    }
+    if arguments.ranking {
+        return models::compare(&arguments, folder.path(), &runtime, &config);
     }
     let model = &*arguments.model;
     runtime.block_on(engine_alone(&sparrow_app::load_engine(&config)?, model, arguments.rounds))?;

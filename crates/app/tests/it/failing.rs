@@ -167,10 +167,10 @@ async fn bad_files_and_models_end_the_start() {
     let error = running.loaded().await.unwrap_err();
     assert!(format!("{error:#}").contains("/nowhere"), "{error:#}");
     let mut wrong = config();
-    wrong.models.default = "emd".to_owned();
+    wrong.ranking.default = "emd".to_owned();
     let mut running = sparrow_app::start_with_store(wrong, store).await.unwrap();
     let error = running.loaded().await.unwrap_err();
-    assert!(format!("{error:#}").contains("models.default"), "{error:#}");
+    assert!(format!("{error:#}").contains("ranking.default"), "{error:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

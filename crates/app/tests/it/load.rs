@@ -22,16 +22,27 @@ pub(crate) struct Outcome {
     pub(crate) target: String,
     pub(crate) status: u16,
     pub(crate) degraded: bool,
+    /// Who ranked, where somebody did.
+    pub(crate) model: Option<String>,
     pub(crate) took: Duration,
 }
 
 impl Load {
     /// Four clients a server, each with users of its own.
     pub(crate) fn start(servers: &[SocketAddr]) -> Self {
+        Self::clients(servers, None)
+    }
+
+    /// The same, for recommendations by one model only.
+    pub(crate) fn asking(servers: &[SocketAddr], model: &'static str) -> Self {
+        Self::clients(servers, Some(model))
+    }
+
+    fn clients(servers: &[SocketAddr], model: Option<&'static str>) -> Self {
         let (stop, answered) = (Arc::default(), Arc::default());
         let mut clients = JoinSet::new();
         for (place, &server) in servers.iter().cycle().take(servers.len() * 4).enumerate() {
-            clients.spawn(client(server, place, Arc::clone(&stop), Arc::clone(&answered)));
+            clients.spawn(client(server, place, model, Arc::clone(&stop), Arc::clone(&answered)));
         }
         Self { stop, answered, clients }
     }
@@ -60,6 +71,7 @@ impl Load {
 async fn client(
     server: SocketAddr,
     place: usize,
+    model: Option<&'static str>,
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
 ) -> Vec<Outcome> {
@@ -69,16 +81,21 @@ async fn client(
             break;
         }
         let user = (place * 37 + turn * 11) % 500 + 1;
-        let target = match turn % 4 {
-            0 => format!("/v1/users/{user}"),
-            1 => format!("/getrecforyou?id={user}"),
+        let target = match (turn % 4, model) {
+            (0, None) => format!("/v1/users/{user}"),
+            (1, None) => format!("/getrecforyou?id={user}"),
+            (0, Some(model)) => format!("/getrecforyou?id={user}&model={model}"),
+            (_, Some(model)) => {
+                format!("/v1/users/{user}/recommendations?size=10&model={model}")
+            }
             _ => format!("/v1/users/{user}/recommendations?size=10"),
         };
         let start = Instant::now();
         let answer = get(server, &target).await;
         let took = start.elapsed();
         let degraded = answer.header("x-sparrow-degraded") == Some("true");
-        outcomes.push(Outcome { target, status: answer.status, degraded, took });
+        let model = answer.header("x-sparrow-model").map(str::to_owned);
+        outcomes.push(Outcome { target, status: answer.status, degraded, model, took });
         answered.fetch_add(1, Ordering::SeqCst);
     }
     outcomes

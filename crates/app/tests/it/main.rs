@@ -4,6 +4,9 @@
 mod entries;
 mod failing;
 mod load;
+mod model_server;
+mod models;
 mod redis;
 mod same_answers;
 mod support;
+mod tf_serving;

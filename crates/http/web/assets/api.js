@@ -79,6 +79,12 @@ export function models() {
   return modelList;
 }
 
+/** The same, asked for anew: models come and go while a page is open. */
+export function modelsNow() {
+  modelList = get("/v1/models");
+  return modelList;
+}
+
 /** Whether the server has poster pictures; without an answer, no. */
 export async function hasPosters() {
   try {

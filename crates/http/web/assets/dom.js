@@ -56,6 +56,11 @@ export function plural(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
+/** "850 µs", "1.2 ms". */
+export function micros(value) {
+  return value < 1000 ? `${count(value)} µs` : `${(value / 1000).toFixed(1)} ms`;
+}
+
 const days = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
 
 /** A `<time>` for seconds since 1970. */

@@ -1,11 +1,12 @@
 import "./site.js";
 
-import { get, latest, models } from "./api.js";
-import { announce, count, day, h, plural } from "./dom.js";
+import { get, latest, modelsNow } from "./api.js";
+import { announce, count, day, h, micros, plural } from "./dom.js";
 import { features } from "./features.js";
+import { modelTable } from "./models.js";
 import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryNumber, segmented, settled, stars, waiting } from "./parts.js";
 import { badge, thumbnail } from "./poster.js";
-import { modelLabel, reasonText, STRATEGIES } from "./reasons.js";
+import { modelLabel, reasonText, stateLabel, STRATEGIES } from "./reasons.js";
 import { displayTitle } from "./title.js";
 
 const HISTORY = 20;
@@ -75,15 +76,12 @@ function why(item) {
     { class: "why" },
     ...(item.recalledBy ?? []).map((name) => h("span", { class: "why__tag", title: STRATEGIES[name]?.[1] }, STRATEGIES[name]?.[0] ?? name)),
     typeof item.score === "number" && h("span", { class: "why__score" }, `score ${item.score.toFixed(2)}`),
+    item.orderedBy && h("span", { class: "why__score" }, `no score, placed by ${modelLabel(item.orderedBy)}`),
   );
 }
 
 function legend() {
   $("strategies").replaceChildren(...Object.values(STRATEGIES).map(([word, sentence]) => h("div", {}, h("dt", {}, h("span", { class: "why__tag" }, word)), h("dd", {}, sentence))));
-}
-
-function micros(value) {
-  return value < 1000 ? `${count(value)} µs` : `${(value / 1000).toFixed(1)} ms`;
 }
 
 async function answered(answer) {
@@ -132,6 +130,7 @@ async function recommendations({ keep = false } = {}) {
     list.dataset.model = answer.model;
     if (items.length === 0) $("recommendations-notice").append(emptyBox("Nothing to recommend", h("p", {}, chosenGenres().length > 0 ? "Try fewer genres, or other ones." : "Everything has been rated already.")));
     $("show-more").hidden = items.length < size || size >= MOST;
+    refreshModels();
     announce(`${plural(items.length, "recommendation")}, ranked by ${modelLabel(answer.model)}${answer.degraded ? ", a fallback" : ""}`);
   } catch (error) {
     settled(list, []);
@@ -154,8 +153,8 @@ function controls() {
   const held = document.activeElement?.closest("#recommendation-controls input")?.value;
   const known = knownModels.length > 0 ? knownModels : [{ name: chosen, available: true }];
   const picked = chosenGenres();
-  // The chosen one's absence is told by the notice above the list.
-  const unavailable = known.filter((model) => !model.available && model.name !== chosen);
+  // The chosen one's trouble is told by the notice above the list.
+  const troubled = known.filter((model) => !model.available && model.name !== chosen);
   $("recommendation-controls").replaceChildren(
     segmented(
       "Model",
@@ -163,10 +162,11 @@ function controls() {
       known.map((model) => ({
         value: model.name,
         label: modelLabel(model.name),
-        note: model.available ? null : "(unavailable)",
-        title: model.available ? null : model.reason,
-        // What was asked for stays selectable, or nothing would show as chosen.
-        off: !model.available && model.name !== chosen && model.name !== defaultModel,
+        note: model.available ? null : `(${stateLabel(model.state)})`,
+        title: model.reason,
+        // A model server may be back by the time it is asked. What was asked for stays selectable, or
+        // nothing would show as chosen.
+        off: model.state === "unavailable" && model.kind !== "tf-serving" && model.name !== chosen && model.name !== defaultModel,
       })),
       chosen,
       (name) => change({ model: name === defaultModel ? null : name }),
@@ -194,14 +194,29 @@ function controls() {
         picked.length > 0 && h("button", { class: "choice__clear", type: "button", onclick: () => change({ genres: null }) }, "Clear"),
       ),
     ),
-    ...unavailable.map((model) => h("p", { class: "quiet small" }, `${modelLabel(model.name)} is unavailable${model.reason ? `: ${model.reason}` : ""}.`)),
+    ...troubled.map((model) => h("p", { class: "quiet small" }, `${modelLabel(model.name)} is ${stateLabel(model.state)}${model.reason ? `: ${model.reason}` : ""}.`)),
   );
   if (held) [...$("recommendation-controls").querySelectorAll("input")].find((input) => input.value === held)?.focus({ preventScroll: true });
 }
 
+/** Models come and go while the page is open: draws the choice again where that made a difference. */
+async function refreshModels() {
+  const told = (items) => JSON.stringify(items.map((model) => [model.name, model.state, model.reason]));
+  try {
+    const now = await modelsNow();
+    const before = told(knownModels);
+    knownModels = now.items;
+    defaultModel = now.default;
+    if (told(knownModels) !== before) controls();
+    modelTable($("models"), knownModels, defaultModel);
+  } catch {
+    // What was known of them stays on the page.
+  }
+}
+
 /** Learns which models and genres there are; without an answer the page still works with the default model. */
 async function prepareControls() {
-  const [known, all] = await Promise.allSettled([models(), get("/v1/genres")]);
+  const [known, all] = await Promise.allSettled([modelsNow(), get("/v1/genres")]);
   if (known.status === "fulfilled") {
     knownModels = known.value.items;
     defaultModel = known.value.default;
@@ -273,6 +288,9 @@ async function start() {
   });
   await ready;
   controls();
+  $("models").closest("details").addEventListener("toggle", (event) => {
+    if (event.target.open) refreshModels();
+  });
   $("show-more").addEventListener("click", () => {
     history.replaceState(null, "", addressWith({ show: Math.min(MOST, queryNumber("show", STEP, MOST) + STEP) }));
     recommendations({ keep: true });

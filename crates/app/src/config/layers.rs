@@ -1,0 +1,626 @@
+//! From defaults, file, environment and command line to one configuration.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::models::{Entry, Models, Wrong};
+use super::{Config, Data, Ranking, Store};
+
+/// Every environment variable with this beginning is a configuration key.
+const PREFIX: &str = "SPARROW__";
+
+/// Another name of `store.url` in the environment, which `sparrow-loader` takes as well.
+const STORE: &str = "SPARROW_STORE";
+
+/// The key of the model for requests that name none.
+const DEFAULT: &str = "ranking.default";
+
+/// The array of tables, which is read as one.
+const MODELS: &str = "models";
+
+/// What can be wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be read.
+    #[error("cannot read the configuration file {}", file.display())]
+    Io {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{} is not valid TOML", file.display())]
+    Syntax {
+        /// Which file.
+        file: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A key that the server does not know.
+    #[error("unknown key {key:?} in {origin}{}", suggestion(nearest.as_deref()))]
+    UnknownKey {
+        /// The key as it was written.
+        key: String,
+        /// The file, or the environment.
+        origin: String,
+        /// The known key that is most like it.
+        nearest: Option<String>,
+    },
+    /// A value that does not fit its key.
+    #[error("{key} in {origin}: {what}")]
+    Value {
+        /// The key as it was written.
+        key: String,
+        /// The file, or the environment.
+        origin: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+pub(super) fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map(|key| format!(", did you mean {key:?}?")).unwrap_or_default()
+}
+
+impl Config {
+    /// Puts the layers together: the defaults, `file`, the environment given as pairs, and at last
+    /// `flags`, keys and values from the command line.
+    pub fn layered(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, Error> {
+        let known = known_keys();
+        let mut merged = BTreeMap::new();
+        let mut models = Vec::new();
+        let mut file_name = String::new();
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file)
+                .map_err(|source| Error::Io { file: file.to_owned(), source })?;
+            let mut table = text.parse::<Table>().map_err(|source| Error::Syntax {
+                file: file.to_owned(),
+                source: Box::new(source),
+            })?;
+            file_name = file.display().to_string();
+            models = take_entries(&mut table, &known, &file_name)?;
+            for (key, value) in flatten(table) {
+                let key = check(&known, key.clone(), &key, &file_name)?;
+                merged.insert(key, (value, file_name.clone()));
+            }
+        }
+        // In order of name, so that `STORE` comes before the name that all keys have, which counts.
+        for (name, text) in environment.into_iter().collect::<BTreeMap<_, _>>() {
+            let key = match name.strip_prefix(PREFIX) {
+                Some(path) => path.to_ascii_lowercase().replace("__", "."),
+                None if name == STORE => "store.url".to_owned(),
+                None => continue,
+            };
+            let key = check(&known, key, &name, "the environment")?;
+            let value = parse(&known[&key], text);
+            merged.insert(key, (value, format!("the environment ({name})")));
+        }
+        for (key, text) in flags {
+            let value = parse(&known[*key], text.clone());
+            merged.insert((*key).to_owned(), (value, "the command line".to_owned()));
+        }
+
+        // One at a time, so that an error can name its key and where it comes from.
+        let mut table = Table::new();
+        let mut config = Self::default();
+        let mut origins = BTreeMap::new();
+        for (key, (value, origin)) in merged {
+            insert(&mut table, &key, value);
+            config = Self::deserialize(table.clone()).map_err(|error| Error::Value {
+                key: key.clone(),
+                origin: origin.clone(),
+                what: error.message().to_owned(),
+            })?;
+            origins.insert(key, origin);
+        }
+        config.models = Models::new(models).map_err(|Wrong { key, what }| Error::Value {
+            key,
+            origin: file_name,
+            what,
+        })?;
+        config.models.find(&config.ranking.default).map_err(|what| Error::Value {
+            key: DEFAULT.to_owned(),
+            origin: origins.remove(DEFAULT).unwrap_or_default(),
+            what,
+        })?;
+        Ok(config)
+    }
+}
+
+/// Takes the tables of `[[models]]` out of what a file says.
+fn take_entries(
+    table: &mut Table,
+    known: &BTreeMap<String, Value>,
+    file: &str,
+) -> Result<Vec<Entry>, Error> {
+    let Some(Value::Array(models)) = table.get(MODELS) else { return Ok(Vec::new()) };
+    let wrong = |key, what| Error::Value { key, origin: file.to_owned(), what };
+    if !models.iter().all(Value::is_table) {
+        return Err(wrong(MODELS.to_owned(), "each of the models is a table".to_owned()));
+    }
+    let models = table.remove(MODELS).unwrap_or(Value::Array(Vec::new()));
+    let alone = Table::from_iter([(MODELS.to_owned(), models.clone())]);
+    for (key, _) in flatten(alone).into_iter().filter(|(key, _)| key != MODELS) {
+        check(known, key.clone(), &key, file)?;
+    }
+    serde_path_to_error::deserialize(models).map_err(|error| {
+        let path = format!("{MODELS}{}", error.path());
+        wrong(path, error.into_inner().message().to_owned())
+    })
+}
+
+/// Every key, with a value of its type. Those of arrays of tables have `[]` behind the array's name.
+pub fn known_keys() -> BTreeMap<String, Value> {
+    let here = Some(PathBuf::from("."));
+    let everything = Config {
+        data: Data {
+            path: here.clone(),
+            embeddings: here.clone(),
+            posters: here.clone(),
+            max_bad_lines: 0,
+        },
+        store: Store { ca_file: here.clone(), ..Store::default() },
+        ranking: Ranking { models: here, ..Ranking::default() },
+        ..Config::default()
+    };
+    let mut table = Table::try_from(everything).unwrap_or_default();
+    let entry = Value::try_from(Entry::everything()).map(|entry| Value::Array(vec![entry]));
+    table.extend(entry.ok().map(|entry| (MODELS.to_owned(), entry)));
+    flatten(table).into_iter().map(|(key, value)| (without_places(&key), value)).collect()
+}
+
+/// The leaves of a table, with the path of their keys: `models[0].name` in an array of tables.
+fn flatten(table: Table) -> Vec<(String, Value)> {
+    let mut leaves = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => leaves.extend(below(&key, inner)),
+            Value::Array(tables) if tables.iter().any(Value::is_table) => {
+                for (place, value) in tables.into_iter().enumerate() {
+                    match value {
+                        Value::Table(inner) => {
+                            leaves.extend(below(&format!("{key}[{place}]"), inner));
+                        }
+                        value => leaves.push((key.clone(), value)),
+                    }
+                }
+            }
+            value => leaves.push((key, value)),
+        }
+    }
+    leaves
+}
+
+fn below(key: &str, table: Table) -> impl Iterator<Item = (String, Value)> {
+    flatten(table).into_iter().map(move |(rest, value)| (format!("{key}.{rest}"), value))
+}
+
+/// `models[].inputs[].name` for `models[1].inputs[0].name`.
+fn without_places(key: &str) -> String {
+    let mut parts = key.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |key, part| {
+        let rest = part.split_once(']').map_or(part, |(_, rest)| rest);
+        format!("{key}[]{rest}")
+    })
+}
+
+/// A known key with the places of one that was written.
+fn with_places(known: &str, written: &str) -> String {
+    let mut places = written.split('[').skip(1).filter_map(|part| part.split(']').next());
+    let mut parts = known.split("[]");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |key, part| format!("{key}[{}]{part}", places.next().unwrap_or_default()))
+}
+
+/// `key` if it is known; otherwise an error that shows it as it was written.
+fn check(
+    known: &BTreeMap<String, Value>,
+    key: String,
+    written: &str,
+    origin: &str,
+) -> Result<String, Error> {
+    let bare = without_places(&key);
+    if known.contains_key(&bare) {
+        return Ok(key);
+    }
+    // What belongs in an array of tables stands there, and nothing else does.
+    let alike =
+        known.keys().map(String::as_str).filter(|known| known.contains('[') == bare.contains('['));
+    let nearest = nearest(&bare, alike).map(|known| match written.strip_prefix(PREFIX) {
+        Some(_) => format!("{PREFIX}{}", known.to_ascii_uppercase().replace('.', "__")),
+        None => with_places(known, &key),
+    });
+    Err(Error::UnknownKey { key: written.to_owned(), origin: origin.to_owned(), nearest })
+}
+
+/// The one of some words that is most like another, if any is like it at all.
+pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let like = words.into_iter().map(|known| (strsim::jaro_winkler(known, word), known));
+    let nearest = like.filter(|(likeness, _)| *likeness > 0.75).max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.map(|(_, known)| known)
+}
+
+/// Text as a value of the same type as `like`, or as text where it is none: then the type error says so.
+fn parse(like: &Value, text: String) -> Value {
+    let parsed = match like {
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        _ => None,
+    };
+    parsed.unwrap_or(Value::String(text))
+}
+
+fn insert(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let inner =
+                table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::super::{Recall, Source};
+    use super::*;
+    use crate::config::StoreUrl;
+
+    fn layered(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparrow.toml");
+        fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let flags = [("listen", "127.0.0.1:7".to_owned())];
+        Config::layered(Some(&path), environment, &flags).map_err(|error| {
+            let whole = anyhow::format_err!(error);
+            format!("{whole:#}").replace(&path.display().to_string(), "FILE")
+        })
+    }
+
+    #[test]
+    fn later_layers_count() {
+        let config = layered(
+            "listen = '127.0.0.1:1'\n[recall]\ncandidates = 5\ngenre = 6\n[server]\nidle_timeout = '1m 5s'\n",
+            &[
+                ("SPARROW__RECALL__GENRE", "7"),
+                ("SPARROW__DATA__PATH", "123"),
+                ("SPARROW_OTHER", "x"),
+                ("PATH", "x"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.listen.port(), 7);
+        assert_eq!((config.recall.candidates.get(), config.recall.genre), (5, 7));
+        assert_eq!(config.recall.rating, Recall::default().rating);
+        assert_eq!(config.server.idle_timeout, Duration::from_secs(65));
+        assert_eq!(config.data.path, Some(PathBuf::from("123")));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (file, environment, message) in [
+            (
+                "[server]\nidle_timout = '1s'\n",
+                ("A", ""),
+                "unknown key \"server.idle_timout\" in FILE, did you mean \"server.idle_timeout\"?",
+            ),
+            ("[zzz]\nqqq = 1\n", ("A", ""), "unknown key \"zzz.qqq\" in FILE"),
+            (
+                "",
+                ("SPARROW__SERVER__IDLE_TIMOUT", "1s"),
+                "unknown key \"SPARROW__SERVER__IDLE_TIMOUT\" in the environment, did you mean \
+                 \"SPARROW__SERVER__IDLE_TIMEOUT\"?",
+            ),
+            (
+                "",
+                ("SPARROW__RECALL__CANDIDATES", "many"),
+                "recall.candidates in the environment (SPARROW__RECALL__CANDIDATES): invalid type: \
+                 string \"many\", expected a nonzero usize",
+            ),
+            (
+                "[recall]\ncandidates = 0\n",
+                ("A", ""),
+                "recall.candidates in FILE: invalid value: integer `0`, expected a nonzero usize",
+            ),
+            (
+                "[recall]\ngenre = -1\n",
+                ("A", ""),
+                "recall.genre in FILE: invalid value: integer `-1`, expected usize",
+            ),
+            (
+                "[server]\nidle_timeout = 10\n",
+                ("A", ""),
+                "server.idle_timeout in FILE: invalid type: integer `10`, expected a string",
+            ),
+            (
+                "[server]\nidle_timeout = '10'\n",
+                ("A", ""),
+                "server.idle_timeout in FILE: \"10\" is not a duration such as \"10s\": time unit \
+                 needed, for example 10sec or 10ms",
+            ),
+            (
+                "[ranking]\nsimilarity = 'cos'\n",
+                ("A", ""),
+                "ranking.similarity in FILE: unknown variant `cos`, expected `cosine` or `dot`",
+            ),
+            ("server = 3\n", ("A", ""), "unknown key \"server\" in FILE"),
+            (
+                "",
+                ("SPARROW__STORE__URL", "http://me:secret@host"),
+                "store.url in the environment (SPARROW__STORE__URL): the store's address is wrong: its \
+                 scheme is redis,",
+            ),
+        ] {
+            let error = layered(file, &[environment]).unwrap_err();
+            assert!(error.starts_with(message), "{error}\n{message}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let error = layered("listen = \n", &[]).unwrap_err();
+        assert!(error.starts_with("FILE is not valid TOML: TOML parse error at line 1"), "{error}");
+        let missing = Config::layered(Some(Path::new("/nowhere.toml")), [], &[]).unwrap_err();
+        assert_eq!(missing.to_string(), "cannot read the configuration file /nowhere.toml");
+    }
+
+    #[test]
+    fn the_store_has_a_shorter_name_in_the_environment() {
+        let url = |environment: &[(&str, &str)]| {
+            layered("", environment).unwrap().store.url.0.to_string()
+        };
+        let short = ("SPARROW_STORE", "redis://a");
+        assert_eq!(url(&[short]), "redis://a:6379");
+        assert_eq!(url(&[short, ("SPARROW__STORE__URL", "redis://b")]), "redis://b:6379");
+        assert_eq!(url(&[("SPARROW__STORE__URL", "redis://b"), short]), "redis://b:6379");
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_equal() {
+        let mut config = Config::default();
+        config.data.posters = Some(PathBuf::from("a \"b\""));
+        let secret = StoreUrl("redis://me:secret@host".parse().unwrap());
+        let with_secret =
+            Config { store: Store { url: secret, ..Store::default() }, ..Config::default() };
+        let shown = format!("{} {with_secret:?}", with_secret.to_toml());
+        assert!(shown.contains("redis://host:6379") && !shown.contains("secret"), "{shown}");
+        assert_eq!(layered("", &[]).unwrap().listen.port(), 7);
+        let printed: Config = toml::from_str(&config.to_toml()).unwrap();
+        assert_eq!(printed, config);
+    }
+
+    /// The default file shows every key with its default, those without one as a comment.
+    #[test]
+    fn the_default_file_is_the_default() {
+        let text = include_str!("../../../../docs/sparrow.toml");
+        let parsed = text.parse::<Table>().unwrap();
+        assert_eq!(Config::deserialize(parsed.clone()).unwrap(), Config::default());
+        let uncommented: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let all: BTreeMap<String, Value> = flatten(uncommented.parse::<Table>().unwrap())
+            .into_iter()
+            .map(|(key, value)| (without_places(&key), value))
+            .collect();
+        // A model has a version or a label.
+        let known = known_keys();
+        let known = known.keys().filter(|key| *key != "models[].label");
+        assert_eq!(all.keys().collect::<Vec<_>>(), known.collect::<Vec<_>>());
+
+        // The examples are good ones, and what is shown as a default is it.
+        let folder = tempfile::tempdir().unwrap();
+        let words = folder.path().join("genres.txt");
+        fs::write(&words, "Comedy\nDrama\n").unwrap();
+        let examples = uncommented.replace("genres.txt", &words.display().to_string());
+        let config: Config = toml::from_str(&examples).unwrap();
+        let [.., plain, _] = config.models.all() else { panic!("no examples") };
+        let Source::TfServing(remote) = &plain.source else { panic!("{plain:?}") };
+        assert_eq!(remote.options, sparrow_tf_serving::Options::default());
+        let printed = config.to_toml();
+        assert_eq!(toml::from_str::<Config>(&printed).unwrap(), config, "{printed}");
+        assert_eq!(layered(&printed, &[]).unwrap().models, config.models);
+    }
+
+    /// What the documentation shows of models can be copied from it.
+    #[test]
+    fn the_tables_in_the_documentation_are_good_ones() {
+        let tables = include_str!("../../../../fixtures/tensorflow/embedding_mlp.toml");
+        let pages = [
+            include_str!("../../../../docs/models.md"),
+            include_str!("../../../../docs/tf-serving.md"),
+        ];
+        let blocks = pages.iter().flat_map(|page| page.split("```toml\n").skip(1));
+        let blocks = blocks.filter_map(|rest| rest.split("```").next());
+        let shown: Vec<&str> = blocks.filter(|block| block.contains("[[models]]")).collect();
+        assert!(shown.len() >= 3, "{shown:?}");
+        for tables in shown.into_iter().chain([tables]) {
+            let models = layered(tables, &[]).unwrap_or_else(|e| panic!("{e} in {tables}")).models;
+            assert!(models.all().len() > Models::default().all().len(), "{tables}");
+        }
+    }
+
+    #[test]
+    fn models_name_those_that_step_in_for_them() {
+        let chain = |file: &str| {
+            let config = layered(file, &[]).unwrap();
+            let models = config.models.all().iter();
+            models
+                .map(|model| format!("{}>{}", model.name, model.fallback.as_deref().unwrap_or("-")))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(chain(""), "emb>popularity popularity>- neuralcf>emb");
+        let tf = "url = 'http://h:1/v1/models/m'\nkind = 'tf-serving'\n";
+        assert_eq!(
+            chain(&format!("[[models]]\nname = 'tf'\n{tf}")),
+            "emb>popularity popularity>- neuralcf>emb tf>neuralcf"
+        );
+        assert_eq!(
+            chain(&format!("[[models]]\nname = 'neuralcf'\n{tf}")),
+            "emb>popularity popularity>- neuralcf>emb"
+        );
+        assert_eq!(
+            chain(&format!(
+                "ranking.default = 'nerualcf'\n[[models]]\nname = 'tf'\nfallback = 'nerualcf'\n{tf}\
+                 [[models]]\nname = 'neuralcf'\nkind = 'neuralcf'\nfallback = 'e'\n\
+                 [[models]]\nname = 'e'\nkind = 'embedding'\npath = 'p'\n\
+                 [[models]]\nname = 'pop'\nkind = 'popularity'\n"
+            )),
+            "emb>popularity popularity>- neuralcf>e tf>neuralcf e>emb pop>-"
+        );
+        assert_eq!(chain("models = []"), chain(""));
+    }
+
+    #[test]
+    fn mistakes_in_models_are_named_with_their_place() {
+        for (file, message) in [
+            ("models = 3", "unknown key \"models\" in FILE"),
+            ("models = [1, {name = 'a'}]", "models in FILE: each of the models is a table"),
+            ("[models]\ndefault = 'emb'", "unknown key \"models.default\" in FILE"),
+            ("[[models]]", "models[0].name in FILE: a model has a name"),
+            (
+                "[[models]]\nname = 'a b'",
+                "models[0].name in FILE: a name is of letters, digits, '-', '_' and '.', at most 64 of \
+                 them: \"a b\"",
+            ),
+            (
+                "[[models]]\nname = 'nerualcf'\nkind = 'popularity'",
+                "models[0].name in FILE: \"nerualcf\" is another name of \"neuralcf\"",
+            ),
+            ("[[models]]\nname = 'a'", "models[0].kind in FILE: the model \"a\" has no kind"),
+            (
+                "[[models]]\nname = 'a'\nkind = 'neural'",
+                "models[0].kind in FILE: unknown variant `neural`, expected one of `embedding`, `neuralcf`, \
+                 `tf-serving`, `popularity`",
+            ),
+            (
+                "[[models]]\nname = 'a'\nkind = 'popularity'\n[[models]]\nname = 'a'\nkind = 'popularity'",
+                "models[1].name in FILE: two models are named \"a\"",
+            ),
+            (
+                "[[models]]\nname = 'a'\nkind = 'neuralcf'",
+                "models[0].path in FILE: a model of the kind neuralcf needs the folder that it is in",
+            ),
+            (
+                "[[models]]\nname = 'a'\nkind = 'embedding'\nurl = 'x'",
+                "models[0].url in FILE: a model of the kind embedding has no url",
+            ),
+            (
+                "[[models]]\nname = 'a'\nkind = 'popularity'\nfallback = 'nuralcf'",
+                "models[0].fallback in FILE: no model is named \"nuralcf\", did you mean \"neuralcf\"?",
+            ),
+            (
+                "[[models]]\nname = 'emb'\nkind = 'embedding'\nfallback = 'a'\n\
+                 [[models]]\nname = 'a'\nkind = 'popularity'\nfallback = 'neuralcf'",
+                "models[0].fallback in FILE: the fallbacks go in a circle: emb → a → neuralcf → emb",
+            ),
+            (
+                "[[models]]\nname = 'emb'\nkind = 'embedding'\nfallback = 'emb'",
+                "models[0].fallback in FILE: the fallbacks go in a circle: emb → emb",
+            ),
+            (
+                "[ranking]\ndefault = 'popular'",
+                "ranking.default in FILE: no model is named \"popular\", did you mean \"popularity\"?",
+            ),
+        ] {
+            let error = layered(file, &[]).unwrap_err();
+            assert!(error.starts_with(message), "{error}\n{message}");
+        }
+        let error = layered("", &[("SPARROW__MODELS__NAME", "a")]).unwrap_err();
+        assert!(error.starts_with("unknown key \"SPARROW__MODELS__NAME\""), "{error}");
+    }
+
+    #[test]
+    fn mistakes_in_models_at_servers_are_named_with_their_place() {
+        let tf = "[[models]]\nname = 'tf'\nkind = 'tf-serving'\n";
+        let url = "url = 'http://h:8501/v1/models/m'\n";
+        for (file, message) in [
+            (
+                tf,
+                "models[0].url in FILE: a model of the kind tf-serving needs one, such as http://",
+            ),
+            (
+                &format!("{tf}[[models]]\nname = 'a'\nulr = 'x'"),
+                "unknown key \"models[1].ulr\" in FILE, did you mean \"models[1].url\"?",
+            ),
+            (
+                &format!("{tf}url = 'http://me:secret@h/v1/models/m'"),
+                "models[0].url in FILE: the URL of the model holds a user or password",
+            ),
+            (
+                &format!("{tf}{url}version = 1\nlabel = 'a'"),
+                "models[0].label in FILE: a model is asked for by version or by label, not by both",
+            ),
+            (
+                &format!("{tf}{url}deadline = 5"),
+                "models[0].deadline in FILE: invalid type: integer `5`, expected a string",
+            ),
+            (
+                &format!("{tf}{url}max_body = '5'"),
+                "models[0].max_body in FILE: \"5\" is not a size such as \"16MiB\"",
+            ),
+            (
+                &format!("{tf}{url}batch = {{ wait = '1ms' }}"),
+                "models[0].batch in FILE: missing field `rows`",
+            ),
+            (
+                &format!("{tf}{url}connections = 0"),
+                "models[0].connections in FILE: invalid value: integer `0`, expected a nonzero usize",
+            ),
+            (
+                &format!("{tf}{url}[[models.inputs]]\nname = 'u'\nsorce = 'user.id'"),
+                "unknown key \"models[0].inputs[0].sorce\" in FILE, did you mean \
+                 \"models[0].inputs[0].source\"?",
+            ),
+            (
+                &format!("{tf}{url}[[models.inputs]]\nname = 'u'"),
+                "models[0].inputs[0].source in FILE: an input has a source",
+            ),
+            (
+                &format!("{tf}{url}[[models.inputs]]\nname = 'u'\nsource = 'user'"),
+                "models[0].inputs[0].source in FILE: the source \"user\" is none of user.id,",
+            ),
+            (
+                &format!("{tf}{url}[[models.inputs]]\nname = 'u'\nsource = 'user.id'\nmax = 1.5"),
+                "models[0].inputs[0].max in FILE: invalid type: floating point `1.5`, expected u32",
+            ),
+            (
+                &format!(
+                    "{tf}{url}[[models.inputs]]\nname = 'u'\nsource = 'uf.userGenre1'\n\
+                     vocabulary_file = '/nowhere'"
+                ),
+                "models[0].inputs[0].vocabulary_file in FILE: cannot read /nowhere: ",
+            ),
+            (
+                &format!(
+                    "{tf}{url}[[models.inputs]]\nname = 'u'\nsource = 'uf.userRatingCount'\n\
+                     normalise = {{ mean = 1, max = 2 }}"
+                ),
+                "models[0].inputs[0].normalise in FILE: takes mean and stddev, or min and max",
+            ),
+        ] {
+            let error = layered(file, &[]).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+            assert!(error.starts_with(message), "{error}\n{message}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The configuration of the server, and how it comes together.
+//!
+//! Built-in defaults, then a TOML file, then the environment, then the command line; what comes later
+//! counts. A key is written `server.idle_timeout`; in the environment that is
+//! `SPARROW__SERVER__IDLE_TIMEOUT`. The tables of the array `[[models]]` stand in a file only. Unknown keys
+//! are refused, with the nearest known one.
+
+mod layers;
+mod models;
+
+pub use layers::{Error, known_keys};
+pub use models::{
+    Batch, Entry, Format, Input, Kind, Model, Models, Normalise, Remote, Scalar, Source, Type,
+};
+
+pub use crate::size::Size;
+pub use crate::store_url::StoreUrl;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// All settings. The default is what runs when nothing is set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Where to listen: an IP address and a port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What to serve.
+    pub data: Data,
+    /// Where users, features and vectors come from.
+    pub store: Store,
+    /// Finding candidates.
+    pub recall: Recall,
+    /// Ranking, whatever the model.
+    pub ranking: Ranking,
+    /// Connections.
+    pub server: Server,
+    /// Log lines, on standard error.
+    pub log: Log,
+    /// The ranking models.
+    #[serde(skip_serializing_if = "Models::is_default")]
+    pub models: Models,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6010)),
+            data: Data::default(),
+            store: Store::default(),
+            recall: Recall::default(),
+            ranking: Ranking::default(),
+            server: Server::default(),
+            log: Log::default(),
+            models: Models::default(),
+        }
+    }
+}
+
+/// What to serve.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Data {
+    /// The folder of a MovieLens data set; without it, the built-in demonstration set with its
+    /// embeddings.
+    pub path: Option<PathBuf>,
+    /// The folder with `item2vecEmb.csv` and `userEmb.csv`; without it the model `emb` is
+    /// unavailable.
+    pub embeddings: Option<PathBuf>,
+    /// A folder with pictures named `{movieId}.jpg`.
+    pub posters: Option<PathBuf>,
+    /// How many bad lines of the data set are skipped and reported; one more is an error.
+    pub max_bad_lines: usize,
+}
+
+/// Where users, features and vectors come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Store {
+    /// Which store.
+    pub url: StoreUrl,
+    /// What all keys in Redis begin with.
+    pub prefix: String,
+    /// Connections to Redis, or to each node of a cluster.
+    pub connections: NonZeroUsize,
+    /// The certificates that `rediss://` trusts, in PEM; without it, those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// How long a read of a request may take.
+    #[serde(with = "crate::duration")]
+    pub deadline: Duration,
+    /// How long the start waits for the store before it goes on without.
+    #[serde(with = "crate::duration")]
+    pub start_wait: Duration,
+    /// How often the store is asked whether it holds something new.
+    #[serde(with = "crate::duration")]
+    pub refresh: Duration,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let options = sparrow_store::Options::default();
+        Self {
+            url: StoreUrl::default(),
+            prefix: options.prefix,
+            // Requests that share one go out together, which saves more than another one brings.
+            connections: NonZeroUsize::MIN,
+            ca_file: options.ca_file,
+            deadline: options.deadline,
+            start_wait: Duration::from_secs(5),
+            refresh: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How many candidates each strategy is asked for, and how many are ranked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recall {
+    /// Candidates to rank for a request: at least its size.
+    pub candidates: NonZeroUsize,
+    /// By embedding.
+    pub embedding: usize,
+    /// By genre.
+    pub genre: usize,
+    /// By Bayesian average rating.
+    pub rating: usize,
+    /// By release year.
+    pub recency: usize,
+}
+
+impl Default for Recall {
+    fn default() -> Self {
+        let options = sparrow_engine::Options::default();
+        Self {
+            candidates: NonZeroUsize::new(options.candidates).unwrap_or(NonZeroUsize::MIN),
+            embedding: options.by_embedding,
+            genre: options.by_genre,
+            rating: options.by_rating,
+            recency: options.by_recency,
+        }
+    }
+}
+
+/// Ranking, whatever the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ranking {
+    /// The model for requests that name none.
+    pub default: String,
+    /// How models of the kind `embedding` compare vectors.
+    pub similarity: Similarity,
+    /// The folder of model folders: the greatest version in its `neuralcf` is served.
+    pub models: Option<PathBuf>,
+    /// How often model folders are looked at for another version.
+    #[serde(with = "crate::duration")]
+    pub watch: Duration,
+}
+
+impl Default for Ranking {
+    fn default() -> Self {
+        let default = sparrow_engine::Options::default().default_model;
+        let similarity = Similarity::default();
+        Self { default, similarity, models: None, watch: Duration::from_secs(1) }
+    }
+}
+
+/// How vectors are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Similarity {
+    /// The cosine of the angle between them.
+    #[default]
+    Cosine,
+    /// Their dot product.
+    Dot,
+}
+
+/// Limits on connections and requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Server {
+    /// How long the head of a request may take to arrive.
+    #[serde(with = "crate::duration")]
+    pub header_timeout: Duration,
+    /// How long a connection may rest between requests.
+    #[serde(with = "crate::duration")]
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of an answer that is being sent.
+    #[serde(with = "crate::duration")]
+    pub write_timeout: Duration,
+    /// How long making an answer may take.
+    #[serde(with = "crate::duration")]
+    pub request_timeout: Duration,
+    /// How long requests in flight may take to finish after a signal.
+    #[serde(with = "crate::duration")]
+    pub shutdown_timeout: Duration,
+    /// How many connections are served at once.
+    pub max_connections: NonZeroUsize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let options = sparrow_http::Options::default();
+        Self {
+            header_timeout: options.header_timeout,
+            idle_timeout: options.idle_timeout,
+            write_timeout: options.write_timeout,
+            request_timeout: options.request_timeout,
+            shutdown_timeout: options.shutdown_timeout,
+            max_connections: NonZeroUsize::new(options.max_connections)
+                .unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+/// Log lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// Which lines: a level such as `info`, or directives such as `info,sparrow_http=debug`.
+    pub filter: String,
+    /// How they look.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// The settings as a TOML file that sets them.
+    pub fn to_toml(&self) -> String {
+        // Fails for tables and keys that `Config` does not have.
+        toml::to_string(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,301 @@
+//! The bodies of requests, put together by copying.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use sparrow_model::MovieIndex;
+
+use crate::input::Inputs;
+use crate::options::Format;
+use crate::signature::Layout;
+use crate::value;
+
+/// The values that movies have for an input, as text with a comma behind each, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct MovieValues {
+    text: String,
+    /// Where the value of each movie ends.
+    ends: Vec<u32>,
+}
+
+/// Copying so many bytes is one instruction; most values have less.
+const BLOCK: usize = 16;
+
+impl MovieValues {
+    /// Adds the value of the next movie.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
+        write(&mut self.text);
+        self.text.push(',');
+        self.ends.push(self.text.len() as u32);
+    }
+
+    /// Appends the value of a movie, with its comma.
+    fn append(&self, movie: MovieIndex, bytes: &mut Vec<u8>) {
+        let start = movie.at().checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
+        let end = self.ends[movie.at()] as usize;
+        let text = self.text.as_bytes();
+        match text[start..].first_chunk::<BLOCK>() {
+            Some(block) if end - start <= BLOCK => {
+                let before = bytes.len();
+                bytes.extend_from_slice(block);
+                bytes.truncate(before + end - start);
+            }
+            _ => bytes.extend_from_slice(&text[start..end]),
+        }
+    }
+
+    /// The same, as a list of one value.
+    fn append_wrapped(&self, movie: MovieIndex, bytes: &mut Vec<u8>) {
+        bytes.push(b'[');
+        self.append(movie, bytes);
+        bytes.pop();
+        bytes.extend_from_slice(b"],");
+    }
+}
+
+/// The values of an input in a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Values<'a> {
+    /// All rows have this one.
+    Same(&'a str),
+    /// Each row has that of its movie.
+    OfMovie(&'a MovieValues),
+}
+
+/// What is the same in all bodies for a model.
+#[derive(Debug)]
+pub(crate) struct Form {
+    format: Format,
+    /// The inputs' names as keys, `"userId":`.
+    keys: Vec<String>,
+}
+
+/// The body of a request for some rows.
+#[derive(Debug)]
+pub(crate) struct Body {
+    bytes: Vec<u8>,
+    /// Where the values of each input lie, or the rows as a whole.
+    spans: Vec<Range<usize>>,
+    pub(crate) rows: usize,
+}
+
+impl Body {
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes.into()
+    }
+}
+
+impl Form {
+    pub(crate) fn new(format: Format, inputs: &Inputs) -> Self {
+        let key = |name: &str| {
+            let mut key = String::new();
+            value::string(name, &mut key);
+            key.push(':');
+            key
+        };
+        let keys = inputs.as_slice().iter().map(|input| key(&input.name)).collect();
+        Self { format, keys }
+    }
+
+    /// The body for these movies, with the values of each input. Without inputs of movies, `movies` counts
+    /// rows.
+    pub(crate) fn body(
+        &self,
+        layout: &Layout,
+        values: &[Values<'_>],
+        movies: &[MovieIndex],
+    ) -> Body {
+        match self.format {
+            Format::Columns => self.columns(layout, values, movies),
+            Format::Rows => self.rows(layout, values, movies),
+        }
+    }
+
+    fn columns(&self, layout: &Layout, values: &[Values<'_>], movies: &[MovieIndex]) -> Body {
+        let rows = movies.len();
+        // Ids and counts take about as much; a guess, to grow seldom.
+        let mut bytes = Vec::with_capacity(64 + values.len() * (32 + rows * 8));
+        let mut spans = Vec::with_capacity(values.len());
+        bytes.extend_from_slice(COLUMNS.0.as_bytes());
+        for ((values, key), &wrapped) in values.iter().zip(&self.keys).zip(&layout.wrapped) {
+            bytes.extend_from_slice(key.as_bytes());
+            bytes.push(b'[');
+            let start = bytes.len();
+            match values {
+                Values::Same(value) => repeat(&mut bytes, value.as_bytes(), wrapped, rows),
+                Values::OfMovie(values) if wrapped => {
+                    for &movie in movies {
+                        values.append_wrapped(movie, &mut bytes);
+                    }
+                }
+                Values::OfMovie(values) => {
+                    for &movie in movies {
+                        values.append(movie, &mut bytes);
+                    }
+                }
+            }
+            bytes.truncate(bytes.len() - usize::from(rows > 0));
+            spans.push(start..bytes.len());
+            bytes.extend_from_slice(b"],");
+        }
+        bytes.pop();
+        bytes.extend_from_slice(COLUMNS.1.as_bytes());
+        Body { bytes, spans, rows }
+    }
+
+    fn rows(&self, layout: &Layout, values: &[Values<'_>], movies: &[MovieIndex]) -> Body {
+        let rows = movies.len();
+        let mut same = vec![b'{'];
+        let mut differing = Vec::new();
+        for ((values, key), &wrapped) in values.iter().zip(&self.keys).zip(&layout.wrapped) {
+            match values {
+                Values::Same(value) => {
+                    same.extend_from_slice(key.as_bytes());
+                    repeat(&mut same, value.as_bytes(), wrapped, 1);
+                }
+                Values::OfMovie(values) => differing.push((key.as_bytes(), *values, wrapped)),
+            }
+        }
+        let each = same.len() + differing.iter().map(|(key, ..)| key.len() + 10).sum::<usize>();
+        let mut bytes = Vec::with_capacity(64 + rows * each);
+        bytes.extend_from_slice(ROWS.0.as_bytes());
+        let start = bytes.len();
+        for &movie in movies {
+            bytes.extend_from_slice(&same);
+            for (key, values, wrapped) in &differing {
+                bytes.extend_from_slice(key);
+                if *wrapped {
+                    values.append_wrapped(movie, &mut bytes);
+                } else {
+                    values.append(movie, &mut bytes);
+                }
+            }
+            bytes.pop();
+            bytes.extend_from_slice(b"},");
+        }
+        bytes.truncate(bytes.len() - usize::from(rows > 0));
+        let span = start..bytes.len();
+        bytes.extend_from_slice(ROWS.1.as_bytes());
+        Body { bytes, spans: vec![span], rows }
+    }
+
+    /// One body with the rows of all of these, which are of one layout.
+    pub(crate) fn join(&self, bodies: &[&Body]) -> Bytes {
+        let mut bytes = Vec::with_capacity(bodies.iter().map(|body| body.bytes.len()).sum());
+        let values = |bytes: &mut Vec<u8>, place: usize| {
+            for body in bodies.iter().filter(|body| body.rows > 0) {
+                bytes.extend_from_slice(&body.bytes[body.spans[place].clone()]);
+                bytes.push(b',');
+            }
+            if bytes.last() == Some(&b',') {
+                bytes.pop();
+            }
+        };
+        match self.format {
+            Format::Columns => {
+                bytes.extend_from_slice(COLUMNS.0.as_bytes());
+                for (place, key) in self.keys.iter().enumerate() {
+                    bytes.extend_from_slice(key.as_bytes());
+                    bytes.push(b'[');
+                    values(&mut bytes, place);
+                    bytes.extend_from_slice(b"],");
+                }
+                bytes.pop();
+                bytes.extend_from_slice(COLUMNS.1.as_bytes());
+            }
+            Format::Rows => {
+                bytes.extend_from_slice(ROWS.0.as_bytes());
+                values(&mut bytes, 0);
+                bytes.extend_from_slice(ROWS.1.as_bytes());
+            }
+        }
+        bytes.into()
+    }
+}
+
+/// What stands before and behind the values.
+const COLUMNS: (&str, &str) = ("{\"inputs\":{", "}}");
+const ROWS: (&str, &str) = ("{\"instances\":[", "]}");
+
+/// Appends a value so many times, with a comma after each.
+fn repeat(bytes: &mut Vec<u8>, value: &[u8], wrapped: bool, times: usize) {
+    if times == 0 {
+        return;
+    }
+    let start = bytes.len();
+    if wrapped {
+        bytes.push(b'[');
+    }
+    bytes.extend_from_slice(value);
+    bytes.extend_from_slice(if wrapped { b"]," } else { b"," });
+    let total = (bytes.len() - start) * times;
+    while bytes.len() - start < total {
+        let there = bytes.len() - start;
+        bytes.extend_from_within(start..start + there.min(total - there));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn movie_values(values: &[&str]) -> MovieValues {
+        let mut all = MovieValues::default();
+        for value in values {
+            all.push(|out| out.push_str(value));
+        }
+        all
+    }
+
+    fn body(format: Format, wrapped: [bool; 2], movies: &[u32]) -> Body {
+        let ids = movie_values(&["1", "20", "300"]);
+        let movies: Vec<MovieIndex> = movies.iter().copied().map(MovieIndex).collect();
+        let layout = Layout { wrapped: wrapped.to_vec() };
+        let values = [Values::Same("6"), Values::OfMovie(&ids)];
+        Form::new(format, &Inputs::default()).body(&layout, &values, &movies)
+    }
+
+    fn text(body: Body) -> String {
+        String::from_utf8_lossy(&body.into_bytes()).into_owned()
+    }
+
+    #[test]
+    fn both_formats_hold_the_rows_in_their_order() {
+        for (format, wrapped, expected) in [
+            (
+                Format::Columns,
+                [false, false],
+                r#"{"inputs":{"userId":[6,6,6],"movieId":[300,1,300]}}"#,
+            ),
+            (
+                Format::Columns,
+                [true, true],
+                r#"{"inputs":{"userId":[[6],[6],[6]],"movieId":[[300],[1],[300]]}}"#,
+            ),
+            (
+                Format::Rows,
+                [false, true],
+                r#"{"instances":[{"userId":6,"movieId":[300]},{"userId":6,"movieId":[1]},{"userId":6,"movieId":[300]}]}"#,
+            ),
+        ] {
+            assert_eq!(text(body(format, wrapped, &[2, 0, 2])), expected);
+        }
+        let none = text(body(Format::Columns, [false, true], &[]));
+        assert_eq!(none, r#"{"inputs":{"userId":[],"movieId":[]}}"#);
+        assert_eq!(text(body(Format::Rows, [false, true], &[])), r#"{"instances":[]}"#);
+    }
+
+    #[test]
+    fn joined_bodies_are_what_their_rows_together_would_be() {
+        for format in [Format::Columns, Format::Rows] {
+            for wrapped in [[false, false], [true, true]] {
+                let parts = [[1, 2].as_slice(), &[], &[0], &[0, 1, 2]];
+                let bodies = parts.map(|movies| body(format, wrapped, movies));
+                let joined =
+                    Form::new(format, &Inputs::default()).join(&bodies.iter().collect::<Vec<_>>());
+                let together = body(format, wrapped, &parts.concat());
+                assert_eq!(joined, together.into_bytes());
+            }
+        }
+    }
+}

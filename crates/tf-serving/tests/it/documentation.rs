@@ -1,0 +1,40 @@
+//! The page on this crate, against the code.
+
+use std::fs;
+use std::path::Path;
+
+use sparrow_tf_serving::{Options, Type};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
+}
+
+#[test]
+fn the_page_shows_the_configuration_that_the_fixtures_have() {
+    let fixture = read("fixtures/tensorflow/embedding_mlp.toml");
+    let (_, tables) = fixture.split_once("\n\n").unwrap();
+    let page = read("docs/tf-serving.md");
+    assert!(page.contains(&format!("```toml\n{tables}```\n")));
+}
+
+#[test]
+fn the_page_has_the_defaults() {
+    let page = read("docs/tf-serving.md");
+    let options = Options::default();
+    for (key, default) in [
+        ("`deadline`", format!("\"{}ms\"", options.deadline.as_millis())),
+        ("`connections`", options.connections.to_string()),
+        ("`queue`", options.queue.to_string()),
+        ("`max_body`", format!("\"{}MiB\"", options.max_body >> 20)),
+        ("`failures`", options.failures.to_string()),
+        ("`check_interval`", format!("\"{}s\"", options.interval.as_secs())),
+        ("`check_deadline`", format!("\"{}s\"", options.check_deadline.as_secs())),
+    ] {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {key} |"))).unwrap();
+        let shown = row.split(" | ").nth(1).unwrap().trim_matches('`');
+        assert_eq!(shown, default, "{key}");
+    }
+    for name in ["int32", "int64", "float32", "string"] {
+        assert!(name.parse::<Type>().is_ok() && page.contains(&format!("`{name}`")));
+    }
+}

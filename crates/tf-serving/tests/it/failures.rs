@@ -1,0 +1,317 @@
+//! What goes wrong in life, and how it is told and got over.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sparrow_model::MovieIndex;
+use sparrow_rank::{self as rank, Error, Ranker as _};
+use sparrow_tf_serving::{Error as RemoteError, Inputs, Options, Remote, State, Type};
+
+use crate::data::{
+    Keeper, all, input, is_failing, is_ready, movies, options, ranker, remote, score, until,
+};
+use crate::fake::{
+    Asked, Fake, Reply, eventually, good, metadata, neural_cf, pair_score, predict, predicting,
+};
+
+/// What a score is that a server answers so.
+async fn outcome(
+    options: Options,
+    reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+) -> Error {
+    let server = Fake::start(good).await;
+    let deadline = options.deadline;
+    let remote = remote(&server.url(), vec![], options);
+    remote.check().await.unwrap();
+    server.set(predicting(reply));
+    let catalog = movies(&[1, 2]);
+    let start = Instant::now();
+    let error = score(&ranker(&remote, &catalog), &catalog, 6, &all(&catalog)).await.unwrap_err();
+    let took = start.elapsed();
+    assert!(took < deadline + Duration::from_millis(400), "{took:?}");
+    error
+}
+
+/// The error with its source.
+fn told(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn lies_are_errors() {
+    let answered = |body: Value| move |_: &Asked| Reply::ok(&body);
+    for (body, expected) in [
+        (json!({"outputs": [[0.5]]}), "1 predictions for 2 rows"),
+        (json!({"outputs": [0.5, 0.5, 0.5]}), "more predictions than rows"),
+        (json!({"outputs": [[0.5, 1], [0.5, 1]]}), "one number a row"),
+        (json!({"outputs": "high"}), "where [ is expected"),
+        (json!({"error": "no"}), "there are no predictions"),
+    ] {
+        let error = outcome(options(), answered(body)).await;
+        assert!(matches!(&error, Error::Malformed(what) if what.contains(expected)), "{error}");
+    }
+    for (text, expected) in [
+        ("{\"outputs\": [NaN, 1]}", "prediction 0 is NaN, not a number"),
+        ("{\"outputs\": [[1], [-Infinity]]}", "prediction 1 is -Infinity, not a number"),
+        ("<html>a proxy</html>", "where { is expected"),
+        ("", "it ends where { is expected"),
+    ] {
+        let error = outcome(options(), move |_| Reply::Answer(200, text.to_owned())).await;
+        assert!(matches!(&error, Error::Malformed(what) if what.contains(expected)), "{error}");
+    }
+    let small = || Options { max_body: 2000, ..options() };
+    let long = format!("{{\"outputs\": [[0.5], [0.5]], \"more\": \"{}\"}}", "x".repeat(3000));
+    for reply in [Reply::Answer(200, long.clone()), Reply::Chunked(long.clone())] {
+        let error = outcome(small(), move |_| reply.clone()).await;
+        assert!(matches!(&error, Error::Malformed(what) if what == "it is longer than 2000 bytes"));
+    }
+    let error = outcome(options(), |_| Reply::Raw("220 mail.example ESMTP\r\n\r\n")).await;
+    assert!(matches!(error, Error::Malformed(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_a_server_says_is_passed_on() {
+    let answered = |status, message: &str| {
+        let body = json!({ "error": message }).to_string();
+        move |_: &Asked| Reply::Answer(status, body.clone())
+    };
+    let error = outcome(options(), answered(400, "indices[0] = 9 is not in [0, 9)")).await;
+    let refused = "the model server refused the request: indices[0] = 9 is not in [0, 9)";
+    assert!(matches!(&error, Error::Malformed(what) if what == refused), "{error}");
+    for (status, message) in [(404, "Servable not found"), (503, "not ready"), (500, "oh")] {
+        let error = outcome(options(), answered(status, message)).await;
+        let expected = format!(
+            "the model is unavailable: the model server is unavailable: {message} ({status})"
+        );
+        assert_eq!(told(&error), expected);
+    }
+}
+
+#[tokio::test]
+async fn late_answers_are_errors_within_the_deadline() {
+    let quick = || Options { deadline: Duration::from_millis(80), ..options() };
+    let whole = r#"{"outputs": [0.5, 0.5]}"#;
+    for reply in [Reply::Silence, Reply::Half(whole.to_owned()), Reply::Gated(whole.to_owned())] {
+        let error = outcome(quick(), move |_| reply.clone()).await;
+        assert!(matches!(error, Error::TimedOut), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn broken_connections_are_errors() {
+    for reply in [
+        Reply::Close,
+        Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"outputs\""),
+        Reply::Raw("HTTP/1.1 200 OK\r\n"),
+    ] {
+        let error = outcome(options(), move |_| reply.clone()).await;
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_server_is_left_alone_until_it_is_well() {
+    let server = Fake::start(good).await;
+    let remote = remote(&server.url(), vec![], options());
+    let _keeper = Keeper::start(&remote);
+    until(&remote, is_ready).await;
+    let catalog = movies(&[1]);
+    let ranker = ranker(&remote, &catalog);
+    assert_eq!(ranker.status().state, rank::State::Ready);
+    assert_eq!(ranker.status().version, Some(3));
+
+    server.set(predicting(|_| Reply::Answer(500, json!({"error": "out of memory"}).to_string())));
+    for _ in 0..3 {
+        assert!(matches!(remote.state(), State::Ready { .. }));
+        score(&ranker, &catalog, 1, &all(&catalog)).await.unwrap_err();
+    }
+    assert!(is_failing(&remote.state()));
+    let status = ranker.status();
+    assert_eq!((status.state, status.version), (rank::State::Failing, None));
+    let why = "the model server is unavailable: out of memory (500)";
+    assert_eq!(status.trouble.as_deref(), Some(why));
+    // Only the keeper asks, and finds it no better.
+    let error = score(&ranker, &catalog, 77, &all(&catalog)).await.unwrap_err();
+    assert!(told(&error).ends_with(&format!("given up on for now, because: {why}")), "{error}");
+    assert!(server.predictions().iter().all(|asked| !asked.body.contains("77")));
+    let checks = server.predictions().len();
+    eventually("more checks", || server.predictions().len() > checks + 2).await;
+    assert!(is_failing(&remote.state()));
+
+    server.set(good);
+    until(&remote, is_ready).await;
+    // One more failure is enough, until a request has succeeded.
+    server.set(predicting(|_| Reply::Close));
+    score(&ranker, &catalog, 1, &all(&catalog)).await.unwrap_err();
+    assert!(is_failing(&remote.state()));
+    server.set(good);
+    until(&remote, is_ready).await;
+    assert_eq!(score(&ranker, &catalog, 2, &all(&catalog)).await.unwrap(), [pair_score(2, 1)]);
+    server.set(predicting(|_| Reply::Close));
+    score(&ranker, &catalog, 1, &all(&catalog)).await.unwrap_err();
+    assert!(is_ready(&remote.state()));
+}
+
+#[tokio::test]
+async fn a_dead_server_is_noticed_without_requests_and_found_again() {
+    let server = Fake::start(good).await;
+    let remote = remote(&server.url(), vec![], options());
+    let _keeper = Keeper::start(&remote);
+    until(&remote, is_ready).await;
+    let port = server.stop().await;
+    let State::Failing { why, was_ready, .. } = until(&remote, is_failing).await else { panic!() };
+    assert!(was_ready && why.contains("cannot connect to 127.0.0.1"), "{why}");
+
+    let _server = Fake::start_again(port, good).await;
+    until(&remote, is_ready).await;
+}
+
+#[tokio::test]
+async fn slow_first_predictions_are_waited_for_and_slow_servers_are_not() {
+    let quick = Options { deadline: Duration::from_millis(100), ..options() };
+    // Loading takes a while, once.
+    let slow =
+        |asked: &Asked| Reply::Slow(Duration::from_millis(150), predict(&asked.body).to_string());
+    let first = AtomicBool::new(true);
+    let server = Fake::start(predicting(move |asked| {
+        if first.swap(false, Ordering::SeqCst) { slow(asked) } else { good(asked) }
+    }))
+    .await;
+    let warming = remote(&server.url(), vec![], quick.clone());
+    warming.check().await.unwrap();
+    assert_eq!(server.predictions().len(), 2);
+
+    server.set(predicting(slow));
+    let always = remote(&server.url(), vec![], quick);
+    assert_eq!(always.check().await, Err(RemoteError::TimedOut));
+}
+
+#[tokio::test]
+async fn another_version_is_noticed_and_looked_at() {
+    let server = Fake::start(good).await;
+    let remote = remote(&server.url(), vec![], options());
+    let _keeper = Keeper::start(&remote);
+    until(&remote, |state| matches!(state, State::Ready { version: 3, .. })).await;
+    server.set(|asked| {
+        if asked.path.ends_with("/metadata") { Reply::ok(&neural_cf(4)) } else { good(asked) }
+    });
+    until(&remote, |state| matches!(state, State::Ready { version: 4, .. })).await;
+
+    // One that takes other inputs.
+    server.set(|asked| {
+        if asked.path.ends_with("/metadata") {
+            return Reply::ok(&metadata(5, &[("userId", "DT_INT32", &[-1])]));
+        }
+        good(asked)
+    });
+    let State::Failing { why, .. } = until(&remote, is_failing).await else { panic!() };
+    assert_eq!(why, "the model does not fit: it takes no input movieId, but userId");
+
+    // One whose inputs are of another shape.
+    server.set(|asked| {
+        if asked.path.ends_with("/metadata") {
+            let shape: &[i64] = &[-1, 1];
+            return Reply::ok(&metadata(
+                6,
+                &[("userId", "DT_INT32", shape), ("movieId", "DT_INT32", shape)],
+            ));
+        }
+        let rows = asked.body.matches("],[").count() - 1;
+        Reply::ok(&json!({ "outputs": vec![0.5; rows.max(1)] }))
+    });
+    eventually("a look at version 6", || {
+        server.predictions().last().unwrap().body.contains("\"userId\":[[1],[1]]")
+    })
+    .await;
+}
+
+/// Why a model with this metadata is refused.
+async fn refusal(
+    described: Value,
+    inputs: Vec<sparrow_tf_serving::Input>,
+    output: Option<&str>,
+) -> String {
+    let server = Fake::start(move |_| Reply::ok(&described)).await;
+    let options = Options { output: output.map(str::to_owned), ..options() };
+    let error = remote(&server.url(), inputs, options).check().await.unwrap_err();
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_fit_is_refused_with_all_reasons() {
+    let fits: [(&str, &str, &[i64]); 2] =
+        [("userId", "DT_INT32", &[-1]), ("movieId", "DT_INT32", &[-1])];
+    let of = |place: usize, changed| {
+        let mut all = fits;
+        all[place] = changed;
+        metadata(1, &all)
+    };
+    for (described, expected) in [
+        (
+            of(0, ("user_id", "DT_INT32", &[-1])),
+            "it takes no input userId, but movieId, user_id; it takes the input user_id, which is not configured",
+        ),
+        (
+            of(1, ("movieId", "DT_INT64", &[-1])),
+            "it takes the input movieId as DT_INT64, not as int32",
+        ),
+        (
+            of(1, ("movieId", "DT_INT32", &[-1, 5])),
+            "it takes the input movieId in the shape [-1, 5], not as one value a row",
+        ),
+        (
+            of(0, ("userId", "DT_INT32", &[])),
+            "it takes the input userId in the shape [], not as one value a row",
+        ),
+    ] {
+        let error = refusal(described, vec![], None).await;
+        assert_eq!(error, format!("the model does not fit: {expected}"));
+    }
+    let more = metadata(1, &[fits[0], fits[1], ("genre", "DT_STRING", &[-1])]);
+    let error = refusal(more.clone(), vec![], None).await;
+    assert_eq!(error, "the model does not fit: it takes the input genre, which is not configured");
+    let inputs = vec![
+        input("userId", "user.id", Type::Int32),
+        input("movieId", "movie.id", Type::Int32),
+        input("genre", "mf.movieGenre1", Type::String),
+        input("year", "mf.releaseYear", Type::Int32),
+    ];
+    let error = refusal(more, inputs, None).await;
+    assert_eq!(error, "the model does not fit: it takes no input year, but genre, movieId, userId");
+
+    let mut outputs = neural_cf(1);
+    let described = &mut outputs["metadata"]["signature_def"]["signature_def"]["serving_default"];
+    described["outputs"]["rank"] = described["outputs"]["score"].clone();
+    let error = refusal(outputs.clone(), vec![], None).await;
+    assert_eq!(error, "the model does not fit: it has the outputs rank, score, and none is chosen");
+    let error = refusal(outputs, vec![], Some("scores")).await;
+    assert_eq!(error, "the model does not fit: it has no output scores, but rank, score");
+
+    let error = refusal(json!({"error": "x"}), vec![], None).await;
+    assert!(error.starts_with("the model server's answer is malformed: its metadata:"), "{error}");
+    let mut nameless = neural_cf(1);
+    nameless["metadata"]["signature_def"]["signature_def"] = json!({});
+    let error = refusal(nameless, vec![], None).await;
+    assert!(error.ends_with("the model has no signature serving_default"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_never_looked_at_is_not_asked() {
+    let server = Fake::start(good).await;
+    let remote = remote(&server.url(), vec![], options());
+    let catalog = movies(&[1]);
+    let ranker = ranker(&remote, &catalog);
+    assert_eq!(ranker.status().state, rank::State::Loading);
+    let error = score(&ranker, &catalog, 1, &[MovieIndex(0)]).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)));
+    assert_eq!(server.connections(), 0);
+
+    let nobody = Remote::new("http://127.0.0.1:1/v1/models/m", Inputs::default(), options());
+    let nobody = nobody.unwrap();
+    assert!(matches!(nobody.check().await, Err(RemoteError::Unavailable(_))));
+    assert!(matches!(nobody.state(), State::Failing { was_ready: false, .. }));
+}
