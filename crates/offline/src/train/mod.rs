@@ -214,7 +214,7 @@ impl Training {
 
 /// Refuses samples that are all alike.
 fn learnable(name: &'static str, part: &[Pair]) -> Result<(), Error> {
-    if part.iter().all(|pair| pair.liked()) || part.iter().all(|pair| !pair.liked()) {
+    if part.iter().all(Pair::liked) || part.iter().all(|pair| !pair.liked()) {
         return Err(Error::NothingToLearn(name));
     }
     Ok(())
@@ -255,7 +255,7 @@ fn search(
 #[derive(Debug, Clone)]
 enum Learner {
     Network(Box<Trainer>),
-    Factors(Gmf),
+    Factors(Box<Gmf>),
 }
 
 impl Learner {
@@ -264,7 +264,7 @@ impl Learner {
             Method::NeuralCf | Method::TwoTowers => {
                 Self::Network(Box::new(Trainer::new(options, counts, pairs, random)))
             }
-            Method::Gmf => Self::Factors(Gmf::new(options, counts, pairs, random)),
+            Method::Gmf => Self::Factors(Box::new(Gmf::new(options, counts, pairs, random))),
         }
     }
 
@@ -322,7 +322,7 @@ fn measure(
         let source = sparrow_neural::neural_cf::Error::from("a score is not a number".to_owned());
         return Err(Error::Diverged { rate: options.learning_rate, source });
     }
-    let labels: Vec<bool> = pairs.iter().map(|pair| pair.liked()).collect();
+    let labels: Vec<bool> = pairs.iter().map(Pair::liked).collect();
     LabelMetrics::new(&scores, &labels).ok_or(Error::NothingToLearn(part))
 }
 
