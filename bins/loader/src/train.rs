@@ -15,8 +15,8 @@ use crate::run::summarise;
 
 /// Trains the ranking model on a MovieLens data set.
 ///
-/// Learns from each rating whether it is 3.5 stars or more (or, with --negatives, what is rated at all), by an embedding of the user and one of
-/// the movie and a small network over both (NeuralCF). Writes the next version into the model folder
+/// Learns from each rating whether it is 3.5 stars or more (or, with --negatives, what is rated at all), by an
+/// embedding of the user and one of the movie and a small network over both (NeuralCF). Writes the next version into the model folder
 /// (003 after 002), whole or not at all: model.safetensors for this project's server and
 /// saved_model.pb for TensorFlow Serving.
 ///
