@@ -21,7 +21,8 @@ pub(crate) struct Compare {
     how: How,
 
     /// Models, with settings if they are not to be the usual ones; several with spaces between them, or the
-    /// option several times [default: all that the protocol can measure]
+    /// option several times [default: all that the protocol can measure, and for lists also neuralcf trained
+    /// on what is chosen]
     #[arg(long, value_name = "MODEL", num_args = 1..)]
     models: Vec<String>,
 
@@ -61,7 +62,12 @@ impl Compare {
             .collect();
         if lines.is_empty() {
             let able = KNOWN.iter().filter(|m| m.scores || self.how.protocol != Protocol::Label);
-            lines = able.map(|model| model.name.to_owned()).collect();
+            for model in able {
+                lines.push(model.name.to_owned());
+                if model.name == "neuralcf" && self.how.protocol != Protocol::Label {
+                    lines.push("neuralcf:negatives=4".to_owned());
+                }
+            }
         }
         let comparison = self.how.measure(lines)?;
         let mut table = Vec::new();

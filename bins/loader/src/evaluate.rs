@@ -13,6 +13,7 @@ use sparrow_offline::train;
 use crate::compare::Comparison;
 use crate::progress::Bar;
 use crate::report;
+use crate::served::{self, Served};
 
 /// Measures how good a model is, on ratings that it has not seen.
 ///
@@ -43,7 +44,7 @@ pub(crate) struct Evaluate {
 pub(crate) const MODELS: &str = "\
 Models: popularity (the number of ratings), biases (how easily pleased users are and how well liked movies), \
 emb (item2vec, or --embeddings), neuralcf, two-towers and gmf (as `train` trains them), engine (recall and \
-ranking as the server does them; engine:ranking=gmf ranks by another model than emb). Settings have the names of \
+ranking as the server does them; engine:ranking=gmf ranks by another model than emb), tf-serving (--url). Settings have the names of \
 the options of `embed` and `train`.";
 
 /// What is measured, and how.
@@ -77,6 +78,11 @@ pub(crate) struct How {
     /// good
     #[arg(long, value_name = "DIR")]
     pub(crate) embeddings: Option<PathBuf>,
+
+    /// The model tf-serving: a model at TensorFlow Serving that takes userId and movieId, such as
+    /// http://127.0.0.1:8501/v1/models/recmodel. What it was trained on is not known here, either
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
 
     /// Leave movies that a user has rated in the lists
     #[arg(long)]
@@ -139,20 +145,31 @@ impl How {
         Ok(options)
     }
 
+    async fn method(&self, line: &str) -> anyhow::Result<Box<dyn Method>> {
+        if line != served::NAME {
+            return Ok(evaluate::method(line, self.embeddings.as_deref())?);
+        }
+        let Some(url) = &self.url else {
+            let why = "the model tf-serving needs --url".to_owned();
+            return Err(evaluate::Error::Option(why).into());
+        };
+        Ok(Box::new(Served::connect(url).await?))
+    }
+
     /// Measures models, one after the other.
     pub(crate) fn measure(&self, lines: Vec<String>) -> anyhow::Result<Comparison> {
         let options = self.options()?;
-        // All of them before any work is done: a name may be wrong.
-        let methods: Vec<Box<dyn Method>> = lines
-            .iter()
-            .map(|line| evaluate::method(line, self.embeddings.as_deref()))
-            .collect::<Result<_, _>>()?;
-        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
-        let loaded = evaluate::load(&self.data, &reader)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start the async runtime")?;
+        // All of them before any work is done: a name may be wrong.
+        let mut methods = Vec::new();
+        for line in &lines {
+            methods.push(runtime.block_on(self.method(line))?);
+        }
+        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
+        let loaded = evaluate::load(&self.data, &reader)?;
         let bar = Bar::new("evaluating", "users");
         let mut evaluations = Vec::new();
         for (done, method) in (0_u64..).zip(&methods) {
@@ -181,6 +198,7 @@ impl How {
         let listed: Vec<String> = seeds.iter().map(|seed| format!("{seed},")).collect();
         add("seeds", Some(if counted { seeds.len().to_string() } else { listed.concat() }));
         add("embeddings", self.embeddings.as_deref().map(name));
+        add("url", self.url.clone());
         if self.keep_seen {
             arguments.push_str(" --keep-seen");
         }

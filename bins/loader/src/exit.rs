@@ -89,6 +89,9 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
             Some(train::Error::NothingToLearn(_)) => return Some(BAD_INPUT),
             _ => {}
         }
+        if let Some(sparrow_tf_serving::Error::Url(_)) = cause.downcast_ref() {
+            return Some(USAGE);
+        }
         match cause.downcast_ref() {
             Some(evaluate::Error::Option(_)) => return Some(USAGE),
             Some(evaluate::Error::NothingToMeasure(_)) => return Some(BAD_INPUT),

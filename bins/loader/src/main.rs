@@ -14,6 +14,7 @@ mod push;
 mod report;
 mod run;
 mod samples;
+mod served;
 mod signals;
 mod sources;
 mod store;

@@ -72,8 +72,8 @@ fn one(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// What a reader must know of files that were not made here.
-pub(crate) const UNKNOWN_TRAINING: &str = "WARNING: what the embeddings were trained on is not known here. If it \
-    has the held-out ratings in it, these measures are too good.";
+pub(crate) const UNKNOWN_TRAINING: &str = "WARNING: what this model was trained on is not known here. If it has \
+    the held-out ratings in it, these measures are too good.";
 
 fn heading(evaluation: &Evaluation) -> String {
     let options = &evaluation.options;

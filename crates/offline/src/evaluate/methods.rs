@@ -93,7 +93,9 @@ impl Method for Trained {
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
         let model = self.model(training)?;
-        Ok(scores(training, NeuralCfRanker::new(&model, training.catalog), true))
+        // With negatives a score says how likely a movie is chosen, not liked.
+        let probabilities = self.options.negatives == 0;
+        Ok(scores(training, NeuralCfRanker::new(&model, training.catalog), probabilities))
     }
 }
 

@@ -149,6 +149,8 @@ impl<'a> Settings<'a> {
         self.take("l2", &mut options.l2)?;
         self.take("l2-layers", &mut options.l2_layers)?;
         self.take("bias-prior", &mut options.bias_prior)?;
+        self.take("ordinal", &mut options.ordinal)?;
+        self.take("negatives", &mut options.negatives)?;
         self.take("dropout", &mut options.dropout)?;
         self.take("unknown", &mut options.unknown)?;
         self.take("validation", &mut options.validation)?;

@@ -4,6 +4,7 @@ use sparrow_neural::neural_cf::{self, Dense, Embedding, Model, Network};
 use super::Options;
 use super::biases::{Biases, CERTAINTY};
 use super::layers::Adam;
+use super::ordinal::Ordinal;
 use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
 use crate::random::Random;
 
@@ -20,6 +21,7 @@ pub(super) struct Gmf {
     /// The logit of a pair of which nothing is known.
     base: f32,
     base_moments: [f32; 2],
+    ordinal: Ordinal,
     steps: u32,
 }
 
@@ -97,6 +99,7 @@ impl Gmf {
             users: Rows::new(factors, factors + 1, &biases.users, random),
             base: biases.base as f32,
             base_moments: [0.0; 2],
+            ordinal: Ordinal::new(options.ordinal, pairs),
             steps: 0,
         }
     }
@@ -116,8 +119,8 @@ impl Gmf {
                 let user = row(&users.values, users.width, pair.user);
                 let logit = self.base + dot(movie, user);
                 let score = sigmoid(logit);
-                let error = score - f32::from(u8::from(pair.liked));
-                loss -= f64::from(if pair.liked { score } else { 1.0 - score }.max(1e-7)).ln();
+                let error = self.ordinal.slope(logit, pair.stars);
+                loss -= f64::from(if pair.liked() { score } else { 1.0 - score }.max(1e-7)).ln();
                 of_base += f64::from(error);
                 let width = movies.width;
                 let of_movie = &mut movies.gradients[pair.movie as usize * width..][..width];
@@ -135,6 +138,7 @@ impl Gmf {
         let l2_bias = (options.bias_prior * CERTAINTY) as f32;
         self.movies.step(adam, self.steps, options.l2, l2_bias);
         self.users.step(adam, self.steps, options.l2, l2_bias);
+        self.ordinal.step(adam, self.steps, 1.0);
         let rate = adam.corrected(self.steps);
         Adam::update(&mut self.base, &mut self.base_moments, of_base as f32, rate);
         loss / pairs.len().max(1) as f64
@@ -199,7 +203,7 @@ mod tests {
         for user in 1..=30 {
             for movie in 1..=20 {
                 if (user * 7 + movie * 3) % 4 != 0 {
-                    pairs.push(Pair { user, movie, liked: user % 2 == movie % 2 });
+                    pairs.push(Pair::new(user, movie, user % 2 == movie % 2));
                 }
             }
         }
@@ -214,18 +218,15 @@ mod tests {
         let held_out: Vec<Pair> = (1..=30)
             .flat_map(|user| (1..=20).map(move |movie| (user, movie)))
             .filter(|(user, movie)| (user * 7 + movie * 3) % 4 == 0)
-            .map(|(user, movie)| Pair { user, movie, liked: user % 2 == movie % 2 })
-            .chain([
-                Pair { user: 0, movie: 3, liked: true },
-                Pair { user: 4, movie: 0, liked: true },
-            ])
+            .map(|(user, movie)| Pair::new(user, movie, user % 2 == movie % 2))
+            .chain([Pair::new(0, 3, true), Pair::new(4, 0, true)])
             .collect();
         let ids: Vec<u32> = (1..=30).collect();
         let model = gmf.model(&ids[..20], &ids).unwrap();
         for (pair, score) in held_out.iter().zip(gmf.predict(&held_out)) {
             assert!((f64::from(score) - model.score(pair.user, pair.movie)).abs() < 1e-6);
             if pair.user > 0 && pair.movie > 0 {
-                assert_eq!(score > 0.5, pair.liked, "{pair:?}: {score}");
+                assert_eq!(score > 0.5, pair.liked(), "{pair:?}: {score}");
             } else {
                 assert!((score - 0.5).abs() < 0.2, "{pair:?}: {score}");
             }
