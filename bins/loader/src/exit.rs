@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{evaluate, export, item2vec, pipeline, push, sources, train, verify};
+use sparrow_offline::{
+    ease, evaluate, export, ials, item2vec, pipeline, push, sources, train, tune, verify,
+};
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -65,6 +67,21 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         match cause.downcast_ref() {
             Some(item2vec::Error::Option { .. }) => return Some(USAGE),
             Some(item2vec::Error::NothingToLearn) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(ease::Error::Option { .. }) => return Some(USAGE),
+            Some(ease::Error::NothingToLearn) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(tune::Error::Option(_)) => return Some(USAGE),
+            Some(tune::Error::Foreign { .. }) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(ials::Error::Option { .. }) => return Some(USAGE),
+            Some(ials::Error::NothingToLearn) => return Some(BAD_INPUT),
             _ => {}
         }
         match cause.downcast_ref() {

@@ -3,6 +3,7 @@
 
 mod args;
 mod compare;
+mod embed;
 mod evaluate;
 mod everything;
 mod exit;
@@ -18,6 +19,7 @@ mod signals;
 mod sources;
 mod store;
 mod train;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;

@@ -14,14 +14,20 @@
 //! `push` and `verify`; `train`, `metrics` and `export` need the feature `training`, `evaluate` the feature
 //! `evaluation`.
 
+#[cfg(feature = "training")]
+pub mod ease;
 pub mod embed;
 #[cfg(feature = "evaluation")]
 pub mod evaluate;
 #[cfg(feature = "training")]
 pub mod export;
+pub mod ials;
+pub mod interactions;
 pub mod item2vec;
 #[cfg(feature = "training")]
 pub mod metrics;
+#[cfg(feature = "training")]
+mod model_folder;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(feature = "pipeline")]
@@ -33,6 +39,8 @@ mod staged;
 pub mod synth;
 #[cfg(feature = "training")]
 pub mod train;
+#[cfg(feature = "evaluation")]
+pub mod tune;
 #[cfg(feature = "pipeline")]
 pub mod verify;
 

@@ -187,11 +187,10 @@ mod tests {
         let catalog = catalog();
         let favourite_genres: Vec<Genre> = catalog.genres().iter().collect();
         let known = UserState {
-            id: UserId(1),
             history: catalog.users().find(UserId(1)),
-            also_rated: &[],
             favourite_genres: &favourite_genres,
             embedding: Some(&[1.0, 0.0]),
+            ..UserState::unknown(UserId(1))
         };
         for strategy in &strategies {
             for user in [&known, &UserState::unknown(UserId(404))] {

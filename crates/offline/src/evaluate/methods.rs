@@ -1,13 +1,14 @@
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use sparrow_engine::{self as engine, Engine, Parts};
 use sparrow_neural::neural_cf::Model;
-use sparrow_neural::{EmbeddingTable, Similarity};
-use sparrow_rank::{EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
+use sparrow_neural::{About, EmbeddingTable, Similarity};
+use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
 
 use super::{Answers, Fitted, Method, Training};
-use crate::{embed, item2vec, train};
+use crate::{ease, embed, train};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -101,8 +102,8 @@ impl Method for Trained {
 /// Ranking by the vectors of users and movies.
 #[derive(Debug, Clone)]
 pub enum Embeddings {
-    /// By item2vec. The seed is that of the evaluation.
-    Item2Vec(item2vec::Options),
+    /// Computed from the training part. The seed is that of the evaluation.
+    Computed(embed::Method),
     /// Files that `sparrow-loader embed` or another program has made, from ratings that are not known here.
     Files(PathBuf),
 }
@@ -117,10 +118,11 @@ struct Tables {
 impl Embeddings {
     fn tables(&self, training: Training<'_>) -> Result<Tables, Failure> {
         match self {
-            Self::Item2Vec(options) => {
-                let options = item2vec::Options { seed: training.seed, ..options.clone() };
-                let (movies, users, _) = embed::compute(training.catalog, &options, &|_, _| {})?;
-                Ok(Tables { movies, users, similarity: Similarity::Cosine })
+            Self::Computed(method) => {
+                let method = method.clone().with_seed(training.seed);
+                let computed = embed::compute(training.catalog, &method, &|_, _| {})?;
+                let embed::Embeddings { movies, users, about, .. } = computed;
+                Ok(Tables { movies, users, similarity: about.similarity })
             }
             Self::Files(folder) => {
                 let read = |name: &str| -> Result<EmbeddingTable, Failure> {
@@ -131,7 +133,13 @@ impl Embeddings {
                     Ok(EmbeddingTable::read(std::io::BufReader::new(file), &shown)?)
                 };
                 let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);
-                Ok(Tables { movies, users, similarity: Similarity::Cosine })
+                let about = match std::fs::read(folder.join(embed::ABOUT_FILE)) {
+                    Ok(bytes) => Some(About::read(&bytes, embed::ABOUT_FILE)?),
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    Err(error) => return Err(error.into()),
+                };
+                let similarity = about.map_or_else(Similarity::default, |about| about.similarity);
+                Ok(Tables { movies, users, similarity })
             }
         }
     }
@@ -145,26 +153,19 @@ impl Embeddings {
 
 impl Method for Embeddings {
     fn name(&self) -> String {
-        "emb".to_owned()
+        match self {
+            Self::Computed(embed::Method::Ials(_)) => "ials",
+            Self::Computed(embed::Method::Item2Vec(_)) | Self::Files(_) => "emb",
+        }
+        .to_owned()
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
         match self {
-            Self::Item2Vec(options) => {
-                let epochs = options.epochs.map_or("suitable".to_owned(), |n| n.to_string());
-                vec![
-                    line("method", &"item2vec"),
-                    line("dimension", &options.dimension),
-                    line("window", &options.window),
-                    line("epochs", &epochs),
-                    line("negatives", &options.negatives),
-                    line("learning-rate", &options.learning_rate),
-                    line("subsample", &options.subsample),
-                    line("min-count", &options.min_count),
-                ]
+            Self::Computed(method) => method.settings(),
+            Self::Files(folder) => {
+                vec![("embeddings".to_owned(), folder.display().to_string())]
             }
-            Self::Files(folder) => vec![line("embeddings", &folder.display())],
         }
     }
 
@@ -176,6 +177,29 @@ impl Method for Embeddings {
         let vectors = self.laid_out(training)?;
         let ranker = EmbeddingRanker::new(vectors.items);
         Ok(Fitted { users: Some(vectors.users), ..scores(training, ranker, false) })
+    }
+}
+
+/// Item–item weights in closed form.
+#[derive(Debug, Clone)]
+pub struct Ease {
+    /// How they are computed.
+    pub options: ease::Options,
+}
+
+impl Method for Ease {
+    fn name(&self) -> String {
+        "ease".to_owned()
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        self.options.settings()
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        let weights = ease::compute(training.catalog, &self.options, &|_, _| {})?;
+        let ranker = EaseRanker::new(&weights, self.options.liked_only, training.catalog);
+        Ok(scores(training, ranker, false))
     }
 }
 
@@ -202,6 +226,7 @@ impl Method for WholePath {
             ("candidates".to_owned(), self.engine.candidates.to_string()),
         ];
         settings.extend(self.ranking.iter().flat_map(Method::settings));
+        settings.push(("embeddings".to_owned(), self.embeddings.name()));
         settings.extend(self.embeddings.settings());
         settings
     }

@@ -35,7 +35,7 @@ use crate::metrics::Calibration;
 use crate::random::Random;
 use crate::train;
 use measured::Measured;
-pub use methods::{Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
+pub use methods::{Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
 pub use spec::{KNOWN, Known, method};
 use split::{Parts, Split};
 
@@ -256,7 +256,9 @@ impl Fitted {
                 Ok(true)
             }
             Ok(()) => failed(sparrow_rank::Error::Malformed("not a score a movie".to_owned())),
-            Err(sparrow_rank::Error::NoUserEmbedding(_)) => Ok(false),
+            Err(sparrow_rank::Error::NoUserEmbedding(_) | sparrow_rank::Error::UnknownUser(_)) => {
+                Ok(false)
+            }
             Err(error) => failed(error),
         }
     }

@@ -1,9 +1,11 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
+use std::thread;
 
-use super::{Embeddings, Error, Method, Popularity, Trained, UserAndMovieBiases, WholePath};
-use crate::{item2vec, train};
+use super::{Ease, Embeddings, Error, Method, Popularity, Trained, UserAndMovieBiases, WholePath};
+use crate::interactions::Positives;
+use crate::{ease, embed, ials, item2vec, train};
 
 /// A model that [`method`] knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Known {
 }
 
 /// The models that can be fitted here.
-pub const KNOWN: [Known; 7] = [
+pub const KNOWN: [Known; 9] = [
     Known { name: "popularity", about: "the number of ratings", scores: true },
     Known {
         name: "biases",
@@ -25,6 +27,8 @@ pub const KNOWN: [Known; 7] = [
         scores: true,
     },
     Known { name: "emb", about: "the cosine of item2vec vectors", scores: true },
+    Known { name: "ials", about: "implicit alternating least squares", scores: true },
+    Known { name: "ease", about: "item-item weights in closed form", scores: true },
     Known { name: "neuralcf", about: "as `train` trains it", scores: true },
     Known { name: "two-towers", about: "the same", scores: true },
     Known { name: "gmf", about: "the same", scores: true },
@@ -55,7 +59,12 @@ pub fn method(line: &str, embeddings: Option<&Path>) -> Result<Box<dyn Method>, 
             settings.take("bias-prior", &mut biases.prior)?;
             Box::new(biases)
         }
-        "emb" => Box::new(settings.embeddings(embeddings)?),
+        "emb" => match embeddings {
+            Some(folder) => Box::new(Embeddings::Files(folder.to_owned())),
+            None => Box::new(Embeddings::Computed(settings.item2vec()?)),
+        },
+        "ials" => Box::new(Embeddings::Computed(settings.ials()?)),
+        "ease" => Box::new(settings.ease()?),
         "neuralcf" | "two-towers" | "gmf" => {
             let method = name.parse().map_err(Error::Option)?;
             Box::new(settings.trained(method)?)
@@ -69,9 +78,17 @@ pub fn method(line: &str, embeddings: Option<&Path>) -> Result<Box<dyn Method>, 
                 "emb" => None,
                 name => Some(settings.trained(name.parse().map_err(Error::Option)?)?),
             };
-            let embeddings = match embeddings {
-                Some(folder) => Embeddings::Files(folder.to_owned()),
-                None => Embeddings::Item2Vec(item2vec::Options::DEFAULT),
+            let mut vectors = "emb".to_owned();
+            settings.take("embeddings", &mut vectors)?;
+            let embeddings = match (embeddings, &*vectors) {
+                (Some(folder), _) => Embeddings::Files(folder.to_owned()),
+                (None, "emb") => {
+                    Embeddings::Computed(embed::Method::Item2Vec(item2vec::Options::DEFAULT))
+                }
+                (None, "ials") => Embeddings::Computed(settings.ials()?),
+                (None, other) => {
+                    return settings.refuse(&format!("{other:?} is not one of emb, ials"));
+                }
             };
             Box::new(WholePath { embeddings, ranking, engine })
         }
@@ -143,10 +160,7 @@ impl<'a> Settings<'a> {
         Ok(Trained { options })
     }
 
-    fn embeddings(&mut self, folder: Option<&Path>) -> Result<Embeddings, Error> {
-        if let Some(folder) = folder {
-            return Ok(Embeddings::Files(folder.to_owned()));
-        }
+    fn item2vec(&mut self) -> Result<embed::Method, Error> {
         let mut options = item2vec::Options::DEFAULT;
         self.take("dimension", &mut options.dimension)?;
         self.take("window", &mut options.window)?;
@@ -154,12 +168,47 @@ impl<'a> Settings<'a> {
         self.take("epochs", &mut epochs)?;
         options.epochs = (epochs > 0).then_some(epochs);
         self.take("negatives", &mut options.negatives)?;
+        self.take("negative-exponent", &mut options.negative_exponent)?;
         self.take("learning-rate", &mut options.learning_rate)?;
         self.take("subsample", &mut options.subsample)?;
         self.take("min-count", &mut options.min_count)?;
         options.check().map_err(|error| Error::Option(error.to_string()))?;
-        Ok(Embeddings::Item2Vec(options))
+        Ok(embed::Method::Item2Vec(options))
     }
+
+    fn ials(&mut self) -> Result<embed::Method, Error> {
+        // Threads do not change what comes out.
+        let mut options = ials::Options { threads: processors(), ..ials::Options::DEFAULT };
+        self.take("dimension", &mut options.dimension)?;
+        self.take("epochs", &mut options.epochs)?;
+        self.take("unobserved-weight", &mut options.objective.unobserved)?;
+        self.take("regularization", &mut options.objective.regularization)?;
+        self.take("regularization-exponent", &mut options.objective.exponent)?;
+        self.take("positives", &mut options.positives)?;
+        self.take("steps", &mut options.steps)?;
+        options.check().map_err(|error| Error::Option(error.to_string()))?;
+        Ok(embed::Method::Ials(options))
+    }
+
+    fn ease(&mut self) -> Result<Ease, Error> {
+        let mut options = ease::Options { threads: processors(), ..ease::Options::DEFAULT };
+        self.take("regularization", &mut options.regularization)?;
+        self.take("min-count", &mut options.min_count)?;
+        self.take("keep", &mut options.keep)?;
+        let mut positives = Positives::All;
+        self.take("positives", &mut positives)?;
+        options.liked_only = match positives {
+            Positives::All => false,
+            Positives::Liked => true,
+            Positives::Stars => return self.refuse("positives is all or liked here"),
+        };
+        options.check().map_err(|error| Error::Option(error.to_string()))?;
+        Ok(Ease { options })
+    }
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]

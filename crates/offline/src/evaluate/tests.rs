@@ -182,7 +182,8 @@ async fn what_knows_tastes_finds_the_last_movie_more_often() {
     let catalog = invented(80, 200, 3000);
     let options = quick(Protocol::LeaveOneOut);
     let popularity = evaluated(&catalog, &Popularity, &options).await;
-    let vectors = Embeddings::Item2Vec(crate::item2vec::Options::DEFAULT);
+    let vectors =
+        Embeddings::Computed(crate::embed::Method::Item2Vec(crate::item2vec::Options::DEFAULT));
     let vectors = evaluated(&catalog, &vectors, &options).await;
     assert!(mean(&popularity, "hit_rate_at_10") > 0.12, "{:?}", popularity.measures);
     assert!(mean(&vectors, "hit_rate_at_10") > 0.12, "{:?}", vectors.measures);

@@ -25,6 +25,11 @@ pub struct Options {
     pub epochs: Option<usize>,
     /// How many random items each item is told apart from.
     pub negatives: usize,
+    /// Random items are drawn by their frequency to this power: 0.75 for words (Mikolov et al. 2013), 0 for
+    /// each as often as the others, negative for rare ones more often, which can suit items better
+    /// (Caselles-Dupré, Lesaint, Royo-Letelier 2018, "Word2Vec Applied to Recommendation: Hyperparameters
+    /// Matter").
+    pub negative_exponent: f64,
     /// The step of the first update; it falls in a straight line to nearly 0.
     pub learning_rate: f32,
     /// Items that make up more than this part of all are passed over now and then, the more often
@@ -47,6 +52,7 @@ impl Options {
         window: 25,
         epochs: None,
         negatives: 5,
+        negative_exponent: 0.75,
         learning_rate: 0.05,
         subsample: 1e-3,
         min_count: 3,
@@ -102,6 +108,9 @@ impl Options {
         }
         if !(1..=1000).contains(&self.negatives) {
             return refuse("negatives", "from 1 to 1000", &self.negatives);
+        }
+        if !(-1.0..=1.0).contains(&self.negative_exponent) {
+            return refuse("negative-exponent", "from -1 to 1", &self.negative_exponent);
         }
         if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
             return refuse("learning-rate", "more than 0 and at most 1", &self.learning_rate);
