@@ -88,6 +88,10 @@ pub(crate) struct How {
     #[arg(long)]
     pub(crate) keep_seen: bool,
 
+    /// Put the test part away and measure on a part of the others: to choose settings
+    #[arg(long)]
+    validation: bool,
+
     /// Draws of users that confidence intervals come from; 0 for none
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) resamples: usize,
@@ -138,6 +142,7 @@ impl How {
             fraction: self.test_fraction.unwrap_or(usual.fraction),
             seeds: self.seeds.0.clone(),
             keep_seen: self.keep_seen,
+            validation: self.validation,
             resamples: self.resamples,
             ..usual
         };
@@ -199,8 +204,10 @@ impl How {
         add("seeds", Some(if counted { seeds.len().to_string() } else { listed.concat() }));
         add("embeddings", self.embeddings.as_deref().map(name));
         add("url", self.url.clone());
-        if self.keep_seen {
-            arguments.push_str(" --keep-seen");
+        for (name, given) in [("keep-seen", self.keep_seen), ("validation", self.validation)] {
+            if given {
+                arguments = format!("{arguments} --{name}");
+            }
         }
         arguments
     }

@@ -79,11 +79,12 @@ fn heading(evaluation: &Evaluation) -> String {
     let options = &evaluation.options;
     let seeds: Vec<String> = options.seeds.iter().map(ToString::to_string).collect();
     format!(
-        "{}, protocol {}, split {}, seeds {}",
+        "{}, protocol {}, split {}, seeds {}{}",
         evaluation.model,
         options.protocol,
         options.split,
-        seeds.join(", ")
+        seeds.join(", "),
+        if options.validation { ", within the training part" } else { "" }
     )
 }
 
@@ -138,6 +139,7 @@ fn object(evaluation: &Evaluation) -> Map<String, Value> {
     add("split", options.split.name().into());
     add("test_fraction", options.fraction.into());
     add("keep_seen", options.keep_seen.into());
+    add("validation", options.validation.into());
     add("resamples", options.resamples.into());
     let by_name = |value: fn(&Measure) -> Option<Value>| -> Map<String, Value> {
         let all = evaluation.measures.iter();
@@ -202,9 +204,12 @@ pub(crate) fn markdown(
         } else {
             String::new()
         },
-        if seeds.len() == 1 { "seed " } else { "means over seeds " },
+        if seeds.len() == 1 { "seed " } else { "means and deviations over seeds " },
         seeds.join(", "),
     )?;
+    if options.validation {
+        writeln!(out, "Within the training part: the test part is put away.\n")?;
+    }
     let mut columns: Vec<&str> = Vec::new();
     for measure in comparison.evaluations.iter().flat_map(|evaluation| &evaluation.measures) {
         if !columns.contains(&measure.name) {

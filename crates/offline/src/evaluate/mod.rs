@@ -127,6 +127,9 @@ pub struct Options {
     pub seeds: Vec<u64>,
     /// Leave what the user rated in training in the lists.
     pub keep_seen: bool,
+    /// Put each seed's test part away, and divide its training part once more to measure on: so settings can be
+    /// chosen without a look at what models are measured with in the end.
+    pub validation: bool,
     /// How many resamples of the users the intervals are drawn from; 0 for no intervals.
     pub resamples: usize,
 }
@@ -140,7 +143,15 @@ impl Options {
             Protocol::FullRanking => (Split::RandomByMovie, 0.25),
             Protocol::LeaveOneOut => (Split::LeaveOneOut, 0.0),
         };
-        Self { protocol, split, fraction, seeds: vec![1, 2, 3], keep_seen: false, resamples: 1000 }
+        Self {
+            protocol,
+            split,
+            fraction,
+            seeds: vec![1, 2, 3],
+            keep_seen: false,
+            validation: false,
+            resamples: 1000,
+        }
     }
 
     /// Refuses what cannot be measured, before any work is done.
@@ -370,7 +381,10 @@ pub async fn run(
     }
     let mut seeds = Vec::new();
     for (done, &seed) in options.seeds.iter().enumerate() {
-        let parts = Parts::new(catalog, options.split, options.fraction, seed);
+        let mut parts = Parts::new(catalog, options.split, options.fraction, seed);
+        if options.validation {
+            parts = Parts::new(&parts.training, options.split, options.fraction, seed);
+        }
         let so_far = |users: u64, all: u64| {
             progress(done as u64 * all + users, options.seeds.len() as u64 * all);
         };

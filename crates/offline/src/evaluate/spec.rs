@@ -151,6 +151,7 @@ impl<'a> Settings<'a> {
         self.take("bias-prior", &mut options.bias_prior)?;
         self.take("ordinal", &mut options.ordinal)?;
         self.take("negatives", &mut options.negatives)?;
+        self.take("choices", &mut options.choices)?;
         self.take("dropout", &mut options.dropout)?;
         self.take("unknown", &mut options.unknown)?;
         self.take("validation", &mut options.validation)?;
