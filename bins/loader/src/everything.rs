@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sparrow_offline::pipeline::{self, DataSet, FeatureSummary};
 use sparrow_offline::sources::{self, Sources};
-use sparrow_offline::{ReaderOptions, embed, item2vec};
+use sparrow_offline::{ReaderOptions, embed};
 use sparrow_store::Location;
 use tokio::task;
 
-use crate::args::Training;
+use crate::embed::Training;
 use crate::exit;
 use crate::machine::Machine;
 use crate::progress::Bar;
@@ -129,11 +129,11 @@ impl Everything {
         reader: &ReaderOptions,
     ) -> anyhow::Result<embed::Summary> {
         let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
-        let options: item2vec::Options = self.training.options(self.machine.threads());
-        let bar = Bar::new("embedding", "likes");
+        let method = self.training.method(self.machine.threads())?;
+        let bar = Bar::new("embedding", "ratings");
         let write = move || {
             let progress = |done, total| bar.show(done, total);
-            embed::write(&data, Some(&out), &reader, &options, &progress)
+            embed::write(&data, Some(&out), &reader, &method, &progress)
         };
         match task::spawn_blocking(write).await {
             Ok(summary) => Ok(summary?),

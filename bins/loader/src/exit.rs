@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{export, item2vec, pipeline, push, sources, train, verify};
+use sparrow_offline::{
+    ease, evaluate, export, ials, item2vec, pipeline, push, sources, train, tune, verify,
+};
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -68,8 +70,31 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
             _ => {}
         }
         match cause.downcast_ref() {
+            Some(ease::Error::Option { .. }) => return Some(USAGE),
+            Some(ease::Error::NothingToLearn) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(tune::Error::Option(_)) => return Some(USAGE),
+            Some(tune::Error::Foreign { .. }) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(ials::Error::Option { .. }) => return Some(USAGE),
+            Some(ials::Error::NothingToLearn) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        match cause.downcast_ref() {
             Some(train::Error::Option { .. }) => return Some(USAGE),
             Some(train::Error::NothingToLearn(_)) => return Some(BAD_INPUT),
+            _ => {}
+        }
+        if let Some(sparrow_tf_serving::Error::Url(_)) = cause.downcast_ref() {
+            return Some(USAGE);
+        }
+        match cause.downcast_ref() {
+            Some(evaluate::Error::Option(_)) => return Some(USAGE),
+            Some(evaluate::Error::NothingToMeasure(_)) => return Some(BAD_INPUT),
             _ => {}
         }
         if let Some(export::Error::Read { .. } | export::Error::Import(_)) = cause.downcast_ref() {

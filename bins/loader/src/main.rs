@@ -1,19 +1,25 @@
 //! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, trains
-//! models, invents data sets. `--help` says how.
+//! models and measures them, invents data sets. `--help` says how.
 
 mod args;
+mod compare;
+mod embed;
+mod evaluate;
 mod everything;
 mod exit;
 mod features;
 mod machine;
 mod progress;
 mod push;
+mod report;
 mod run;
 mod samples;
+mod served;
 mod signals;
 mod sources;
 mod store;
 mod train;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;

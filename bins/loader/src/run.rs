@@ -3,15 +3,14 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use sparrow_offline::{embed, synth};
+use sparrow_offline::synth;
 use tokio::runtime::Runtime;
 
-use crate::args::{Cli, Command, Embed, Synth};
+use crate::args::{Cli, Command, Synth};
 use crate::progress::Bar;
 use crate::signals::Signals;
 use crate::{exit, features, samples};
@@ -22,12 +21,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Features(args) => features::run(&args),
         Command::Samples(args) => samples::run(&args),
-        Command::Embed(embed) => compute(&embed),
+        Command::Embed(embed) => embed.run(),
         Command::Import(import) => import.run(),
         Command::Push(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(signals).await),
         Command::Synth(synth) => invent(&synth),
         Command::Train(train) => train.run(),
+        Command::Tune(tune) => tune.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Compare(compare) => compare.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,30 +55,6 @@ fn invent(synth: &Synth) -> anyhow::Result<()> {
     let bar = Bar::new("inventing", "ratings");
     let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total))?;
     drop(bar);
-    summarise(&files, started)
-}
-
-fn compute(args: &Embed) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let bar = Bar::new("embedding", "likes");
-    let summary = embed::write(
-        &args.data,
-        (!args.dry_run).then_some(args.out.as_path()),
-        &args.reader(),
-        &args.options(processors),
-        &|done, total| bar.show(done, total),
-    )?;
-    drop(bar);
-    let embed::Summary { data, movies, users, liked, files } = summary;
-    let mut out = io::stdout().lock();
-    writeln!(out, "{data}")?;
-    writeln!(
-        out,
-        "learned from {liked} likes: vectors for {movies} of {} movies and {users} of {} users",
-        data.movies, data.users
-    )?;
-    drop(out);
     summarise(&files, started)
 }
 

@@ -15,8 +15,8 @@ use crate::run::summarise;
 
 /// Trains the ranking model on a MovieLens data set.
 ///
-/// Learns from each rating whether it is 3.5 stars or more, by an embedding of the user and one of
-/// the movie and a small network over both (NeuralCF). Writes the next version into the model folder
+/// Learns from each rating whether it is 3.5 stars or more (or, with --negatives, what is rated at all), by an
+/// embedding of the user and one of the movie and a small network over both (NeuralCF). Writes the next version into the model folder
 /// (003 after 002), whole or not at all: model.safetensors for this project's server and
 /// saved_model.pb for TensorFlow Serving.
 ///
@@ -54,7 +54,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
 
-    /// Epochs without a better validation loss that end the training [default: 5; 20 for gmf]
+    /// Epochs without a better validation loss that end the training [default: 5; 60 for gmf]
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
 
@@ -75,9 +75,24 @@ pub(crate) struct Train {
     l2_layers: f32,
 
     /// The first number of each embedding starts as the bias of the user or movie, pulled to zero as if
-    /// by so many ratings; 0 turns that off
-    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).bias_prior)]
-    bias_prior: f64,
+    /// by so many ratings; 0 turns that off [default: 10; 5 for gmf]
+    #[arg(long, value_name = "N")]
+    bias_prior: Option<f64>,
+
+    /// How much it counts for whether a rating reaches each of the other numbers of stars, where 3.5 stars count 1;
+    /// 0: only likes teach [default: 0; 0.15 for gmf]
+    #[arg(long, value_name = "X")]
+    ordinal: Option<f32>,
+
+    /// How strongly it is pulled towards zero what the choice of movies, whatever their stars, says of a user; 0: it
+    /// says nothing. For gmf only [default: 32]
+    #[arg(long, value_name = "X")]
+    choices: Option<f32>,
+
+    /// Learn which movies users choose, rather than which they like: all ratings against so many movies for each
+    /// that the user has not rated. 0: learn likes. Not for gmf
+    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).negatives)]
+    negatives: usize,
 
     /// Part of each hidden layer's outputs that is left out in training
     #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).dropout)]
@@ -125,7 +140,10 @@ impl Train {
             learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
             l2: self.l2.unwrap_or(default.l2),
             l2_layers: self.l2_layers,
-            bias_prior: self.bias_prior,
+            bias_prior: self.bias_prior.unwrap_or(default.bias_prior),
+            ordinal: self.ordinal.unwrap_or(default.ordinal),
+            negatives: self.negatives,
+            choices: self.choices.unwrap_or(default.choices),
             dropout: self.dropout,
             unknown: self.unknown,
             split: self.split,

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use sparrow_engine::{Embeddings, Engine, Options, Parts};
 use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, TableBuilder, USER_FILE};
+use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, TableBuilder, USER_FILE};
 use sparrow_store::{Fields, MovieRatings, StoredMovie};
 
 use crate::config::Config;
-use crate::models::{MovieFeatures, Registry, read_vectors, similarity};
+use crate::models::{MovieFeatures, Registry, Vectors, read_vectors, similarity_of};
 
 /// The demonstration set, so that the binary needs no files beside it.
 mod demo {
@@ -67,7 +67,8 @@ pub(crate) fn engine_of(
         if table.is_empty() {
             return Err("the feature store has no item vectors".to_owned());
         }
-        Embeddings::of_items(&table, similarity(config), &catalog).map_err(|e| e.to_string())
+        let similarity = similarity_of(config, None);
+        Embeddings::of_items(&table, similarity, &catalog).map_err(|e| e.to_string())
     });
     let parts = Parts::standard(&catalog, embeddings, &engine_options(config));
     let parts = registry.join(parts, &catalog, &MovieFeatures::Stored(features));
@@ -117,15 +118,16 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
 
     let embeddings = match (&data.embeddings, &data.path) {
         (Some(folder), _) => {
-            let (items, users) = read_vectors(folder)
+            let Vectors { items, users, about: said } = read_vectors(folder)
                 .with_context(|| format!("cannot read the embeddings in {}", folder.display()))?;
             let about = || format!("the embeddings in {} do not fit", folder.display());
-            Ok(lay_out(&items, users, config, &catalog).with_context(about)?)
+            let similarity = similarity_of(config, said.as_ref());
+            Ok(lay_out(&items, users, similarity, &catalog).with_context(about)?)
         }
         (None, None) => {
             let items = EmbeddingTable::read(demo::ITEMS, ITEM_FILE)?;
             let users = EmbeddingTable::read(demo::USERS, USER_FILE)?;
-            Ok(lay_out(&items, users, config, &catalog)?)
+            Ok(lay_out(&items, users, similarity_of(config, None), &catalog)?)
         }
         (None, Some(_)) => {
             tracing::warn!("no embeddings folder is configured: the model emb is unavailable");
@@ -155,13 +157,14 @@ fn engine_options(config: &Config) -> Options {
 fn lay_out(
     items: &EmbeddingTable,
     users: EmbeddingTable,
-    config: &Config,
+    similarity: Similarity,
     catalog: &Catalog,
 ) -> Result<Embeddings> {
     let user_vectors = users.len();
-    let embeddings = Embeddings::new(items, users, similarity(config), catalog)?;
+    let embeddings = Embeddings::new(items, users, similarity, catalog)?;
     tracing::info!(
         dimension = items.dimension(),
+        ?similarity,
         "vectors for {} of {} movies and for {user_vectors} users",
         embeddings.items.len(),
         catalog.len(),

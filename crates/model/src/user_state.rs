@@ -38,4 +38,14 @@ impl UserState<'_> {
             features: None,
         }
     }
+
+    /// The movies that the user is known to have rated, in no order that means anything; only those rated 3.5
+    /// stars or more with `liked_only`.
+    pub fn rated_movies(&self, liked_only: bool) -> impl Iterator<Item = MovieIndex> {
+        let history = self.history.iter().flat_map(History::iter);
+        let counted = history.filter(move |rated| !liked_only || rated.stars.is_liked());
+        // Of these the ratings are not known.
+        let others = if liked_only { &[] } else { self.also_rated };
+        counted.map(|rated| rated.movie).chain(others.iter().copied())
+    }
 }

@@ -7,6 +7,8 @@ const CHUNK: usize = 16 * LANES;
 
 /// How a query and an item are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "model-file", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "model-file", serde(rename_all = "lowercase"))]
 pub enum Similarity {
     /// The cosine of the angle: lengths do not count.
     #[default]
@@ -154,6 +156,16 @@ impl ItemVectors {
         let row = *self.row_of.get(item as usize).filter(|&&row| row != NO_ROW)? as usize;
         let row = &self.rows[row * self.width..(row + 1) * self.width];
         Some(row.iter().flat_map(|lanes| lanes.0).take(self.dimension).collect())
+    }
+
+    /// The rows, and how many times [`LANES`] numbers each has.
+    pub(crate) fn matrix(&self) -> (&[Lanes], usize) {
+        (&self.rows, self.width)
+    }
+
+    /// The row of an item that has a vector.
+    pub(crate) fn row(&self, item: u32) -> Option<u32> {
+        self.row_of.get(item as usize).copied().filter(|&row| row != NO_ROW)
     }
 
     /// Finds the `k` items with the greatest scores for `query` among those that `skip` does not leave

@@ -1,8 +1,11 @@
 #![expect(unsafe_code, reason = "functions for detected instruction sets can only be called so")]
 
 mod forward;
+mod least_squares;
+mod vector;
 
 pub(crate) use forward::{Layer, Stack, User};
+pub(crate) use least_squares::{System, Task};
 
 /// Items whose scores are computed side by side, and the multiple that rows are padded to.
 pub(crate) const LANES: usize = 16;
@@ -120,6 +123,32 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { forward::x86::avx2(stack, user, blocks, scores) },
             _ => forward::plain(stack, user, blocks, scores),
+        }
+    }
+
+    /// Adds the products of each of `rows`, each `width` times [`LANES`] long, with itself to `gram`.
+    pub(crate) fn add_gram(self, width: usize, rows: &[Lanes], gram: &mut [Lanes]) {
+        match self {
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { least_squares::avx512::add_gram(width, rows, gram) },
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { least_squares::avx2::add_gram(width, rows, gram) },
+            _ => least_squares::plain::add_gram(width, rows, gram),
+        }
+    }
+
+    /// Brings `x` nearer to the solution of a task, see [`Task`].
+    pub(crate) fn solve(self, system: &System<'_>, task: &Task<'_>, x: &mut [Lanes]) {
+        match self {
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { least_squares::avx512::solve(system, task, x) },
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { least_squares::avx2::solve(system, task, x) },
+            _ => least_squares::plain::solve(system, task, x),
         }
     }
 }

@@ -11,12 +11,21 @@
 //! is handed, and looking for versions in a model folder. It is the only one in the workspace with `unsafe` code, all of it in `kernel`: calls of
 //! functions compiled for instruction sets that were detected before, and their loads and stores.
 
+#[cfg(feature = "model-file")]
+mod about;
+pub mod ease;
+mod factors;
 mod item_vectors;
 mod kernel;
 pub mod neural_cf;
 mod table;
+#[cfg(feature = "model-file")]
+mod tensors;
 mod top_k;
 
+#[cfg(feature = "model-file")]
+pub use about::{ABOUT_FILE, About, AboutError};
+pub use factors::{Factors, FoldIn, HalfStep, MANY_STEPS, Objective, Positives, RowMut};
 pub use item_vectors::{ItemVectors, Similarity};
 pub use table::{
     EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, normalise, parse_line,

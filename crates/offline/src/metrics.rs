@@ -25,39 +25,107 @@ impl LabelMetrics {
     /// If there are not as many labels as scores.
     pub fn new(scores: &[f32], labels: &[bool]) -> Option<Self> {
         assert_eq!(scores.len(), labels.len());
-        let liked = labels.iter().filter(|&&label| label).count();
-        let others = labels.len() - liked;
-        if liked == 0 || others == 0 {
+        let mut pairs: Vec<Scored> = scores
+            .iter()
+            .zip(labels)
+            .map(|(&score, &liked)| Scored { score, liked, weight: 1.0 })
+            .collect();
+        pairs.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
+        Self::of_ordered(&pairs)
+    }
+
+    /// The same of pairs that are in order, greatest score first, each of which counts as many times as its
+    /// weight says.
+    pub fn of_ordered(scored: &[Scored]) -> Option<Self> {
+        let weight_of = |scored: &[Scored]| -> (f64, f64) {
+            scored.iter().fold((0.0, 0.0), |(all, liked), pair| {
+                (all + pair.weight, if pair.liked { liked + pair.weight } else { liked })
+            })
+        };
+        let (count, liked) = weight_of(scored);
+        let others = count - liked;
+        if liked <= 0.0 || others <= 0.0 {
             return None;
         }
-        let mut order: Vec<(f32, bool)> =
-            scores.iter().copied().zip(labels.iter().copied()).collect();
-        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-
-        let (mut above, mut liked_above, mut roc, mut pr) = (0, 0, 0.0, 0.0);
-        for tied in order.chunk_by(|a, b| a.0 == b.0) {
-            let tied_liked = tied.iter().filter(|(_, label)| *label).count();
-            let tied_others = tied.len() - tied_liked;
-            roc += tied_others as f64 * (liked_above as f64 + tied_liked as f64 / 2.0);
-            above += tied.len();
+        let (mut above, mut liked_above, mut roc, mut pr) = (0.0, 0.0, 0.0, 0.0);
+        for tied in scored.chunk_by(|a, b| a.score == b.score) {
+            let (tied_all, tied_liked) = weight_of(tied);
+            if tied_all <= 0.0 {
+                continue;
+            }
+            roc += (tied_all - tied_liked) * (liked_above + tied_liked / 2.0);
+            above += tied_all;
             liked_above += tied_liked;
-            pr += tied_liked as f64 * liked_above as f64 / above as f64;
+            pr += tied_liked * liked_above / above;
         }
-
-        let pairs = scores.iter().zip(labels);
-        let right = pairs.clone().filter(|&(&score, &label)| (score >= 0.5) == label).count();
-        let loss = |(&score, &label): (&f32, &bool)| {
-            let probability = f64::from(score).clamp(1e-7, 1.0 - 1e-7);
-            -if label { probability } else { 1.0 - probability }.ln()
-        };
-        let count = labels.len();
+        let (mut right, mut loss) = (0.0, 0.0);
+        for pair in scored {
+            if (pair.score >= 0.5) == pair.liked {
+                right += pair.weight;
+            }
+            let probability = f64::from(pair.score).clamp(1e-7, 1.0 - 1e-7);
+            loss -= pair.weight * if pair.liked { probability } else { 1.0 - probability }.ln();
+        }
         Some(Self {
-            roc_auc: roc / liked as f64 / others as f64,
-            pr_auc: pr / liked as f64,
-            accuracy: right as f64 / count as f64,
-            log_loss: pairs.map(loss).sum::<f64>() / count as f64,
-            count,
+            roc_auc: roc / liked / others,
+            pr_auc: pr / liked,
+            accuracy: right / count,
+            log_loss: loss / count,
+            count: count.round() as usize,
         })
+    }
+}
+
+/// A score, what it should have foretold, and how often it counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored {
+    /// The score.
+    pub score: f32,
+    /// The label.
+    pub liked: bool,
+    /// How often the pair counts.
+    pub weight: f64,
+}
+
+/// Pairs whose scores lie in one tenth of what scores may be.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Bin {
+    /// How many pairs.
+    pub count: f64,
+    /// The mean of their scores; 0 without pairs.
+    pub predicted: f64,
+    /// The part of them that is liked; 0 without pairs.
+    pub observed: f64,
+}
+
+/// How far probabilities can be taken at their word.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// Scores below 0.1, from there below 0.2, and so on; the last bin has 1 too.
+    pub bins: [Bin; 10],
+    /// The expected calibration error (Naeini, Cooper and Hauskrecht 2015): the mean over all pairs of how far
+    /// apart the mean score and the part that is liked are in the pair's bin.
+    pub error: f64,
+}
+
+impl Calibration {
+    /// Measures scores, which must be probabilities.
+    pub fn new(scored: &[Scored]) -> Self {
+        let mut bins = [Bin::default(); 10];
+        for pair in scored {
+            let bin = &mut bins[((pair.score * 10.0) as usize).min(9)];
+            bin.count += pair.weight;
+            bin.predicted += pair.weight * f64::from(pair.score);
+            bin.observed += if pair.liked { pair.weight } else { 0.0 };
+        }
+        let count: f64 = bins.iter().map(|bin| bin.count).sum();
+        let mut error = 0.0;
+        for bin in bins.iter_mut().filter(|bin| bin.count > 0.0) {
+            error += (bin.predicted - bin.observed).abs() / count;
+            bin.predicted /= bin.count;
+            bin.observed /= bin.count;
+        }
+        Self { bins, error }
     }
 }
 
@@ -87,7 +155,55 @@ mod tests {
         assert_eq!(LabelMetrics::new(&[], &[]), None);
     }
 
+    fn scored(pairs: &[(f32, bool, f64)]) -> Vec<Scored> {
+        pairs.iter().map(|&(score, liked, weight)| Scored { score, liked, weight }).collect()
+    }
+
+    #[test]
+    fn calibration_by_hand() {
+        let pairs =
+            [(0.12, false), (0.18, true), (0.72, true), (0.78, false), (0.78, true), (1.0, true)];
+        let pairs: Vec<_> = pairs.iter().map(|&(score, liked)| (score, liked, 1.0)).collect();
+        let Calibration { bins, error } = Calibration::new(&scored(&pairs));
+        let line = |bin: Bin| (bin.count, bin.predicted, bin.observed);
+        let close = |(a, b, c): (f64, f64, f64), (x, y, z): (f64, f64, f64)| {
+            a == x && (b - y).abs() < 1e-6 && (c - z).abs() < 1e-6
+        };
+        assert!(close(line(bins[1]), (2.0, 0.15, 0.5)));
+        assert!(close(line(bins[7]), (3.0, 0.76, 2.0 / 3.0)));
+        assert!(close(line(bins[9]), (1.0, 1.0, 1.0)));
+        assert_eq!(bins[0], Bin::default());
+        assert!((error - (0.7 + (2.28 - 2.0)) / 6.0).abs() < 1e-6, "{error}");
+    }
+
     proptest! {
+        /// To count twice is to be there twice, and to count nothing is not to be there.
+        #[test]
+        fn weights_repeat(
+            pairs in prop::collection::vec((0..6_u8, any::<bool>(), 0..3_usize), 2..40),
+        ) {
+            let score = |score: u8| f32::from(score) / 5.0;
+            let mut repeated: Vec<_> = pairs
+                .iter()
+                .flat_map(|&(s, liked, times)| std::iter::repeat_n((score(s), liked), times))
+                .collect();
+            repeated.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let (scores, labels): (Vec<f32>, Vec<bool>) = repeated.into_iter().unzip();
+            let mut weighed: Vec<_> =
+                pairs.iter().map(|&(s, liked, times)| (score(s), liked, times as f64)).collect();
+            weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let found = LabelMetrics::of_ordered(&scored(&weighed));
+            let expected = LabelMetrics::new(&scores, &labels);
+            prop_assert_eq!(found.is_some(), expected.is_some());
+            if let (Some(found), Some(expected)) = (found, expected) {
+                prop_assert!((found.roc_auc - expected.roc_auc).abs() < 1e-12);
+                prop_assert!((found.pr_auc - expected.pr_auc).abs() < 1e-12);
+                prop_assert!((found.log_loss - expected.log_loss).abs() < 1e-9);
+                prop_assert!((found.accuracy - expected.accuracy).abs() < 1e-12);
+                prop_assert_eq!(found.count, expected.count);
+            }
+        }
+
         #[test]
         fn areas_are_as_defined(
             pairs in prop::collection::vec((0..6_u8, any::<bool>()), 2..40),

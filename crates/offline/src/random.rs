@@ -101,6 +101,21 @@ pub(crate) fn exp(x: f64) -> f64 {
     (0..10).fold(series, |power, _| power * power)
 }
 
+/// A positive number to a power from -1 to 1, the same to the last bit everywhere: by square roots, one for
+/// each binary digit of the exponent.
+pub(crate) fn power(base: f64, exponent: f64) -> f64 {
+    let (mut root, mut power, mut rest) = (base, 1.0, exponent.abs());
+    for _ in 0..=24 {
+        if rest >= 1.0 {
+            power *= root;
+            rest -= 1.0;
+        }
+        root = root.sqrt();
+        rest *= 2.0;
+    }
+    if exponent < 0.0 { 1.0 / power } else { power }
+}
+
 /// Draws an index with a probability in proportion to its weight, in constant time: Walker's
 /// alias method, as Vose (1991) builds it.
 #[derive(Debug, Clone)]
@@ -191,6 +206,16 @@ mod tests {
         for x in [-20.0, -6.0, -1.0, -1e-9, 0.0, 0.5, 1.0, 6.0, 20.0_f64] {
             let relative = exp(x) / x.exp() - 1.0;
             assert!(relative.abs() < 1e-10, "exp({x}) is off by {relative}");
+        }
+    }
+
+    #[test]
+    fn power_is_accurate() {
+        for base in [1.0, 2.0, 329.0, 1e7_f64] {
+            for exponent in [-1.0, -0.5, 0.0, 0.1, 0.3, 0.75, 1.0] {
+                let relative = power(base, exponent) / base.powf(exponent) - 1.0;
+                assert!(relative.abs() < 1e-6, "{base}^{exponent} is off by {relative}");
+            }
         }
     }
 

@@ -1,17 +1,19 @@
 //! Ranking: the models that score candidate movies for a user.
 //!
-//! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`] and [`PopularityRanker`] fulfil it. A
-//! ranker fetches nothing about the user and does not order: it gives scores, the engine selects.
+//! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`], [`EaseRanker`] and [`PopularityRanker`] fulfil it.
+//! A ranker fetches nothing about the user and does not order: it gives scores, the engine selects.
 //!
 //! A [`Slot`] is a ranker whose version can be exchanged, [`Status`] says how a model is doing, and
 //! [`Counters`] count what it answered.
 
 mod counters;
+mod ease;
 mod neural_cf;
 mod slot;
 mod status;
 
 pub use counters::{Counters, Counts, Latency};
+pub use ease::EaseRanker;
 pub use neural_cf::NeuralCfRanker;
 pub use slot::Slot;
 pub use status::{State, Status};

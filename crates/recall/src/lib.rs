@@ -1,12 +1,14 @@
 //! Recall (candidate generation): the strategies that pick, out of the whole catalogue, the few
 //! hundred movies worth ranking for a user.
 //!
-//! [`Recall`] is the contract; [`ByOrder`], [`ByGenre`] and [`ByEmbedding`] fulfil it. A strategy does
+//! [`Recall`] is the contract; [`ByOrder`], [`ByGenre`], [`ByEmbedding`] and [`ByEase`] fulfil it. A strategy does
 //! not score for the final order, fetches nothing about the user, and does not know the others:
 //! merging is the engine's work.
 
+mod ease;
 mod strategies;
 
+pub use ease::ByEase;
 pub use strategies::{ByEmbedding, ByGenre, ByOrder};
 
 use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, UserState};

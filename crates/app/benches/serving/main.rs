@@ -222,7 +222,8 @@ fn invent_data(folder: &Path, size: synth::Size) -> Result<()> {
     let quiet = |_, _| {};
     synth::write(folder, &synth::Options { size, seed: 1, replace: true }, &quiet)?;
     let reader = sparrow_movielens::Options::default();
-    embed::write(folder, Some(folder), &reader, &item2vec::Options::default(), &quiet)?;
+    let method = embed::Method::Item2Vec(item2vec::Options::default());
+    embed::write(folder, Some(folder), &reader, &method, &quiet)?;
     println!("data and embeddings invented in {:.1?}", start.elapsed());
     Ok(())
 }

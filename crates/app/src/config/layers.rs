@@ -361,7 +361,8 @@ mod tests {
             (
                 "[ranking]\nsimilarity = 'cos'\n",
                 ("A", ""),
-                "ranking.similarity in FILE: unknown variant `cos`, expected `cosine` or `dot`",
+                "ranking.similarity in FILE: unknown variant `cos`, expected one of `auto`, `cosine`, \
+                 `dot`",
             ),
             ("server = 3\n", ("A", ""), "unknown key \"server\" in FILE"),
             (

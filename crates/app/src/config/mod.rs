@@ -172,8 +172,10 @@ impl Default for Ranking {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
-    /// The cosine of the angle between them.
+    /// As the file beside them says, or else by cosine.
     #[default]
+    Auto,
+    /// The cosine of the angle between them.
     Cosine,
     /// Their dot product.
     Dot,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::future::Future;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,24 +11,36 @@ use std::task;
 
 use anyhow::{Context, Result, bail, ensure};
 use sparrow_engine::Embeddings;
-use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
+use sparrow_model::{Catalog, MovieId, MovieIndex, OwnedHistory, Rated, Stars, UserId, UserState};
+use sparrow_neural::ease::{EaseFile, Scorer};
 use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile};
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
-use sparrow_rank::{EmbeddingRanker, NeuralCfRanker, Ranker, UNSCORED};
+use sparrow_neural::{ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
+use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, Ranker, UNSCORED};
 
 /// What is in the folder of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// A model file.
     NeuralCf,
-    /// The vectors of items and of users, which compare so.
-    Vectors(Similarity),
+    /// The vectors of items and of users, which compare so, or else as is said beside them.
+    Vectors(Option<Similarity>),
+    /// A file of item–item weights.
+    Ease,
 }
 
 /// A version that was read, apart from any catalogue.
 pub(super) enum Content {
     NeuralCf(Box<ModelFile>),
     Vectors { items: EmbeddingTable, users: Arc<EmbeddingTable>, similarity: Similarity },
+    Ease(EaseFile),
+}
+
+/// What a folder with vectors holds.
+pub(crate) struct Vectors {
+    pub(crate) items: EmbeddingTable,
+    pub(crate) users: EmbeddingTable,
+    /// What is said of them, if anything is.
+    pub(crate) about: Option<About>,
 }
 
 impl Format {
@@ -37,14 +49,15 @@ impl Format {
         match self {
             Self::NeuralCf => "neuralcf",
             Self::Vectors(_) => "embedding",
+            Self::Ease => "ease",
         }
     }
 
     /// The files that a version consists of.
     pub(super) const fn files(self) -> &'static [&'static str] {
         match self {
-            Self::NeuralCf => &[MODEL_FILE],
-            Self::Vectors(_) => &[ITEM_FILE, USER_FILE],
+            Self::NeuralCf | Self::Ease => &[MODEL_FILE],
+            Self::Vectors(_) => &[ITEM_FILE, USER_FILE, ABOUT_FILE],
         }
     }
 
@@ -57,7 +70,9 @@ impl Format {
                 Ok(Content::NeuralCf(Box::new(ModelFile::read(&bytes, MODEL_FILE)?)))
             }
             Self::Vectors(similarity) => {
-                let (items, mut users) = read_vectors(folder)?;
+                let Vectors { items, mut users, about } = read_vectors(folder)?;
+                let similarity = similarity.or(about.map(|about| about.similarity));
+                let similarity = similarity.unwrap_or_default();
                 ensure!(
                     items.dimension() == users.dimension(),
                     "user vectors have {} numbers, item vectors {}",
@@ -69,17 +84,27 @@ impl Format {
                 }
                 Ok(Content::Vectors { items, users: Arc::new(users), similarity })
             }
+            Self::Ease => {
+                let bytes = fs::read(folder.join(MODEL_FILE))
+                    .with_context(|| format!("cannot read {MODEL_FILE}"))?;
+                Ok(Content::Ease(EaseFile::read(&bytes, MODEL_FILE)?))
+            }
         }
     }
 }
 
 /// The vectors of items and of users in a folder. Errors name the files, and leave the folder to the caller.
-pub(crate) fn read_vectors(folder: &Path) -> Result<(EmbeddingTable, EmbeddingTable)> {
+pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
     let read = |name: &str| {
         let file = File::open(folder.join(name)).with_context(|| format!("cannot open {name}"))?;
         anyhow::Ok(EmbeddingTable::read(BufReader::with_capacity(1 << 18, file), name)?)
     };
-    Ok((read(ITEM_FILE)?, read(USER_FILE)?))
+    let about = match fs::read(folder.join(ABOUT_FILE)) {
+        Ok(bytes) => Some(About::read(&bytes, ABOUT_FILE)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {ABOUT_FILE}")),
+    };
+    Ok(Vectors { items: read(ITEM_FILE)?, users: read(USER_FILE)?, about })
 }
 
 impl Content {
@@ -91,12 +116,29 @@ impl Content {
                 let items = Embeddings::of_items(items, *similarity, catalog)?.items;
                 Arc::new(EmbeddingRanker::with_users(items, Arc::clone(users)))
             }
+            Self::Ease(EaseFile { weights, metadata }) => {
+                let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
+                let scorer = Scorer::new(weights, catalog.len(), position);
+                Arc::new(EaseRanker::new(Arc::new(scorer), metadata.liked_only))
+            }
         };
         let known = match self {
             Self::NeuralCf(file) => file.model.users().table.iter().next(),
             Self::Vectors { users, .. } => users.iter().next(),
+            Self::Ease(_) => None,
         };
-        probe(&*ranker, UserId(known.map_or(0, |(id, _)| id)), catalog)?;
+        let user = UserId(known.map_or(0, |(id, _)| id));
+        // Of a user who likes a movie that the model knows, for a model that goes by histories.
+        let liked = match self {
+            Self::Ease(file) => {
+                file.weights.ids().iter().find_map(|&id| catalog.index_of(MovieId(id)))
+            }
+            Self::NeuralCf(_) | Self::Vectors { .. } => None,
+        };
+        let rated = liked.map(|movie| Rated { movie, stars: Stars::MAX, timestamp: 0 });
+        let history = OwnedHistory::new(user, rated);
+        let user = UserState { history: Some(history.get()), ..UserState::unknown(user) };
+        probe(&*ranker, &user, catalog)?;
         Ok(ranker)
     }
 }
@@ -121,17 +163,19 @@ impl fmt::Display for Content {
                 items.len(),
                 users.len()
             ),
+            Self::Ease(EaseFile { weights, .. }) => {
+                write!(f, "{} weights between {} movies", weights.weight_count(), weights.len())
+            }
         }
     }
 }
 
 /// Lets a ranker that waits for nothing score the whole catalogue for a user, and looks at the scores.
-fn probe(ranker: &dyn Ranker, user: UserId, catalog: &Catalog) -> Result<()> {
+fn probe(ranker: &dyn Ranker, user: &UserState<'_>, catalog: &Catalog) -> Result<()> {
     let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
     let mut scores = Vec::new();
-    let state = UserState::unknown(user);
     {
-        let mut score = pin!(ranker.score(&state, &movies, &mut scores));
+        let mut score = pin!(ranker.score(user, &movies, &mut scores));
         match score.as_mut().poll(&mut task::Context::from_waker(task::Waker::noop())) {
             task::Poll::Ready(outcome) => outcome.context("it does not score")?,
             task::Poll::Pending => bail!("it does not score at once"),

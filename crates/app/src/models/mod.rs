@@ -7,7 +7,7 @@
 mod content;
 mod folder;
 
-pub(crate) use content::read_vectors;
+pub(crate) use content::{Vectors, read_vectors};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sparrow_engine::{Model, Parts};
 use sparrow_model::{Catalog, MovieId, MovieIndex};
+use sparrow_neural::About;
 use sparrow_rank::{Counters, PopularityRanker, Ranker};
 use sparrow_store::Fields;
 use sparrow_tf_serving as tf;
@@ -83,6 +84,7 @@ impl Registry {
                         .or_else(of_all)
                         .map_or(Origin::NoFolder, |path| folder(path, Format::NeuralCf))
                 }
+                Source::Ease(path) => folder(path.clone(), Format::Ease),
                 Source::TfServing(remote) => {
                     let (inputs, options) = (remote.inputs.clone(), remote.options.clone());
                     let remote = tf::Remote::new(&remote.url, inputs, options)
@@ -207,10 +209,17 @@ impl Registry {
     }
 }
 
-/// How vectors compare.
-pub(crate) fn similarity(config: &Config) -> sparrow_neural::Similarity {
+/// How vectors compare, where that is configured.
+fn similarity(config: &Config) -> Option<sparrow_neural::Similarity> {
     match config.ranking.similarity {
-        Similarity::Cosine => sparrow_neural::Similarity::Cosine,
-        Similarity::Dot => sparrow_neural::Similarity::Dot,
+        Similarity::Auto => None,
+        Similarity::Cosine => Some(sparrow_neural::Similarity::Cosine),
+        Similarity::Dot => Some(sparrow_neural::Similarity::Dot),
     }
+}
+
+/// How vectors compare: as configured, or else as is said beside them, or else by cosine.
+pub(crate) fn similarity_of(config: &Config, about: Option<&About>) -> sparrow_neural::Similarity {
+    let said = about.map(|about| about.similarity);
+    similarity(config).or(said).unwrap_or_default()
 }

@@ -1,7 +1,8 @@
 //! The forward pass of a small network, [`LANES`] items at a time: written once over a vector type,
 //! compiled for each instruction set.
 
-use super::{LANES, Lanes, multiply_add};
+use super::vector::{ROUNDER, Vector};
+use super::{LANES, Lanes};
 
 /// Outputs of a layer that are summed at the same time: enough chains of additions to keep the
 /// processor busy, few enough for the sums to stay in AVX2's sixteen registers.
@@ -80,29 +81,6 @@ pub(crate) struct User {
     /// Added to every sum.
     pub(crate) bias: f32,
 }
-
-/// [`LANES`] numbers in the registers of an instruction set.
-///
-/// The methods may be called only where the processor has that instruction set.
-trait Vector: Copy {
-    unsafe fn splat(value: f32) -> Self;
-    unsafe fn load(from: &Lanes) -> Self;
-    unsafe fn store(self, to: &mut [f32; LANES]);
-    unsafe fn add(self, other: Self) -> Self;
-    unsafe fn subtract(self, other: Self) -> Self;
-    unsafe fn divide(self, other: Self) -> Self;
-    unsafe fn max(self, other: Self) -> Self;
-    unsafe fn min(self, other: Self) -> Self;
-    /// `self * factor + sum`.
-    unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
-    /// 2ⁿ, where `self` is [`ROUNDER`] + n and n from −126 to 127.
-    unsafe fn power_of_two(self) -> Self;
-}
-
-/// A number so large that adding it rounds to whole numbers, which are then its lowest bits.
-const ROUNDER: f32 = 12_582_912.0;
-/// The bits that a power of two in the lowest bits of [`ROUNDER`] has too many.
-const EXPONENT_OFFSET: i32 = ROUNDER.to_bits().cast_signed() - 127;
 
 /// 1 / (1 + e⁻ˣ), to about 1e-7.
 #[inline(always)]
@@ -223,90 +201,12 @@ pub(super) fn plain(stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [
     // SAFETY: arrays of numbers need no instruction set in particular.
     unsafe { forward::<Lanes>(stack, user, blocks, scores) }
 }
-
-impl Lanes {
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "a loop of a few instructions")]
-    fn zip(mut self, other: Self, combine: impl Fn(f32, f32) -> f32) -> Self {
-        for (left, right) in self.0.iter_mut().zip(other.0) {
-            *left = combine(*left, right);
-        }
-        self
-    }
-}
-
-#[expect(clippy::inline_always, reason = "a loop of a few instructions each")]
-impl Vector for Lanes {
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        Self([value; LANES])
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: &Lanes) -> Self {
-        *from
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: &mut [f32; LANES]) {
-        *to = self.0;
-    }
-
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        self.zip(other, |left, right| left + right)
-    }
-
-    #[inline(always)]
-    unsafe fn subtract(self, other: Self) -> Self {
-        self.zip(other, |left, right| left - right)
-    }
-
-    #[inline(always)]
-    unsafe fn divide(self, other: Self) -> Self {
-        self.zip(other, |left, right| left / right)
-    }
-
-    #[inline(always)]
-    unsafe fn max(self, other: Self) -> Self {
-        self.zip(other, |left, right| if left > right { left } else { right })
-    }
-
-    #[inline(always)]
-    unsafe fn min(self, other: Self) -> Self {
-        self.zip(other, |left, right| if left < right { left } else { right })
-    }
-
-    #[inline(always)]
-    unsafe fn mul_add(self, factor: Self, mut sum: Self) -> Self {
-        for ((sum, left), right) in sum.0.iter_mut().zip(self.0).zip(factor.0) {
-            *sum = multiply_add(left, right, *sum);
-        }
-        sum
-    }
-
-    #[inline(always)]
-    unsafe fn power_of_two(mut self) -> Self {
-        for lane in &mut self.0 {
-            let exponent = lane.to_bits().cast_signed().wrapping_sub(EXPONENT_OFFSET);
-            *lane = f32::from_bits(exponent.cast_unsigned() << 23);
-        }
-        self
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps,
-        _mm256_fmadd_ps, _mm256_load_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_epi32,
-        _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
-        _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_div_ps, _mm512_fmadd_ps,
-        _mm512_load_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps,
-    };
+    use std::arch::x86_64::__m512;
 
-    use super::{EXPONENT_OFFSET, LANES, Lanes, Stack, User, Vector, forward};
+    use super::super::vector::x86::Pair;
+    use super::{Lanes, Stack, User, forward};
 
     #[target_feature(enable = "avx2,fma")]
     pub(in super::super) fn avx2(stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
@@ -323,158 +223,5 @@ pub(super) mod x86 {
     ) {
         // SAFETY: as in `avx2`.
         unsafe { forward::<__m512>(stack, user, blocks, scores) }
-    }
-
-    /// Two registers of AVX2.
-    #[derive(Clone, Copy)]
-    pub(super) struct Pair(__m256, __m256);
-
-    // The pointers below are those of whole arrays of `LANES` numbers, `Lanes` on a boundary of 64.
-    #[expect(clippy::inline_always, reason = "one or two instructions each")]
-    impl Vector for Pair {
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            // SAFETY: the caller answers for the instruction set, here and below.
-            let half = unsafe { _mm256_set1_ps(value) };
-            Self(half, half)
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: &Lanes) -> Self {
-            let from = from.0.as_ptr();
-            // SAFETY: see above.
-            unsafe { Self(_mm256_load_ps(from), _mm256_load_ps(from.add(8))) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: &mut [f32; LANES]) {
-            let to = to.as_mut_ptr();
-            // SAFETY: see above.
-            unsafe {
-                _mm256_storeu_ps(to, self.0);
-                _mm256_storeu_ps(to.add(8), self.1);
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn subtract(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { Self(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn divide(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { Self(_mm256_div_ps(self.0, other.0), _mm256_div_ps(self.1, other.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn max(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn min(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
-            // SAFETY: see above.
-            unsafe {
-                Self(
-                    _mm256_fmadd_ps(self.0, factor.0, sum.0),
-                    _mm256_fmadd_ps(self.1, factor.1, sum.1),
-                )
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn power_of_two(self) -> Self {
-            let half = |half| {
-                // SAFETY: see above.
-                unsafe {
-                    let offset = _mm256_set1_epi32(EXPONENT_OFFSET);
-                    let exponent = _mm256_sub_epi32(_mm256_castps_si256(half), offset);
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-                }
-            };
-            Self(half(self.0), half(self.1))
-        }
-    }
-
-    #[expect(clippy::inline_always, reason = "one or two instructions each")]
-    impl Vector for __m512 {
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            // SAFETY: the caller answers for the instruction set, here and below.
-            unsafe { _mm512_set1_ps(value) }
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: &Lanes) -> Self {
-            // SAFETY: `Lanes` has 16 numbers, on a boundary of 64.
-            unsafe { _mm512_load_ps(from.0.as_ptr()) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: &mut [f32; LANES]) {
-            // SAFETY: there are 16 numbers.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_add_ps(self, other) }
-        }
-
-        #[inline(always)]
-        unsafe fn subtract(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_sub_ps(self, other) }
-        }
-
-        #[inline(always)]
-        unsafe fn divide(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_div_ps(self, other) }
-        }
-
-        #[inline(always)]
-        unsafe fn max(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_max_ps(self, other) }
-        }
-
-        #[inline(always)]
-        unsafe fn min(self, other: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_min_ps(self, other) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_fmadd_ps(self, factor, sum) }
-        }
-
-        #[inline(always)]
-        unsafe fn power_of_two(self) -> Self {
-            // SAFETY: see above.
-            unsafe {
-                let exponent =
-                    _mm512_sub_epi32(_mm512_castps_si512(self), _mm512_set1_epi32(EXPONENT_OFFSET));
-                _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
-            }
-        }
     }
 }

@@ -1,16 +1,14 @@
 use std::collections::BTreeMap;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Dense, Embedding, MAX_LAYERS, Model, Network};
-use crate::{EmbeddingTable, TableBuilder};
+use crate::TableBuilder;
+use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize};
 
 /// The version of the file format. It grows when files could be misread by older programs.
 const FORMAT: u32 = 1;
-
-/// The one key of the file's own metadata; its value is [`Metadata`] as JSON.
-const METADATA_KEY: &str = "sparrow";
 
 /// What a model file says of its model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,45 +130,7 @@ fn read(bytes: &[u8]) -> Result<ModelFile, String> {
     Ok(ModelFile { model, metadata })
 }
 
-struct Tensors<'a>(SafeTensors<'a>);
-
-impl<'a> Tensors<'a> {
-    fn has(&self, name: &str) -> bool {
-        self.0.tensor(name).is_ok()
-    }
-
-    fn view(&self, name: &str) -> Result<TensorView<'a>, String> {
-        self.0.tensor(name).map_err(|_| format!("it has no tensor {name:?}"))
-    }
-
-    /// The numbers of a tensor with as many axes as `axes`, and its shape.
-    fn floats<const AXES: usize>(&self, name: &str) -> Result<(Vec<f32>, [usize; AXES]), String> {
-        let view = self.view(name)?;
-        let shape = shape(&view, name)?;
-        if view.dtype() != Dtype::F32 {
-            return Err(format!("{name:?} is of type {:?}, not F32", view.dtype()));
-        }
-        let (values, _) = view.data().as_chunks::<4>();
-        Ok((values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(), shape))
-    }
-
-    fn ids(&self, name: &str) -> Result<Vec<u32>, String> {
-        let view = self.view(name)?;
-        let [_] = shape(&view, name)?;
-        let four = view.data().as_chunks::<4>().0.iter();
-        let eight = view.data().as_chunks::<8>().0.iter();
-        let whole: Vec<i64> = match view.dtype() {
-            Dtype::U32 => four.map(|&bytes| u32::from_le_bytes(bytes).into()).collect(),
-            Dtype::I32 => four.map(|&bytes| i32::from_le_bytes(bytes).into()).collect(),
-            Dtype::I64 | Dtype::U64 => eight.map(|&bytes| i64::from_le_bytes(bytes)).collect(),
-            other => return Err(format!("{name:?} is of type {other:?}, not of whole numbers")),
-        };
-        whole
-            .into_iter()
-            .map(|id| u32::try_from(id).map_err(|_| format!("{id} in {name:?} is no id")))
-            .collect()
-    }
-
+impl Tensors<'_> {
     fn embedding(&self, of: &str) -> Result<Embedding, String> {
         let (values, [rows, dimension]) = self.floats(&format!("{of}.embedding"))?;
         if rows == 0 || dimension == 0 {
@@ -218,30 +178,24 @@ impl<'a> Tensors<'a> {
     }
 }
 
-fn shape<const AXES: usize>(view: &TensorView<'_>, name: &str) -> Result<[usize; AXES], String> {
-    view.shape()
-        .try_into()
-        .map_err(|_| format!("{name:?} has the shape {:?}, not {AXES} axes", view.shape()))
-}
-
 fn write(file: &ModelFile) -> Result<Vec<u8>, String> {
     let model = &file.model;
     let mut tensors = Vec::new();
     for (of, embedding) in [("movie", model.movies()), ("user", model.users())] {
         let table = &embedding.table;
         tensors.extend([
-            Stored::ids(format!("{of}.ids"), table),
-            Stored::new(
+            Stored::whole(format!("{of}.ids"), table.iter().map(|(id, _)| id)),
+            Stored::floats(
                 format!("{of}.embedding"),
                 [table.len(), table.dimension()],
                 table.iter().flat_map(|(_, row)| row),
             ),
-            Stored::new(format!("{of}.unknown"), [table.dimension()], &embedding.unknown),
+            Stored::floats(format!("{of}.unknown"), [table.dimension()], &embedding.unknown),
         ]);
     }
     let mut add = |name: &str, layers: &[Dense]| {
         for (place, layer) in layers.iter().enumerate() {
-            tensors.extend(Stored::dense(&format!("{name}.{place}"), layer));
+            tensors.extend(stored_dense(&format!("{name}.{place}"), layer));
         }
     };
     match model.network() {
@@ -251,53 +205,18 @@ fn write(file: &ModelFile) -> Result<Vec<u8>, String> {
             add("user.dense", user);
         }
     }
-    tensors.extend(Stored::dense("output", model.output()));
+    tensors.extend(stored_dense("output", model.output()));
 
     let json = serde_json::to_string(&file.metadata).map_err(|error| error.to_string())?;
-    // One key only: several would be written in an order that changes from run to run.
-    let metadata = [(METADATA_KEY.to_owned(), json)].into_iter().collect();
-    let views = tensors
-        .iter()
-        .map(|stored| Ok((&*stored.name, stored.view()?)))
-        .collect::<Result<Vec<_>, String>>()?;
-    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+    serialize(&tensors, json)
 }
 
-/// A tensor on its way into a file.
-struct Stored {
-    name: String,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Stored {
-    fn new<'a, const AXES: usize>(
-        name: String,
-        shape: [usize; AXES],
-        values: impl IntoIterator<Item = &'a f32>,
-    ) -> Self {
-        let bytes = values.into_iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self { name, dtype: Dtype::F32, shape: shape.to_vec(), bytes }
-    }
-
-    fn ids(name: String, table: &EmbeddingTable) -> Self {
-        let bytes = table.iter().flat_map(|(id, _)| id.to_le_bytes()).collect();
-        Self { name, dtype: Dtype::U32, shape: vec![table.len()], bytes }
-    }
-
-    fn dense(name: &str, layer: &Dense) -> [Self; 2] {
-        let shape = [layer.inputs(), layer.outputs()];
-        [
-            Self::new(format!("{name}.weight"), shape, &layer.weight),
-            Self::new(format!("{name}.bias"), [layer.outputs()], &layer.bias),
-        ]
-    }
-
-    fn view(&self) -> Result<TensorView<'_>, String> {
-        TensorView::new(self.dtype, self.shape.clone(), &self.bytes)
-            .map_err(|error| error.to_string())
-    }
+fn stored_dense(name: &str, layer: &Dense) -> [Stored; 2] {
+    let shape = [layer.inputs(), layer.outputs()];
+    [
+        Stored::floats(format!("{name}.weight"), shape, &layer.weight),
+        Stored::floats(format!("{name}.bias"), [layer.outputs()], &layer.bias),
+    ]
 }
 
 #[cfg(test)]
@@ -322,11 +241,10 @@ mod tests {
             .iter()
             .map(|(name, shape, values)| Stored {
                 shape: shape.to_vec(),
-                ..Stored::new((*name).to_owned(), [0], *values)
+                ..Stored::floats((*name).to_owned(), [0], *values)
             })
             .collect();
-        let views = stored.iter().map(|stored| (&*stored.name, stored.view().unwrap()));
-        safetensors::serialize(views, None).unwrap()
+        crate::tensors::without_metadata(&stored)
     }
 
     #[test]

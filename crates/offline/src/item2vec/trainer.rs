@@ -6,7 +6,7 @@ use std::thread;
 use super::shared::{Shared, add, approach, dot};
 use super::{Options, Sequences};
 use crate::Progress;
-use crate::random::{Random, Weighted, exp};
+use crate::random::{Random, Weighted, exp, power};
 
 /// Which random stream is for what; blocks of sequences have one each, from the last number on.
 const STREAM_START: u64 = 1;
@@ -52,9 +52,11 @@ pub(super) fn train(
         options,
         input: Shared::new(rows, options.dimension, || ((random.unit() - 0.5) * spread) as f32),
         output: Shared::new(rows, options.dimension, || 0.0),
-        // Mikolov et al. draw noise by frequency to the power of 3/4.
         noise: Weighted::new(
-            &counts.iter().map(|&n| (n as f64 * (n as f64).sqrt()).sqrt()).collect::<Vec<_>>(),
+            &counts
+                .iter()
+                .map(|&count| power(count as f64, options.negative_exponent))
+                .collect::<Vec<_>>(),
         ),
         keep: keep(counts, options.subsample),
         sigmoid: Sigmoid::new(),

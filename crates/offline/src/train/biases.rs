@@ -18,7 +18,7 @@ pub(super) struct Biases {
 impl Biases {
     /// Fits to pairs of rows. A bias is pulled to zero as if `prior` more ratings said zero.
     pub(super) fn fit(pairs: &[Pair], movies: usize, users: usize, prior: f64) -> Self {
-        let liked = pairs.iter().filter(|pair| pair.liked).count() as f64;
+        let liked = pairs.iter().filter(|pair| pair.liked()).count() as f64;
         let base = (liked / (pairs.len() as f64 - liked)).ln();
         let mut biases = Self { movies: vec![0.0; movies], users: vec![0.0; users], base };
         let prior = prior * CERTAINTY;
@@ -43,7 +43,7 @@ impl Biases {
                 self.base + self.movies[pair.movie as usize] + self.users[pair.user as usize];
             let score = 1.0 / (1.0 + (-logit).exp());
             let [first, second] = &mut slopes[row(pair) as usize];
-            *first += f64::from(u8::from(pair.liked)) - score;
+            *first += f64::from(u8::from(pair.liked())) - score;
             *second += score * (1.0 - score);
         }
         for (bias, [first, second]) in side(self).iter_mut().zip(slopes) {
@@ -65,7 +65,7 @@ mod tests {
             for movie in 1..=20 {
                 // Even users like everything but the first movies, odd ones only the last.
                 let liked = if user % 2 == 0 { movie > 4 } else { movie > 16 };
-                pairs.push(Pair { user, movie, liked });
+                pairs.push(Pair::new(user, movie, liked));
             }
         }
         let Biases { movies, users, .. } = Biases::fit(&pairs, 30, 30, 5.0);

@@ -8,8 +8,10 @@
 mod biases;
 mod gmf;
 mod layers;
+mod negatives;
 mod options;
-mod split;
+mod ordinal;
+pub(crate) mod split;
 mod trainer;
 
 use std::path::Path;
@@ -24,6 +26,7 @@ use crate::metrics::LabelMetrics;
 use crate::random::Random;
 
 use gmf::Gmf;
+use negatives::Negatives;
 pub use options::{Method, Options};
 use split::Sample;
 pub use split::Split;
@@ -99,60 +102,143 @@ pub struct Trained {
     pub test: LabelMetrics,
 }
 
-/// Trains a model on a catalogue's ratings.
+/// Trains a model on a catalogue's ratings, less a test part, and measures it on that.
 pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Trained, Error> {
     options.check()?;
     let samples = split::samples(catalog);
-    let random = |stream| Random::new(options.seed, stream);
-    let (rest, test) = split::split(&samples, options.split, options.test, &mut random(0));
-    let (training, validation) =
-        split::split(&rest, options.split, options.validation, &mut random(1));
-    let samples = [training.len(), validation.len(), test.len()];
+    let mut random = Random::new(options.seed, 0);
+    let (rest, test) = split::split(&samples, options.split, options.test, &mut random);
+    let mut learnt = learn(catalog, &rest, options, watch)?;
+    let known = Negatives::new(options.negatives, &learnt.tables, &samples);
+    let pairs = known.add(learnt.tables.pairs(&test), &mut Random::new(options.seed, 4));
+    let test_count = test.len();
+    let test = measure(&mut learnt.learner, &pairs, options, "test")?;
+    let [training, validation] = learnt.samples;
+    let samples = [training, validation, test_count];
+    let model = learnt.model(options)?;
+    let mut metadata = metadata(&model, options, &test, learnt.epochs);
+    metadata.data = fingerprint(catalog);
+    Ok(Trained { file: ModelFile { model, metadata }, epochs: learnt.epochs, samples, test })
+}
+
+/// Trains a model on all of a catalogue's ratings. [`Options::test`] does not matter: whoever measures the
+/// model has kept ratings out of the catalogue.
+pub fn fit(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Model, Error> {
+    options.check()?;
+    learn(catalog, &split::samples(catalog), options, watch)?.model(options)
+}
+
+/// The model that knows only how easily pleased a user is and how well liked a movie: logistic regression on
+/// the two, each bias pulled to zero as if by `prior` more ratings.
+pub fn fit_biases(catalog: &Catalog, prior: f64) -> Result<Model, Error> {
+    let samples = split::samples(catalog);
+    let tables = Tables::new(catalog, &samples);
+    let pairs = tables.pairs(&samples);
+    learnable("training", &pairs)?;
+    let options = Options { embedding: 0, bias_prior: prior, ..Options::new(Method::Gmf) };
+    let random = &mut Random::new(options.seed, 3);
+    let learner = Learner::new(&options, &tables.counts(), &pairs, random);
+    Learnt { learner, tables, epochs: 0, samples: [pairs.len(), 0] }.model(&options)
+}
+
+/// A model that has been trained.
+struct Learnt {
+    learner: Learner,
+    tables: Tables,
+    epochs: usize,
+    /// Samples in the training and the validation part.
+    samples: [usize; 2],
+}
+
+impl Learnt {
+    fn model(&self, options: &Options) -> Result<Model, Error> {
+        let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
+        self.learner.model(&self.tables).map_err(diverged)
+    }
+}
+
+/// Trains on samples, a part of which tells when to stop.
+fn learn(
+    catalog: &Catalog,
+    rest: &[Sample],
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Learnt, Error> {
+    let mut random = Random::new(options.seed, 1);
+    let (training, validation) = split::split(rest, options.split, options.validation, &mut random);
+    let samples = [training.len(), validation.len()];
 
     let tables = Tables::new(catalog, &training);
-    let (training, validation) = (tables.pairs(&training), tables.pairs(&validation));
-    for (name, part) in [("training", &training), ("validation", &validation)] {
-        if part.iter().all(|pair| pair.liked) || part.iter().all(|pair| !pair.liked) {
-            return Err(Error::NothingToLearn(name));
-        }
-    }
-    let (epochs, mut trainer) = search(&tables, training, &validation, options, watch)?;
+    let known = Negatives::new(options.negatives, &tables, rest);
+    let validation = known.add(tables.pairs(&validation), &mut Random::new(options.seed, 5));
+    learnable("validation", &validation)?;
+    let training = Training { pairs: tables.pairs(&training), negatives: known };
+    let (epochs, mut learner) = search(&tables, &training, &validation, options, watch)?;
     let mut tables = tables;
     if options.refit {
-        tables = Tables::new(catalog, &rest);
-        let mut pairs = tables.pairs(&rest);
-        let mut random = random(3);
-        trainer = Learner::new(options, &tables.counts(), &pairs, &mut random);
+        tables = Tables::new(catalog, rest);
+        let negatives = Negatives::new(options.negatives, &tables, rest);
+        let training = Training { pairs: tables.pairs(rest), negatives };
+        let mut random = Random::new(options.seed, 3);
+        let mut pairs = training.pairs(&mut random);
+        learner = Learner::new(options, &tables.counts(), &pairs, &mut random);
         let mut done = Counter { done: 0, total: (pairs.len() * epochs) as u64, watch };
-        for _ in 0..epochs {
-            trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
+        for epoch in 0..epochs {
+            training.renew(&mut pairs, epoch, &mut random);
+            learner.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
         }
     }
-    let test = measure(&mut trainer, &tables.pairs(&test), options, "test")?;
-    let model = trainer
-        .model(&tables)
-        .map_err(|source| Error::Diverged { rate: options.learning_rate, source })?;
-    let mut metadata = metadata(&model, options, &test, epochs);
-    metadata.data = fingerprint(catalog);
-    Ok(Trained { file: ModelFile { model, metadata }, epochs, samples, test })
+    Ok(Learnt { learner, tables, epochs, samples })
+}
+
+/// What is learnt from.
+struct Training {
+    /// Ratings.
+    pairs: Vec<Pair>,
+    negatives: Negatives,
+}
+
+impl Training {
+    /// The ratings, and what is drawn with them.
+    fn pairs(&self, random: &mut Random) -> Vec<Pair> {
+        self.negatives.add(self.pairs.clone(), random)
+    }
+
+    /// Draws anew what is drawn, after the first epoch.
+    fn renew(&self, pairs: &mut Vec<Pair>, epoch: usize, random: &mut Random) {
+        if epoch > 0 && self.negatives.count() > 0 {
+            *pairs = self.pairs(random);
+        }
+    }
+}
+
+/// Refuses samples that are all alike.
+fn learnable(name: &'static str, part: &[Pair]) -> Result<(), Error> {
+    if part.iter().all(Pair::liked) || part.iter().all(|pair| !pair.liked()) {
+        return Err(Error::NothingToLearn(name));
+    }
+    Ok(())
 }
 
 /// Trains until the validation loss gets no better; the best number of epochs, and the network
 /// after them.
 fn search(
     tables: &Tables,
-    mut training: Vec<Pair>,
+    training: &Training,
     validation: &[Pair],
     options: &Options,
     watch: &mut dyn Watch,
 ) -> Result<(usize, Learner), Error> {
     let mut random = Random::new(options.seed, 2);
-    let mut trainer = Learner::new(options, &tables.counts(), &training, &mut random);
-    let total = (training.len() * options.epochs) as u64;
+    let mut pairs = training.pairs(&mut random);
+    learnable("training", &pairs)?;
+    let mut trainer = Learner::new(options, &tables.counts(), &pairs, &mut random);
+    let total = (pairs.len() * options.epochs) as u64;
     let mut done = Counter { done: 0, total, watch };
     let mut best: Option<(usize, f64, Learner)> = None;
     for number in 1..=options.epochs {
-        let loss = trainer.epoch(&mut training, options, &mut random, &mut |count| done.add(count));
+        training.renew(&mut pairs, number - 1, &mut random);
+        let loss = trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
         let validation = measure(&mut trainer, validation, options, "validation")?;
         let better = best.as_ref().is_none_or(|(_, least, _)| validation.log_loss < *least);
         done.watch.epoch(&Epoch { number, loss, validation, best: better });
@@ -169,7 +255,7 @@ fn search(
 #[derive(Debug, Clone)]
 enum Learner {
     Network(Box<Trainer>),
-    Factors(Gmf),
+    Factors(Box<Gmf>),
 }
 
 impl Learner {
@@ -178,7 +264,7 @@ impl Learner {
             Method::NeuralCf | Method::TwoTowers => {
                 Self::Network(Box::new(Trainer::new(options, counts, pairs, random)))
             }
-            Method::Gmf => Self::Factors(Gmf::new(options, counts, pairs, random)),
+            Method::Gmf => Self::Factors(Box::new(Gmf::new(options, counts, pairs, random))),
         }
     }
 
@@ -236,7 +322,7 @@ fn measure(
         let source = sparrow_neural::neural_cf::Error::from("a score is not a number".to_owned());
         return Err(Error::Diverged { rate: options.learning_rate, source });
     }
-    let labels: Vec<bool> = pairs.iter().map(|pair| pair.liked).collect();
+    let labels: Vec<bool> = pairs.iter().map(Pair::liked).collect();
     LabelMetrics::new(&scores, &labels).ok_or(Error::NothingToLearn(part))
 }
 
@@ -257,7 +343,7 @@ fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize
 }
 
 /// The SHA-256 of all ratings: user id, movie id, timestamp, half stars, by user and time.
-fn fingerprint(catalog: &Catalog) -> String {
+pub fn fingerprint(catalog: &Catalog) -> String {
     let mut hash = Sha256::new();
     for history in catalog.users().iter() {
         for rated in history.iter() {
@@ -300,7 +386,7 @@ impl Tables {
         let pair = |sample: &Sample| Pair {
             user: self.users.of[sample.user as usize],
             movie: self.movies.of[sample.movie as usize],
-            liked: sample.liked,
+            stars: sample.stars,
         };
         samples.iter().map(pair).collect()
     }

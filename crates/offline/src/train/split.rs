@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
-use sparrow_model::Catalog;
+use sparrow_model::{Catalog, Stars};
 
 use crate::random::Random;
 
@@ -52,7 +52,7 @@ impl FromStr for Split {
 pub(crate) struct Sample {
     pub(crate) user: u32,
     pub(crate) movie: u32,
-    pub(crate) liked: bool,
+    pub(crate) stars: Stars,
     pub(crate) timestamp: u32,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn samples(catalog: &Catalog) -> Vec<Sample> {
             history.iter().map(move |rated| Sample {
                 user: user as u32,
                 movie: rated.movie.0,
-                liked: rated.stars.is_liked(),
+                stars: rated.stars,
                 timestamp: rated.timestamp,
             })
         })
@@ -78,6 +78,21 @@ pub(crate) fn split(
     fraction: f64,
     random: &mut Random,
 ) -> (Vec<Sample>, Vec<Sample>) {
+    let held_out = held_out(samples, split, fraction, random);
+    let of = |wanted: bool| {
+        let all = samples.iter().zip(&held_out);
+        all.filter(|&(_, &held_out)| held_out == wanted).map(|(&sample, _)| sample).collect()
+    };
+    (of(false), of(true))
+}
+
+/// Whether each sample is taken out.
+pub(crate) fn held_out(
+    samples: &[Sample],
+    split: Split,
+    fraction: f64,
+    random: &mut Random,
+) -> Vec<bool> {
     let part = |count: usize| (count as f64 * fraction).round() as usize;
     let mut held_out = vec![false; samples.len()];
     match split {
@@ -105,11 +120,7 @@ pub(crate) fn split(
             }
         }
     }
-    let of = |wanted: bool| {
-        let all = samples.iter().zip(&held_out);
-        all.filter(|&(_, &held_out)| held_out == wanted).map(|(&sample, _)| sample).collect()
-    };
-    (of(false), of(true))
+    held_out
 }
 
 #[cfg(test)]
@@ -122,7 +133,7 @@ mod tests {
         all.map(|(user, movie)| Sample {
             user,
             movie,
-            liked: movie % 2 == 0,
+            stars: Stars::LIKED,
             timestamp: user * 100 + movie,
         })
         .collect()

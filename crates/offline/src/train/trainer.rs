@@ -1,8 +1,10 @@
+use sparrow_model::Stars;
 use sparrow_neural::TableBuilder;
 use sparrow_neural::neural_cf::{self, Embedding, Model};
 
 use super::biases::Biases;
 use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table};
+use super::ordinal::Ordinal;
 use super::{Method, Options};
 use crate::random::Random;
 
@@ -14,7 +16,19 @@ pub(super) const UNKNOWN: u32 = 0;
 pub(super) struct Pair {
     pub(super) user: u32,
     pub(super) movie: u32,
-    pub(super) liked: bool,
+    pub(super) stars: Stars,
+}
+
+impl Pair {
+    pub(super) fn liked(&self) -> bool {
+        self.stars.is_liked()
+    }
+
+    /// A pair of which it only matters whether it is a like.
+    #[cfg(test)]
+    pub(super) const fn new(user: u32, movie: u32, liked: bool) -> Self {
+        Self { user, movie, stars: if liked { Stars::MAX } else { Stars::MIN } }
+    }
 }
 
 /// How many rows the embedding tables have, those of unknown ids included.
@@ -31,6 +45,7 @@ pub(super) struct Trainer {
     users: Table,
     body: Body,
     output: Dense,
+    ordinal: Ordinal,
     /// Batches so far.
     steps: u32,
 }
@@ -67,7 +82,14 @@ impl Trainer {
             movies.set_first(&biases.movies);
             users.set_first(&biases.users);
         }
-        Self { movies, users, body, output: Dense::new(last, 1, random), steps: 0 }
+        Self {
+            movies,
+            users,
+            body,
+            output: Dense::new(last, 1, random),
+            ordinal: Ordinal::new(options.ordinal, pairs),
+            steps: 0,
+        }
     }
 
     /// Goes through the pairs once, in a new order, and returns the mean loss. `progress` is told of
@@ -154,9 +176,9 @@ impl Trainer {
         // Lanes without a sample keep the gradient zero.
         let mut of_logit = Lanes::ZERO;
         for ((of_logit, &logit), pair) in of_logit.0.iter_mut().zip(&logits.0).zip(group) {
-            *of_logit = sigmoid(logit) - f32::from(u8::from(pair.liked));
+            *of_logit = self.ordinal.slope(logit, pair.stars);
             // ln(1 + e^±logit), without overflow.
-            let margin = f64::from(if pair.liked { -logit } else { logit });
+            let margin = f64::from(if pair.liked() { -logit } else { logit });
             loss += margin.max(0.0) + (-margin.abs()).exp().ln_1p();
         }
         let dropout = dropout > 0.0;
@@ -201,6 +223,7 @@ impl Trainer {
         for layer in layers.chain([&mut self.output]) {
             layer.step(adam, self.steps, scale, options.l2_layers);
         }
+        self.ordinal.step(adam, self.steps, scale);
         self.movies.step(adam, self.steps, scale, options.l2);
         self.users.step(adam, self.steps, scale, options.l2);
     }
@@ -283,12 +306,13 @@ pub(super) fn sigmoid(logit: f32) -> f32 {
 mod tests {
     use super::*;
 
-    const PAIRS: [Pair; 5] = {
-        const fn pair(user: u32, movie: u32, liked: bool) -> Pair {
-            Pair { user, movie, liked }
-        }
-        [pair(1, 1, true), pair(1, 2, false), pair(2, 1, true), pair(0, 3, false), pair(2, 0, true)]
-    };
+    const PAIRS: [Pair; 5] = [
+        Pair::new(1, 1, true),
+        Pair::new(1, 2, false),
+        Pair::new(2, 1, true),
+        Pair::new(0, 3, false),
+        Pair::new(2, 0, true),
+    ];
 
     fn options(method: Method) -> Options {
         Options { embedding: 3, hidden: vec![5, 4], bias_prior: 0.0, ..Options::new(method) }
@@ -311,7 +335,7 @@ mod tests {
         let model = trainer.model(&[1, 2, 3], &[1, 2]).unwrap();
         let loss = |pair: &Pair| {
             let score = model.score(pair.user, pair.movie);
-            -(if pair.liked { score } else { 1.0 - score }).ln()
+            -(if pair.liked() { score } else { 1.0 - score }).ln()
         };
         PAIRS.iter().map(loss).sum()
     }
@@ -378,7 +402,7 @@ mod tests {
             }
             let model = trainer.model(&[1, 2, 3], &[1, 2]).unwrap();
             for (pair, score) in PAIRS.iter().zip(trainer.predict(&PAIRS)) {
-                assert_eq!(score > 0.5, pair.liked, "{method}, {pair:?}: {score}");
+                assert_eq!(score > 0.5, pair.liked(), "{method}, {pair:?}: {score}");
                 assert!((f64::from(score) - model.score(pair.user, pair.movie)).abs() < 1e-6);
             }
         }

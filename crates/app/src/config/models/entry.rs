@@ -66,6 +66,8 @@ pub enum Kind {
     /// NeuralCF in this process.
     #[serde(rename = "neuralcf")]
     NeuralCf,
+    /// Item–item weights.
+    Ease,
     /// A model at a model server with TensorFlow Serving's REST API.
     TfServing,
     /// The number of ratings.
@@ -76,7 +78,7 @@ impl Kind {
     /// The keys that such a model's table may have.
     pub(super) const fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Embedding | Self::NeuralCf => &["name", "kind", "fallback", "path"],
+            Self::Embedding | Self::NeuralCf | Self::Ease => &["name", "kind", "fallback", "path"],
             Self::Popularity => &["name", "kind", "fallback"],
             Self::TfServing => &[
                 "name",
@@ -107,6 +109,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Embedding => "embedding",
             Self::NeuralCf => "neuralcf",
+            Self::Ease => "ease",
             Self::TfServing => "tf-serving",
             Self::Popularity => "popularity",
         })

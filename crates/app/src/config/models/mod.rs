@@ -57,6 +57,8 @@ pub enum Source {
     Vectors(PathBuf),
     /// A model folder of NeuralCF; without one, `neuralcf` in the folder of model folders.
     NeuralCf(Option<PathBuf>),
+    /// A model folder of item–item weights.
+    Ease(PathBuf),
     /// A model at a model server.
     TfServing(Box<Remote>),
     /// The number of ratings.
@@ -194,7 +196,9 @@ fn default_fallback(model: &Model) -> Option<&'static str> {
     }
     match model.source {
         Source::TfServing(_) => Some("neuralcf"),
-        Source::NeuralCf(_) | Source::Vectors(_) | Source::DataVectors => Some("emb"),
+        Source::NeuralCf(_) | Source::Vectors(_) | Source::Ease(_) | Source::DataVectors => {
+            Some("emb")
+        }
         Source::Popularity => None,
     }
 }
@@ -236,7 +240,8 @@ fn source(name: &str, entry: &Entry) -> Result<Source, WrongKey> {
         (Kind::NeuralCf, path) if path.is_some() || name == "neuralcf" => {
             Ok(Source::NeuralCf(path.clone()))
         }
-        (Kind::Embedding | Kind::NeuralCf, _) => {
+        (Kind::Ease, Some(path)) => Ok(Source::Ease(path.clone())),
+        (Kind::Embedding | Kind::NeuralCf | Kind::Ease, _) => {
             wrong("path", format!("a model of the kind {kind} needs the folder that it is in"))
         }
         (Kind::Popularity, _) => Ok(Source::Popularity),

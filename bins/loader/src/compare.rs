@@ -1,0 +1,91 @@
+//! The subcommand `compare`.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use sparrow_offline::evaluate::{self, Difference, Evaluation, KNOWN, Protocol};
+
+use crate::evaluate::{How, MODELS};
+use crate::report;
+
+/// Measures several models on the same ratings, and writes a Markdown table.
+///
+/// Does what `evaluate` does for each model. The table has the command in it that makes it again.
+#[derive(Debug, Args)]
+#[command(after_help = MODELS)]
+pub(crate) struct Compare {
+    #[command(flatten)]
+    how: How,
+
+    /// Models, with settings if they are not to be the usual ones; several with spaces between them, or the
+    /// option several times [default: all that the protocol can measure, and for lists also neuralcf trained
+    /// on what is chosen]
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    models: Vec<String>,
+
+    /// File to write into, replaced if it exists; - for standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+/// Several models, measured on the same ratings.
+pub(crate) struct Comparison {
+    /// What to call the data set.
+    pub(crate) data: String,
+    /// What was found in it.
+    pub(crate) report: sparrow_offline::ReaderReport,
+    /// The models, as they were asked for.
+    pub(crate) lines: Vec<String>,
+    pub(crate) evaluations: Vec<Evaluation>,
+}
+
+impl Comparison {
+    /// How the first model compares with the second.
+    pub(crate) fn differences(&self) -> Result<Vec<Difference>, evaluate::Error> {
+        match &self.evaluations[..] {
+            [first, second, ..] => evaluate::compare(first, second),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Compare {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let mut lines: Vec<String> = self
+            .models
+            .iter()
+            .flat_map(|line| line.split_whitespace())
+            .map(str::to_owned)
+            .collect();
+        if lines.is_empty() {
+            let able = KNOWN.iter().filter(|m| m.scores || self.how.protocol != Protocol::Label);
+            for model in able {
+                lines.push(model.name.to_owned());
+                if model.name == "neuralcf" && self.how.protocol != Protocol::Label {
+                    lines.push("neuralcf:negatives=4".to_owned());
+                }
+            }
+        }
+        let comparison = self.how.measure(lines)?;
+        let mut table = Vec::new();
+        report::markdown(&comparison, &self.command(&comparison), &mut table)?;
+        if self.out.as_os_str() == "-" {
+            return io::stdout().write_all(&table).context("cannot write to standard output");
+        }
+        fs::write(&self.out, table).with_context(|| format!("cannot write {}", self.out.display()))
+    }
+
+    /// The command that makes this table, wherever the data set is.
+    fn command(&self, comparison: &Comparison) -> String {
+        let mut command = format!("sparrow-loader compare --data {}", comparison.data);
+        command.push_str(&self.how.arguments());
+        if !self.models.is_empty() {
+            command.push_str(" --models ");
+            command.push_str(&comparison.lines.join(" "));
+        }
+        command
+    }
+}

@@ -1,0 +1,406 @@
+//! `embed`.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use sparrow_offline::embed::{self, Method};
+use sparrow_offline::interactions::Positives;
+use sparrow_offline::{ReaderOptions, ease, ials, item2vec};
+
+use crate::exit::Ended;
+use crate::progress::Bar;
+use crate::run::summarise;
+
+/// Computes embeddings of a MovieLens data set.
+///
+/// Reads ml-latest-small, ml-25m, ml-32m, ml-1m or ml-100k (told apart by their files) and writes
+/// item2vecEmb.csv, a vector for each movie, userEmb.csv, one for each user, and embedding.json, which tells
+/// the server how to compare them. A line is "id:f f f …".
+///
+/// With item2vec, vectors come from skip-gram with negative sampling over each user's liked movies (3.5
+/// stars or more) in the order of time; a user's is the mean over the vectors of the movies that the
+/// user liked. With ials, vectors of users and movies come from implicit alternating least squares,
+/// and their dot products tell who will choose what.
+///
+/// With ease there are no vectors: how much each movie speaks for each other one comes in closed form, and
+/// goes into the next version (003 after 002) of the model folder --out.
+#[derive(Debug, Args)]
+pub(crate) struct Embed {
+    /// Folder with the data set
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Folder to write into; made if it does not exist. Files in it are replaced; with ease it is a model
+    /// folder, such as models/ease
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Compute everything and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    training: Training,
+
+    /// Threads [default: one for each processor]; item2vec with 1 writes the same files for the same
+    /// seed, ials with any number
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+}
+
+/// The names of the methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// Skip-gram with negative sampling over what users liked, in the order of time
+    Item2vec,
+    /// Implicit alternating least squares
+    Ials,
+    /// Item-item weights in closed form (EASE), into a model folder
+    Ease,
+}
+
+/// How vectors are computed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Embeddings")]
+pub(crate) struct Training {
+    /// How vectors are computed
+    #[arg(long, value_name = "NAME", value_enum, default_value = "item2vec")]
+    method: Name,
+
+    /// Length of the vectors [default: 32; ials: 64]
+    #[arg(long, value_name = "N")]
+    dimension: Option<usize>,
+
+    /// How often the ratings are gone through [default: item2vec: 20, fewer for more than 250,000 likes;
+    /// ials: 16]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+
+    /// Another seed gives other vectors, equally good [default: 1]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+
+    /// item2vec: neighbours on either side, at most, that a movie is paired with [default: 25]
+    #[arg(long, value_name = "N")]
+    window: Option<usize>,
+
+    /// item2vec: random movies that each movie is told apart from [default: 5]
+    #[arg(long, value_name = "N")]
+    negatives: Option<usize>,
+
+    /// item2vec: random movies are drawn by their number of likes to this power, from -1 to 1
+    /// [default: 0.25]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    negative_exponent: Option<f64>,
+
+    /// item2vec: step of the first update; it falls in a straight line to nearly 0 [default: 0.05]
+    #[arg(long, value_name = "X")]
+    learning_rate: Option<f32>,
+
+    /// item2vec: movies with more than this part of all likes are passed over now and then; 0 turns it
+    /// off [default: 0.001]
+    #[arg(long, value_name = "X")]
+    subsample: Option<f64>,
+
+    /// item2vec, ease: movies with fewer likes, or ratings, are left out [default: 5; ease: 2]
+    #[arg(long, value_name = "N")]
+    min_count: Option<usize>,
+
+    /// ials, ease: which ratings count: all, liked (3.5 stars or more) or, for ials, stars (all, by their
+    /// stars) [default: all]
+    #[arg(long, value_name = "NAME")]
+    positives: Option<Positives>,
+
+    /// ials: weight of a pair of user and movie whatever is known of it; ratings have 1 on top
+    /// [default: 0.25]
+    #[arg(long, value_name = "X")]
+    unobserved_weight: Option<f32>,
+
+    /// ials, ease: how strongly vectors, or weights, are pulled to zero [default: 0.1; ease: 400]
+    #[arg(long, value_name = "X")]
+    regularization: Option<f32>,
+
+    /// ials: how that pull grows with the number of ratings: 1 in proportion, 0 not at all
+    /// [default: 0.7]
+    #[arg(long, value_name = "X")]
+    regularization_exponent: Option<f32>,
+
+    /// ials: steps of conjugate gradients in each half of an epoch [default: 3]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+
+    /// ease: weights of each movie that are kept, the greatest in size [default: 500]
+    #[arg(long, value_name = "N")]
+    keep: Option<usize>,
+}
+
+impl Training {
+    /// The method with its options, for methods that give vectors. An option of another method is an error.
+    pub(crate) fn method(&self, threads: usize) -> Result<Method, Ended> {
+        self.refuse_others()?;
+        Ok(match self.method {
+            Name::Ease => {
+                return Err(Ended::Usage("--method ease gives no vectors to push".to_owned()));
+            }
+            Name::Item2vec => {
+                let default = item2vec::Options::DEFAULT;
+                Method::Item2Vec(item2vec::Options {
+                    dimension: self.dimension.unwrap_or(default.dimension),
+                    window: self.window.unwrap_or(default.window),
+                    epochs: self.epochs,
+                    negatives: self.negatives.unwrap_or(default.negatives),
+                    negative_exponent: self.negative_exponent.unwrap_or(default.negative_exponent),
+                    learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
+                    subsample: self.subsample.unwrap_or(default.subsample),
+                    min_count: self.min_count.unwrap_or(default.min_count),
+                    threads,
+                    seed: self.seed.unwrap_or(default.seed),
+                })
+            }
+            Name::Ials => {
+                let default = ials::Options::DEFAULT;
+                let mut objective = default.objective;
+                objective.unobserved = self.unobserved_weight.unwrap_or(objective.unobserved);
+                objective.regularization = self.regularization.unwrap_or(objective.regularization);
+                objective.exponent = self.regularization_exponent.unwrap_or(objective.exponent);
+                Method::Ials(ials::Options {
+                    dimension: self.dimension.unwrap_or(default.dimension),
+                    epochs: self.epochs.unwrap_or(default.epochs),
+                    objective,
+                    positives: self.positives.unwrap_or(default.positives),
+                    steps: self.steps.unwrap_or(default.steps),
+                    start: default.start,
+                    threads,
+                    seed: self.seed.unwrap_or(default.seed),
+                })
+            }
+        })
+    }
+
+    /// The options for [`Name::Ease`].
+    fn ease(&self, threads: usize) -> Result<ease::Options, Ended> {
+        self.refuse_others()?;
+        let default = ease::Options::DEFAULT;
+        let liked_only = match self.positives {
+            None | Some(Positives::All) => false,
+            Some(Positives::Liked) => true,
+            Some(Positives::Stars) => {
+                return Err(Ended::Usage(
+                    "--method ease takes --positives all or liked".to_owned(),
+                ));
+            }
+        };
+        Ok(ease::Options {
+            regularization: self.regularization.unwrap_or(default.regularization),
+            min_count: self.min_count.unwrap_or(default.min_count),
+            keep: self.keep.unwrap_or(default.keep),
+            liked_only,
+            threads,
+            memory: default.memory,
+        })
+    }
+
+    fn refuse_others(&self) -> Result<(), Ended> {
+        let item2vec = &[Name::Item2vec][..];
+        let ials = &[Name::Ials][..];
+        let ease = &[Name::Ease][..];
+        let vectors = &[Name::Item2vec, Name::Ials][..];
+        let not_ials = &[Name::Item2vec, Name::Ease][..];
+        let not_item2vec = &[Name::Ials, Name::Ease][..];
+        for (flag, given, of) in [
+            ("dimension", self.dimension.is_some(), vectors),
+            ("epochs", self.epochs.is_some(), vectors),
+            ("seed", self.seed.is_some(), vectors),
+            ("window", self.window.is_some(), item2vec),
+            ("negatives", self.negatives.is_some(), item2vec),
+            ("negative-exponent", self.negative_exponent.is_some(), item2vec),
+            ("learning-rate", self.learning_rate.is_some(), item2vec),
+            ("subsample", self.subsample.is_some(), item2vec),
+            ("min-count", self.min_count.is_some(), not_ials),
+            ("positives", self.positives.is_some(), not_item2vec),
+            ("unobserved-weight", self.unobserved_weight.is_some(), ials),
+            ("regularization", self.regularization.is_some(), not_item2vec),
+            ("regularization-exponent", self.regularization_exponent.is_some(), ials),
+            ("steps", self.steps.is_some(), ials),
+            ("keep", self.keep.is_some(), ease),
+        ] {
+            if given && !of.contains(&self.method) {
+                let names: Vec<String> = of
+                    .iter()
+                    .filter_map(|name| Some(name.to_possible_value()?.get_name().to_owned()))
+                    .collect();
+                return Err(Ended::Usage(format!(
+                    "--{flag} is an option of --method {}",
+                    names.join(" and ")
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Embed {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or(processors);
+        match self.training.method {
+            Name::Ease => self.weights(&self.training.ease(threads)?),
+            Name::Item2vec | Name::Ials => self.vectors(&self.training.method(threads)?),
+        }
+    }
+
+    fn weights(&self, options: &ease::Options) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let bar = Bar::new("weighing", "steps");
+        let summary = ease::write(
+            &self.data,
+            (!self.dry_run).then_some(self.out.as_path()),
+            &ReaderOptions { max_bad_lines: self.max_bad_lines },
+            options,
+            &|done, total| bar.show(done, total),
+        )?;
+        drop(bar);
+        let ease::Summary { data, movies, pairs, weights, written } = summary;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{data}")?;
+        writeln!(
+            out,
+            "ease: learned from {pairs} ratings: {weights} weights between {movies} of {} movies",
+            data.movies
+        )?;
+        drop(out);
+        let files = written.map(|written| written.files).unwrap_or_default();
+        summarise(&files, started)
+    }
+
+    fn vectors(&self, method: &Method) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let bar = Bar::new("embedding", "ratings");
+        let summary = embed::write(
+            &self.data,
+            (!self.dry_run).then_some(self.out.as_path()),
+            &ReaderOptions { max_bad_lines: self.max_bad_lines },
+            method,
+            &|done, total| bar.show(done, total),
+        )?;
+        drop(bar);
+        let embed::Summary { data, movies, users, pairs, files } = summary;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{data}")?;
+        writeln!(
+            out,
+            "{}: learned from {pairs} ratings: vectors for {movies} of {} movies and {users} of {} users",
+            method.name(),
+            data.movies,
+            data.users
+        )?;
+        drop(out);
+        summarise(&files, started)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn embed(line: &str) -> Embed {
+        let line = format!("sparrow-loader embed --data in --out out {line}");
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Command::Embed(embed) => embed,
+            other => unreachable!("embed was asked for, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_options_the_defaults_and_all_processors_count() {
+        let expected = item2vec::Options { threads: 6, ..item2vec::Options::default() };
+        assert_eq!(embed("").training.method(6).unwrap(), Method::Item2Vec(expected));
+        assert_eq!(embed("").max_bad_lines, 0);
+        let expected = ials::Options { threads: 6, ..ials::Options::default() };
+        assert_eq!(embed("--method ials").training.method(6).unwrap(), Method::Ials(expected));
+    }
+
+    #[test]
+    fn each_option_counts() {
+        let embed = embed(
+            "--dimension 8 --window 3 --epochs 2 --negatives 7 --negative-exponent -0.5 --learning-rate 0.5 \
+             --subsample 0.25 --min-count 4 --threads 1 --seed 9 --max-bad-lines 5",
+        );
+        let expected = item2vec::Options {
+            dimension: 8,
+            window: 3,
+            epochs: Some(2),
+            negatives: 7,
+            negative_exponent: -0.5,
+            learning_rate: 0.5,
+            subsample: 0.25,
+            min_count: 4,
+            threads: 6,
+            seed: 9,
+        };
+        assert_eq!(embed.training.method(6).unwrap(), Method::Item2Vec(expected));
+        assert_eq!(embed.threads, Some(1));
+        assert_eq!(embed.max_bad_lines, 5);
+    }
+
+    #[test]
+    fn each_option_of_ials_counts() {
+        let embed = embed(
+            "--method ials --dimension 8 --epochs 2 --seed 9 --positives liked --unobserved-weight 0.5 \
+             --regularization 0.25 --regularization-exponent 0.75 --steps 4",
+        );
+        let expected = ials::Options {
+            dimension: 8,
+            epochs: 2,
+            objective: sparrow_neural::Objective {
+                unobserved: 0.5,
+                regularization: 0.25,
+                exponent: 0.75,
+            },
+            positives: Positives::Liked,
+            steps: 4,
+            start: ials::Options::DEFAULT.start,
+            threads: 6,
+            seed: 9,
+        };
+        assert_eq!(embed.training.method(6).unwrap(), Method::Ials(expected));
+    }
+
+    #[test]
+    fn each_option_of_ease_counts() {
+        let embed =
+            embed("--method ease --regularization 50 --min-count 4 --keep 7 --positives liked");
+        let expected = ease::Options {
+            regularization: 50.0,
+            min_count: 4,
+            keep: 7,
+            liked_only: true,
+            threads: 6,
+            memory: None,
+        };
+        assert_eq!(embed.training.ease(6).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_option_of_another_method_is_refused() {
+        for (line, message) in [
+            ("--steps 3", "--steps is an option of --method ials"),
+            ("--regularization 3", "--regularization is an option of --method ials and ease"),
+            ("--method ials --keep 3", "--keep is an option of --method ease"),
+            ("--method ials --window 3", "--window is an option of --method item2vec"),
+        ] {
+            assert_eq!(embed(line).training.method(1).unwrap_err().to_string(), message);
+        }
+    }
+}

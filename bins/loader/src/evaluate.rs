@@ -1,0 +1,249 @@
+//! The subcommands `evaluate` and `compare`: what they measure, and how.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use clap::Args;
+use sparrow_offline::ReaderOptions;
+use sparrow_offline::evaluate::split::Split;
+use sparrow_offline::evaluate::{self, Method, Options, Protocol};
+use sparrow_offline::train;
+
+use crate::compare::Comparison;
+use crate::progress::Bar;
+use crate::report;
+use crate::served::{self, Served};
+
+/// Measures how good a model is, on ratings that it has not seen.
+///
+/// Holds out a part of a data set's ratings, fits the model to the others alone, and measures on what was held
+/// out what it says: once for each seed. Prints means, deviations over the seeds and 95% confidence
+/// intervals over the users, as a table or (--json) as one JSON object. docs/quality.md explains protocols and
+/// measures.
+#[derive(Debug, Args)]
+#[command(after_help = MODELS)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    how: How,
+
+    /// The model, with settings if they are not to be the usual ones: gmf, or gmf:l2=4:embedding=16
+    #[arg(long, value_name = "MODEL")]
+    model: String,
+
+    /// Another model to compare with, on the same ratings
+    #[arg(long, value_name = "MODEL")]
+    against: Option<String>,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// For the end of the help.
+pub(crate) const MODELS: &str = "\
+Models: popularity (the number of ratings), biases (how easily pleased users are and how well liked movies), \
+emb (item2vec, or --embeddings), neuralcf, two-towers and gmf (as `train` trains them), engine (recall and \
+ranking as the server does them; engine:ranking=gmf ranks by another model than emb), tf-serving (--url). Settings have the names of \
+the options of `embed` and `train`.";
+
+/// What is measured, and how.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// Folder with the data set
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// label: whether ratings are likes; full-ranking: ten movies out of all unseen ones; leave-one-out: the
+    /// last movie of each user among 99 others, and among all
+    #[arg(long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
+    pub(crate) protocol: Protocol,
+
+    /// Which ratings are held out: random, time (the latest) or per-user-time (each user's latest). With
+    /// full-ranking, random takes the same part of each movie's ratings; leave-one-out has a split of its own
+    /// [default: random]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Option<train::Split>,
+
+    /// Part of the ratings that is held out [default: 0.2 for label, 0.25 for full-ranking]
+    #[arg(long, value_name = "X")]
+    pub(crate) test_fraction: Option<f64>,
+
+    /// How many seeds, from 1; or a list such as 4,7
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) seeds: Seeds,
+
+    /// Folder with embeddings for the models emb and engine, rather than training some on the training part.
+    /// What they were trained on is not known here: if they know the held-out ratings, the measures are too
+    /// good
+    #[arg(long, value_name = "DIR")]
+    pub(crate) embeddings: Option<PathBuf>,
+
+    /// The model tf-serving: a model at TensorFlow Serving that takes userId and movieId, such as
+    /// http://127.0.0.1:8501/v1/models/recmodel. What it was trained on is not known here, either
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    /// Leave movies that a user has rated in the lists
+    #[arg(long)]
+    pub(crate) keep_seen: bool,
+
+    /// Put the test part away and measure on a part of the others: to choose settings
+    #[arg(long)]
+    validation: bool,
+
+    /// Draws of users that confidence intervals come from; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) resamples: usize,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+}
+
+/// Seeds, as the command line has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seeds(pub(crate) Vec<u64>);
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            text.trim().parse::<u64>().map_err(|_| format!("{text:?} is not a whole number"))
+        };
+        if text.contains(',') {
+            let list = text.split(',').filter(|part| !part.trim().is_empty());
+            return Ok(Self(list.map(number).collect::<Result<_, _>>()?));
+        }
+        match number(text)? {
+            count @ 1..=1000 => Ok(Self((1..=count).collect())),
+            _ => Err("from 1 to 1000 seeds".to_owned()),
+        }
+    }
+}
+
+impl How {
+    fn options(&self) -> anyhow::Result<Options> {
+        let usual = Options::new(self.protocol);
+        let split = match (self.protocol, self.split) {
+            (_, None) => usual.split,
+            (Protocol::LeaveOneOut, Some(_)) => {
+                let why = "--split does not go with --protocol leave-one-out, which has its own";
+                return Err(evaluate::Error::Option(why.to_owned()).into());
+            }
+            (Protocol::FullRanking, Some(train::Split::Random)) => Split::RandomByMovie,
+            (Protocol::Label, Some(train::Split::Random)) => Split::Random,
+            (_, Some(train::Split::PerUserTime)) => Split::PerUserTime,
+            (_, Some(train::Split::Time)) => Split::Time,
+        };
+        let options = Options {
+            split,
+            fraction: self.test_fraction.unwrap_or(usual.fraction),
+            seeds: self.seeds.0.clone(),
+            keep_seen: self.keep_seen,
+            validation: self.validation,
+            resamples: self.resamples,
+            ..usual
+        };
+        options.check()?;
+        Ok(options)
+    }
+
+    async fn method(&self, line: &str) -> anyhow::Result<Box<dyn Method>> {
+        if line != served::NAME {
+            return Ok(evaluate::method(line, self.embeddings.as_deref())?);
+        }
+        let Some(url) = &self.url else {
+            let why = "the model tf-serving needs --url".to_owned();
+            return Err(evaluate::Error::Option(why).into());
+        };
+        Ok(Box::new(Served::connect(url).await?))
+    }
+
+    /// Measures models, one after the other.
+    pub(crate) fn measure(&self, lines: Vec<String>) -> anyhow::Result<Comparison> {
+        let options = self.options()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the async runtime")?;
+        // All of them before any work is done: a name may be wrong.
+        let mut methods = Vec::new();
+        for line in &lines {
+            methods.push(runtime.block_on(self.method(line))?);
+        }
+        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
+        let loaded = evaluate::load(&self.data, &reader)?;
+        let bar = Bar::new("evaluating", "users");
+        let mut evaluations = Vec::new();
+        for (done, method) in (0_u64..).zip(&methods) {
+            let show = |users: u64, all: u64| {
+                bar.show(done * all + users, methods.len() as u64 * all);
+            };
+            let work = evaluate::run(&loaded.catalog, &**method, &options, &show);
+            evaluations.push(runtime.block_on(work)?);
+        }
+        Ok(Comparison { data: name(&self.data), report: loaded.report, lines, evaluations })
+    }
+
+    /// The options on the command line but the data set, each with a space before it, those that change nothing
+    /// left out.
+    pub(crate) fn arguments(&self) -> String {
+        let mut arguments = format!(" --protocol {}", self.protocol);
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                arguments = format!("{arguments} --{name} {value}");
+            }
+        };
+        add("split", self.split.map(|split| split.to_string()));
+        add("test-fraction", self.test_fraction.map(|fraction| fraction.to_string()));
+        let seeds = &self.seeds.0;
+        let counted = (1..).zip(seeds).all(|(place, &seed)| place == seed);
+        let listed: Vec<String> = seeds.iter().map(|seed| format!("{seed},")).collect();
+        add("seeds", Some(if counted { seeds.len().to_string() } else { listed.concat() }));
+        add("embeddings", self.embeddings.as_deref().map(name));
+        add("url", self.url.clone());
+        for (name, given) in [("keep-seen", self.keep_seen), ("validation", self.validation)] {
+            if given {
+                arguments = format!("{arguments} --{name}");
+            }
+        }
+        arguments
+    }
+}
+
+/// The last part of a path.
+fn name(path: &Path) -> String {
+    let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = name.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+impl Evaluate {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let lines = std::iter::once(&self.model).chain(&self.against).cloned();
+        let comparison = self.how.measure(lines.collect())?;
+        let written = if self.json {
+            report::json(&comparison, &mut std::io::stdout().lock())
+        } else {
+            report::text(&comparison, &mut std::io::stdout().lock())
+        };
+        written.context("cannot write to standard output")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_counted_or_listed() {
+        assert_eq!("3".parse(), Ok(Seeds(vec![1, 2, 3])));
+        assert_eq!("4, 7".parse(), Ok(Seeds(vec![4, 7])));
+        assert_eq!("9,".parse(), Ok(Seeds(vec![9])));
+        for wrong in ["0", "x", "1,x", "-1", "1001", ""] {
+            assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
+        }
+    }
+}

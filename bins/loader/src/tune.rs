@@ -1,0 +1,116 @@
+//! The subcommand `tune`.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use sparrow_offline::ReaderOptions;
+use sparrow_offline::evaluate::{self, Protocol};
+use sparrow_offline::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
+use tokio::runtime::Builder;
+
+use crate::exit::Ended;
+use crate::store::duration;
+
+/// Looks for good settings of a method by random search.
+///
+/// Fits models to a part of the ratings and compares them by nDCG@10 on another part. Neither has a rating
+/// of the test part that "evaluate" holds out with the same protocol and seed. Each trial goes into the record
+/// as a line of JSON; the same command goes on where it ended. The first trial has the usual settings. At the end the
+/// best settings are printed as options.
+#[derive(Debug, Args)]
+pub(crate) struct Tune {
+    /// Folder with the data set
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// What to tune
+    #[arg(long, value_name = "NAME", value_parser = tunable())]
+    method: Tunable,
+
+    /// Trials in the record when all is done
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    trials: usize,
+
+    /// No trial begins later: 90s, 10m, 2h
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    time: Duration,
+
+    /// What a model is asked: full-ranking or leave-one-out
+    #[arg(long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
+    protocol: Protocol,
+
+    /// Another seed holds out another test part, and tries other settings
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+
+    /// File with a line of JSON for each trial; made if it does not exist, or else continued
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+}
+
+fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
+    let names = PossibleValuesParser::new(TUNABLE.map(|tunable| tunable.name));
+    names.try_map(|name| {
+        let found = TUNABLE.into_iter().find(|tunable| tunable.name == name);
+        found.ok_or_else(|| Ended::Usage(name))
+    })
+}
+
+impl Tune {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
+        let loaded = evaluate::load(&self.data, &reader)?;
+        let mut out = io::stdout();
+        writeln!(out, "{}", loaded.report)?;
+        let options = Options {
+            tunable: self.method,
+            trials: self.trials,
+            time: self.time,
+            protocol: self.protocol,
+            seed: self.seed,
+        };
+        let runtime = Builder::new_current_thread().build().context("cannot start the runtime")?;
+        let mut told = |trial: &Trial| {
+            let outcome = match (trial.value(), &trial.error) {
+                (Some(value), _) => format!("{MEASURE} {value:.4}"),
+                (None, Some(error)) => error.clone(),
+                (None, None) => "nothing measured".to_owned(),
+            };
+            let (number, seconds) = (trial.trial, trial.seconds);
+            // Nobody may be reading there; the work goes on.
+            drop(writeln!(out, "{number:>4}  {outcome}  {seconds:.1} s  {}", shown(trial)));
+        };
+        let search = tune::search(&loaded.catalog, &self.out, &options, &mut told);
+        let trials = runtime.block_on(search)?;
+
+        let mut out = io::stdout().lock();
+        let Some(best) = tune::best(&trials) else {
+            writeln!(out, "no trial gave a model")?;
+            return Ok(());
+        };
+        writeln!(
+            out,
+            "best of {} trials: {MEASURE} {:.4} on the validation part, by trial {}\n  sparrow-loader {} {}",
+            trials.len(),
+            best.value().unwrap_or_default(),
+            best.trial,
+            self.method.command,
+            best.flags()
+        )?;
+        writeln!(out, "done in {:.1} s", started.elapsed().as_secs_f64())?;
+        Ok(())
+    }
+}
+
+fn shown(trial: &Trial) -> String {
+    if trial.settings.is_empty() { "the usual settings".to_owned() } else { trial.flags() }
+}

@@ -1,0 +1,188 @@
+//! Who rated what, as rows of positions: what factorisations learn from.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sparrow_model::{Catalog, Rated};
+
+/// Which ratings count as positive, and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Positives {
+    /// Each rating counts the same, whatever it says: to have chosen a movie is what counts.
+    #[default]
+    All,
+    /// Ratings of 3.5 stars or more, each the same.
+    Liked,
+    /// Each rating in proportion to its stars; the mean weight is 1.
+    Stars,
+}
+
+impl Positives {
+    /// All of them, with their names.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("all", Self::All), ("liked", Self::Liked), ("stars", Self::Stars)];
+
+    /// Whether a rating counts.
+    pub fn counts(self, rated: &Rated) -> bool {
+        self != Self::Liked || rated.stars.is_liked()
+    }
+}
+
+impl fmt::Display for Positives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(_, positives)| positives == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}
+
+impl FromStr for Positives {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|&(_, positives)| positives).ok_or_else(|| "all, liked or stars".to_owned())
+    }
+}
+
+/// A sparse matrix in compressed rows: for each row, columns in ascending order, and weights where they
+/// are not all 1.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Interactions {
+    /// Row `r` has the places `starts[r]..starts[r + 1]`.
+    starts: Vec<usize>,
+    columns: Vec<u32>,
+    weights: Option<Vec<f32>>,
+    column_count: usize,
+}
+
+impl Interactions {
+    /// Users by their positions in the catalogue, and for each the movies that count.
+    pub fn of(catalog: &Catalog, positives: Positives) -> Self {
+        let mut starts = vec![0];
+        let (mut columns, mut weights) = (Vec::new(), Vec::new());
+        let mut row: Vec<(u32, f32)> = Vec::new();
+        for history in catalog.users().iter() {
+            row.clear();
+            let counted = history.iter().filter(|rated| positives.counts(rated));
+            row.extend(counted.map(|rated| (rated.movie.0, f32::from(rated.stars.half_stars()))));
+            row.sort_unstable_by_key(|&(movie, _)| movie);
+            columns.extend(row.iter().map(|&(movie, _)| movie));
+            if positives == Positives::Stars {
+                weights.extend(row.iter().map(|&(_, half_stars)| half_stars));
+            }
+            starts.push(columns.len());
+        }
+        if !weights.is_empty() {
+            let mean =
+                weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / weights.len() as f64;
+            for weight in &mut weights {
+                *weight = (f64::from(*weight) / mean) as f32;
+            }
+        }
+        let weights = (positives == Positives::Stars).then_some(weights);
+        Self { starts, columns, weights, column_count: catalog.len() }
+    }
+
+    /// From rows of columns that ascend; there are `column_count` columns.
+    pub fn from_rows<'a>(rows: impl IntoIterator<Item = &'a [u32]>, column_count: usize) -> Self {
+        let (mut starts, mut columns) = (vec![0], Vec::new());
+        for row in rows {
+            columns.extend_from_slice(row);
+            starts.push(columns.len());
+        }
+        Self { starts, columns, weights: None, column_count }
+    }
+
+    /// The same by column.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
+        let mut starts = vec![0; self.column_count + 1];
+        for &column in &self.columns {
+            starts[column as usize + 1] += 1;
+        }
+        for at in 0..self.column_count {
+            starts[at + 1] += starts[at];
+        }
+        let mut cursors = starts.clone();
+        let mut columns = vec![0; self.columns.len()];
+        let mut weights = self.weights.as_ref().map(|weights| vec![0.0; weights.len()]);
+        for row in 0..self.len() {
+            for place in self.starts[row]..self.starts[row + 1] {
+                let cursor = &mut cursors[self.columns[place] as usize];
+                columns[*cursor] = row as u32;
+                if let (Some(to), Some(from)) = (&mut weights, &self.weights) {
+                    to[*cursor] = from[place];
+                }
+                *cursor += 1;
+            }
+        }
+        Self { starts, columns, weights, column_count: self.len() }
+    }
+
+    /// The columns of a row.
+    ///
+    /// # Panics
+    /// If there are not that many rows; so does [`weights`](Self::weights).
+    pub fn row(&self, at: usize) -> &[u32] {
+        &self.columns[self.starts[at]..self.starts[at + 1]]
+    }
+
+    /// The weights of a row's columns, where they are not all 1.
+    pub fn weights(&self, at: usize) -> Option<&[f32]> {
+        self.weights.as_ref().map(|weights| &weights[self.starts[at]..self.starts[at + 1]])
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many columns there are.
+    pub const fn column_count(&self) -> usize {
+        self.column_count
+    }
+
+    /// How many pairs all rows have together.
+    pub fn pair_count(&self) -> usize {
+        self.columns.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_become_rows_and_back() {
+        let rows: [&[u32]; 4] = [&[0, 3], &[], &[1, 2, 3], &[3]];
+        let by_row = Interactions::from_rows(rows, 5);
+        let by_column = by_row.transposed();
+        let columns: Vec<&[u32]> = (0..5).map(|column| by_column.row(column)).collect();
+        assert_eq!(columns, [&[0][..], &[2], &[2], &[0, 2, 3], &[]]);
+        assert_eq!(by_column.transposed(), by_row);
+        assert_eq!((by_row.len(), by_row.column_count(), by_row.pair_count()), (4, 5, 6));
+    }
+
+    #[test]
+    fn weights_go_with_their_pairs() {
+        let rows: [&[u32]; 2] = [&[0, 1], &[1]];
+        let mut by_row = Interactions::from_rows(rows, 2);
+        by_row.weights = Some(vec![0.5, 1.0, 2.0]);
+        let by_column = by_row.transposed();
+        assert_eq!(by_column.weights(0), Some(&[0.5][..]));
+        assert_eq!(by_column.weights(1), Some(&[1.0, 2.0][..]));
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for (name, positives) in Positives::NAMES {
+            assert_eq!((name.parse(), positives.to_string()), (Ok(positives), name.to_owned()));
+        }
+        assert!("some".parse::<Positives>().is_err());
+    }
+}

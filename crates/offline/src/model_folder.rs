@@ -1,0 +1,71 @@
+//! Versions in model folders, which appear whole or not at all.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use sparrow_neural::neural_cf::{Version, versions};
+
+use crate::staged::Error;
+
+/// A version that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its number.
+    pub version: Version,
+    /// Its files with their sizes in bytes.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+/// Writes files as the version after the greatest one in `folder`, which is made if it does not exist.
+/// The version's folder appears whole, under its final name, or not at all: servers load what they see at
+/// once.
+pub(crate) fn write(folder: &Path, contents: &[(&str, Vec<u8>)]) -> Result<Written, Error> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let staged = Staged(folder.join(format!(".{}.partial", std::process::id())));
+    // Left by a process of the same number that was killed.
+    drop(fs::remove_dir_all(&staged.0));
+    fs::create_dir(&staged.0).map_err(Error::io(&staged.0))?;
+    for (name, bytes) in contents {
+        let path = staged.0.join(name);
+        let write = || {
+            let mut file = File::create(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(Error::io(&path))?;
+    }
+    let version = publish(folder, &staged.0)?;
+    let sizes = contents.iter().map(|(name, bytes)| (version.path.join(name), bytes.len() as u64));
+    Ok(Written { files: sizes.collect(), version })
+}
+
+/// Gives the finished folder the name of the next version.
+fn publish(folder: &Path, staged: &Path) -> Result<Version, Error> {
+    let mut attempts = 0;
+    loop {
+        let name = Version::next_name(&versions(folder).map_err(Error::io(folder))?);
+        let path = folder.join(&name);
+        match fs::rename(staged, &path) {
+            Ok(()) => {
+                // The new name is on disk when the folder is.
+                let synced = File::open(folder).and_then(|folder| folder.sync_all());
+                synced.map_err(Error::io(folder))?;
+                return Ok(Version { number: name.parse().unwrap_or(u64::MAX), path });
+            }
+            // Someone else was faster, or a file has that name.
+            Err(_) if path.is_dir() && attempts < 100 => attempts += 1,
+            Err(source) => return Err(Error::Io { path, source }),
+        }
+    }
+}
+
+/// A folder that is removed, unless it has got another name by then.
+struct Staged(PathBuf);
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // After a success there is nothing under this name; a failure here has nobody to go to.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
