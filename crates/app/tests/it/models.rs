@@ -1,5 +1,6 @@
 //! Model folders that are watched, and models that step in for each other.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -322,10 +323,9 @@ async fn vectors_are_compared_as_the_file_beside_them_says() {
         if name == "said" {
             fs::write(path.join("001").join(ABOUT_FILE), &dot).unwrap();
         }
-        tables += &format!(
-            "[[models]]\nname = '{name}'\nkind = 'embedding'\npath = '{}'\n",
-            path.display()
-        );
+        let path = path.display();
+        writeln!(tables, "[[models]]\nname = '{name}'\nkind = 'embedding'\npath = '{path}'")
+            .unwrap();
     }
     let running = start(with_tables(&config(), &tables)).await;
     for name in ["plain", "said"] {
