@@ -240,11 +240,17 @@ fn tune_goes_on_where_it_ended() {
     let first = succeed("tune --method ials --trials 2", &folders);
     assert!(first.contains("the usual settings") && first.contains("best of 2 trials"), "{first}");
     let again = succeed("tune --method ials --trials 3", &folders);
-    assert!(!again.contains("the usual settings  ") && again.contains("best of 3 trials"), "{again}");
+    assert!(
+        !again.contains("the usual settings  ") && again.contains("best of 3 trials"),
+        "{again}"
+    );
     assert!(again.contains("sparrow-loader embed --method ials"), "{again}");
     assert_eq!(lines(data.path(), "trials.jsonl").len(), 3);
     let error = fail(3, "tune --method ease --trials 3", &folders);
-    assert!(error.contains(":1: a trial of another search: its method is ials, not ease"), "{error}");
+    assert!(
+        error.contains(":1: a trial of another search: its method is ials, not ease"),
+        "{error}"
+    );
     let error = fail(2, "tune --method neuralcf --trials 3", &folders);
     assert!(error.contains("item2vec, ials, ease, gmf"), "{error}");
 }
