@@ -78,7 +78,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "N")]
     dimension: Option<usize>,
 
-    /// How often the ratings are gone through [default: item2vec: 10, fewer for more than 500,000 likes;
+    /// How often the ratings are gone through [default: item2vec: 20, fewer for more than 250,000 likes;
     /// ials: 16]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -96,7 +96,7 @@ pub(crate) struct Training {
     negatives: Option<usize>,
 
     /// item2vec: random movies are drawn by their number of likes to this power, from -1 to 1
-    /// [default: 0.75]
+    /// [default: 0.25]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     negative_exponent: Option<f64>,
 
@@ -109,7 +109,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "X")]
     subsample: Option<f64>,
 
-    /// item2vec, ease: movies with fewer likes, or ratings, are left out [default: 3; ease: 2]
+    /// item2vec, ease: movies with fewer likes, or ratings, are left out [default: 5; ease: 2]
     #[arg(long, value_name = "N")]
     min_count: Option<usize>,
 
@@ -119,15 +119,16 @@ pub(crate) struct Training {
     positives: Option<Positives>,
 
     /// ials: weight of a pair of user and movie whatever is known of it; ratings have 1 on top
-    /// [default: 0.1]
+    /// [default: 0.25]
     #[arg(long, value_name = "X")]
     unobserved_weight: Option<f32>,
 
-    /// ials, ease: how strongly vectors, or weights, are pulled to zero [default: 0.03; ease: 400]
+    /// ials, ease: how strongly vectors, or weights, are pulled to zero [default: 0.1; ease: 400]
     #[arg(long, value_name = "X")]
     regularization: Option<f32>,
 
-    /// ials: how that pull grows with the number of ratings: 1 in proportion, 0 not at all [default: 1]
+    /// ials: how that pull grows with the number of ratings: 1 in proportion, 0 not at all
+    /// [default: 0.7]
     #[arg(long, value_name = "X")]
     regularization_exponent: Option<f32>,
 
@@ -181,6 +182,11 @@ impl Training {
                 })
             }
         })
+    }
+
+    /// Whether the method's vectors are compared by their dot product.
+    pub(crate) fn by_dot_product(&self) -> bool {
+        self.method == Name::Ials
     }
 
     /// The options for [`Name::Ease`].

@@ -61,6 +61,7 @@ impl Everything {
     pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
         let location = self.store.location()?.ok_or_else(no_store)?;
+        let method = self.training.method(self.machine.threads())?;
         let out = self.out();
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         if self.dry_run {
@@ -81,7 +82,7 @@ impl Everything {
             timed(signals.or(Box::pin(self.features(&out, &reader)), kept)).await?;
         say(&format!("features of {} users and {} movies", features.users, features.movies))?;
         let (embeddings, for_embeddings) =
-            timed(signals.or(self.embeddings(&out, &reader), kept)).await?;
+            timed(signals.or(self.embeddings(&out, &reader, method), kept)).await?;
         let embed::Summary { users, movies, .. } = embeddings;
         say(&format!("embeddings of {users} users and {movies} movies"))?;
         let folder = sources::Location::Local(out.clone());
@@ -127,9 +128,9 @@ impl Everything {
         &self,
         out: &Path,
         reader: &ReaderOptions,
+        method: embed::Method,
     ) -> anyhow::Result<embed::Summary> {
         let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
-        let method = self.training.method(self.machine.threads())?;
         let bar = Bar::new("embedding", "ratings");
         let write = move || {
             let progress = |done, total| bar.show(done, total);
@@ -165,7 +166,10 @@ impl Everything {
             let key = shell(&format!("{}uf:{user}", self.store.prefix));
             let _ = write!(lines, "\n  {cli} hgetall {key}");
         }
-        let _ = write!(lines, "\nto serve:\n  sparrow-serve --data {data}{store}");
+        // The store holds vectors, and not how they compare.
+        let similarity =
+            if self.training.by_dot_product() { "SPARROW__RANKING__SIMILARITY=dot " } else { "" };
+        let _ = write!(lines, "\nto serve:\n  {similarity}sparrow-serve --data {data}{store}");
         if secret {
             lines.push_str(
                 "\nThese take the store's address, which has a password, from SPARROW_STORE; redis-cli \

@@ -60,7 +60,7 @@ fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
     let names = PossibleValuesParser::new(TUNABLE.map(|tunable| tunable.name));
     names.try_map(|name| {
         let found = TUNABLE.into_iter().find(|tunable| tunable.name == name);
-        found.ok_or_else(|| Ended::Usage(name))
+        found.ok_or(Ended::Usage(name))
     })
 }
 

@@ -152,7 +152,7 @@ fn embed_gives_every_user_and_most_movies_a_vector() {
     let folders = [("--data", data.path()), ("--out", &*out)];
     let summary = succeed("embed --dimension 6 --threads 1 --epochs 2 --min-count 1", &folders);
     assert!(summary.contains("200 of 200 users"), "{summary}");
-    assert_eq!(names(&out), ["item2vecEmb.csv", "userEmb.csv"]);
+    assert_eq!(names(&out), ["embedding.json", "item2vecEmb.csv", "userEmb.csv"]);
     for (name, at_least) in [("item2vecEmb.csv", 250), ("userEmb.csv", 200)] {
         let mut last = 0;
         let lines = lines(&out, name);
@@ -183,6 +183,79 @@ fn embed_with_one_thread_repeats_itself() {
 }
 
 #[test]
+fn embed_by_ials_is_the_same_on_any_number_of_threads() {
+    let data = synth("--users 100 --movies 200 --ratings 3000 --seed 2");
+    let embed = |options: &str| {
+        let out = tempfile::tempdir().unwrap();
+        let folders = [("--data", data.path()), ("--out", out.path())];
+        let line = format!("embed --method ials --dimension 20 --epochs 3 {options}");
+        let summary = succeed(&line, &folders);
+        assert!(summary.contains("ials: learned from 3000 ratings"), "{summary}");
+        let about = fs::read_to_string(out.path().join("embedding.json")).unwrap();
+        assert!(about.contains("\"similarity\": \"dot\""), "{about}");
+        ["item2vecEmb.csv", "userEmb.csv"].map(|name| fs::read(out.path().join(name)).unwrap())
+    };
+    assert_eq!(embed("--threads 1"), embed("--threads 3"));
+    assert_ne!(embed("--seed 1"), embed("--seed 2"));
+}
+
+#[test]
+fn embed_by_ease_writes_the_next_version_of_a_model() {
+    let data = synth("--users 100 --movies 200 --ratings 3000 --seed 2");
+    let out = data.path().join("ease");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    let summary = succeed("embed --method ease --keep 5 --dry-run", &folders);
+    assert!(summary.contains("ease: learned from 3000 ratings") && !out.exists(), "{summary}");
+    for version in ["001", "002"] {
+        succeed("embed --method ease --keep 5", &folders);
+        assert_eq!(names(&out.join(version)), ["model.safetensors"]);
+    }
+    assert_eq!(names(&out), ["001", "002"]);
+}
+
+#[test]
+fn options_of_other_methods_are_refused() {
+    let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
+    let out = data.path().join("emb");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    for (line, expected) in [
+        ("embed --keep 3", "--keep is an option of --method ease"),
+        ("embed --method ials --window 3", "--window is an option of --method item2vec"),
+        ("embed --method ials --regularization 0", "regularization must be more than 0"),
+        ("embed --method ease --regularization 0", "regularization must be from 1"),
+        ("embed --method ease --positives stars", "takes --positives all or liked"),
+        ("embed --method als", "possible values: item2vec, ials, ease"),
+    ] {
+        let error = fail(2, line, &folders);
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn tune_goes_on_where_it_ended() {
+    let data = synth("--users 60 --movies 80 --ratings 2000 --seed 2");
+    let record = data.path().join("trials.jsonl");
+    let folders = [("--data", data.path()), ("--out", &*record)];
+    let first = succeed("tune --method ials --trials 2", &folders);
+    assert!(first.contains("the usual settings") && first.contains("best of 2 trials"), "{first}");
+    let again = succeed("tune --method ials --trials 3", &folders);
+    assert!(
+        !again.contains("the usual settings  ") && again.contains("best of 3 trials"),
+        "{again}"
+    );
+    assert!(again.contains("sparrow-loader embed --method ials"), "{again}");
+    assert_eq!(lines(data.path(), "trials.jsonl").len(), 3);
+    let error = fail(3, "tune --method ease --trials 3", &folders);
+    assert!(
+        error.contains(":1: a trial of another search: its method is ials, not ease"),
+        "{error}"
+    );
+    let error = fail(2, "tune --method neuralcf --trials 3", &folders);
+    assert!(error.contains("item2vec, ials, ease, gmf"), "{error}");
+}
+
+#[test]
 fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
     let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
     let path = data.path().join("ratings.csv");
@@ -198,7 +271,7 @@ fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
     assert!(!out.exists());
     let summary = succeed("embed --max-bad-lines 1 --epochs 1", &folders);
     assert!(summary.contains("ratings.csv:902"), "{summary}");
-    assert_eq!(names(&out), ["item2vecEmb.csv", "userEmb.csv"]);
+    assert_eq!(names(&out), ["embedding.json", "item2vecEmb.csv", "userEmb.csv"]);
 }
 
 #[test]

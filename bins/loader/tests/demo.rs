@@ -37,7 +37,14 @@ fn the_demonstration_set_is_what_its_commands_make() {
         let status = Command::new(env!("CARGO_BIN_EXE_sparrow-loader")).args(&command).status();
         assert!(status.unwrap().success(), "{command:?}");
     }
-    for name in ["movies.csv", "links.csv", "ratings.csv", "item2vecEmb.csv", "userEmb.csv"] {
+    for name in [
+        "movies.csv",
+        "links.csv",
+        "ratings.csv",
+        "item2vecEmb.csv",
+        "userEmb.csv",
+        "embedding.json",
+    ] {
         let made = fs::read(folder.path().join(name)).unwrap();
         let kept = fs::read(fixtures().join("demo").join(name)).unwrap();
         assert!(made == kept, "fixtures/demo/{name} differs from what its command makes");

@@ -63,7 +63,7 @@ impl ItemWeights {
                 return unusable(format_args!("{id} speaks for row {target} of {}", ids.len()));
             }
         }
-        match weights.iter().find(|weight| !(weight.abs() < 1e15)) {
+        match weights.iter().find(|weight| weight.is_nan() || weight.abs() > 1e15) {
             Some(weight) => unusable(format_args!("{weight} is not a weight of a sensible size")),
             None => Ok(Self { ids, starts, targets, weights }),
         }
@@ -191,16 +191,16 @@ pub(crate) mod tests {
     fn scores_are_sums_over_the_history() {
         // The catalogue has 5, 10, 30, 40.
         let position = |id| [5, 10, 30, 40].iter().position(|&known| known == id);
-        let scorer = Scorer::new(&weights(), 4, |id| position(id).map(|at| at as u32));
-        assert_eq!((scorer.len(), scorer.known()), (4, 3));
+        let laid_out = Scorer::new(&weights(), 4, |id| position(id).map(|at| at as u32));
+        assert_eq!((laid_out.len(), laid_out.known()), (4, 3));
         assert_eq!(
-            [0, 1, 2, 3, 9].map(|item| scorer.knows(item)),
+            [0, 1, 2, 3, 9].map(|item| laid_out.knows(item)),
             [false, true, true, true, false]
         );
         let mut scores = vec![7.0];
-        assert!(scorer.score_all([1, 0, 3].into_iter(), &mut scores));
+        assert!(laid_out.score_all([1, 0, 3].into_iter(), &mut scores));
         assert_eq!(scores, [0.0, 0.0, 0.0, 1.75]);
-        assert!(!scorer.score_all([0, 77].into_iter(), &mut scores));
+        assert!(!laid_out.score_all([0, 77].into_iter(), &mut scores));
         assert_eq!(scores, [0.0; 4]);
     }
 

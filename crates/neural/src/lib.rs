@@ -4,6 +4,9 @@
 //! * [`ItemVectors`]: the vectors of a catalogue laid out for the two questions that are asked of
 //!   them: the best of all items for a query, and the scores of a few given items.
 //! * [`TopK`]: selects the best of a stream of scores without sorting it.
+//! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, in training for all vectors of
+//!   a side, and in serving for a user whom training has not seen.
+//! * [`ease`]: item–item weights, and the scores that a history gives by them.
 //! * [`neural_cf`]: the ranking model, its forward pass over a whole catalogue, and with the feature
 //!   `model-file` its file and its folder.
 //!

@@ -14,10 +14,12 @@ use std::sync::Mutex;
 use std::thread;
 
 use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::cholesky::llt::factor::{
+    LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
+};
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef, Par, Spec};
 use sparrow_model::{Catalog, History};
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
 use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights, Unusable};
@@ -278,11 +280,11 @@ fn inverse(
     });
 
     let par = Par::rayon(options.threads);
-    let scratch = cholesky_in_place_scratch::<f32>(n, par, Default::default());
+    let scratch = cholesky_in_place_scratch::<f32>(n, par, Spec::default());
     let mut buffer = MemBuffer::new(scratch);
     let lower = MatMut::from_column_major_slice_mut(&mut matrix, n, n);
     let stack = MemStack::new(&mut buffer);
-    cholesky_in_place(lower, Default::default(), par, stack, Default::default())
+    cholesky_in_place(lower, LltRegularization::default(), par, stack, Spec::default())
         .map_err(|_| Error::Singular(options.regularization))?;
     progress(2 * n as u64, total);
 
@@ -381,6 +383,8 @@ fn available_memory() -> Option<u64> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use sparrow_neural::ease::Scorer;
+
     use super::*;
     use crate::random::Random;
 
@@ -402,7 +406,8 @@ mod tests {
         let has = |user: usize, item: usize| users.row(user).contains(&(item as u32));
         let both = |a, b| (0..users.len()).filter(|&u| has(u, a) && has(u, b)).count() as f64;
         let mut weights = vec![vec![0.0; n]; n];
-        for target in 0..n {
+        let targets = 0..n;
+        for target in targets {
             let others: Vec<usize> = (0..n).filter(|&item| item != target).collect();
             // Gauss elimination of (XᵀX + λ) b = Xᵀx.
             let mut system: Vec<Vec<f64>> = others
@@ -415,8 +420,7 @@ mod tests {
                 .collect();
             for pivot in 0..others.len() {
                 let row = system[pivot].clone();
-                for (at, other) in system.iter_mut().enumerate().filter(|(at, _)| *at != pivot) {
-                    let _ = at;
+                for (_, other) in system.iter_mut().enumerate().filter(|(at, _)| *at != pivot) {
                     let factor = other[pivot] / row[pivot];
                     for (value, &of_pivot) in other.iter_mut().zip(&row) {
                         *value -= factor * of_pivot;
@@ -430,12 +434,12 @@ mod tests {
         weights
     }
 
-    /// The weights of a history of one item, by target.
-    fn of_one(model: &ItemWeights, item: u32, items: usize) -> Vec<f32> {
-        let scorer = sparrow_neural::ease::Scorer::new(model, items, Some);
-        let mut scores = Vec::new();
-        scorer.score_all([item].into_iter(), &mut scores);
-        scores
+    /// The weights of an item, by target, where ids begin at `first`.
+    fn of_one(model: &ItemWeights, item: u32, items: usize, first: u32) -> Vec<f32> {
+        let laid_out = Scorer::new(model, items, |id| Some(id - first));
+        let mut weights = Vec::new();
+        laid_out.score_all([item].into_iter(), &mut weights);
+        weights
     }
 
     #[test]
@@ -446,7 +450,7 @@ mod tests {
             let model = train(&users, &ids, &Options { threads, ..options() }, &|_, _| {}).unwrap();
             let expected = by_regression(&users, 3.0);
             for item in 0..9 {
-                let found = of_one(&model, item, 9);
+                let found = of_one(&model, item, 9, 0);
                 for (found, expected) in found.iter().zip(&expected[item as usize]) {
                     assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} {expected}");
                 }
@@ -462,13 +466,7 @@ mod tests {
         assert_eq!((all.len(), all.weight_count()), (100, 9900));
         let few = train(&users, &ids, &Options { keep: 5, ..options() }, &|_, _| {}).unwrap();
         assert_eq!(few.weight_count(), 500);
-        let rank = |id: u32| Some(id - 1000);
-        let row = |model: &ItemWeights| {
-            let scorer = sparrow_neural::ease::Scorer::new(model, 100, rank);
-            let mut scores = Vec::new();
-            scorer.score_all([7].into_iter(), &mut scores);
-            scores
-        };
+        let row = |model| of_one(model, 7, 100, 1000);
         let mut sizes: Vec<f32> = row(&all).iter().map(|weight| weight.abs()).collect();
         sizes.sort_by(|a, b| b.total_cmp(a));
         let kept = row(&few).into_iter().filter(|weight| *weight != 0.0).map(f32::abs);

@@ -2,17 +2,17 @@
 //!
 //! * [`synth`] invents data sets.
 //! * `pipeline` computes features and training samples, on DataFusion.
-//! * [`item2vec`] learns embeddings, which [`embed`] writes.
+//! * [`item2vec`] and [`ials`] learn embeddings, which [`embed`] writes; `ease` computes item–item weights.
 //! * `sources` reads what is to go to a feature store, `push` writes it there, `verify` compares.
 //! * `train` trains NeuralCF and measures it (`metrics`); `export` writes it, also for TensorFlow.
-//! * `evaluate` measures how good models are, on ratings that they have not seen.
+//! * `evaluate` measures how good models are, on ratings that they have not seen; `tune` looks for settings.
 //!
 //! Everything here is a function from options and files to files or a store, reproducible from a
 //! seed. It does not serve, does not draw progress bars and does not parse command lines; the binary
 //! `sparrow-loader` does the latter two. Start reading at [`synth::write`], [`embed::write`] or the
 //! documentation of the module `pipeline`, which needs the cargo feature of that name, as do `sources`,
-//! `push` and `verify`; `train`, `metrics` and `export` need the feature `training`, `evaluate` the feature
-//! `evaluation`.
+//! `push` and `verify`; `train`, `ease`, `metrics` and `export` need the feature `training`, `evaluate` and
+//! `tune` the feature `evaluation`.
 
 #[cfg(feature = "training")]
 pub mod ease;

@@ -214,8 +214,8 @@ pub async fn search(
         }
         let begun = Instant::now();
         let settings = settings(&options.tunable, options.seed, number);
-        let measured = measure(&kept, &options.tunable, &settings, &how).await;
-        let (measures, error) = match measured {
+        let outcome = measure(&kept, &options.tunable, &settings, &how).await;
+        let (measures, error) = match outcome {
             Ok(measures) => (measures, None),
             Err(error) => (Map::new(), Some(chain(&error))),
         };
@@ -357,7 +357,7 @@ mod tests {
         Options {
             tunable: TUNABLE.into_iter().find(|tunable| tunable.name == name).unwrap(),
             trials: 3,
-            time: Duration::from_secs(600),
+            time: Duration::from_mins(10),
             protocol: Protocol::FullRanking,
             seed: 1,
         }
@@ -400,11 +400,13 @@ mod tests {
         assert!(error.ends_with(":1: a trial of another search: its seed is 1, not 2"), "{error}");
     }
 
+    /// What no model can have.
+    const IMPOSSIBLE: [Setting; 1] = [setting("min-count", Values::OneOf(&[1000.0]))];
+
     #[tokio::test]
     async fn a_trial_that_fails_is_recorded_too() {
         let folder = tempfile::tempdir().unwrap();
         let mut options = options("ease");
-        const IMPOSSIBLE: [Setting; 1] = [setting("min-count", Values::OneOf(&[1000.0]))];
         options.tunable.settings = &IMPOSSIBLE;
         options.trials = 2;
         let (trials, _) = searched(&folder.path().join("trials"), &options).await;

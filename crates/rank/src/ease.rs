@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sparrow_model::{Catalog, MovieId, MovieIndex, UserState};
-use sparrow_neural::ease::{ItemWeights, Scorer};
+use sparrow_model::{MovieIndex, UserState};
+use sparrow_neural::ease::Scorer;
 
 use crate::{Error, Ranker, UNSCORED};
 
@@ -17,11 +17,10 @@ pub struct EaseRanker {
 }
 
 impl EaseRanker {
-    /// Lays out weights for the movies of a catalogue. `liked_only` where only the liked movies of a
-    /// history count.
-    pub fn new(weights: &ItemWeights, liked_only: bool, catalog: &Catalog) -> Self {
-        let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-        Self { scorer: Arc::new(Scorer::new(weights, catalog.len(), position)), liked_only }
+    /// Over these weights, whose items are the catalogue's movie indexes. `liked_only` where only the
+    /// liked movies of a history count.
+    pub const fn new(scorer: Arc<Scorer>, liked_only: bool) -> Self {
+        Self { scorer, liked_only }
     }
 
     /// How many of the catalogue's movies the model knows.
@@ -65,26 +64,18 @@ impl Ranker for EaseRanker {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{MovieRecord, Movies, OwnedHistory, Rated, RatingLog, Stars, UserId};
+    use sparrow_model::{OwnedHistory, Rated, Stars, UserId};
+    use sparrow_neural::ease::ItemWeights;
 
     use super::*;
     use crate::tests::ready;
 
     /// Movies 10, 20, 30, 40; 10 speaks for 20 and against 30, 20 for 10. The model does not know 40.
     fn ranker(liked_only: bool) -> EaseRanker {
-        let record = |id| MovieRecord {
-            id: MovieId(id),
-            title: format!("Movie {id}"),
-            year: None,
-            genres: Vec::new(),
-            imdb_id: None,
-            tmdb_id: None,
-        };
-        let movies = Movies::new((1..=4).map(|ten| record(ten * 10)).collect()).unwrap();
-        let catalog = Catalog::new(movies, RatingLog::default().into_histories().0);
         let (targets, weights) = (vec![1, 2, 0], vec![0.5, -0.25, 0.75]);
         let weights = ItemWeights::new(vec![10, 20, 30], vec![0, 2, 3, 3], targets, weights);
-        EaseRanker::new(&weights.unwrap(), liked_only, &catalog)
+        let scorer = Scorer::new(&weights.unwrap(), 4, |id| Some(id / 10 - 1));
+        EaseRanker::new(Arc::new(scorer), liked_only)
     }
 
     fn scored(ranker: &EaseRanker, rated: &[(u32, Stars)]) -> Result<Vec<f32>, Error> {

@@ -1,8 +1,8 @@
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use sparrow_model::{Catalog, MovieId, MovieIndex};
+use sparrow_model::MovieIndex;
 use sparrow_neural::TopK;
-use sparrow_neural::ease::{ItemWeights, Scorer};
+use sparrow_neural::ease::Scorer;
 
 use crate::{Error, Query, Recall};
 
@@ -10,18 +10,16 @@ use crate::{Error, Query, Recall};
 /// speak for.
 #[derive(Debug)]
 pub struct ByEase {
-    scorer: Scorer,
+    scorer: Arc<Scorer>,
     liked_only: bool,
     /// Room for scores, kept from request to request.
     rooms: Mutex<Vec<Vec<f32>>>,
 }
 
 impl ByEase {
-    /// Lays out weights for the movies of a catalogue. `liked_only` where only the liked movies of a
-    /// history count.
-    pub fn new(weights: &ItemWeights, liked_only: bool, catalog: &Catalog) -> Self {
-        let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-        let scorer = Scorer::new(weights, catalog.len(), position);
+    /// Over these weights, whose items are the catalogue's movie indexes. `liked_only` where only the
+    /// liked movies of a history count.
+    pub fn new(scorer: Arc<Scorer>, liked_only: bool) -> Self {
         Self { scorer, liked_only, rooms: Mutex::default() }
     }
 }

@@ -118,9 +118,11 @@ mod tests {
         Catalog, GenreSet, MovieId, MovieRecord, MovieSet, Movies, RatingLog, Stars, UserId,
         UserState,
     };
+    use sparrow_neural::ease::{ItemWeights, Scorer};
     use sparrow_neural::{Similarity, TableBuilder};
 
     use super::*;
+    use crate::ByEase;
 
     /// Twelve movies; the greater the id, the newer and the better liked, and the less popular.
     /// By Bayesian average: 8, 9, 7, 10, 6, 11, 4, … Every third is a comedy, every second a drama.
@@ -177,12 +179,13 @@ mod tests {
         }
         let table = builder.build().unwrap();
         let items = Arc::new(ItemVectors::new(&table, 12, Similarity::Dot, Some));
-        let strategies: [Box<dyn Recall>; 5] = [
+        let strategies: [Box<dyn Recall>; 6] = [
             Box::new(ByOrder(Sort::Rating)),
             Box::new(ByOrder(Sort::ReleaseYear)),
             Box::new(ByOrder(Sort::Popularity)),
             Box::new(ByGenre),
             Box::new(ByEmbedding::new(items)),
+            Box::new(ease()),
         ];
         let catalog = catalog();
         let favourite_genres: Vec<Genre> = catalog.genres().iter().collect();
@@ -231,6 +234,24 @@ mod tests {
         // Comedies by rating: 9, 6, 3, 0; dramas: 8, 10, 6, 4, 2, 0.
         assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [9, 8, 6, 10, 3]);
         assert_eq!(recalled(&ByGenre, &user, &["Drama"], &[8], 3), [10, 6, 4]);
+    }
+
+    /// Movie 0 speaks for 3 and 7 and against 5.
+    fn ease() -> ByEase {
+        let starts = [0].into_iter().chain([3; 12]).collect();
+        let weights =
+            ItemWeights::new((0..12).collect(), starts, vec![3, 5, 7], vec![0.25, -1.0, 0.5]);
+        ByEase::new(Arc::new(Scorer::new(&weights.unwrap(), 12, Some)), false)
+    }
+
+    #[test]
+    fn only_what_the_history_speaks_for_is_found() {
+        let catalog = catalog();
+        let user =
+            UserState { history: catalog.users().find(UserId(1)), ..UserState::unknown(UserId(1)) };
+        assert_eq!(recalled(&ease(), &user, &[], &[], 9), [7, 3]);
+        assert_eq!(recalled(&ease(), &user, &[], &[7], 9), [3]);
+        assert_eq!(recalled(&ease(), &UserState::unknown(UserId(1)), &[], &[], 9), [0; 0]);
     }
 
     #[test]

@@ -42,7 +42,15 @@ impl ModelServer {
     /// # Panics
     /// When the server does not come up.
     pub fn start_switchable(name: &str, folder: &Path) -> Self {
-        let (child, port) = spawn_python(name, folder, 0);
+        Self::start_with(name, folder, &[])
+    }
+
+    /// The same with more arguments for `model_server.py`, such as `--versions=2`.
+    ///
+    /// # Panics
+    /// When the server does not come up.
+    pub fn start_with(name: &str, folder: &Path, arguments: &[&str]) -> Self {
+        let (child, port) = spawn_python(name, folder, 0, arguments);
         Self { child, port, name: name.to_owned(), folder: folder.to_owned(), switchable: true }
     }
 
@@ -103,7 +111,7 @@ impl ModelServer {
     pub fn restart(&mut self) {
         self.kill();
         assert!(self.switchable, "only model_server.py is started again");
-        (self.child, _) = spawn_python(&self.name, &self.folder, self.port);
+        (self.child, _) = spawn_python(&self.name, &self.folder, self.port, &[]);
     }
 
     /// The whole answer to a request, head and body; `None` if there is none.
@@ -134,12 +142,13 @@ fn real() -> Option<OsString> {
     env::split_paths(&paths).map(named).find(|path| path.is_file()).map(Into::into)
 }
 
-fn spawn_python(name: &str, folder: &Path, port: u16) -> (Child, u16) {
+fn spawn_python(name: &str, folder: &Path, port: u16, arguments: &[&str]) -> (Child, u16) {
     let mut model = OsString::from(format!("{name}="));
     model.push(folder);
     let mut child = python("model_server.py")
         .arg(model)
         .args(["--port", &port.to_string()])
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
         .expect("Python runs");

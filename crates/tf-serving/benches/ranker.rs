@@ -5,6 +5,8 @@
 //! makes the most of what is added; one reads what is asked, scores it by NeuralCF and writes the answer, about
 //! the least that a model server can do; and with `SPARROW_TENSORFLOW` there is the real TensorFlow behind
 //! `model_server.py`. `ROUNDS` is the number of turns.
+//!
+//! Then how many requests a second come of 16 at once, one by one and in batches.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may")]
 
@@ -19,7 +21,9 @@ use sparrow_neural::neural_cf::Scorer;
 use sparrow_offline::{export, train};
 use sparrow_rank::Ranker as _;
 use sparrow_test_tensorflow::ModelServer;
-use sparrow_tf_serving::{Format, Inputs, Options, Remote, TfServingRanker, movie_features_of};
+use sparrow_tf_serving::{
+    Batch, Format, Inputs, Options, Remote, TfServingRanker, movie_features_of,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -62,7 +66,40 @@ fn main() {
         for format in formats {
             run("TensorFlow", &server.url(), format, rounds / 20);
         }
+        println!("\n{AT_ONCE} requests at once; requests/s");
+        let batch = Batch { wait: Duration::from_millis(1), max_rows: AT_ONCE * MOVIES };
+        for (name, batch) in [("one by one", None), ("in batches", Some(batch))] {
+            let found = runtime.block_on(at_once(&server.url(), &catalog, batch, rounds / 20));
+            println!("TensorFlow, {name:<24} {found:>9.0}");
+        }
     }
+}
+
+const AT_ONCE: usize = 16;
+
+/// Requests a second of several users at once.
+async fn at_once(url: &str, catalog: &Arc<Catalog>, batch: Option<Batch>, rounds: usize) -> f64 {
+    let options = Options { batch, deadline: Duration::from_secs(5), ..Options::default() };
+    let remote = Arc::new(Remote::new(url, Inputs::default(), options).unwrap());
+    remote.check().await.unwrap();
+    let ranker = Arc::new(TfServingRanker::new(remote, catalog, movie_features_of(catalog)));
+    let movies: Arc<[MovieIndex]> = (0..MOVIES as u32).map(MovieIndex).collect();
+    let start = Instant::now();
+    let users: Vec<_> = (1..=AT_ONCE as u32)
+        .map(|user| {
+            let (ranker, movies) = (Arc::clone(&ranker), Arc::clone(&movies));
+            tokio::spawn(async move {
+                let (user, mut scores) = (UserState::unknown(UserId(user)), Vec::new());
+                for _ in 0..rounds / AT_ONCE {
+                    ranker.score(&user, &movies, &mut scores).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for user in users {
+        user.await.unwrap();
+    }
+    (rounds / AT_ONCE * AT_ONCE) as f64 / start.elapsed().as_secs_f64()
 }
 
 /// Prints how long a request takes directly and through the ranker.

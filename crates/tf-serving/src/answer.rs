@@ -314,14 +314,11 @@ const POWERS: [f64; 15] =
 
 /// Reads what almost all scores look like, such as `0.823451`, and gives its length too; `None` for all others,
 /// and where this would not be exact.
+#[inline]
 fn quick(rest: &[u8]) -> Option<(f32, usize)> {
     let [whole @ b'0'..=b'9', b'.', decimals @ ..] = rest else { return None };
     let mut digits = u64::from(whole - b'0');
     let mut count = 0;
-    if let Some(value) = decimals.first_chunk().copied().and_then(eight_digits) {
-        digits = digits * 100_000_000 + value;
-        count = 8;
-    }
     loop {
         match decimals.get(count) {
             Some(digit @ b'0'..=b'9') => digits = digits * 10 + u64::from(digit - b'0'),
@@ -341,21 +338,6 @@ fn quick(rest: &[u8]) -> Option<(f32, usize)> {
     let value = digits as f64 / POWERS[count];
     let below_float = value.to_bits() & ((1 << 29) - 1);
     (below_float != 1 << 28).then_some((value as f32, 2 + count))
-}
-
-/// The number that eight digits make, if they are such.
-fn eight_digits(text: [u8; 8]) -> Option<u64> {
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    let text = u64::from_le_bytes(text);
-    // Digits are 0x30 to 0x39: six more stay below 0x40.
-    if text & HIGH != ZEROS || text.wrapping_add(0x0606_0606_0606_0606) & HIGH != ZEROS {
-        return None;
-    }
-    // Neighbours become numbers of two digits, those of four, and those of eight.
-    let twos = (text & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(10 << 8 | 1) >> 8;
-    let fours = (twos & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;
-    Some((fours & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32)
 }
 
 #[cfg(test)]
@@ -442,12 +424,6 @@ mod tests {
             if let Some((score, len)) = read {
                 prop_assert_eq!((score, len), (digits.parse::<f32>().unwrap(), digits.len()));
             }
-        }
-
-        #[test]
-        fn eight_digits_are_read_and_nothing_else(text in "[0-9/:a ]{8}|[0-9]{8}") {
-            let bytes = text.as_bytes().try_into().unwrap();
-            prop_assert_eq!(eight_digits(bytes), text.parse().ok());
         }
 
         #[test]

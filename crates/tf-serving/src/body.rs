@@ -15,7 +15,7 @@ use crate::value;
 pub(crate) struct MovieValues {
     text: String,
     /// Where the value of each movie ends.
-    ends: Vec<u32>,
+    ends: Vec<usize>,
 }
 
 /// Copying so many bytes is one instruction; most values have less.
@@ -26,13 +26,13 @@ impl MovieValues {
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
         write(&mut self.text);
         self.text.push(',');
-        self.ends.push(self.text.len() as u32);
+        self.ends.push(self.text.len());
     }
 
     /// Appends the value of a movie, with its comma.
     fn append(&self, movie: MovieIndex, bytes: &mut Vec<u8>) {
-        let start = movie.at().checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
-        let end = self.ends[movie.at()] as usize;
+        let start = movie.at().checked_sub(1).map_or(0, |before| self.ends[before]);
+        let end = self.ends[movie.at()];
         let text = self.text.as_bytes();
         match text[start..].first_chunk::<BLOCK>() {
             Some(block) if end - start <= BLOCK => {

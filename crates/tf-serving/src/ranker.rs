@@ -28,8 +28,8 @@ impl TfServingRanker {
     /// Prepares the movies' values of all inputs.
     ///
     /// `movie_features` gives a movie's value of a field as text, and `None` where it has none: out of a feature
-    /// store, or by [`movie_features_of`] a catalogue with histories. For a movie that has none of the fields,
-    /// those of a movie without ratings are taken.
+    /// store, or by [`movie_features_of`] a catalogue with histories. What it does not give is taken of the movie
+    /// as one without ratings.
     pub fn new<'a>(
         remote: Arc<Remote>,
         catalog: &Arc<Catalog>,

@@ -10,7 +10,7 @@ use tokio::time::{self, Instant, timeout_at};
 
 use crate::batch::Batches;
 use crate::body::{Body, Form, Values};
-use crate::connections::Connections;
+use crate::connections::{Connections, Slot};
 use crate::input::{Inputs, Source};
 use crate::location::Location;
 use crate::signature::{Layout, Signature};
@@ -171,10 +171,8 @@ impl Remote {
 
     async fn signature(&self) -> Result<Signature, Error> {
         let until = Instant::now() + self.options.check_deadline;
-        let ask = async {
-            let slot = self.connections.slot().await?;
-            self.connections.metadata(&slot).await
-        };
+        let slot = self.slot(until).await?;
+        let ask = self.connections.metadata(&slot);
         let body = timeout_at(until, ask).await.map_err(|_| Error::TimedOut)??;
         Signature::read(&body).map_err(Error::Malformed)
     }
@@ -216,7 +214,8 @@ impl Remote {
         let values: Vec<Values<'_>> = texts.iter().map(|text| Values::Same(text)).collect();
         let body = self.form.body(layout, &values, &[MovieIndex(0); 2]);
         let rows = body.rows;
-        self.ask(body.into_bytes(), rows, until).await.map(drop)
+        let slot = self.slot(until).await?;
+        self.ask(slot, body.into_bytes(), rows, until).await.map(drop)
     }
 
     fn settle(&self, outcome: Result<Phase, Error>) -> Result<u64, Error> {
@@ -290,7 +289,8 @@ impl Remote {
         rows: usize,
         until: Instant,
     ) -> Result<Vec<f32>, Error> {
-        let outcome = self.ask(body, rows, until).await;
+        let slot = self.slot(until).await?;
+        let outcome = self.ask(slot, body, rows, until).await;
         match &outcome {
             Ok(_) => self.succeeded(),
             Err(error) => self.failed(error),
@@ -305,7 +305,8 @@ impl Remote {
         until: Instant,
     ) -> Result<Vec<f32>, Error> {
         let rows = bodies.iter().map(|body| body.rows).sum();
-        let outcome = self.ask(self.form.join(bodies), rows, until).await;
+        let slot = self.slot(until).await?;
+        let outcome = self.ask(slot, self.form.join(bodies), rows, until).await;
         match &outcome {
             Ok(_) => self.succeeded(),
             Err(Error::Refused(_)) if bodies.len() > 1 => {}
@@ -314,11 +315,20 @@ impl Remote {
         outcome
     }
 
-    async fn ask(&self, body: Bytes, rows: usize, until: Instant) -> Result<Vec<f32>, Error> {
-        let late = |_| Error::TimedOut;
-        let slot = timeout_at(until, self.connections.slot()).await.map_err(late)??;
+    /// The right to a connection. That there is none in time says nothing about the server.
+    async fn slot(&self, until: Instant) -> Result<Slot<'_>, Error> {
+        timeout_at(until, self.connections.slot()).await.map_err(|_| Error::TimedOut)?
+    }
+
+    async fn ask(
+        &self,
+        slot: Slot<'_>,
+        body: Bytes,
+        rows: usize,
+        until: Instant,
+    ) -> Result<Vec<f32>, Error> {
         let ask = self.connections.predict(&slot, body);
-        let answer = timeout_at(until, ask).await.map_err(late)??;
+        let answer = timeout_at(until, ask).await.map_err(|_| Error::TimedOut)??;
         drop(slot);
         let mut scores = Vec::new();
         let output = self.options.output.as_deref();

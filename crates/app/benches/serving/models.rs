@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use crate::load::{Figures, Load};
-use crate::{Arguments, median, random_users, report, spread};
+use crate::{Arguments, random_users, report, spread};
 
 /// Users of the requests to a model server.
 const USERS: usize = 64;
@@ -102,7 +102,6 @@ pub(crate) fn compare(
         anyhow::Ok(tf["requests"]["failed"].as_u64().unwrap_or(0))
     })?;
     ensure!(failed == 0, "{failed} requests did not get their answer from the model server");
-    println!("median of (a): {:.0} requests/s", median(few.iter().map(Figures::rate).collect()));
     runtime.block_on(Running::stop(running));
     Ok(())
 }

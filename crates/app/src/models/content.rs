@@ -12,7 +12,7 @@ use std::task;
 use anyhow::{Context, Result, bail, ensure};
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, MovieId, MovieIndex, OwnedHistory, Rated, Stars, UserId, UserState};
-use sparrow_neural::ease::EaseFile;
+use sparrow_neural::ease::{EaseFile, Scorer};
 use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile};
 use sparrow_neural::{ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
 use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, Ranker, UNSCORED};
@@ -117,7 +117,9 @@ impl Content {
                 Arc::new(EmbeddingRanker::with_users(items, Arc::clone(users)))
             }
             Self::Ease(EaseFile { weights, metadata }) => {
-                Arc::new(EaseRanker::new(weights, metadata.liked_only, catalog))
+                let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
+                let scorer = Scorer::new(weights, catalog.len(), position);
+                Arc::new(EaseRanker::new(Arc::new(scorer), metadata.liked_only))
             }
         };
         let known = match self {

@@ -1,5 +1,6 @@
 //! Model folders that are watched, and models that step in for each other.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,15 +8,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sparrow_app::Config;
-use sparrow_neural::TableBuilder;
+use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights};
 use sparrow_neural::neural_cf::{
     Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
 };
+use sparrow_neural::{ABOUT_FILE, About, ITEM_FILE, Similarity, TableBuilder, USER_FILE};
 use sparrow_store::MemoryStore;
 use tempfile::TempDir;
 
 use crate::load::{Load, Outcome};
-use crate::support::{PATIENCE, config, demo_entries, get, push, serve, until};
+use crate::support::{DEMO, PATIENCE, config, demo_entries, get, push, serve, until};
 
 /// A model that scores every movie the same, differently for each `bias`, and knows user 1.
 fn model(bias: f32) -> Vec<u8> {
@@ -273,4 +275,63 @@ async fn the_configured_model_steps_in() {
     );
     assert_eq!(about(&models, "third")["requests"]["stoodIn"], 1);
     assert!(reason_has(&about(&models, "second"), "folder is not there"), "{models}");
+}
+
+/// The movie that a model puts first for user 6, whatever that user has seen.
+async fn first(address: std::net::SocketAddr, model: &str) -> u64 {
+    let target = format!(
+        "/v1/users/6/recommendations?model={model}&candidates=all&exclude_seen=false&size=1"
+    );
+    let answer = get(address, &target).await.json();
+    assert_eq!(answer["model"], model, "{answer}");
+    answer["items"][0]["movie"]["movieId"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_between_movies_rank_by_the_history() {
+    let ids: Vec<u32> = DEMO.catalog.movies().iter().map(|movie| movie.id.0).collect();
+    let count = ids.len() as u32;
+    // Each movie but the sixth speaks for the sixth.
+    let starts = (0..=count).map(|row| if row > 5 { row - 1 } else { row }).collect();
+    let (targets, weights) = (vec![5; ids.len() - 1], vec![0.5; ids.len() - 1]);
+    let file = EaseFile {
+        weights: ItemWeights::new(ids.clone(), starts, targets, weights).unwrap(),
+        metadata: EaseMetadata::new(false),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let ease = folder.path().join("ease");
+    export(&ease, "001", &[(MODEL_FILE, &file.to_bytes().unwrap())]);
+    let table = format!("[[models]]\nname = 'ease'\nkind = 'ease'\npath = '{}'\n", ease.display());
+    let running = start(with_tables(&config(), &table)).await;
+    let model = until_model(running.address, "ease", |model| model["version"] == 1).await;
+    assert_eq!((&model["kind"], &model["fallback"]), (&"ease".into(), &"emb".into()));
+    assert_eq!(first(running.address, "ease").await, u64::from(ids[5]));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_are_compared_as_the_file_beside_them_says() {
+    let [short, long] = [3, 4].map(|at| DEMO.catalog.movies()[at].id.0);
+    let items = format!("{short}:1 0\n{long}:3 4\n");
+    let files = [(ITEM_FILE, items.as_bytes()), (USER_FILE, b"6:1 0\n")];
+    let dot = About::new("ials", Similarity::Dot, None).to_bytes();
+    let folder = tempfile::tempdir().unwrap();
+    let mut tables = String::new();
+    for name in ["plain", "said"] {
+        let path = folder.path().join(name);
+        export(&path, "001", &files);
+        if name == "said" {
+            fs::write(path.join("001").join(ABOUT_FILE), &dot).unwrap();
+        }
+        let path = path.display();
+        writeln!(tables, "[[models]]\nname = '{name}'\nkind = 'embedding'\npath = '{path}'")
+            .unwrap();
+    }
+    let running = start(with_tables(&config(), &tables)).await;
+    for name in ["plain", "said"] {
+        until_model(running.address, name, |model| model["version"] == 1).await;
+    }
+    assert_eq!(first(running.address, "plain").await, u64::from(short), "by cosine");
+    assert_eq!(first(running.address, "said").await, u64::from(long), "by dot product");
+    running.stop().await;
 }

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sparrow_engine::{self as engine, Engine, Parts};
+use sparrow_model::MovieId;
+use sparrow_neural::ease::Scorer;
 use sparrow_neural::neural_cf::Model;
 use sparrow_neural::{About, EmbeddingTable, Similarity};
 use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
@@ -198,7 +200,10 @@ impl Method for Ease {
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
         let weights = ease::compute(training.catalog, &self.options, &|_, _| {})?;
-        let ranker = EaseRanker::new(&weights, self.options.liked_only, training.catalog);
+        let catalog = training.catalog;
+        let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
+        let scorer = Scorer::new(&weights, catalog.len(), position);
+        let ranker = EaseRanker::new(Arc::new(scorer), self.options.liked_only);
         Ok(scores(training, ranker, false))
     }
 }

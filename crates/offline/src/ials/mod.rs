@@ -57,7 +57,7 @@ impl Options {
     pub const DEFAULT: Self = Self {
         dimension: 64,
         epochs: 16,
-        objective: Objective { unobserved: 0.1, regularization: 0.03, exponent: 1.0 },
+        objective: Objective { unobserved: 0.25, regularization: 0.1, exponent: 0.7 },
         positives: Positives::All,
         steps: 3,
         start: 0.1,

@@ -45,17 +45,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set, where the wide window matters most:
-    /// what a user likes in one year says as much about the next as about the same evening.
+    /// One thread; the rest as measured on MovieLens' small set and the demonstration set
+    /// (`docs/quality.md`). Enough epochs matter most, then the wide window: what a user likes in one year
+    /// says as much about the next as about the same evening.
     pub const DEFAULT: Self = Self {
         dimension: 32,
         window: 25,
         epochs: None,
         negatives: 5,
-        negative_exponent: 0.75,
+        negative_exponent: 0.25,
         learning_rate: 0.05,
         subsample: 1e-3,
-        min_count: 3,
+        min_count: 5,
         threads: 1,
         seed: 1,
     };
@@ -172,10 +173,10 @@ impl Sequences {
         self.items.len()
     }
 
-    /// How many epochs suit so many items: from 10 for up to half a million to 1 for five million
+    /// How many epochs suit so many items: from 20 for up to a quarter of a million to 1 for five million
     /// and more, since each item then occurs often enough in one.
     pub fn suitable_epochs(&self) -> usize {
-        (5_000_000 / self.items.len().max(1)).clamp(1, 10)
+        (5_000_000 / self.items.len().max(1)).clamp(1, 20)
     }
 }
 
@@ -447,17 +448,18 @@ mod tests {
             sequences.push(0..items);
             sequences.suitable_epochs()
         };
-        assert_eq!([0, 50_000, 1_000_000, 9_000_000].map(epochs), [10, 10, 5, 1]);
+        assert_eq!([0, 50_000, 1_000_000, 9_000_000].map(epochs), [20, 20, 5, 1]);
     }
 
     #[test]
     fn options_out_of_range_are_named() {
-        let cases: [(Options, &str); 9] = [
+        let cases: [(Options, &str); 10] = [
             (Options { dimension: 0, ..options() }, "dimension must be from 1 to 1024, got 0"),
             (Options { dimension: 1025, ..options() }, "dimension must be"),
             (Options { window: 0, ..options() }, "window must be"),
             (Options { epochs: Some(0), ..options() }, "epochs must be"),
             (Options { negatives: 0, ..options() }, "negatives must be"),
+            (Options { negative_exponent: 1.5, ..options() }, "negative-exponent must be"),
             (Options { learning_rate: f32::NAN, ..options() }, "learning-rate must be"),
             (Options { subsample: -0.1, ..options() }, "subsample must be"),
             (Options { min_count: 0, ..options() }, "min-count must be"),

@@ -39,11 +39,11 @@ pub(crate) fn movies(ids: &[u32]) -> Arc<Catalog> {
     Arc::new(Catalog::new(movies, log.into_histories().0))
 }
 
-/// Quick to notice and to look again.
+/// Quick to look again, and slow to lose patience, for machines that are busy.
 pub(crate) fn options() -> Options {
     Options {
         interval: Duration::from_millis(20),
-        deadline: Duration::from_millis(500),
+        deadline: Duration::from_secs(5),
         ..Options::default()
     }
 }

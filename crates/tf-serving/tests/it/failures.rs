@@ -29,7 +29,7 @@ async fn outcome(
     let start = Instant::now();
     let error = score(&ranker(&remote, &catalog), &catalog, 6, &all(&catalog)).await.unwrap_err();
     let took = start.elapsed();
-    assert!(took < deadline + Duration::from_millis(400), "{took:?}");
+    assert!(took < deadline + Duration::from_secs(1), "{took:?}");
     error
 }
 
@@ -172,10 +172,10 @@ async fn a_dead_server_is_noticed_without_requests_and_found_again() {
 
 #[tokio::test]
 async fn slow_first_predictions_are_waited_for_and_slow_servers_are_not() {
-    let quick = Options { deadline: Duration::from_millis(100), ..options() };
+    let quick = Options { deadline: Duration::from_millis(400), ..options() };
     // Loading takes a while, once.
     let slow =
-        |asked: &Asked| Reply::Slow(Duration::from_millis(150), predict(&asked.body).to_string());
+        |asked: &Asked| Reply::Slow(Duration::from_millis(600), predict(&asked.body).to_string());
     let first = AtomicBool::new(true);
     let server = Fake::start(predicting(move |asked| {
         if first.swap(false, Ordering::SeqCst) { slow(asked) } else { good(asked) }

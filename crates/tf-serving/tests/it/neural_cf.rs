@@ -17,20 +17,24 @@ use crate::data::{
     until,
 };
 
-fn train(catalog: &Catalog, folder: &Path, epochs: usize) -> NeuralCfRanker {
+pub(crate) fn train(catalog: &Catalog, folder: &Path, epochs: usize) -> NeuralCfRanker {
     let options = train::Options { epochs, ..train::Options::new(train::Method::NeuralCf) };
     let trained = train::run(catalog, &options, &mut ()).unwrap();
     export::write(folder, &trained.file).unwrap();
     NeuralCfRanker::new(&trained.file.model, catalog)
 }
 
-async fn in_process(ranker: &NeuralCfRanker, user: u32, movies: &[MovieIndex]) -> Vec<f32> {
+pub(crate) async fn in_process(
+    ranker: &NeuralCfRanker,
+    user: u32,
+    movies: &[MovieIndex],
+) -> Vec<f32> {
     let mut scores = Vec::new();
     ranker.score(&UserState::unknown(UserId(user)), movies, &mut scores).await.unwrap();
     scores
 }
 
-fn assert_close(found: &[f32], expected: &[f32], within: f32) {
+pub(crate) fn assert_close(found: &[f32], expected: &[f32], within: f32) {
     assert_eq!(found.len(), expected.len());
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!((found - expected).abs() <= within, "{at}: {found} and {expected}");
@@ -146,8 +150,7 @@ async fn another_version_comes_under_load_without_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     train(&catalog, folder.path(), 1);
     let server = ModelServer::start("recmodel", folder.path());
-    let patient = Options { deadline: Duration::from_secs(20), ..options() };
-    let remote = remote(&server.url(), vec![], patient);
+    let remote = remote(&server.url(), vec![], options());
     let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
@@ -182,13 +185,14 @@ async fn a_real_model_server_that_goes_wrong_is_left_alone_and_found_again() {
     let folder = tempfile::tempdir().unwrap();
     train(&catalog, folder.path(), 1);
     let mut server = ModelServer::start_switchable("recmodel", folder.path());
-    let remote = remote(&server.url(), vec![], options());
+    let quick = Options { deadline: Duration::from_secs(1), ..options() };
+    let remote = remote(&server.url(), vec![], quick);
     let _keeper = Keeper::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
     let movies = &all(&catalog)[..20];
     for (switches, expected) in [
-        (r#"{"delay": 1}"#, "in time"),
+        (r#"{"delay": 2}"#, "in time"),
         (r#"{"fail": 503}"#, "failing, as was asked for (503)"),
         (r#"{"answer": "{\"outputs\": [1]}"}"#, "1 predictions for"),
         (r#"{"answer": "{\"outputs\": [NaN, NaN]}"}"#, "is NaN, not a number"),

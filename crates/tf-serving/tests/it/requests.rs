@@ -11,7 +11,7 @@ use sparrow_rank::{Error, Ranker as _, UNSCORED};
 use sparrow_tf_serving::{Batch, Format, Input, Options, Pin, State, Step, Type};
 use tokio_rustls::TlsAcceptor;
 
-use crate::data::{all, input, movies, options, ranker, remote, score};
+use crate::data::{all, input, is_ready, movies, options, ranker, remote, score};
 use crate::fake::{Fake, Reply, eventually, good, metadata, pair_score, predict};
 
 #[tokio::test]
@@ -54,6 +54,11 @@ async fn connections_are_as_many_as_requests_at_once_up_to_the_limit() {
     assert!(
         matches!(&error, Error::Unavailable(why) if why.to_string().contains("wait for it already"))
     );
+    // That is no fault of the server.
+    for _ in 0..5 {
+        score(&ranker, &catalog, 9, &[MovieIndex(0)]).await.unwrap_err();
+    }
+    assert!(is_ready(&remote.state()));
     server.open_gate(8);
     for (user, task) in (0..8).zip(tasks) {
         assert_eq!(task.await.unwrap().unwrap(), [pair_score(user, 1)]);
