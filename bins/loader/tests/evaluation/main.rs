@@ -42,7 +42,7 @@ fn one_json_object_has_everything() {
         let mean = number(&found, name);
         assert!(low <= mean && mean <= high, "{name}: {found}");
         let seeds = [0, 1].map(|seed| number(&found["seeds"][seed], name));
-        assert!((mean - (seeds[0] + seeds[1]) / 2.0).abs() < 1e-12);
+        assert!((mean - seeds.iter().sum::<f64>() / 2.0).abs() < 1e-12);
         let difference = &found["against"]["differences"][name];
         let expected = mean - number(&found["against"], name);
         assert!((number(difference, "difference") - expected).abs() < 1e-12);
