@@ -99,16 +99,21 @@ impl Tune {
         };
         writeln!(
             out,
-            "best of {} trials: {MEASURE} {:.4} on the validation part, by trial {}\n  sparrow-loader {} {}",
+            "best of {} trials: {MEASURE} {:.4} on the validation part, by trial {}\n  sparrow-loader {}{}",
             trials.len(),
             best.value().unwrap_or_default(),
             best.trial,
             self.method.command,
-            best.flags()
+            options_of(best)
         )?;
         writeln!(out, "done in {:.1} s", started.elapsed().as_secs_f64())?;
         Ok(())
     }
+}
+
+/// The settings behind a command.
+fn options_of(trial: &Trial) -> String {
+    if trial.settings.is_empty() { String::new() } else { format!(" {}", trial.flags()) }
 }
 
 fn shown(trial: &Trial) -> String {
