@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sparrow_model::MovieIndex;
 use sparrow_neural::TopK;
@@ -8,19 +8,34 @@ use crate::{Error, Query, Recall};
 
 /// The movies that the user's history speaks for most, by item–item weights (EASE); none that it does not
 /// speak for.
-#[derive(Debug)]
+///
+/// The weights can be exchanged while requests run. Without any, nothing is found.
+#[derive(Debug, Default)]
 pub struct ByEase {
-    scorer: Arc<Scorer>,
-    liked_only: bool,
+    weights: RwLock<Option<Weights>>,
     /// Room for scores, kept from request to request.
     rooms: Mutex<Vec<Vec<f32>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Weights {
+    scorer: Arc<Scorer>,
+    liked_only: bool,
 }
 
 impl ByEase {
     /// Over these weights, whose items are the catalogue's movie indexes. `liked_only` where only the
     /// liked movies of a history count.
     pub fn new(scorer: Arc<Scorer>, liked_only: bool) -> Self {
-        Self { scorer, liked_only, rooms: Mutex::default() }
+        let by_ease = Self::default();
+        by_ease.set(scorer, liked_only);
+        by_ease
+    }
+
+    /// Requests from now on go by these weights.
+    pub fn set(&self, scorer: Arc<Scorer>, liked_only: bool) {
+        let weights = Some(Weights { scorer, liked_only });
+        *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
     }
 }
 
@@ -35,12 +50,12 @@ impl Recall for ByEase {
         limit: usize,
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
-        let mut scores = match self.rooms.lock() {
-            Ok(mut rooms) => rooms.pop().unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        let history = query.user.rated_movies(self.liked_only).map(|movie| movie.0);
-        if self.scorer.score_all(history, &mut scores) {
+        let weights = self.weights.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(Weights { scorer, liked_only }) = weights else { return Ok(()) };
+        let rooms = || self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scores = rooms().pop().unwrap_or_default();
+        let history = query.user.rated_movies(liked_only).map(|movie| movie.0);
+        if scorer.score_all(history, &mut scores) {
             let mut top = TopK::new(limit);
             for (&score, movie) in scores.iter().zip(0..) {
                 if score > 0.0 && top.accepts(score) && !query.excluded.contains(MovieIndex(movie))
@@ -50,9 +65,7 @@ impl Recall for ByEase {
             }
             found.extend(top.sorted().map(|(_, movie)| MovieIndex(movie)));
         }
-        if let Ok(mut rooms) = self.rooms.lock() {
-            rooms.push(scores);
-        }
+        rooms().push(scores);
         Ok(())
     }
 }

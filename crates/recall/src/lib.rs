@@ -73,3 +73,18 @@ pub trait Recall: Send + Sync {
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error>;
 }
+
+impl<R: Recall> Recall for std::sync::Arc<R> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn recall(
+        &self,
+        query: &Query<'_>,
+        limit: usize,
+        found: &mut Vec<MovieIndex>,
+    ) -> Result<(), Error> {
+        (**self).recall(query, limit, found)
+    }
+}

@@ -130,6 +130,8 @@ pub struct Recall {
     pub rating: usize,
     /// By release year.
     pub recency: usize,
+    /// By the item–item weights of the first model of the kind `ease`.
+    pub ease: usize,
 }
 
 impl Default for Recall {
@@ -141,6 +143,7 @@ impl Default for Recall {
             genre: options.by_genre,
             rating: options.by_rating,
             recency: options.by_recency,
+            ease: 200,
         }
     }
 }

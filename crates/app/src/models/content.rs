@@ -107,9 +107,17 @@ pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
     Ok(Vectors { items: read(ITEM_FILE)?, users: read(USER_FILE)?, about })
 }
 
+/// A model laid out for a catalogue.
+pub(super) struct Layout {
+    pub(super) ranker: Arc<dyn Ranker>,
+    /// For a model that recall can go by: its weights, and whether only likes count.
+    pub(super) weights: Option<(Arc<Scorer>, bool)>,
+}
+
 impl Content {
     /// The model laid out for a catalogue, which has shown that it scores.
-    pub(super) fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
+    pub(super) fn lay_out(&self, catalog: &Catalog) -> Result<Layout> {
+        let mut for_recall = None;
         let ranker: Arc<dyn Ranker> = match self {
             Self::NeuralCf(file) => Arc::new(NeuralCfRanker::new(&file.model, catalog)),
             Self::Vectors { items, users, similarity } => {
@@ -118,8 +126,9 @@ impl Content {
             }
             Self::Ease(EaseFile { weights, metadata }) => {
                 let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-                let scorer = Scorer::new(weights, catalog.len(), position);
-                Arc::new(EaseRanker::new(Arc::new(scorer), metadata.liked_only))
+                let scorer = Arc::new(Scorer::new(weights, catalog.len(), position));
+                for_recall = Some((Arc::clone(&scorer), metadata.liked_only));
+                Arc::new(EaseRanker::new(scorer, metadata.liked_only))
             }
         };
         let known = match self {
@@ -139,7 +148,7 @@ impl Content {
         let history = OwnedHistory::new(user, rated);
         let user = UserState { history: Some(history.get()), ..UserState::unknown(user) };
         probe(&*ranker, &user, catalog)?;
-        Ok(ranker)
+        Ok(Layout { ranker, weights: for_recall })
     }
 }
 

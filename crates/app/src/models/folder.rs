@@ -8,9 +8,10 @@ use std::{fmt, fs, io};
 use anyhow::Result;
 use sparrow_model::Catalog;
 use sparrow_neural::neural_cf::versions;
-use sparrow_rank::{Ranker, Slot};
+use sparrow_rank::Slot;
+use sparrow_recall::ByEase;
 
-use super::content::{Content, Format};
+use super::content::{Content, Format, Layout};
 
 /// A folder with the versions of a model, what is loaded of it, and where that is in use.
 pub(super) struct Folder {
@@ -35,6 +36,7 @@ struct State {
 struct Place {
     catalog: Weak<Catalog>,
     slot: Weak<Slot>,
+    recall: Option<Arc<ByEase>>,
     /// Why what is loaded does not serve this catalogue.
     misfit: Option<String>,
 }
@@ -72,22 +74,28 @@ impl Folder {
         self.format.kind()
     }
 
-    /// The model's place in the engine of a catalogue. It follows what [`look`](Self::look) finds.
-    pub(super) fn slot(&self, catalog: &Arc<Catalog>) -> Arc<Slot> {
+    /// The model's place in the engine of a catalogue, and for models that recall can go by, its strategy
+    /// there. They follow what [`look`](Self::look) finds.
+    pub(super) fn join(&self, catalog: &Arc<Catalog>) -> (Arc<Slot>, Option<Arc<ByEase>>) {
         let mut state = self.state();
+        let recall = matches!(self.format, Format::Ease).then(Arc::<ByEase>::default);
         let slot = Arc::new(Slot::empty(self.format.kind(), "no version is loaded"));
         let mut misfit = None;
         if let Some(Loaded { version, content, since }) = &state.loaded {
-            match content.ranker(catalog) {
-                Ok(ranker) => slot.put(ranker, version.number, *since),
+            match content.lay_out(catalog) {
+                Ok(layout) => layout.put(&slot, recall.as_deref(), version.number, *since),
                 Err(error) => misfit = Some(format!("{version} cannot be served: {error:#}")),
             }
         }
-        let place = Place { catalog: Arc::downgrade(catalog), slot: Arc::downgrade(&slot), misfit };
         state.places.retain(|place| place.slot.strong_count() > 0);
-        state.places.push(place);
+        state.places.push(Place {
+            catalog: Arc::downgrade(catalog),
+            slot: Arc::downgrade(&slot),
+            recall: recall.clone(),
+            misfit,
+        });
         state.tell();
-        slot
+        (slot, recall)
     }
 
     /// Looks whether another version is to be served than the one that is, and if so loads it, lets it
@@ -180,15 +188,15 @@ impl Folder {
         let content = self.format.read(&version.path)?;
         let mut state = self.state();
         state.places.retain(|place| place.slot.strong_count() > 0);
-        let mut rankers: Vec<(Arc<Slot>, Arc<dyn Ranker>)> = Vec::new();
+        let mut layouts = Vec::new();
         for place in &state.places {
             if let (Some(catalog), Some(slot)) = (place.catalog.upgrade(), place.slot.upgrade()) {
-                rankers.push((slot, content.ranker(&catalog)?));
+                layouts.push((slot, place.recall.clone(), content.lay_out(&catalog)?));
             }
         }
         let since = SystemTime::now();
-        for (slot, ranker) in rankers {
-            slot.put(ranker, version.number, since);
+        for (slot, recall, layout) in layouts {
+            layout.put(&slot, recall.as_deref(), version.number, since);
         }
         for place in &mut state.places {
             place.misfit = None;
@@ -202,6 +210,15 @@ impl Folder {
     fn state(&self) -> MutexGuard<'_, State> {
         // What a panic leaves is whole: it is written in one go.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Layout {
+    fn put(self, slot: &Slot, recall: Option<&ByEase>, version: Option<u64>, since: SystemTime) {
+        slot.put(self.ranker, version, since);
+        if let (Some(recall), Some((scorer, liked_only))) = (recall, self.weights) {
+            recall.set(scorer, liked_only);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sparrow_engine::{Model, Parts};
+use sparrow_engine::{Model, Parts, Strategy};
 use sparrow_model::{Catalog, MovieId, MovieIndex};
 use sparrow_neural::About;
 use sparrow_rank::{Counters, PopularityRanker, Ranker};
@@ -35,6 +35,8 @@ pub(crate) struct Registry {
     models: Vec<Configured>,
     /// Time between two looks at a model folder.
     watch: Duration,
+    /// Candidates asked of recall by the first model of item–item weights.
+    by_ease: usize,
     /// Held while folders are looked at.
     looking: Mutex<()>,
 }
@@ -95,7 +97,12 @@ impl Registry {
             let fallback = model.fallback.as_deref().map(Into::into);
             models.push(Configured { fallback, counters: Arc::default(), origin, name });
         }
-        Ok(Self { models, watch: config.ranking.watch, looking: Mutex::default() })
+        Ok(Self {
+            models,
+            watch: config.ranking.watch,
+            by_ease: config.recall.ease,
+            looking: Mutex::default(),
+        })
     }
 
     /// Whether a model takes features of movies.
@@ -126,6 +133,7 @@ impl Registry {
             (MovieFeatures::OfCatalog, Some(computed)) => computed(movie, name),
             (MovieFeatures::OfCatalog, None) => None,
         };
+        let mut by_ease = false;
         for configured in &self.models {
             let (kind, ranker): (_, Result<Arc<dyn Ranker>, String>) = match &configured.origin {
                 Origin::DataVectors => {
@@ -136,7 +144,17 @@ impl Registry {
                 Origin::Popularity => {
                     ("popularity", Ok(Arc::new(PopularityRanker::new(Arc::clone(catalog)))))
                 }
-                Origin::Folder(folder) => (folder.kind(), Ok(folder.slot(catalog))),
+                Origin::Folder(folder) => {
+                    let (slot, recall) = folder.join(catalog);
+                    // One strategy of a name; more than one model would find much the same.
+                    let recall = recall.filter(|_| !by_ease && self.by_ease > 0);
+                    if let Some(recall) = recall {
+                        by_ease = true;
+                        let recall = Box::new(recall);
+                        parts.strategies.push(Strategy { recall, share: self.by_ease });
+                    }
+                    (folder.kind(), Ok(slot))
+                }
                 Origin::NoFolder => ("neuralcf", Err("no models folder is configured".to_owned())),
                 Origin::Server(remote) => {
                     let remote = Arc::clone(remote);

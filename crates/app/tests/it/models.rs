@@ -306,6 +306,12 @@ async fn weights_between_movies_rank_by_the_history() {
     let model = until_model(running.address, "ease", |model| model["version"] == 1).await;
     assert_eq!((&model["kind"], &model["fallback"]), (&"ease".into(), &"emb".into()));
     assert_eq!(first(running.address, "ease").await, u64::from(ids[5]));
+    // The first such model is a recall strategy, too.
+    let target = "/v1/users/6/recommendations?model=ease&exclude_seen=false&explain=true&size=1";
+    let answer = get(running.address, target).await.json();
+    assert_eq!(answer["items"][0]["movie"]["movieId"], ids[5]);
+    let recalled_by = answer["items"][0]["recalledBy"].as_array().unwrap();
+    assert!(recalled_by.contains(&"ease".into()), "{answer}");
     running.stop().await;
 }
 

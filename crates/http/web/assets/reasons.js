@@ -37,6 +37,7 @@ export const STRATEGIES = {
   genre: ["favourite genre", "well rated in a genre this user likes"],
   rating: ["top rated", "among the best rated of all"],
   recency: ["recent", "among the newest releases"],
+  ease: ["goes with the history", "rated by those who rated what this user rated"],
   popularity: ["popular", "rated by a great many people"],
 };
 
@@ -45,6 +46,7 @@ const MODELS = { emb: "Embedding", popularity: "Popularity", genre: "Genre", neu
 const KINDS = {
   embedding: "Vectors of users and movies",
   neuralcf: "NeuralCF in this server",
+  ease: "Weights between movies",
   "tf-serving": "Model server",
   popularity: "Number of ratings",
 };
