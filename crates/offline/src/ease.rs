@@ -5,7 +5,7 @@
 //! −P_ij / P_jj, and none from an item to itself. There is nothing to iterate: the work is the inverse of a
 //! matrix as wide as there are items, and so is the memory, which is looked at before it starts.
 //!
-//! Start reading at [`train`]; it knows nothing of movies or files. [`write`] makes a version in a model
+//! Start reading at [`train`]; it knows nothing of movies or files. [`write()`] makes a version in a model
 //! folder.
 
 use std::fs;
