@@ -511,7 +511,7 @@ mod tests {
             (
                 "[[models]]\nname = 'a'\nkind = 'neural'",
                 "models[0].kind in FILE: unknown variant `neural`, expected one of `embedding`, `neuralcf`, \
-                 `tf-serving`, `popularity`",
+                 `ease`, `tf-serving`, `popularity`",
             ),
             (
                 "[[models]]\nname = 'a'\nkind = 'popularity'\n[[models]]\nname = 'a'\nkind = 'popularity'",
