@@ -41,7 +41,7 @@ export const STRATEGIES = {
   popularity: ["popular", "rated by a great many people"],
 };
 
-const MODELS = { emb: "Embedding", popularity: "Popularity", genre: "Genre", neuralcf: "NeuralCF" };
+const MODELS = { emb: "Embedding", popularity: "Popularity", genre: "Genre", neuralcf: "NeuralCF", ease: "EASE" };
 
 const KINDS = {
   embedding: "Vectors of users and movies",
