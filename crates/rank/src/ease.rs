@@ -27,11 +27,6 @@ impl EaseRanker {
     pub fn known_movies(&self) -> usize {
         self.scorer.known()
     }
-
-    /// The weights, to share with recall.
-    pub const fn scorer(&self) -> &Arc<Scorer> {
-        &self.scorer
-    }
 }
 
 #[async_trait]
