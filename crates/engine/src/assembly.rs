@@ -312,6 +312,11 @@ impl Engine {
         self.embeddings.as_ref()
     }
 
+    /// Whether a ranking model has this name or alias.
+    pub fn has_model(&self, name: &str) -> bool {
+        find(&self.models, name).is_ok()
+    }
+
     /// The ranking models, in the order in which they were given.
     pub fn models(&self) -> Vec<ModelInfo> {
         self.models

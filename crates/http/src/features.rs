@@ -80,8 +80,13 @@ impl Shown<'_> {
     }
 }
 
-fn pairs(fields: &Fields) -> Vec<(&str, &str)> {
-    fields.0.iter().map(|(name, value)| (&**name, &**value)).collect()
+/// Fields in the order of their definitions; others come last, by name.
+fn in_order<'f>(fields: &'f Fields, definitions: &[&str]) -> Vec<(&'f str, &'f str)> {
+    let mut pairs: Vec<(&str, &str)> =
+        fields.0.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let place = |name| definitions.iter().position(|known| *known == name);
+    pairs.sort_by_key(|&(name, _)| (place(name).unwrap_or(definitions.len()), name));
+    pairs
 }
 
 impl Site {
@@ -119,7 +124,7 @@ impl Site {
         let features = Shown {
             store: store.reader.address(),
             generation: read.generation.0,
-            fields: user.features.as_ref().map(pairs),
+            fields: user.features.as_ref().map(|fields| in_order(fields, &USER_FIELDS)),
             embedding: user.embedding.as_deref(),
             ratings: user.ratings.as_ref().map(Vec::len),
             malformed: &user.malformed,
@@ -166,11 +171,28 @@ impl Site {
         let features = Shown {
             store: store.reader.address(),
             generation: read.generation.0,
-            fields: stored.features.as_ref().map(pairs),
+            fields: stored.features.as_ref().map(|fields| in_order(fields, &MOVIE_FIELDS)),
             embedding: stored.embedding.as_deref(),
             ratings: stored.ratings.as_ref().map(|ratings| ratings.count as usize),
             malformed: &stored.malformed,
         };
         Ok(features.reply("movieId", id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_have_the_order_of_their_definitions() {
+        let field = |name: &str| (name.to_owned(), String::new());
+        let mut names: Vec<&str> = USER_FIELDS.into_iter().rev().collect();
+        names.extend(["other", "another"]);
+        let fields = Fields(names.into_iter().map(field).collect());
+        let ordered: Vec<&str> =
+            in_order(&fields, &USER_FIELDS).into_iter().map(|(name, _)| name).collect();
+        let expected: Vec<&str> = USER_FIELDS.into_iter().chain(["another", "other"]).collect();
+        assert_eq!(ordered, expected);
     }
 }

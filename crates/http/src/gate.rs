@@ -1,8 +1,11 @@
 //! What no endpoint takes: long URLs, large headers, bodies, a missing host.
 
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
+use tokio::time::timeout;
 
 use crate::problem::{Kind, Problem, quoted};
 use crate::reply::METHODS;
@@ -14,13 +17,15 @@ pub(crate) struct Framing {
     /// The sizes of all names and values.
     header_bytes: usize,
     hosts: usize,
-    /// Whether a body follows. It is never read, so the connection ends with the answer.
+    /// Whether the request has a body. It is not read, so the connection ends with the answer.
     pub(crate) has_body: bool,
+    /// Whether a body in chunks follows, which may be empty.
+    chunked: bool,
 }
 
 impl Framing {
     pub(crate) fn of(parts: &Parts) -> Self {
-        let mut framing = Self { header_bytes: 0, hosts: 0, has_body: false };
+        let mut framing = Self { header_bytes: 0, hosts: 0, has_body: false, chunked: false };
         for (name, value) in &parts.headers {
             // Four bytes a line for the colon, the space and the line end.
             framing.header_bytes += name.as_str().len() + value.len() + 4;
@@ -29,10 +34,47 @@ impl Framing {
             } else if name == CONTENT_LENGTH {
                 framing.has_body |= value.as_bytes().iter().any(|&digit| digit != b'0');
             } else if name == TRANSFER_ENCODING {
-                framing.has_body = true;
+                framing.chunked = true;
             }
         }
         framing
+    }
+
+    /// Reads chunks up to the first content: some proxies send requests without a body with
+    /// `Transfer-Encoding: chunked` and no chunk, and an empty body is none.
+    pub(crate) async fn settle(
+        &mut self,
+        body: &mut Incoming,
+        options: &Options,
+    ) -> Result<(), Problem> {
+        if !self.chunked {
+            return Ok(());
+        }
+        // Until the end of the body is there, the connection cannot go on.
+        self.has_body = true;
+        let content = async {
+            while let Some(frame) = body.frame().await {
+                if frame?.data_ref().is_some_and(|data| !data.is_empty()) {
+                    return Ok(true);
+                }
+            }
+            Ok::<_, hyper::Error>(false)
+        };
+        match timeout(options.header_timeout, content).await {
+            Ok(Ok(has_content)) => {
+                self.has_body = has_content;
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot read a request body");
+                Err(Problem::new(Kind::MalformedRequest, "the request body is not valid HTTP/1.1"))
+            }
+            Err(_) => {
+                let limit = options.header_timeout;
+                let detail = format!("the end of the request did not arrive within {limit:?}");
+                Err(Problem::new(Kind::Timeout, detail))
+            }
+        }
     }
 }
 

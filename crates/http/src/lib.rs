@@ -16,6 +16,7 @@
 //! `query` reads its parameters, `original` and `v1` answer. What goes wrong on the way becomes a
 //! `problem`: a document of RFC 9457, made in one place.
 
+mod cors;
 mod features;
 mod gate;
 mod guard;
@@ -34,6 +35,7 @@ mod texts;
 mod users;
 mod v1;
 
+pub use cors::Cors;
 pub use server::{Options, Served, Server};
 pub use site::{Site, SiteOptions};
 pub use store::{FromStore, StoreReader};

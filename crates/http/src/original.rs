@@ -1,4 +1,5 @@
 //! The endpoints of the system whose front ends this server can stand behind, with its field names.
+//! Like there, unknown parameters are ignored.
 
 use sparrow_engine::{Candidates, Request, SimilarRequest};
 use sparrow_model::{GenreSet, Sort, UserId};
@@ -26,7 +27,7 @@ impl Site {
         options: &Options,
     ) -> Result<Reply, Problem> {
         let [id, size, model, candidates] =
-            query::parse(query, ["id", "size", "model", "candidates"])?;
+            query::parse_known(query, ["id", "size", "model", "candidates"])?;
         let request = Request {
             user: UserId(id.id()?),
             model: model.text(),
@@ -43,14 +44,14 @@ impl Site {
 
     /// `/getmovie`.
     pub(crate) fn get_movie(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let [id] = query::parse(query, ["id"])?;
+        let [id] = query::parse_known(query, ["id"])?;
         let movie = self.movie(id.id()?).map_err(|problem| problem.parameter("id"))?;
         Ok(Reply::json(self.original.get(movie).to_vec()))
     }
 
     /// `/getuser`: with all ratings, oldest first.
     pub(crate) async fn get_user(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let [id] = query::parse(query, ["id"])?;
+        let [id] = query::parse_known(query, ["id"])?;
         let id = id.id()?;
         let user = self.user(id).await.map_err(|problem| problem.about("id"))?;
         let (history, profile) = (user.history(), user.profile(self.catalog()));
@@ -71,7 +72,7 @@ impl Site {
 
     /// `/getsimilarmovie`.
     pub(crate) fn get_similar_movie(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let [id, size, model] = query::parse(query, ["movieId", "size", "model"])?;
+        let [id, size, model] = query::parse_known(query, ["movieId", "size", "model"])?;
         let (id, size) = (id.id()?, size.size(SIZE)?);
         let movie = self.movie(id).map_err(|problem| problem.parameter("movieId"))?;
         let request = SimilarRequest { movie, model: model.text(), size };
@@ -85,12 +86,11 @@ impl Site {
 
     /// `/getrecommendation`: the first movies of a genre.
     pub(crate) fn get_recommendation(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let [genre, size, sort] = query::parse(query, ["genre", "size", "sortby"])?;
+        let [genre, size, sort] = query::parse_known(query, ["genre", "size", "sortby"])?;
         genre.required()?;
-        let genre = self.genre(&genre)?;
         let size = size.size(SIZE)?;
         let sorts = [("rating", Sort::Rating), ("releaseYear", Sort::ReleaseYear)];
-        let order = self.catalog().ordered(sort.choice(&sorts, Sort::Rating)?, genre);
+        let order = self.ordered(&genre, sort.choice(&sorts, Sort::Rating)?)?;
         let mut out = Vec::new();
         self.original.list(&mut out, order[..size.min(order.len())].iter().copied());
         Ok(Reply::json(out))

@@ -9,29 +9,81 @@ use crate::problem::{Kind, Problem, quoted};
 pub(crate) struct Value<'q> {
     name: &'static str,
     text: Option<Cow<'q, str>>,
+    /// Further values of a parameter that may be repeated.
+    more: Vec<Cow<'q, str>>,
+}
+
+/// What an endpoint does about parameters that it does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Refuse,
+    Ignore,
 }
 
 /// Reads the query of an endpoint that takes exactly the parameters `names`; the values come in the
-/// same order. What is unknown, repeated or not decodable is a problem; empty parts (`a=1&&b=2`)
+/// same order. Unknown, repeated and undecodable parameters are a problem; empty parts (`a=1&&b=2`)
 /// are not.
 pub(crate) fn parse<'q, const N: usize>(
     query: Option<&'q str>,
     names: [&'static str; N],
 ) -> Result<[Value<'q>; N], Problem> {
-    let mut values = names.map(|name| Value { name, text: None });
+    read(query, names, Unknown::Refuse, None)
+}
+
+/// The same for an endpoint of which the parameter `repeatable` may be given more than once.
+pub(crate) fn parse_repeatable<'q, const N: usize>(
+    query: Option<&'q str>,
+    names: [&'static str; N],
+    repeatable: &'static str,
+) -> Result<[Value<'q>; N], Problem> {
+    read(query, names, Unknown::Refuse, Some(repeatable))
+}
+
+/// The same for an endpoint that ignores unknown parameters, as the original's did: jQuery adds `_`
+/// to get around caches.
+pub(crate) fn parse_known<'q, const N: usize>(
+    query: Option<&'q str>,
+    names: [&'static str; N],
+) -> Result<[Value<'q>; N], Problem> {
+    read(query, names, Unknown::Ignore, None)
+}
+
+/// The same for a page, whose `genres` may be repeated.
+pub(crate) fn parse_of_page<'q, const N: usize>(
+    query: Option<&'q str>,
+    names: [&'static str; N],
+) -> Result<[Value<'q>; N], Problem> {
+    read(query, names, Unknown::Ignore, Some("genres"))
+}
+
+fn read<'q, const N: usize>(
+    query: Option<&'q str>,
+    names: [&'static str; N],
+    others: Unknown,
+    repeatable: Option<&'static str>,
+) -> Result<[Value<'q>; N], Problem> {
+    let mut values = names.map(|name| Value { name, text: None, more: Vec::new() });
     for part in query.unwrap_or_default().split('&') {
         if part.is_empty() {
             continue;
         }
         let (raw_name, raw_text) = part.split_once('=').unwrap_or((part, ""));
-        let name = decode(raw_name, Plus::IsSpace).ok_or_else(|| {
-            let detail = format!("the parameter name {} is {UNDECODABLE}", quoted(raw_name));
-            Problem::new(Kind::MalformedRequest, detail)
-        })?;
+        let name = match decode(raw_name, Plus::IsSpace) {
+            Some(name) => name,
+            None if others == Unknown::Ignore => continue,
+            None => {
+                let detail = format!("the parameter name {} is {UNDECODABLE}", quoted(raw_name));
+                return Err(Problem::new(Kind::MalformedRequest, detail));
+            }
+        };
         let Some(value) = values.iter_mut().find(|value| value.name == name) else {
+            if others == Unknown::Ignore {
+                continue;
+            }
             return Err(unknown(&name, &names));
         };
-        if value.text.is_some() {
+        let is_repeated = value.text.is_some();
+        if is_repeated && repeatable != Some(value.name) {
             let detail = format!("{name} may be given only once");
             return Err(Problem::new(Kind::RepeatedParameter, detail).parameter(value.name));
         }
@@ -39,7 +91,11 @@ pub(crate) fn parse<'q, const N: usize>(
             let detail = format!("the value {} of {name} is {UNDECODABLE}", quoted(raw_text));
             Problem::new(Kind::InvalidParameter, detail).parameter(value.name)
         })?;
-        value.text = Some(text);
+        if is_repeated {
+            value.more.push(text);
+        } else {
+            value.text = Some(text);
+        }
     }
     Ok(values)
 }
@@ -106,6 +162,11 @@ impl Value<'_> {
     /// The text, where the parameter was given.
     pub(crate) fn text(&self) -> Option<&str> {
         self.text.as_deref()
+    }
+
+    /// All texts of a parameter that may be repeated.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.text.iter().chain(&self.more).map(|text| &**text)
     }
 
     /// The text of a parameter that must be given.
@@ -204,6 +265,27 @@ mod tests {
             assert_eq!(texts(&format!("q={broken}")), Err(Kind::InvalidParameter), "{broken}");
             assert_eq!(texts(&format!("{broken}=1")), Err(Kind::MalformedRequest), "{broken}");
         }
+    }
+
+    #[test]
+    fn unknown_parameters_are_ignored_where_the_endpoint_says_so() {
+        let query = Some("_=1&id=6&%zz=1&%=&callback=f&callback=g");
+        let [id, q] = parse_known(query, ["id", "q"]).unwrap();
+        assert_eq!((id.text(), q.text()), (Some("6"), None));
+        for (query, kind) in
+            [("id=1&id=1", Kind::RepeatedParameter), ("q=%", Kind::InvalidParameter)]
+        {
+            assert_eq!(parse_known(Some(query), ["id", "q"]).unwrap_err().kind(), kind, "{query}");
+        }
+    }
+
+    #[test]
+    fn one_parameter_may_be_repeated() {
+        let [q, id] = parse_repeatable(Some("q=a&id=1&q=b,c&q="), ["q", "id"], "q").unwrap();
+        assert_eq!(q.texts().collect::<Vec<_>>(), ["a", "b,c", ""]);
+        assert_eq!(id.texts().collect::<Vec<_>>(), ["1"]);
+        let twice = parse_repeatable(Some("id=1&id=1"), ["q", "id"], "q").unwrap_err();
+        assert_eq!(twice.kind(), Kind::RepeatedParameter);
     }
 
     #[test]

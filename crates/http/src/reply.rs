@@ -94,7 +94,7 @@ impl Reply {
     /// The response. `headers` is a map whose memory may be used again: that of the request.
     pub(crate) fn into_response(self, mut headers: HeaderMap, close: bool) -> Response<Body> {
         headers.clear();
-        if self.status != StatusCode::NOT_MODIFIED {
+        if !matches!(self.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) {
             headers.insert(CONTENT_TYPE, self.content_type);
         }
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);

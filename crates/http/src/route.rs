@@ -39,7 +39,8 @@ pub(crate) enum Page<'p> {
 }
 
 impl<'p> Route<'p> {
-    /// The endpoint at a path; no path has two spellings, so one with a slash behind it is another.
+    /// The endpoint at a path. No path has two spellings: with a slash behind it there is none, and
+    /// [`Self::page_before_slash`] says where a page is.
     pub(crate) fn find(path: &'p str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let first = parts.next()?;
@@ -67,6 +68,13 @@ impl<'p> Route<'p> {
             ("search", [None, ..]) => Self::Page(Page::Search),
             _ => return None,
         })
+    }
+
+    /// The path of the page that is meant by one with slashes at its end, as people type it.
+    pub(crate) fn page_before_slash(path: &str) -> Option<&str> {
+        let trimmed = path.trim_end_matches('/');
+        let page = trimmed != path && matches!(Route::find(trimmed), Some(Route::Page(_)));
+        page.then_some(trimmed)
     }
 
     fn v1(name: &str, variable: Option<&'p str>, last: Option<&str>) -> Option<Self> {
@@ -138,6 +146,20 @@ mod tests {
         assert_eq!(routed, described);
         // As many as `template` has.
         assert_eq!(described.len(), 20);
+    }
+
+    #[test]
+    fn pages_are_known_with_a_slash_at_the_end() {
+        for (path, page) in
+            [("/users/", "/users"), ("/users/6/", "/users/6"), ("/search//", "/search")]
+        {
+            assert_eq!(Route::page_before_slash(path), Some(page));
+        }
+        for path in
+            ["/", "//", "//users/", "/users", "/v1/movies/", "/getmovie/", "/movies/", "///a/"]
+        {
+            assert_eq!(Route::page_before_slash(path), None, "{path}");
+        }
     }
 
     #[test]

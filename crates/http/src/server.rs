@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::cors::Cors;
 use crate::guard::{Guard, Link};
 use crate::problem::{Kind, Problem};
 use crate::reply::raw;
@@ -56,6 +57,8 @@ pub struct Options {
     pub max_uri_bytes: usize,
     /// Bytes of all headers together; besides, there may be a hundred.
     pub max_header_bytes: usize,
+    /// Which web pages of other origins may use the API.
+    pub cors: Cors,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             max_connections: 1000,
             max_uri_bytes: 8 << 10,
             max_header_bytes: 16 << 10,
+            cors: Cors::default(),
         }
     }
 }
@@ -224,8 +228,8 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream) {
         let site = current_site(&shared, &current);
         let (shared, link) = (&shared, &link);
         async move {
-            let (parts, _body) = request.into_parts();
-            let (response, unread) = answer(shared, site.as_deref(), parts).await;
+            let (parts, mut body) = request.into_parts();
+            let (response, unread) = answer(shared, site.as_deref(), parts, &mut body).await;
             if unread {
                 link.linger();
             }

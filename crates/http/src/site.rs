@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER, VARY};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, VARY};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use sparrow_engine::{Engine, Error, Recommendations, Request};
 use sparrow_features::RatingStats;
-use sparrow_model::{Catalog, MovieId, MovieIndex};
+use sparrow_model::{Catalog, MovieId, MovieIndex, Sort};
 use sparrow_store::UserList;
 use tokio::time::timeout;
 
+use crate::cors::Grant;
 use crate::features;
 use crate::gate::{self, Framing};
 use crate::json;
@@ -27,6 +29,7 @@ use crate::server::{Options, Shared};
 use crate::store::FromStore;
 use crate::texts::Texts;
 use crate::users::Directory;
+use crate::v1::NO_GENRE;
 
 /// The description of the API, except for the names that come from data and configuration.
 const OPEN_API: &str = include_str!("../openapi.json");
@@ -176,13 +179,11 @@ impl Site {
             Route::Recommendations(id) => self.v1_recommendations(id, query, options).await,
             Route::Search => self.v1_search(query),
             Route::Models => self.v1_models(query),
-            Route::Poster(id) => {
-                let [] = query::parse(query, [])?;
-                poster(self.posters.as_deref(), id, headers).await
-            }
+            // Files and the like have no parameters, and those that are given do no harm.
+            Route::Poster(id) => poster(self.posters.as_deref(), id, headers).await,
             Route::Asset(name) => self.pages.asset(name, headers),
-            Route::Page(page) => self.page(page, headers).await,
-            Route::OpenApi => query::parse(query, []).map(|[]| Reply::json(self.open_api.clone())),
+            Route::Page(page) => self.page(page, query, headers).await,
+            Route::OpenApi => Ok(Reply::json(self.open_api.clone())),
             Route::Healthz | Route::Readyz => {
                 // These are answered with or without a site.
                 Err(Problem::new(Kind::Internal, "this endpoint was not answered"))
@@ -191,29 +192,78 @@ impl Site {
     }
 
     /// A page is the same document for all its subjects, but its status says whether there is such a
-    /// subject. Queries are the page's own business.
-    async fn page(&self, page: Page<'_>, headers: &HeaderMap) -> Result<Reply, Problem> {
-        let (name, found) = match page {
-            Page::Home => ("home.html", true),
-            Page::Users => ("users.html", true),
-            Page::Search => ("search.html", true),
-            Page::Movie(id) => ("movie.html", self.movie(page_id(id)?).is_ok()),
+    /// subject, and whether there is what the query chooses: the page itself shows what is wrong.
+    async fn page(
+        &self,
+        page: Page<'_>,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Reply, Problem> {
+        let found = |found: bool| if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        let (name, status) = match page {
+            Page::Home => ("home.html", StatusCode::OK),
+            Page::Users => ("users.html", StatusCode::OK),
+            Page::Search => ("search.html", found(self.has_genre_of(query))),
+            Page::Movie(id) => {
+                let status = found(self.movie(page_id(id)?).is_ok());
+                (
+                    "movie.html",
+                    self.status_of_choices(status, query, |engine, name| {
+                        engine.similar_models().contains(&name)
+                    }),
+                )
+            }
             Page::User(id) => match self.user(page_id(id)?).await {
                 Err(problem) if problem.kind() != Kind::NotFound => {
                     // The page's own request tells what is the matter.
                     let page = self.pages.page("user.html", problem.kind().status(), headers)?;
                     return Ok(page.with(RETRY_AFTER, HeaderValue::from_static("1")));
                 }
-                user => ("user.html", user.is_ok()),
+                user => {
+                    let status = found(user.is_ok());
+                    ("user.html", self.status_of_choices(status, query, Engine::has_model))
+                }
             },
             Page::Genre(name) => {
                 let name = decode(name, Plus::IsPlus);
-                let genre = name.and_then(|name| self.catalog().genres().find(&name));
-                ("genre.html", genre.is_some())
+                ("genre.html", found(name.is_some_and(|name| self.has_genre(&name))))
             }
         };
-        let status = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
         self.pages.page(name, status, headers)
+    }
+
+    /// Whether there is a page for movies of this genre.
+    fn has_genre(&self, name: &str) -> bool {
+        let catalog = self.catalog();
+        catalog.genres().find(name).is_some()
+            || (name == NO_GENRE && !catalog.without_genre(Sort::Rating).is_empty())
+    }
+
+    /// The same for the genre in the query of a page; without one, yes. Queries of pages are read with
+    /// forbearance.
+    fn has_genre_of(&self, query: Option<&str>) -> bool {
+        let Ok([genre]) = query::parse_of_page(query, ["genre"]) else { return true };
+        genre.text().is_none_or(|name| self.has_genre(name))
+    }
+
+    /// The status of a page with the model, and the genres, that its query chooses.
+    fn status_of_choices(
+        &self,
+        status: StatusCode,
+        query: Option<&str>,
+        has_model: fn(&Engine, &str) -> bool,
+    ) -> StatusCode {
+        let Ok([model, genres]) = query::parse_of_page(query, ["model", "genres"]) else {
+            return status;
+        };
+        let model =
+            model.text().is_none_or(|name| name.is_empty() || has_model(&self.engine, name));
+        let genres = genres.text() == Some("") || self.genre_set(&genres).is_ok();
+        if status == StatusCode::OK && !(model && genres) {
+            StatusCode::BAD_REQUEST
+        } else {
+            status
+        }
     }
 }
 
@@ -234,9 +284,13 @@ fn open_api(engine: &Engine) -> String {
         String::from_utf8_lossy(&out).into_owned()
     };
     let (genres, models) = (engine.catalog().genres(), engine.models());
-    let genres = list(&mut genres.iter().map(|genre| genres.name(genre)));
+    let names = || genres.iter().map(|genre| genres.name(genre));
+    let (genres, or_none) = (list(&mut names()), list(&mut names().chain([NO_GENRE])));
     let models = list(&mut models.iter().map(|model| &*model.name));
-    OPEN_API.replace("[\"@genres\"]", &genres).replace("[\"@models\"]", &models)
+    OPEN_API
+        .replace("[\"@genres\"]", &genres)
+        .replace("[\"@genres or none\"]", &or_none)
+        .replace("[\"@models\"]", &models)
 }
 
 fn header_value(name: &str) -> HeaderValue {
@@ -268,15 +322,22 @@ pub(crate) async fn answer(
     shared: &Shared,
     site: Option<&Site>,
     mut parts: Parts,
+    body: &mut Incoming,
 ) -> (Response<Body>, bool) {
-    let framing = Framing::of(&parts);
-    let reply = match reply(shared, site, &parts, framing).await {
+    let mut framing = Framing::of(&parts);
+    let grant = shared.options.cors.grant(parts.uri.path(), &parts.headers);
+    let reply = match framing.settle(body, &shared.options).await {
+        Ok(()) => reply(shared, site, &parts, framing, &grant).await,
+        Err(problem) => Err(problem),
+    };
+    let reply = match reply {
         Ok(reply) => reply,
         Err(problem) => {
             tracing::debug!(uri = %parts.uri, ?problem, "refused a request");
             site.and_then(|site| error_page(site, &parts, &problem)).unwrap_or(problem.into())
         }
     };
+    let reply = grant.mark(reply);
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping();
     (reply.into_response(headers, close), framing.has_body)
@@ -287,19 +348,23 @@ async fn reply(
     site: Option<&Site>,
     parts: &Parts,
     framing: Framing,
+    grant: &Grant,
 ) -> Result<Reply, Problem> {
     gate::check(parts, framing, &shared.options)?;
-    let path = parts.uri.path();
-    let route = Route::find(path).ok_or_else(|| nothing_at(path))?;
+    let (path, query) = (parts.uri.path(), parts.uri.query());
+    let Some(route) = Route::find(path) else {
+        let page = Route::page_before_slash(path).ok_or_else(|| nothing_at(path))?;
+        gate::check_method(parts, framing)?;
+        return redirect(page, query);
+    };
+    if let Some(reply) = grant.preflight(parts) {
+        return Ok(reply);
+    }
     gate::check_method(parts, framing)?;
-    let query = parts.uri.query();
     match route {
-        Route::Healthz => {
-            let [] = query::parse(query, [])?;
-            Ok(Reply::json(&b"{\"status\":\"ok\"}"[..]))
-        }
+        // Probes add parameters to get around caches; they do no harm.
+        Route::Healthz => Ok(Reply::json(&b"{\"status\":\"ok\"}"[..])),
         Route::Readyz => {
-            let [] = query::parse(query, [])?;
             if shared.is_stopping() {
                 return Err(Problem::new(Kind::Unavailable, "shutting down"));
             }
@@ -310,6 +375,15 @@ async fn reply(
             site.answer(other, query, &parts.headers, &shared.options).await
         }
     }
+}
+
+/// Sends a browser to a page of this server.
+fn redirect(page: &str, query: Option<&str>) -> Result<Reply, Problem> {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::try_from(format!("{page}{query}"))
+        .map_err(|_| Problem::not_found("there is no such page"))?;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    Ok(Reply::new(StatusCode::PERMANENT_REDIRECT, plain, "").with(LOCATION, location))
 }
 
 fn loading() -> Problem {

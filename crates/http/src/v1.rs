@@ -26,6 +26,9 @@ const RECOMMENDATIONS: usize = 32;
 /// Characters of a search text.
 const LONGEST_SEARCH: usize = 200;
 
+/// What MovieLens calls the genre of movies without one: a name in requests for lists.
+pub(crate) const NO_GENRE: &str = "(no genres listed)";
+
 const SORTS: [(&str, Sort); 3] = [
     ("rating", Sort::Rating),
     ("releaseYear", Sort::ReleaseYear),
@@ -45,7 +48,11 @@ pub(crate) fn genres(catalog: &Catalog) -> Vec<u8> {
         json::integer(out, catalog.ordered(Sort::Rating, Some(genre)).len());
         out.push(b'}');
     });
-    out.push(b'}');
+    out.extend_from_slice(b",\"withoutGenre\":{\"genre\":");
+    json::string(&mut out, NO_GENRE);
+    out.extend_from_slice(b",\"movies\":");
+    json::integer(&mut out, catalog.without_genre(Sort::Rating).len());
+    out.extend_from_slice(b"}}");
     out
 }
 
@@ -133,9 +140,7 @@ impl Site {
     /// `/v1/movies`.
     pub(crate) fn v1_movies(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let [genre, sort, size, offset] = query::parse(query, ["genre", "sort", "size", "offset"])?;
-        let genre = self.genre(&genre)?;
-        let sort = sort.choice(&SORTS, Sort::Rating)?;
-        let order = self.catalog().ordered(sort, genre);
+        let order = self.ordered(&genre, sort.choice(&SORTS, Sort::Rating)?)?;
         let page = Page::read(&size, &offset, order.len())?;
         let mut out = page.start();
         self.v1.list(&mut out, order[page.items].iter().copied());
@@ -262,9 +267,10 @@ impl Site {
         options: &Options,
     ) -> Result<Reply, Problem> {
         let id = query::path_id(id)?;
-        let [size, model, genres, exclude_seen, candidates, explain] = query::parse(
+        let [size, model, genres, exclude_seen, candidates, explain] = query::parse_repeatable(
             query,
             ["size", "model", "genres", "exclude_seen", "candidates", "explain"],
+            "genres",
         )?;
         let request = Request {
             user: UserId(id),
@@ -300,33 +306,48 @@ impl Site {
 
     /// `/v1/search`.
     pub(crate) fn v1_search(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let [q, size] = query::parse(query, ["q", "size"])?;
+        let [q, size, offset] = query::parse(query, ["q", "size", "offset"])?;
         let text = q.required()?;
         // The pattern in the API's description says the same.
         let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
         if text.chars().all(is_blank) || text.chars().count() > LONGEST_SEARCH {
             return Err(q.invalid(&format!("1 to {LONGEST_SEARCH} characters, not all blank")));
         }
-        let hits = self.catalog().search(text, size.size(PAGE_SIZE)?);
+        let (size, offset) = (size.size(PAGE_SIZE)?, offset.offset()?);
+        let hits = self.catalog().search(text, offset, size);
         let mut out = b"{\"query\":".to_vec();
         json::string(&mut out, text);
-        out.extend_from_slice(b",\"total\":");
-        json::integer(&mut out, hits.total);
-        out.extend_from_slice(b",\"items\":");
+        out.push(b',');
+        Page::of(hits.total, offset, size).write_start(&mut out);
         self.v1.list(&mut out, hits.movies.iter().copied());
         out.push(b'}');
         Ok(Reply::json(out))
     }
 
-    /// A genre by name, where one is given.
-    pub(crate) fn genre(&self, value: &Value<'_>) -> Result<Option<Genre>, Problem> {
-        value.text().map(|name| self.genre_named(name, value)).transpose()
+    /// The movies, or those of a genre if one is given, in order.
+    pub(crate) fn ordered(&self, genre: &Value<'_>, sort: Sort) -> Result<&[MovieIndex], Problem> {
+        let catalog = self.catalog();
+        Ok(match genre.text() {
+            None => catalog.ordered(sort, None),
+            Some(NO_GENRE) => catalog.without_genre(sort),
+            Some(name) => catalog.ordered(sort, Some(self.genre_named(name, genre)?)),
+        })
     }
 
-    /// Genres by name, divided by commas; none where none are given.
-    fn genre_set(&self, value: &Value<'_>) -> Result<GenreSet, Problem> {
-        let Some(list) = value.text() else { return Ok(GenreSet::EMPTY) };
-        list.split(',').map(|name| self.genre_named(name, value)).collect()
+    /// Genres by name: given one by one, or divided by commas; none where none are given.
+    pub(crate) fn genre_set(&self, value: &Value<'_>) -> Result<GenreSet, Problem> {
+        let mut set = GenreSet::EMPTY;
+        for text in value.texts() {
+            // A name may contain a comma.
+            if let Some(genre) = self.catalog().genres().find(text) {
+                set.insert(genre);
+                continue;
+            }
+            for name in text.split(',') {
+                set.insert(self.genre_named(name, value)?);
+            }
+        }
+        Ok(set)
     }
 
     fn genre_named(&self, name: &str, value: &Value<'_>) -> Result<Genre, Problem> {
@@ -405,20 +426,29 @@ struct Page {
 
 impl Page {
     fn read(size: &Value<'_>, offset: &Value<'_>, total: usize) -> Result<Self, Problem> {
-        let (size, offset) = (size.size(PAGE_SIZE)?, offset.offset()?);
+        Ok(Self::of(total, offset.offset()?, size.size(PAGE_SIZE)?))
+    }
+
+    fn of(total: usize, offset: usize, size: usize) -> Self {
         let start = offset.min(total);
-        Ok(Self { total, offset, size, items: start..total.min(start + size) })
+        Self { total, offset, size, items: start..total.min(start + size) }
     }
 
     /// The beginning of the page's JSON, up to its items.
     fn start(&self) -> Vec<u8> {
-        let mut out = b"{\"total\":".to_vec();
-        json::integer(&mut out, self.total);
-        out.extend_from_slice(b",\"offset\":");
-        json::integer(&mut out, self.offset);
-        out.extend_from_slice(b",\"size\":");
-        json::integer(&mut out, self.size);
-        out.extend_from_slice(b",\"items\":");
+        let mut out = b"{".to_vec();
+        self.write_start(&mut out);
         out
+    }
+
+    /// The same without the brace.
+    fn write_start(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"total\":");
+        json::integer(out, self.total);
+        out.extend_from_slice(b",\"offset\":");
+        json::integer(out, self.offset);
+        out.extend_from_slice(b",\"size\":");
+        json::integer(out, self.size);
+        out.extend_from_slice(b",\"items\":");
     }
 }

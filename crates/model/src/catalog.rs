@@ -97,6 +97,8 @@ pub struct Catalog {
     orders: [Vec<MovieIndex>; 3],
     /// The same for each genre.
     genre_orders: Vec<[Vec<MovieIndex>; 3]>,
+    /// The same for the movies without a genre.
+    genreless_orders: [Vec<MovieIndex>; 3],
     titles: TitleIndex,
     mean_rating: f32,
 }
@@ -155,6 +157,10 @@ impl Catalog {
                 [0, 1, 2].map(|sort: usize| orders[sort].iter().filter(has).copied().collect())
             })
             .collect();
+        let genreless_orders = [0, 1, 2].map(|sort: usize| {
+            let has_none = |index: &&MovieIndex| movies.as_slice()[index.at()].genre_set.is_empty();
+            orders[sort].iter().filter(has_none).copied().collect()
+        });
 
         let mut top_starts = Vec::with_capacity(tops.len() + 1);
         let mut top_ratings = Vec::with_capacity(tops.iter().map(Vec::len).sum());
@@ -172,6 +178,7 @@ impl Catalog {
             top_starts,
             orders,
             genre_orders,
+            genreless_orders,
             titles,
             mean_rating: mean as f32,
         }
@@ -230,6 +237,11 @@ impl Catalog {
         &orders[sort as usize]
     }
 
+    /// The movies without a genre, in an order that was computed at the start.
+    pub fn without_genre(&self, sort: Sort) -> &[MovieIndex] {
+        &self.genreless_orders[sort as usize]
+    }
+
     /// The users and their ratings.
     pub fn users(&self) -> &Histories {
         &self.histories
@@ -240,11 +252,12 @@ impl Catalog {
         self.mean_rating
     }
 
-    /// Movies whose titles hold all words of `query`, whatever their case, accents and order. The
-    /// last letters of a word may be missing. Whole words count before beginnings of words, then
-    /// popularity; at most `limit`.
-    pub fn search(&self, query: &str, limit: usize) -> SearchHits {
-        self.titles.search(query, limit, |movie| self.stats(movie).count)
+    /// Movies whose titles hold all words of `query`, whatever their case, accents and order: those
+    /// from place `offset` on, at most `limit`. The last letters of a word may be missing, neighbours may
+    /// be one word, numerals Roman or not; and if no title matches so, words may be divided or misspelt. The
+    /// exact title comes first, then whole words, then popularity counts.
+    pub fn search(&self, query: &str, offset: usize, limit: usize) -> SearchHits {
+        self.titles.search(query, offset, limit, |movie| self.stats(movie).count)
     }
 }
 
@@ -393,6 +406,6 @@ mod tests {
     fn an_empty_catalogue_is_a_catalogue() {
         let catalog = Catalog::new(Movies::default(), Histories::default());
         assert!(catalog.is_empty() && catalog.ordered(Sort::Rating, None).is_empty());
-        assert_eq!(catalog.search("anything", 5).total, 0);
+        assert_eq!(catalog.search("anything", 0, 5).total, 0);
     }
 }

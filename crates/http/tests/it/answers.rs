@@ -1,6 +1,11 @@
 //! What well-formed requests get.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use sparrow_engine::{Engine, Parts};
+use sparrow_http::{Site, SiteOptions};
+use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog};
 
 use crate::support::{MOVIES, Running, USERS, patient};
 
@@ -268,6 +273,71 @@ fn titles_are_found_and_come_back_as_they_are() {
     assert_eq!(markup["items"][0]["title"], "<script>alert(\"1\")</script>");
     assert_eq!(running.json("/v1/search?q=invented&size=3")["items"].as_array().unwrap().len(), 3);
     assert_eq!(running.json("/v1/search?q=nothing%20like%20it")["items"], json!([]));
+    assert_eq!(running.json("/v1/search?q=lantrn")["items"][0]["title"], "Lantern, The");
+}
+
+#[test]
+fn a_search_is_read_page_by_page() {
+    let running = Running::start(patient());
+    let whole = running.json("/v1/search?q=invented&size=1000");
+    let all = ids(&whole["items"], &[]);
+    assert_eq!(
+        (&whole["total"], &whole["offset"], &whole["size"]),
+        (&json!(1197), &json!(0), &json!(1000))
+    );
+    let page = running.json("/v1/search?q=invented&size=42&offset=126");
+    assert_eq!(
+        (&page["total"], &page["offset"], &page["size"]),
+        (&json!(1197), &json!(126), &json!(42))
+    );
+    assert_eq!(ids(&page["items"], &[]), all[126..168]);
+    let last = running.json("/v1/search?q=invented&offset=1190");
+    assert_eq!(last["items"].as_array().unwrap().len(), 7);
+    let beyond = running.json("/v1/search?q=invented&offset=4294967295");
+    assert_eq!((&beyond["total"], &beyond["items"]), (&json!(1197), &json!([])));
+}
+
+#[test]
+fn genres_are_asked_for_one_by_one_or_in_a_list() {
+    let running = Running::start(patient());
+    let base = "/v1/users/6/recommendations?size=40";
+    let list = running.json(&format!("{base}&genres=Film-Noir,Sci-Fi"));
+    for same in ["genres=Film-Noir&genres=Sci-Fi", "genres=Sci-Fi&genres=Film-Noir,Sci-Fi"] {
+        assert_eq!(running.json(&format!("{base}&{same}")), list);
+    }
+}
+
+#[test]
+fn a_genre_with_a_comma_in_its_name_can_be_asked_for() {
+    let movie = |id: u32, genre: &str| MovieRecord {
+        id: MovieId(id),
+        title: format!("Movie {id}"),
+        year: None,
+        genres: vec![genre.to_owned()],
+        imdb_id: None,
+        tmdb_id: None,
+    };
+    let movies = vec![movie(1, "Drama"), movie(2, "Song, Dance"), movie(3, "War")];
+    let catalog =
+        Catalog::new(Movies::new(movies).unwrap(), RatingLog::default().into_histories().0);
+    let catalog = Arc::new(catalog);
+    let parts =
+        Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default());
+    let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+    let site = Site::new(engine, SiteOptions::default());
+    let running = Running::with_site(patient(), Arc::new(site));
+    for (genres, expected) in [
+        ("genres=Song,+Dance", vec![2]),
+        ("genres=Song%2C%20Dance&genres=War", vec![2, 3]),
+        ("genres=War,Drama&genres=Song,+Dance", vec![1, 2, 3]),
+    ] {
+        let found = running.json(&format!("/v1/users/1/recommendations?{genres}"));
+        let mut found = ids(&found["items"], &["movie"]);
+        found.sort_unstable();
+        assert_eq!(found, expected, "{genres}");
+    }
+    assert_eq!(running.get("/v1/users/1/recommendations?genres=Drama,Song,+Dance").status, 400);
+    assert_eq!(ids(&running.json("/v1/movies?genre=Song,+Dance")["items"], &[]), [2]);
 }
 
 #[test]
@@ -324,8 +394,10 @@ fn the_description_knows_the_names_of_this_server() {
     assert_eq!(document["openapi"], "3.1.0");
     let parameters = &document["components"]["parameters"];
     let genres = json!(["Comedy", "Drama", "Film-Noir", "Sci-Fi", "Über & Out"]);
-    assert_eq!(parameters["Genre"]["schema"]["enum"], genres);
-    assert_eq!(parameters["RequiredGenre"]["schema"]["enum"], genres);
+    let mut or_none = genres.clone();
+    or_none.as_array_mut().unwrap().push(json!("(no genres listed)"));
+    assert_eq!(parameters["Genre"]["schema"]["enum"], or_none);
+    assert_eq!(parameters["RequiredGenre"]["schema"]["enum"], or_none);
     assert_eq!(parameters["Genres"]["schema"]["items"]["enum"], genres);
     assert_eq!(parameters["Model"]["schema"]["enum"], json!(["emb", "popularity", "neuralcf"]));
     assert_eq!(parameters["SimilarModel"]["schema"]["enum"], running.json("/v1/models")["similar"]);

@@ -1,6 +1,9 @@
 //! What requests get that no endpoint can answer: the right status, and words that help.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sparrow_http::Options;
 
 use crate::support::{Running, patient};
 
@@ -72,14 +75,13 @@ fn bad_parameters_are_named() {
         ("/getmovie?id=1&id=1", "repeated-parameter", "id"),
         ("/v1/movies?size=1&offset=1&siz%65=2", "repeated-parameter", "size"),
         // Of another endpoint, or of none.
-        ("/getmovie?id=1&size=3", "unknown-parameter", "size"),
-        ("/getrecforyou?id=1&limit=3", "unknown-parameter", "limit"),
         ("/v1/movies/1?size=3", "unknown-parameter", "size"),
         ("/v1/genres?x", "unknown-parameter", "x"),
         ("/v1/models?x=1", "unknown-parameter", "x"),
-        ("/healthz?x=1", "unknown-parameter", "x"),
-        ("/readyz?x=1", "unknown-parameter", "x"),
-        ("/openapi.json?x=1", "unknown-parameter", "x"),
+        ("/v1/users/1/recommendations?id=1&limit=3", "unknown-parameter", "id"),
+        // Repeated where that means nothing, or with a value that is none.
+        ("/v1/users/1/recommendations?genres=Drama&genres=drama", INVALID, "genres"),
+        ("/v1/users/1/recommendations?size=1&size=1", "repeated-parameter", "size"),
     ] {
         let answer = running.get(target);
         assert_eq!(answer.status, 400, "{target}");
@@ -88,7 +90,7 @@ fn bad_parameters_are_named() {
         assert_eq!(problem["parameter"], parameter, "{target}");
         assert!(problem["detail"].as_str().unwrap().contains(parameter), "{problem}");
     }
-    let unreadable_name = running.get("/getmovie?%zz=1");
+    let unreadable_name = running.get("/v1/movies?%zz=1");
     assert_eq!(unreadable_name.status, 400);
     assert_eq!(unreadable_name.problem()["type"], "/problems/malformed-request");
 }
@@ -97,7 +99,7 @@ fn bad_parameters_are_named() {
 fn problems_say_what_is_allowed_and_what_is_near() {
     let running = Running::start(patient());
     for (target, allowed, nearest) in [
-        ("/getrecforyou?id=1&szie=3", json!(["id", "size", "model", "candidates"]), json!("size")),
+        ("/v1/search?q=a&szie=3", json!(["q", "size", "offset"]), json!("size")),
         (
             "/v1/movies?sort=raiting",
             json!(["rating", "releaseYear", "popularity"]),
@@ -143,7 +145,6 @@ fn what_does_not_exist_is_not_found() {
         "/getmovies",
         "/GETMOVIE",
         "/movies/",
-        "/movies/1/",
         "/users/abc",
         "/movies/1/2",
         "/assets/",
@@ -209,6 +210,66 @@ fn a_body_ends_the_connection_unread() {
     }
     let none = b"GET /v1/genres HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(running.send(none).status, 200);
+}
+
+#[test]
+fn an_empty_body_in_chunks_is_no_body() {
+    let running = Running::start(patient());
+    let mut client = running.connect();
+    let head = |target: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+    };
+    for target in ["/v1/genres", "/getmovie?id=1", "/", "/healthz", "/assets/site.css"] {
+        for end in ["0\r\n\r\n", "0\r\nTrailer: x\r\n\r\n", "0;extension\r\n\r\n"] {
+            // Its end may come later, and the connection goes on.
+            client.write(head(target).as_bytes());
+            client.write(end.as_bytes());
+            assert_eq!(client.answer().status, 200, "{target}");
+        }
+    }
+    assert_eq!(client.get("/healthz").status, 200);
+
+    for (rest, status) in
+        [("1\r\nx\r\n0\r\n\r\n", 413), ("zzz\r\n\r\n", 400), ("0\r\nx\r\n\r\n", 400)]
+    {
+        let mut client = running.connect();
+        client.write((head("/v1/genres") + rest).as_bytes());
+        let answer = client.answer();
+        assert_eq!(answer.status, status, "{rest:?}");
+        assert_eq!(answer.header("connection"), Some("close"), "{rest:?}");
+        answer.problem();
+    }
+}
+
+#[test]
+fn a_body_in_chunks_that_never_ends_is_cut() {
+    let options = Options { header_timeout: Duration::from_millis(200), ..patient() };
+    let running = Running::start(options);
+    let mut client = running.connect();
+    client.write(b"GET /v1/genres HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(answer.status, 408);
+    answer.problem();
+    client.end();
+}
+
+#[test]
+fn unknown_parameters_are_ignored_where_they_do_no_harm() {
+    let running = Running::start(patient());
+    for target in [
+        "/getmovie?id=1&_=1700000000000",
+        "/getuser?id=1&callback=f&callback=g",
+        "/getsimilarmovie?movieId=1&size=5&%zz=%",
+        "/getrecommendation?genre=Drama&limit=3",
+        "/getrecforyou?id=1&utm_source=x",
+        "/healthz?t=1",
+        "/readyz?t=1&t=2",
+        "/openapi.json?v=1",
+        "/assets/site.css?v=2",
+    ] {
+        assert_eq!(running.get(target).status, 200, "{target}");
+    }
+    assert_eq!(running.json("/getmovie?id=1&_=1"), running.json("/getmovie?id=1"));
 }
 
 #[test]

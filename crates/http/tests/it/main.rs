@@ -4,6 +4,7 @@
 mod answers;
 mod bad_input;
 mod connections;
+mod cors;
 mod fuzz;
 mod pages;
 mod shutdown;

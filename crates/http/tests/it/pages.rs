@@ -41,6 +41,63 @@ fn every_page_is_there_with_its_policies() {
 }
 
 #[test]
+fn a_page_with_a_slash_at_the_end_is_the_page() {
+    let running = Running::start(patient());
+    for (target, location) in [
+        ("/users/", "/users"),
+        ("/users/1/?model=emb", "/users/1?model=emb"),
+        ("/search//?q=a%20b", "/search?q=a%20b"),
+    ] {
+        let answer = running.get(target);
+        assert_eq!(answer.status, 308, "{target}");
+        assert_eq!(answer.header("location"), Some(location));
+    }
+    assert_eq!(running.send(b"POST /users/ HTTP/1.1\r\nHost: test\r\n\r\n").status, 405);
+    assert_eq!(running.get("//users/").status, 404);
+}
+
+#[test]
+fn the_status_of_a_page_tells_of_choices_that_do_not_exist() {
+    let running = Running::start(patient());
+    for (target, status) in [
+        ("/users/1?model=nope", 400),
+        ("/users/1?model=nerualcf&genres=Drama,Sci-Fi&x=1", 200),
+        ("/users/1?genres=Drama&genres=Sci-Fi&model=&genres=", 400),
+        ("/users/1?genres=&model=", 200),
+        ("/users/1?genres=Polka", 400),
+        ("/users/999?model=nope", 404),
+        ("/movies/1?model=genre", 200),
+        ("/movies/1?model=popularity", 400),
+        ("/search?genre=Polka", 404),
+        ("/search?genre=Drama", 200),
+        ("/search?genre=%zz", 200),
+    ] {
+        let page = running.get(target);
+        assert_eq!(page.status, status, "{target}");
+        assert!(page.text().starts_with("<!doctype html>"), "{target}");
+    }
+}
+
+#[test]
+fn movies_without_a_genre_have_a_page() {
+    let running = Running::start(patient());
+    let target = "/v1/movies?genre=%28no+genres+listed%29&sort=popularity&size=1000";
+    let list = running.json(target);
+    let count = running.json("/v1/genres")["withoutGenre"]["movies"].clone();
+    assert_eq!(list["total"], count);
+    assert!(count.as_u64().is_some_and(|count| count > 100), "{count}");
+    for movie in list["items"].as_array().unwrap() {
+        assert_eq!(movie["genres"], serde_json::json!([]));
+    }
+    let original = running.json("/getrecommendation?genre=(no%20genres%20listed)&size=1");
+    assert_eq!(original[0]["genres"], serde_json::json!([]));
+    assert_eq!(running.get("/genres/(no%20genres%20listed)").status, 200);
+    // It is the absence of genres, and no choice among them.
+    let target = "/v1/users/1/recommendations?genres=(no+genres+listed)";
+    assert_eq!(running.get(target).status, 400);
+}
+
+#[test]
 fn what_pages_refer_to_exists_and_has_a_type_that_browsers_accept() {
     let running = Running::start(patient());
     let mut seen = std::collections::BTreeSet::new();
@@ -91,7 +148,7 @@ fn a_version_that_the_client_has_is_not_sent_again() {
 fn people_who_are_lost_get_a_page_and_programs_a_problem() {
     let running = Running::start(patient());
     let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
-    for target in ["/nowhere", "/movies/abc", "/users/", "/v2/movies"] {
+    for target in ["/nowhere", "/movies/abc", "/movies/", "/v2/movies"] {
         let page = running.get_with(target, browser);
         assert_eq!(page.status, 404, "{target}");
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{target}");
@@ -120,6 +177,7 @@ fn posters_come_from_their_folder_by_number_alone() {
     let poster = running.get("/posters/7.jpg");
     assert_eq!((poster.status, &poster.body[..]), (200, &picture[..]));
     assert_eq!(poster.header("content-type"), Some("image/jpeg"));
+    assert_eq!(running.get("/posters/7.jpg?v=2").body, picture);
     let header = format!("If-None-Match: {}\r\n", poster.header("etag").unwrap());
     let mut client = running.connect();
     client.write(format!("GET /posters/7.jpg HTTP/1.1\r\nHost: test\r\n{header}\r\n").as_bytes());
@@ -133,7 +191,7 @@ fn posters_come_from_their_folder_by_number_alone() {
         ("/posters/..%2f7.jpg", 400),
         ("/posters/07.jpg", 400),
         ("/posters/7.jpeg", 404),
-        ("/posters/7.jpg?x=1", 400),
+        ("/posters/10.jpg?x=1", 404),
     ] {
         let answer = running.get(target);
         assert_eq!(answer.status, status, "{target}");
