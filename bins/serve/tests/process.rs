@@ -236,11 +236,14 @@ fn a_taken_port_and_mistakes_in_the_configuration_are_named() {
     assert!(error.contains(&format!("cannot listen on {address}")), "{error}");
 
     for (arguments, message) in [
-        (["--listen", "nonsense"], "listen in the command line: invalid socket address syntax"),
+        (
+            ["--listen", "nonsense"],
+            "--listen in the command line: \"nonsense\" is not an address to listen on, such as",
+        ),
         (["--max-bad-lines", "few"], "invalid value 'few' for '--max-bad-lines <N>'"),
         (["--dta", "x"], "a similar argument exists: '--data'"),
-        (["--store", "redis//:secret@host"], "store.url in the command line: the store's address"),
-        (["--store", "redis://host/secret"], "store.url in the command line: the store's address"),
+        (["--store", "redis//:secret@host"], "--store in the command line: the store's address"),
+        (["--store", "redis://host/secret"], "--store in the command line: the store's address"),
         (["--config", "/nowhere.toml"], "cannot read the configuration file /nowhere.toml"),
     ] {
         let (code, _, error) = run(&arguments);

@@ -34,7 +34,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 
-    /// Address to listen on [default: 127.0.0.1:6010]; port 0 takes a free one
+    /// Where to listen: an address and a port, a port (this computer alone), or :PORT (all interfaces)
+    /// [default: 127.0.0.1:6010]; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
 
@@ -81,7 +82,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::config::known_keys;
+    use crate::config::{flag, known_keys};
 
     #[test]
     fn every_flag_sets_a_known_key() {
@@ -93,5 +94,11 @@ mod tests {
         let settings = cli.settings();
         assert_eq!(settings.len(), 9);
         assert!(settings.iter().all(|(key, _)| known_keys().contains_key(*key)));
+        // Errors name the flag.
+        let command = Cli::command();
+        for (key, _) in settings {
+            let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+            assert!(flags.map(|flag| format!("--{flag}")).any(|known| known == flag(key)), "{key}");
+        }
     }
 }

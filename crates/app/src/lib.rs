@@ -11,6 +11,7 @@
 mod cli;
 pub mod config;
 mod duration;
+mod listen;
 mod load;
 mod models;
 mod refresh;

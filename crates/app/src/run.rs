@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Options, Server, Site, SiteOptions, StoreReader};
+use sparrow_http::{Cors, Options, Server, Site, SiteOptions, StoreReader};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::cli::Cli;
 use crate::config::Config;
 use crate::load::load;
 use crate::models::Registry;
-use crate::{refresh, telemetry};
+use crate::{listen, refresh, telemetry};
 
 /// Exit code for mistakes on the command line and in the configuration, as clap's.
 const USAGE: u8 = 2;
@@ -61,11 +61,12 @@ fn serve(config: &Config) -> Result<()> {
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let mut running = start(config.clone()).await?;
-        say(&format!("Sparrow listens on http://{} (Ctrl-C stops it)\n", running.address));
+        let to_open = listen::to_open(running.address);
+        say(&format!("Sparrow listens on http://{to_open} (Ctrl-C stops it)\n"));
         tokio::select! {
             loaded = running.loaded() => {
                 let summary = loaded?;
-                say(&format!("Ready: {summary}. Open http://{} in a browser.\n", running.address));
+                say(&format!("Ready: {summary}. Open http://{to_open} in a browser.\n"));
                 signals.next().await;
             }
             () = signals.next() => {}
@@ -143,9 +144,10 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         ensure!(folder.is_dir(), "the posters folder {} is not there", folder.display());
     }
     let registry = Arc::new(Registry::new(&config)?);
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::msg)?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {} (--listen chooses another)", config.listen)
+    })?;
     let address = listener.local_addr().context("the listener has no address")?;
     let server = Arc::new(Server::new(Options {
         header_timeout: config.server.header_timeout,
@@ -154,6 +156,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         request_timeout: config.server.request_timeout,
         shutdown_timeout: config.server.shutdown_timeout,
         max_connections: config.server.max_connections.get(),
+        cors,
         ..Options::default()
     }));
     let (stop, stopped) = oneshot::channel();

@@ -15,6 +15,9 @@ const PREFIX: &str = "SPARROW__";
 /// Another name of `store.url` in the environment, which `sparrow-loader` takes as well.
 const STORE: &str = "SPARROW_STORE";
 
+/// Where the values of flags come from.
+const COMMAND_LINE: &str = "the command line";
+
 /// The key of the model for requests that name none.
 const DEFAULT: &str = "ranking.default";
 
@@ -106,7 +109,7 @@ impl Config {
         }
         for (key, text) in flags {
             let value = parse(&known[*key], text.clone());
-            merged.insert((*key).to_owned(), (value, "the command line".to_owned()));
+            merged.insert((*key).to_owned(), (value, COMMAND_LINE.to_owned()));
         }
 
         // One at a time, so that an error can name its key and where it comes from.
@@ -116,7 +119,7 @@ impl Config {
         for (key, (value, origin)) in merged {
             insert(&mut table, &key, value);
             config = Self::deserialize(table.clone()).map_err(|error| Error::Value {
-                key: key.clone(),
+                key: if origin == COMMAND_LINE { flag(&key) } else { key.clone() },
                 origin: origin.clone(),
                 what: error.message().to_owned(),
             })?;
@@ -134,6 +137,16 @@ impl Config {
         })?;
         Ok(config)
     }
+}
+
+/// The flag that sets a key.
+pub(crate) fn flag(key: &str) -> String {
+    let name = match key {
+        "data.path" => "data",
+        "store.url" => "store",
+        _ => key.rsplit('.').next().unwrap_or(key),
+    };
+    format!("--{}", name.replace('_', "-"))
 }
 
 /// Takes the tables of `[[models]]` out of what a file says.
@@ -255,6 +268,11 @@ fn parse(like: &Value, text: String) -> Value {
     let parsed = match like {
         Value::Integer(_) => text.parse().ok().map(Value::Integer),
         Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        // Divided by commas; empty for none.
+        Value::Array(_) => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Some(Value::Array(parts.map(|part| Value::String(part.to_owned())).collect()))
+        }
         _ => None,
     };
     parsed.unwrap_or(Value::String(text))
@@ -317,6 +335,30 @@ mod tests {
     }
 
     #[test]
+    fn ports_and_lists_are_read_from_every_layer() {
+        let read = |file: &str, environment: &[(&str, &str)]| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("sparrow.toml");
+            fs::write(&path, file).unwrap();
+            let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            Config::layered(Some(&path), environment, &[]).unwrap()
+        };
+        assert_eq!(read("listen = 6011", &[]).listen.to_string(), "127.0.0.1:6011");
+        let config = read(
+            "[cors]\norigins = ['https://a.example']",
+            &[("SPARROW__LISTEN", ":6011"), ("A", "")],
+        );
+        assert_eq!(config.listen.to_string(), "0.0.0.0:6011");
+        assert_eq!(config.cors.origins, ["https://a.example"]);
+        let environment = [("SPARROW__CORS__ORIGINS", "https://b.example, *")];
+        assert_eq!(read("", &environment).cors.origins, ["https://b.example", "*"]);
+        assert_eq!(read("", &[("SPARROW__CORS__ORIGINS", "")]).cors.origins, [""; 0]);
+        // What is printed can be read.
+        let printed = read(&read("", &environment).to_toml(), &[]);
+        assert_eq!(printed.cors.origins, ["https://b.example", "*"]);
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_place() {
         for (file, environment, message) in [
             (
@@ -363,6 +405,21 @@ mod tests {
                 ("A", ""),
                 "ranking.similarity in FILE: unknown variant `cos`, expected one of `auto`, `cosine`, \
                  `dot`",
+            ),
+            (
+                "listen = 'everywhere'\n",
+                ("A", ""),
+                "listen in FILE: \"everywhere\" is not an address to listen on, such as",
+            ),
+            (
+                "[cors]\norigins = ['https://a.example', 'a.example/']\n",
+                ("A", ""),
+                "cors.origins in FILE: \"a.example/\" is not an origin such as",
+            ),
+            (
+                "",
+                ("SPARROW__CORS__ORIGINS", "https://a.example, b"),
+                "cors.origins in the environment (SPARROW__CORS__ORIGINS): \"b\" is not an origin",
             ),
             ("server = 3\n", ("A", ""), "unknown key \"server\" in FILE"),
             (

@@ -8,6 +8,8 @@
 mod layers;
 mod models;
 
+#[cfg(test)]
+pub(crate) use layers::flag;
 pub use layers::{Error, known_keys};
 pub use models::{
     Batch, Entry, Format, Input, Kind, Model, Models, Normalise, Remote, Scalar, Source, Type,
@@ -21,13 +23,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// All settings. The default is what runs when nothing is set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// Where to listen: an IP address and a port; port 0 takes a free one.
+    #[serde(deserialize_with = "crate::listen::deserialize")]
     pub listen: SocketAddr,
     /// What to serve.
     pub data: Data,
@@ -39,6 +42,8 @@ pub struct Config {
     pub ranking: Ranking,
     /// Connections.
     pub server: Server,
+    /// Web pages of other origins.
+    pub cors: Cors,
     /// Log lines, on standard error.
     pub log: Log,
     /// The ranking models.
@@ -55,6 +60,7 @@ impl Default for Config {
             recall: Recall::default(),
             ranking: Ranking::default(),
             server: Server::default(),
+            cors: Cors::default(),
             log: Log::default(),
             models: Models::default(),
         }
@@ -220,6 +226,21 @@ impl Default for Server {
                 .unwrap_or(NonZeroUsize::MIN),
         }
     }
+}
+
+/// Web pages of other origins.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cors {
+    /// The origins whose pages may read what is about users, and all of `/v1`; `*` for all.
+    #[serde(deserialize_with = "origins")]
+    pub origins: Vec<String>,
+}
+
+fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let origins = Vec::<String>::deserialize(deserializer)?;
+    sparrow_http::Cors::new(origins.iter().map(String::as_str)).map_err(de::Error::custom)?;
+    Ok(origins)
 }
 
 /// Log lines.

@@ -1,0 +1,96 @@
+//! Addresses to listen on, as people write them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// Reads `127.0.0.1:6010`, `[::1]:6010`, `localhost:6010`, `:6010` (all interfaces) or `6010` (loopback).
+pub(crate) fn parse(text: &str) -> Result<SocketAddr, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
+    let ip = match host {
+        "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        "" => Some(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        _ => match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(host) => host.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+            None => host.parse::<Ipv4Addr>().ok().map(IpAddr::from),
+        },
+    };
+    let is_plain = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| is_plain);
+    ip.zip(port).map(SocketAddr::from).ok_or_else(|| {
+        format!(
+            "{text:?} is not an address to listen on, such as \"127.0.0.1:6010\", \"localhost:6010\", \
+             \"[::1]:6010\", \"6010\" (this computer alone) or \":6010\" (all interfaces)"
+        )
+    })
+}
+
+/// Reads an address, or the bare number of a port.
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SocketAddr, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "an address such as \"127.0.0.1:6010\"")]
+    enum Written {
+        Port(u16),
+        Address(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Port(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Written::Address(text) => parse(&text).map_err(de::Error::custom),
+    }
+}
+
+/// The address for a browser on this computer: `0.0.0.0` and `[::]` stand for all interfaces, and no
+/// browser opens them.
+pub(crate) fn to_open(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, address) in [
+            ("6010", "127.0.0.1:6010"),
+            (":6010", "0.0.0.0:6010"),
+            ("localhost:6010", "127.0.0.1:6010"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:0", "[::1]:0"),
+        ] {
+            assert_eq!(parse(text).map(|address| address.to_string()).as_deref(), Ok(address));
+        }
+        for wrong in [
+            "",
+            ":",
+            "nonsense",
+            "localhost",
+            "localhost:",
+            "65536",
+            "+80",
+            "::1:80",
+            "1.2.3:80",
+            "host:80",
+        ] {
+            assert!(parse(wrong).is_err_and(|error| error.contains("such as")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_browser_is_sent_to_an_address_that_opens() {
+        for (address, opens) in [
+            ("0.0.0.0:6010", "127.0.0.1:6010"),
+            ("[::]:6010", "[::1]:6010"),
+            ("10.0.0.7:80", "10.0.0.7:80"),
+        ] {
+            assert_eq!(parse(address).map(to_open), parse(opens));
+        }
+    }
+}
