@@ -32,7 +32,7 @@ pub(crate) fn load_movies(config: &Config) -> Result<Movies> {
     };
     let options = sparrow_movielens::Options { max_bad_lines: config.data.max_bad_lines };
     let (movies, report) = source.load_movies(&options)?;
-    if report.bad_line_count > 0 {
+    if report.is_incomplete() {
         tracing::warn!("{report}");
     } else {
         tracing::info!("{} movies", report.movies);
@@ -109,7 +109,7 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
     };
     let options = sparrow_movielens::Options { max_bad_lines: data.max_bad_lines };
     let loaded = source.load(&options)?;
-    if loaded.report.bad_line_count > 0 {
+    if loaded.report.is_incomplete() {
         tracing::warn!("{}", loaded.report);
     } else {
         tracing::info!("{}", loaded.report);

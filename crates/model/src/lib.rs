@@ -17,6 +17,7 @@ mod profile;
 mod rating_log;
 mod search;
 mod stars;
+mod text;
 mod title;
 mod user_state;
 
@@ -30,6 +31,7 @@ pub use profile::{GenreTaste, UserProfile};
 pub use rating_log::RatingLog;
 pub use search::SearchHits;
 pub use stars::Stars;
+pub use text::skip_byte_order_mark;
 pub use title::split_year;
 pub use user_state::{Features, UserState};
 

@@ -41,6 +41,32 @@ pub enum Error {
         /// The header row as it is, shortened.
         header: String,
     },
+    /// The first row of a CSV file names a column twice that must be there once; case does not count.
+    #[error("{file}: two columns {column} in the header row, which is {header}")]
+    RepeatedColumn {
+        /// The file.
+        file: String,
+        /// The name of the column.
+        column: String,
+        /// The header row as it is, shortened.
+        header: String,
+    },
+    /// The columns of a CSV file are not separated by commas.
+    #[error("{file}: its columns are separated by {separator}, not by commas")]
+    Separator {
+        /// The file.
+        file: String,
+        /// What separates them.
+        separator: &'static str,
+    },
+    /// A file is of another kind than its name says.
+    #[error("{file} is {found}")]
+    OtherKind {
+        /// The file.
+        file: String,
+        /// What it is, and what to do about it.
+        found: &'static str,
+    },
     /// There are no movies.
     #[error("no movies in {file}")]
     NoMovies {

@@ -1,11 +1,11 @@
 //! The movies of a data set, with their genres and links.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use memchr::memmem;
 use sparrow_model::{MovieId, MovieRecord, Movies, split_year};
 
+use crate::links::{self, LeftOut};
 use crate::report::{BadLines, shown};
 use crate::source::{Format, Input, Source};
 use crate::table::{Table, id, lines, whole, wrong_columns};
@@ -40,8 +40,11 @@ const ML_100K_GENRES: [&str; 19] = [
 /// Columns of `u.item` before the genre flags: id, title, release date, video release date, URL.
 const ML_100K_COLUMNS: usize = 5;
 
-/// Reads the movies and what belongs to them. Returns how many links have no movie, too.
-pub(crate) fn read(source: &Source, bad: &mut BadLines) -> Result<(Movies, usize), Error> {
+/// Where the movies are among the records, and on which lines.
+pub(crate) type Places = HashMap<MovieId, (usize, u64)>;
+
+/// Reads the movies and what belongs to them.
+pub(crate) fn read(source: &Source, bad: &mut BadLines) -> Result<(Movies, LeftOut), Error> {
     let content = source.movies.read()?;
     let mut list =
         List { file: &source.movies.name, bad, records: Vec::new(), known: HashMap::new() };
@@ -51,21 +54,20 @@ pub(crate) fn read(source: &Source, bad: &mut BadLines) -> Result<(Movies, usize
         Format::Ml100k => list.read_item(&content, source.extra.as_ref())?,
     }
     let List { mut records, known, .. } = list;
-    let mut unknown_links = 0;
-    if let (Format::Latest, Some(links)) = (source.format, &source.extra) {
-        unknown_links = read_links(links, &mut records, &known, bad)?;
-    }
+    let left_out = match (source.format, &source.extra) {
+        (Format::Latest, Some(file)) => links::read(file, &mut records, &known),
+        _ => LeftOut::default(),
+    };
     let movies = Movies::new(records)
         .map_err(|error| Error::Model { file: source.movies.name.clone(), source: error })?;
-    Ok((movies, unknown_links))
+    Ok((movies, left_out))
 }
 
 struct List<'a> {
     file: &'a str,
     bad: &'a mut BadLines,
     records: Vec<MovieRecord>,
-    /// The place of each movie in `records`, and its line.
-    known: HashMap<MovieId, (usize, u64)>,
+    known: Places,
 }
 
 impl List<'_> {
@@ -84,7 +86,7 @@ impl List<'_> {
 
     /// `id::title::genre|genre`; the title may have `::` in it.
     fn read_dat(&mut self, content: &[u8]) {
-        for (line, row) in lines(&decode(content)) {
+        for (line, row) in lines(content) {
             let fields = row.split_once("::").and_then(|(id, rest)| {
                 let (title, genres) = rest.rsplit_once("::")?;
                 Some((id, title, genres))
@@ -104,7 +106,7 @@ impl List<'_> {
             Some(file) => read_genre_names(file)?,
             None => ML_100K_GENRES.map(str::to_owned).to_vec(),
         };
-        for (line, row) in lines(&decode(content)) {
+        for (line, row) in lines(content) {
             let fields: Vec<&str> = row.split('|').collect();
             let added = self.add_item(line, &fields, &names);
             self.note(line, added);
@@ -171,59 +173,11 @@ impl List<'_> {
     }
 }
 
-/// Reads `links.csv` into the records. Returns how many rows are of movies that are not there.
-fn read_links(
-    input: &Input,
-    records: &mut [MovieRecord],
-    known: &HashMap<MovieId, (usize, u64)>,
-    bad: &mut BadLines,
-) -> Result<usize, Error> {
-    let content = input.read()?;
-    let (mut table, [movie, imdb, tmdb]) =
-        Table::new(&input.name, &content, ["movieId", "imdbId", "tmdbId"])?;
-    let mut linked: HashMap<MovieId, u64> = HashMap::new();
-    let mut unknown = 0;
-    while let Some((line, fields)) = table.next() {
-        let link = fields.and_then(|fields| {
-            let movie = MovieId(id("movieId", fields.get(movie))?);
-            let (imdb, tmdb) =
-                (digits("imdbId", fields.get(imdb))?, digits("tmdbId", fields.get(tmdb))?);
-            match linked.insert(movie, line) {
-                Some(earlier) => Err(format!("movieId {movie} is that of line {earlier} too")),
-                None => Ok((movie, imdb, tmdb)),
-            }
-        });
-        match link {
-            Err(what) => bad.push(&input.name, line, what),
-            Ok((movie, imdb, tmdb)) => match known.get(&movie) {
-                None => unknown += 1,
-                Some(&(at, _)) => {
-                    records[at].imdb_id = imdb;
-                    records[at].tmdb_id = tmdb;
-                }
-            },
-        }
-    }
-    Ok(unknown)
-}
-
-/// An id at another site: blank, or digits whose leading zeros belong to it. Addresses are made of
-/// these, so that nothing else may pass.
-fn digits(column: &str, text: &[u8]) -> Result<Option<String>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if text.len() > 20 || !text.iter().all(u8::is_ascii_digit) {
-        return Err(format!("{column} is {}, not blank or at most 20 digits", shown(text)));
-    }
-    Ok(Some(text.iter().map(|&digit| char::from(digit)).collect()))
-}
-
 /// Reads `u.genre`: `name|number`, numbered from 0 in the order of the flags.
 fn read_genre_names(input: &Input) -> Result<Vec<String>, Error> {
     let content = input.read()?;
     let mut names = Vec::new();
-    for (line, row) in lines(&decode(&content)) {
+    for (line, row) in lines(&content) {
         let fields = row.split_once('|');
         let numbered = |(_, number): &(&str, &str)| {
             whole(number.as_bytes()).is_some_and(|number| number as usize == names.len())
@@ -240,15 +194,6 @@ fn read_genre_names(input: &Input) -> Result<Vec<String>, Error> {
 /// A field that [`Table`] has checked.
 fn text(field: &[u8]) -> &str {
     str::from_utf8(field).unwrap_or_default()
-}
-
-/// The old data sets are in Latin-1, ml-10m in UTF-8. Latin-1 text with letters beyond ASCII is next
-/// to never valid UTF-8.
-fn decode(content: &[u8]) -> Cow<'_, str> {
-    match str::from_utf8(content) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(content.iter().map(|&byte| char::from(byte)).collect()),
-    }
 }
 
 #[cfg(test)]
@@ -333,22 +278,67 @@ mod tests {
     }
 
     #[test]
-    fn bad_links() {
-        let movies = b"movieId,title,genres\n1,Lantern,Drama\n2,Harbour,Drama\n3,Sea,Drama\n";
-        let links = b"movieId,imdbId,tmdbId\n1,tt0114709,1\n2,0114709,862.0\n3,5,6\n3,5,6\nx,1,2\n";
-        let files = [("movies.csv", &movies[..]), ("links.csv", links), NO_RATINGS];
+    fn stray_quotes_are_bad_lines_and_swallow_nothing() {
+        let movies = b"movieId,title,genres\n1,\"Lantern (1994),Drama\n2,Sea (2001),Drama\n\
+            3,Harbour (1950),War\n4,\"Night\" Watch (1999),Thriller\n\
+            5,Great \"River\" (1999),Drama\n6,\"Isle (1990),Drama\n7,Cape (1991)\",War\n";
+        let files = [("movies.csv", &movies[..]), NO_RATINGS];
+        let bare = "quote inside a field that is not quoted";
         assert_eq!(
             bad_lines(&files),
             [
-                "links.csv:2: imdbId is \"tt0114709\", not blank or at most 20 digits",
-                "links.csv:3: tmdbId is \"862.0\", not blank or at most 20 digits",
-                "links.csv:5: movieId 3 is that of line 4 too",
-                "links.csv:6: movieId is \"x\", not a whole number from 1 to 4294967295",
+                "movies.csv:2: text after a closing quote",
+                "movies.csv:5: text after a closing quote",
+                &format!("movies.csv:6: {bare}"),
+                "movies.csv:7: quoted field contains the next record: a closing quote is missing",
+                &format!("movies.csv:8: {bare}"),
             ]
         );
-        let good = load(&files, 4).unwrap().catalog;
-        assert_eq!(good.movies()[0].imdb_id, None);
-        assert_eq!(good.movies()[2].imdb_id.as_deref(), Some("5"));
+        let catalog = load(&files, 5).unwrap().catalog;
+        let titles: Vec<&str> = catalog.movies().iter().map(|movie| &*movie.title).collect();
+        assert_eq!(titles, ["Sea", "Harbour"]);
+    }
+
+    #[test]
+    fn titles_as_spark_writes_them() {
+        let movies = br#"movieId,title,genres
+1,"\"Great Performances\" Cats (1998)",Musical
+2,"Lantern, \"The\" (1999)",Drama
+3,"The ""Inner"" Sea (2001)",Drama
+"#;
+        let movies = String::from_utf8_lossy(movies).replace("\\\\", "\\");
+        let loaded = load(&[("movies.csv", movies.as_bytes()), NO_RATINGS], 0).unwrap();
+        let titles: Vec<&str> = loaded.catalog.movies().iter().map(|movie| &*movie.title).collect();
+        let expected = ["\"Great Performances\" Cats", "Lantern, \"The\"", "The \"Inner\" Sea"];
+        assert_eq!(titles, expected);
+    }
+
+    #[test]
+    fn byte_order_marks_are_skipped_in_the_old_formats() {
+        let mark = |text: &str| format!("\u{feff}{text}").into_bytes();
+        let (movies, ratings_dat) = (mark("7::Sea (1999)::Drama\n"), mark("1::7::5::9\n"));
+        let files = [("movies.dat", &movies[..]), ("ratings.dat", &ratings_dat)];
+        let catalog = load(&files, 0).unwrap().catalog;
+        assert_eq!(ratings(&catalog), [(1, 7, 10, 9)]);
+
+        let (items, data) = (mark(&item("7|Sea (1999)|||", &[1])), mark("1\t7\t5\t9\n"));
+        let names: Vec<String> = (0..19).map(|n| format!("Kind {n}|{n}\n")).collect();
+        let names = mark(&names.concat());
+        let files = [("u.item", &items[..]), ("u.data", &data), ("u.genre", &names)];
+        let catalog = load(&files, 0).unwrap().catalog;
+        assert_eq!(genres(&catalog, &catalog.movies()[0]), ["Kind 1"]);
+        assert_eq!(ratings(&catalog), [(1, 7, 10, 9)]);
+        let names: Vec<&str> = catalog.genres().iter().map(|g| catalog.genres().name(g)).collect();
+        assert_eq!(names, ["Kind 1"]);
+    }
+
+    #[test]
+    fn one_line_in_latin_1_leaves_the_others_as_they_are() {
+        let movies =
+            b"1::Caf\xc3\xa9 (1999)::Drama\n2::Caf\xe9 (1998)::Drama\n3::\x93Sea\x94 \x96 (1997)::Drama\n";
+        let catalog = load(&[("movies.dat", movies), ("ratings.dat", b"")], 0).unwrap().catalog;
+        let titles: Vec<&str> = catalog.movies().iter().map(|movie| &*movie.title).collect();
+        assert_eq!(titles, ["Café", "Café", "“Sea” –"]);
     }
 
     #[test]

@@ -6,18 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, SeekFrom};
+use std::mem;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use memchr::{memchr, memmem};
-use sparrow_model::{MovieId, MovieIndex, Movies, RatingLog, Stars, UserId};
+use memchr::{memchr, memmem, memrchr};
+use sparrow_model::{MovieId, MovieIndex, Movies, RatingLog, Stars, UserId, skip_byte_order_mark};
 
 use crate::Error;
+use crate::csv::Splitter;
 use crate::report::{BadLines, BadPart, shown};
-use crate::source::{Format, Input, ReadSeek, Source};
-use crate::table::{MAX_LEN, Splitter, Table, first_line, id, whole, wrong_columns};
+use crate::source::{Content, Format, Input, ReadSeek, Source};
+use crate::table::{LIMITS, MAX_LEN, Table, first_line, id, wrong_columns};
+use crate::timestamp;
 
 /// How the work is divided; tests choose blocks smaller than a line.
 #[derive(Debug, Clone, Copy)]
@@ -54,11 +57,14 @@ impl Gather for RatingLog {
     }
 }
 
-/// What is read, with the number of rows that are not plain: in quotes, with more columns or
-/// columns in another order, or numbers in an unusual form.
+/// What is read.
 pub(crate) struct Gathered<G> {
     pub(crate) rows: G,
+    /// How many rows are not plain: in quotes, with more columns or columns in another order, or
+    /// numbers in an unusual form.
     pub(crate) unusual: u64,
+    /// Whether the file is text as it is.
+    pub(crate) plain_file: bool,
 }
 
 /// Reads the ratings of a data set whose movies are known.
@@ -69,52 +75,57 @@ pub(crate) fn read<G: Gather>(
     division: Division,
 ) -> Result<Gathered<G>, Error> {
     let input = &source.ratings;
-    let mut reader = input.open()?;
+    let mut content = input.open()?;
     let mut layout = Layout {
         separator: b",",
         columns: 4,
         places: [0, 1, 2, 3],
         movies,
-        movies_file: source.format.files()[0],
+        movies_file: source.movies.file_name(),
     };
+    let beginning = content.read_up_to(MAX_LEN as u64).map_err(|error| input.io_error(error))?;
     // Where the rows start, and the number of that line.
-    let mut start = (0, 1);
+    let mut start = (beginning.len() - skip_byte_order_mark(&beginning).len(), 1);
     match source.format {
         Format::Ml1m => layout.separator = b"::",
         Format::Ml100k => layout.separator = b"\t",
         Format::Latest => {
-            let mut beginning = Vec::new();
-            let read = reader.as_mut().take(MAX_LEN as u64).read_to_end(&mut beginning);
-            read.map_err(|error| input.io_error(error))?;
             let names = ["userId", "movieId", "rating", "timestamp"];
             let (table, places) = Table::new(&input.name, &beginning, names)?;
             (layout.columns, layout.places) = (table.columns(), places);
-            let (at, line) = table.position();
-            start = (at as u64, line);
+            start = table.position();
         }
     }
-    let end = reader.seek(SeekFrom::End(0)).map_err(|error| input.io_error(error))?;
-    drop(reader);
-
+    let block = division.block.max(1);
+    let (blocks, count) = match content {
+        Content::Plain(mut reader) => {
+            let end = reader.seek(SeekFrom::End(0)).map_err(|error| input.io_error(error))?;
+            let start = start.0 as u64;
+            let blocks = Blocks::Sought { start, end, next: AtomicU64::new(0) };
+            (blocks, end.saturating_sub(start).div_ceil(block))
+        }
+        Content::Gzip(reader) => {
+            let ahead = beginning[start.0..].to_vec();
+            (Blocks::Streamed(Mutex::new(Stream { reader, ahead, next: 0 })), u64::MAX)
+        }
+    };
+    let plain_file = matches!(blocks, Blocks::Sought { .. });
     let job = Job {
         input,
         layout,
-        start: start.0,
-        end,
-        block: division.block.max(1),
-        next: AtomicU64::new(0),
+        blocks,
+        block,
         stop: AtomicBool::new(false),
         joined: Mutex::new(Joined {
             next: 0,
             waiting: BTreeMap::new(),
-            gathered: Gathered { rows: G::default(), unusual: 0 },
+            gathered: Gathered { rows: G::default(), unusual: 0, plain_file },
             lines: start.1 - 1,
-            bad: std::mem::take(bad),
+            bad: mem::take(bad),
         }),
     };
     let outcome = thread::scope(|scope| {
-        let blocks = (end.saturating_sub(start.0)).div_ceil(job.block);
-        let helpers = (division.threads as u64).min(blocks).saturating_sub(1);
+        let helpers = (division.threads as u64).min(count).saturating_sub(1);
         // Where the system gives no more threads, those that run do all the work.
         let helpers: Vec<_> = (0..helpers)
             .map_while(|_| thread::Builder::new().spawn_scoped(scope, || job.work()).ok())
@@ -134,15 +145,25 @@ pub(crate) fn read<G: Gather>(
 struct Job<'a, G> {
     input: &'a Input,
     layout: Layout<'a>,
-    /// Rows are in the bytes `start..end` of the file.
-    start: u64,
-    end: u64,
+    blocks: Blocks,
+    /// Length of a block in bytes.
     block: u64,
-    /// The next block that nobody has taken.
-    next: AtomicU64,
     /// Set when a thread has failed.
     stop: AtomicBool,
     joined: Mutex<Joined<G>>,
+}
+
+/// How threads come to the next block.
+enum Blocks {
+    /// Each thread seeks to its block in the bytes `start..end` of the file.
+    Sought {
+        start: u64,
+        end: u64,
+        /// The next block that no thread has taken.
+        next: AtomicU64,
+    },
+    /// Each thread in turn reads its block from a stream.
+    Streamed(Mutex<Stream>),
 }
 
 /// What has been read, joined in the order of the file.
@@ -172,35 +193,90 @@ impl<G: Gather> Joined<G> {
 
 impl<G: Gather> Job<'_, G> {
     fn work(&self) -> Result<(), Error> {
-        let done = self.input.open().and_then(|mut reader| {
-            self.blocks(reader.as_mut()).map_err(|error| self.input.io_error(error))
-        });
+        let done = self.parse_blocks();
         if done.is_err() {
             self.stop.store(true, Ordering::Relaxed);
         }
         done
     }
 
-    fn blocks(&self, reader: &mut dyn ReadSeek) -> io::Result<()> {
+    fn parse_blocks(&self) -> Result<(), Error> {
+        let mut reader = match self.blocks {
+            Blocks::Sought { .. } => Some(self.input.reopen()?),
+            Blocks::Streamed(_) => None,
+        };
         let mut lines = Lines::default();
-        let mut splitter = Splitter::new();
+        let mut splitter = Splitter::new(LIMITS);
         while !self.stop.load(Ordering::Relaxed) {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(start) =
-                number.checked_mul(self.block).and_then(|at| at.checked_add(self.start))
-            else {
-                break;
-            };
-            if start >= self.end {
-                break;
-            }
-            let end = start.saturating_add(self.block).min(self.end);
-            lines.read(reader, start, end, start == self.start)?;
+            let number = self.next_block(reader.as_deref_mut(), &mut lines);
+            let Some(number) = number.map_err(|error| self.input.io_error(error))? else { break };
             let part = self.layout.parse(&lines, &mut splitter);
             let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
             joined.put(&self.input.name, number, part);
         }
         Ok(())
+    }
+
+    /// Reads the next block and returns its number; `None` at the end of the file.
+    fn next_block(
+        &self,
+        reader: Option<&mut (dyn ReadSeek + 'static)>,
+        lines: &mut Lines,
+    ) -> io::Result<Option<u64>> {
+        match (&self.blocks, reader) {
+            (Blocks::Sought { start, end, next }, Some(reader)) => {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let from = number.checked_mul(self.block).and_then(|at| at.checked_add(*start));
+                let Some(from) = from.filter(|from| from < end) else { return Ok(None) };
+                let to = from.saturating_add(self.block).min(*end);
+                lines.read(reader, from, to, from == *start)?;
+                Ok(Some(number))
+            }
+            (Blocks::Streamed(stream), _) => {
+                stream.lock().unwrap_or_else(PoisonError::into_inner).read(lines, self.block)
+            }
+            (Blocks::Sought { .. }, None) => Ok(None),
+        }
+    }
+}
+
+/// The text of a compressed file, which is decompressed once, block by block.
+struct Stream {
+    reader: Box<dyn Read + Send>,
+    /// What has been read behind the last block.
+    ahead: Vec<u8>,
+    /// The number of the next block.
+    next: u64,
+}
+
+impl Stream {
+    /// Reads about a block of whole lines and returns its number; `None` at the end of the file.
+    fn read(&mut self, lines: &mut Lines, block: u64) -> io::Result<Option<u64>> {
+        let bytes = &mut lines.bytes;
+        bytes.clear();
+        bytes.append(&mut self.ahead);
+        let missing = block.saturating_sub(bytes.len() as u64);
+        self.reader.by_ref().take(missing).read_to_end(bytes)?;
+        let last_line = memrchr(b'\n', bytes).map_or(0, |line_end| line_end + 1);
+        while bytes.len() > last_line {
+            let before = bytes.len();
+            self.reader.by_ref().take(CHUNK).read_to_end(bytes)?;
+            if bytes.len() == before {
+                break;
+            }
+            if let Some(line_end) = memchr(b'\n', &bytes[before..]) {
+                self.ahead = bytes.split_off(before + line_end + 1);
+                break;
+            }
+            // What is cut off belongs to a line that is too long in any case.
+            bytes.truncate(last_line + MAX_LEN + 1);
+        }
+        (lines.first, lines.end) = (0, bytes.len());
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.next += 1;
+        Ok(Some(self.next - 1))
     }
 }
 
@@ -274,7 +350,7 @@ struct Layout<'a> {
     places: [usize; 4],
     movies: &'a Movies,
     /// The name of the file with the movies, for messages.
-    movies_file: &'static str,
+    movies_file: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -369,8 +445,7 @@ impl Layout<'_> {
             return Err("line longer than 65536 bytes".to_owned());
         }
         if self.separator == b"," && memchr(b'"', line).is_some() {
-            let (len, result) = splitter.split(line);
-            result?;
+            let len = splitter.split(line).map_err(|problem| problem.to_string())?;
             if len < line.len() {
                 return Err("line break inside a line".to_owned());
             }
@@ -398,10 +473,7 @@ impl Layout<'_> {
         let user = UserId(id("userId", user)?);
         let movie = MovieId(id("movieId", movie)?);
         let stars = rating(stars)?;
-        let timestamp = whole(timestamp).ok_or_else(|| {
-            let text = shown(timestamp);
-            format!("timestamp is {text}, not a whole number from 0 to 4294967295")
-        })?;
+        let timestamp = timestamp::parse(timestamp)?;
         let Some(movie) = self.movies.index_of(movie) else {
             return Err(format!("movieId {movie} is not in {}", self.movies_file));
         };
@@ -448,7 +520,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::samples::{bad_lines, load, load_divided, ratings, source};
+    use crate::samples::{bad_lines, gzip, load, load_divided, ratings, source};
 
     const MOVIES: (&str, &[u8]) =
         ("movies.csv", b"movieId,title,genres\n1,Lantern,Drama\n2,Sea,Drama\n30,Harbour,War\n");
@@ -471,6 +543,10 @@ mod tests {
              4294967295,0.5,\"a,b\",30,1\n0,5.0,é,2,7\n",
             "userId,movieId,rating,timestamp\n01,001,4.00,0964982703\n\
              1,30,00.5,00000004294967295\n7,2,5.,0\n",
+            "userId,movieId,rating,timestamp\n1.0,1,4.0,964982703.0\n\
+             1.0,30.0,0.5,4294967295.00\n7,2.0,5,0.0\n",
+            "userId,movieId,rating,timestamp\n1,1,4.0,2000-07-30 18:45:03\n\
+             1,30,0.5,\"2106-02-07 06:28:15\"\n7,2,5,1970-01-01T00:00:00\n",
         ] {
             assert_eq!(loaded(data.as_bytes()), expected, "{data:?}");
         }
@@ -530,7 +606,15 @@ mod tests {
             ("1,1,4.0,-5", whole("timestamp", "-5")),
             ("1,1,4.0,4294967296", whole("timestamp", "4294967296")),
             ("1,1,4.0,99999999999999999999999", whole("timestamp", "99999999999999999999999")),
-            ("1,1,4.0,5.0", whole("timestamp", "5.0")),
+            ("1,1,4.0,5.5", whole("timestamp", "5.5")),
+            ("1.5,1,4.0,5", whole("userId", "1.5")),
+            ("1,\"1\"0,4.0,5", "text after a closing quote".to_owned()),
+            ("\"1\"1,1,\"4.0\",5", "text after a closing quote".to_owned()),
+            ("1\"1\",1,4.0,5", "quote inside a field that is not quoted".to_owned()),
+            (
+                "1,1,4.0,964982703000",
+                "timestamp is \"964982703000\", in milliseconds: seconds are expected".to_owned(),
+            ),
             ("1,1,4.0,5 ", whole("timestamp", "5 ")),
             ("1,1,4.0,", whole("timestamp", "")),
             ("1,1,4.0", columns(3)),
@@ -555,15 +639,18 @@ mod tests {
     fn lines_without_end_are_bad_but_bounded() {
         let long = "1".repeat(MAX_LEN * 3);
         let data = format!("userId,movieId,rating,timestamp\n1,1,4,5\n{long}\n1,2,4,5\n{long}");
+        let compressed = source(&[MOVIES, ("ratings.csv", &gzip(data.as_bytes()))]).unwrap();
         let source = source(&[MOVIES, ("ratings.csv", data.as_bytes())]).unwrap();
         for block in [100, MAX_LEN as u64, 1 << 30] {
-            let loaded = load_divided(&source, block, 2).unwrap();
-            let bad: Vec<String> =
-                loaded.report.bad_lines.iter().map(ToString::to_string).collect();
-            let expected =
-                [3, 5].map(|n| format!("set/ratings.csv:{n}: line longer than 65536 bytes"));
-            assert_eq!(bad, expected, "{block}");
-            assert_eq!(loaded.report.ratings, 2);
+            for source in [&source, &compressed] {
+                let loaded = load_divided(source, block, 2).unwrap();
+                let bad: Vec<String> =
+                    loaded.report.bad_lines.iter().map(ToString::to_string).collect();
+                let expected =
+                    [3, 5].map(|n| format!("set/ratings.csv:{n}: line longer than 65536 bytes"));
+                assert_eq!(bad, expected, "{block}");
+                assert_eq!(loaded.report.ratings, 2);
+            }
         }
     }
 
@@ -625,9 +712,13 @@ mod tests {
     proptest! {
         #[test]
         fn blocks_do_not_show(data in lines(), block in 1..64_u64, threads in 1..4_usize) {
+            let compressed = source(&[MOVIES, ("ratings.csv", &gzip(&data))]).unwrap();
             let source = source(&[MOVIES, ("ratings.csv", &data)]).unwrap();
             let whole = load_divided(&source, u64::MAX, 1).unwrap();
             let parts = load_divided(&source, block, threads).unwrap();
+            prop_assert_eq!(&parts.report, &whole.report);
+            prop_assert_eq!(ratings(&parts.catalog), ratings(&whole.catalog));
+            let parts = load_divided(&compressed, block, threads).unwrap();
             prop_assert_eq!(&parts.report, &whole.report);
             prop_assert_eq!(ratings(&parts.catalog), ratings(&whole.catalog));
         }
@@ -645,7 +736,7 @@ mod tests {
                 movies: &movies,
                 movies_file: "movies.csv",
             };
-            let careful = layout.careful(line.as_bytes(), &mut Splitter::new()).ok();
+            let careful = layout.careful(line.as_bytes(), &mut Splitter::new(LIMITS)).ok();
             for end in ["", "\n", "\r\n", "\nmore"] {
                 let data = format!("{line}{end}");
                 let len = data.len() - if end == "\nmore" { 4 } else { 0 };

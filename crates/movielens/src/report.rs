@@ -45,10 +45,21 @@ pub struct Report {
     pub duplicates: usize,
     /// Rows of `links.csv` for movies that are not in `movies.csv`; they are left out.
     pub unknown_links: usize,
+    /// How many malformed rows, or ids in them, `links.csv` has; they are left out.
+    pub bad_link_count: usize,
+    /// The first twenty of them.
+    pub bad_links: Vec<BadLine>,
     /// How many bad lines were skipped.
     pub bad_line_count: usize,
     /// The first twenty of them, in the order of the files.
     pub bad_lines: Vec<BadLine>,
+}
+
+impl Report {
+    /// Whether malformed lines or links were left out.
+    pub const fn is_incomplete(&self) -> bool {
+        self.bad_line_count > 0 || self.bad_link_count > 0
+    }
 }
 
 impl fmt::Display for Report {
@@ -69,6 +80,10 @@ impl fmt::Display for Report {
         }
         if self.unknown_links > 0 {
             write!(f, "\n{} of unknown movies left out", counted(self.unknown_links, "link"))?;
+        }
+        if self.bad_link_count > 0 {
+            let listing = Listing { count: self.bad_link_count, first: &self.bad_links };
+            write!(f, "\n{} left out:{listing}", counted(self.bad_link_count, "malformed link"))?;
         }
         if self.bad_line_count > 0 {
             let listing = Listing { count: self.bad_line_count, first: &self.bad_lines };

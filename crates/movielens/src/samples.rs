@@ -1,5 +1,9 @@
 //! Small data sets for the tests of this crate.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sparrow_model::{Catalog, Movie};
 
 use crate::ratings::Division;
@@ -16,6 +20,17 @@ pub(crate) fn source(files: &[(&str, &[u8])]) -> Result<Source, Error> {
 
 pub(crate) fn load(files: &[(&str, &[u8])], max_bad_lines: usize) -> Result<Loaded, Error> {
     source(files)?.load(&Options { max_bad_lines })
+}
+
+/// Compressed with gzip, in two members as tools that append write it.
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::new();
+    for part in [&content[..content.len() / 3], &content[content.len() / 3..]] {
+        let mut encoder = GzEncoder::new(&mut compressed, Compression::fast());
+        let _ = encoder.write_all(part);
+        drop(encoder);
+    }
+    compressed
 }
 
 /// The bad lines of a data set as texts without the folder.

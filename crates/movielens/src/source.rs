@@ -3,8 +3,11 @@ use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use sparrow_model::{Catalog, Histories, Movie, Movies, RatingLog, UserId};
 
+use crate::kind::{self, Kind};
+use crate::links::LeftOut;
 use crate::outline::{Findings, Outline};
 use crate::ratings::{self, Division, Gathered};
 use crate::report::BadLines;
@@ -24,23 +27,30 @@ pub enum Format {
 impl Format {
     const ALL: [Self; 3] = [Self::Latest, Self::Ml1m, Self::Ml100k];
 
-    /// The files with the movies and with the ratings.
-    pub(crate) const fn files(self) -> [&'static str; 2] {
+    /// The names of the file with the movies, and of that with the ratings. The first of each is the
+    /// one in the data sets of GroupLens, the second that on Kaggle.
+    const fn files(self) -> [&'static [&'static str]; 2] {
         match self {
-            Self::Latest => ["movies.csv", "ratings.csv"],
-            Self::Ml1m => ["movies.dat", "ratings.dat"],
-            Self::Ml100k => ["u.item", "u.data"],
+            Self::Latest => [&["movies.csv", "movie.csv"], &["ratings.csv", "rating.csv"]],
+            Self::Ml1m => [&["movies.dat"], &["ratings.dat"]],
+            Self::Ml100k => [&["u.item"], &["u.data"]],
         }
     }
 
-    /// The file that may be missing.
-    const fn extra(self) -> Option<&'static str> {
+    /// The names of the file that may be missing.
+    const fn extra(self) -> &'static [&'static str] {
         match self {
-            Self::Latest => Some("links.csv"),
-            Self::Ml1m => None,
-            Self::Ml100k => Some("u.genre"),
+            Self::Latest => &["links.csv", "link.csv"],
+            Self::Ml1m => &[],
+            Self::Ml100k => &["u.genre"],
         }
     }
+}
+
+/// The first of the names that is there, as it is or compressed.
+fn find(names: &[&str], has: &dyn Fn(&str) -> bool) -> Option<String> {
+    let mut there = names.iter().flat_map(|&name| [name.to_owned(), format!("{name}.gz")]);
+    there.find(|name| has(name))
 }
 
 impl fmt::Display for Format {
@@ -91,7 +101,7 @@ pub struct Survey {
     pub report: Report,
     /// The greatest user id; none without ratings.
     pub greatest_user: Option<UserId>,
-    /// Whether `ratings.csv` can be read by any reader of CSV as it is: it has the columns userId,
+    /// Whether `ratings.csv` can be read by any reader of CSV as it is: it is not compressed, has the columns userId,
     /// movieId, rating, timestamp in this order and plain numbers in them, no bad lines and no
     /// duplicates, and is sorted by user id, as GroupLens publishes it.
     pub grouped_csv: bool,
@@ -121,12 +131,18 @@ impl Source {
 
     fn open_folder(dir: &Path, needed: Needed) -> Result<Self, Error> {
         let folder = dir.display().to_string();
+        if dir.is_file() {
+            let name = dir.file_name().unwrap_or_default().to_string_lossy();
+            let found = Kind::of_packed(&name);
+            let found = found.unwrap_or("a file: name the folder that contains the data set");
+            return Err(Error::OtherKind { file: folder, found });
+        }
         if let Err(source) = fs::read_dir(dir) {
             return Err(Error::Io { file: folder, source });
         }
         let has = |name: &str| dir.join(name).is_file();
         let format = detect(&folder, needed, &has, || hint(dir, needed))?;
-        Ok(Self::with(format, &has, |name| Input::path(dir.join(name))))
+        Ok(Self::with(format, &has, |name| Input::path(&dir.join(name))))
     }
 
     /// The same for files in memory: `files` are names such as `movies.csv` and contents; `name`
@@ -142,13 +158,10 @@ impl Source {
     }
 
     fn with(format: Format, has: &dyn Fn(&str) -> bool, input: impl Fn(&str) -> Input) -> Self {
-        let [movies, ratings] = format.files();
-        Self {
-            format,
-            movies: input(movies),
-            ratings: input(ratings),
-            extra: format.extra().filter(|name| has(name)).map(input),
-        }
+        let [movies, ratings] =
+            format.files().map(|names| input(&find(names, has).unwrap_or(names[0].to_owned())));
+        let extra = find(format.extra(), has).map(|name| input(&name));
+        Self { format, movies, ratings, extra }
     }
 
     /// How messages call the file with the ratings: its path, for a data set in a folder.
@@ -174,9 +187,9 @@ impl Source {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn load_movies(&self, options: &Options) -> Result<(Movies, Report), Error> {
-        let MoviesRead { movies, unknown_links, bad } = self.movies(options)?;
-        let counts = Counts { users: 0, ratings: 0, duplicates: 0, unknown_links };
-        let report = self.report(&movies, counts, bad);
+        let MoviesRead { movies, left_out, bad } = self.movies(options)?;
+        let counts = Counts { users: 0, ratings: 0, duplicates: 0 };
+        let report = self.report(&movies, counts, left_out, bad);
         Ok((movies, report))
     }
 
@@ -198,13 +211,13 @@ impl Source {
     }
 
     fn histories(&self, options: &Options, division: Division) -> Result<LoadedHistories, Error> {
-        let MoviesRead { movies, unknown_links, mut bad } = self.movies(options)?;
+        let MoviesRead { movies, left_out, mut bad } = self.movies(options)?;
         let log: RatingLog = ratings::read(self, &movies, &mut bad, division)?.rows;
         bad.check(options.max_bad_lines)?;
         let (histories, duplicates) = log.into_histories();
         let (users, ratings) = (histories.len(), histories.rating_count());
-        let report =
-            self.report(&movies, Counts { users, ratings, duplicates, unknown_links }, bad);
+        let counts = Counts { users, ratings, duplicates };
+        let report = self.report(&movies, counts, left_out, bad);
         Ok(LoadedHistories { movies, histories, report })
     }
 
@@ -213,30 +226,30 @@ impl Source {
     /// # Errors
     /// As those of [`load`](Self::load).
     pub fn survey(&self, options: &Options) -> Result<Survey, Error> {
-        let MoviesRead { movies, unknown_links, mut bad } = self.movies(options)?;
+        let MoviesRead { movies, left_out, mut bad } = self.movies(options)?;
         let read: Gathered<Outline> =
             ratings::read(self, &movies, &mut bad, Division::for_this_machine())?;
         bad.check(options.max_bad_lines)?;
         let Findings { rows, greatest_user, grouped, users } = read.rows.findings();
-        let ready = self.format == Format::Latest && read.unusual == 0 && bad.count == 0;
-        let counts =
-            Counts { users: users as usize, ratings: rows as usize, duplicates: 0, unknown_links };
-        let report = self.report(&movies, counts, bad);
+        let ready =
+            self.format == Format::Latest && read.plain_file && read.unusual == 0 && bad.count == 0;
+        let counts = Counts { users: users as usize, ratings: rows as usize, duplicates: 0 };
+        let report = self.report(&movies, counts, left_out, bad);
         Ok(Survey { movies, report, greatest_user, grouped_csv: ready && grouped })
     }
 
     fn movies(&self, options: &Options) -> Result<MoviesRead, Error> {
         let mut bad = BadLines::default();
-        let (movies, unknown_links) = movies::read(self, &mut bad)?;
+        let (movies, left_out) = movies::read(self, &mut bad)?;
         // Ratings of movies that were skipped would only hide the cause.
         bad.check(options.max_bad_lines)?;
         if movies.as_slice().is_empty() {
             return Err(Error::NoMovies { file: self.movies.name.clone() });
         }
-        Ok(MoviesRead { movies, unknown_links, bad })
+        Ok(MoviesRead { movies, left_out, bad })
     }
 
-    fn report(&self, movies: &Movies, counts: Counts, bad: BadLines) -> Report {
+    fn report(&self, movies: &Movies, counts: Counts, left_out: LeftOut, bad: BadLines) -> Report {
         let count = |test: fn(&Movie) -> bool| movies.as_slice().iter().filter(|m| test(m)).count();
         Report {
             format: self.format,
@@ -246,7 +259,9 @@ impl Source {
             movies_without_year: count(|movie| movie.year.is_none()),
             movies_without_genres: count(|movie| movie.genres.is_empty()),
             duplicates: counts.duplicates,
-            unknown_links: counts.unknown_links,
+            unknown_links: left_out.unknown,
+            bad_link_count: left_out.bad.count,
+            bad_links: left_out.bad.first,
             bad_line_count: bad.count,
             bad_lines: bad.first,
         }
@@ -261,18 +276,23 @@ enum Needed {
 }
 
 impl Needed {
-    fn files(self, format: Format) -> Vec<&'static str> {
+    /// The names that each of the files may have.
+    fn files(self, format: Format) -> Vec<&'static [&'static str]> {
         let [movies, ratings] = format.files();
         match self {
             Self::All => vec![movies, ratings],
             Self::Movies => vec![movies],
         }
     }
+
+    fn are_there(self, format: Format, has: &dyn Fn(&str) -> bool) -> bool {
+        self.files(format).into_iter().all(|names| find(names, has).is_some())
+    }
 }
 
 struct MoviesRead {
     movies: Movies,
-    unknown_links: usize,
+    left_out: LeftOut,
     bad: BadLines,
 }
 
@@ -281,7 +301,6 @@ struct Counts {
     users: usize,
     ratings: usize,
     duplicates: usize,
-    unknown_links: usize,
 }
 
 fn detect(
@@ -290,25 +309,24 @@ fn detect(
     has: &dyn Fn(&str) -> bool,
     hint: impl FnOnce() -> String,
 ) -> Result<Format, Error> {
-    let complete: Vec<Format> = Format::ALL
-        .into_iter()
-        .filter(|&format| needed.files(format).into_iter().all(has))
-        .collect();
+    let complete: Vec<Format> =
+        Format::ALL.into_iter().filter(|&format| needed.are_there(format, has)).collect();
     match complete[..] {
         [format] => Ok(format),
         [] => {
             let looked_for = Format::ALL.map(|format| {
                 let files = needed.files(format);
-                let state = match files[..] {
-                    [movies, ratings] if has(movies) && !has(ratings) => {
-                        format!(" ({ratings} is missing)")
-                    }
-                    [movies, ratings] if has(ratings) && !has(movies) => {
-                        format!(" ({movies} is missing)")
-                    }
+                let missing: Vec<&str> = files
+                    .iter()
+                    .filter(|names| find(names, has).is_none())
+                    .map(|names| names[0])
+                    .collect();
+                let state = match missing[..] {
+                    [missing] if files.len() > 1 => format!(" ({missing} is missing)"),
                     _ => String::new(),
                 };
-                format!("{}{state}", files.join(" and "))
+                let names: Vec<&str> = files.iter().map(|names| names[0]).collect();
+                format!("{}{state}", names.join(" and "))
             });
             let detail = format!("looked for {}{}", looked_for.join(", or "), hint());
             Err(Error::NotFound { folder: folder.to_owned(), detail })
@@ -316,28 +334,35 @@ fn detect(
         _ => {
             let found: Vec<String> = complete
                 .iter()
-                .map(|format| format!("{} ({})", format, needed.files(*format).join(", ")))
+                .map(|&format| {
+                    let files = needed.files(format).into_iter();
+                    let names: Vec<String> = files.filter_map(|names| find(names, has)).collect();
+                    format!("{format} ({})", names.join(", "))
+                })
                 .collect();
             Err(Error::Ambiguous { folder: folder.to_owned(), detail: found.join(" and ") })
         }
     }
 }
 
-/// Names a sub-folder that looks like a data set: people often unpack one level too deep.
+/// Names a sub-folder that looks like a data set, because people often unpack one level too deep, or
+/// else a file that has to be unpacked.
 fn hint(dir: &Path, needed: Needed) -> String {
     let Ok(entries) = fs::read_dir(dir) else { return String::new() };
-    let mut candidates: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let has = |name: &str| path.join(name).is_file();
-            Format::ALL.into_iter().any(|format| needed.files(format).into_iter().all(has))
-        })
-        .collect();
-    candidates.sort();
-    match candidates.first() {
-        Some(path) => format!("; {} looks like one", path.display()),
-        None => String::new(),
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let looks_right = |path: &&PathBuf| {
+        let has = |name: &str| path.join(name).is_file();
+        Format::ALL.into_iter().any(|format| needed.are_there(format, &has))
+    };
+    if let Some(path) = paths.iter().find(looks_right) {
+        return format!("; {} looks like one", path.display());
     }
+    let packed = paths.iter().find_map(|path| {
+        let name = path.file_name()?.to_str()?;
+        Kind::of_packed(name).map(|what| format!("; {name} is {what}"))
+    });
+    packed.unwrap_or_default()
 }
 
 /// One file of a data set.
@@ -355,15 +380,60 @@ enum Data {
 }
 
 /// Readable from anywhere. Each thread opens its own, so that nobody moves another's position.
-pub(crate) trait ReadSeek: Read + Seek {}
-impl<T: Read + Seek> ReadSeek for T {}
+pub(crate) trait ReadSeek: Read + Seek + Send {}
+impl<T: Read + Seek + Send> ReadSeek for T {}
 
-impl Input {
-    fn path(path: PathBuf) -> Self {
-        Self { name: path.display().to_string(), data: Data::Path(path) }
+/// An open file.
+pub(crate) enum Content {
+    Plain(Box<dyn ReadSeek>),
+    /// The text of a compressed file, which is read from beginning to end.
+    Gzip(Box<dyn Read + Send>),
+}
+
+impl Content {
+    fn as_read(&mut self) -> &mut dyn Read {
+        match self {
+            Self::Plain(reader) => reader,
+            Self::Gzip(reader) => reader,
+        }
     }
 
-    pub(crate) fn open(&self) -> Result<Box<dyn ReadSeek>, Error> {
+    /// Reads up to so many bytes.
+    pub(crate) fn read_up_to(&mut self, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.as_read().take(bytes).read_to_end(&mut content)?;
+        Ok(content)
+    }
+}
+
+impl Input {
+    fn path(path: &Path) -> Self {
+        Self { name: path.display().to_string(), data: Data::Path(path.to_owned()) }
+    }
+
+    /// The name without its folder.
+    pub(crate) fn file_name(&self) -> &str {
+        self.name.rsplit(['/', std::path::MAIN_SEPARATOR]).next().unwrap_or_default()
+    }
+
+    /// Opens the file, and looks at what kind it is of.
+    pub(crate) fn open(&self) -> Result<Content, Error> {
+        let mut content = Content::Plain(self.reopen()?);
+        let start = content.read_up_to(kind::LONGEST as u64);
+        let start = start.map_err(|source| self.io_error(source))?;
+        match Kind::of(&start) {
+            Kind::Text => Ok(Content::Plain(self.reopen()?)),
+            Kind::Gzip => {
+                let reader = io::BufReader::with_capacity(1 << 16, self.reopen()?);
+                Ok(Content::Gzip(Box::new(MultiGzDecoder::new(reader))))
+            }
+            Kind::Parquet => Err(self.other_kind("a Parquet file, not text")),
+            Kind::Other(found) => Err(self.other_kind(found)),
+        }
+    }
+
+    /// Opens the file for another thread.
+    pub(crate) fn reopen(&self) -> Result<Box<dyn ReadSeek>, Error> {
         Ok(match &self.data {
             Data::Path(path) => Box::new(File::open(path).map_err(|source| self.io_error(source))?),
             Data::Memory(bytes) => Box::new(Cursor::new(*bytes)),
@@ -372,21 +442,109 @@ impl Input {
 
     /// The whole content, for the small files.
     pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
-        let mut content = Vec::new();
-        let read = self.open()?.read_to_end(&mut content);
-        read.map_err(|source| self.io_error(source))?;
+        let content = self.open()?.read_up_to(LARGEST + 1);
+        let content = content.map_err(|source| self.io_error(source))?;
+        if content.len() as u64 > LARGEST {
+            return Err(self.other_kind("larger than 1 GiB, which no list of movies is"));
+        }
         Ok(content)
     }
 
     pub(crate) fn io_error(&self, source: io::Error) -> Error {
         Error::Io { file: self.name.clone(), source }
     }
+
+    fn other_kind(&self, found: &'static str) -> Error {
+        Error::OtherKind { file: self.name.clone(), found }
+    }
 }
+
+/// The largest content of a file that is read whole.
+const LARGEST: u64 = 1 << 30;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::samples::{gzip, load};
+
+    const MOVIES: &[u8] = b"movieId,title,genres\n1,Lantern (1994),Drama\n";
+    const RATINGS: &[u8] = b"userId,movieId,rating,timestamp\n7,1,4.0,9\n";
+    const LINKS: &[u8] = b"movieId,imdbId,tmdbId\n1,0000123,862\n";
+
+    #[test]
+    fn files_named_as_on_kaggle_or_compressed_are_read() {
+        let compressed = [MOVIES, RATINGS, LINKS].map(gzip);
+        let [movies, ratings, links] = [&compressed[0], &compressed[1], &compressed[2]];
+        for files in [
+            [("movie.csv", MOVIES), ("rating.csv", RATINGS), ("link.csv", LINKS)],
+            [("movies.csv.gz", movies), ("ratings.csv.gz", ratings), ("links.csv.gz", links)],
+            [("movie.csv.gz", movies), ("ratings.csv", ratings), ("links.csv", LINKS)],
+        ] {
+            let loaded = load(&files, 0).unwrap();
+            assert_eq!((loaded.report.users, loaded.report.ratings), (1, 1), "{}", files[0].0);
+            assert_eq!(loaded.catalog.movies()[0].imdb_id.as_deref(), Some("0000123"));
+        }
+        let files = [
+            ("movie.csv", MOVIES),
+            ("rating.csv", &b"userId,movieId,rating,timestamp\n1,2,4,5"[..]),
+        ];
+        let bad = crate::samples::bad_lines(&files);
+        assert_eq!(bad, ["rating.csv:2: movieId 2 is not in movie.csv"]);
+        let old =
+            [("movies.dat", &b"1::Lantern::Drama"[..]), ("ratings.dat.gz", &gzip(b"1::1::4::5"))];
+        assert_eq!(load(&old, 0).unwrap().report.ratings, 1);
+    }
+
+    #[test]
+    fn the_file_of_grouplens_comes_before_others_of_the_same_content() {
+        let other = gzip(b"userId,movieId,rating,timestamp\n");
+        let files = [
+            ("movies.csv", MOVIES),
+            ("movie.csv", b"odd"),
+            ("ratings.csv.gz", &other),
+            ("ratings.csv", RATINGS),
+        ];
+        assert_eq!(load(&files, 0).unwrap().report.ratings, 1);
+    }
+
+    #[test]
+    fn files_of_another_kind_are_named() {
+        let utf_16: Vec<u8> =
+            [0xff, 0xfe].into_iter().chain(RATINGS.iter().flat_map(|&byte| [byte, 0])).collect();
+        for (ratings, expected) in [
+            (&b"PK\x03\x04\x14\0"[..], "set/ratings.csv is a zip archive: unpack it"),
+            (b"PAR1\x15\x04", "set/ratings.csv is a Parquet file, not text"),
+            (&utf_16, "set/ratings.csv is text in UTF-16: save it in UTF-8"),
+            (
+                b"userId;movieId;rating;timestamp\n7;1;4.0;9\n",
+                "set/ratings.csv: its columns are separated by semicolons, not by commas",
+            ),
+            (b"\x1f\x8b\x08\0", "cannot read set/ratings.csv"),
+        ] {
+            let files = [("movies.csv", MOVIES), ("ratings.csv", ratings)];
+            assert_eq!(load(&files, 0).unwrap_err().to_string(), expected);
+        }
+        let cut = gzip(RATINGS);
+        let files = [("movies.csv", MOVIES), ("ratings.csv.gz", &cut[..cut.len() - 9])];
+        assert_eq!(load(&files, 0).unwrap_err().to_string(), "cannot read set/ratings.csv.gz");
+    }
+
+    #[test]
+    fn only_plain_files_are_for_other_readers() {
+        let grouped = |ratings: &[u8]| {
+            let files = [("movies.csv", MOVIES), ("ratings.csv", ratings)];
+            crate::samples::source(&files).unwrap().survey(&Options::default()).unwrap().grouped_csv
+        };
+        assert!(grouped(RATINGS));
+        assert!(!grouped(&gzip(RATINGS)));
+        for row in ["7,1,4.0,9.0", "7.0,1,4.0,9", "7,1,4.0,1970-01-01 00:00:09", "\"7\",1,4.0,9"] {
+            assert!(
+                !grouped(format!("userId,movieId,rating,timestamp\n{row}\n").as_bytes()),
+                "{row}"
+            );
+        }
+    }
 
     #[test]
     fn formats_are_told_apart_by_their_files() {

@@ -1,97 +1,21 @@
 //! CSV files record by record, with the line where each starts; for the small files, which are
 //! read whole. Ratings have their own way of reading.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use csv_core::{ReadRecordResult, Reader};
 use memchr::{memchr, memchr_iter};
+use sparrow_model::skip_byte_order_mark;
 
 use crate::Error;
+use crate::csv::{Fields, Limits, Splitter};
 use crate::report::shown;
 
-/// Longest record and longest line, in bytes. The longest in real data have some hundred; without a
-/// bound, one stray quote would make a record of the rest of the file.
+/// Longest record and longest line, in bytes. The longest in real data have some hundred.
 pub(crate) const MAX_LEN: usize = 1 << 16;
 
-/// Most columns that a file may have.
-const MAX_COLUMNS: usize = 64;
-
-/// Splits CSV records (RFC 4180) into fields.
-pub(crate) struct Splitter {
-    reader: Reader,
-    text: Vec<u8>,
-    ends: Vec<usize>,
-    columns: usize,
-}
-
-impl Splitter {
-    pub(crate) fn new() -> Self {
-        let (text, ends) = (vec![0; MAX_LEN], vec![0; MAX_COLUMNS]);
-        Self { reader: Reader::new(), text, ends, columns: 0 }
-    }
-
-    /// Splits the record at the beginning of `data`, which must not begin with a line end. Returns
-    /// how many bytes the record takes, its line end included, and why it is none if that is so.
-    pub(crate) fn split(&mut self, data: &[u8]) -> (usize, Result<(), &'static str>) {
-        let data = &data[..data.len().min(MAX_LEN)];
-        self.reader.reset();
-        self.columns = 0;
-        let (mut len, mut written) = (0, 0);
-        // A last line without a line end gets one. A record that is not complete even then has an
-        // opening quote and no closing one.
-        let mut result = ReadRecordResult::InputEmpty;
-        for part in [data, b"\n"] {
-            let (text, ends) = (&mut self.text[written..], &mut self.ends[self.columns..]);
-            let (part_result, read, more, ended) = self.reader.read_record(part, text, ends);
-            len += read;
-            written += more;
-            self.columns += ended;
-            result = part_result;
-            if !matches!(result, ReadRecordResult::InputEmpty) {
-                break;
-            }
-        }
-        let len = len.min(data.len());
-        let result = match result {
-            ReadRecordResult::OutputEndsFull => Err("more than 64 columns"),
-            _ if len == MAX_LEN => {
-                Err("record longer than 65536 bytes, perhaps because a quote is not closed")
-            }
-            ReadRecordResult::Record => Ok(()),
-            _ => Err("quoted field without a closing quote"),
-        };
-        (len, result)
-    }
-
-    /// The fields of the record that was split last.
-    pub(crate) fn fields(&self) -> Fields<'_> {
-        Fields { text: &self.text, ends: &self.ends[..self.columns] }
-    }
-}
-
-/// The fields of a record.
-#[derive(Clone, Copy)]
-pub(crate) struct Fields<'a> {
-    text: &'a [u8],
-    ends: &'a [usize],
-}
-
-impl<'a> Fields<'a> {
-    pub(crate) fn len(self) -> usize {
-        self.ends.len()
-    }
-
-    /// A field's bytes; empty if there is no such field.
-    pub(crate) fn get(self, column: usize) -> &'a [u8] {
-        let Some(&end) = self.ends.get(column) else { return &[] };
-        let start = column.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..end]
-    }
-
-    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        (0..self.len()).map(move |column| self.get(column))
-    }
-}
+/// What a record of a MovieLens file may be.
+pub(crate) const LIMITS: Limits = Limits { bytes: MAX_LEN, columns: 64 };
 
 /// A CSV file with a header row, in memory.
 pub(crate) struct Table<'a> {
@@ -103,33 +27,59 @@ pub(crate) struct Table<'a> {
     splitter: Splitter,
 }
 
+/// A table whose header row has been read, and where its columns are.
+pub(crate) struct Opened<'a, const N: usize, const M: usize> {
+    pub(crate) table: Table<'a>,
+    pub(crate) needed: [usize; N],
+    pub(crate) optional: [Option<usize>; M],
+}
+
 impl<'a> Table<'a> {
-    /// Reads the header row and finds the columns of these names, in any order.
+    /// Reads the header row and finds the columns of these names, in any order. The first is that of
+    /// the ids.
     pub(crate) fn new<const N: usize>(
         file: &str,
         data: &'a [u8],
         names: [&str; N],
     ) -> Result<(Self, [usize; N]), Error> {
-        let mut table = Self { data, at: 0, line: 1, columns: 0, splitter: Splitter::new() };
-        if data.starts_with(b"\xef\xbb\xbf") {
-            table.at = 3;
-        }
+        let Opened { table, needed, .. } = Self::with_optional(file, data, names, [])?;
+        Ok((table, needed))
+    }
+
+    /// The same with columns that may be missing.
+    pub(crate) fn with_optional<const N: usize, const M: usize>(
+        file: &str,
+        data: &'a [u8],
+        names: [&str; N],
+        optional: [&str; M],
+    ) -> Result<Opened<'a, N, M>, Error> {
+        let at = data.len() - skip_byte_order_mark(data).len();
+        let mut table = Self { data, at, line: 1, columns: 0, splitter: Splitter::new(LIMITS) };
         table.skip_blank_lines();
         let row = &data[table.at..];
-        let (len, _) = table.splitter.split(row);
+        let len = if row.is_empty() { 0 } else { table.splitter.split(row).unwrap_or_default() };
         let found = table.splitter.fields();
         let place = |name: &str| found.iter().position(|field| field == name.as_bytes());
         let missing: Vec<&str> = names.into_iter().filter(|name| place(name).is_none()).collect();
+        let (line, _) = first_line(row);
+        let line = &row[line];
         if !missing.is_empty() {
-            let (line, _) = first_line(row);
-            let header = if row.is_empty() { "missing".to_owned() } else { shown(&row[line]) };
-            let missing = missing.join(", ");
-            return Err(Error::Header { file: file.to_owned(), missing, header });
+            return Err(header_error(file, line, &names, &missing));
         }
-        let places = names.map(|name| place(name).unwrap_or_default());
+        let all = || names.into_iter().chain(optional);
+        let count = |name: &str| {
+            found.iter().filter(|field| field.eq_ignore_ascii_case(name.as_bytes())).count()
+        };
+        if let Some(twice) = all().find(|name| count(name) > 1) {
+            let (file, column, header) = (file.to_owned(), twice.to_owned(), shown(line));
+            return Err(Error::RepeatedColumn { file, column, header });
+        }
+        let needed = names.map(|name| place(name).unwrap_or_default());
+        let optional = optional.map(place);
         table.columns = found.len();
+        table.splitter.set_id_column(needed.first().copied().unwrap_or_default());
         table.advance(len);
-        Ok((table, places))
+        Ok(Opened { table, needed, optional })
     }
 
     /// How many columns the header row names; records with more or fewer are bad.
@@ -150,20 +100,21 @@ impl<'a> Table<'a> {
             return None;
         }
         let line = self.line;
-        let (len, result) = self.splitter.split(rest);
-        let found = self.splitter.fields().len();
-        let problem = match result {
-            Ok(()) if found == self.columns => None,
-            Ok(()) => Some(wrong_columns(self.columns, found)),
-            Err(what) => Some(what.to_owned()),
-        };
-        if let Some(what) = problem {
-            // The cause may be a stray quote, which has taken in good lines: go on with the next.
-            let (_, len) = first_line(rest);
-            self.advance(len);
-            return Some((line, Err(what)));
+        let split = self.splitter.split(rest).map_err(|problem| problem.to_string());
+        let columns = self.splitter.fields().len();
+        let split = split.and_then(|len| match columns {
+            found if found == self.columns => Ok(len),
+            found => Err(wrong_columns(self.columns, found)),
+        });
+        match split {
+            Ok(len) => self.advance(len),
+            Err(what) => {
+                // The cause may be a stray quote, which has taken in good lines: go on with the next.
+                let (_, len) = first_line(rest);
+                self.advance(len);
+                return Some((line, Err(what)));
+            }
         }
-        self.advance(len);
         let fields = self.splitter.fields();
         if let Some(field) = fields.iter().find(|field| str::from_utf8(field).is_err()) {
             return Some((line, Err(format!("{} is not UTF-8", shown(field)))));
@@ -187,14 +138,69 @@ pub(crate) fn wrong_columns(expected: usize, found: usize) -> String {
     format!("{expected} column{plural} expected, {found} found")
 }
 
+/// Why the header row of a file does not do.
+fn header_error(file: &str, line: &[u8], names: &[&str], missing: &[&str]) -> Error {
+    let has_all = |separator: u8| {
+        let fields: Vec<&[u8]> = line
+            .split(|&byte| byte == separator)
+            .map(|field| field.strip_prefix(b"\"").unwrap_or(field))
+            .map(|field| field.strip_suffix(b"\"").unwrap_or(field))
+            .collect();
+        names.iter().all(|name| fields.contains(&name.as_bytes()))
+    };
+    let file = file.to_owned();
+    for (separator, name) in [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "vertical bars")] {
+        if has_all(separator) {
+            return Error::Separator { file, separator: name };
+        }
+    }
+    let header = if line.is_empty() { "missing".to_owned() } else { shown(line) };
+    Error::Header { file, missing: missing.join(", "), header }
+}
+
 /// Lines with their numbers, without line ends; blank ones are left out.
-pub(crate) fn lines(data: &str) -> impl Iterator<Item = (u64, &str)> {
-    (1..).zip(data.lines()).filter(|(_, line)| !line.is_empty())
+pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = (u64, Cow<'_, str>)> {
+    let mut rest = skip_byte_order_mark(content);
+    let mut number = 0;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (line, len) = first_line(rest);
+            let line = &rest[line];
+            rest = &rest[len..];
+            number += 1;
+            if !line.is_empty() {
+                return Some((number, decode(line)));
+            }
+        }
+        None
+    })
+}
+
+/// A line of an old data set: UTF-8 as in ml-10m, or else Windows-1252, of which the Latin-1 of ml-1m
+/// and ml-100k is a part. Each line is decoded on its own, because files of both occur.
+fn decode(line: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(line) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(line.iter().map(|&byte| windows_1252(byte)).collect()),
+    }
+}
+
+/// The characters of the bytes from 0x80 to 0x9f as browsers decode them.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
+    '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+fn windows_1252(byte: u8) -> char {
+    match byte {
+        0x80..=0x9f => WINDOWS_1252[usize::from(byte - 0x80)],
+        _ => char::from(byte),
+    }
 }
 
 /// Parses an id: a whole number from 1 to 4294967295.
 pub(crate) fn id(column: &str, text: &[u8]) -> Result<u32, String> {
-    match whole(text) {
+    match integral(text) {
         Some(id) if id > 0 => Ok(id),
         _ => Err(format!("{column} is {}, not a whole number from 1 to 4294967295", shown(text))),
     }
@@ -208,6 +214,21 @@ pub(crate) fn whole(text: &[u8]) -> Option<u32> {
     text.iter().try_fold(0_u32, |number, digit| {
         number.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
     })
+}
+
+/// Parses digits, perhaps with a fraction of zeros: pandas writes `5.0` in columns with gaps.
+pub(crate) fn integral(text: &[u8]) -> Option<u32> {
+    whole(without_zero_fraction(text))
+}
+
+/// `862` for `862.0`; other text as it is.
+pub(crate) fn without_zero_fraction(text: &[u8]) -> &[u8] {
+    match memchr(b'.', text) {
+        Some(point) if point + 1 < text.len() && text[point + 1..].iter().all(|&d| d == b'0') => {
+            &text[..point]
+        }
+        _ => text,
+    }
 }
 
 /// The range of a line at the beginning of `data` without its line end, and its length with it.
@@ -272,8 +293,14 @@ mod tests {
     #[test]
     fn a_stray_quote_spoils_its_line_alone() {
         let data = b"a,b\n1,\"2\n3,4\n5\",6,7\n8,9\n";
-        let (four, three) = ("2 columns expected, 4 found", "2 columns expected, 3 found");
-        assert_eq!(records(data), [bad(2, four), good(3, "3|4"), bad(4, three), good(5, "8|9")]);
+        let (swallowed, bare) = (
+            "quoted field contains the next record: a closing quote is missing",
+            "quote inside a field that is not quoted",
+        );
+        assert_eq!(
+            records(data),
+            [bad(2, swallowed), good(3, "3|4"), bad(4, bare), good(5, "8|9")]
+        );
         let unclosed = "quoted field without a closing quote";
         assert_eq!(records(b"a,b\n1,\"2\n3,4\n"), [bad(2, unclosed), good(3, "3|4")]);
         assert_eq!(records(b"a,b\n1,\"2"), [bad(2, unclosed)]);
@@ -305,10 +332,44 @@ mod tests {
             (b"A,B\n", "a, b", "\"A,B\""),
             (b"", "a, b", "missing"),
             (b"\xef\xbb\xbf\n", "a, b", "missing"),
+            (b"\"a,b\n1,2\n", "a, b", "\"\\\"a,b\""),
         ] {
             let error = Table::new("f", data, ["a", "b"]).map(|_| ()).unwrap_err();
             let expected = format!("f: no column {missing} in the header row, which is {header}");
             assert_eq!(error.to_string(), expected);
+        }
+        for (data, expected) in [
+            (&b"b;a\n2;1\n"[..], "f: its columns are separated by semicolons, not by commas"),
+            (b"\"a\"\t\"b\"\n", "f: its columns are separated by tabs, not by commas"),
+            (b"a,b,b\n", "f: two columns b in the header row, which is \"a,b,b\""),
+            (b"a,b,B\n", "f: two columns b in the header row, which is \"a,b,B\""),
+        ] {
+            let error = Table::new("f", data, ["a", "b"]).map(|_| ()).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn columns_may_be_missing_where_the_reader_allows_it() {
+        let opened = Table::with_optional("f", b"c,a\n1,2\n", ["a"], ["b", "c"]).unwrap();
+        assert_eq!((opened.needed, opened.optional), ([1], [None, Some(0)]));
+    }
+
+    #[test]
+    fn each_line_is_decoded_on_its_own() {
+        let content = b"\xef\xbb\xbfCaf\xc3\xa9\r\n\nCaf\xe9 \x93Night\x94 \x85\n\xef\xbb\xbf";
+        let decoded: Vec<_> = lines(content).collect();
+        let expected = [(1, "Café"), (3, "Café “Night” …"), (4, "\u{feff}")];
+        assert_eq!(decoded, expected.map(|(number, line)| (number, Cow::Borrowed(line))));
+    }
+
+    #[test]
+    fn fractions_of_zeros_are_whole_numbers() {
+        for text in ["862.0", "862.000", "862"] {
+            assert_eq!(integral(text.as_bytes()), Some(862), "{text}");
+        }
+        for text in ["862.", "862.5", ".0", "862.0.0", "8.62e2", "-1.0", "NaN"] {
+            assert_eq!(integral(text.as_bytes()), None, "{text}");
         }
     }
 

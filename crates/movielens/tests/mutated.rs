@@ -1,0 +1,92 @@
+//! Damaged files: whatever they hold, reading them ends with a data set or an error.
+
+use sparrow_movielens::{Error, Options, Source};
+
+const MOVIES: &[u8] = b"movieId,title,genres\r\n1,\"Lantern, The (1994)\",Comedy|Drama\r\n\
+    2,\"The \"\"Inner\"\" Sea (2001)\",(no genres listed)\r\n30,Harbour (1950),War\r\n";
+const RATINGS: &[u8] =
+    b"userId,movieId,rating,timestamp\n1,1,4.0,964982703\n\"1\",30,0.5,2005-04-02 23:53:47\n\
+    7,2,5,0\n7,30,3.5,964982703.0\n";
+const LINKS: &[u8] = b"movieId,imdbId,tmdbId\n1,tt0114709,862.0\n2,,NaN\n30,0000123,9\n";
+
+/// A generator of numbers (SplitMix64), so that each run has the same files.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % end as u64) as usize
+    }
+}
+
+/// Changes a file in a few places.
+fn mutate(content: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    const PIECES: [&[u8]; 12] = [
+        b"\"",
+        b"\"\"",
+        b",",
+        b"\n",
+        b"\r\n",
+        b"\\\"",
+        b"\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"99999999999",
+        b"-1",
+        b"NaN",
+    ];
+    let mut content = content.to_vec();
+    for _ in 0..=numbers.below(3) {
+        let at = numbers.below(content.len() + 1);
+        let end = (at + numbers.below(8)).min(content.len());
+        match numbers.below(6) {
+            0 => content.truncate(at),
+            1 => drop(content.drain(at..end)),
+            2 => {
+                let piece = content[at..end].to_vec();
+                let to = numbers.below(content.len() + 1);
+                content.splice(to..to, piece);
+            }
+            3 if at < content.len() => content[at] ^= 1 << numbers.below(8),
+            4 if at < content.len() => content[at] = numbers.below(256) as u8,
+            _ => drop(content.splice(at..at, PIECES[numbers.below(PIECES.len())].iter().copied())),
+        }
+    }
+    content
+}
+
+#[test]
+fn damaged_files_are_read_or_refused() {
+    let mut numbers = Numbers(1);
+    let (mut read, mut refused) = (0, 0);
+    for round in 0..4550 {
+        let mut files = [("movies.csv", MOVIES), ("ratings.csv", RATINGS), ("links.csv", LINKS)];
+        let (_, file) = &mut files[round % 3];
+        *file = mutate(file, &mut numbers).leak();
+        let source = Source::in_memory("set", &files).expect("the files are there");
+        match source.load(&Options { max_bad_lines: 100 }) {
+            Ok(loaded) => {
+                read += 1;
+                assert!(loaded.report.movies <= 8 && loaded.report.ratings <= 12, "{files:?}");
+            }
+            Err(error) => {
+                refused += 1;
+                let named = match &error {
+                    Error::Io { file, .. }
+                    | Error::Header { file, .. }
+                    | Error::RepeatedColumn { file, .. }
+                    | Error::Separator { file, .. }
+                    | Error::OtherKind { file, .. }
+                    | Error::NoMovies { file }
+                    | Error::Model { file, .. } => file.starts_with("set/"),
+                    _ => false,
+                };
+                assert!(named, "{error:?}");
+            }
+        }
+    }
+    assert!(read > 3000 && refused > 100, "{read} read, {refused} refused");
+}
