@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Float64Type, In
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
+use flate2::write::GzEncoder;
 use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
 use sparrow_model::{MovieId, UserId};
 use sparrow_offline::sources::{Location, Reader, Sources};
@@ -311,10 +313,123 @@ async fn what_is_wrong_is_named_with_file_row_and_column() {
     assert!(error.ends_with("movies.csv: line 2: not UTF-8 text"), "{error}");
     fs::write(&path, [0x1f, 0x8b, 8, 0]).unwrap();
     let error = movie_features(&path).await.unwrap_err();
-    assert!(error.contains("gzip"), "{error}");
+    assert!(error.contains("movies.csv: is not readable as gzip: "), "{error}");
+    fs::write(&path, b"PK\x03\x04\x14\0").unwrap();
+    let error = movie_features(&path).await.unwrap_err();
+    assert!(error.ends_with("movies.csv: is a zip archive: unpack it"), "{error}");
     fs::write(&path, vec![b'x'; 3 << 20]).unwrap();
     let error = movie_features(&path).await.unwrap_err();
     assert!(error.contains("line 1 has no end"), "{error}");
+}
+
+/// Compressed with gzip.
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn text_around_quotes_in_csv_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("movies.csv");
+    let row =
+        |row: &str| format!("movieId,{}\n1,,,,1,1990,3.00,1.00\n{row}\n", MOVIE_FIELDS.join(","));
+    for (rows, problem) in [
+        ("\"2\"0,,,,1,1990,3.00,1.00", "line 3: text after a closing quote"),
+        ("2,\"Sci\"-Fi,,,1,1990,3.00,1.00", "line 3: text after a closing quote"),
+        ("2,Sci \"Fi\",,,1,1990,3.00,1.00", "line 3: quote inside a field that is not quoted"),
+        (
+            "2,\"Drama,,,1,1990,3.00,1.00\n3,Drama\",,,1,1990,3.00,1.00",
+            "line 3: quoted field contains the next record",
+        ),
+        ("2,\"Drama,,,1,1990,3.00,1.00", "line 3: quoted field without a closing quote"),
+        ("2,,,,1,1990,3.00,1.00,", "line 3: 8 columns expected, 9 found"),
+    ] {
+        fs::write(&path, row(rows)).unwrap();
+        let error = movie_features(&path).await.unwrap_err();
+        let expected = format!("movies.csv: is not readable as CSV: {problem}");
+        assert!(error.contains(&expected), "{error}\nis not: {expected}");
+    }
+    // As Spark writes quotes.
+    fs::write(&path, row("2,\"The \\\"New\\\" Wave\",,,1,1990,3.00,1.00")).unwrap();
+    let entries = movie_features(&path).await.unwrap();
+    let values = ["The \"New\" Wave", "", "", "1", "1990", "3.00", "1.00"];
+    assert_eq!(entries[1], Entry::MovieFeatures(MovieId(2), fields(&MOVIE_FIELDS, &values)));
+}
+
+#[tokio::test]
+async fn text_may_be_compressed_with_gzip() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("movies.csv.gz");
+    let mut text = format!("\u{feff}movieId,{}\n", MOVIE_FIELDS.join(","));
+    for id in 1..=5000 {
+        writeln!(text, "{id},,,,{id},1990,3.00,1.00").unwrap();
+    }
+    let compressed = gzip(text.as_bytes());
+    fs::write(&path, &compressed).unwrap();
+    let entries = movie_features(&path).await.unwrap();
+    fs::write(&path, &text).unwrap();
+    assert_eq!(entries, movie_features(&path).await.unwrap());
+    // Two members one after the other.
+    let (first, second) = text.split_at(text.len() / 2);
+    fs::write(&path, [gzip(first.as_bytes()), gzip(second.as_bytes())].concat()).unwrap();
+    assert_eq!(entries, movie_features(&path).await.unwrap());
+    fs::write(&path, &compressed[..compressed.len() - 20]).unwrap();
+    let error = movie_features(&path).await.unwrap_err();
+    assert!(error.contains("movies.csv.gz: is not readable as gzip"), "{error}");
+
+    fs::write(&path, gzip("\u{feff}1:0.5\n2:1\n".as_bytes())).unwrap();
+    assert_eq!(item_embeddings(&path).await.unwrap().len(), 2);
+    fs::write(&path, gzip(&gzip(b"1:0.5\n"))).unwrap();
+    let error = item_embeddings(&path).await.unwrap_err();
+    assert!(error.contains("compressed itself"), "{error}");
+}
+
+#[tokio::test]
+async fn nan_is_a_missing_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.csv");
+    let header = USER_FIELDS.join(",");
+    fs::write(
+        &path,
+        format!(
+            "userId,{header}\n6.0,318.0,NaN,nan,NaN,NaN,100,1994,8.1,3.92,0.99,Drama,NaN,nan,NaN,NaN\n"
+        ),
+    )
+    .unwrap();
+    let values =
+        ["318", "", "", "", "", "100", "1994", "8.10", "3.92", "0.99", "Drama", "", "", "", ""];
+    let expected = [Entry::UserFeatures(UserId(6), fields(&USER_FIELDS, &values))];
+    assert_eq!(user_features(&path).await.unwrap(), expected);
+    let mut columns: Columns = vec![("userId", Arc::new(Int32Array::from(vec![6])))];
+    for (name, value) in USER_FIELDS.into_iter().zip(values) {
+        let text = if value.is_empty() { "NaN" } else { value };
+        columns.push((name, Arc::new(StringArray::from(vec![text]))));
+    }
+    write_parquet(&path, columns);
+    assert_eq!(user_features(&path).await.unwrap(), expected);
+    fs::write(&path, format!("userId,{header}\nNaN,,,,,,1,1994,,3.92,,,,,,\n")).unwrap();
+    let error = user_features(&path).await.unwrap_err();
+    assert!(error.ends_with("row 1: userId: no id"), "{error}");
+}
+
+#[tokio::test]
+async fn columns_whose_names_differ_in_case_alone_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vectors");
+    let column = |values| ints([Some(values), Some(values + 1)]);
+    let vectors = || texts([Some("1 2"), Some("3 4")]);
+    write_parquet(
+        &path,
+        vec![("movieId", column(1)), ("movieid", column(7)), ("embedding", vectors())],
+    );
+    let expected = "the columns \"movieId\" and \"movieid\" have one name: rename one";
+    let error = item_embeddings(&path).await.unwrap_err();
+    assert!(error.ends_with(expected), "{error}");
+    fs::write(&path, "movieId,movieid,embedding\n1,7,1 2\n").unwrap();
+    let error = item_embeddings(&path).await.unwrap_err();
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[tokio::test]

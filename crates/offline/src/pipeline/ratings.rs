@@ -175,6 +175,15 @@ pub(super) async fn parquet(
         };
         return Err(Error::Malformed { file: file.to_owned(), what });
     }
+    // Readers that ignore case, as Spark does, could take either.
+    for column in COLUMNS {
+        let same = names.iter().filter(|name| name.eq_ignore_ascii_case(column));
+        let same: Vec<&str> = same.copied().collect();
+        if same.len() > 1 {
+            let what = format!("the columns {} have one name: rename one", same.join(" and "));
+            return Err(Error::Malformed { file: file.to_owned(), what });
+        }
+    }
     normalised(ratings)
 }
 

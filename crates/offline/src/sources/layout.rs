@@ -106,6 +106,11 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The name of the column with the ids.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The names of the columns that are needed.
     pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
         let fields = self.fields.iter().map(|(_, _, column)| &**column);
@@ -166,7 +171,12 @@ fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
         pairs.find(|(name, there)| name.eq_ignore_ascii_case(there)).map(|(_, there)| *there)
     });
     if let Some(found) = found {
-        return Ok(found.to_owned());
+        let same = known.iter().filter(|there| there.eq_ignore_ascii_case(found));
+        let same: Vec<String> = same.map(|name| format!("{name:?}")).collect();
+        return match same[..] {
+            [_] => Ok(found.to_owned()),
+            _ => Err(format!("the columns {} have one name: rename one", same.join(" and "))),
+        };
     }
     let (wanted, others) = (names[0], &names[1..]);
     let others = match others {
@@ -256,10 +266,11 @@ impl Values {
         })
     }
 
-    /// The text without spaces around it; `None` where there is nothing.
+    /// The text without spaces around it; `None` where there is nothing, or NaN, which pandas writes
+    /// in its place.
     fn trimmed(values: &StringArray, row: usize) -> Option<&str> {
         let text = values.is_valid(row).then(|| values.value(row).trim())?;
-        (!text.is_empty()).then_some(text)
+        (!text.is_empty() && !text.eq_ignore_ascii_case("nan")).then_some(text)
     }
 
     /// The value as a number; `None` where there is none.

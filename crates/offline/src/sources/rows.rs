@@ -1,21 +1,27 @@
 //! Reads one file, in pieces.
 
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::arrow::csv::ReaderBuilder;
-use datafusion::arrow::csv::reader::{Decoder, Format};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringBuilder};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use flate2::write::MultiGzDecoder;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use object_store::ObjectStoreExt as _;
+use sparrow_model::skip_byte_order_mark;
+use sparrow_movielens::csv::{Limits, Splitter};
+use sparrow_movielens::kind::{self, Kind};
 use sparrow_store::Entry;
 
 use super::files::File;
@@ -25,8 +31,11 @@ use super::{Error, Table};
 /// Rows that are handed on at a time.
 const BATCH: usize = 1024;
 
-/// The longest line: what has a longer one is no text file.
+/// The longest line, and the largest record of a CSV file.
 const MAX_LINE: usize = 1 << 20;
+
+/// What a record of a CSV file may be.
+const LIMITS: Limits = Limits { bytes: MAX_LINE, columns: 1 << 12 };
 
 /// Some rows of a file.
 #[derive(Debug)]
@@ -39,17 +48,25 @@ pub(super) struct Rows {
 pub(super) type RowStream = BoxStream<'static, Result<Rows, Error>>;
 
 /// Opens a file. What it is shows at its beginning: Parquet; vectors a line (`id:f f f …`); or else
-/// CSV with a header.
+/// CSV with a header. Text may be compressed with gzip.
 pub(super) async fn open(file: File, table: Table) -> Result<RowStream, Error> {
     let mut text = Text::open(file.clone()).await?;
-    let start = text.peek(4).await?;
     let named_parquet = file.name.to_ascii_lowercase().ends_with(".parquet");
-    if start == b"PAR1" || named_parquet {
-        return parquet(file, table).await;
+    let mut kind = Kind::of(text.peek(kind::LONGEST).await?);
+    if kind == Kind::Gzip && !named_parquet {
+        text.decompress()?;
+        kind = Kind::of(text.peek(kind::LONGEST).await?);
     }
-    if start.starts_with(&[0x1f, 0x8b]) {
-        return Err(file.malformed("is compressed with gzip; unpack it first"));
+    match kind {
+        _ if named_parquet => return parquet(file, table).await,
+        Kind::Parquet if !text.is_compressed => return parquet(file, table).await,
+        Kind::Parquet | Kind::Gzip => {
+            return Err(file.malformed("contains a file that is compressed itself: decompress it"));
+        }
+        Kind::Other(found) => return Err(file.malformed(format!("is {found}"))),
+        Kind::Text => {}
     }
+    text.skip_byte_order_mark().await?;
     if table.is_of_vectors() && is_vector_line(text.peek(64).await?) {
         return Ok(vector_lines(text, table));
     }
@@ -58,7 +75,7 @@ pub(super) async fn open(file: File, table: Table) -> Result<RowStream, Error> {
 
 /// Whether a file begins with an id and a colon.
 fn is_vector_line(start: &[u8]) -> bool {
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+    let start = start.trim_ascii_start();
     let digits = start.iter().take_while(|byte| byte.is_ascii_digit()).count();
     digits > 0 && start[digits..].trim_ascii_start().first() == Some(&b':')
 }
@@ -135,43 +152,102 @@ impl AsyncFileReader for Ranges {
     }
 }
 
-/// A file's bytes as they come.
+/// A file's text as it comes.
 struct Text {
     file: File,
     chunks: BoxStream<'static, object_store::Result<Bytes>>,
+    /// Decompresses the chunks of a compressed file; `None` at its end.
+    decoder: Option<MultiGzDecoder<Vec<u8>>>,
+    is_compressed: bool,
     /// What has been read and not been taken.
     ahead: Vec<u8>,
-    /// How many bytes have been taken.
-    taken: u64,
+    /// How many bytes of the file have been read, and how many of them are in the progress.
+    read: u64,
+    reported: u64,
+    /// How many lines have been taken.
     line: u64,
 }
 
 impl Text {
     async fn open(file: File) -> Result<Self, Error> {
         let opened = file.store.get(&file.path).await.map_err(|error| file.unreadable(error))?;
-        Ok(Self { chunks: opened.into_stream(), file, ahead: Vec::new(), taken: 0, line: 0 })
+        let chunks = opened.into_stream();
+        Ok(Self {
+            file,
+            chunks,
+            decoder: None,
+            is_compressed: false,
+            ahead: Vec::new(),
+            read: 0,
+            reported: 0,
+            line: 0,
+        })
+    }
+
+    /// Takes everything from the beginning on as compressed.
+    fn decompress(&mut self) -> Result<(), Error> {
+        let mut decoder = MultiGzDecoder::new(Vec::new());
+        let written = decoder.write_all(&self.ahead);
+        written.map_err(|error| not_gzip(&self.file, &error))?;
+        self.ahead = mem::take(decoder.get_mut());
+        self.decoder = Some(decoder);
+        self.is_compressed = true;
+        Ok(())
     }
 
     /// Reads on; false at the end of the file.
     async fn more(&mut self) -> Result<bool, Error> {
-        match self.chunks.try_next().await.map_err(|error| self.file.unreadable(error))? {
-            Some(chunk) => {
-                self.ahead.extend_from_slice(&chunk);
-                Ok(true)
-            }
-            None => Ok(false),
+        let chunk = self.chunks.try_next().await.map_err(|error| self.file.unreadable(error))?;
+        self.read += chunk.as_ref().map_or(0, Bytes::len) as u64;
+        let Some(decoder) = &mut self.decoder else {
+            self.ahead.extend_from_slice(chunk.as_deref().unwrap_or_default());
+            return Ok(chunk.is_some());
+        };
+        let outcome = match &chunk {
+            Some(chunk) => decoder.write_all(chunk),
+            None => decoder.try_finish(),
+        };
+        outcome.map_err(|error| not_gzip(&self.file, &error))?;
+        let more = !decoder.get_ref().is_empty();
+        self.ahead.append(decoder.get_mut());
+        if chunk.is_none() {
+            self.decoder = None;
         }
+        Ok(chunk.is_some() || more)
+    }
+
+    /// Reads on until there are `wanted` bytes from `at` on, or the file ends.
+    async fn fill(&mut self, at: usize, wanted: usize) -> Result<&[u8], Error> {
+        while self.ahead.len() < at + wanted && self.more().await? {}
+        Ok(&self.ahead[at..])
     }
 
     /// The next bytes, which stay; fewer than `wanted` only at the end of the file.
     async fn peek(&mut self, wanted: usize) -> Result<&[u8], Error> {
-        while self.ahead.len() < wanted && self.more().await? {}
-        Ok(&self.ahead[..wanted.min(self.ahead.len())])
+        let ahead = self.fill(0, wanted).await?;
+        Ok(&ahead[..wanted.min(ahead.len())])
+    }
+
+    async fn skip_byte_order_mark(&mut self) -> Result<(), Error> {
+        let start = self.peek(3).await?;
+        let mark = start.len() - skip_byte_order_mark(start).len();
+        self.take(mark);
+        Ok(())
     }
 
     fn take(&mut self, bytes: usize) {
         self.ahead.drain(..bytes);
-        self.taken += bytes as u64;
+    }
+
+    /// Takes bytes, and counts the lines in them.
+    fn take_lines(&mut self, bytes: usize) {
+        self.line += memchr::memchr_iter(b'\n', &self.ahead[..bytes]).count() as u64;
+        self.take(bytes);
+    }
+
+    /// How many bytes of the file have been read since the last call.
+    fn progress(&mut self) -> u64 {
+        self.read - mem::replace(&mut self.reported, self.read)
     }
 
     /// How many bytes the next line has, its end included; `None` at the end of the file.
@@ -207,8 +283,9 @@ async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Rows, Text
         let line = &text.ahead[at..at + length];
         at += length;
         let malformed = |what| text.file.malformed(format!("line {}: {what}", text.line));
-        let line = str::from_utf8(line).map_err(|_| malformed("not UTF-8 text".to_owned()))?;
-        let line = line.trim_start_matches('\u{feff}').trim();
+        let line = str::from_utf8(skip_byte_order_mark(line));
+        let line = line.map_err(|_| malformed("not UTF-8 text".to_owned()))?;
+        let line = line.trim();
         if !line.is_empty() {
             let mut vector = Vec::new();
             let id = sparrow_neural::parse_line(line, &mut vector).map_err(malformed)?;
@@ -216,65 +293,130 @@ async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Rows, Text
         }
     }
     text.take(at);
-    Ok((at > 0).then_some((Rows { entries, bytes: at as u64 }, text)))
+    let bytes = text.progress();
+    Ok((at > 0).then_some((Rows { entries, bytes }, text)))
 }
 
 /// A CSV file whose first line names the columns.
 async fn csv(mut text: Text, table: Table) -> Result<RowStream, Error> {
-    if text.peek(3).await? == b"\xef\xbb\xbf" {
-        text.take(3);
-    }
+    let blank = text.peek(MAX_LINE).await?.iter().take_while(|byte| is_line_end(**byte)).count();
+    text.take_lines(blank);
     let Some(length) = text.line_length(0).await? else {
         // Spark leaves such files where a partition has no rows.
         return Ok(stream::empty().boxed());
     };
-    let header = Format::default().with_header(true).infer_schema(&text.ahead[..length], Some(0));
-    let (header, _) = header.map_err(|error| text.file.malformed(format!("header: {error}")))?;
-    text.take(length);
+    let mut splitter = Splitter::new(LIMITS);
+    let names = header(&mut splitter, &text.ahead[..length]);
+    let names = names.map_err(|what| text.file.malformed(format!("header: {what}")))?;
+    text.take_lines(length);
     // Everything is text, and becomes what it should be row by row.
-    let fields = header.fields().iter();
-    let fields = fields.map(|field| Field::new(field.name().trim(), DataType::Utf8, true));
-    let schema = Schema::new(fields.collect::<Vec<_>>());
-    let layout = Layout::find(table, &schema).map_err(|what| text.file.malformed(what))?;
-    let decoder = ReaderBuilder::new(schema.into()).with_batch_size(BATCH).build_decoder();
-    let state = Csv { text, decoder, layout, rows: 0 };
+    let fields = names.iter().map(|name| Field::new(name, DataType::Utf8, true));
+    let all = Schema::new(fields.collect::<Vec<_>>());
+    let layout = Layout::find(table, &all).map_err(|what| text.file.malformed(what))?;
+    let place = |name: &str| names.iter().position(|column| column == name);
+    // A column may be needed twice.
+    let places: BTreeSet<usize> = layout.columns().filter_map(place).collect();
+    let fields = places.iter().map(|&place| all.field(place).clone());
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    splitter.set_id_column(place(layout.id()).unwrap_or_default());
+    let places = places.into_iter().collect();
+    let state = Csv { text, splitter, columns: names.len(), places, schema, layout, rows: 0 };
     Ok(stream::try_unfold(state, Csv::next).boxed())
+}
+
+/// The names in a header row.
+fn header(splitter: &mut Splitter, line: &[u8]) -> Result<Vec<String>, String> {
+    let length = splitter.split(line).map_err(|problem| problem.to_string())?;
+    if length < line.len() {
+        return Err("it contains a line end".to_owned());
+    }
+    let name = |field| str::from_utf8(field).map(|name| name.trim().to_owned());
+    splitter.fields().iter().map(name).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+const fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 struct Csv {
     text: Text,
-    decoder: Decoder,
+    splitter: Splitter,
+    /// How many columns each record has.
+    columns: usize,
+    /// Those that are needed, and the schema of these.
+    places: Vec<usize>,
+    schema: SchemaRef,
     layout: Layout,
     rows: u64,
 }
 
 impl Csv {
     async fn next(mut self) -> Result<Option<(Rows, Self)>, Error> {
-        let before = self.text.taken;
-        loop {
-            if self.text.ahead.is_empty() {
-                self.text.more().await?;
+        let mut values: Vec<StringBuilder> =
+            self.places.iter().map(|_| StringBuilder::new()).collect();
+        let (mut rows, mut at) = (0, 0);
+        while rows < BATCH {
+            // The splitter sees the whole record, or more than a record may have.
+            let rest = self.text.fill(at, MAX_LINE + 1).await?;
+            let blank = rest.iter().take_while(|byte| is_line_end(**byte)).count();
+            if blank > 0 {
+                at += blank;
+                continue;
             }
-            // Nothing ahead is how the decoder learns that the file has ended.
-            let ended = self.text.ahead.is_empty();
-            let decoded = self.decoder.decode(&self.text.ahead);
-            let decoded = decoded.map_err(|error| self.broken(&error))?;
-            self.text.take(decoded);
-            if ended || self.decoder.capacity() == 0 {
+            if rest.is_empty() {
                 break;
             }
+            match record(&mut self.splitter, rest, self.columns, &self.places, &mut values) {
+                Ok(length) => at += length,
+                Err(what) => {
+                    self.text.take_lines(at);
+                    let line = self.text.line + 1;
+                    let what = format!("is not readable as CSV: line {line}: {what}");
+                    return Err(self.text.file.malformed(what));
+                }
+            }
+            rows += 1;
         }
-        let batch = self.decoder.flush().map_err(|error| self.broken(&error))?;
-        let Some(batch) = batch else { return Ok(None) };
+        self.text.take_lines(at);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let columns = values.iter_mut().map(|values| Arc::new(values.finish()) as ArrayRef);
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect());
+        let batch = batch.map_err(|error| self.text.file.malformed(error.to_string()))?;
         // Row 1 is line 2, unless there are line ends inside of quotes.
         let entries = self.layout.entries(&batch, self.rows + 1);
         let entries = entries.map_err(|what| self.text.file.malformed(what))?;
-        self.rows += batch.num_rows() as u64;
-        Ok(Some((Rows { entries, bytes: self.text.taken - before }, self)))
+        self.rows += rows as u64;
+        let bytes = self.text.progress();
+        Ok(Some((Rows { entries, bytes }, self)))
     }
+}
 
-    fn broken(&self, error: &datafusion::arrow::error::ArrowError) -> Error {
-        // It counts the lines of what it was given: the header is not among them.
-        self.text.file.malformed(format!("is not readable as CSV: {error} (after the header)"))
+/// Splits the record at the beginning of `data`, and appends the fields that are needed to `values`.
+/// Returns the length of the record.
+fn record(
+    splitter: &mut Splitter,
+    data: &[u8],
+    columns: usize,
+    places: &[usize],
+    values: &mut [StringBuilder],
+) -> Result<usize, String> {
+    let length = splitter.split(data).map_err(|problem| problem.to_string())?;
+    let fields = splitter.fields();
+    if fields.len() != columns {
+        return Err(format!("{columns} columns expected, {} found", fields.len()));
     }
+    if fields.iter().any(|field| str::from_utf8(field).is_err()) {
+        return Err("not UTF-8 text".to_owned());
+    }
+    for (values, &place) in values.iter_mut().zip(places) {
+        let text = str::from_utf8(fields.get(place)).unwrap_or_default();
+        values.append_option((!text.is_empty()).then_some(text));
+    }
+    Ok(length)
+}
+
+fn not_gzip(file: &File, error: &io::Error) -> Error {
+    file.malformed(format!("is not readable as gzip: {error}"))
 }

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch};
 use datafusion::parquet::arrow::ArrowWriter;
+use flate2::write::GzEncoder;
 
 use sparrow_offline::pipeline::{
     self, DataSet, Error, FileFormat, SampleOptions, SessionOptions, Split,
@@ -331,6 +333,40 @@ fn ratings_may_come_in_any_form_and_order() {
     let all = disordered(&ratings);
     check(write_set(&all).path(), "a CSV file");
 
+    // Files as other programs write them, with and without surprises for other readers of CSV.
+    let header = "userId,movieId,rating,timestamp\n";
+    let moment = |timestamp: u32| {
+        let (day, second) = (timestamp / 86_400, timestamp % 86_400);
+        // All are of the same day and the next.
+        assert!((11_573..=11_575).contains(&day), "{day}");
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        format!("2001-09-{:02} {hour:02}:{minute:02}:{:02}", day - 11_566 + 1, second % 60)
+    };
+    for (name, plain) in [("plain", true), ("pandas", false), ("dates", false), ("quotes", false)] {
+        let data = write_set(&[]);
+        let mut text = header.to_owned();
+        let rows = if plain { &ratings } else { &all };
+        for Rating { user, movie, stars, timestamp } in rows {
+            match name {
+                "plain" => writeln!(text, "{user},{movie},{stars:.1},{timestamp}"),
+                "pandas" => writeln!(text, "{user}.0,{movie}.0,{stars:.1},{timestamp}.0"),
+                "dates" => writeln!(text, "{user},{movie},{stars:.1},{}", moment(*timestamp)),
+                _ => writeln!(text, "\"{user}\",\"{movie}\",{stars:.1},\"{timestamp}\""),
+            }
+            .unwrap();
+        }
+        let file = |name: &str| data.path().join(name);
+        fs::remove_file(file("ratings.csv")).unwrap();
+        fs::rename(file("movies.csv"), file("movie.csv")).unwrap();
+        fs::write(file("rating.csv"), &text).unwrap();
+        check(data.path(), name);
+        fs::remove_file(file("rating.csv")).unwrap();
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        fs::write(file("ratings.csv.gz"), encoder.finish().unwrap()).unwrap();
+        check(data.path(), &format!("{name}, compressed"));
+    }
+
     let data = tempfile::tempdir().unwrap();
     fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
     let file = data.path().join("ratings.parquet");
@@ -437,6 +473,12 @@ fn bad_files_are_named_with_what_is_wrong() {
         ),
         (
             "ratings.csv",
+            format!("{header}5,\"3\"0,4.0,1\n").into(),
+            "ratings.csv:2: text after a closing quote",
+        ),
+        ("ratings.csv", b"PK\x03\x04".to_vec(), "ratings.csv is a zip archive: unpack it"),
+        (
+            "ratings.csv",
             [header.as_bytes(), b"5,3,4.0,\xff\n"].concat(),
             "ratings.csv:2: \"\\xff\" is not",
         ),
@@ -491,6 +533,17 @@ fn bad_parquet_files_are_named_with_what_is_wrong() {
     writer.close().unwrap();
     let message = bad_input(data.path());
     let expected = "ratings.parquet: no column userId, movieId, rating, timestamp among user";
+    assert!(message.ends_with(expected), "{message}");
+
+    let names = ["userId", "movieId", "rating", "timestamp", "movieid"];
+    let columns = names.map(|name| (name, Arc::new(Int64Array::from(vec![3])) as ArrayRef));
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(&file).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let message = bad_input(data.path());
+    let expected = "ratings.parquet: the columns movieId and movieid have one name: rename one";
     assert!(message.ends_with(expected), "{message}");
 }
 
