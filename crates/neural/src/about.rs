@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sparrow_model::skip_byte_order_mark;
 
 use crate::{Objective, Similarity};
 
@@ -42,7 +43,8 @@ impl About {
     pub fn read(bytes: &[u8], file: &str) -> Result<Self, AboutError> {
         let error =
             |what: &dyn fmt::Display| AboutError { file: file.to_owned(), what: what.to_string() };
-        let about: Self = serde_json::from_slice(bytes).map_err(|what| error(&what))?;
+        let about: Self =
+            serde_json::from_slice(skip_byte_order_mark(bytes)).map_err(|what| error(&what))?;
         if about.format > FORMAT {
             let format = about.format;
             return Err(error(&format!(
@@ -73,6 +75,8 @@ mod tests {
             About::new("item2vec", Similarity::Cosine, None),
         ] {
             assert_eq!(About::read(&about.to_bytes(), "f").unwrap(), about);
+            let marked = ["\u{feff}".as_bytes(), &about.to_bytes()].concat();
+            assert_eq!(About::read(&marked, "f").unwrap(), about);
         }
     }
 

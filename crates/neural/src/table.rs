@@ -1,5 +1,7 @@
 use std::io::{self, BufRead, Write};
 
+use sparrow_model::skip_byte_order_mark;
+
 /// The name of the file with the movies' vectors, as the original system writes it.
 pub const ITEM_FILE: &str = "item2vecEmb.csv";
 /// The name of the file with the users' vectors.
@@ -58,9 +60,8 @@ impl EmbeddingTable {
                 break;
             }
             line += 1;
-            let text = str::from_utf8(&bytes)
+            let text = str::from_utf8(skip_byte_order_mark(&bytes))
                 .map_err(|_| malformed(line, "not UTF-8 text".to_owned()))?
-                .trim_start_matches('\u{feff}')
                 .trim();
             if !text.is_empty() {
                 let parsed = parse_line(text, &mut builder.values);

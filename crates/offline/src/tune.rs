@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sparrow_model::Catalog;
+use sparrow_model::{Catalog, skip_byte_order_mark};
 
 use crate::evaluate::split::Parts;
 use crate::evaluate::{self, Options as Evaluation, Protocol};
@@ -324,7 +324,7 @@ fn open(path: &Path, data: &str, options: &Options) -> Result<(File, Vec<Trial>)
         }
         whole += read as u64;
         let foreign = |what| Error::Foreign { path: path.to_owned(), line, what };
-        let trial: Trial = serde_json::from_str(&text)
+        let trial: Trial = serde_json::from_slice(skip_byte_order_mark(text.as_bytes()))
             .map_err(|error| foreign(format!("not a trial: {error}")))?;
         for (name, own, wanted) in [
             ("method", &*trial.method, options.tunable.name),

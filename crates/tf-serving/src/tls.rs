@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use sparrow_model::skip_byte_order_mark;
 
 use crate::Error;
 
@@ -34,7 +35,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
     let fault =
         |what: String| Error::Certificates(format!("certificates in {}: {what}", path.display()));
     let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&pem)) {
         let certificate = certificate.map_err(|error| fault(error.to_string()))?;
         roots.add(certificate).map_err(|error| fault(error.to_string()))?;
     }

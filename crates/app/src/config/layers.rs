@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::models::{Entry, Models, Wrong};
-use super::{Config, Data, Ranking, Store};
+use super::{Config, Data, Ranking, Store, read_text};
 
 /// Every environment variable with this beginning is a configuration key.
 const PREFIX: &str = "SPARROW__";
@@ -83,8 +83,8 @@ impl Config {
         let mut models = Vec::new();
         let mut file_name = String::new();
         if let Some(file) = file {
-            let text = std::fs::read_to_string(file)
-                .map_err(|source| Error::Io { file: file.to_owned(), source })?;
+            let text =
+                read_text(file).map_err(|source| Error::Io { file: file.to_owned(), source })?;
             let mut table = text.parse::<Table>().map_err(|source| Error::Syntax {
                 file: file.to_owned(),
                 source: Box::new(source),
@@ -448,6 +448,24 @@ mod tests {
         assert_eq!(url(&[short]), "redis://a:6379");
         assert_eq!(url(&[short, ("SPARROW__STORE__URL", "redis://b")]), "redis://b:6379");
         assert_eq!(url(&[("SPARROW__STORE__URL", "redis://b"), short]), "redis://b:6379");
+    }
+
+    #[test]
+    fn byte_order_marks_of_text_files_are_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = folder.path().join("words.txt");
+        let file = format!(
+            "[[models]]\nname = 'a'\nkind = 'tf-serving'\nurl = 'http://h/v1/models/m'\n\
+             [[models.inputs]]\nname = 'g'\nsource = 'uf.userGenre1'\nvocabulary_file = '{}'\n",
+            words.display()
+        );
+        fs::write(&words, "Comedy\nDrama\n").unwrap();
+        let plain = layered(&file, &[]).unwrap().models;
+        fs::write(&words, "\u{feff}Comedy\r\nDrama\r\n").unwrap();
+        assert_eq!(layered(&format!("\u{feff}{file}"), &[]).unwrap().models, plain);
+        fs::write(&words, b"Com\xe9die\n").unwrap();
+        let error = layered(&file, &[]).unwrap_err();
+        assert!(error.contains("invalid utf-8"), "{error}");
     }
 
     #[test]

@@ -18,12 +18,22 @@ pub use models::{
 pub use crate::size::Size;
 pub use crate::store_url::StoreUrl;
 
+use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use sparrow_model::skip_byte_order_mark;
+
+/// Reads a text file, without its byte order mark.
+fn read_text(path: &Path) -> io::Result<String> {
+    let content = fs::read(path)?;
+    let text = String::from_utf8(skip_byte_order_mark(&content).to_vec());
+    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
 
 /// All settings. The default is what runs when nothing is set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sparrow_tf_serving as tf;
 
 use super::WrongKey;
+use crate::config::read_text;
 use crate::size::Size;
 
 /// A table of `[[models]]` as it is written.
@@ -340,7 +341,7 @@ impl Input {
             }
             (Some(words), None) => Some(words.clone()),
             (None, Some(file)) => {
-                let text = std::fs::read_to_string(file).map_err(|error| {
+                let text = read_text(file).map_err(|error| {
                     wrong("vocabulary_file", format!("cannot read {}: {error}", file.display()))
                 })?;
                 Some(text.lines().map(str::to_owned).collect())

@@ -8,6 +8,7 @@ use fred::types::config::{
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use sparrow_model::skip_byte_order_mark;
 
 use crate::{Error, Options, RedisLocation};
 
@@ -54,7 +55,7 @@ fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
             Error::Configuration(format!("certificates in {}: {what}", path.display()))
         };
         let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
+        for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&pem)) {
             let certificate = certificate.map_err(|error| fault(error.to_string()))?;
             roots.add(certificate).map_err(|error| fault(error.to_string()))?;
         }
