@@ -247,21 +247,21 @@ mod tests {
         Ok((len, splitter.fields().iter().map(text).collect()))
     }
 
-    fn record(len: usize, fields: &[&str]) -> Result<(usize, Vec<String>), Problem> {
-        Ok((len, fields.iter().map(|&field| field.to_owned()).collect()))
+    fn record(len: usize, fields: &[&str]) -> (usize, Vec<String>) {
+        (len, fields.iter().map(|&field| field.to_owned()).collect())
     }
 
     fn assert_record(data: &str, fields: &[&str]) {
-        assert_eq!(split(data), record(data.len(), fields), "{data}");
+        assert_eq!(split(data), Ok(record(data.len(), fields)), "{data}");
     }
 
     #[test]
     fn quotes_follow_rfc_4180() {
-        assert_eq!(split("1,a,b\n2"), record(6, &["1", "a", "b"]));
+        assert_eq!(split("1,a,b\n2"), Ok(record(6, &["1", "a", "b"])));
         assert_record("1,,\r\n", &["1", "", ""]);
         assert_record("1,\"a,\"\"b\"\"\"", &["1", "a,\"b\""]);
-        assert_eq!(split("\"\",\"\"\r2"), record(6, &["", ""]));
-        assert_eq!(split("7,\"a\nb\",c\n8"), record(10, &["7", "a\nb", "c"]));
+        assert_eq!(split("\"\",\"\"\r2"), Ok(record(6, &["", ""])));
+        assert_eq!(split("7,\"a\nb\",c\n8"), Ok(record(10, &["7", "a\nb", "c"])));
         assert_record("7,\"C:\\\",c\n", &["7", "C:\\", "c"]);
     }
 
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn records_are_bounded() {
         let long = "x".repeat(LIMITS.bytes);
-        assert_eq!(split(&long), record(64, &[&long]));
+        assert_eq!(split(&long), Ok(record(64, &[&long])));
         for data in [format!("{long}\n"), format!("\"{long}\"\n"), format!("\"{long}")] {
             assert_eq!(split(&data), Err(Problem::TooLong(64)), "{data}");
         }

@@ -348,7 +348,8 @@ async fn a_server_behind_tls_is_reached_if_its_certificate_is_trusted() {
     let certified = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
-    std::fs::write(&ca_file, certified.cert.pem()).unwrap();
+    // With the byte order mark that some editors write.
+    std::fs::write(&ca_file, format!("\u{feff}{}", certified.cert.pem())).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
