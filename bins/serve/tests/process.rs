@@ -202,6 +202,61 @@ fn signals_end_it_in_order() {
     }
 }
 
+/// `timeout` signals its child and then the whole group.
+#[cfg(unix)]
+#[test]
+fn a_burst_of_signals_is_one_request_to_stop_and_a_later_one_cuts() {
+    let mut command = command(&[]);
+    command.env("SPARROW__SERVER__SHUTDOWN_TIMEOUT", "60s");
+    command.env("SPARROW__SERVER__HEADER_TIMEOUT", "60s");
+    let mut server = Server::start(command);
+    // Half a request: it is in flight, and the server waits for its other half.
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+    let began = Instant::now();
+    server.signal("TERM");
+    assert!(log.any(|line| line.unwrap().contains("stopping")));
+    for name in ["TERM", "INT", "TERM"] {
+        server.signal(name);
+    }
+    while server.child.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(30), "a later signal is ignored");
+        server.signal("TERM");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(began.elapsed() >= Duration::from_secs(1), "a repeat stopped it");
+    assert_eq!(server.child.wait().unwrap().code(), Some(1));
+    assert!(log.any(|line| line.unwrap().contains("error: a second signal")));
+}
+
+#[test]
+fn help_is_wrapped_at_80_columns_and_frequent_options_have_short_forms() {
+    for flag in ["-h", "--help"] {
+        let (code, help, _) = run(&[flag]);
+        assert_eq!(code, Some(0));
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{flag}: {line}");
+        }
+        for short in
+            ["-d, --data", "-e, --embeddings", "-s, --store", "-l, --listen", "-c, --config"]
+        {
+            assert!(help.contains(short), "{short}: {help}");
+        }
+    }
+}
+
+#[test]
+fn bad_data_is_found_while_the_server_listens_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (code, output, error) = run(&["-d", path]);
+    assert_eq!(code, Some(1));
+    assert!(output.starts_with(&format!("Loading {path}; http://127.0.0.1:")), "{output}");
+    assert!(!output.contains("Ready"), "{output}");
+    assert!(error.starts_with("error: "), "{error}");
+}
+
 #[test]
 fn bad_data_ends_it_with_file_and_line() {
     let folder = tempfile::tempdir().unwrap();

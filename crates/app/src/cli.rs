@@ -9,16 +9,16 @@ use clap::Parser;
 #[command(name = "sparrow-serve", version)]
 pub(crate) struct Cli {
     /// Folder of a MovieLens data set (ml-latest-small, ml-25m, ml-32m, ml-1m or ml-100k)
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: Option<PathBuf>,
 
     /// Folder with item2vecEmb.csv and userEmb.csv, as `sparrow-loader embed` writes them
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     embeddings: Option<PathBuf>,
 
     /// Feature store with the users: redis://…, rediss://…, redis-cluster://…, file:PATH, or memory
     /// for everything from files [default: memory]
-    #[arg(long, value_name = "STORE")]
+    #[arg(short, long, value_name = "STORE")]
     store: Option<String>,
 
     /// What every key in the store starts with
@@ -31,16 +31,16 @@ pub(crate) struct Cli {
 
     /// Folder of model folders: the greatest version in DIR/neuralcf is served, as `sparrow-loader train
     /// --out DIR/neuralcf` writes them
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     models: Option<PathBuf>,
 
     /// Where to listen: an address and a port, a port (this computer alone), or :PORT (all interfaces)
     /// [default: 127.0.0.1:6010]; port 0 takes a free one
-    #[arg(long, value_name = "ADDR")]
+    #[arg(short, long, value_name = "ADDR")]
     listen: Option<String>,
 
     /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
     /// Folder with pictures named {movieId}.jpg

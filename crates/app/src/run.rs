@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
 use sparrow_http::{Cors, Options, Server, Site, SiteOptions, StoreReader};
+use sparrow_process::Signals;
+use sparrow_process::terminal::{self, USAGE};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
 use tokio::net::TcpListener;
@@ -20,9 +22,6 @@ use crate::load::load;
 use crate::models::Registry;
 use crate::{listen, refresh, telemetry};
 
-/// Exit code for mistakes on the command line and in the configuration, as clap's.
-const USAGE: u8 = 2;
-
 /// The whole of the binary: reads the command line and the environment, serves until SIGTERM or
 /// SIGINT, and says on standard error what went wrong.
 pub fn main(
@@ -31,11 +30,7 @@ pub fn main(
 ) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Nobody is left to tell where even that fails.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return terminal::explain(&error),
     };
     // What is not Unicode can be neither one of our keys nor one of their values.
     let environment = environment
@@ -59,22 +54,27 @@ fn serve(config: &Config) -> Result<()> {
     telemetry::start(&config.log)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let outcome = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
         let mut running = start(config.clone()).await?;
         let to_open = listen::to_open(running.address);
-        say(&format!("Sparrow listens on http://{to_open} (Ctrl-C stops it)\n"));
+        let data = config.data.path.as_ref();
+        say(&format!(
+            "Loading {}; http://{} answers when it is ready (Ctrl-C stops it)\n",
+            data.map_or("the demonstration set".to_owned(), |path| path.display().to_string()),
+            to_open
+        ));
         tokio::select! {
             loaded = running.loaded() => {
                 let summary = loaded?;
                 say(&format!("Ready: {summary}. Open http://{to_open} in a browser.\n"));
                 signals.next().await;
             }
-            () = signals.next() => {}
+            _ = signals.next() => {}
         }
-        tracing::info!("stopping: finishing requests in flight; a second signal stops at once");
+        tracing::info!("stopping: finishing requests in flight; a signal after more than a second stops at once");
         tokio::select! {
             () = running.stop() => Ok(()),
-            () = signals.next() => Err(anyhow::anyhow!("a second signal came: stopped at once")),
+            _ = signals.next() => Err(anyhow::anyhow!("a second signal: stopped at once")),
         }
     });
     // A thread may still be reading files; the process need not wait for it.
@@ -230,46 +230,6 @@ fn say(text: &str) {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    let _ = writeln!(stderr().lock(), "sparrow-serve: {error:#}");
+    terminal::complain(format_args!("{error:#}"));
     ExitCode::from(code)
-}
-
-/// SIGTERM and SIGINT; elsewhere than on Unix, Ctrl-C.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn listen() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let signal = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn listen() -> Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

@@ -1,0 +1,142 @@
+//! Help and errors, for a reader at a terminal.
+//!
+//! Colours are clap's, and left out where the output is no terminal or `NO_COLOR` is set.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Command;
+use clap::error::ErrorKind;
+
+/// Columns of a line of help.
+const WIDTH: usize = 80;
+
+/// Exit code for a wrong command line or configuration.
+pub const USAGE: u8 = 2;
+
+/// Prints what clap returned instead of arguments: help and the version to standard output, wrapped at 80
+/// columns, or an error to standard error. Returns the exit code.
+pub fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render().ansi().to_string();
+    // Where even printing fails, the exit code remains.
+    if error.use_stderr() {
+        let help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        let text = if help { wrapped(&text) } else { text };
+        drop(anstream::stderr().write_all(text.as_bytes()));
+        return ExitCode::from(USAGE);
+    }
+    let printed = anstream::stdout().write_all(wrapped(&text).as_bytes());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints an error as clap prints its own.
+pub fn complain(message: impl Display) {
+    drop(anstream::stderr().write_all(styled(message).as_bytes()));
+}
+
+/// The error with clap's colours.
+fn styled(message: impl Display) -> String {
+    let error = clap::Error::raw(ErrorKind::Io, format_args!("{message}\n"));
+    error.with_cmd(&Command::new("")).render().ansi().to_string()
+}
+
+/// Breaks lines between words. A continued line begins where the text of the first one does: behind the
+/// name of an option, or else under the first word.
+fn wrapped(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len() + text.len() / 40);
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_end_matches('\n');
+        if width(content) <= WIDTH {
+            whole.push_str(line);
+            continue;
+        }
+        let hang = hanging_indent(content);
+        let mut column = 0;
+        // The spaces before a word go with it unless the line breaks there.
+        let mut rest = content;
+        while !rest.is_empty() {
+            let spaces = rest.len() - rest.trim_start_matches(' ').len();
+            let word = rest[spaces..].find(' ').map_or(rest.len(), |end| spaces + end);
+            let wide = width(&rest[spaces..word]);
+            if column > hang && column + spaces + wide > WIDTH {
+                whole.push('\n');
+                whole.push_str(&" ".repeat(hang));
+                whole.push_str(&rest[spaces..word]);
+                column = hang + wide;
+            } else {
+                whole.push_str(&rest[..word]);
+                column += spaces + wide;
+            }
+            rest = &rest[word..];
+        }
+        whole.push_str(&line[content.len()..]);
+    }
+    whole
+}
+
+/// Where continued lines begin.
+fn hanging_indent(line: &str) -> usize {
+    let plain = plain(line);
+    let indent = plain.len() - plain.trim_start_matches(' ').len();
+    // Behind "  -o, --out <DIR>   ", or the name of a subcommand; not in prose, which is not indented.
+    let gap = plain[indent..].find("  ").filter(|_| indent > 0).map(|gap| indent + gap);
+    let text = gap.map(|gap| {
+        let spaces = plain[gap..].len() - plain[gap..].trim_start_matches(' ').len();
+        width(&plain[..gap]) + spaces
+    });
+    text.filter(|&column| column <= WIDTH / 2).unwrap_or(indent)
+}
+
+/// Characters that take a column.
+fn width(text: &str) -> usize {
+    plain(text).chars().count()
+}
+
+/// The text without the sequences that switch colours.
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_break_between_words_and_hang_under_their_text() {
+        let prose = "word ".repeat(30);
+        let text = format!("{prose}\n\n      --out <DIR>  {prose}\n\nshort\n");
+        let wrapped = wrapped(&text);
+        assert!(wrapped.lines().all(|line| line.chars().count() <= WIDTH), "{wrapped}");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&wrapped), words(&text));
+        let lines: Vec<&str> = wrapped.lines().collect();
+        assert!(lines[0].starts_with("word word") && lines[1].starts_with("word"), "{wrapped}");
+        let option = lines.iter().position(|line| line.contains("--out")).unwrap_or_default();
+        assert!(lines[option + 1].starts_with(&format!("{}word", " ".repeat(19))), "{wrapped}");
+        assert!(wrapped.ends_with("\n\nshort\n"), "{wrapped}");
+    }
+
+    #[test]
+    fn colours_take_no_columns_and_words_that_are_too_long_stay_whole() {
+        let coloured = format!("{}\n", "\u{1b}[1mword\u{1b}[0m ".repeat(16).trim_end());
+        assert_eq!(wrapped(&coloured), coloured, "79 columns");
+        let long = "x".repeat(200);
+        assert_eq!(wrapped(&format!("    {long} y\n")), format!("    {long}\n    y\n"));
+    }
+
+    #[test]
+    fn errors_look_like_those_of_clap() {
+        let ours = styled("no store");
+        assert_eq!(plain(&ours), "error: no store\n");
+        let theirs = Command::new("x").try_get_matches_from(["x", "--no"]).unwrap_err();
+        let theirs = theirs.render().ansi().to_string();
+        let prefix = |text: &str| text.split_once("error:").map(|(before, _)| before.to_owned());
+        assert_eq!(prefix(&ours), prefix(&theirs));
+        assert!(ours.starts_with('\u{1b}'), "{ours:?}");
+    }
+}
