@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use sparrow_offline::synth;
 
 use crate::compare::Compare;
+use crate::console::Console;
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
 use crate::everything::Everything;
@@ -22,6 +23,9 @@ use crate::verify::Verify;
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) console: Console,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -66,11 +70,11 @@ pub(crate) struct Synth {
     seed: u64,
 
     /// Folder to write into; made if it does not exist
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
     /// Replace files that exist
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 

@@ -8,14 +8,15 @@ use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::evaluate::{self, Difference, Evaluation, KNOWN, Protocol};
 
-use crate::evaluate::{How, MODELS};
+use crate::console::Console;
+use crate::evaluate::{How, models};
 use crate::report;
 
 /// Measures several models on the same ratings, and writes a Markdown table.
 ///
 /// Does what `evaluate` does for each model. The table has the command in it that makes it again.
 #[derive(Debug, Args)]
-#[command(after_help = MODELS)]
+#[command(after_help = models())]
 pub(crate) struct Compare {
     #[command(flatten)]
     how: How,
@@ -23,11 +24,11 @@ pub(crate) struct Compare {
     /// Models, with settings if they are not to be the usual ones; several with spaces between them, or the
     /// option several times [default: all that the protocol can measure, and for lists also neuralcf trained
     /// on what is chosen]
-    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    #[arg(short, long, value_name = "MODEL", num_args = 1..)]
     models: Vec<String>,
 
     /// File to write into, replaced if it exists; - for standard output
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
 
@@ -53,7 +54,7 @@ impl Comparison {
 }
 
 impl Compare {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let mut lines: Vec<String> = self
             .models
             .iter()
@@ -69,7 +70,7 @@ impl Compare {
                 }
             }
         }
-        let comparison = self.how.measure(lines)?;
+        let comparison = self.how.measure(lines, console)?;
         let mut table = Vec::new();
         report::markdown(&comparison, &self.command(&comparison), &mut table)?;
         if self.out.as_os_str() == "-" {

@@ -1,6 +1,5 @@
 //! `embed`.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
@@ -10,8 +9,9 @@ use sparrow_offline::embed::{self, Method};
 use sparrow_offline::interactions::Positives;
 use sparrow_offline::{ReaderOptions, ease, ials, item2vec};
 
+use crate::console::Console;
 use crate::exit::Ended;
-use crate::progress::Bar;
+use crate::progress::Unit;
 use crate::run::summarise;
 
 /// Computes embeddings of a MovieLens data set.
@@ -28,26 +28,53 @@ use crate::run::summarise;
 /// With ease there are no vectors: how much each movie speaks for each other one comes in closed form, and
 /// goes into the next version (003 after 002) of the model folder --out.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("min_count", |arg| arg.help(
+        "item2vec, ease: movies with fewer likes, or ratings, are left out [default: 5; ease: 2]"
+    )),
+    mut_arg("positives", |arg| arg.help(
+        "ials, ease: which ratings count: all, liked (3.5 stars or more) or, for ials, stars (all, by \
+         their stars) [default: all]"
+    )),
+    mut_arg("regularization", |arg| arg.help(
+        "ials, ease: how strongly vectors, or weights, are pulled to zero [default: 0.1; ease: 400]"
+    )),
+)]
 pub(crate) struct Embed {
     /// Folder with the data set
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
     /// Folder to write into; made if it does not exist. Files in it are replaced; with ease it is a model
     /// folder, such as models/ease
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
     /// Compute everything and write nothing
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// How vectors, or weights, are computed
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        value_enum,
+        default_value = "item2vec",
+        help_heading = HEADING
+    )]
+    method: Name,
 
     #[command(flatten)]
     training: Training,
 
+    /// ease: weights of each movie that are kept, the greatest in size [default: 500]
+    #[arg(long, value_name = "N", help_heading = HEADING)]
+    keep: Option<usize>,
+
     /// Threads [default: one for each processor]; item2vec with 1 writes the same files for the same
     /// seed, ials with any number
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
 
     /// Bad lines of the data set to skip and report, rather than stop
@@ -55,7 +82,19 @@ pub(crate) struct Embed {
     max_bad_lines: usize,
 }
 
-/// The names of the methods.
+/// Where the help lists what methods take.
+pub(crate) const HEADING: &str = "Embeddings";
+
+/// The methods that compute vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Vectors {
+    /// Skip-gram with negative sampling over what users liked, in the order of time
+    Item2vec,
+    /// Implicit alternating least squares
+    Ials,
+}
+
+/// All methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Name {
     /// Skip-gram with negative sampling over what users liked, in the order of time
@@ -66,14 +105,10 @@ pub(crate) enum Name {
     Ease,
 }
 
-/// How vectors are computed.
+/// The options of the methods that compute vectors.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Embeddings")]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct Training {
-    /// How vectors are computed
-    #[arg(long, value_name = "NAME", value_enum, default_value = "item2vec")]
-    method: Name,
-
     /// Length of the vectors [default: 32; ials: 64]
     #[arg(long, value_name = "N")]
     dimension: Option<usize>,
@@ -109,12 +144,12 @@ pub(crate) struct Training {
     #[arg(long, value_name = "X")]
     subsample: Option<f64>,
 
-    /// item2vec, ease: movies with fewer likes, or ratings, are left out [default: 5; ease: 2]
+    /// item2vec: movies with fewer likes are left out [default: 5]
     #[arg(long, value_name = "N")]
     min_count: Option<usize>,
 
-    /// ials, ease: which ratings count: all, liked (3.5 stars or more) or, for ials, stars (all, by their
-    /// stars) [default: all]
+    /// ials: which ratings count: all, liked (3.5 stars or more) or stars (all, by their stars)
+    /// [default: all]
     #[arg(long, value_name = "NAME")]
     positives: Option<Positives>,
 
@@ -123,7 +158,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "X")]
     unobserved_weight: Option<f32>,
 
-    /// ials, ease: how strongly vectors, or weights, are pulled to zero [default: 0.1; ease: 400]
+    /// ials: how strongly vectors are pulled to zero [default: 0.1]
     #[arg(long, value_name = "X")]
     regularization: Option<f32>,
 
@@ -135,21 +170,23 @@ pub(crate) struct Training {
     /// ials: steps of conjugate gradients in each half of an epoch [default: 3]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-
-    /// ease: weights of each movie that are kept, the greatest in size [default: 500]
-    #[arg(long, value_name = "N")]
-    keep: Option<usize>,
 }
 
 impl Training {
-    /// The method with its options, for methods that give vectors. An option of another method is an error.
-    pub(crate) fn method(&self, threads: usize) -> Result<Method, Ended> {
-        self.refuse_others()?;
-        Ok(match self.method {
-            Name::Ease => {
-                return Err(Ended::Usage("--method ease gives no vectors to push".to_owned()));
-            }
-            Name::Item2vec => {
+    /// The method with its options, where there is none but those that compute vectors. An option of another
+    /// method is an error.
+    pub(crate) fn method(&self, vectors: Vectors, threads: usize) -> Result<Method, Ended> {
+        let method = match vectors {
+            Vectors::Item2vec => Name::Item2vec,
+            Vectors::Ials => Name::Ials,
+        };
+        self.refuse_others(method, &[Name::Item2vec, Name::Ials])?;
+        Ok(self.vectors(vectors, threads))
+    }
+
+    fn vectors(&self, vectors: Vectors, threads: usize) -> Method {
+        match vectors {
+            Vectors::Item2vec => {
                 let default = item2vec::Options::DEFAULT;
                 Method::Item2Vec(item2vec::Options {
                     dimension: self.dimension.unwrap_or(default.dimension),
@@ -164,7 +201,7 @@ impl Training {
                     seed: self.seed.unwrap_or(default.seed),
                 })
             }
-            Name::Ials => {
+            Vectors::Ials => {
                 let default = ials::Options::DEFAULT;
                 let mut objective = default.objective;
                 objective.unobserved = self.unobserved_weight.unwrap_or(objective.unobserved);
@@ -181,17 +218,11 @@ impl Training {
                     seed: self.seed.unwrap_or(default.seed),
                 })
             }
-        })
-    }
-
-    /// Whether the method's vectors are compared by their dot product.
-    pub(crate) fn by_dot_product(&self) -> bool {
-        self.method == Name::Ials
+        }
     }
 
     /// The options for [`Name::Ease`].
-    fn ease(&self, threads: usize) -> Result<ease::Options, Ended> {
-        self.refuse_others()?;
+    fn ease(&self, keep: Option<usize>, threads: usize) -> Result<ease::Options, Ended> {
         let default = ease::Options::DEFAULT;
         let liked_only = match self.positives {
             None | Some(Positives::All) => false,
@@ -205,17 +236,17 @@ impl Training {
         Ok(ease::Options {
             regularization: self.regularization.unwrap_or(default.regularization),
             min_count: self.min_count.unwrap_or(default.min_count),
-            keep: self.keep.unwrap_or(default.keep),
+            keep: keep.unwrap_or(default.keep),
             liked_only,
             threads,
             memory: default.memory,
         })
     }
 
-    fn refuse_others(&self) -> Result<(), Ended> {
+    /// Refuses options of other methods than `method`, which is one of `methods`.
+    fn refuse_others(&self, method: Name, methods: &[Name]) -> Result<(), Ended> {
         let item2vec = &[Name::Item2vec][..];
         let ials = &[Name::Ials][..];
-        let ease = &[Name::Ease][..];
         let vectors = &[Name::Item2vec, Name::Ials][..];
         let not_ials = &[Name::Item2vec, Name::Ease][..];
         let not_item2vec = &[Name::Ials, Name::Ease][..];
@@ -234,36 +265,57 @@ impl Training {
             ("regularization", self.regularization.is_some(), not_item2vec),
             ("regularization-exponent", self.regularization_exponent.is_some(), ials),
             ("steps", self.steps.is_some(), ials),
-            ("keep", self.keep.is_some(), ease),
         ] {
-            if given && !of.contains(&self.method) {
-                let names: Vec<String> = of
-                    .iter()
-                    .filter_map(|name| Some(name.to_possible_value()?.get_name().to_owned()))
-                    .collect();
-                return Err(Ended::Usage(format!(
-                    "--{flag} is an option of --method {}",
-                    names.join(" and ")
-                )));
+            if given && !of.contains(&method) {
+                return Err(of_another_method(
+                    flag,
+                    methods.iter().filter(|name| of.contains(name)),
+                ));
             }
         }
         Ok(())
     }
 }
 
+fn of_another_method<'a>(flag: &str, of: impl Iterator<Item = &'a Name>) -> Ended {
+    let names: Vec<String> =
+        of.filter_map(|name| Some(name.to_possible_value()?.get_name().to_owned())).collect();
+    Ended::Usage(format!("--{flag} is an option of --method {}", names.join(" and ")))
+}
+
+/// What is to be computed.
+#[derive(Debug, PartialEq)]
+enum Work {
+    Vectors(Method),
+    Weights(ease::Options),
+}
+
 impl Embed {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or(processors);
-        match self.training.method {
-            Name::Ease => self.weights(&self.training.ease(threads)?),
-            Name::Item2vec | Name::Ials => self.vectors(&self.training.method(threads)?),
+        match self.work(threads)? {
+            Work::Weights(options) => self.weights(&options, console),
+            Work::Vectors(method) => self.vectors(&method, console),
         }
     }
 
-    fn weights(&self, options: &ease::Options) -> anyhow::Result<()> {
+    fn work(&self, threads: usize) -> Result<Work, Ended> {
+        self.training.refuse_others(self.method, Name::value_variants())?;
+        if self.keep.is_some() && self.method != Name::Ease {
+            return Err(of_another_method("keep", [Name::Ease].iter()));
+        }
+        let vectors = |method| Work::Vectors(self.training.vectors(method, threads));
+        Ok(match self.method {
+            Name::Item2vec => vectors(Vectors::Item2vec),
+            Name::Ials => vectors(Vectors::Ials),
+            Name::Ease => Work::Weights(self.training.ease(self.keep, threads)?),
+        })
+    }
+
+    fn weights(&self, options: &ease::Options, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
-        let bar = Bar::new("weighing", "steps");
+        let bar = console.bar("weighing", Unit::Steps);
         let summary = ease::write(
             &self.data,
             (!self.dry_run).then_some(self.out.as_path()),
@@ -273,21 +325,18 @@ impl Embed {
         )?;
         drop(bar);
         let ease::Summary { data, movies, pairs, weights, written } = summary;
-        let mut out = io::stdout().lock();
-        writeln!(out, "{data}")?;
-        writeln!(
-            out,
-            "ease: learned from {pairs} ratings: {weights} weights between {movies} of {} movies",
+        console.note(&format!(
+            "{data}\nease: learned from {pairs} ratings: {weights} weights between {movies} of {} movies",
             data.movies
-        )?;
-        drop(out);
+        ));
         let files = written.map(|written| written.files).unwrap_or_default();
-        summarise(&files, started)
+        summarise(console, &files, started);
+        Ok(())
     }
 
-    fn vectors(&self, method: &Method) -> anyhow::Result<()> {
+    fn vectors(&self, method: &Method, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
-        let bar = Bar::new("embedding", "ratings");
+        let bar = console.bar("embedding", Unit::Steps);
         let summary = embed::write(
             &self.data,
             (!self.dry_run).then_some(self.out.as_path()),
@@ -297,17 +346,14 @@ impl Embed {
         )?;
         drop(bar);
         let embed::Summary { data, movies, users, pairs, files } = summary;
-        let mut out = io::stdout().lock();
-        writeln!(out, "{data}")?;
-        writeln!(
-            out,
-            "{}: learned from {pairs} ratings: vectors for {movies} of {} movies and {users} of {} users",
+        console.note(&format!(
+            "{data}\n{}: learned from {pairs} ratings: vectors for {movies} of {} movies and {users} of {} users",
             method.name(),
             data.movies,
             data.users
-        )?;
-        drop(out);
-        summarise(&files, started)
+        ));
+        summarise(console, &files, started);
+        Ok(())
     }
 }
 
@@ -330,10 +376,10 @@ mod tests {
     #[test]
     fn without_options_the_defaults_and_all_processors_count() {
         let expected = item2vec::Options { threads: 6, ..item2vec::Options::default() };
-        assert_eq!(embed("").training.method(6).unwrap(), Method::Item2Vec(expected));
+        assert_eq!(embed("").work(6).unwrap(), Work::Vectors(Method::Item2Vec(expected)));
         assert_eq!(embed("").max_bad_lines, 0);
         let expected = ials::Options { threads: 6, ..ials::Options::default() };
-        assert_eq!(embed("--method ials").training.method(6).unwrap(), Method::Ials(expected));
+        assert_eq!(embed("--method ials").work(6).unwrap(), Work::Vectors(Method::Ials(expected)));
     }
 
     #[test]
@@ -354,7 +400,7 @@ mod tests {
             threads: 6,
             seed: 9,
         };
-        assert_eq!(embed.training.method(6).unwrap(), Method::Item2Vec(expected));
+        assert_eq!(embed.work(6).unwrap(), Work::Vectors(Method::Item2Vec(expected)));
         assert_eq!(embed.threads, Some(1));
         assert_eq!(embed.max_bad_lines, 5);
     }
@@ -379,7 +425,7 @@ mod tests {
             threads: 6,
             seed: 9,
         };
-        assert_eq!(embed.training.method(6).unwrap(), Method::Ials(expected));
+        assert_eq!(embed.work(6).unwrap(), Work::Vectors(Method::Ials(expected)));
     }
 
     #[test]
@@ -394,7 +440,7 @@ mod tests {
             threads: 6,
             memory: None,
         };
-        assert_eq!(embed.training.ease(6).unwrap(), expected);
+        assert_eq!(embed.work(6).unwrap(), Work::Weights(expected));
     }
 
     #[test]
@@ -405,7 +451,7 @@ mod tests {
             ("--method ials --keep 3", "--keep is an option of --method ease"),
             ("--method ials --window 3", "--window is an option of --method item2vec"),
         ] {
-            assert_eq!(embed(line).training.method(1).unwrap_err().to_string(), message);
+            assert_eq!(embed(line).work(1).unwrap_err().to_string(), message);
         }
     }
 }

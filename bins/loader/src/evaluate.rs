@@ -1,17 +1,19 @@
 //! The subcommands `evaluate` and `compare`: what they measure, and how.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_offline::ReaderOptions;
 use sparrow_offline::evaluate::split::Split;
-use sparrow_offline::evaluate::{self, Method, Options, Protocol};
-use sparrow_offline::train;
+use sparrow_offline::evaluate::{self, KNOWN, Method, Options, Protocol};
+use sparrow_offline::{ReaderOptions, embed, train};
 
 use crate::compare::Comparison;
-use crate::progress::Bar;
+use crate::console::Console;
+use crate::exit::Ended;
+use crate::progress::Unit;
 use crate::report;
 use crate::served::{self, Served};
 
@@ -22,13 +24,13 @@ use crate::served::{self, Served};
 /// intervals over the users, as a table or (--json) as one JSON object. docs/quality.md explains protocols and
 /// measures.
 #[derive(Debug, Args)]
-#[command(after_help = MODELS)]
+#[command(after_help = models())]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     how: How,
 
     /// The model, with settings if they are not to be the usual ones: gmf, or gmf:l2=4:embedding=16
-    #[arg(long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL")]
     model: String,
 
     /// Another model to compare with, on the same ratings
@@ -36,27 +38,34 @@ pub(crate) struct Evaluate {
     against: Option<String>,
 
     /// Print one JSON object and nothing else
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
 /// For the end of the help.
-pub(crate) const MODELS: &str = "\
-Models: popularity (the number of ratings), biases (how easily pleased users are and how well liked movies), \
-emb (item2vec, or --embeddings), neuralcf, two-towers and gmf (as `train` trains them), engine (recall and \
-ranking as the server does them; engine:ranking=gmf ranks by another model than emb), tf-serving (--url). Settings have the names of \
-the options of `embed` and `train`.";
+pub(crate) fn models() -> String {
+    let mut text = "Models:".to_owned();
+    let server = [(served::NAME, "a model at TensorFlow Serving, see --url")];
+    for (name, about) in KNOWN.iter().map(|known| (known.name, known.about)).chain(server) {
+        let _ = write!(text, "\n  {name:<12}{about}");
+    }
+    text.push_str(
+        "\n\nSettings have the names of the options of `embed` and `train`: ials:dimension=128, \
+         gmf:l2=4:embedding=16. engine:ranking=gmf ranks by another model than emb.",
+    );
+    text
+}
 
 /// What is measured, and how.
 #[derive(Debug, Args)]
 pub(crate) struct How {
     /// Folder with the data set
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
 
     /// label: whether ratings are likes; full-ranking: ten movies out of all unseen ones; leave-one-out: the
     /// last movie of each user among 99 others, and among all
-    #[arg(long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
+    #[arg(short, long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
     pub(crate) protocol: Protocol,
 
     /// Which ratings are held out: random, time (the latest) or per-user-time (each user's latest). With
@@ -76,7 +85,7 @@ pub(crate) struct How {
     /// Folder with embeddings for the models emb and engine, rather than training some on the training part.
     /// What they were trained on is not known here: if they know the held-out ratings, the measures are too
     /// good
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) embeddings: Option<PathBuf>,
 
     /// The model tf-serving: a model at TensorFlow Serving that takes userId and movieId, such as
@@ -162,12 +171,22 @@ impl How {
     }
 
     /// Measures models, one after the other.
-    pub(crate) fn measure(&self, lines: Vec<String>) -> anyhow::Result<Comparison> {
+    pub(crate) fn measure(
+        &self,
+        lines: Vec<String>,
+        console: Console,
+    ) -> anyhow::Result<Comparison> {
         let options = self.options()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start the async runtime")?;
+        if let Some(folder) = &self.embeddings {
+            let file = folder.join(embed::ITEM_FILE);
+            if let Err(error) = file.metadata() {
+                return Err(Ended::Input(format!("cannot read {}: {error}", file.display())).into());
+            }
+        }
         // All of them before any work is done: a name may be wrong.
         let mut methods = Vec::new();
         for line in &lines {
@@ -175,7 +194,7 @@ impl How {
         }
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         let loaded = evaluate::load(&self.data, &reader)?;
-        let bar = Bar::new("evaluating", "users");
+        let bar = console.bar("evaluating", Unit::Steps);
         let mut evaluations = Vec::new();
         for (done, method) in (0_u64..).zip(&methods) {
             let show = |users: u64, all: u64| {
@@ -221,9 +240,9 @@ fn name(path: &Path) -> String {
 }
 
 impl Evaluate {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let lines = std::iter::once(&self.model).chain(&self.against).cloned();
-        let comparison = self.how.measure(lines.collect())?;
+        let comparison = self.how.measure(lines.collect(), console)?;
         let written = if self.json {
             report::json(&comparison, &mut std::io::stdout().lock())
         } else {

@@ -4,18 +4,21 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::pipeline::{self, DataSet, FeatureSummary};
 use sparrow_offline::sources::{self, Sources};
 use sparrow_offline::{ReaderOptions, embed};
 use sparrow_store::Location;
+use tempfile::TempDir;
 use tokio::task;
 
-use crate::embed::Training;
+use crate::console::Console;
+use crate::embed::{HEADING, Training, Vectors};
 use crate::exit;
 use crate::machine::Machine;
-use crate::progress::Bar;
-use crate::push::{NOTHING, no_store, open, push, rehearse, say};
+use crate::progress::Unit;
+use crate::push::{NOTHING, no_store, open, push, rehearse};
 use crate::signals::Signals;
 use crate::sources::from_folders;
 use crate::store::{StoreArgs, duration};
@@ -27,12 +30,12 @@ use crate::store::{StoreArgs, duration};
 #[command(after_long_help = exit::HELP)]
 pub(crate) struct Everything {
     /// Folder with the data set
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Folder for the files with features and embeddings, which are kept; made if it does not exist
-    /// [default: sparrow-NAME in the working directory, after the name of the data set's folder]
-    #[arg(long, value_name = "DIR")]
+    /// Folder to keep the files with features and embeddings in; made if it does not exist [default: none,
+    /// they are temporary]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
 
     /// Bad lines of the data set to skip and report, rather than stop
@@ -40,7 +43,7 @@ pub(crate) struct Everything {
     max_bad_lines: usize,
 
     /// Read and check the data set, reach the store, and write nothing
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
 
     #[command(flatten)]
@@ -50,6 +53,17 @@ pub(crate) struct Everything {
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
     ttl: Option<Duration>,
 
+    /// How vectors are computed
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        value_enum,
+        default_value = "item2vec",
+        help_heading = HEADING
+    )]
+    method: Vectors,
+
     #[command(flatten)]
     training: Training,
 
@@ -58,67 +72,83 @@ pub(crate) struct Everything {
 }
 
 impl Everything {
-    pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, console: Console, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
         let location = self.store.location()?.ok_or_else(no_store)?;
-        let method = self.training.method(self.machine.threads())?;
-        let out = self.out();
+        let method = self.training.method(self.method, self.machine.threads())?;
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         if self.dry_run {
             let sources =
                 Sources { ratings: Some(self.data.clone()), reader, ..Sources::default() };
-            let folder = out.display();
             let rehearsal = async {
-                rehearse(&sources, &self.store, Some(location)).await?;
-                say(&format!("would write features and embeddings to {folder}, and push them too"))
+                rehearse(&sources, &self.store, Some(location), console).await?;
+                console.note("would compute features and embeddings, and push them too");
+                Ok(())
             };
             return signals.or(rehearsal, NOTHING).await;
         }
+        let files = self.folder()?;
+        let out = files.path().to_owned();
         // The store first: better to learn now than after an hour that it is not there.
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
 
         let kept = "the store is as it was";
         let (features, for_features) =
-            timed(signals.or(Box::pin(self.features(&out, &reader)), kept)).await?;
-        say(&format!("features of {} users and {} movies", features.users, features.movies))?;
+            timed(signals.or(Box::pin(self.features(&out, &reader, console)), kept)).await?;
+        console
+            .note(&format!("features of {} users and {} movies", features.users, features.movies));
         let (embeddings, for_embeddings) =
-            timed(signals.or(self.embeddings(&out, &reader, method), kept)).await?;
+            timed(signals.or(self.embeddings(&out, &reader, method, console), kept)).await?;
         let embed::Summary { users, movies, .. } = embeddings;
-        say(&format!("embeddings of {users} users and {movies} movies"))?;
+        console.note(&format!("embeddings of {users} users and {movies} movies"));
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
         let reading_and_pushing = async {
-            let reader = open(&sources, signals).await?;
-            push(reader, &*store, signals).await
+            let reader = open(&sources, console, signals).await?;
+            push(reader, &*store, console, signals).await
         };
         let ((counts, generation), for_push) = timed(reading_and_pushing).await?;
 
-        say(&format!("pushed to {location}, generation {generation}\n{counts}"))?;
-        for (path, size) in features.files.iter().chain(&embeddings.files) {
-            say(&format!("kept {} ({size} bytes)", path.display()))?;
+        console.note(&format!("pushed to {location}, generation {generation}\n{counts}"));
+        if let Folder::Kept(_) = files {
+            for (path, size) in features.files.iter().chain(&embeddings.files) {
+                console.note(&format!("kept {} ({size} bytes)", path.display()));
+            }
         }
         let [features, embeddings, push, all] =
             [for_features, for_embeddings, for_push, started.elapsed()].map(|it| it.as_secs_f64());
-        say(&format!(
+        console.note(&format!(
             "done in {all:.1} s: features {features:.1} s, embeddings {embeddings:.1} s, push {push:.1} s"
-        ))?;
+        ));
         let someone = store.user_list().await.ok();
         let someone = someone.and_then(|list| Some(list.value.most_active.first()?.0.0));
-        say(&self.how_to_check(&location, &out, someone))
+        console.note(&self.how_to_check(&location, someone));
+        Ok(())
     }
 
-    fn out(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| {
-            let data = self.data.canonicalize().unwrap_or_default();
-            let name = data.file_name().unwrap_or_default().to_string_lossy();
-            PathBuf::from(format!("sparrow-{name}"))
-        })
+    /// The folder for the files: that of `--out`, or else a temporary one, where large files may be.
+    fn folder(&self) -> anyhow::Result<Folder> {
+        if let Some(folder) = &self.out {
+            return Ok(Folder::Kept(folder.clone()));
+        }
+        let parent = self.machine.spill();
+        let folder = tempfile::Builder::new().prefix("sparrow-").tempdir_in(&parent);
+        Ok(Folder::Temporary(
+            folder.with_context(|| {
+                format!("cannot make a temporary folder in {}", parent.display())
+            })?,
+        ))
     }
 
-    async fn features(&self, out: &Path, reader: &ReaderOptions) -> anyhow::Result<FeatureSummary> {
+    async fn features(
+        &self,
+        out: &Path,
+        reader: &ReaderOptions,
+        console: Console,
+    ) -> anyhow::Result<FeatureSummary> {
         let session = pipeline::session(&self.machine.session()).map_err(pipeline::Error::from)?;
-        let bar = Bar::new("computing features", "users");
+        let bar = console.bar("computing features", Unit::Each("ratings"));
         let progress = |done, total| bar.show(done, total);
         let data = DataSet::open(&session, &self.data, reader).await?;
         Ok(pipeline::write_features(&data, Some(out), &progress).await?)
@@ -129,9 +159,10 @@ impl Everything {
         out: &Path,
         reader: &ReaderOptions,
         method: embed::Method,
+        console: Console,
     ) -> anyhow::Result<embed::Summary> {
         let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
-        let bar = Bar::new("embedding", "ratings");
+        let bar = console.bar("embedding", Unit::Steps);
         let write = move || {
             let progress = |done, total| bar.show(done, total);
             embed::write(&data, Some(&out), &reader, &method, &progress)
@@ -143,8 +174,12 @@ impl Everything {
     }
 
     /// Lines to paste into a shell.
-    fn how_to_check(&self, location: &Location, out: &Path, someone: Option<u32>) -> String {
-        let (data, out) = (shell(&self.data.to_string_lossy()), shell(&out.to_string_lossy()));
+    fn how_to_check(&self, location: &Location, someone: Option<u32>) -> String {
+        let data = shell(&self.data.to_string_lossy());
+        let files = self.out.as_ref().map_or_else(String::new, |out| {
+            let out = shell(&out.to_string_lossy());
+            format!(" --features {out} --embeddings {out}")
+        });
         let secret = self.store.has_password();
         let mut store = if secret {
             String::new()
@@ -158,17 +193,14 @@ impl Everything {
             let _ = write!(store, " --ca-file {}", shell(&file.to_string_lossy()));
         }
         let mut lines = String::from("to check:");
-        let _ = write!(
-            lines,
-            "\n  sparrow-loader verify --data {data} --features {out} --embeddings {out}{store} --sample all"
-        );
+        let _ = write!(lines, "\n  sparrow-loader verify --data {data}{files}{store} --sample all");
         if let (Some(cli), Some(user)) = (redis_cli(location), someone) {
             let key = shell(&format!("{}uf:{user}", self.store.prefix));
             let _ = write!(lines, "\n  {cli} hgetall {key}");
         }
         // The store holds vectors, and not how they compare.
         let similarity =
-            if self.training.by_dot_product() { "SPARROW__RANKING__SIMILARITY=dot " } else { "" };
+            if self.method == Vectors::Ials { "SPARROW__RANKING__SIMILARITY=dot " } else { "" };
         let _ = write!(lines, "\nto serve:\n  {similarity}sparrow-serve --data {data}{store}");
         if secret {
             lines.push_str(
@@ -177,6 +209,22 @@ impl Everything {
             );
         }
         lines
+    }
+}
+
+/// Where the files with features and embeddings are.
+enum Folder {
+    Kept(PathBuf),
+    /// Removed at the end of the command, also when a signal ends it.
+    Temporary(TempDir),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(folder) => folder,
+            Self::Temporary(folder) => folder.path(),
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use sparrow_offline::{
-    ease, evaluate, export, ials, item2vec, pipeline, push, sources, train, tune, verify,
+    ease, evaluate, export, ials, item2vec, pipeline, push, sources, synth, train, tune, verify,
 };
+use sparrow_process::Signal;
+use sparrow_process::terminal::USAGE;
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -13,7 +15,6 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 input that cannot be read or is n
 SIGINT (Ctrl-C) and SIGTERM.";
 
 const FAILED: u8 = 1;
-const USAGE: u8 = 2;
 const BAD_INPUT: u8 = 3;
 const STORE: u8 = 4;
 const DIFFERENCES: u8 = 5;
@@ -24,12 +25,15 @@ pub(crate) enum Ended {
     /// The command line is not complete or contradicts itself.
     #[error("{0}")]
     Usage(String),
+    /// A file of the input is missing.
+    #[error("{0}")]
+    Input(String),
     /// The store is not as the sources say; it has been said how.
     #[error("the store differs from the sources")]
     Differences,
-    /// A signal of this number came.
+    /// A signal came.
     #[error("interrupted: {0}")]
-    Interrupted(&'static str, u8),
+    Interrupted(&'static str, Signal),
 }
 
 /// The code for an error: that of the first cause that has one.
@@ -38,8 +42,9 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         if let Some(ended) = cause.downcast_ref() {
             return Some(match ended {
                 Ended::Usage(_) => USAGE,
+                Ended::Input(_) => BAD_INPUT,
                 Ended::Differences => DIFFERENCES,
-                Ended::Interrupted(_, signal) => 128 + signal,
+                Ended::Interrupted(_, signal) => 128 + signal.number(),
             });
         }
         if let Some(error) = cause.downcast_ref() {
@@ -63,6 +68,9 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(of_source(error));
+        }
+        if let Some(synth::Error::Impossible(_)) = cause.downcast_ref() {
+            return Some(USAGE);
         }
         match cause.downcast_ref() {
             Some(item2vec::Error::Option { .. }) => return Some(USAGE),

@@ -1,16 +1,15 @@
 //! The subcommand `features`.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::ReaderOptions;
 use sparrow_offline::pipeline::{self, DataSet};
 
+use crate::console::Console;
 use crate::machine::Machine;
-use crate::progress::Bar;
+use crate::progress::Unit;
 use crate::run::summarise;
 
 /// Computes the features of all users and movies.
@@ -21,15 +20,15 @@ use crate::run::summarise;
 #[derive(Debug, Args)]
 pub(crate) struct Features {
     /// Folder with the data set
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
     /// Folder to write into; made if it does not exist, files in it are replaced
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
     /// Compute everything and write nothing
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
 
     /// Bad lines of the data set to skip and report, rather than stop
@@ -40,12 +39,12 @@ pub(crate) struct Features {
     machine: Machine,
 }
 
-pub(crate) fn run(args: &Features) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Features, console: Console) -> anyhow::Result<()> {
     let started = Instant::now();
     let session = pipeline::session(&args.machine.session())?;
     let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
     let out = (!args.dry_run).then_some(args.out.as_path());
-    let bar = Bar::new("computing features", "ratings");
+    let bar = console.bar("computing features", Unit::Each("ratings"));
     let (report, summary) = args.machine.runtime()?.block_on(async {
         let data = DataSet::open(&session, &args.data, &reader).await?;
         let progress = |done, total| bar.show(done, total);
@@ -53,9 +52,8 @@ pub(crate) fn run(args: &Features) -> anyhow::Result<()> {
         Ok::<_, pipeline::Error>((data.report().clone(), summary))
     })?;
     drop(bar);
-    let mut to = io::stdout().lock();
-    writeln!(to, "{report}\nfeatures of {} users and {} movies", summary.users, summary.movies)
-        .context("cannot write to standard output")?;
-    drop(to);
-    summarise(&summary.files, started)
+    let (users, movies) = (summary.users, summary.movies);
+    console.note(&format!("{report}\nfeatures of {users} users and {movies} movies"));
+    summarise(console, &summary.files, started);
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! What a subcommand may use of the machine.
 
+use std::env;
 use std::io;
 use std::path::PathBuf;
 use std::thread;
@@ -12,7 +13,7 @@ use tokio::runtime::Runtime;
 #[derive(Debug, Args)]
 pub(crate) struct Machine {
     /// Threads [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
     /// Memory for sorting and grouping, such as 512MiB or 4GiB; what does not fit goes to disk
@@ -28,6 +29,11 @@ impl Machine {
     pub(crate) fn threads(&self) -> usize {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)
+    }
+
+    /// The folder for what does not fit into memory.
+    pub(crate) fn spill(&self) -> PathBuf {
+        self.spill.clone().unwrap_or_else(env::temp_dir)
     }
 
     pub(crate) fn session(&self) -> SessionOptions {

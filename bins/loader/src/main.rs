@@ -3,6 +3,7 @@
 
 mod args;
 mod compare;
+mod console;
 mod embed;
 mod evaluate;
 mod everything;

@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::push;
 use sparrow_offline::sources::{Counts, Reader, Sources};
 use sparrow_store::{FeatureStore, Generation, Location};
 
+use crate::console::Console;
 use crate::exit::Ended;
-use crate::progress::Bar;
+use crate::progress::Unit;
 use crate::signals::Signals;
 use crate::sources::{self, SourceArgs};
 use crate::store::{StoreArgs, duration};
@@ -26,7 +26,7 @@ use crate::store::{StoreArgs, duration};
 #[command(after_long_help = sources::help())]
 pub(crate) struct Push {
     /// Read and check everything, reach the store if one is given, and write nothing
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
 
     #[command(flatten)]
@@ -41,22 +41,21 @@ pub(crate) struct Push {
 }
 
 impl Push {
-    pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, console: Console, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
         let location = self.store.location()?;
         let sources = self.sources.sources();
         if self.dry_run {
-            return signals.or(rehearse(&sources, &self.store, location), NOTHING).await;
+            return signals.or(rehearse(&sources, &self.store, location, console), NOTHING).await;
         }
         let location = location.ok_or_else(no_store)?;
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
-        let reader = open(&sources, signals).await?;
-        let (counts, generation) = push(reader, &*store, signals).await?;
-        let mut out = io::stdout().lock();
+        let reader = open(&sources, console, signals).await?;
+        let (counts, generation) = push(reader, &*store, console, signals).await?;
         let seconds = started.elapsed().as_secs_f64();
-        writeln!(out, "pushed to {}\n{counts}", store.address())
-            .and_then(|()| writeln!(out, "generation {generation}, done in {seconds:.1} s"))
-            .context("cannot write to standard output")
+        console.note(&format!("pushed to {}\n{counts}", store.address()));
+        console.note(&format!("generation {generation}, done in {seconds:.1} s"));
+        Ok(())
     }
 }
 
@@ -71,27 +70,33 @@ pub(crate) async fn rehearse(
     sources: &Sources,
     store: &StoreArgs,
     location: Option<Location>,
+    console: Console,
 ) -> anyhow::Result<()> {
     if let Some(location) = location {
         let store = store.connect(&location, None).await?;
         let generation = store.generation().await?;
-        say(&format!("{} answers, and holds generation {generation}", store.address()))?;
+        console.note(&format!("{} answers, and holds generation {generation}", store.address()));
     }
     let reader = Reader::open(sources).await?;
     if let Some(report) = reader.report() {
-        say(&report.to_string())?;
+        console.note(&report.to_string());
     }
-    let bar = Bar::new("reading", "bytes");
+    let bar = console.bar("reading", Unit::Bytes);
     let counts = push::rehearse(reader, &|done, total| bar.show(done, total)).await?;
     drop(bar);
-    say(&format!("would push\n{counts}\nnothing was written (--dry-run)"))
+    console.note(&format!("would push\n{counts}\nnothing was written (--dry-run)"));
+    Ok(())
 }
 
 /// Finds the sources, and says what was found in the data set, and skipped.
-pub(crate) async fn open(sources: &Sources, signals: &mut Signals) -> anyhow::Result<Reader> {
+pub(crate) async fn open(
+    sources: &Sources,
+    console: Console,
+    signals: &mut Signals,
+) -> anyhow::Result<Reader> {
     let reader = signals.or(async { Ok(Reader::open(sources).await?) }, NOTHING).await?;
     if let Some(report) = reader.report() {
-        say(&report.to_string())?;
+        console.note(&report.to_string());
     }
     Ok(reader)
 }
@@ -100,9 +105,10 @@ pub(crate) async fn open(sources: &Sources, signals: &mut Signals) -> anyhow::Re
 pub(crate) async fn push(
     reader: Reader,
     store: &dyn FeatureStore,
+    console: Console,
     signals: &mut Signals,
 ) -> anyhow::Result<(Counts, Generation)> {
-    let bar = Bar::new("pushing", "bytes");
+    let bar = console.bar("pushing", Unit::Bytes);
     let show = |done, total| bar.show(done, total);
     let stop = signals.next("the store is as it was");
     let staged = match push::stage(reader, store, &show, stop).await? {
@@ -123,10 +129,6 @@ pub(crate) async fn push(
         }
     };
     Ok((counts, generation))
-}
-
-pub(crate) fn say(text: &str) -> anyhow::Result<()> {
-    writeln!(io::stdout().lock(), "{text}").context("cannot write to standard output")
 }
 
 fn complain(text: &str) {

@@ -1,41 +1,45 @@
 //! Carries out what the command line asks for.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use sparrow_offline::synth;
+use sparrow_offline::{OutputError, synth};
+use sparrow_process::terminal;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Synth};
-use crate::progress::Bar;
+use crate::console::Console;
+use crate::progress::Unit;
 use crate::signals::Signals;
 use crate::{exit, features, samples};
 
 /// Runs the command, and says on standard error why it failed. [`exit`] has the exit codes.
 pub(crate) fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Run(args) => on_runtime(async |signals| args.run(signals).await),
-        Command::Features(args) => features::run(&args),
-        Command::Samples(args) => samples::run(&args),
-        Command::Embed(embed) => embed.run(),
-        Command::Import(import) => import.run(),
-        Command::Push(args) => on_runtime(async |signals| args.run(signals).await),
-        Command::Verify(args) => on_runtime(async |signals| args.run(signals).await),
-        Command::Synth(synth) => invent(&synth),
-        Command::Train(train) => train.run(),
-        Command::Tune(tune) => tune.run(),
-        Command::Evaluate(evaluate) => evaluate.run(),
-        Command::Compare(compare) => compare.run(),
+    let Cli { console, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return terminal::explain(&error),
+    };
+    let outcome = match command {
+        Command::Run(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Features(args) => features::run(&args, console),
+        Command::Samples(args) => samples::run(&args, console),
+        Command::Embed(embed) => embed.run(console),
+        Command::Import(import) => import.run(console),
+        Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Synth(synth) => invent(&synth, console),
+        Command::Train(train) => train.run(console),
+        Command::Tune(tune) => tune.run(console),
+        Command::Evaluate(evaluate) => evaluate.run(console),
+        Command::Compare(compare) => compare.run(console),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // If even this cannot be written, the exit code still tells.
-            drop(writeln!(io::stderr(), "error: {error:#}"));
+            terminal::complain(format_args!("{error:#}"));
             exit::code(&error)
         }
     }
@@ -50,25 +54,28 @@ fn on_runtime(work: impl AsyncFnOnce(&mut Signals) -> anyhow::Result<()>) -> any
     outcome
 }
 
-fn invent(synth: &Synth) -> anyhow::Result<()> {
+fn invent(synth: &Synth, console: Console) -> anyhow::Result<()> {
     let started = Instant::now();
-    let bar = Bar::new("inventing", "ratings");
-    let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total))?;
+    let bar = console.bar("inventing", Unit::Each("ratings"));
+    let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total));
     drop(bar);
-    summarise(&files, started)
+    let files = match files {
+        Err(synth::Error::Output(error @ OutputError::Exists(_))) => {
+            anyhow::bail!("{error}; --force replaces it");
+        }
+        files => files?,
+    };
+    summarise(console, &files, started);
+    Ok(())
 }
 
 /// Says what was written, if not for a dry run, and how long it took.
-pub(crate) fn summarise(files: &[(PathBuf, u64)], started: Instant) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    let mut write = || {
-        for (path, size) in files {
-            writeln!(out, "wrote {} ({size} bytes)", path.display())?;
-        }
-        if files.is_empty() {
-            writeln!(out, "nothing was written (--dry-run)")?;
-        }
-        writeln!(out, "done in {:.1} s", started.elapsed().as_secs_f64())
-    };
-    write().context("cannot write to standard output")
+pub(crate) fn summarise(console: Console, files: &[(PathBuf, u64)], started: Instant) {
+    for (path, size) in files {
+        console.note(&format!("wrote {} ({size} bytes)", path.display()));
+    }
+    if files.is_empty() {
+        console.note("nothing was written (--dry-run)");
+    }
+    console.note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
 }

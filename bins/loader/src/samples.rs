@@ -1,16 +1,15 @@
 //! The subcommand `samples`.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use sparrow_offline::ReaderOptions;
 use sparrow_offline::pipeline::{self, DataSet, FileFormat, SampleOptions};
 
+use crate::console::Console;
 use crate::machine::Machine;
-use crate::progress::Bar;
+use crate::progress::Unit;
 use crate::run::summarise;
 
 /// Makes training and test samples: each rating with what was known just before it.
@@ -22,11 +21,11 @@ use crate::run::summarise;
 #[derive(Debug, Args)]
 pub(crate) struct Samples {
     /// Folder with the data set
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
     /// Folder to write into; made if it does not exist, files in it are replaced
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
     /// How samples are divided into those to train on and those to test with
@@ -50,7 +49,7 @@ pub(crate) struct Samples {
     format: Vec<Format>,
 
     /// Compute everything and write nothing
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
 
     /// Bad lines of the data set to skip and report, rather than stop
@@ -109,12 +108,12 @@ impl Samples {
     }
 }
 
-pub(crate) fn run(args: &Samples) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Samples, console: Console) -> anyhow::Result<()> {
     let started = Instant::now();
     let session = pipeline::session(&args.machine.session())?;
     let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
     let out = (!args.dry_run).then_some(args.out.as_path());
-    let bar = Bar::new("making samples", "ratings");
+    let bar = console.bar("making samples", Unit::Each("ratings"));
     let (report, summary) = args.machine.runtime()?.block_on(async {
         let data = DataSet::open(&session, &args.data, &reader).await?;
         let progress = |done, total| bar.show(done, total);
@@ -123,10 +122,8 @@ pub(crate) fn run(args: &Samples) -> anyhow::Result<()> {
         Ok::<_, pipeline::Error>((data.report().clone(), summary))
     })?;
     drop(bar);
-    let mut to = io::stdout().lock();
     let (training, test) = (summary.training, summary.test);
-    writeln!(to, "{report}\n{training} training samples and {test} test samples")
-        .context("cannot write to standard output")?;
-    drop(to);
-    summarise(&summary.files, started)
+    console.note(&format!("{report}\n{training} training samples and {test} test samples"));
+    summarise(console, &summary.files, started);
+    Ok(())
 }

@@ -17,11 +17,11 @@ pub(crate) struct SourceArgs {
     features: Option<Location>,
 
     /// Folder that "embed" wrote: users' and movies' vectors
-    #[arg(long, value_name = "URL", conflicts_with_all = ["user_embeddings", "item_embeddings"])]
+    #[arg(short, long, value_name = "URL", conflicts_with_all = ["user_embeddings", "item_embeddings"])]
     embeddings: Option<Location>,
 
     /// Folder with the MovieLens data set: rating histories, movies' ratings in sum, list of users
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: Option<PathBuf>,
 
     /// Users' features as Parquet or CSV: columns userId, userRatedMovie1, …

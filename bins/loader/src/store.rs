@@ -21,7 +21,7 @@ pub(crate) struct StoreArgs {
     ///
     /// Other users of a machine can see its processes' command lines: give an address with a
     /// password through the environment. It is never printed.
-    #[arg(long, value_name = "URL", env = "SPARROW_STORE", hide_env_values = true)]
+    #[arg(short, long, value_name = "URL", env = "SPARROW_STORE", hide_env_values = true)]
     store: Option<Address>,
 
     /// What every key starts with

@@ -1,16 +1,16 @@
 //! `train` and `import`: models into model folders.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::metrics::LabelMetrics;
 use sparrow_offline::train::{self, Epoch, Method, Options, Split, Watch};
 use sparrow_offline::{ReaderOptions, export};
 
-use crate::progress::Bar;
+use crate::console::Console;
+use crate::exit::Ended;
+use crate::progress::{Bar, Unit};
 use crate::run::summarise;
 
 /// Trains the ranking model on a MovieLens data set.
@@ -25,16 +25,16 @@ use crate::run::summarise;
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// Folder with the data set
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
     /// Model folder to write the next version into, such as models/neuralcf; made if it does not exist
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
     /// neuralcf: one network over both embeddings; two-towers: one over each, and the dot product;
     /// gmf: the dot product of the embeddings themselves, with biases
-    #[arg(long, value_name = "NAME", default_value_t)]
+    #[arg(short, long, value_name = "NAME", default_value_t)]
     architecture: Method,
 
     /// Length of the embeddings [default: 10; 32 for gmf]
@@ -154,28 +154,27 @@ impl Train {
         }
     }
 
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+        if self.choices.is_some() && self.architecture != Method::Gmf {
+            let what = "--choices is an option of --architecture gmf".to_owned();
+            return Err(Ended::Usage(what).into());
+        }
         let started = Instant::now();
-        let mut shown = Shown { bar: Bar::new("training", "ratings"), header: false };
+        let mut shown = Shown::new(console);
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         let train::Summary { data, trained, written } =
             train::write(&self.data, &self.out, &reader, &self.options(), &mut shown)?;
         drop(shown);
         let [training, validation, test] = trained.samples;
-        let mut out = io::stdout().lock();
-        let mut write = || {
-            writeln!(out, "{data}")?;
-            writeln!(
-                out,
-                "trained for {} epochs on {training} ratings, stopped by {validation}; on the {test} \
-                 of the test part ({} split):",
-                trained.epochs, self.split
-            )?;
-            writeln!(out, "      {HEADER}\n      {}", row(&trained.test))
-        };
-        write().context(STDOUT)?;
-        drop(out);
-        summarise(&written.files, started)
+        console.note(&format!(
+            "{data}\ntrained for {} epochs on {training} ratings, stopped by {validation}; on the {test} \
+             of the test part ({} split):\n      {HEADER}\n      {}",
+            trained.epochs,
+            self.split,
+            row(&trained.test)
+        ));
+        summarise(console, &written.files, started);
+        Ok(())
     }
 }
 
@@ -191,31 +190,27 @@ pub(crate) struct Import {
     from: PathBuf,
 
     /// Model folder to write the next version into, such as models/neuralcf; made if it does not exist
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 }
 
 impl Import {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
         let export::Imported { model, written } = export::import(&self.from, &self.out)?;
-        let mut out = io::stdout().lock();
-        writeln!(
-            out,
+        console.note(&format!(
             "{}: {} movies and {} users, embeddings of {} and {} numbers",
             model.architecture(),
             model.movies().table.len(),
             model.users().table.len(),
             model.movies().dimension(),
             model.users().dimension()
-        )
-        .context(STDOUT)?;
-        drop(out);
-        summarise(&written.files, started)
+        ));
+        summarise(console, &written.files, started);
+        Ok(())
     }
 }
 
-const STDOUT: &str = "cannot write to standard output";
 const HEADER: &str = "ROC AUC   PR AUC  accuracy  log loss";
 
 fn row(metrics: &LabelMetrics) -> String {
@@ -225,18 +220,40 @@ fn row(metrics: &LabelMetrics) -> String {
     )
 }
 
-/// A progress bar, and a line for each epoch.
+/// A progress bar that names the epoch, and with `--verbose` a line for each.
 struct Shown {
+    console: Console,
     bar: Bar,
+    done: u64,
+    least: f64,
     header: bool,
+}
+
+impl Shown {
+    fn new(console: Console) -> Self {
+        let bar = console.bar("training", Unit::Steps);
+        Self { console, bar, done: 0, least: f64::INFINITY, header: false }
+    }
 }
 
 impl Watch for Shown {
     fn progress(&mut self, done: u64, total: u64) {
+        if done < self.done {
+            self.bar.doing("training on all but the test part".to_owned());
+        }
+        self.done = done;
         self.bar.show(done, total);
     }
 
     fn epoch(&mut self, epoch: &Epoch) {
+        self.least = self.least.min(epoch.validation.log_loss);
+        self.bar.doing(format!(
+            "epoch {}: validation log loss {:.4}, least {:.4}",
+            epoch.number, epoch.validation.log_loss, self.least
+        ));
+        if !self.console.is_verbose() {
+            return;
+        }
         if !self.header {
             self.bar.say(&format!("epoch    loss  validation: {HEADER}"));
             self.header = true;

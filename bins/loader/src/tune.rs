@@ -1,6 +1,5 @@
 //! The subcommand `tune`.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use sparrow_offline::evaluate::{self, Protocol};
 use sparrow_offline::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
 use tokio::runtime::Builder;
 
+use crate::console::{Console, say};
 use crate::exit::Ended;
 use crate::store::duration;
 
@@ -24,11 +24,11 @@ use crate::store::duration;
 #[derive(Debug, Args)]
 pub(crate) struct Tune {
     /// Folder with the data set
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
     /// What to tune
-    #[arg(long, value_name = "NAME", value_parser = tunable())]
+    #[arg(short, long, value_name = "NAME", value_parser = tunable())]
     method: Tunable,
 
     /// Trials in the record when all is done
@@ -40,7 +40,7 @@ pub(crate) struct Tune {
     time: Duration,
 
     /// What a model is asked: full-ranking or leave-one-out
-    #[arg(long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
+    #[arg(short, long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
     protocol: Protocol,
 
     /// Another seed holds out another test part, and tries other settings
@@ -48,7 +48,7 @@ pub(crate) struct Tune {
     seed: u64,
 
     /// File with a line of JSON for each trial; made if it does not exist, or else continued
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
 
     /// Bad lines of the data set to skip and report, rather than stop
@@ -65,12 +65,11 @@ fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
 }
 
 impl Tune {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         let loaded = evaluate::load(&self.data, &reader)?;
-        let mut out = io::stdout();
-        writeln!(out, "{}", loaded.report)?;
+        console.note(&loaded.report.to_string());
         let options = Options {
             tunable: self.method,
             trials: self.trials,
@@ -86,27 +85,23 @@ impl Tune {
                 (None, None) => "nothing measured".to_owned(),
             };
             let (number, seconds) = (trial.trial, trial.seconds);
-            // Nobody may be reading there; the work goes on.
-            drop(writeln!(out, "{number:>4}  {outcome}  {seconds:.1} s  {}", shown(trial)));
+            console.note(&format!("{number:>4}  {outcome}  {seconds:.1} s  {}", shown(trial)));
         };
         let search = tune::search(&loaded.catalog, &self.out, &options, &mut told);
         let trials = runtime.block_on(search)?;
 
-        let mut out = io::stdout().lock();
         let Some(best) = tune::best(&trials) else {
-            writeln!(out, "no trial gave a model")?;
-            return Ok(());
+            return say("no trial gave a model");
         };
-        writeln!(
-            out,
+        say(format_args!(
             "best of {} trials: {MEASURE} {:.4} on the validation part, by trial {}\n  sparrow-loader {}{}",
             trials.len(),
             best.value().unwrap_or_default(),
             best.trial,
             self.method.command,
             options_of(best)
-        )?;
-        writeln!(out, "done in {:.1} s", started.elapsed().as_secs_f64())?;
+        ))?;
+        console.note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())
     }
 }

@@ -1,15 +1,14 @@
 //! `sparrow-loader verify`.
 
-use std::io::{self, Write as _};
 use std::time::Instant;
 
-use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::sources::Reader;
 use sparrow_offline::verify::{self, Options, Report};
 
+use crate::console::{Console, say};
 use crate::exit::Ended;
-use crate::progress::Bar;
+use crate::progress::Unit;
 use crate::push::no_store;
 use crate::signals::Signals;
 use crate::sources::{self, SourceArgs};
@@ -50,12 +49,12 @@ fn sample(text: &str) -> Result<Sample, String> {
 }
 
 impl Verify {
-    pub(crate) async fn run(&self, signals: &mut Signals) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, console: Console, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
         let location = self.store.location()?.ok_or_else(no_store)?;
         let sources = self.sources.sources();
         let options = Options { sample: self.sample.0, seed: self.seed };
-        let bar = Bar::new("comparing", "bytes");
+        let bar = console.bar("comparing", Unit::Bytes);
         let compare = async {
             let store = self.store.connect(&location, None).await?;
             let reader = Reader::open(&sources).await?;
@@ -64,29 +63,31 @@ impl Verify {
         };
         let (report, store) = signals.or(compare, "the comparison is not complete").await?;
         drop(bar);
-        print(&report, store.address(), started).context("cannot write to standard output")?;
+        print(&report, store.address(), started, console)?;
         if report.differences > 0 { Err(Ended::Differences.into()) } else { Ok(()) }
     }
 }
 
-fn print(report: &Report, address: &str, started: Instant) -> io::Result<()> {
+/// The differences are the result; the rest explains it.
+fn print(report: &Report, address: &str, started: Instant, console: Console) -> anyhow::Result<()> {
     let Report { generation, sources, compared, staged, differences, first } = report;
-    let mut out = io::stdout().lock();
-    writeln!(out, "compared {} of {} entries with {address}", compared.total(), sources.total())?;
-    writeln!(out, "{compared}")?;
+    let (of, all) = (compared.total(), sources.total());
+    console.note(&format!("compared {of} of {all} entries with {address}\n{compared}"));
     for difference in first {
-        writeln!(out, "{difference}")?;
+        say(difference)?;
     }
     match differences - first.len() as u64 {
         0 => {}
-        more => writeln!(out, "and {more} more")?,
+        more => say(format_args!("and {more} more"))?,
     }
     if *staged > 0 {
-        writeln!(
-            out,
+        console.note(&format!(
             "{staged} keys of a push that is under way or was interrupted are not in place"
-        )?;
+        ));
     }
     let seconds = started.elapsed().as_secs_f64();
-    writeln!(out, "{differences} differences; generation {generation}, done in {seconds:.1} s")
+    console.note(&format!(
+        "{differences} differences; generation {generation}, done in {seconds:.1} s"
+    ));
+    Ok(())
 }

@@ -112,11 +112,11 @@ fn synth_refuses_what_is_impossible() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("new");
     let out = [("--out", &*out)];
-    let error = fail(1, "synth --users 5 --movies 5 --ratings 26", &out);
+    let error = fail(2, "synth --users 5 --movies 5 --ratings 26", &out);
     assert!(error.contains("26 ratings are too many"), "{error}");
-    let error = fail(1, "synth --users 5 --movies 5 --ratings 4", &out);
+    let error = fail(2, "synth --users 5 --movies 5 --ratings 4", &out);
     assert!(error.contains("4 ratings are too few"), "{error}");
-    let error = fail(1, "synth --users 0 --movies 5 --ratings 4", &out);
+    let error = fail(2, "synth --users 0 --movies 5 --ratings 4", &out);
     assert!(error.contains("at least 1"), "{error}");
     let error = fail(2, "synth --users many --movies 5 --ratings 4", &out);
     assert!(error.contains("--users"), "{error}");
@@ -129,7 +129,7 @@ fn synth_replaces_files_only_when_forced() {
     fs::write(folder.path().join("links.csv"), "mine").unwrap();
     let out = [("--out", folder.path())];
     let error = fail(1, "synth --users 2 --movies 5 --ratings 4", &out);
-    assert!(error.contains("links.csv exists already"), "{error}");
+    assert!(error.contains("links.csv exists already; --force replaces it"), "{error}");
     assert_eq!(names(folder.path()), ["links.csv"]);
     assert_eq!(fs::read_to_string(folder.path().join("links.csv")).unwrap(), "mine");
     succeed("synth --users 2 --movies 5 --ratings 4 --force", &out);
@@ -381,4 +381,141 @@ fn help_and_usage() {
     fail(2, "", &[]);
     fail(2, "synth --users 3", &[]);
     fail(2, "invent", &[]);
+}
+
+#[test]
+fn wrong_usage_and_missing_input_have_their_exit_codes() {
+    let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
+    let options = [("--data", data.path())];
+    for (code, line, expected) in [
+        (2, "train --out x --choices 4", "--choices is an option of --architecture gmf"),
+        (2, "evaluate --model nope", "no model is named \"nope\""),
+        (2, "run", "no store"),
+        (2, "push --store memory", "name another"),
+        (3, "evaluate --model emb --embeddings nowhere", "cannot read nowhere/item2vecEmb.csv"),
+    ] {
+        let error = fail(code, line, &options);
+        assert!(error.starts_with("error: ") && error.contains(expected), "{line}: {error}");
+    }
+}
+
+const COMMANDS: [&str; 12] = [
+    "run", "features", "samples", "embed", "import", "push", "verify", "synth", "train", "tune",
+    "evaluate", "compare",
+];
+
+#[test]
+fn help_is_wrapped_at_80_columns_and_keeps_every_word() {
+    for command in [""].iter().chain(&COMMANDS) {
+        for flag in ["-h", "--help"] {
+            let help = succeed(&format!("{command} {flag}"), &[]);
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{command} {flag}: {line}");
+            }
+            assert!(
+                help.contains("--quiet") && !help.contains('\u{1b}'),
+                "{command} {flag}: {help}"
+            );
+        }
+    }
+    let help = succeed("--help", &[]);
+    for command in COMMANDS {
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(command)),
+            "{command}: {help}"
+        );
+    }
+}
+
+#[test]
+fn help_names_every_model_that_can_be_measured() {
+    for command in ["evaluate", "compare"] {
+        let help = succeed(&format!("{command} --help"), &[]);
+        for model in sparrow_offline::evaluate::KNOWN.map(|known| known.name) {
+            let begins = format!("  {model} ");
+            assert!(
+                help.lines().any(|line| line.starts_with(&begins)),
+                "{command}: {model}: {help}"
+            );
+        }
+        assert!(help.contains("  tf-serving "), "{command}: {help}");
+    }
+}
+
+#[test]
+fn run_offers_only_methods_that_it_takes() {
+    let help = succeed("run --help", &[]);
+    assert!(help.contains("ials") && help.contains("--negatives"), "{help}");
+    assert!(!help.contains("ease") && !help.contains("--keep"), "{help}");
+    let help = succeed("embed --help", &[]);
+    assert!(help.contains("ease") && help.contains("--keep"), "{help}");
+    let error = fail(2, "run --data x --store file:x --method ease", &[]);
+    assert!(error.contains("possible values: item2vec, ials"), "{error}");
+    fail(2, "run --data x --store file:x --keep 3", &[]);
+}
+
+#[test]
+fn frequent_options_have_short_forms() {
+    let data = tempfile::tempdir().unwrap();
+    let line = "synth --users 60 --movies 80 --ratings 2000 --seed 2 -q";
+    assert_eq!(succeed(line, &[("-o", data.path())]), "");
+    let out = data.path().join("out");
+    let folders = [("-d", data.path()), ("-o", &*out)];
+    for line in [
+        "embed -n -m ials -t 1",
+        "features -n -t 1",
+        "samples -n -t 1",
+        "train -a gmf --epochs 1",
+        "tune -m ials --trials 1",
+    ] {
+        let out = if line.starts_with("tune") { out.join("trials") } else { out.clone() };
+        succeed(line, &[folders[0], ("-o", &*out)]);
+    }
+    let options = [("-d", data.path())];
+    let table = succeed("evaluate -m popularity -p label --seeds 1 -j", &options);
+    assert!(table.starts_with('{'), "{table}");
+}
+
+#[test]
+fn quiet_prints_results_only_and_verbose_the_epochs() {
+    let data = synth("--users 60 --movies 80 --ratings 2000 --seed 2");
+    let out = data.path().join("model");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    let line = "train --architecture gmf --epochs 3";
+    let usual = succeed(line, &folders);
+    assert!(usual.contains("of the test part (random split)"), "{usual}");
+    assert!(!usual.contains("validation:"), "{usual}");
+    let verbose = succeed(&format!("{line} --verbose"), &folders);
+    assert!(verbose.contains("epoch    loss  validation: ROC AUC"), "{verbose}");
+    assert_eq!(succeed(&format!("{line} --quiet"), &folders), "");
+    let options = [("--data", data.path())];
+    let line = "evaluate --model popularity --protocol label --seeds 1 --quiet";
+    assert!(succeed(line, &options).contains("roc_auc"));
+    fail(2, "train --quiet --verbose", &folders);
+}
+
+/// Nobody reads what a command prints; its work counts.
+#[cfg(unix)]
+#[test]
+fn output_that_cannot_be_written_fails_only_commands_whose_result_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let run = |line: &str, option: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
+        command.args(line.split_whitespace()).arg(option).arg(data.path());
+        let output = command.stdout(full()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let synth = "synth --users 60 --movies 80 --ratings 2000 --seed 2";
+    assert_eq!(run(synth, "--out"), (Some(0), String::new()));
+    assert_eq!(lines(data.path(), "ratings.csv").len(), 2001);
+    let (code, error) = run("evaluate --model popularity --protocol label --seeds 1", "--data");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("cannot write to standard output: No space left"), "{error}");
+
+    // Standard error cannot be written either: the exit code remains.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
+    command.args(synth.split_whitespace()).arg("--out").arg(data.path());
+    let status = command.stdout(full()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
 }

@@ -42,7 +42,7 @@ fn train_writes_one_version_after_the_other() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("models/neuralcf");
     let folders = [("--data", &*fixtures().join("demo")), ("--out", &*out)];
-    let summary = succeed("train --epochs 4", &folders);
+    let summary = succeed("train --epochs 4 --verbose", &folders);
     assert!(summary.contains("epoch    loss  validation: ROC AUC"), "{summary}");
     assert!(summary.contains("of the test part (random split)"), "{summary}");
     succeed("train --epochs 1 --split per-user-time --architecture two-towers", &folders);

@@ -47,6 +47,28 @@ fn what_run_wrote_verifies_and_can_be_pushed_again() {
 }
 
 #[test]
+fn run_leaves_no_files_unless_asked_to_keep_them() {
+    let (data, place) = (data_set(), tempfile::tempdir().unwrap());
+    let (temporary, working) = (place.path().join("tmp"), place.path().join("here"));
+    for folder in [&temporary, &working] {
+        fs::create_dir(folder).unwrap();
+    }
+    let store = store(data.path());
+    let mut command = loader("run --data {} --store {} --epochs 1", &[&data, &store]);
+    let (said, errors) = ends(0, command.env("TMPDIR", &temporary).current_dir(&working));
+    assert_eq!(errors, "");
+    for folder in [&temporary, &working] {
+        let left: Vec<_> = fs::read_dir(folder).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    assert!(!said.contains("kept "), "{said}");
+    let line = said.lines().find(|line| line.contains("sparrow-loader verify")).unwrap();
+    let words = line.split_whitespace().skip_while(|word| *word != "verify");
+    let (checked, _) = ends(0, loader("", &[]).args(words));
+    assert!(checked.contains("\n0 differences; generation "), "{checked}");
+}
+
+#[test]
 fn verify_finds_differences_and_says_so_with_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());

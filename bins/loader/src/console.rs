@@ -1,0 +1,45 @@
+//! What a command prints besides its result.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::progress::{Bar, Unit};
+
+/// Writes lines of a result to standard output.
+pub(crate) fn say(text: impl Display) -> anyhow::Result<()> {
+    writeln!(io::stdout().lock(), "{text}").context("cannot write to standard output")
+}
+
+/// How much a command prints.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Console {
+    /// Print only errors and results: no progress bar, no summary
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 900)]
+    quiet: bool,
+
+    /// Print more: a line for each epoch of a training
+    #[arg(short, long, global = true, display_order = 901)]
+    verbose: bool,
+}
+
+impl Console {
+    /// A progress bar. It is drawn on a terminal only, and not with `--quiet`.
+    pub(crate) fn bar(self, doing: &'static str, unit: Unit) -> Bar {
+        if self.quiet { Bar::hidden() } else { Bar::new(doing, unit) }
+    }
+
+    /// Writes lines to standard output, unless with `--quiet`. The command goes on where nobody reads them.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet {
+            drop(writeln!(io::stdout().lock(), "{text}"));
+        }
+    }
+
+    /// Whether details are asked for.
+    pub(crate) const fn is_verbose(self) -> bool {
+        self.verbose
+    }
+}
