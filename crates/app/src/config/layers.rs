@@ -407,11 +407,6 @@ mod tests {
                  `dot`",
             ),
             (
-                "listen = 'everywhere'\n",
-                ("A", ""),
-                "listen in FILE: \"everywhere\" is not an address to listen on, such as",
-            ),
-            (
                 "[cors]\norigins = ['https://a.example', 'a.example/']\n",
                 ("A", ""),
                 "cors.origins in FILE: \"a.example/\" is not an origin such as",
