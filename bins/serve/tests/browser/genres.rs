@@ -8,7 +8,7 @@ use crate::pages::SETTLED;
 use crate::server::Server;
 
 /// Names that objects have from the start, that paths treat specially, and that must be encoded in a URL.
-const GENRES: [&str; 12] = [
+const GENRES: [&str; 13] = [
     "constructor",
     "__proto__",
     "toString",
@@ -20,6 +20,7 @@ const GENRES: [&str; 12] = [
     "50%",
     "q?x#y&z=1",
     "a+b",
+    "Sword, Sorcery",
     "Über <i>",
 ];
 
@@ -45,6 +46,21 @@ fn any_name_of_a_genre_works_on_every_page() -> Result<()> {
         ))?;
         assert_eq!(browser.console()?, Vec::<String>::new(), "console of {path}");
     }
+    // A choice of genres goes into the address and back.
+    browser.go(&server.url("/users/1"))?;
+    browser.until(
+        "document.querySelector('#recommendation-controls input[type=checkbox]') !== null",
+    )?;
+    for name in ["Sword, Sorcery", "__proto__"] {
+        let choice = format!("#recommendation-controls label:has(input[value='{name}'])");
+        browser.click(&choice)?;
+        browser
+            .until(&format!("document.querySelector(\"{choice} input\").checked && {SETTLED}"))?;
+    }
+    browser.until("document.querySelector('#recommendations [data-movie=\"99\"]') !== null")?;
+    browser.value("location.reload()")?;
+    browser.until(&format!("document.querySelectorAll('#recommendation-controls input[type=checkbox]:checked').length === 2 && {SETTLED}"))?;
+    assert_eq!(browser.console()?, Vec::<String>::new());
     browser.go(&server.url("/"))?;
     browser
         .until(&format!("document.querySelectorAll('#genres a').length === {}", GENRES.len()))?;

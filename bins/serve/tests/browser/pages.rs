@@ -182,6 +182,25 @@ fn genre_pages_sort_and_page_and_the_back_button_works() -> Result<()> {
 
 #[test]
 #[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn movies_without_a_genre_are_listed() -> Result<()> {
+    let folder = data::write(false)?;
+    let server = Server::on(folder.path(), None)?;
+    let browser = Browser::open(Screen::Laptop)?;
+    for (page, link) in [("/", "#genres li:last-child a"), ("/movies/4", "#movie .quiet a")] {
+        browser.go(&server.url(page))?;
+        browser.until(&format!("document.querySelector('{link}') !== null"))?;
+        browser.click(link)?;
+        browser.until(&format!("location.pathname.startsWith('/genres/') && {SETTLED}"))?;
+        browser.until("document.querySelector('#movies [data-movie]') !== null")?;
+        assert_eq!(browser.texts(&cards("#movies"))?, ["4"]);
+        assert_eq!(browser.text("document.querySelector('h1').textContent")?, "Without a genre");
+        assert_eq!(browser.console()?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
 fn a_user_can_be_picked_by_number_by_chance_and_from_the_list() -> Result<()> {
     let folder = data::write(false)?;
     let server = Server::on(folder.path(), None)?;

@@ -31,13 +31,15 @@ async function problemOf(response) {
 }
 
 /**
- * Gets JSON. Parameters that are null, undefined or empty are left out.
+ * Gets JSON. Parameters that are null, undefined or empty are left out; those of a list are repeated.
  * Throws a Problem, or an AbortError when `signal` fired.
  */
 export async function get(path, parameters = {}, signal = undefined) {
   const url = new URL(path, location.origin);
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, String(value));
+    for (const one of [value].flat()) {
+      if (one !== null && one !== undefined && one !== "") url.searchParams.append(name, String(one));
+    }
   }
   let response;
   try {

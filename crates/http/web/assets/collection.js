@@ -4,7 +4,7 @@ import "./site.js";
 
 import { get, latest, Problem } from "./api.js";
 import { announce, h, plural } from "./dom.js";
-import { addressWith, card, emptyBox, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, waiting } from "./parts.js";
+import { addressWith, card, emptyBox, NO_GENRE, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, waiting } from "./parts.js";
 import { visit } from "./scroll.js";
 
 // Fills whole rows of seven, six, three and two.
@@ -49,7 +49,7 @@ function controls({ query, sort }) {
 }
 
 function heading({ query }) {
-  const title = genre ?? (query === "" ? "All movies" : `“${query}”`);
+  const title = genre === NO_GENRE ? "Without a genre" : genre ?? (query === "" ? "All movies" : `“${query}”`);
   $("eyebrow").textContent = genre !== null ? "Genre" : query === "" ? "Browse" : "Search";
   $("title").textContent = title;
   document.title = `${title} – Sparrow`;
@@ -58,7 +58,7 @@ function heading({ query }) {
 
 function request({ query, sort, page }, signal) {
   const offset = (page - 1) * SIZE;
-  if (query !== "") return get("/v1/search", { q: query, size: SIZE, offset: offset || null }, signal);
+  if (query !== "") return get("/v1/search", { q: query, size: SIZE, offset }, signal);
   return get("/v1/movies", { genre, sort, size: SIZE, offset }, signal);
 }
 

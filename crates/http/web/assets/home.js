@@ -87,14 +87,17 @@ async function start() {
   greeting(fixed[0].loaded);
   // The rows stand below the genres, so they wait for them: else they would move down.
   let genres = [];
+  let without = [];
   let problem = [];
   try {
-    genres = (await get("/v1/genres")).items;
+    const answer = await get("/v1/genres");
+    genres = answer.items;
+    without = [answer.withoutGenre].filter((one) => one.movies > 0);
   } catch (error) {
     problem = [problemBox(error, () => location.reload())];
   }
   document.getElementById("genres").replaceChildren(
-    ...genres.map((one) => h("li", {}, h("a", { class: "chip", href: genreUrl(one.genre) }, one.genre, h("small", {}, ` ${count(one.movies)}`)))),
+    ...[...genres, ...without].map((one) => h("li", {}, h("a", { class: "chip", href: genreUrl(one.genre) }, one.genre, h("small", {}, ` ${count(one.movies)}`)))),
   );
   const largest = [...genres].sort((x, y) => y.movies - x.movies || x.genre.localeCompare(y.genre));
   const byGenre = largest.map((one) => row({ title: one.genre, genre: one.genre, sort: "rating", href: genreUrl(one.genre) }));

@@ -3,7 +3,7 @@ import "./site.js";
 import { get, latest, models } from "./api.js";
 import { announce, count, day, h, plural } from "./dom.js";
 import { features } from "./features.js";
-import { addressWith, card, emptyBox, genreUrl, problemBox, problemPage, segmented, settled, stars, unknownChoiceBox, userUrl, waiting } from "./parts.js";
+import { addressWith, card, emptyBox, genreUrl, NO_GENRE, problemBox, problemPage, segmented, settled, stars, unknownChoiceBox, userUrl, waiting } from "./parts.js";
 import { poster } from "./poster.js";
 import { reasonText } from "./reasons.js";
 import { readdress } from "./scroll.js";
@@ -38,7 +38,7 @@ function facts(movie) {
         : h("p", { class: "movie__rating" }, "No ratings yet."),
       movie.genres.length > 0
         ? h("ul", { class: "chips", role: "list", "aria-label": "Genres" }, ...movie.genres.map((genre) => h("li", {}, h("a", { class: "chip", href: genreUrl(genre) }, genre))))
-        : h("p", { class: "quiet" }, "No genre is listed."),
+        : h("p", { class: "quiet" }, "No genre is listed. ", h("a", { href: genreUrl(NO_GENRE) }, "All movies without a genre")),
       h(
         "dl",
         { class: "facts" },

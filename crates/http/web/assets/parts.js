@@ -21,6 +21,9 @@ export function stars(score) {
 export const movieUrl = (movie) => `/movies/${movie.movieId}`;
 export const userUrl = (userId) => `/users/${userId}`;
 
+/** The name under which MovieLens, and this server, list the movies without a genre. */
+export const NO_GENRE = "(no genres listed)";
+
 /** Browsers remove path segments that are dots, encoded or not, so genres with such names go into the query. */
 export const genreUrl = (genre) => (/^\.{0,2}$/u.test(genre) ? `/search?genre=${encodeURIComponent(genre)}` : `/genres/${encodeURIComponent(genre)}`);
 
@@ -146,12 +149,14 @@ export function problemPage(error, missing) {
   );
 }
 
-/** Replaces the page's query parameters; null or "" removes one. Returns the new address as text. */
+/** Replaces the page's query parameters; null, "" or [] removes one, a list repeats it. Returns the new address as text. */
 export function addressWith(changes) {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(changes)) {
-    if (value === null || value === undefined || value === "") url.searchParams.delete(name);
-    else url.searchParams.set(name, String(value));
+    url.searchParams.delete(name);
+    for (const one of [value].flat()) {
+      if (one !== null && one !== undefined && one !== "") url.searchParams.append(name, String(one));
+    }
   }
   return `${url.pathname}${url.search}`;
 }

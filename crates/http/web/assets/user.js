@@ -25,8 +25,12 @@ function chosenModel() {
   return new URLSearchParams(location.search).get("model") ?? defaultModel;
 }
 
+let genres = [];
+
+/** The genres in the address: repeated parameters, or names divided by commas; the name of a genre may contain one. */
 function chosenGenres() {
-  return (new URLSearchParams(location.search).get("genres") ?? "").split(",").filter(Boolean);
+  const values = new URLSearchParams(location.search).getAll("genres");
+  return values.flatMap((value) => (genres.includes(value) ? [value] : value.split(","))).filter(Boolean);
 }
 
 // The profile.
@@ -111,7 +115,7 @@ async function answered(answer) {
 
 /** The parameters of the list in the address, to see whether the list on the page is still that of the address. */
 function question() {
-  return [chosenModel(), chosenGenres().join(","), queryNumber("show", STEP, MOST)].join(" ");
+  return [chosenModel(), chosenGenres().join("|"), queryNumber("show", STEP, MOST)].join(" ");
 }
 
 let asked = "";
@@ -125,7 +129,7 @@ async function recommendations({ keep = false } = {}) {
   $("recommendations-notice").replaceChildren();
   try {
     const answer = await askRecommendations((signal) =>
-      get(`/v1/users/${userId}/recommendations`, { size, model: chosenModel(), genres: chosenGenres().join(","), explain: true }, signal),
+      get(`/v1/users/${userId}/recommendations`, { size, model: chosenModel(), genres: chosenGenres(), explain: true }, signal),
     );
     if (!answer) return;
     await answered(answer);
@@ -162,8 +166,6 @@ function change(changes) {
   controls();
   recommendations();
 }
-
-let genres = [];
 
 function controls() {
   const chosen = chosenModel();
@@ -202,7 +204,7 @@ function controls() {
             onchange: (event) => {
               const now = chosenGenres().filter((one) => one !== genre);
               if (event.target.checked) now.push(genre);
-              change({ genres: now.join(",") });
+              change({ genres: now });
             },
           });
           input.checked = picked.includes(genre);
