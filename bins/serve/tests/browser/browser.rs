@@ -83,7 +83,10 @@ impl Browser {
             "args": [
                 "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
                 "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                "--disable-sync", format!("--window-size={width},{height}"),
+                "--disable-sync",
+                // A cache of whole pages would hide how a page restores itself after Back.
+                "--disable-features=BackForwardCache",
+                format!("--window-size={width},{height}"),
                 format!("--user-data-dir={}", profile.path().display()),
             ],
         });

@@ -6,7 +6,7 @@ use crate::browser::{Browser, Screen};
 use crate::pages::SETTLED;
 use crate::server::Server;
 
-/// The greatest cumulative layout shift of a page. 0.1 counts as good in Web Vitals.
+/// The limit for the cumulative layout shift of a page. Web Vitals calls 0.1 good.
 const LIMIT: f64 = 0.05;
 
 /// Sums the shifts that no input caused, and keeps what moved.
@@ -26,6 +26,7 @@ const REPORTED: &str = "new Promise((resolve) => requestAnimationFrame(() => req
 
 #[test]
 #[ignore = "needs Chromium and chromedriver: run .ci/test"]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the figures")]
 fn nothing_moves_while_a_page_loads() -> Result<()> {
     let server = Server::demonstration()?;
     let mut faults = Vec::new();
