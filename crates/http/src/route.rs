@@ -36,6 +36,8 @@ pub(crate) enum Page<'p> {
     Users,
     Genre(&'p str),
     Search,
+    /// The API's description, as text.
+    Api,
 }
 
 impl<'p> Route<'p> {
@@ -66,6 +68,7 @@ impl<'p> Route<'p> {
             ("users", [Some(id), None, _]) => Self::Page(Page::User(filled(id)?)),
             ("genres", [Some(name), None, _]) => Self::Page(Page::Genre(filled(name)?)),
             ("search", [None, ..]) => Self::Page(Page::Search),
+            ("api", [None, ..]) => Self::Page(Page::Api),
             _ => return None,
         })
     }

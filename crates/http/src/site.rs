@@ -203,6 +203,7 @@ impl Site {
         let (name, status) = match page {
             Page::Home => ("home.html", StatusCode::OK),
             Page::Users => ("users.html", StatusCode::OK),
+            Page::Api => ("api.html", StatusCode::OK),
             Page::Search => ("search.html", found(self.has_genre_of(query))),
             Page::Movie(id) => {
                 let status = found(self.movie(page_id(id)?).is_ok());

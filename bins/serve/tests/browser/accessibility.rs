@@ -74,6 +74,8 @@ fn pages_are_named_labelled_ordered_and_readable_in_light_and_dark() -> Result<(
         "/genres/Drama",
         "/search",
         "/search?q=zzzz",
+        "/users/1?model=nope",
+        "/api",
         "/no/such/page",
         "/users/987654",
     ];
@@ -82,7 +84,7 @@ fn pages_are_named_labelled_ordered_and_readable_in_light_and_dark() -> Result<(
         for path in paths {
             browser.go(&server.url(path))?;
             browser.until(&format!(
-                "document.querySelector('[data-movie], [data-user], .state') !== null && {SETTLED}"
+                "document.querySelector('[data-movie], [data-user], [data-path], .state') !== null && {SETTLED}"
             ))?;
             assert_eq!(browser.texts(AUDIT)?, Vec::<String>::new(), "{path} in {scheme}");
         }

@@ -83,7 +83,10 @@ impl Browser {
             "args": [
                 "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
                 "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                "--disable-sync", format!("--window-size={width},{height}"),
+                "--disable-sync",
+                // A cache of whole pages would hide how a page restores itself after Back.
+                "--disable-features=BackForwardCache",
+                format!("--window-size={width},{height}"),
                 format!("--user-data-dir={}", profile.path().display()),
             ],
         });
@@ -126,8 +129,34 @@ impl Browser {
     /// From here on, what the system says a person prefers: "light" or "dark".
     pub(crate) fn prefer(&self, scheme: &str) -> Result<()> {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        let command =
-            json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }))
+    }
+
+    /// From here on, pages are this large, without a phone's touch screen: Chromium reports no layout shifts
+    /// while it emulates one.
+    pub(crate) fn resize(&self, width: u32, height: u32) -> Result<()> {
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics)
+    }
+
+    /// From here on, runs a script in every page before the page's own.
+    pub(crate) fn prepare(&self, script: &str) -> Result<()> {
+        let source = json!({ "source": script });
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", &source)
+    }
+
+    /// From here on, every answer takes this many milliseconds longer, as over a network.
+    pub(crate) fn delay(&self, milliseconds: u32) -> Result<()> {
+        let conditions = json!({
+            "offline": false, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1,
+        });
+        self.devtools("Network.emulateNetworkConditions", &conditions)
+    }
+
+    /// A command of Chromium's own protocol.
+    fn devtools(&self, command: &str, parameters: &Value) -> Result<()> {
+        let command = json!({ "cmd": command, "params": parameters });
         self.command("POST", "/goog/cdp/execute", Some(&command))?;
         Ok(())
     }

@@ -68,6 +68,28 @@ pub(crate) fn write(embeddings: bool) -> Result<TempDir> {
     Ok(folder)
 }
 
+/// A MovieLens folder with one movie for each of these genres, all rated by user 1.
+pub(crate) fn with_genres(genres: &[&str]) -> Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    let mut movies = String::from("movieId,title,genres\n");
+    let mut links = String::from("movieId,imdbId,tmdbId\n");
+    let mut ratings = String::from("userId,movieId,rating,timestamp\n");
+    for (genre, id) in genres.iter().zip(1..) {
+        writeln!(movies, "{id},Quiet Harbour {id:02} (19{id:02}),\"{genre}\"")?;
+        writeln!(links, "{id},,")?;
+        writeln!(ratings, "1,{id},4.0,{}", 1_000_000_000 + id)?;
+        writeln!(ratings, "2,{id},3.0,{}", 1_000_000_000 + id)?;
+    }
+    // Something that users 1 and 2 can be recommended.
+    writeln!(movies, "99,Still Harbour (1999),\"{}\"", genres.join("|"))?;
+    writeln!(links, "99,,")?;
+    writeln!(ratings, "3,99,4.0,1000000000")?;
+    fs::write(folder.path().join("movies.csv"), movies)?;
+    fs::write(folder.path().join("links.csv"), links)?;
+    fs::write(folder.path().join("ratings.csv"), ratings)?;
+    Ok(folder)
+}
+
 fn write_embeddings(folder: &Path) -> Result<()> {
     let mut items = String::new();
     for id in 1..=MOVIES {

@@ -3,10 +3,14 @@
 mod accessibility;
 mod browser;
 mod data;
+mod description;
+mod genres;
 mod http;
 mod pages;
+mod scroll;
 mod search;
 mod server;
 mod shells;
+mod shifts;
 mod titles;
 mod user;

@@ -38,6 +38,7 @@ fn every_page_of_the_demonstration_loads_without_console_errors() -> Result<()> 
         (format!("/genres/{genre}"), "#movies [data-movie]"),
         ("/search".to_owned(), "#movies [data-movie]"),
         ("/search?q=the".to_owned(), "#movies [data-movie]"),
+        ("/api".to_owned(), "#description [data-path]"),
     ];
     for (path, shown) in pages {
         browser.go(&server.url(&path))?;
@@ -64,8 +65,9 @@ fn home_shows_best_rated_newest_most_rated_and_genres() -> Result<()> {
         browser.until(&format!("{}.length > 0", cards(&row)))?;
         assert_eq!(browser.texts(&cards(&row))?, expected, "the row by {sort}");
     }
-    let genres = server.api("/v1/genres")?["items"].as_array().context("genres")?.len();
-    browser.until(&format!("document.querySelectorAll('#genres a').length === {genres}"))?;
+    // A link for each genre, and one for the movies without any.
+    let links = server.api("/v1/genres")?["items"].as_array().context("genres")?.len() + 1;
+    browser.until(&format!("document.querySelectorAll('#genres a').length === {links}"))?;
     // Rows out of sight are not asked for until they come near.
     browser.value("scrollTo(0, 0)")?;
     let last = "document.querySelector('#rows > section:last-child')";
@@ -181,6 +183,25 @@ fn genre_pages_sort_and_page_and_the_back_button_works() -> Result<()> {
 
 #[test]
 #[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn movies_without_a_genre_are_listed() -> Result<()> {
+    let folder = data::write(false)?;
+    let server = Server::on(folder.path(), None)?;
+    let browser = Browser::open(Screen::Laptop)?;
+    for (page, link) in [("/", "#genres li:last-child a"), ("/movies/4", "#movie .quiet a")] {
+        browser.go(&server.url(page))?;
+        browser.until(&format!("document.querySelector('{link}') !== null"))?;
+        browser.click(link)?;
+        browser.until(&format!("location.pathname.startsWith('/genres/') && {SETTLED}"))?;
+        browser.until("document.querySelector('#movies [data-movie]') !== null")?;
+        assert_eq!(browser.texts(&cards("#movies"))?, ["4"]);
+        assert_eq!(browser.text("document.querySelector('h1').textContent")?, "Without a genre");
+        assert_eq!(browser.console()?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
 fn a_user_can_be_picked_by_number_by_chance_and_from_the_list() -> Result<()> {
     let folder = data::write(false)?;
     let server = Server::on(folder.path(), None)?;
@@ -221,12 +242,62 @@ fn what_does_not_exist_is_said_to_be_missing() -> Result<()> {
         assert!(scripts.iter().all(|line| line.contains("status of 4")), "{path}: {scripts:?}");
         browser.text("document.querySelector('#problem').innerText")
     };
-    for path in ["/movies/987654", "/users/987654"] {
-        assert!(bad(path)?.contains("987654"), "{path} names what is missing");
+    for (path, title) in [
+        ("/movies/987654", "There is no movie 987654"),
+        ("/users/987654", "There is no user 987654"),
+        ("/genres/Polka", "There is no genre “Polka”"),
+        ("/search?genre=Polka", "There is no genre “Polka”"),
+        ("/movies/abc", "There is no such movie"),
+        ("/users/abc", "There is no such user"),
+        ("/no/such/page", "There is nothing here"),
+    ] {
+        assert!(bad(path)?.contains(title), "{path} says what is missing");
+        assert_eq!(browser.text("document.title")?, format!("{title} – Sparrow"), "{path}");
     }
-    assert!(bad("/genres/Polka")?.contains("Polka"));
-    assert!(bad("/no/such/page")?.contains("There is nothing here"));
-    bad("/movies/abc")?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn an_unknown_model_or_genre_in_the_address_is_named_and_the_known_ones_are_linked() -> Result<()> {
+    let folder = data::write(true)?;
+    let server = Server::on(folder.path(), Some(folder.path()))?;
+    let browser = Browser::open(Screen::Laptop)?;
+    for (path, title, link, search, list) in [
+        (
+            "/users/1?model=nope",
+            "There is no model named “nope”",
+            "popularity",
+            "?model=popularity",
+            "#recommendations",
+        ),
+        (
+            "/users/1?genres=Polka",
+            "There is no genre named “Polka”",
+            "Comedy",
+            "?genres=Comedy",
+            "#recommendations",
+        ),
+        (
+            "/movies/60?model=nope",
+            "There is no model named “nope”",
+            "genre",
+            "?model=genre",
+            "#similar",
+        ),
+    ] {
+        browser.go(&server.url(path))?;
+        browser.until("document.querySelector('.state--problem') !== null")?;
+        assert_eq!(
+            browser.text("document.querySelector('.state--problem .state__title').textContent")?,
+            title
+        );
+        browser.click(&format!(".state--problem a[href$='={link}']"))?;
+        browser.until(&format!(
+            "location.search === '{search}' && document.querySelector('{list} [data-movie]') !== null"
+        ))?;
+        assert_eq!(browser.value("document.querySelector('.state--problem') === null")?, true);
+    }
     Ok(())
 }
 
@@ -245,12 +316,16 @@ fn no_page_is_wider_than_a_phone() -> Result<()> {
         "/search",
         "/search?q=harbour",
         "/search?q=zzzz",
+        "/users/1?model=nope",
+        "/api",
         "/no/such/page",
     ];
     for path in paths {
         browser.go(&server.url(path))?;
         browser.until(SETTLED)?;
-        browser.until("document.querySelector('[data-movie], [data-user], .state') !== null")?;
+        browser.until(
+            "document.querySelector('[data-movie], [data-user], [data-path], .state') !== null",
+        )?;
         let width = browser.value("document.documentElement.scrollWidth")?;
         assert_eq!(width, 390, "{path}: too wide is {}", browser.text(
             "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > 391).map(e => e.className).slice(0, 5).join(', ')"

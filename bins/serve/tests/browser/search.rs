@@ -69,9 +69,18 @@ fn enter_without_a_choice_shows_all_results() -> Result<()> {
     browser.go(&server.url("/"))?;
     browser.write("#q", "harbour quiet")?;
     browser.press(key::ENTER)?;
-    browser.until("location.pathname === '/search' && document.querySelectorAll('#movies [data-movie]').length === 56")?;
+    browser.until("location.pathname === '/search' && document.querySelectorAll('#movies [data-movie]').length === 42")?;
     assert_eq!(browser.text("document.querySelector('#count').textContent")?, "56 movies");
     assert_eq!(browser.text("document.querySelector('#q').value")?, "harbour quiet");
+    let found = "[...document.querySelectorAll('#movies [data-movie]')].map(a => a.dataset.movie)";
+    let mut all = browser.texts(found)?;
+    browser.click("#pages a[rel=next]")?;
+    browser.until("location.search.endsWith('page=2') && document.querySelectorAll('#movies [data-movie]').length === 14")?;
+    all.extend(browser.texts(found)?);
+    let mut distinct = all.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!((all.len(), distinct.len()), (56, 56), "each movie is on one page");
 
     browser.go(&server.url("/search?q=zeppelin"))?;
     browser.until("document.querySelector('#pages .state__title') !== null")?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-const SHELLS: [&str; 7] = ["home", "movie", "user", "users", "genre", "search", "error"];
+const SHELLS: [&str; 8] = ["home", "movie", "user", "users", "genre", "search", "api", "error"];
 
 fn shell(name: &str) -> Result<String> {
     let path =

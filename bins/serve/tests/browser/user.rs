@@ -54,6 +54,20 @@ fn features_are_shown_where_somebody_wants_to_see_them() -> Result<()> {
         )?;
         let value = stored["features"][field].as_str().context("a field")?;
         assert!(shown.contains(&format!("{field}{value}")), "{shown:?}");
+        // Movies have their titles rather than ids.
+        for (name, id) in stored["features"].as_object().context("features")? {
+            if name.starts_with("userRatedMovie") {
+                let movie = server.api(&format!("/v1/movies/{}", id.as_str().context("an id")?))?;
+                let link = format!(
+                    "[...document.querySelectorAll('#features dl > div')].find(e => e.firstChild.textContent === '{name}').querySelector('a')"
+                );
+                assert_eq!(
+                    browser.value(&format!("Number({link}.dataset.movie)"))?,
+                    movie["movieId"]
+                );
+                assert_ne!(browser.text(&format!("{link}.textContent"))?, *id);
+            }
+        }
         let bars =
             browser.text("String(document.querySelectorAll('#features .vector__bar').length)")?;
         let vector = stored["embedding"].as_array().context("a vector")?;
@@ -104,6 +118,11 @@ fn changing_the_model_changes_the_list_and_names_the_model() -> Result<()> {
     let by_popularity = browser.texts(RECOMMENDED)?;
     assert_eq!(by_popularity.first().map(String::as_str), Some("30"), "rated by most");
     assert_ne!(by_popularity, by_embedding);
+    // The score of popularity is a number of ratings; users 2 to 9 have rated movie 30.
+    assert_eq!(
+        browser.text("document.querySelector('#recommendations .why__score').textContent")?,
+        "8 ratings"
+    );
     assert_eq!(browser.text("location.search")?, "?model=popularity");
     assert_eq!(
         browser.value("document.querySelector('#degraded') === null")?,
@@ -161,7 +180,7 @@ fn models_are_offered_with_their_state_and_the_one_that_stepped_in_is_named() ->
     browser.until("document.querySelector('#degraded') !== null")?;
     let notice = browser.text("document.querySelector('#degraded').textContent")?;
     assert!(notice.contains("“recmodel” could not answer"), "{notice}");
-    assert!(notice.contains("instead"), "{notice}");
+    assert!(notice.contains("fallback"), "{notice}");
     let marks = "[...document.querySelectorAll('#recommendation-controls input[name=model]')].map(i => i.nextSibling.textContent)";
     browser.until(&format!("{marks}.includes('next (unavailable)')"))?;
     let offered = browser.texts(marks)?;
@@ -181,7 +200,7 @@ fn models_are_offered_with_their_state_and_the_one_that_stepped_in_is_named() ->
     };
     browser.until(&format!("{}[4] === 'Embedding' || {0}[4] === 'NeuralCF'", row("recmodel")))?;
     let cells = browser.texts(&row("recmodel"))?;
-    assert_eq!(cells[1], "Model server");
+    assert_eq!(cells[1], "TensorFlow Serving");
     assert!(cells[2].contains("cannot connect"), "{cells:?}");
     browser.until(&format!("{}[5].startsWith('1')", row("emb")))?;
     assert_eq!(browser.texts(&row("next"))?[4], "Popularity");
@@ -279,6 +298,11 @@ fn more_recommendations_come_on_demand() -> Result<()> {
         browser.texts(&format!("{RECOMMENDED}.slice(0, 28)"))?,
         first,
         "what was there stays"
+    );
+    assert_eq!(
+        browser.text("document.querySelector('#recommendations + * button').id")?,
+        "show-more",
+        "the button follows the list"
     );
     Ok(())
 }

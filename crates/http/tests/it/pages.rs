@@ -6,7 +6,7 @@ use sparrow_http::SiteOptions;
 
 use crate::support::{Running, patient, site};
 
-const PAGES: [(&str, u16); 10] = [
+const PAGES: [(&str, u16); 11] = [
     ("/", 200),
     ("/movies/1", 200),
     ("/movies/2", 404),
@@ -17,6 +17,7 @@ const PAGES: [(&str, u16); 10] = [
     ("/genres/%C3%9Cber%20&%20Out", 200),
     ("/genres/Nothing", 404),
     ("/search?q=lantern&utm_source=x", 200),
+    ("/api", 200),
 ];
 
 #[test]

@@ -1,12 +1,16 @@
 // Talks to the server's own API, and turns every way of failing into one kind of error.
 
-/** What went wrong, in the words of the server's problem document where there is one. */
+/** A failed request: the fields of the server's problem document if there is one. */
 export class Problem extends Error {
-  constructor({ title, detail, status }) {
+  constructor({ title, detail, status, parameter, allowed, nearest }) {
     super(title);
     this.title = title;
     this.detail = detail ?? "";
     this.status = status ?? 0;
+    /** The query parameter that is wrong, the values it may have, and the one most like what was sent. */
+    this.parameter = parameter ?? "";
+    this.allowed = Array.isArray(allowed) ? allowed : [];
+    this.nearest = nearest ?? "";
   }
 }
 
@@ -14,7 +18,7 @@ async function problemOf(response) {
   try {
     const body = await response.json();
     if (typeof body?.title === "string") {
-      return new Problem({ title: body.title, detail: body.detail, status: response.status });
+      return new Problem({ ...body, status: response.status });
     }
   } catch {
     // Not a problem document: a proxy in between may have answered.
@@ -27,13 +31,15 @@ async function problemOf(response) {
 }
 
 /**
- * Gets JSON. Parameters that are null, undefined or empty are left out.
+ * Gets JSON. Parameters that are null, undefined or empty are left out; those of a list are repeated.
  * Throws a Problem, or an AbortError when `signal` fired.
  */
 export async function get(path, parameters = {}, signal = undefined) {
   const url = new URL(path, location.origin);
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, String(value));
+    for (const one of [value].flat()) {
+      if (one !== null && one !== undefined && one !== "") url.searchParams.append(name, String(one));
+    }
   }
   let response;
   try {

@@ -1,22 +1,23 @@
-// A genre, the results of a search, or all movies: the same list with different questions behind it.
+// The movies of a genre, the results of a search, or all movies: one list with three queries behind it.
 
 import "./site.js";
 
 import { get, latest, Problem } from "./api.js";
 import { announce, h, plural } from "./dom.js";
-import { addressWith, card, emptyBox, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, waiting } from "./parts.js";
+import { addressWith, card, emptyBox, NO_GENRE, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, waiting } from "./parts.js";
+import { visit } from "./scroll.js";
 
 // Fills whole rows of seven, six, three and two.
 const SIZE = 42;
-const FOUND = 126;
 const SORTS = ["rating", "popularity", "releaseYear"];
-const SORT_LABELS = { rating: "Best rated", popularity: "Most rated", releaseYear: "Newest" };
+const SORT_LABELS = new Map([["rating", "Best rated"], ["popularity", "Most rated"], ["releaseYear", "Newest"]]);
 const $ = (id) => document.getElementById(id);
 const ask = latest();
 
-function genreOfPath() {
+/** The genre in the path, or in the query if its name cannot be a path segment. */
+function genreOfAddress() {
   const [, place, name] = location.pathname.split("/");
-  if (place !== "genres") return null;
+  if (place !== "genres") return new URLSearchParams(location.search).get("genre");
   try {
     return decodeURIComponent(name);
   } catch {
@@ -24,7 +25,7 @@ function genreOfPath() {
   }
 }
 
-const genre = genreOfPath();
+const genre = genreOfAddress();
 
 function state() {
   const query = genre === null ? (new URLSearchParams(location.search).get("q") ?? "").trim() : "";
@@ -32,7 +33,7 @@ function state() {
 }
 
 function go(changes, focus) {
-  history.pushState(null, "", addressWith(changes));
+  visit(addressWith(changes));
   show(focus);
 }
 
@@ -41,28 +42,30 @@ function controls({ query, sort }) {
     $("controls").replaceChildren();
     return;
   }
-  const options = SORTS.map((value) => ({ value, label: SORT_LABELS[value] }));
-  const held = document.activeElement?.closest("#controls input") !== null && document.activeElement?.closest("#controls input") !== undefined;
+  const options = SORTS.map((value) => ({ value, label: SORT_LABELS.get(value) }));
+  const held = $("controls").contains(document.activeElement);
   $("controls").replaceChildren(segmented("Order", "sort", options, sort, (value) => go({ sort: value === SORTS[0] ? null : value, page: null })));
-  if (held) $("controls").querySelector("input:checked").focus();
+  if (held) $("controls").querySelector("input:checked").focus({ preventScroll: true });
 }
 
 function heading({ query }) {
-  const title = genre ?? (query === "" ? "All movies" : `“${query}”`);
+  const title = genre === NO_GENRE ? "Without a genre" : genre ?? (query === "" ? "All movies" : `“${query}”`);
   $("eyebrow").textContent = genre !== null ? "Genre" : query === "" ? "Browse" : "Search";
   $("title").textContent = title;
   document.title = `${title} – Sparrow`;
   if (query !== "") $("q").value = query;
 }
 
-async function search({ query }, signal) {
-  const found = await get("/v1/search", { q: query, size: FOUND }, signal);
-  return { found, none: () => emptyBox("No title matches", h("p", {}, "Try fewer words, or only the beginning of one. Case, accents and word order do not matter.")) };
+function request({ query, sort, page }, signal) {
+  const offset = (page - 1) * SIZE;
+  if (query !== "") return get("/v1/search", { q: query, size: SIZE, offset }, signal);
+  return get("/v1/movies", { genre, sort, size: SIZE, offset }, signal);
 }
 
-async function browse({ sort, page }, signal) {
-  const found = await get("/v1/movies", { genre, sort, size: SIZE, offset: (page - 1) * SIZE }, signal);
-  return { found, none: () => emptyBox(found.total === 0 ? "There are no movies here" : "There is no such page", found.total > 0 && h("p", {}, h("a", { href: addressWith({ page: null }) }, "Go to the first page"))) };
+function nothing({ query }, total) {
+  if (total > 0) return emptyBox("There is no such page", h("p", {}, h("a", { href: addressWith({ page: null }) }, "Go to the first page")));
+  if (query === "") return emptyBox("There are no movies here");
+  return emptyBox("No title matches", h("p", {}, "Try fewer words, or only the beginning of one. Case, accents and word order do not matter."));
 }
 
 async function show(focus = false) {
@@ -70,22 +73,20 @@ async function show(focus = false) {
   heading(now);
   controls(now);
   const list = $("movies");
-  waiting(list, 21);
+  waiting(list, SIZE);
   $("pages").replaceChildren();
   try {
-    const answer = await ask((signal) => (now.query === "" ? browse(now, signal) : search(now, signal)));
-    if (!answer) return;
-    const { found, none } = answer;
+    const found = await ask((signal) => request(now, signal));
+    if (!found) return;
+    $("count").textContent = plural(found.total, "movie");
+    const pages = pager(now.query === "" ? "Pages of movies" : "Pages of results", found.total, SIZE, now.page, (to) => go({ page: to === 1 ? null : to }, true));
+    $("pages").replaceChildren(...(found.items.length === 0 ? [nothing(now, found.total)] : []), ...(pages ? [pages] : []));
     settled(list, found.items.map((movie) => card(movie)));
-    const shown = now.query !== "" && found.total > found.items.length ? `, the first ${found.items.length} of them here` : "";
-    $("count").textContent = plural(found.total, "movie") + shown;
-    const pages = now.query === "" ? pager("Pages of movies", found.total, SIZE, now.page, (to) => go({ page: to === 1 ? null : to }, true)) : null;
-    $("pages").replaceChildren(...(found.items.length === 0 ? [none()] : []), ...(pages ? [pages] : []));
-    announce(now.query === "" ? `${plural(found.total, "movie")}, page ${now.page}, ${SORT_LABELS[now.sort]}` : `${plural(found.total, "movie")} found`);
+    announce(`${plural(found.total, "movie")}${now.query === "" ? "" : " found"}, page ${now.page}${now.query === "" ? `, ${SORT_LABELS.get(now.sort)}` : ""}`);
     if (focus) $("title").focus();
   } catch (error) {
     if (genre !== null && error.status >= 400 && error.status < 500) {
-      problemPage(new Problem({ title: "There is no such genre", detail: error.detail, status: 404 }));
+      problemPage(new Problem({ title: `There is no genre “${genre}”`, detail: "The home page lists all genres", status: 404 }));
       return;
     }
     settled(list, []);

@@ -1,1 +1,16 @@
+// The page for addresses that lead nowhere: says what is wrong with the address if that can be seen from it.
+
 import "./site.js";
+
+const [, place, name] = location.pathname.split("/");
+const MISTAKES = new Map([
+  ["movies", ["There is no such movie", "A movie's address ends with its id, a whole number: /movies/1."]],
+  ["users", ["There is no such user", "A user's address ends with the user's number: /users/1."]],
+]);
+const mistake = name ? MISTAKES.get(place) : undefined;
+if (mistake) {
+  const [title, text] = mistake;
+  document.querySelector("#problem h1").textContent = title;
+  document.querySelector("#problem h1 + p").textContent = text;
+  document.title = `${title} – Sparrow`;
+}

@@ -3,12 +3,13 @@ import "./site.js";
 import { get } from "./api.js";
 import { count, h } from "./dom.js";
 import { card, genreUrl, problemBox, scroller, settled, userUrl, waiting, whenNear } from "./parts.js";
+import { restoreScroll } from "./scroll.js";
 
 const ROW_SIZE = 20;
 
 const FIXED = [
-  { title: "Best rated", note: "by shrunken average, so one lucky vote is not enough", sort: "rating", href: "/search?sort=rating" },
-  { title: "Most rated", note: "what everyone has seen", sort: "popularity", href: "/search?sort=popularity" },
+  { title: "Best rated", note: "by Bayesian average, so that a single rating counts little", sort: "rating", href: "/search?sort=rating" },
+  { title: "Most rated", note: "by number of ratings", sort: "popularity", href: "/search?sort=popularity" },
   { title: "Newest", note: "by release year", sort: "releaseYear", href: "/search?sort=releaseYear" },
 ];
 
@@ -64,37 +65,44 @@ function userPicker() {
   });
 }
 
+async function greeting(best) {
+  try {
+    const users = await get("/v1/users", { sort: "ratingCount", size: 5 });
+    document.getElementById("busy-users").append(
+      "Or one of the most active: ",
+      ...users.items.flatMap((user, k) => [k > 0 ? ", " : "", h("a", { href: userUrl(user.userId) }, `user ${user.userId}`)]),
+      ".",
+    );
+    const movies = await best;
+    if (movies) document.getElementById("size").textContent = `${count(movies.total)} movies, ${count(users.total)} users.`;
+  } catch {
+    // Optional; the rows below show the problem.
+  }
+}
+
 async function start() {
   userPicker();
   const rows = document.getElementById("rows");
   const fixed = FIXED.map((one, k) => row({ ...one, level: k === 0 ? "now" : "near" }));
-  rows.replaceChildren(...fixed);
-
-  get("/v1/users", { sort: "ratingCount", size: 5 })
-    .then(async (users) => {
-      const busy = document.getElementById("busy-users");
-      busy.append(
-        "Or one who has rated a lot: ",
-        ...users.items.flatMap((user, k) => [k > 0 ? ", " : "", h("a", { href: userUrl(user.userId) }, `user ${user.userId}`)]),
-        ".",
-      );
-      const movies = await fixed[0].loaded;
-      if (movies) document.getElementById("size").textContent = `${count(movies.total)} movies, ${count(users.total)} users.`;
-    })
-    .catch(() => {
-      // A line of decoration; the rows below show what is wrong.
-    });
-
+  greeting(fixed[0].loaded);
+  // The rows stand below the genres, so they wait for them: else they would move down.
+  let genres = [];
+  let without = [];
+  let problem = [];
   try {
-    const genres = (await get("/v1/genres")).items;
-    document.getElementById("genres").replaceChildren(
-      ...genres.map((one) => h("li", {}, h("a", { class: "chip", href: genreUrl(one.genre) }, one.genre, h("small", {}, ` ${count(one.movies)}`)))),
-    );
-    const largest = [...genres].sort((x, y) => y.movies - x.movies || x.genre.localeCompare(y.genre));
-    rows.append(...largest.map((one) => row({ title: one.genre, genre: one.genre, sort: "rating", href: genreUrl(one.genre) })));
+    const answer = await get("/v1/genres");
+    genres = answer.items;
+    without = [answer.withoutGenre].filter((one) => one.movies > 0);
   } catch (error) {
-    rows.append(problemBox(error, () => location.reload()));
+    problem = [problemBox(error, () => location.reload())];
   }
+  document.getElementById("genres").replaceChildren(
+    ...[...genres, ...without].map((one) => h("li", {}, h("a", { class: "chip", href: genreUrl(one.genre) }, one.genre, h("small", {}, ` ${count(one.movies)}`)))),
+  );
+  const largest = [...genres].sort((x, y) => y.movies - x.movies || x.genre.localeCompare(y.genre));
+  const byGenre = largest.map((one) => row({ title: one.genre, genre: one.genre, sort: "rating", href: genreUrl(one.genre) }));
+  rows.replaceChildren(...fixed, ...byGenre, ...problem);
+  restoreScroll();
 }
 
 start();

@@ -1,4 +1,4 @@
-// How the ranking models are doing, as a table.
+// The ranking models and their state, as a table.
 
 import { count, day, h, micros } from "./dom.js";
 import { kindLabel, modelLabel, stateLabel } from "./reasons.js";
@@ -6,7 +6,7 @@ import { kindLabel, modelLabel, stateLabel } from "./reasons.js";
 function cells(model) {
   const { answered, stoodIn, declined, failed } = model.requests;
   const others = [
-    [stoodIn, "for another model"],
+    [stoodIn, "as a fallback"],
     [declined, "declined"],
     [failed, "failed"],
   ].filter(([number]) => number > 0);
@@ -28,9 +28,9 @@ function cells(model) {
   ];
 }
 
-/** Fills a table with what `/v1/models` says. */
+/** Fills a table with the models of `/v1/models`. */
 export function modelTable(table, models, defaultModel) {
-  const head = ["Model", "Kind", "State", "Version", "Steps in for it", "Answers", "Median", "Slowest 1%"];
+  const head = ["Model", "Kind", "State", "Version", "Fallback", "Answers", "Median", "99th percentile"];
   table.replaceChildren(
     h("caption", { class: "hidden" }, "The ranking models of this server"),
     h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),

@@ -3,12 +3,14 @@ import "./site.js";
 import { get, latest, models } from "./api.js";
 import { announce, count, day, h, plural } from "./dom.js";
 import { features } from "./features.js";
-import { addressWith, card, emptyBox, genreUrl, problemBox, problemPage, queryChoice, segmented, settled, stars, userUrl, waiting } from "./parts.js";
+import { addressWith, card, emptyBox, genreUrl, NO_GENRE, problemBox, problemPage, segmented, settled, stars, unknownChoiceBox, userUrl, waiting } from "./parts.js";
 import { poster } from "./poster.js";
 import { reasonText } from "./reasons.js";
+import { readdress } from "./scroll.js";
 import { displayTitle } from "./title.js";
 
 const SIMILAR = 15;
+const DEFAULT_MODEL = "emb";
 const movieId = location.pathname.split("/")[2];
 
 function outside(movie) {
@@ -33,14 +35,14 @@ function facts(movie) {
       h("h1", {}, title),
       rated
         ? h("p", { class: "movie__rating" }, stars(movie.averageRating), h("strong", {}, movie.averageRating.toFixed(2)), h("span", {}, ` from ${plural(movie.ratingNumber, "rating")}`))
-        : h("p", { class: "movie__rating" }, "Nobody has rated this movie yet."),
+        : h("p", { class: "movie__rating" }, "No ratings yet."),
       movie.genres.length > 0
         ? h("ul", { class: "chips", role: "list", "aria-label": "Genres" }, ...movie.genres.map((genre) => h("li", {}, h("a", { class: "chip", href: genreUrl(genre) }, genre))))
-        : h("p", { class: "quiet" }, "No genre is listed."),
+        : h("p", { class: "quiet" }, "No genre is listed. ", h("a", { href: genreUrl(NO_GENRE) }, "All movies without a genre")),
       h(
         "dl",
         { class: "facts" },
-        h("div", {}, h("dt", {}, "Shrunken average"), h("dd", {}, movie.bayesianRating.toFixed(2))),
+        h("div", {}, h("dt", {}, "Bayesian average"), h("dd", {}, movie.bayesianRating.toFixed(2))),
         h("div", {}, h("dt", {}, "Ratings"), h("dd", {}, count(movie.ratingNumber))),
         h("div", {}, h("dt", {}, "Movie id"), h("dd", {}, movie.movieId)),
       ),
@@ -52,7 +54,7 @@ function facts(movie) {
 function fans(movie) {
   const place = document.getElementById("fans");
   if (movie.topRatings.length === 0) {
-    place.replaceChildren(emptyBox("Nobody yet", h("p", {}, "No user has rated this movie.")));
+    place.replaceChildren(emptyBox("No ratings yet"));
     return;
   }
   place.replaceChildren(
@@ -65,20 +67,25 @@ function fans(movie) {
 }
 
 const ask = latest();
-const LABELS = { emb: "Taste", genre: "Genre" };
+const LABELS = new Map([["emb", "Taste"], ["genre", "Genre"]]);
+const label = (model) => LABELS.get(model) ?? model;
+
+function chosenModel() {
+  return new URLSearchParams(location.search).get("model") ?? DEFAULT_MODEL;
+}
 
 async function similar() {
   const list = document.getElementById("similar");
   const notice = document.getElementById("similar-notice");
-  const model = queryChoice("model", ["emb", "genre"]);
-  waiting(list, 6);
+  const model = chosenModel();
+  waiting(list, SIMILAR);
   notice.replaceChildren();
   try {
     const found = await ask((signal) => get(`/v1/movies/${movieId}/similar`, { size: SIMILAR, model }, signal));
     if (!found) return;
     list.dataset.model = found.model;
     if (found.degraded) {
-      notice.append(h("p", { class: "notice" }, h("strong", {}, `“${LABELS[model]}” could not answer. `), `${await reasonText(found.reason, model)} These were found by “${LABELS[found.model] ?? found.model}” instead.`));
+      notice.append(h("p", { class: "notice" }, h("strong", {}, `“${label(model)}” could not answer. `), `${await reasonText(found.reason, model)} The list below is from the fallback “${label(found.model)}”.`));
     }
     settled(
       list,
@@ -88,7 +95,8 @@ async function similar() {
     announce(`${plural(found.items.length, "similar movie")}, model ${found.model}`);
   } catch (error) {
     settled(list, []);
-    notice.replaceChildren(problemBox(error, similar));
+    if (error.parameter !== "model") notice.replaceChildren(problemBox(error, similar));
+    else notice.replaceChildren(unknownChoiceBox(error, "model", model, { label, link: (name) => addressWith({ model: name }) }));
   }
 }
 
@@ -97,19 +105,19 @@ async function choice() {
   try {
     off = new Set((await models()).items.filter((model) => !model.available).map((model) => model.name));
   } catch {
-    // Without the list both are offered; the answer itself says which model it came from.
+    // Then both are offered; the answer names its model.
   }
   document.getElementById("similar-model").replaceChildren(
     segmented(
       "Similar by",
       "model",
       [
-        { value: "emb", label: LABELS.emb, note: off.has("emb") ? "(unavailable)" : null, title: "Movies that the same people like: nearest item embeddings" },
-        { value: "genre", label: LABELS.genre, title: "Shared genres and rating" },
+        { value: "emb", label: label("emb"), note: off.has("emb") ? "(unavailable)" : null, title: "Nearest item embeddings: movies that the same users like" },
+        { value: "genre", label: label("genre"), title: "Shared genres and rating" },
       ],
-      queryChoice("model", ["emb", "genre"]),
+      chosenModel(),
       (model) => {
-        history.replaceState(null, "", addressWith({ model: model === "emb" ? null : model }));
+        readdress(addressWith({ model: model === DEFAULT_MODEL ? null : model }));
         similar();
       },
     ),
@@ -118,15 +126,14 @@ async function choice() {
 
 async function start() {
   try {
-    const movie = await get(`/v1/movies/${movieId}`);
+    const [movie] = await Promise.all([get(`/v1/movies/${movieId}`), choice()]);
     facts(movie);
     fans(movie);
     document.getElementById("more").hidden = false;
-    choice();
     similar();
     features(document.getElementById("features"), `/v1/movies/${movieId}/features`);
   } catch (error) {
-    problemPage(error);
+    problemPage(error, { title: `There is no movie ${movieId}`, detail: "No movie in this server's data has this id" });
   }
 }
 

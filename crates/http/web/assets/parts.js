@@ -3,6 +3,7 @@
 import { Problem } from "./api.js";
 import { count, h, icon, plainClick, s } from "./dom.js";
 import { poster } from "./poster.js";
+import { restoreScroll } from "./scroll.js";
 import { displayTitle } from "./title.js";
 
 const STARS = [0, 1, 2, 3, 4].map((k) => `M${k * 20 + 10} 1.6l2.5 5.6 6.1.6-4.6 4.1 1.3 6-5.3-3.1-5.3 3.1 1.3-6-4.6-4.1 6.1-.6z`).join("");
@@ -19,7 +20,12 @@ export function stars(score) {
 
 export const movieUrl = (movie) => `/movies/${movie.movieId}`;
 export const userUrl = (userId) => `/users/${userId}`;
-export const genreUrl = (genre) => `/genres/${encodeURIComponent(genre)}`;
+
+/** The name under which MovieLens, and this server, list the movies without a genre. */
+export const NO_GENRE = "(no genres listed)";
+
+/** Browsers remove path segments that are dots, encoded or not, so genres with such names go into the query. */
+export const genreUrl = (genre) => (/^\.{0,2}$/u.test(genre) ? `/search?genre=${encodeURIComponent(genre)}` : `/genres/${encodeURIComponent(genre)}`);
 
 /** A movie as a list item; `extra` stands under the caption, outside the link. */
 export function card(movie, ...extra) {
@@ -51,10 +57,16 @@ export function card(movie, ...extra) {
   );
 }
 
-/** Placeholders of the size that cards will have, so that nothing jumps when they arrive. */
+/** Placeholders of the size of cards, so that nothing moves when the cards arrive. */
 export function skeletons(number) {
   return Array.from({ length: number }, () =>
-    h("li", { class: "card card--waiting", "aria-hidden": "true" }, h("span", { class: "poster" }), h("span", { class: "bone" }), h("span", { class: "bone bone--short" })),
+    h(
+      "li",
+      { class: "card card--waiting", "aria-hidden": "true" },
+      h("span", { class: "poster" }),
+      h("span", { class: "card__title" }, h("span", { class: "bone" })),
+      h("span", { class: "card__facts" }, h("span", { class: "bone bone--short" })),
+    ),
   );
 }
 
@@ -64,10 +76,11 @@ export function waiting(list, number) {
   list.replaceChildren(...skeletons(number));
 }
 
-/** Puts the real items in. */
+/** Replaces the placeholders by the real items. */
 export function settled(list, items) {
   list.removeAttribute("aria-busy");
   list.replaceChildren(...items);
+  restoreScroll();
 }
 
 /** The server's details are fragments such as `there is no user 7`; on a page they are sentences. */
@@ -93,17 +106,38 @@ export function emptyBox(title, ...children) {
   return h("div", { class: "state" }, h("p", { class: "state__title" }, title), ...children);
 }
 
-/** The whole page gives way to an error: the thing it is about does not exist, or could not be had. */
-export function problemPage(error) {
+/**
+ * The box for a choice in the address that does not exist, such as an unknown model: names it, and links to
+ * the values that do. `label` turns a value into text, `link` into an address.
+ */
+export function unknownChoiceBox(error, thing, value, { label = (name) => name, link }) {
+  const choice = (name) => h("a", { href: link(name) }, label(name));
+  const others = error.allowed.map((name) => h("li", {}, choice(name)));
+  return h(
+    "div",
+    { class: "state state--problem", role: "alert" },
+    h("p", { class: "state__title" }, `There is no ${thing} named “${value}”`),
+    error.nearest !== "" && h("p", {}, "Did you mean ", choice(error.nearest), "?"),
+    others.length > 0 && h("p", {}, `This server has these ${thing}s:`),
+    others.length > 0 && h("ul", { class: "state__choices", role: "list" }, ...others),
+  );
+}
+
+/**
+ * Replaces the whole page by an error. If the page's subject does not exist, `missing` is its
+ * `{ title, detail }`; other errors show what the server answered.
+ */
+export function problemPage(error, missing) {
   if (!(error instanceof Problem)) throw error;
-  document.title = `${error.title} – Sparrow`;
+  const { title, detail } = error.status === 404 && missing ? missing : error;
+  document.title = `${title} – Sparrow`;
   document.getElementById("main").replaceChildren(
     h(
       "div",
       { class: "state state--page", id: "problem" },
       error.status > 0 && h("p", { class: "state__code" }, error.status),
-      h("h1", {}, error.title),
-      error.detail && h("p", {}, sentence(error.detail)),
+      h("h1", {}, title),
+      detail && h("p", {}, sentence(detail)),
       h(
         "p",
         { class: "state__ways" },
@@ -115,12 +149,14 @@ export function problemPage(error) {
   );
 }
 
-/** Replaces the page's query parameters; null or "" removes one. Returns the new address as text. */
+/** Replaces the page's query parameters; null, "" or [] removes one, a list repeats it. Returns the new address as text. */
 export function addressWith(changes) {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(changes)) {
-    if (value === null || value === undefined || value === "") url.searchParams.delete(name);
-    else url.searchParams.set(name, String(value));
+    url.searchParams.delete(name);
+    for (const one of [value].flat()) {
+      if (one !== null && one !== undefined && one !== "") url.searchParams.append(name, String(one));
+    }
   }
   return `${url.pathname}${url.search}`;
 }

@@ -5,8 +5,9 @@ import { hasPosters } from "./api.js";
 import { h, s } from "./dom.js";
 import { shortTitle } from "./title.js";
 
-// ground, ink, then three shape colours.
-const PALETTES = {
+// Genres are names from the data, so they are looked up in maps: an object would also find "constructor".
+// Each palette is ground, ink, then three shape colours.
+const PALETTES = new Map(Object.entries({
   Action: ["#c23a2b", "#fff3e0", "#1f1b1a", "#f2b33d", "#7d1d1a"],
   Adventure: ["#1f6f6b", "#fdf1d8", "#f0a43a", "#0e3f45", "#e9dcb6"],
   Animation: ["#f4b63f", "#2a1b3d", "#e4572e", "#2a9d8f", "#fff3d6"],
@@ -26,11 +27,11 @@ const PALETTES = {
   Thriller: ["#0f3b3a", "#eef2df", "#e2c044", "#06201f", "#d1542f"],
   War: ["#555a3a", "#f6efd9", "#c4502c", "#2f3321", "#c9bd8b"],
   Western: ["#cf7f3e", "#2a140a", "#7a2e17", "#f3d9a4", "#e9b468"],
-};
+}));
 const NO_GENRE = ["#6a645a", "#f7f1e4", "#c9bfa9", "#3d3932", "#a39a87"];
 
 // Compositions that suit a genre; half of its posters use one of these, the rest any.
-const SUITED = {
+const SUITED = new Map(Object.entries({
   Action: ["burst", "bands", "target"],
   Adventure: ["peaks", "horizon", "waves"],
   Animation: ["tiles", "scales", "dots"],
@@ -49,9 +50,9 @@ const SUITED = {
   Thriller: ["spiral", "blinds", "eye"],
   War: ["burst", "bands", "horizon"],
   Western: ["horizon", "peaks", "perch"],
-};
+}));
 
-const LETTERING = {
+const LETTERING = new Map(Object.entries({
   Action: ["narrow", "heavy"],
   Adventure: ["heavy", "serif"],
   Animation: ["heavy"],
@@ -70,7 +71,7 @@ const LETTERING = {
   Thriller: ["narrow", "light"],
   War: ["narrow", "heavy"],
   Western: ["serif", "heavy"],
-};
+}));
 
 /** A small seeded generator (mulberry32): numbers in [0, 1). */
 function generator(seed) {
@@ -369,10 +370,10 @@ const NAMES = Object.keys(COMPOSITIONS);
 function design(movie) {
   const random = generator(movie.movieId);
   const genre = movie.genres[0];
-  const colours = scheme(PALETTES[genre] ?? NO_GENRE, random);
-  const suited = SUITED[genre];
+  const colours = scheme(PALETTES.get(genre) ?? NO_GENRE, random);
+  const suited = SUITED.get(genre);
   const name = suited && random() < 0.5 ? suited[Math.floor(random() * suited.length)] : NAMES[Math.floor(random() * NAMES.length)];
-  const styles = LETTERING[genre] ?? ["light", "serif"];
+  const styles = LETTERING.get(genre) ?? ["light", "serif"];
   const style = styles[Math.floor(random() * styles.length)];
   const top = random() < 0.35;
   return { random, colours, name, style, top };
@@ -416,7 +417,7 @@ function face(style) {
     width(text) {
       const shown = textTransform === "uppercase" ? text.toUpperCase() : text;
       canvas.font = `${fontStyle} ${fontWeight} 100px ${fontFamily}`;
-      canvas.fontStretch = STRETCHES[fontStretch] ?? "normal";
+      canvas.fontStretch = STRETCHES.get(fontStretch) ?? "normal";
       return (canvas.measureText(shown).width + spacing * shown.length) / 100;
     },
   };
@@ -425,7 +426,7 @@ function face(style) {
 }
 
 // The computed value is a percentage, the canvas takes words.
-const STRETCHES = { "75%": "condensed", "100%": "normal" };
+const STRETCHES = new Map(Object.entries({ "75%": "condensed", "100%": "normal" }));
 
 /** What may not be broken: words, and the parts of words with hyphens; `space` says whether one goes before. */
 function pieces(title) {
@@ -497,7 +498,7 @@ export function thumbnail(movie) {
 /** A badge for a user: tiles in one of the palettes, the same wherever the user appears. */
 export function badge(userId) {
   const random = generator(userId * 31 + 7);
-  const palettes = Object.values(PALETTES);
+  const palettes = [...PALETTES.values()];
   const colours = scheme(palettes[Math.floor(random() * palettes.length)], random);
   return s(
     "svg",

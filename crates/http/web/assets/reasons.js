@@ -1,69 +1,78 @@
-// The server's short codes in words a person can use.
+// Texts for the server's codes: reasons, strategies, models and their states.
+
+// Names that come from data or configuration are looked up in maps: an object would also find
+// "constructor" and "__proto__".
 
 import { modelsNow } from "./api.js";
+import { plural } from "./dom.js";
 
-const REASONS = {
-  "unknown-user": "This user is not in the data, so there is nothing to learn a taste from.",
-  "unknown-movie": "This movie is not known to the model.",
-  "no-user-embedding": "The model knows nothing about this user: there are too few liked movies to go by.",
-  "no-movie-embedding": "The model knows nothing about this movie: too few people liked it.",
-  "no-item-embedding": "The model knows nothing about this movie: too few people liked it.",
+const REASONS = new Map(Object.entries({
+  "unknown-user": "This user has no ratings in the data.",
+  "unknown-movie": "The model has no vector for this movie.",
+  "no-user-embedding": "The model has no vector for this user, who has liked too few movies.",
+  "no-movie-embedding": "The model has no vector for this movie: too few users liked it.",
+  "no-item-embedding": "The model has no vector for this movie: too few users liked it.",
   "model-unavailable": "It is not available at the moment.",
   "model-failed": "It failed to score the candidates.",
-  "model-timed-out": "It took too long.",
-  "user-not-in-model": "It was made without this user, and cannot say anything about them.",
-  "store-unavailable": "The store with what is known of this user does not answer at the moment.",
-  "store-updating": "What is known of this user is being updated at this moment.",
-  "store-failed": "What is stored of this user cannot be used.",
-  "recall-failed": "Part of the search for candidates failed.",
-};
+  "model-timed-out": "Its deadline was exceeded.",
+  "user-not-in-model": "It was trained without this user.",
+  "store-unavailable": "The feature store is not available at the moment.",
+  "store-updating": "The feature store is being updated.",
+  "store-failed": "The stored data of this user is malformed.",
+  "recall-failed": "A recall strategy failed, so some candidates are missing.",
+}));
 
-/** A full sentence on why a fallback answered instead of `model`. */
+/** A sentence on why a fallback answered instead of `model`. */
 export async function reasonText(reason, model) {
   if (reason === "model-unavailable") {
     try {
       const entry = (await modelsNow()).items.find((one) => one.name === model);
       if (entry?.reason) return `It is not available: ${entry.reason}.`;
     } catch {
-      // The general sentence has to do.
+      // The general sentence remains.
     }
   }
-  return REASONS[reason] ?? (reason ? `The reason given is “${reason}”.` : "The server gave no reason.");
+  return REASONS.get(reason) ?? (reason ? `The server's reason is “${reason}”.` : "The server gave no reason.");
 }
 
-/** What each recall strategy means, in a word and in a sentence. */
-export const STRATEGIES = {
-  embedding: ["similar taste", "close, in the embedding space, to what this user liked"],
-  genre: ["favourite genre", "well rated in a genre this user likes"],
-  rating: ["top rated", "among the best rated of all"],
+/** Each recall strategy: a tag, and what it finds. */
+export const STRATEGIES = new Map(Object.entries({
+  embedding: ["similar taste", "near the movies that this user liked, in the embedding space"],
+  genre: ["favourite genre", "rated well, in one of the user's favourite genres"],
+  rating: ["top rated", "among the best rated movies"],
   recency: ["recent", "among the newest releases"],
-  ease: ["goes with the history", "rated by those who rated what this user rated"],
-  popularity: ["popular", "rated by a great many people"],
-};
+  ease: ["similar history", "often rated together with the movies in the history"],
+  popularity: ["popular", "rated by many users"],
+}));
 
-const MODELS = { emb: "Embedding", popularity: "Popularity", genre: "Genre", neuralcf: "NeuralCF", ease: "EASE" };
+const MODELS = new Map(Object.entries({ emb: "Embedding", popularity: "Popularity", genre: "Genre", neuralcf: "NeuralCF", ease: "EASE" }));
 
-const KINDS = {
-  embedding: "Vectors of users and movies",
-  neuralcf: "NeuralCF in this server",
-  ease: "Weights between movies",
-  "tf-serving": "Model server",
+const KINDS = new Map(Object.entries({
+  embedding: "User and item embeddings",
+  neuralcf: "NeuralCF, in process",
+  ease: "Item–item weights",
+  "tf-serving": "TensorFlow Serving",
   popularity: "Number of ratings",
-};
+}));
 
-/** What sort of model it is, in words. */
+/** The kind of a model, in words. */
 export function kindLabel(kind) {
-  return KINDS[kind] ?? kind;
+  return KINDS.get(kind) ?? kind;
 }
 
-const STATES = { ready: "ready", loading: "starting", failing: "not answering", unavailable: "unavailable" };
+const STATES = new Map(Object.entries({ ready: "ready", loading: "loading", failing: "failing", unavailable: "unavailable" }));
 
-/** Whether a model can be asked, in words. */
+/** The state of a model, in words. */
 export function stateLabel(state) {
-  return STATES[state] ?? state;
+  return STATES.get(state) ?? state;
 }
 
-/** The name to show for a model. */
+/** The display name of a model. */
 export function modelLabel(name) {
-  return MODELS[name] ?? name;
+  return MODELS.get(name) ?? name;
+}
+
+/** A score in the unit of its model: the score of popularity is a number of ratings. */
+export function scoreText(score, kind) {
+  return kind === "popularity" ? plural(score, "rating") : `score ${score.toFixed(2)}`;
 }

@@ -4,9 +4,10 @@ import { get, latest, modelsNow } from "./api.js";
 import { announce, count, day, h, micros, plural } from "./dom.js";
 import { features } from "./features.js";
 import { modelTable } from "./models.js";
-import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryNumber, segmented, settled, stars, waiting } from "./parts.js";
+import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryNumber, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
 import { badge, thumbnail } from "./poster.js";
-import { modelLabel, reasonText, stateLabel, STRATEGIES } from "./reasons.js";
+import { modelLabel, reasonText, scoreText, stateLabel, STRATEGIES } from "./reasons.js";
+import { readdress, visit } from "./scroll.js";
 import { displayTitle } from "./title.js";
 
 const HISTORY = 20;
@@ -24,28 +25,34 @@ function chosenModel() {
   return new URLSearchParams(location.search).get("model") ?? defaultModel;
 }
 
+let genres = [];
+
+/** The genres in the address: repeated parameters, or names divided by commas; the name of a genre may contain one. */
 function chosenGenres() {
-  return (new URLSearchParams(location.search).get("genres") ?? "").split(",").filter(Boolean);
+  const values = new URLSearchParams(location.search).getAll("genres");
+  return values.flatMap((value) => (genres.includes(value) ? [value] : value.split(","))).filter(Boolean);
 }
 
-// Who this is.
+// The profile.
 
 function profile(user) {
   document.title = `User ${user.userId} – Sparrow`;
   $("badge").replaceChildren(badge(user.userId));
   $("name").textContent = `User ${user.userId}`;
+  // A store without rating histories has no highest and lowest rating.
+  const known = (value, show) => (value === null ? "–" : show(value));
   const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   $("user-facts").replaceChildren(
     fact("Ratings", count(user.ratingCount)),
-    fact("On average", user.averageRating.toFixed(2)),
-    fact("Highest", stars(user.highestRating)),
-    fact("Lowest", stars(user.lowestRating)),
+    fact("On average", known(user.averageRating, (value) => value.toFixed(2))),
+    fact("Highest", known(user.highestRating, stars)),
+    fact("Lowest", known(user.lowestRating, stars)),
   );
   const bars = user.favouriteGenres.slice(0, BARS);
   const longest = Math.max(1, ...bars.map((bar) => bar.rated));
   $("taste").replaceChildren(
     bars.length === 0
-      ? emptyBox("No favourites yet")
+      ? emptyBox("No favourite genres yet")
       : h(
           "ul",
           { class: "bars", role: "list" },
@@ -66,27 +73,32 @@ function profile(user) {
   );
 }
 
-// What is recommended.
+// The recommendations.
 
 const askRecommendations = latest();
 
-function why(item) {
+/** The strategies that found a movie, and its score by a model of this kind. */
+function why(item, kind) {
+  const tag = (name) => {
+    const [word, sentence] = STRATEGIES.get(name) ?? [name];
+    return h("span", { class: "why__tag", title: sentence }, word);
+  };
   return h(
     "p",
     { class: "why" },
-    ...(item.recalledBy ?? []).map((name) => h("span", { class: "why__tag", title: STRATEGIES[name]?.[1] }, STRATEGIES[name]?.[0] ?? name)),
-    typeof item.score === "number" && h("span", { class: "why__score" }, `score ${item.score.toFixed(2)}`),
-    item.orderedBy && h("span", { class: "why__score" }, `no score, placed by ${modelLabel(item.orderedBy)}`),
+    ...(item.recalledBy ?? []).map(tag),
+    typeof item.score === "number" && h("span", { class: "why__score" }, scoreText(item.score, kind)),
+    item.orderedBy && h("span", { class: "why__score" }, `no score, ordered by ${modelLabel(item.orderedBy)}`),
   );
 }
 
 function legend() {
-  $("strategies").replaceChildren(...Object.values(STRATEGIES).map(([word, sentence]) => h("div", {}, h("dt", {}, h("span", { class: "why__tag" }, word)), h("dd", {}, sentence))));
+  $("strategies").replaceChildren(...[...STRATEGIES.values()].map(([word, sentence]) => h("div", {}, h("dt", {}, h("span", { class: "why__tag" }, word)), h("dd", {}, sentence))));
 }
 
 async function answered(answer) {
   const timing = answer.timings ? ` in ${micros(answer.timings.totalMicros)} (recall ${micros(answer.timings.recallMicros)}, ranking ${micros(answer.timings.rankMicros)})` : "";
-  const from = typeof answer.candidates === "number" ? `, out of ${plural(answer.candidates, "candidate")}` : "";
+  const from = typeof answer.candidates === "number" ? ` from ${plural(answer.candidates, "candidate")}` : "";
   $("answered").replaceChildren("Ranked by ", h("strong", { id: "answered-by", "data-model": answer.model }, modelLabel(answer.model)), `${from}${timing}.`);
   if (!answer.degraded) return;
   const wanted = answer.requestedModel ?? chosenModel();
@@ -96,14 +108,14 @@ async function answered(answer) {
       { class: "notice", id: "degraded" },
       h("strong", {}, wanted === answer.model ? "This answer is incomplete. " : `“${modelLabel(wanted)}” could not answer. `),
       `${await reasonText(answer.reason, wanted)} `,
-      wanted === answer.model ? "" : `The list below was ranked by “${modelLabel(answer.model)}” instead.`,
+      wanted === answer.model ? "" : `The fallback “${modelLabel(answer.model)}” ranked the list below.`,
     ),
   );
 }
 
-/** What the address asks for, to tell whether the list on the page still answers it. */
+/** The parameters of the list in the address, to see whether the list on the page is still that of the address. */
 function question() {
-  return [chosenModel(), chosenGenres().join(","), queryNumber("show", STEP, MOST)].join(" ");
+  return [chosenModel(), chosenGenres().join("|"), queryNumber("show", STEP, MOST)].join(" ");
 }
 
 let asked = "";
@@ -113,15 +125,16 @@ async function recommendations({ keep = false } = {}) {
   const list = $("recommendations");
   const size = queryNumber("show", STEP, MOST);
   const before = keep ? list.children.length : 0;
-  if (!keep) waiting(list, 14);
+  if (!keep) waiting(list, size);
   $("recommendations-notice").replaceChildren();
   try {
     const answer = await askRecommendations((signal) =>
-      get(`/v1/users/${userId}/recommendations`, { size, model: chosenModel(), genres: chosenGenres().join(","), explain: true }, signal),
+      get(`/v1/users/${userId}/recommendations`, { size, model: chosenModel(), genres: chosenGenres(), explain: true }, signal),
     );
     if (!answer) return;
     await answered(answer);
-    const items = answer.items.map((item) => card(item.movie, why(item)));
+    const kind = knownModels.find((model) => model.name === answer.model)?.kind ?? answer.model;
+    const items = answer.items.map((item) => card(item.movie, why(item, kind)));
     if (keep && before > 0) {
       list.removeAttribute("aria-busy");
       list.append(...items.slice(before));
@@ -136,24 +149,30 @@ async function recommendations({ keep = false } = {}) {
     settled(list, []);
     $("answered").replaceChildren();
     $("show-more").hidden = true;
-    $("recommendations-notice").replaceChildren(problemBox(error, () => recommendations()));
+    $("recommendations-notice").replaceChildren(unknownChoice(error) ?? problemBox(error, () => recommendations()));
   }
 }
 
+/** The box for a model or genre in the address that this server does not have. */
+function unknownChoice(error) {
+  if (error.parameter === "model") return unknownChoiceBox(error, "model", chosenModel(), { label: modelLabel, link: (name) => addressWith({ model: name }) });
+  if (error.parameter !== "genres") return null;
+  const unknown = chosenGenres().find((genre) => !error.allowed.includes(genre));
+  return unknownChoiceBox(error, "genre", unknown ?? chosenGenres().join(", "), { link: (name) => addressWith({ genres: name }) });
+}
+
 function change(changes) {
-  history.pushState(null, "", addressWith({ ...changes, show: null }));
+  visit(addressWith({ ...changes, show: null }));
   controls();
   recommendations();
 }
-
-let genres = [];
 
 function controls() {
   const chosen = chosenModel();
   const held = document.activeElement?.closest("#recommendation-controls input")?.value;
   const known = knownModels.length > 0 ? knownModels : [{ name: chosen, available: true }];
   const picked = chosenGenres();
-  // The chosen one's trouble is told by the notice above the list.
+  // The notice above the list covers the chosen model.
   const troubled = known.filter((model) => !model.available && model.name !== chosen);
   $("recommendation-controls").replaceChildren(
     segmented(
@@ -164,8 +183,8 @@ function controls() {
         label: modelLabel(model.name),
         note: model.available ? null : `(${stateLabel(model.state)})`,
         title: model.reason,
-        // A model server may be back by the time it is asked. What was asked for stays selectable, or
-        // nothing would show as chosen.
+        // A model server may have recovered by the time it is asked. The chosen model stays selectable, or
+        // no option would be checked.
         off: model.state === "unavailable" && model.kind !== "tf-serving" && model.name !== chosen && model.name !== defaultModel,
       })),
       chosen,
@@ -185,7 +204,7 @@ function controls() {
             onchange: (event) => {
               const now = chosenGenres().filter((one) => one !== genre);
               if (event.target.checked) now.push(genre);
-              change({ genres: now.join(",") });
+              change({ genres: now });
             },
           });
           input.checked = picked.includes(genre);
@@ -199,7 +218,7 @@ function controls() {
   if (held) [...$("recommendation-controls").querySelectorAll("input")].find((input) => input.value === held)?.focus({ preventScroll: true });
 }
 
-/** Models come and go while the page is open: draws the choice again where that made a difference. */
+/** The state of models changes while the page is open: fetches it, and draws the choice again if it changed. */
 async function refreshModels() {
   const told = (items) => JSON.stringify(items.map((model) => [model.name, model.state, model.reason]));
   try {
@@ -210,11 +229,11 @@ async function refreshModels() {
     if (told(knownModels) !== before) controls();
     modelTable($("models"), knownModels, defaultModel);
   } catch {
-    // What was known of them stays on the page.
+    // The page keeps the last known state.
   }
 }
 
-/** Learns which models and genres there are; without an answer the page still works with the default model. */
+/** Fetches the models and genres; without them the page still works with the default model. */
 async function prepareControls() {
   const [known, all] = await Promise.allSettled([modelsNow(), get("/v1/genres")]);
   if (known.status === "fulfilled") {
@@ -224,7 +243,7 @@ async function prepareControls() {
   if (all.status === "fulfilled") genres = all.value.items.map((one) => one.genre);
 }
 
-// What was watched.
+// The history.
 
 const askHistory = latest();
 let rated = 0;
@@ -245,10 +264,10 @@ function showHistory(ratings) {
     ),
   );
   const pages = pager("Pages of the history", ratings.total, HISTORY, page, (to) => {
-    history.pushState(null, "", addressWith({ page: to === 1 ? null : to }));
+    visit(addressWith({ page: to === 1 ? null : to }));
     turnPage(true);
   });
-  $("history-pages").replaceChildren(...(ratings.items.length === 0 ? [emptyBox(ratings.total > 0 ? "There is no such page" : rated > 0 ? "The single ratings are not stored" : "Nothing rated yet")] : []), ...(pages ? [pages] : []));
+  $("history-pages").replaceChildren(...(ratings.items.length === 0 ? [emptyBox(ratings.total > 0 ? "There is no such page" : rated > 0 ? "The store has no ratings of this user" : "Nothing rated yet")] : []), ...(pages ? [pages] : []));
 }
 
 async function turnPage(move) {
@@ -272,27 +291,27 @@ async function start() {
   const user = get(`/v1/users/${userId}`, { size: HISTORY, offset: (page - 1) * HISTORY });
   const ready = prepareControls();
   legend();
-  waiting($("recommendations"), 14);
   try {
     const known = await user;
+    // All sections appear at once: one that came later would move those below it.
+    await ready;
     profile(known);
     rated = known.ratingCount;
     showHistory(known.ratings);
     features($("features"), `/v1/users/${userId}/features`);
   } catch (error) {
-    problemPage(error);
+    problemPage(error, { title: `There is no user ${userId}`, detail: "No user in this server's data has this number" });
     return;
   }
   document.querySelectorAll("[data-later]").forEach((section) => {
     section.hidden = false;
   });
-  await ready;
   controls();
   $("models").closest("details").addEventListener("toggle", (event) => {
     if (event.target.open) refreshModels();
   });
   $("show-more").addEventListener("click", () => {
-    history.replaceState(null, "", addressWith({ show: Math.min(MOST, queryNumber("show", STEP, MOST) + STEP) }));
+    readdress(addressWith({ show: Math.min(MOST, queryNumber("show", STEP, MOST) + STEP) }));
     recommendations({ keep: true });
   });
   addEventListener("popstate", () => {

@@ -4,6 +4,7 @@ import { get, latest } from "./api.js";
 import { announce, count, h, plural } from "./dom.js";
 import { addressWith, emptyBox, pager, problemBox, queryChoice, queryNumber, segmented, settled, stars, userUrl } from "./parts.js";
 import { badge } from "./poster.js";
+import { visit } from "./scroll.js";
 
 const SIZE = 48;
 const SORTS = ["userId", "ratingCount"];
@@ -15,7 +16,7 @@ function state() {
 }
 
 function go(changes, focus) {
-  history.pushState(null, "", addressWith(changes));
+  visit(addressWith(changes));
   show(focus);
 }
 
@@ -60,7 +61,7 @@ async function show(focus = false) {
       ),
     );
     const pages = pager("Pages of users", found.total, SIZE, page, (to) => go({ page: to === 1 ? null : to }, true));
-    $("pages").replaceChildren(...(found.items.length === 0 ? [emptyBox("There is nobody on this page")] : []), ...(pages ? [pages] : []));
+    $("pages").replaceChildren(...(found.items.length === 0 ? [emptyBox("There is no such page")] : []), ...(pages ? [pages] : []));
     announce(`Page ${count(page)}, ${plural(found.items.length, "user")}`);
     if (focus) $("title").focus();
   } catch (error) {
