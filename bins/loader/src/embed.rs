@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use sparrow_offline::embed::{self, Method};
 use sparrow_offline::interactions::Positives;
-use sparrow_offline::{ReaderOptions, ease, ials, item2vec};
+use sparrow_offline::{ReaderOptions, Zeros, ease, ials, item2vec};
 
 use crate::exit::Ended;
 use crate::progress::Bar;
@@ -272,7 +272,7 @@ impl Embed {
             &|done, total| bar.show(done, total),
         )?;
         drop(bar);
-        let ease::Summary { data, movies, pairs, weights, written } = summary;
+        let ease::Summary { data, movies, pairs, weights, without_weights, written } = summary;
         let mut out = io::stdout().lock();
         writeln!(out, "{data}")?;
         writeln!(
@@ -281,6 +281,14 @@ impl Embed {
             data.movies
         )?;
         drop(out);
+        if without_weights > 0 {
+            // Without standard error there is no place left to report to.
+            drop(writeln!(
+                io::stderr(),
+                "warning: {without_weights} of {movies} movies have no weight to another: no user \
+                 rated them beside another movie"
+            ));
+        }
         let files = written.map(|written| written.files).unwrap_or_default();
         summarise(&files, started)
     }
@@ -296,7 +304,7 @@ impl Embed {
             &|done, total| bar.show(done, total),
         )?;
         drop(bar);
-        let embed::Summary { data, movies, users, pairs, files } = summary;
+        let embed::Summary { data, movies, users, pairs, zeros, files } = summary;
         let mut out = io::stdout().lock();
         writeln!(out, "{data}")?;
         writeln!(
@@ -307,7 +315,16 @@ impl Embed {
             data.users
         )?;
         drop(out);
+        warn_of(&zeros);
         summarise(&files, started)
+    }
+}
+
+/// Reports zero vectors, if any, on standard error.
+pub(crate) fn warn_of(zeros: &Zeros) {
+    if zeros.any() {
+        // Without standard error there is no place left to report to.
+        drop(writeln!(io::stderr(), "warning: {zeros}: weaker regularization gives fewer"));
     }
 }
 

@@ -11,7 +11,7 @@ use sparrow_offline::{ReaderOptions, embed};
 use sparrow_store::Location;
 use tokio::task;
 
-use crate::embed::Training;
+use crate::embed::{Training, warn_of};
 use crate::exit;
 use crate::machine::Machine;
 use crate::progress::Bar;
@@ -83,8 +83,9 @@ impl Everything {
         say(&format!("features of {} users and {} movies", features.users, features.movies))?;
         let (embeddings, for_embeddings) =
             timed(signals.or(self.embeddings(&out, &reader, method), kept)).await?;
-        let embed::Summary { users, movies, .. } = embeddings;
+        let embed::Summary { users, movies, zeros, .. } = embeddings;
         say(&format!("embeddings of {users} users and {movies} movies"))?;
+        warn_of(&zeros);
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);

@@ -10,6 +10,7 @@ use sparrow_offline::metrics::LabelMetrics;
 use sparrow_offline::train::{self, Epoch, Method, Options, Split, Watch};
 use sparrow_offline::{ReaderOptions, export};
 
+use crate::embed::warn_of;
 use crate::progress::Bar;
 use crate::run::summarise;
 
@@ -175,6 +176,7 @@ impl Train {
         };
         write().context(STDOUT)?;
         drop(out);
+        warn_of(&trained.zeros);
         summarise(&written.files, started)
     }
 }
