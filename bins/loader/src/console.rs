@@ -38,6 +38,12 @@ impl Console {
         }
     }
 
+    /// Writes a warning to standard error, even with `--quiet`.
+    #[expect(clippy::unused_self, reason = "all that a command prints goes through its console")]
+    pub(crate) fn warn(self, message: impl Display) {
+        drop(writeln!(io::stderr(), "warning: {message}"));
+    }
+
     /// Whether details are asked for.
     pub(crate) const fn is_verbose(self) -> bool {
         self.verbose

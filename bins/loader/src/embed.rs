@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use sparrow_offline::embed::{self, Method};
 use sparrow_offline::interactions::Positives;
-use sparrow_offline::{ReaderOptions, ease, ials, item2vec};
+use sparrow_offline::{ReaderOptions, Zeros, ease, ials, item2vec};
 
 use crate::console::Console;
 use crate::exit::Ended;
@@ -324,11 +324,17 @@ impl Embed {
             &|done, total| bar.show(done, total),
         )?;
         drop(bar);
-        let ease::Summary { data, movies, pairs, weights, written } = summary;
+        let ease::Summary { data, movies, pairs, weights, without_weights, written } = summary;
         console.note(&format!(
             "{data}\nease: learned from {pairs} ratings: {weights} weights between {movies} of {} movies",
             data.movies
         ));
+        if without_weights > 0 {
+            console.warn(format_args!(
+                "{without_weights} of {movies} movies have no weight to another: no user rated them \
+                 beside another movie"
+            ));
+        }
         let files = written.map(|written| written.files).unwrap_or_default();
         summarise(console, &files, started);
         Ok(())
@@ -345,15 +351,23 @@ impl Embed {
             &|done, total| bar.show(done, total),
         )?;
         drop(bar);
-        let embed::Summary { data, movies, users, pairs, files } = summary;
+        let embed::Summary { data, movies, users, pairs, zeros, files } = summary;
         console.note(&format!(
             "{data}\n{}: learned from {pairs} ratings: vectors for {movies} of {} movies and {users} of {} users",
             method.name(),
             data.movies,
             data.users
         ));
+        warn_of(&zeros, console);
         summarise(console, &files, started);
         Ok(())
+    }
+}
+
+/// Reports zero vectors, if any, on standard error.
+pub(crate) fn warn_of(zeros: &Zeros, console: Console) {
+    if zeros.any() {
+        console.warn(format_args!("{zeros}: weaker regularization gives fewer"));
     }
 }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::task;
 
 use crate::console::Console;
-use crate::embed::{HEADING, Training, Vectors};
+use crate::embed::{HEADING, Training, Vectors, warn_of};
 use crate::exit;
 use crate::machine::Machine;
 use crate::progress::Unit;
@@ -99,8 +99,9 @@ impl Everything {
             .note(&format!("features of {} users and {} movies", features.users, features.movies));
         let (embeddings, for_embeddings) =
             timed(signals.or(self.embeddings(&out, &reader, method, console), kept)).await?;
-        let embed::Summary { users, movies, .. } = embeddings;
+        let embed::Summary { users, movies, zeros, .. } = embeddings;
         console.note(&format!("embeddings of {users} users and {movies} movies"));
+        warn_of(&zeros, console);
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);

@@ -79,7 +79,9 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         }
         match cause.downcast_ref() {
             Some(ease::Error::Option { .. }) => return Some(USAGE),
-            Some(ease::Error::NothingToLearn) => return Some(BAD_INPUT),
+            Some(ease::Error::NothingToLearn | ease::Error::NoWeights(_)) => {
+                return Some(BAD_INPUT);
+            }
             _ => {}
         }
         match cause.downcast_ref() {

@@ -40,7 +40,12 @@ pub(crate) struct Samples {
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = fraction)]
     sample_fraction: f64,
 
-    /// Another seed picks other samples
+    /// Order of the samples in each file: random, as training wants it, or that of the data: by user,
+    /// time and movie
+    #[arg(long, value_enum, default_value_t)]
+    order: Order,
+
+    /// Another seed picks other samples and another random order
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
@@ -71,6 +76,15 @@ enum Split {
     PerUserTime,
 }
 
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Order {
+    /// Random; the same for the same seed
+    #[default]
+    Random,
+    /// By user, time and movie
+    Data,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Parquet,
@@ -95,6 +109,10 @@ impl Samples {
             },
             test_fraction: self.test_fraction,
             seed: self.seed,
+            order: match self.order {
+                Order::Random => pipeline::Order::Random,
+                Order::Data => pipeline::Order::Data,
+            },
             sample_fraction: self.sample_fraction,
         }
     }

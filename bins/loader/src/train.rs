@@ -9,6 +9,7 @@ use sparrow_offline::train::{self, Epoch, Method, Options, Split, Watch};
 use sparrow_offline::{ReaderOptions, export};
 
 use crate::console::Console;
+use crate::embed::warn_of;
 use crate::exit::Ended;
 use crate::progress::{Bar, Unit};
 use crate::run::summarise;
@@ -173,6 +174,7 @@ impl Train {
             self.split,
             row(&trained.test)
         ));
+        warn_of(&trained.zeros, console);
         summarise(console, &written.files, started);
         Ok(())
     }

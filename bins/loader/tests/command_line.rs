@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use program::{fail, succeed};
+use program::{fail, run, succeed};
 use tempfile::TempDir;
 
 fn synth(line: &str) -> TempDir {
@@ -301,6 +301,34 @@ fn embed_says_what_is_wrong() {
     let error = fail(3, "embed", &folders);
     assert!(error.contains("nothing to learn from"), "{error}");
     assert!(!out.exists());
+}
+
+#[test]
+fn degenerate_training_fails_and_writes_nothing() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let temporary = tempfile::tempdir().unwrap();
+    let out = temporary.path().join("out");
+    let folders = [("--data", &*demo), ("--out", &*out)];
+    for (line, problem) in [
+        ("embed --method ials --regularization 1000", "movies and 500 of 500 users are zero"),
+        ("train --architecture neuralcf --learning-rate 1 --epochs 10", "every rating alike"),
+        ("train --architecture two-towers --learning-rate 1 --epochs 10", "every rating alike"),
+    ] {
+        let error = fail(1, line, &folders);
+        assert!(error.contains(problem), "{line}: {error}");
+        assert!(!out.exists(), "{line}");
+    }
+
+    // Some vectors are zero: a warning.
+    let line = "embed --method ials --regularization 3 --epochs 8 --dimension 16";
+    let output = run(line, &folders);
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{warning}");
+    let numbers: Vec<usize> = warning.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [movies, all_movies, users, all_users] = numbers[..] else { panic!("{warning}") };
+    assert!(warning.starts_with("warning: the vectors of ") && movies > 0 && users > 0);
+    assert_eq!(lines(&out, "item2vecEmb.csv").len(), all_movies - movies);
+    assert_eq!(lines(&out, "userEmb.csv").len(), all_users - users);
 }
 
 #[test]

@@ -10,9 +10,9 @@ use sparrow_model::MovieIndex;
 pub enum Reason {
     /// No user has this id, so there is nothing personal to rank by.
     UnknownUser,
-    /// The user is known, the model has no vector for them.
+    /// The user is known, the model has no vector for them, or only a zero vector.
     NoUserEmbedding,
-    /// The movie has no vector, so nothing is near it.
+    /// The movie has no vector, or a zero vector, so no movie is near it.
     NoMovieEmbedding,
     /// The model is not loaded.
     ModelUnavailable,

@@ -43,7 +43,8 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// Lays out the vectors for a catalogue. Vectors of other movies are left out.
+    /// Lays out the vectors for a catalogue. Vectors of other movies are left out. Zero vectors count
+    /// as missing, and a log line reports how many there are.
     pub fn new(
         items: &EmbeddingTable,
         mut users: EmbeddingTable,
@@ -54,6 +55,7 @@ impl Embeddings {
             return Err(Error::Dimensions { users: users.dimension(), items: items.dimension() });
         }
         let mut embeddings = Self::of_items(items, similarity, catalog)?;
+        warn_of_zeros("users", users.zero_count(), users.len());
         if similarity == Similarity::Cosine {
             users.normalise();
         }
@@ -70,9 +72,14 @@ impl Embeddings {
     ) -> Result<Self, Error> {
         let position = |id| catalog.index_of(sparrow_model::MovieId(id)).map(|index| index.0);
         let vectors = ItemVectors::new(items, catalog.len(), similarity, position);
+        let known = items.iter().filter(|(id, _)| position(*id).is_some()).count();
         if vectors.is_empty() {
-            return Err(Error::ForeignEmbeddings(items.len()));
+            return Err(match known {
+                0 => Error::ForeignEmbeddings(items.len()),
+                _ => Error::ZeroEmbeddings(known),
+            });
         }
+        warn_of_zeros("movies", known - vectors.len(), known);
         Ok(Self { items: Arc::new(vectors), users: Arc::default() })
     }
 
@@ -84,6 +91,12 @@ impl Embeddings {
             sparrow_neural::normalise(vector);
         }
         fits
+    }
+}
+
+fn warn_of_zeros(whose: &str, zeros: usize, all: usize) {
+    if zeros > 0 {
+        tracing::warn!("{zeros} of {all} vectors of {whose} are zero and count as missing");
     }
 }
 

@@ -41,6 +41,9 @@ pub enum Error {
     /// No item vector belongs to a movie of the catalogue.
     #[error("none of the {0} item vectors belongs to a movie of the catalogue")]
     ForeignEmbeddings(usize),
+    /// Every item vector that belongs to a movie of the catalogue is zero.
+    #[error("all {0} item vectors of the catalogue's movies are zero")]
+    ZeroEmbeddings(usize),
     /// The parts of an engine contradict each other.
     #[error("{0}")]
     Parts(String),

@@ -451,6 +451,54 @@ fn similar_movies_by_vector_and_by_genre() {
     assert!(matches!(engine.similar(&unknown), Err(Error::UnknownModel { .. })));
 }
 
+/// As [`embeddings`], with zero vectors for user 40 and movie 30.
+fn engine_with_zeros(similarity: Similarity) -> Engine {
+    let catalog = catalog();
+    let line = |id: u32, at: u32| {
+        let angle = f64::from(at) * 0.05;
+        format!("{id}:{} {}\n", angle.cos(), angle.sin())
+    };
+    let zero = |id: u32| format!("{id}:0 -0\n");
+    let items: String =
+        (10..MOVIES).map(|m| if m == 30 { zero(m + 100) } else { line(m + 100, m) }).collect();
+    let users: String = (20..59).map(|u| if u == 40 { zero(u) } else { line(u, u) }).collect();
+    let read = |text: &str| EmbeddingTable::read(text.as_bytes(), "test").unwrap();
+    let embeddings = Embeddings::new(&read(&items), read(&users), similarity, &catalog).unwrap();
+    let parts = Parts::standard(&catalog, Ok(embeddings), &Options::default());
+    Engine::new(catalog, parts).unwrap()
+}
+
+#[tokio::test]
+async fn zero_vectors_count_as_missing() {
+    for similarity in [Similarity::Cosine, Similarity::Dot] {
+        let engine = engine_with_zeros(similarity);
+        let answer = engine.recommend(&Request::new(UserId(40))).await.unwrap();
+        assert_eq!((&*answer.model, answer.degraded), ("popularity", true));
+        assert_eq!(answer.reason, Some(Reason::NoUserEmbedding));
+        let embedding = engine.strategies().iter().position(|name| &**name == "embedding").unwrap();
+        assert!(answer.items.iter().all(|item| !item.recalled_by.contains(embedding)));
+
+        // Movie 30 is ranked, without a score.
+        let all = Request { candidates: Candidates::All, size: 60, ..Request::new(UserId(50)) };
+        let answer = engine.recommend(&all).await.unwrap();
+        assert_eq!((&*answer.model, answer.degraded), ("emb", false));
+        let item = answer.items.iter().find(|item| item.movie.0 == 30).unwrap();
+        assert_eq!(item.score, None);
+
+        let request = |movie| SimilarRequest { movie: MovieIndex(movie), model: None, size: 59 };
+        let similar = engine.similar(&request(30)).unwrap();
+        assert_eq!((&*similar.model, similar.reason), ("genre", Some(Reason::NoMovieEmbedding)));
+        let similar = engine.similar(&request(31)).unwrap();
+        assert_eq!((&*similar.model, similar.items.len()), ("emb", 48));
+    }
+    // The vector of a user who is in a store.
+    let engine = engine_with_zeros(Similarity::Cosine);
+    let state = UserState { embedding: Some(&[0.0, 0.0]), ..UserState::unknown(UserId(7)) };
+    let answer = engine.recommend_to(&Request::new(UserId(7)), &state, None).await.unwrap();
+    assert_eq!((&*answer.model, answer.degraded), ("popularity", true));
+    assert_eq!(answer.reason, Some(Reason::NoUserEmbedding));
+}
+
 #[test]
 fn parts_that_contradict_each_other_are_refused() {
     let catalog = catalog();
@@ -480,5 +528,9 @@ fn parts_that_contradict_each_other_are_refused() {
     assert_eq!(
         vectors("9999:1\n", "1:1\n"),
         "none of the 1 item vectors belongs to a movie of the catalogue"
+    );
+    assert_eq!(
+        vectors("100:0\n101:0\n9999:1\n", "1:1\n"),
+        "all 2 item vectors of the catalogue's movies are zero"
     );
 }

@@ -88,6 +88,11 @@ impl ItemWeights {
     pub fn weight_count(&self) -> usize {
         self.weights.len()
     }
+
+    /// How many items have no weight to another.
+    pub fn without_weights(&self) -> usize {
+        self.starts.array_windows().filter(|[start, end]| start == end).count()
+    }
 }
 
 /// Weights laid out for a catalogue.

@@ -1,5 +1,5 @@
 use crate::kernel::{Kernel, LANES, Lanes, Pairs, pack};
-use crate::table::inverse_length;
+use crate::table::{has_direction, inverse_length};
 use crate::{EmbeddingTable, TopK};
 
 /// Rows scored between two looks at the threshold.
@@ -37,7 +37,7 @@ pub struct ItemVectors {
     width: usize,
     /// The directions of the rows, rounded, in blocks of `LANES` rows; padded with zeros.
     blocks: Vec<Pairs>,
-    /// The length of each row (1 for one of zeros), padded with zeros like the blocks.
+    /// The length of each row, padded with zeros like the blocks.
     lengths: Vec<f32>,
 }
 
@@ -80,7 +80,8 @@ const NO_ROW: u32 = u32::MAX;
 
 impl ItemVectors {
     /// Lays out the vectors of `len` items. `position` maps a table's id to an item's position, `None`
-    /// where the catalogue does not have it: such vectors are left out.
+    /// where the catalogue does not have it: such vectors are left out, and so are those without a
+    /// [direction](has_direction).
     ///
     /// # Panics
     /// If `position` returns one that is not below `len`, or the same for two ids.
@@ -100,8 +101,11 @@ impl ItemVectors {
         position: impl Fn(u32) -> Option<u32>,
         kernel: Kernel,
     ) -> Self {
-        let mut known: Vec<(u32, &[f32])> =
-            table.iter().filter_map(|(id, row)| Some((position(id)?, row))).collect();
+        let mut known: Vec<(u32, &[f32])> = table
+            .iter()
+            .filter(|(_, row)| has_direction(row))
+            .filter_map(|(id, row)| Some((position(id)?, row)))
+            .collect();
         known.sort_unstable_by_key(|&(item, _)| item);
         let dimension = table.dimension();
         let width = dimension.div_ceil(LANES);
@@ -394,7 +398,8 @@ mod tests {
     fn vectors() -> impl Strategy<Value = (Vec<f32>, Vec<Vec<f32>>)> {
         (1..40_usize).prop_flat_map(|dimension| {
             let vector = prop::collection::vec(-1.0..1.0_f32, dimension);
-            (vector.clone(), prop::collection::vec(vector, 1..80))
+            let row = vector.clone().prop_filter("a direction", |row| has_direction(row));
+            (vector, prop::collection::vec(row, 1..80))
         })
     }
 
@@ -544,5 +549,20 @@ mod tests {
         let items = ItemVectors::new(&table(&rows), 3, Similarity::Dot, position);
         assert_eq!((items.len(), items.get(0), items.get(1)), (1, Some(vec![2.0]), None));
         assert_eq!(items.get(99), None);
+    }
+
+    #[test]
+    fn zero_vectors_are_left_out() {
+        let rows = [vec![0.0, 0.0], vec![3.0, 4.0], vec![-0.0, 1e-40]];
+        for similarity in [Similarity::Cosine, Similarity::Dot] {
+            let items = ItemVectors::new(&table(&rows), 6, similarity, |id| Some(id / 2));
+            assert_eq!((items.len(), items.get(0), items.get(4)), (1, None, None));
+            let mut scores = Vec::new();
+            items.score(&[1.0, 0.0], [0, 2, 4].into_iter(), -9.0, &mut scores);
+            assert_eq!((scores[0], scores[2]), (-9.0, -9.0));
+            let mut top = TopK::default();
+            items.best(&[-1.0, 0.0], 6, |_| false, &mut top);
+            assert_eq!(top.sorted().map(|(_, item)| item).collect::<Vec<_>>(), [2]);
+        }
     }
 }

@@ -31,6 +31,7 @@ pub use about::{ABOUT_FILE, About, AboutError};
 pub use factors::{Factors, FoldIn, HalfStep, MANY_STEPS, Objective, Positives, RowMut};
 pub use item_vectors::{ItemVectors, Similarity};
 pub use table::{
-    EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, normalise, parse_line,
+    EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, has_direction,
+    normalise, parse_line,
 };
 pub use top_k::TopK;

@@ -118,6 +118,11 @@ impl EmbeddingTable {
         self.ids.iter().enumerate().map(|(at, &id)| (id, self.row(at)))
     }
 
+    /// How many vectors do not [have a direction](has_direction).
+    pub fn zero_count(&self) -> usize {
+        self.iter().filter(|(_, row)| !has_direction(row)).count()
+    }
+
     /// Scales every vector to length 1; vectors of zeros stay as they are.
     pub fn normalise(&mut self) {
         for row in self.values.chunks_exact_mut(self.dimension) {
@@ -138,11 +143,21 @@ pub fn normalise(vector: &mut [f32]) {
     }
 }
 
-/// 1 / length; 1 for a vector of zeros, and for one too short for that to be a number.
+/// Whether a vector has a direction: it is neither all zeros nor so short that 1 / length overflows.
+/// A vector without one scores 0 against every other, so it is treated as missing.
+pub fn has_direction(vector: &[f32]) -> bool {
+    reciprocal_length(vector).is_some()
+}
+
+/// 1 / length; 1 for a vector without a direction.
 pub(crate) fn inverse_length(vector: &[f32]) -> f32 {
+    reciprocal_length(vector).unwrap_or(1.0)
+}
+
+fn reciprocal_length(vector: &[f32]) -> Option<f32> {
     let square: f64 = vector.iter().map(|&value| f64::from(value).powi(2)).sum();
     let inverse = (1.0 / square.sqrt()) as f32;
-    if inverse.is_finite() { inverse } else { 1.0 }
+    inverse.is_finite().then_some(inverse)
 }
 
 /// Appends the numbers of a line `id:f f f …` to `values` and returns its id. What is wrong comes back
@@ -276,6 +291,7 @@ mod tests {
         assert_eq!(table.get(1), Some(&[0.6, 0.8][..]));
         assert_eq!(table.get(2), Some(&[0.0, 0.0][..]));
         assert_eq!(table.get(3), Some(&[1e-40, 0.0][..]));
+        assert_eq!(table.zero_count(), 2);
     }
 
     proptest! {

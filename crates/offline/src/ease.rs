@@ -83,6 +83,9 @@ pub enum Error {
     /// No item was chosen often enough.
     #[error("nothing to learn from: no movie has enough ratings")]
     NothingToLearn,
+    /// No user chose two of the items.
+    #[error("nothing to learn from: no user rated two of the {0} movies with enough ratings")]
+    NoWeights(usize),
     /// The inverse does not fit into memory.
     #[error(
         "weights between {items} movies need {} MiB of memory, and {} MiB are available; leaving out rare \
@@ -167,6 +170,8 @@ pub struct Summary {
     pub pairs: usize,
     /// How many weights were kept.
     pub weights: usize,
+    /// Movies without any weight to another.
+    pub without_weights: usize,
     /// The version; `None` for a rehearsal.
     pub written: Option<Written>,
 }
@@ -189,6 +194,7 @@ pub fn write(
     };
     let pairs = catalog.users().iter().map(counted).sum();
     let (movies, kept) = (weights.len(), weights.weight_count());
+    let without_weights = weights.without_weights();
     let written = match out {
         Some(out) => {
             let mut metadata = EaseMetadata::new(options.liked_only);
@@ -198,7 +204,7 @@ pub fn write(
         }
         None => None,
     };
-    Ok(Summary { data: loaded.report, movies, pairs, weights: kept, written })
+    Ok(Summary { data: loaded.report, movies, pairs, weights: kept, without_weights, written })
 }
 
 /// Computes weights from the ratings of a catalogue.
@@ -243,6 +249,9 @@ pub fn train(
         targets.extend(row.iter().map(|&(target, _)| target));
         weights.extend(row.iter().map(|&(_, weight)| weight));
         starts.push(targets.len() as u32);
+    }
+    if weights.is_empty() {
+        return Err(Error::NoWeights(n));
     }
     let ids = kept.iter().map(|&item| ids[item as usize]).collect();
     Ok(ItemWeights::new(ids, starts, targets, weights)?)
@@ -478,6 +487,16 @@ mod tests {
         assert_eq!(train(&users, &ids, &without, &|_, _| {}).unwrap().len(), frequent);
         let none = Options { min_count: 61, ..options() };
         assert!(matches!(train(&users, &ids, &none, &|_, _| {}), Err(Error::NothingToLearn)));
+    }
+
+    #[test]
+    fn no_two_movies_of_one_user_is_an_error_and_a_movie_alone_is_counted() {
+        let of = |rows: &[&[u32]]| {
+            let users = Interactions::from_rows(rows.iter().copied(), 3);
+            train(&users, &[1, 2, 3], &options(), &|_, _| {})
+        };
+        assert!(matches!(of(&[&[0], &[1], &[2]]), Err(Error::NoWeights(3))));
+        assert_eq!(of(&[&[0, 1], &[2]]).unwrap().without_weights(), 1);
     }
 
     #[test]

@@ -8,8 +8,9 @@ pub use sparrow_neural::{ABOUT_FILE, ITEM_FILE, USER_FILE};
 use sparrow_neural::{About, EmbeddingTable, Factors, Similarity, TableBuilder};
 
 use crate::interactions::Interactions;
-use crate::item2vec::{self, Sequences, Vectors};
-use crate::{Progress, ials, staged};
+use crate::item2vec::{self, Sequences};
+use crate::zeros::is_zero;
+use crate::{Progress, Zeros, ials, staged};
 
 /// How vectors are computed.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +75,18 @@ impl Method {
         }
     }
 
+    /// What to change where vectors become zero.
+    fn remedy(&self) -> String {
+        match self {
+            Self::Item2Vec(options) => {
+                format!("a higher learning rate than {}", options.learning_rate)
+            }
+            Self::Ials(options) => {
+                format!("a weaker regularization than {}", options.objective.regularization)
+            }
+        }
+    }
+
     fn about(&self) -> About {
         match self {
             Self::Item2Vec(_) => About::new(self.name(), Similarity::Cosine, None),
@@ -95,6 +108,8 @@ pub struct Embeddings {
     pub about: About,
     /// How many ratings they were learned from.
     pub pairs: usize,
+    /// Vectors that are zero after training. They are left out: they compare with no other.
+    pub zeros: Zeros,
 }
 
 /// Why there are no embedding files. Nothing half-written is left in any of these cases.
@@ -109,6 +124,14 @@ pub enum Error {
     /// There are no vectors by implicit ALS.
     #[error("cannot compute embeddings")]
     Ials(#[from] ials::Error),
+    /// Training left every vector of a side at zero.
+    #[error("training is degenerate: {zeros}; {remedy} will help")]
+    Degenerate {
+        /// How many vectors are zero.
+        zeros: Zeros,
+        /// What to change.
+        remedy: String,
+    },
     /// The vectors have numbers that the file format does not hold.
     #[error("cannot store the embeddings: {0}")]
     Table(String),
@@ -128,6 +151,8 @@ pub struct Summary {
     pub users: usize,
     /// How many ratings they were learned from.
     pub pairs: usize,
+    /// Vectors that are zero after training, which are left out.
+    pub zeros: Zeros,
     /// The files with their sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,
 }
@@ -153,6 +178,7 @@ pub fn write(
         movies: embeddings.movies.len(),
         users: embeddings.users.len(),
         pairs: embeddings.pairs,
+        zeros: embeddings.zeros,
         files,
         data: loaded.report,
     })
@@ -164,28 +190,74 @@ pub fn compute(
     method: &Method,
     progress: Progress<'_>,
 ) -> Result<Embeddings, Error> {
-    let about = method.about();
-    match method {
+    let (movies, users, pairs) = match method {
         Method::Item2Vec(options) => {
             let liked = liked(catalog);
             let vectors = item2vec::train(&liked, options, progress)?;
-            let movies = movie_table(catalog, &vectors).map_err(Error::Table)?;
-            let users = user_table(catalog, &liked, &vectors).map_err(Error::Table)?;
-            Ok(Embeddings { movies, users, about, pairs: liked.item_count() })
+            let users = catalog.users().iter().zip(liked.iter());
+            let means = users.map(|(history, liked)| (history.user().0, vectors.mean(liked)));
+            let movies = vectors
+                .iter()
+                .map(|(item, vector)| (catalog.movies()[item as usize].id.0, vector.to_vec()));
+            let users = means.filter_map(|(user, mean)| Some((user, mean?)));
+            (Side::new(movies)?, Side::new(users)?, liked.item_count())
         }
         Method::Ials(options) => {
             let users = Interactions::of(catalog, options.positives);
+            let items = users.transposed();
             let model = ials::train(&users, options, progress)?;
             let movie_ids = catalog.movies().iter().map(|movie| movie.id.0);
             let user_ids = catalog.users().iter().map(|history| history.user().0);
-            Ok(Embeddings {
-                movies: table(movie_ids, &model.items).map_err(Error::Table)?,
-                users: table(user_ids, &model.users).map_err(Error::Table)?,
-                about,
-                pairs: users.pair_count(),
-            })
+            (
+                Side::new(rows(movie_ids, &items, &model.items))?,
+                Side::new(rows(user_ids, &users, &model.users))?,
+                users.pair_count(),
+            )
         }
+    };
+    let zeros = Zeros { movies: movies.zeros, users: users.zeros };
+    if zeros.degenerate() {
+        return Err(Error::Degenerate { zeros, remedy: method.remedy() });
     }
+    let about = method.about();
+    Ok(Embeddings { movies: movies.table, users: users.table, about, pairs, zeros })
+}
+
+/// The vectors of movies, or of users.
+struct Side {
+    table: EmbeddingTable,
+    /// See [`Zeros`].
+    zeros: [usize; 2],
+}
+
+impl Side {
+    /// Those that are not zero, rounded to six decimals: more would make the files longer and nothing better.
+    fn new(vectors: impl Iterator<Item = (u32, Vec<f32>)>) -> Result<Self, Error> {
+        let mut table = TableBuilder::default();
+        let mut zeros = [0, 0];
+        for (id, mut vector) in vectors {
+            zeros[1] += 1;
+            if is_zero(&vector) {
+                zeros[0] += 1;
+                continue;
+            }
+            for value in &mut vector {
+                *value = ((f64::from(*value) * 1e6).round() / 1e6) as f32;
+            }
+            table.push(id, &vector).map_err(Error::Table)?;
+        }
+        Ok(Self { table: table.build().map_err(Error::Table)?, zeros })
+    }
+}
+
+/// The vectors of the rows that have a positive pair.
+fn rows<'a>(
+    ids: impl Iterator<Item = u32> + 'a,
+    pairs: &'a Interactions,
+    factors: &'a Factors,
+) -> impl Iterator<Item = (u32, Vec<f32>)> + 'a {
+    let rated = ids.enumerate().filter(|&(row, _)| !pairs.row(row).is_empty());
+    rated.map(|(row, id)| (id, factors.row(row)))
 }
 
 fn write_files(out: &Path, embeddings: &Embeddings) -> Result<Vec<(PathBuf, u64)>, staged::Error> {
@@ -205,15 +277,6 @@ fn write_files(out: &Path, embeddings: &Embeddings) -> Result<Vec<(PathBuf, u64)
     staged::Staged::commit(files)
 }
 
-/// The rows that are not all zeros.
-fn table(ids: impl Iterator<Item = u32>, factors: &Factors) -> Result<EmbeddingTable, String> {
-    let mut table = TableBuilder::default();
-    for (row, id) in ids.enumerate().filter(|&(row, _)| !factors.is_zero(row)) {
-        table.push(id, &rounded(&factors.row(row)))?;
-    }
-    table.build()
-}
-
 /// For each user the movies that the user liked, as positions in the catalogue, in the order of
 /// (timestamp, movie id).
 pub fn liked(catalog: &Catalog) -> Sequences {
@@ -225,30 +288,62 @@ pub fn liked(catalog: &Catalog) -> Sequences {
     sequences
 }
 
-fn movie_table(catalog: &Catalog, vectors: &Vectors) -> Result<EmbeddingTable, String> {
-    let mut table = TableBuilder::default();
-    for (item, vector) in vectors.iter() {
-        let id = catalog.movies()[item as usize].id.0;
-        table.push(id, &rounded(vector))?;
-    }
-    table.build()
-}
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use sparrow_model::{MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId};
 
-fn user_table(
-    catalog: &Catalog,
-    liked: &Sequences,
-    vectors: &Vectors,
-) -> Result<EmbeddingTable, String> {
-    let mut table = TableBuilder::default();
-    for (history, liked) in catalog.users().iter().zip(liked.iter()) {
-        if let Some(mean) = vectors.mean(liked) {
-            table.push(history.user().0, &rounded(&mean))?;
+    use super::*;
+
+    /// 60 users and 50 movies of which the last has no rating; popular movies come first.
+    fn catalog() -> Catalog {
+        let record = |id| MovieRecord {
+            id: MovieId(id),
+            title: format!("Movie {id}"),
+            year: None,
+            genres: Vec::new(),
+            imdb_id: None,
+            tmdb_id: None,
+        };
+        let movies = Movies::new((1..=50).map(record).collect()).unwrap();
+        let mut log = RatingLog::default();
+        for user in 0..60 {
+            for movie in (0..49).filter(|movie| (user * 7 + movie * 5) % 50 >= *movie) {
+                log.push(UserId(user + 1), MovieIndex(movie), Stars::MAX, user * 50 + movie);
+            }
+        }
+        Catalog::new(movies, log.into_histories().0)
+    }
+
+    fn ials(regularization: f32) -> Result<Embeddings, Error> {
+        let mut options = ials::Options { dimension: 4, epochs: 30, ..ials::Options::DEFAULT };
+        options.objective.regularization = regularization;
+        compute(&catalog(), &Method::Ials(options), &|_, _| {})
+    }
+
+    #[test]
+    fn zero_vectors_are_counted_and_left_out() {
+        let fine = ials(0.1).unwrap();
+        assert_eq!(fine.zeros, Zeros { movies: [0, 49], users: [0, 60] });
+        assert!(!fine.zeros.any());
+        for step in 0..60 {
+            match ials(0.1 * 1.1_f32.powi(step)) {
+                Ok(Embeddings { movies, users, zeros, .. }) => {
+                    assert_eq!(zeros.movies, [49 - movies.len(), 49]);
+                    assert_eq!(zeros.users, [60 - users.len(), 60]);
+                    assert_eq!(movies.zero_count() + users.zero_count(), 0);
+                }
+                Err(error) => assert!(matches!(error, Error::Degenerate { .. }), "{error}"),
+            }
         }
     }
-    table.build()
-}
 
-/// To six decimals: more would make the files longer and nothing better.
-fn rounded(vector: &[f32]) -> Vec<f32> {
-    vector.iter().map(|&value| ((f64::from(value) * 1e6).round() / 1e6) as f32).collect()
+    #[test]
+    fn nothing_but_zero_vectors_is_an_error() {
+        assert_eq!(
+            ials(1000.0).unwrap_err().to_string(),
+            "training is degenerate: the vectors of 49 of 49 movies and 60 of 60 users are zero; a \
+             weaker regularization than 1000 will help"
+        );
+    }
 }

@@ -43,11 +43,13 @@ pub mod train;
 pub mod tune;
 #[cfg(feature = "pipeline")]
 pub mod verify;
+mod zeros;
 
 pub use sparrow_movielens::{
     Error as InputError, Options as ReaderOptions, Report as ReaderReport,
 };
 pub use staged::Error as OutputError;
+pub use zeros::Zeros;
 
 /// Is told from time to time how much of the work is done, and how much there is in all.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);

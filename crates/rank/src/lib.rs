@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
-use sparrow_neural::{EmbeddingTable, ItemVectors};
+use sparrow_neural::{EmbeddingTable, ItemVectors, has_direction};
 
 /// The score of a movie that the model does not know. Such movies come after all that it scored.
 pub const UNSCORED: f32 = f32::NEG_INFINITY;
@@ -31,8 +31,8 @@ pub const UNSCORED: f32 = f32::NEG_INFINITY;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The model has nothing to go by for this user.
-    #[error("user {0} has no vector")]
+    /// The user has no vector, or one of zeros.
+    #[error("user {0} has no vector other than zero")]
     NoUserEmbedding(UserId),
     /// The model was made for other users, and cannot tell what it does not know of this one.
     #[error("the model does not know user {0}")]
@@ -132,6 +132,9 @@ impl Ranker for EmbeddingRanker {
                 self.items.dimension()
             )));
         }
+        if !has_direction(vector) {
+            return Err(Error::NoUserEmbedding(user.id));
+        }
         scores.clear();
         self.items.score(vector, movies.iter().map(|movie| movie.0), UNSCORED, scores);
         Ok(())
@@ -227,6 +230,9 @@ mod tests {
         let ranker = embedding_ranker();
         let nobody = UserState::unknown(UserId(1));
         let error = ready(ranker.score(&nobody, &[MovieIndex(0)], &mut Vec::new()));
+        assert!(matches!(error, Err(Error::NoUserEmbedding(UserId(1)))));
+        let zero = UserState { embedding: Some(&[0.0, -0.0]), ..nobody };
+        let error = ready(ranker.score(&zero, &[MovieIndex(0)], &mut Vec::new()));
         assert!(matches!(error, Err(Error::NoUserEmbedding(UserId(1)))));
         let short = UserState { embedding: Some(&[1.0]), ..nobody };
         let error = ready(ranker.score(&short, &[MovieIndex(0)], &mut Vec::new()));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use sparrow_model::{Genre, MovieIndex, Sort};
-use sparrow_neural::{ItemVectors, TopK};
+use sparrow_neural::{ItemVectors, TopK, has_direction};
 
 use crate::{Error, Query, Recall};
 
@@ -102,6 +102,9 @@ impl Recall for ByEmbedding {
                 found: vector.len(),
                 expected: self.items.dimension(),
             });
+        }
+        if !has_direction(vector) {
+            return Ok(());
         }
         let mut top = TopK::default();
         let skip = |movie| query.excluded.contains(MovieIndex(movie));
@@ -252,6 +255,15 @@ mod tests {
         assert_eq!(recalled(&ease(), &user, &[], &[], 9), [7, 3]);
         assert_eq!(recalled(&ease(), &user, &[], &[7], 9), [3]);
         assert_eq!(recalled(&ease(), &UserState::unknown(UserId(1)), &[], &[], 9), [0; 0]);
+    }
+
+    #[test]
+    fn zero_vector_finds_no_movie() {
+        let mut builder = TableBuilder::default();
+        builder.push(0, &[1.0, 2.0]).unwrap();
+        let items = ItemVectors::new(&builder.build().unwrap(), 12, Similarity::Cosine, Some);
+        let user = UserState { embedding: Some(&[0.0, 0.0]), ..UserState::unknown(UserId(3)) };
+        assert_eq!(recalled(&ByEmbedding::new(Arc::new(items)), &user, &[], &[], 9), [0; 0]);
     }
 
     #[test]

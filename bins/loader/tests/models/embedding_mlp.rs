@@ -113,7 +113,7 @@ fn before(catalog: &Catalog, movies: &Movies, sample: Sample) -> Arc<Catalog> {
 async fn an_embedding_mlp_gets_for_a_live_user_what_the_samples_have() {
     let folder = tempfile::tempdir().unwrap();
     let demo = fixtures().join("demo");
-    let line = "samples --format csv --test-fraction 0";
+    let line = "samples --format csv --order data --test-fraction 0";
     succeed(line, &[("--data", &demo), ("--out", folder.path())]);
     let file = folder.path().join("trainingSamples.csv");
     let samples = samples(&file);

@@ -14,7 +14,9 @@ use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, MovieId, MovieIndex, OwnedHistory, Rated, Stars, UserId, UserState};
 use sparrow_neural::ease::{EaseFile, Scorer};
 use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile};
-use sparrow_neural::{ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
+use sparrow_neural::{
+    ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE, has_direction,
+};
 use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, Ranker, UNSCORED};
 
 /// What is in the folder of a version.
@@ -133,7 +135,8 @@ impl Content {
         };
         let known = match self {
             Self::NeuralCf(file) => file.model.users().table.iter().next(),
-            Self::Vectors { users, .. } => users.iter().next(),
+            // For a user with a zero vector it has no scores.
+            Self::Vectors { users, .. } => users.iter().find(|(_, vector)| has_direction(vector)),
             Self::Ease(_) => None,
         };
         let user = UserId(known.map_or(0, |(id, _)| id));

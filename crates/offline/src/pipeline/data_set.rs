@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, Int32Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
-    UInt64Array,
+    Array as _, ArrayRef, RecordBatch, StringArray, UInt16Array, UInt32Array, UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
@@ -20,14 +19,16 @@ use super::{Error, packed, ratings};
 
 /// A data set whose tables are registered in a session; one in each session:
 ///
-/// * `ratings`: userId, movieId (`Int32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
+/// * `ratings`: userId, movieId (`UInt32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
 ///   user and movie once;
-/// * `movies`: movieId (`Int32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`,
+/// * `movies`: movieId (`UInt32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`,
 ///   a bit each), firstGenres (`UInt32`, packed for `movie_genre`).
 pub struct DataSet {
     context: SessionContext,
     genre_names: ScalarValue,
     report: Report,
+    user_id_type: DataType,
+    movie_id_type: DataType,
     /// What messages call the ratings.
     file: String,
 }
@@ -60,9 +61,7 @@ impl DataSet {
     ) -> Result<Self, Error> {
         let survey = source.survey(options)?;
         let file = source.ratings_file().to_owned();
-        if let Some(user) = survey.greatest_user {
-            check_id(&file, "userId", user.0)?;
-        }
+        let greatest_user = survey.greatest_user.map_or(0, |user| user.0);
         let mut report = survey.report;
         let movies = Arc::new(survey.movies);
         let ratings = if survey.grouped_csv {
@@ -72,7 +71,7 @@ impl DataSet {
             report = loaded.report;
             ratings::in_memory(context, loaded.histories, &movies)?
         };
-        Self::register(context, ratings, &movies, report, file)
+        Self::register(context, ratings, &movies, greatest_user, report, file)
     }
 
     async fn of_parquet(
@@ -85,26 +84,32 @@ impl DataSet {
         let file = parquet.display().to_string();
         let read = |source| Error::Read { file: file.clone(), source };
         let rows = ratings::parquet(context, parquet, &file).await?;
-        let (users, count) = ratings::check(rows.clone(), &movies, &file).await.map_err(read)??;
-        (report.users, report.ratings) = (users, count);
+        let found = ratings::check(rows.clone(), &movies, &file).await.map_err(read)??;
+        (report.users, report.ratings) = (found.users, found.ratings);
         let ratings = ratings::latest(rows)?;
-        Self::register(context, ratings, &movies, report, file)
+        Self::register(context, ratings, &movies, found.greatest_user, report, file)
     }
 
     fn register(
         context: &SessionContext,
         ratings: DataFrame,
         movies: &Movies,
+        greatest_user: u32,
         report: Report,
         file: String,
     ) -> Result<Self, Error> {
-        if let Some(last) = movies.as_slice().last() {
-            check_id(&file, "movieId", last.id.0)?;
-        }
+        let greatest_movie = movies.as_slice().last().map_or(0, |movie| movie.id.0);
         context.register_table("ratings", ratings.into_view())?;
         let (table, genre_names) = movie_table(movies)?;
         context.register_table("movies", Arc::new(table))?;
-        Ok(Self { context: context.clone(), genre_names, report, file })
+        Ok(Self {
+            context: context.clone(),
+            genre_names,
+            report,
+            user_id_type: id_type(greatest_user),
+            movie_id_type: id_type(greatest_movie),
+            file,
+        })
     }
 
     /// The table `ratings`.
@@ -120,6 +125,17 @@ impl DataSet {
     /// The list of genre names that `user_feature` and `movie_genre` take.
     pub(crate) fn genre_names(&self) -> ScalarValue {
         self.genre_names.clone()
+    }
+
+    /// The type of user ids in files: `Int32`, as Spark and TensorFlow use, while every id of the data
+    /// set fits; otherwise `Int64`.
+    pub const fn user_id_type(&self) -> &DataType {
+        &self.user_id_type
+    }
+
+    /// The same for movie ids.
+    pub const fn movie_id_type(&self) -> &DataType {
+        &self.movie_id_type
     }
 
     /// What was found in the files. Of Parquet files duplicates are not counted.
@@ -143,13 +159,9 @@ impl fmt::Debug for DataSet {
     }
 }
 
-/// Files and models have ids in 32 bits with a sign, as Spark and TensorFlow do.
-fn check_id(file: &str, column: &str, greatest: u32) -> Result<(), Error> {
-    if i32::try_from(greatest).is_ok() {
-        return Ok(());
-    }
-    let what = format!("{column} {greatest} is greater than {}", i32::MAX);
-    Err(Error::Malformed { file: file.to_owned(), what })
+/// The type of ids in files, of which this is the greatest.
+fn id_type(greatest: u32) -> DataType {
+    if i32::try_from(greatest).is_ok() { DataType::Int32 } else { DataType::Int64 }
 }
 
 fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
@@ -160,7 +172,7 @@ fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
     let rows = || movies.as_slice().iter();
     let packed = |movie: &Movie| packed::pack_genres(&movie.genres);
     let columns: [(&str, ArrayRef); 4] = [
-        ("movieId", Arc::new(Int32Array::from_iter_values(rows().map(|m| m.id.0.cast_signed())))),
+        ("movieId", Arc::new(UInt32Array::from_iter_values(rows().map(|m| m.id.0)))),
         (
             "releaseYear",
             Arc::new(UInt16Array::from_iter_values(rows().map(|m| m.year.unwrap_or(0)))),

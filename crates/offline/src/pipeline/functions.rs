@@ -5,6 +5,7 @@
 //! | `half_stars(rating)` | scalar | the rating in half stars; an error for what is no rating |
 //! | `stars(half_stars)` | scalar | the rating in stars |
 //! | `chance(seed, user, movie)` | scalar | a number from 0 up to 1, the same on every run |
+//! | `place(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
 //! | `rating_average(count, half_stars)` | scalar | mean stars, two decimals |
 //! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals |
 //! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
@@ -17,10 +18,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array,
+    Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array, UInt64Array,
 };
 use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Float64Type, Int32Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
+    DataType, Field, FieldRef, Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
 };
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
@@ -36,7 +37,7 @@ use super::packed::{self, Feature, Statistic};
 use super::user_window::UserFeaturesWindow;
 use crate::random::{scramble, unit};
 
-/// Makes the functions of the pipeline known to a session: `half_stars`, `stars`, `chance`,
+/// Makes the functions of the pipeline known to a session: `half_stars`, `stars`, `chance`, `place`,
 /// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, `movie_statistic`, and the window functions
 /// `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
 pub fn register(context: &SessionContext) {
@@ -45,6 +46,7 @@ pub fn register(context: &SessionContext) {
     context.register_udf(rating_stddev());
     context.register_udf(stars());
     context.register_udf(chance());
+    context.register_udf(place());
     context.register_udf(user_feature());
     context.register_udf(movie_genre());
     context.register_udf(movie_statistic());
@@ -149,26 +151,41 @@ pub(super) fn stars() -> ScalarUDF {
 
 /// A number from 0 up to 1 that looks like chance and is the same on every run.
 pub(super) fn chance() -> ScalarUDF {
-    let signature = Signature::exact(
-        vec![DataType::UInt64, DataType::Int32, DataType::Int32],
-        Volatility::Immutable,
-    );
     Columns {
         name: "chance",
-        signature,
+        signature: of_seed_and_pair(),
         gives: DataType::Float64,
         compute: |columns| {
-            let seeds = columns[0].as_primitive::<UInt64Type>().values();
-            let [users, movies] =
-                [1, 2].map(|at: usize| columns[at].as_primitive::<Int32Type>().values());
-            let mixed = seeds.iter().zip(users).zip(movies).map(|((&seed, &user), &movie)| {
-                let pair = u64::from(user.cast_unsigned()) << 32 | u64::from(movie.cast_unsigned());
-                unit(scramble(scramble(seed) ^ pair))
-            });
-            Ok(Arc::new(Float64Array::from_iter_values(mixed)))
+            Ok(Arc::new(Float64Array::from_iter_values(scrambled(columns).map(unit))))
         },
     }
     .into()
+}
+
+/// The place of a pair in a random order: 64 bits, other ones for each pair, since
+/// [`scramble`] takes no two values to the same.
+pub(super) fn place() -> ScalarUDF {
+    Columns {
+        name: "place",
+        signature: of_seed_and_pair(),
+        gives: DataType::UInt64,
+        compute: |columns| Ok(Arc::new(UInt64Array::from_iter_values(scrambled(columns)))),
+    }
+    .into()
+}
+
+fn of_seed_and_pair() -> Signature {
+    let types = vec![DataType::UInt64, DataType::UInt32, DataType::UInt32];
+    Signature::exact(types, Volatility::Immutable)
+}
+
+/// 64 bits for each seed, user and movie.
+fn scrambled(columns: &[ArrayRef]) -> impl Iterator<Item = u64> {
+    let seeds = columns[0].as_primitive::<UInt64Type>().values();
+    let [users, movies] = [1, 2].map(|at: usize| columns[at].as_primitive::<UInt32Type>().values());
+    seeds.iter().zip(users).zip(movies).map(|((&seed, &user), &movie)| {
+        scramble(scramble(seed) ^ (u64::from(user) << 32 | u64::from(movie)))
+    })
 }
 
 fn hundredths(values: impl Iterator<Item = Hundredths>) -> ArrayRef {

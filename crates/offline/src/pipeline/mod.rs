@@ -14,8 +14,8 @@
 //!
 //! Ratings are divided among partitions by a hash of user or movie. What is sorted beyond the limit
 //! of memory goes to disk. Ratings that come sorted by user are not sorted as a whole: a rule of the
-//! session sorts each user's rows alone. Samples are merged by user at the end, so that files do not
-//! depend on the number of partitions.
+//! session sorts each user's rows alone. Samples are sorted at the end, by a key that is random and
+//! no two samples share, or merged by user; so files do not depend on the number of partitions.
 //!
 //! # On a cluster
 //!
@@ -24,7 +24,7 @@
 //! comes in as columns and literals, ratings are scanned from a URL, and partitions share nothing.
 //! The table `movies` is in memory, which is sent along with a plan or written to a URL first; ratings
 //! that have to be put in order beforehand are in memory, too, and do not leave this process. Without
-//! the rule of the session the same plans sort more, and give the same.
+//! the two rules of the session the same plans sort more, or in more memory, and give the same.
 
 mod csv;
 mod data_set;
@@ -34,6 +34,7 @@ mod movie_window;
 mod output;
 mod packed;
 mod plans;
+mod random_sort;
 mod ratings;
 mod rows;
 mod sample_files;
@@ -49,7 +50,7 @@ pub use functions::register as register_functions;
 pub use output::FileFormat;
 pub use plans::{movie_features, user_features};
 pub use sample_files::{SampleSummary, write_samples};
-pub use samples::{SAMPLE_COLUMNS, SampleOptions, Split, samples};
+pub use samples::{Order, SAMPLE_COLUMNS, SampleOptions, Split, samples};
 pub use session::{Options as SessionOptions, session};
 
 /// Why there are no features or samples. Files that were there before are as they were.

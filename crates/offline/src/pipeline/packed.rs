@@ -156,7 +156,8 @@ impl Feature {
 
     pub(crate) fn data_type(self) -> DataType {
         match self {
-            Self::Movie(_) | Self::Count | Self::MeanYear => DataType::Int32,
+            Self::Movie(_) => DataType::UInt32,
+            Self::Count | Self::MeanYear => DataType::Int32,
             Self::Genre(_) => genre_type(),
             _ => DataType::Float32,
         }
@@ -183,10 +184,7 @@ impl Feature {
             )) as ArrayRef
         };
         Ok(match self {
-            // What came in as `i32` goes out as such.
-            Self::Movie(place) => {
-                Arc::new(Int32Array::from_iter_values(long(place * 4).map(u32::cast_signed)))
-            }
+            Self::Movie(place) => Arc::new(UInt32Array::from_iter_values(long(place * 4))),
             Self::Genre(place) => {
                 let keys = UInt8Array::from_iter_values(rows().map(|row| row[GENRES + place]));
                 genre_array(keys, genres)?

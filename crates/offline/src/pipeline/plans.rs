@@ -24,10 +24,14 @@ pub async fn user_features(data: &DataSet) -> Result<DataFrame, Error> {
     let ends = ratings
         .window(vec![features.alias("features")])?
         .filter(ident("features").is_not_null())?;
-    let mut columns = vec![ident("userId")];
-    columns.extend(USER_FIELDS.map(|field| match user_feature(data, field) {
-        movie if field.starts_with("userRatedMovie") => nullif(movie, lit(0)).alias(field),
-        other => other,
+    let mut columns = vec![user_id(data)];
+    columns.extend(USER_FIELDS.map(|field| {
+        let feature = user_feature(data, field);
+        if is_movie(field) {
+            cast(nullif(feature, lit(0_u32)), data.movie_id_type().clone()).alias(field)
+        } else {
+            feature
+        }
     }));
     let by_id = vec![ident("userId").sort(true, false)];
     Ok(ends.select(vec![ident("userId"), ident("features")])?.sort(by_id)?.select(columns)?)
@@ -47,7 +51,7 @@ pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
     )?;
     let [count, sum, squares] = ["count", "sum", "squares"].map(ident);
     let columns = vec![
-        ident("movieId"),
+        movie_id(data),
         movie_genre(data, "movieGenre1"),
         movie_genre(data, "movieGenre2"),
         movie_genre(data, "movieGenre3"),
@@ -75,6 +79,20 @@ pub(super) async fn with_movies(
     let movies = data.movies().await?.select(of_movies)?;
     // The movies are the side that is held in memory; ratings stream by in their order.
     Ok(movies.join_on(ratings, JoinType::Right, [ident("id").eq(ident("movieId"))])?)
+}
+
+/// The ids as they are in files.
+pub(super) fn user_id(data: &DataSet) -> Expr {
+    cast(ident("userId"), data.user_id_type().clone()).alias("userId")
+}
+
+pub(super) fn movie_id(data: &DataSet) -> Expr {
+    cast(ident("movieId"), data.movie_id_type().clone()).alias("movieId")
+}
+
+/// Whether a feature of a user is the id of a movie.
+pub(super) fn is_movie(field: &str) -> bool {
+    field.starts_with("userRatedMovie")
 }
 
 pub(super) fn user_feature(data: &DataSet, field: &str) -> Expr {

@@ -7,16 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, AsArray as _, Int32Array, RecordBatch, UInt8Array, UInt32Array,
-};
-use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
+use datafusion::arrow::array::{ArrayRef, AsArray as _, RecordBatch, UInt8Array, UInt32Array};
+use datafusion::arrow::compute;
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as Computed};
 use datafusion::execution::TaskContext;
-use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::functions_aggregate::expr_fn::{count, max, sum};
 use datafusion::functions_window::expr_fn::lead;
 use datafusion::logical_expr::{ExprFunctionExt as _, lit};
 use datafusion::parquet::errors::ParquetError;
@@ -37,7 +36,7 @@ const COLUMNS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
 
 /// A CSV file without surprises that is sorted by user.
 pub(super) async fn grouped_csv(context: &SessionContext, file: &Path) -> Result<DataFrame, Error> {
-    let types = [DataType::Int32, DataType::Int32, DataType::Float64, DataType::UInt32];
+    let types = [DataType::UInt32, DataType::UInt32, DataType::Float64, DataType::UInt32];
     let fields = COLUMNS.into_iter().zip(types).map(|(name, of)| Field::new(name, of, false));
     let schema = Schema::new(fields.collect::<Vec<_>>());
     let order = vec![vec![ident("userId").sort(true, false)]];
@@ -52,8 +51,8 @@ pub(super) fn in_memory(
     movies: &Arc<Movies>,
 ) -> Result<DataFrame, Error> {
     let schema = Arc::new(Schema::new(vec![
-        Field::new("userId", DataType::Int32, false),
-        Field::new("movieId", DataType::Int32, false),
+        Field::new("userId", DataType::UInt32, false),
+        Field::new("movieId", DataType::UInt32, false),
         Field::new("halfStars", DataType::UInt8, false),
         Field::new("timestamp", DataType::UInt32, false),
     ]));
@@ -98,15 +97,15 @@ impl PartitionStream for HistoryStream {
                 let history = histories.get(UserIndex(next_user as u32));
                 next_user += 1;
                 for rated in history.iter() {
-                    users.push(history.user().0.cast_signed());
-                    ids.push(movies.as_slice()[rated.movie.at()].id.0.cast_signed());
+                    users.push(history.user().0);
+                    ids.push(movies.as_slice()[rated.movie.at()].id.0);
                     half_stars.push(rated.stars.half_stars());
                     timestamps.push(rated.timestamp);
                 }
             }
             let columns: Vec<ArrayRef> = vec![
-                Arc::new(Int32Array::from(users)),
-                Arc::new(Int32Array::from(ids)),
+                Arc::new(UInt32Array::from(users)),
+                Arc::new(UInt32Array::from(ids)),
                 Arc::new(UInt8Array::from(half_stars)),
                 Arc::new(UInt32Array::from(timestamps)),
             ];
@@ -133,8 +132,8 @@ pub(crate) fn file_url(path: &Path) -> Result<Url, Error> {
 fn normalised(ratings: DataFrame) -> Result<DataFrame, Error> {
     let half_stars = functions::half_stars().call(vec![cast(ident("rating"), DataType::Float64)]);
     Ok(ratings.select(vec![
-        cast(ident("userId"), DataType::Int32).alias("userId"),
-        cast(ident("movieId"), DataType::Int32).alias("movieId"),
+        cast(ident("userId"), DataType::UInt32).alias("userId"),
+        cast(ident("movieId"), DataType::UInt32).alias("movieId"),
         half_stars.alias("halfStars"),
         cast(ident("timestamp"), DataType::UInt32).alias("timestamp"),
     ])?)
@@ -200,12 +199,20 @@ fn empty_file(path: &Path) -> Option<PathBuf> {
     parquet.find(|path| is_empty(path))
 }
 
-/// Looks all ratings through, and returns how many users and ratings there are, or what is wrong.
+/// What [`check`] has found.
+pub(super) struct Checked {
+    pub(super) users: usize,
+    pub(super) ratings: usize,
+    /// 0 without users.
+    pub(super) greatest_user: u32,
+}
+
+/// Looks all ratings through, and returns what is there, or what is wrong.
 pub(super) async fn check(
     ratings: DataFrame,
     movies: &Movies,
     file: &str,
-) -> Computed<Result<(usize, usize), Error>> {
+) -> Computed<Result<Checked, Error>> {
     let malformed = |what: String| Err(Error::Malformed { file: file.to_owned(), what });
     // The sum makes the engine look at the ratings themselves.
     let each = |column: &str| count(ident(column)).alias(column);
@@ -215,32 +222,35 @@ pub(super) async fn check(
         each("movieId"),
         each("timestamp"),
         sum(cast(ident("halfStars"), DataType::Int64)).alias("halfStars"),
+        max(ident("userId")).alias("greatestUser"),
     ];
     let users = ratings.clone().aggregate(vec![ident("userId")], vec![])?.count().await?;
     let by_movie = ratings.aggregate(vec![ident("movieId").alias("id")], all)?.collect().await?;
-    let mut rows = 0;
+    let (mut rows, mut greatest_user) = (0, 0);
     for batch in by_movie {
+        let greatest = batch.column(6).as_primitive::<UInt32Type>();
+        greatest_user = greatest_user.max(compute::max(greatest).unwrap_or(0));
         let [all, user, movie, timestamp] =
             [1, 2, 3, 4].map(|at: usize| batch.column(at).as_primitive::<Int64Type>());
-        for (row, &id) in batch.column(0).as_primitive::<Int32Type>().values().iter().enumerate() {
+        for (row, &id) in batch.column(0).as_primitive::<UInt32Type>().values().iter().enumerate() {
             for (column, filled) in [("userId", user), ("movieId", movie), ("timestamp", timestamp)]
             {
                 if filled.value(row) < all.value(row) {
                     return Ok(malformed(format!("a {column} is missing")));
                 }
             }
-            if movies.index_of(MovieId(id.cast_unsigned())).is_none() {
+            if movies.index_of(MovieId(id)).is_none() {
                 return Ok(malformed(format!("movieId {id} is not in movies.csv")));
             }
             rows += all.value(row);
         }
     }
-    Ok(Ok((users, rows as usize)))
+    Ok(Ok(Checked { users, ratings: rows as usize, greatest_user }))
 }
 
 /// Of several ratings of a movie by a user the latest, of equally late ones the best.
 pub(super) fn latest(ratings: DataFrame) -> Result<DataFrame, Error> {
-    let next = lead(ident("movieId"), Some(1), Some(ScalarValue::Int32(Some(0))))
+    let next = lead(ident("movieId"), Some(1), Some(ScalarValue::UInt32(Some(0))))
         .partition_by(vec![ident("userId")])
         .order_by(
             ["movieId", "timestamp", "halfStars"].map(|key| ident(key).sort(true, false)).into(),

@@ -9,7 +9,11 @@ use datafusion::prelude::{DataFrame, Expr, cast, ident};
 use sparrow_features::USER_FIELDS;
 
 use super::movie_window::MovieStatisticsWindow;
-use super::plans::{collect_rows, movie_genre, movie_statistic, user_feature, with_movies};
+use super::plans::{
+    collect_rows, is_movie, movie_genre, movie_id, movie_statistic, user_feature, user_id,
+    with_movies,
+};
+use super::random_sort::PLACE;
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
 
@@ -25,6 +29,17 @@ pub enum Split {
     PerUserTime,
 }
 
+/// The order of samples in their files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// A random order, which the seed determines: for trainers that read a file from its beginning, or
+    /// shuffle a part of it at a time.
+    #[default]
+    Random,
+    /// By (user id, timestamp, movie id).
+    Data,
+}
+
 /// Which samples are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleOptions {
@@ -32,15 +47,24 @@ pub struct SampleOptions {
     pub split: Split,
     /// The part of the samples that is for testing, from 0 to 1.
     pub test_fraction: f64,
-    /// Which samples chance picks, for `Random` and for `sample_fraction`.
+    /// Which samples chance picks, for [`Split::Random`] and for `sample_fraction`; and their order, for
+    /// [`Order::Random`].
     pub seed: u64,
+    /// The order in which they come.
+    pub order: Order,
     /// The part of the samples that is kept, from 0 to 1.
     pub sample_fraction: f64,
 }
 
 impl Default for SampleOptions {
     fn default() -> Self {
-        Self { split: Split::Random, test_fraction: 0.2, seed: 1, sample_fraction: 1.0 }
+        Self {
+            split: Split::Random,
+            test_fraction: 0.2,
+            seed: 1,
+            order: Order::Random,
+            sample_fraction: 1.0,
+        }
     }
 }
 
@@ -78,7 +102,7 @@ pub const SAMPLE_COLUMNS: [&str; 27] = [
 /// Fewer earlier ratings of the user than this make no sample.
 const EARLIER: i32 = 2;
 
-/// The samples by (user id, timestamp, movie id): the [`SAMPLE_COLUMNS`], and `test` with whether the
+/// The samples in the order of the options: the [`SAMPLE_COLUMNS`], and `test` with whether the
 /// sample is for testing.
 ///
 /// A sample is a rating with the features that its user had just before it, and the statistics of its
@@ -123,7 +147,6 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
     if options.sample_fraction < 1.0 {
         kept = kept.filter(chance(SAMPLE_SALT).lt(lit(options.sample_fraction)))?;
     }
-    // Users are whole in their partition, so merging by user keeps the order of each user's rows.
     let narrow = [
         "movieId",
         "userId",
@@ -136,13 +159,26 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
     ];
     let mut columns: Vec<Expr> = narrow.map(ident).into();
     columns.push(test.alias("test"));
-    let merged = kept.select(columns)?.sort(vec![ident("userId").sort(true, false)])?;
+    let key = match options.order {
+        Order::Random => {
+            let seed = lit(options.seed.wrapping_add(ORDER_SALT));
+            let place = functions::place().call(vec![seed, ident("userId"), ident("movieId")]);
+            columns.push(place.alias(PLACE));
+            PLACE
+        }
+        // Users are whole in their partition, so merging by user keeps the order of each user's rows.
+        Order::Data => "userId",
+    };
+    let merged = kept.select(columns)?.sort(vec![ident(key).sort(true, false)])?;
     Ok(merged
         .select(SAMPLE_COLUMNS.map(|name| column(data, name)).into_iter().chain([ident("test")]))?)
 }
 
 /// Keeps the choice of samples apart from that of tests.
 const SAMPLE_SALT: u64 = 0x7361_6d70_6c65;
+
+/// Keeps the order apart from both choices.
+const ORDER_SALT: u64 = 0x006f_7264_6572;
 
 fn in_time() -> Vec<datafusion::logical_expr::SortExpr> {
     ["timestamp", "movieId"].map(|key| ident(key).sort(true, false)).into()
@@ -157,6 +193,11 @@ fn column(data: &DataSet, name: &str) -> Expr {
         "releaseYear" => cast(ident(name), DataType::Int32).alias(name),
         name if name.starts_with("movieGenre") => movie_genre(data, name),
         "movieRatingCount" | "movieAvgRating" | "movieRatingStddev" => movie_statistic(data, name),
+        "userId" => user_id(data),
+        "movieId" => movie_id(data),
+        name if is_movie(name) => {
+            cast(user_feature(data, name), data.movie_id_type().clone()).alias(name)
+        }
         name if USER_FIELDS.contains(&name) => user_feature(data, name),
         name => ident(name),
     }

@@ -18,6 +18,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 
 use super::functions;
+use super::random_sort::RandomSortExec;
 
 /// What a session may use of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub struct Options {
     /// How many partitions are worked on at a time, at least 1.
     pub threads: usize,
     /// Bytes for sorting and grouping, beyond which they go to disk. The process takes somewhat more:
-    /// for its code, the batches on their way, and the columns that are being written.
+    /// for its code, the batches on their way, the columns that are being written, and up to a quarter
+    /// more to sort samples randomly.
     pub memory_limit: usize,
     /// The folder for what does not fit into memory; that of the system if `None`. A folder in it is
     /// made when it is needed and removed at the end.
@@ -59,6 +61,7 @@ pub fn session(options: &Options) -> Result<SessionContext> {
         .with_config(config)
         .with_runtime_env(runtime)
         .with_physical_optimizer_rule(Arc::new(SortWithinRuns))
+        .with_physical_optimizer_rule(Arc::new(SortRandomly))
         .build();
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
@@ -67,6 +70,34 @@ pub fn session(options: &Options) -> Result<SessionContext> {
 
 /// Rows in a batch.
 const BATCH: usize = 8192;
+
+/// Sorts samples into their random order by [`RandomSortExec`].
+#[derive(Debug)]
+struct SortRandomly;
+
+impl PhysicalOptimizerRule for SortRandomly {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let randomly = |plan: Arc<dyn ExecutionPlan>| {
+            Ok(match plan.downcast_ref::<SortExec>().and_then(RandomSortExec::instead_of) {
+                Some(sort) => Transformed::yes(Arc::new(sort) as Arc<dyn ExecutionPlan>),
+                None => Transformed::no(plan),
+            })
+        };
+        plan.transform_up(randomly).data()
+    }
+
+    fn name(&self) -> &'static str {
+        "sort_randomly"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
 
 /// Sorts only within runs of equal keys where the input comes sorted by the first keys already.
 /// DataFusion does so for endless input alone; for files it avoids holding them in memory.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _};
 use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Int32Type, UInt8Type, UInt16Type, UInt64Type,
+    DataType, Field, FieldRef, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
@@ -50,7 +50,7 @@ impl UserFeaturesWindow {
     }
 
     fn at(moment: Moment) -> WindowUDF {
-        let arguments = vec![DataType::Int32, DataType::UInt8, DataType::UInt16, DataType::UInt64];
+        let arguments = vec![DataType::UInt32, DataType::UInt8, DataType::UInt16, DataType::UInt64];
         let signature = Signature::exact(arguments, Volatility::Immutable);
         WindowUDF::from(Self { moment, signature })
     }
@@ -137,7 +137,7 @@ impl PartitionEvaluator for Evaluator {
 }
 
 fn rated(columns: &[ArrayRef], row: usize) -> Result<RatedMovie> {
-    let movie = columns[0].as_primitive::<Int32Type>().value(row);
+    let movie = columns[0].as_primitive::<UInt32Type>().value(row);
     let genres = columns[3].as_primitive::<UInt64Type>();
     // Movies come by an outer join.
     if genres.is_null(row) {
@@ -146,7 +146,7 @@ fn rated(columns: &[ArrayRef], row: usize) -> Result<RatedMovie> {
     let half_stars = columns[1].as_primitive::<UInt8Type>().value(row);
     let year = columns[2].as_primitive::<UInt16Type>().value(row);
     Ok(RatedMovie {
-        movie: MovieId(movie.cast_unsigned()),
+        movie: MovieId(movie),
         // `half_stars` has checked them.
         stars: Stars::from_half_stars(half_stars).unwrap_or(Stars::MIN),
         year: (year > 0).then_some(year),

@@ -6,7 +6,9 @@ use super::biases::{Biases, CERTAINTY};
 use super::layers::Adam;
 use super::ordinal::Ordinal;
 use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
+use crate::Zeros;
 use crate::random::Random;
+use crate::zeros::is_zero;
 
 /// Generalised matrix factorisation (He et al. 2017, section 3.2) with biases, in training: the logit is
 /// the dot product of a movie's row and a user's, with what the user's choices say in the latter.
@@ -223,6 +225,17 @@ impl Gmf {
             self.base + dot(movie, row(&self.mixed, self.users.width, pair.user))
         };
         pairs.iter().map(|pair| sigmoid(logit(pair))).collect()
+    }
+
+    /// The rows whose factors are zero, so that only the biases are left.
+    pub(super) fn zeros(&self) -> Zeros {
+        let width = self.movies.width;
+        let factors = |row: &[f32]| is_zero(&row[..width - 2]);
+        let of = |values: &[f32]| {
+            let known = values.chunks_exact(width).skip(1);
+            [known.clone().filter(|row| factors(row)).count(), known.len()]
+        };
+        Zeros { movies: of(&self.movies.values), users: of(&self.mixed) }
     }
 
     /// The trained model: two towers without layers.

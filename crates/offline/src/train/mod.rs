@@ -21,6 +21,7 @@ use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
 use sparrow_neural::neural_cf::{Metadata, Model, ModelFile};
 
+use crate::Zeros;
 use crate::export::{self, Written};
 use crate::metrics::LabelMetrics;
 use crate::random::Random;
@@ -60,6 +61,14 @@ pub enum Error {
         /// Which numbers.
         source: sparrow_neural::neural_cf::Error,
     },
+    /// Training left every vector of a side at zero.
+    #[error("training is degenerate: {0}; less l2 will help")]
+    Zero(Zeros),
+    /// The model gives all samples of the test part the same score.
+    #[error(
+        "training is degenerate: the model scores every rating alike; a lower learning rate than {0} or less l2 will help"
+    )]
+    Constant(f32),
     /// The model cannot be written.
     #[error(transparent)]
     Export(#[from] export::Error),
@@ -100,6 +109,8 @@ pub struct Trained {
     pub samples: [usize; 3],
     /// The measures on the test part.
     pub test: LabelMetrics,
+    /// Embeddings that are zero after training.
+    pub zeros: Zeros,
 }
 
 /// Trains a model on a catalogue's ratings, less a test part, and measures it on that.
@@ -112,13 +123,17 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let known = Negatives::new(options.negatives, &learnt.tables, &samples);
     let pairs = known.add(learnt.tables.pairs(&test), &mut Random::new(options.seed, 4));
     let test_count = test.len();
+    if constant(&learnt.learner.predict(&pairs)) {
+        return Err(Error::Constant(options.learning_rate));
+    }
     let test = measure(&mut learnt.learner, &pairs, options, "test")?;
     let [training, validation] = learnt.samples;
     let samples = [training, validation, test_count];
+    let zeros = learnt.learner.zeros();
     let model = learnt.model(options)?;
     let mut metadata = metadata(&model, options, &test, learnt.epochs);
     metadata.data = fingerprint(catalog);
-    Ok(Trained { file: ModelFile { model, metadata }, epochs: learnt.epochs, samples, test })
+    Ok(Trained { file: ModelFile { model, metadata }, epochs: learnt.epochs, samples, test, zeros })
 }
 
 /// Trains a model on all of a catalogue's ratings. [`Options::test`] does not matter: whoever measures the
@@ -188,7 +203,18 @@ fn learn(
             learner.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
         }
     }
+    let zeros = learner.zeros();
+    if zeros.degenerate() {
+        return Err(Error::Zero(zeros));
+    }
     Ok(Learnt { learner, tables, epochs, samples })
+}
+
+/// Whether scores differ by rounding at most.
+fn constant(scores: &[f32]) -> bool {
+    let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
+    let greatest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    greatest - least < 1e-6
 }
 
 /// What is learnt from.
@@ -285,6 +311,14 @@ impl Learner {
         match self {
             Self::Network(trainer) => trainer.predict(pairs),
             Self::Factors(gmf) => gmf.predict(pairs),
+        }
+    }
+
+    /// The embeddings that are zero, biases aside; of ids that are known.
+    fn zeros(&self) -> Zeros {
+        match self {
+            Self::Network(trainer) => trainer.zeros(),
+            Self::Factors(gmf) => gmf.zeros(),
         }
     }
 

@@ -6,7 +6,9 @@ use super::biases::Biases;
 use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table};
 use super::ordinal::Ordinal;
 use super::{Method, Options};
+use crate::Zeros;
 use crate::random::Random;
+use crate::zeros::is_zero;
 
 /// The row of ids that are not known.
 pub(super) const UNKNOWN: u32 = 0;
@@ -226,6 +228,15 @@ impl Trainer {
         self.ordinal.step(adam, self.steps, scale);
         self.movies.step(adam, self.steps, scale, options.l2);
         self.users.step(adam, self.steps, scale, options.l2);
+    }
+
+    /// The embeddings that are zero.
+    pub(super) fn zeros(&self) -> Zeros {
+        let of = |table: &Table| {
+            let known = 1..table.rows();
+            [known.clone().filter(|&row| is_zero(table.row(row))).count(), known.len()]
+        };
+        Zeros { movies: of(&self.movies), users: of(&self.users) }
     }
 
     /// The trained model. The ids are those of the rows after that of unknown ids, ascending.

@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use flate2::write::GzEncoder;
 
 use sparrow_offline::pipeline::{
-    self, DataSet, Error, FileFormat, SampleOptions, SessionOptions, Split,
+    self, DataSet, Error, FileFormat, Order, SampleOptions, SessionOptions, Split,
 };
 use sparrow_offline::{ReaderOptions, synth};
 use tempfile::TempDir;
@@ -80,6 +82,11 @@ const MOVIES: u32 = 140;
 
 /// Invented movies: without years, without genres, with commas in titles and in a genre.
 fn movies_csv() -> String {
+    movies_csv_from(0)
+}
+
+/// The same, with so much added to their ids.
+fn movies_csv_from(start: u32) -> String {
     let genres =
         ["Drama", "Comedy|War", "(no genres listed)", "War|Drama|Comedy|IMAX", "Noir, Neo|IMAX"];
     let mut text = "movieId,title,genres\n".to_owned();
@@ -89,7 +96,7 @@ fn movies_csv() -> String {
             1 => format!("\"Sea {id}, The ({})\"", 1930 + id % 90),
             _ => format!("River {id} ({})", 1930 + id * 13 % 90),
         };
-        writeln!(text, "{},{title},\"{}\"", id * 3, genres[(id % 5) as usize]).unwrap();
+        writeln!(text, "{},{title},\"{}\"", start + id * 3, genres[(id % 5) as usize]).unwrap();
     }
     text
 }
@@ -122,8 +129,12 @@ fn invented(seed: u64) -> Vec<Rating> {
 }
 
 fn write_set(ratings: &[Rating]) -> TempDir {
+    write_set_with(&movies_csv(), ratings)
+}
+
+fn write_set_with(movies: &str, ratings: &[Rating]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("movies.csv"), movies_csv()).unwrap();
+    fs::write(folder.path().join("movies.csv"), movies).unwrap();
     let mut text = "userId,movieId,rating,timestamp\n".to_owned();
     for Rating { user, movie, stars, timestamp } in ratings {
         writeln!(text, "{user},{movie},{stars:.1},{timestamp}").unwrap();
@@ -163,7 +174,8 @@ fn assert_same(found: &[String], expected: &[String]) {
 /// Checks each sample file against the reference, with the division that `split` stands for.
 fn check_samples(data: &Path, split: Split, machine: &SessionOptions) {
     let reference = Reference::of(data);
-    let options = SampleOptions { split, test_fraction: 0.3, ..SampleOptions::default() };
+    let (test_fraction, order) = (0.3, Order::Data);
+    let options = SampleOptions { split, test_fraction, order, ..SampleOptions::default() };
     let out = write_samples(data, &options, machine).unwrap();
     let (header, training) = lines(out.path(), "trainingSamples.csv");
     assert_eq!(
@@ -276,6 +288,14 @@ fn what_does_not_fit_into_memory_goes_to_disk() {
     assert_eq!(contents(spill.path()).len(), 0, "left behind");
 }
 
+/// A column of ids: `Int32` where all fit.
+fn ids(ids: impl Iterator<Item = u32> + Clone) -> ArrayRef {
+    match ids.clone().map(i32::try_from).collect::<Result<Vec<_>, _>>() {
+        Ok(ids) => Arc::new(Int32Array::from(ids)),
+        Err(_) => Arc::new(Int64Array::from_iter_values(ids.map(i64::from))),
+    }
+}
+
 /// Ratings in Parquet, with the types that Spark gives them.
 fn write_parquet(path: &Path, ratings: &[Rating]) {
     let columns: [(&str, ArrayRef); 4] = [
@@ -284,14 +304,8 @@ fn write_parquet(path: &Path, ratings: &[Rating]) {
             Arc::new(Int64Array::from_iter_values(ratings.iter().map(|r| r.timestamp.into()))),
         ),
         ("rating", Arc::new(Float64Array::from_iter_values(ratings.iter().map(|r| r.stars)))),
-        (
-            "movieId",
-            Arc::new(Int32Array::from_iter_values(ratings.iter().map(|r| r.movie.cast_signed()))),
-        ),
-        (
-            "userId",
-            Arc::new(Int32Array::from_iter_values(ratings.iter().map(|r| r.user.cast_signed()))),
-        ),
+        ("movieId", ids(ratings.iter().map(|rating| rating.movie))),
+        ("userId", ids(ratings.iter().map(|rating| rating.user))),
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, column)| (name, column, true)),
@@ -311,7 +325,7 @@ fn disordered(ratings: &[Rating]) -> Vec<Rating> {
         ..*rating
     });
     let mut all: Vec<Rating> = earlier.chain(ratings.iter().copied()).collect();
-    all.sort_by_key(|rating| (rating.movie * 7919 % 1009, rating.user * 7907 % 1013));
+    all.sort_by_key(|rating| (rating.movie % 1009 * 7919 % 1009, rating.user % 1013 * 7907 % 1013));
     all
 }
 
@@ -381,6 +395,91 @@ fn ratings_may_come_in_any_form_and_order() {
         write_parquet(&parts.join(format!("part-{number:05}.snappy.parquet")), part);
     }
     check(data.path(), "a folder of parts");
+}
+
+/// The types of the columns of ids in a Parquet file: of user, movie and a liked movie, where they are.
+fn id_types(folder: &Path, name: &str) -> Vec<DataType> {
+    let file = fs::File::open(folder.join(name)).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let named =
+        |column: &str| Some(reader.schema().field_with_name(column).ok()?.data_type().clone());
+    ["userId", "movieId", "userRatedMovie1"].into_iter().filter_map(named).collect()
+}
+
+#[test]
+fn ids_go_up_to_4294967295_and_have_32_bits_where_they_fit() {
+    const TO_THE_END: u32 = u32::MAX - 3 * MOVIES;
+    let great_users = |rating: &Rating| Rating { user: rating.user + (u32::MAX - 300), ..*rating };
+    let great_movies = |rating: &Rating| Rating { movie: rating.movie + TO_THE_END, ..*rating };
+    let small: Vec<Rating> = invented(14);
+    let [users, movies]: [Vec<Rating>; 2] =
+        [small.iter().map(great_users).collect(), small.iter().map(great_movies).collect()];
+    assert!(users.iter().any(|rating| rating.user == u32::MAX));
+    let (small_movies, great_movies) = (movies_csv(), movies_csv_from(TO_THE_END));
+    let (short, long) = (DataType::Int32, DataType::Int64);
+    for (movies_csv, ratings, user_type, movie_type) in [
+        (&small_movies, &small, &short, &short),
+        (&small_movies, &users, &long, &short),
+        (&great_movies, &movies, &short, &long),
+    ] {
+        let data = write_set_with(movies_csv, ratings);
+        check_features(data.path(), &machine());
+        for split in SPLITS {
+            check_samples(data.path(), split, &machine());
+        }
+        let features = write_features(data.path(), &machine()).unwrap();
+        let samples = write_samples(data.path(), &SampleOptions::default(), &machine()).unwrap();
+        let [user, movie] = [user_type, movie_type].map(Clone::clone);
+        let types = |folder: &TempDir, name| id_types(folder.path(), name);
+        let expected = [user, movie.clone(), movie];
+        assert_eq!(types(&samples, "trainingSamples.parquet"), expected);
+        assert_eq!(
+            types(&features, "userFeatures.parquet"),
+            [&expected[0], &expected[2]].map(Clone::clone)
+        );
+        assert_eq!(types(&features, "movieFeatures.parquet"), [expected[1].clone()]);
+
+        // The same from Parquet.
+        let from_csv = [contents(features.path()), contents(samples.path())];
+        fs::remove_file(data.path().join("ratings.csv")).unwrap();
+        write_parquet(&data.path().join("ratings.parquet"), &disordered(ratings));
+        assert!(everything(data.path(), &machine()) == from_csv);
+    }
+}
+
+#[test]
+fn random_order_is_that_of_the_seed() {
+    let data = write_set(&invented(15));
+    let of = |order, seed| {
+        let options = SampleOptions { order, seed, test_fraction: 0.0, ..SampleOptions::default() };
+        let out = write_samples(data.path(), &options, &machine()).unwrap();
+        lines(out.path(), "trainingSamples.csv").1
+    };
+    let by_user = of(Order::Data, 1);
+    let [first, again, other] = [1, 1, 2].map(|seed| of(Order::Random, seed));
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    let sorted = |lines: &[String]| {
+        let mut lines = lines.to_vec();
+        lines.sort();
+        lines
+    };
+    let all = sorted(&by_user);
+    assert_eq!(sorted(&first), all);
+    assert_eq!(sorted(&other), all);
+    let user = |line: &String| line.split(',').nth(1).unwrap().to_owned();
+    // Neighbours of one user: nearly all in the order of the data, one in sixty or so by chance.
+    let neighbours =
+        |lines: &[String]| lines.windows(2).filter(|pair| user(&pair[0]) == user(&pair[1])).count();
+    assert!(neighbours(&by_user) > all.len() * 9 / 10);
+    for order in [&first, &other] {
+        assert!(neighbours(order) < all.len() / 10, "{} of {}", neighbours(order), all.len());
+        // Each tenth of the file has its part of the early users.
+        let early: Vec<&String> = by_user[..all.len() / 2].iter().collect();
+        let tenth = &order[..all.len() / 10];
+        let share = tenth.iter().filter(|line| early.contains(line)).count() * 100 / tenth.len();
+        assert!((35..65).contains(&share), "{share}%");
+    }
 }
 
 #[test]
@@ -484,8 +583,8 @@ fn bad_files_are_named_with_what_is_wrong() {
         ),
         (
             "ratings.csv",
-            format!("{header}3000000000,3,4.0,1\n").into(),
-            "ratings.csv: userId 3000000000 is",
+            format!("{header}4294967296,3,4.0,1\n").into(),
+            "ratings.csv:2: userId is \"4294967296\", not a whole number from 1 to 4294967295",
         ),
     ] {
         let message = replaced(name, &content);

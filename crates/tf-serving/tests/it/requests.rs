@@ -217,6 +217,10 @@ async fn movies_and_users_beyond_the_greatest_are_not_sent() {
     plain.check().await.unwrap();
     let found = score(&ranker_of(&plain), &catalog, 6, &all(&catalog)).await.unwrap();
     assert_eq!(found[3], UNSCORED);
+    let before = server.predictions().len();
+    let error = score(&ranker_of(&plain), &catalog, 2_147_483_648, &[MovieIndex(0)]).await;
+    assert!(matches!(error, Err(Error::UnknownUser(UserId(2_147_483_648)))));
+    assert_eq!(server.predictions().len(), before);
 }
 
 #[derive(Debug)]
