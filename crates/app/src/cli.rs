@@ -29,8 +29,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
-    /// Folder of model folders: the greatest version in DIR/neuralcf is served, as `sparrow-loader train
-    /// --out DIR/neuralcf` writes them
+    /// Folder of model folders, as `sparrow-loader train --out DIR/neuralcf` writes them: each is served
+    /// under its own name, by its greatest version
     #[arg(short, long, value_name = "DIR")]
     models: Option<PathBuf>,
 

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sparrow_engine::{Embeddings, Engine, Options, Parts};
 use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
@@ -31,6 +31,12 @@ pub(crate) fn load_movies(config: &Config) -> Result<Movies> {
         None => Source::in_memory("demonstration set", &demo::FILES)?,
     };
     let options = sparrow_movielens::Options { max_bad_lines: config.data.max_bad_lines };
+    if let Some(folder) = &config.data.embeddings {
+        tracing::warn!(
+            folder = %folder.display(),
+            "data.embeddings is not used: with a feature store, its vectors are"
+        );
+    }
     let (movies, report) = source.load_movies(&options)?;
     if report.is_incomplete() {
         tracing::warn!("{report}");
@@ -103,9 +109,14 @@ pub fn load_engine(config: &Config) -> Result<Engine> {
 pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
     let start = Instant::now();
     let data = &config.data;
-    let source = match &data.path {
-        Some(folder) => Source::open(folder)?,
-        None => Source::in_memory("demonstration set", &demo::FILES)?,
+    let source = match (&data.path, &data.embeddings) {
+        (Some(folder), _) => Source::open(folder)?,
+        (None, Some(folder)) => bail!(
+            "the embeddings in {} need the data set that they were made from (data.path, --data): {ITEM_FILE} holds \
+             vectors of its movies, not of those of the demonstration set",
+            folder.display()
+        ),
+        (None, None) => Source::in_memory("demonstration set", &demo::FILES)?,
     };
     let options = sparrow_movielens::Options { max_bad_lines: data.max_bad_lines };
     let loaded = source.load(&options)?;

@@ -67,7 +67,8 @@ impl fmt::Display for Reason {
 pub struct Recommendations {
     /// The model that was asked for, by its own name where an alias was used.
     pub requested: Arc<str>,
-    /// The ranker that really ordered the items.
+    /// The model that ordered the items, or could have if there are none; [`NO_MODEL`](crate::NO_MODEL) if
+    /// neither the one asked for nor any of its fallbacks could.
     pub model: Arc<str>,
     /// Whether another model than the one asked for ordered the items, a recall strategy failed, or
     /// the user's state was not to be had.

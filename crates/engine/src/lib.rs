@@ -13,7 +13,7 @@ mod similar;
 
 pub use answer::{Item, Reason, Recommendations, Similar, SimilarItem, StrategySet, Timings};
 pub use assembly::{Embeddings, Engine, Model, ModelInfo, Options, Parts, Strategy};
-pub use recommend::{Candidates, Request};
+pub use recommend::{Candidates, NO_MODEL, Request};
 pub use similar::{GENRE_MODEL, SimilarRequest};
 
 use std::sync::Arc;

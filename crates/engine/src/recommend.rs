@@ -27,6 +27,9 @@ pub struct Request<'a> {
     pub candidates: Candidates,
 }
 
+/// The name in [`Recommendations::model`] where no model could rank, and the number of ratings orders the items.
+pub const NO_MODEL: &str = "none";
+
 /// What is ranked for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Candidates {
@@ -97,7 +100,8 @@ impl Engine {
         };
         Ok(Recommendations {
             requested: Arc::clone(&self.models[requested].name),
-            model: Arc::clone(&self.models[model.unwrap_or(requested)].name),
+            model: model
+                .map_or_else(|| NO_MODEL.into(), |model| Arc::clone(&self.models[model].name)),
             reason,
             degraded: model != Some(requested) || recall_failed || store_failed,
             items,
@@ -193,7 +197,11 @@ impl Engine {
         let (mut answered, mut failure) = (None, None);
         scratch.start_ranking();
         let mut next = Some(requested);
-        while let Some(place) = next.filter(|_| items.len() < size && !scratch.rest.is_empty()) {
+        // One model is asked even without candidates: an empty list names a model that could have ranked.
+        let wanted = |answered: Option<usize>, items: &[Item], rest: &[MovieIndex]| {
+            answered.is_none() || (items.len() < size && !rest.is_empty())
+        };
+        while let Some(place) = next.filter(|_| wanted(answered, items, &scratch.rest)) {
             match self.score(place, requested, user, scratch).await {
                 Ok(()) => {
                     let ordered_by = answered.map(|_| place);
@@ -217,8 +225,7 @@ impl Engine {
                 recalled_by: scratch.found_by(movie),
             }));
         }
-        // Where there was nothing to rank, nobody was asked and nobody failed.
-        (answered.or_else(|| failure.is_none().then_some(requested)), failure)
+        (answered, failure)
     }
 
     /// Scores what is in `rest` by the model at this place.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sparrow_engine::{
-    Candidates, Embeddings, Engine, Error, Item, Model, Options, Parts, Reason, Recommendations,
-    Request, SimilarRequest, Strategy,
+    Candidates, Embeddings, Engine, Error, Item, Model, NO_MODEL, Options, Parts, Reason,
+    Recommendations, Request, SimilarRequest, Strategy,
 };
 use sparrow_model::{
     Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog, Stars,
@@ -231,6 +231,40 @@ async fn models_that_are_not_there_are_stood_in_for() {
     let error = engine.recommend(&request).await.unwrap_err();
     let Error::UnknownModel { known, .. } = error else { panic!("{error}") };
     assert_eq!(known.iter().map(|n| &**n).collect::<Vec<_>>(), ["emb", "popularity", "neuralcf"]);
+}
+
+#[tokio::test]
+async fn an_empty_list_names_no_model_that_could_not_rank() {
+    let engine = engine();
+    // User 0 has rated every movie that there is a vector of, and no vector.
+    let ask = async |user: u32, model: &str| {
+        let request = Request { model: Some(model), ..Request::new(UserId(user)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        assert!(answer.items.is_empty());
+        (answer.model.to_string(), answer.degraded, answer.reason)
+    };
+    let none_left = |model: &str| (model.to_owned(), false, None);
+    assert_eq!(ask(0, "popularity").await, none_left("popularity"));
+    let unavailable = ("popularity".to_owned(), true, Some(Reason::ModelUnavailable));
+    assert_eq!(ask(0, "neuralcf").await, unavailable);
+    let no_vector = ("popularity".to_owned(), true, Some(Reason::NoUserEmbedding));
+    assert_eq!(ask(0, "emb").await, no_vector);
+}
+
+#[tokio::test]
+async fn where_no_model_can_rank_none_is_named() {
+    let catalog = catalog();
+    let parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
+    let failing = Fixed(Err(|| sparrow_rank::Error::TimedOut), 0);
+    let model = Model::new("fixed", "fixed", Ok(Arc::new(failing)));
+    let engine = Engine::new(Arc::clone(&catalog), parts.with_model(model)).unwrap();
+    for (user, count) in [(40, 5), (0, 0)] {
+        let request = Request { model: Some("fixed"), size: 5, ..Request::new(UserId(user)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        assert_eq!((&*answer.requested, &*answer.model), ("fixed", NO_MODEL));
+        assert_eq!((answer.degraded, answer.reason), (true, Some(Reason::ModelTimedOut)));
+        assert_eq!(answer.items.len(), count);
+    }
 }
 
 struct Fixed(Result<f32, fn() -> sparrow_rank::Error>, usize);

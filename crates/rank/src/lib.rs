@@ -43,6 +43,9 @@ pub enum Error {
     /// The answer did not come within the deadline.
     #[error("the model did not answer in time")]
     TimedOut,
+    /// The model takes none of what it was asked, such as an id beyond those that it knows.
+    #[error("the model refused the request: {0}")]
+    Refused(String),
     /// The answer cannot be right: wrong in number, in form, or not finite.
     #[error("the model's answer is malformed: {0}")]
     Malformed(String),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sparrow_model::MovieIndex;
 
 use crate::input::Inputs;
-use crate::options::Format;
+use crate::options::{Format, SERVING_DEFAULT};
 use crate::signature::Layout;
 use crate::value;
 
@@ -27,6 +27,12 @@ impl MovieValues {
         write(&mut self.text);
         self.text.push(',');
         self.ends.push(self.text.len());
+    }
+
+    /// The values, in the order of the movies.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start..end - 1])
     }
 
     /// Appends the value of a movie, with its comma.
@@ -66,6 +72,8 @@ pub(crate) enum Values<'a> {
 #[derive(Debug)]
 pub(crate) struct Form {
     format: Format,
+    /// What stands before the values and behind them.
+    frame: (String, &'static str),
     /// The inputs' names as keys, `"userId":`.
     keys: Vec<String>,
 }
@@ -86,7 +94,8 @@ impl Body {
 }
 
 impl Form {
-    pub(crate) fn new(format: Format, inputs: &Inputs) -> Self {
+    /// For a model that is asked by this signature.
+    pub(crate) fn new(format: Format, inputs: &Inputs, signature: &str) -> Self {
         let key = |name: &str| {
             let mut key = String::new();
             value::string(name, &mut key);
@@ -94,7 +103,17 @@ impl Form {
             key
         };
         let keys = inputs.as_slice().iter().map(|input| key(&input.name)).collect();
-        Self { format, keys }
+        let mut start = "{".to_owned();
+        if signature != SERVING_DEFAULT {
+            start.push_str("\"signature_name\":");
+            value::string(signature, &mut start);
+            start.push(',');
+        }
+        let (values, end) = match format {
+            Format::Columns => ("\"inputs\":{", "}}"),
+            Format::Rows => ("\"instances\":[", "]}"),
+        };
+        Self { format, frame: (start + values, end), keys }
     }
 
     /// The body for these movies, with the values of each input. Without inputs of movies, `movies` counts
@@ -116,7 +135,7 @@ impl Form {
         // Ids and counts take about as much; a guess, to grow seldom.
         let mut bytes = Vec::with_capacity(64 + values.len() * (32 + rows * 8));
         let mut spans = Vec::with_capacity(values.len());
-        bytes.extend_from_slice(COLUMNS.0.as_bytes());
+        bytes.extend_from_slice(self.frame.0.as_bytes());
         for ((values, key), &wrapped) in values.iter().zip(&self.keys).zip(&layout.wrapped) {
             bytes.extend_from_slice(key.as_bytes());
             bytes.push(b'[');
@@ -139,7 +158,7 @@ impl Form {
             bytes.extend_from_slice(b"],");
         }
         bytes.pop();
-        bytes.extend_from_slice(COLUMNS.1.as_bytes());
+        bytes.extend_from_slice(self.frame.1.as_bytes());
         Body { bytes, spans, rows }
     }
 
@@ -158,7 +177,7 @@ impl Form {
         }
         let each = same.len() + differing.iter().map(|(key, ..)| key.len() + 10).sum::<usize>();
         let mut bytes = Vec::with_capacity(64 + rows * each);
-        bytes.extend_from_slice(ROWS.0.as_bytes());
+        bytes.extend_from_slice(self.frame.0.as_bytes());
         let start = bytes.len();
         for &movie in movies {
             bytes.extend_from_slice(&same);
@@ -175,7 +194,7 @@ impl Form {
         }
         bytes.truncate(bytes.len() - usize::from(rows > 0));
         let span = start..bytes.len();
-        bytes.extend_from_slice(ROWS.1.as_bytes());
+        bytes.extend_from_slice(self.frame.1.as_bytes());
         Body { bytes, spans: vec![span], rows }
     }
 
@@ -193,7 +212,7 @@ impl Form {
         };
         match self.format {
             Format::Columns => {
-                bytes.extend_from_slice(COLUMNS.0.as_bytes());
+                bytes.extend_from_slice(self.frame.0.as_bytes());
                 for (place, key) in self.keys.iter().enumerate() {
                     bytes.extend_from_slice(key.as_bytes());
                     bytes.push(b'[');
@@ -201,21 +220,17 @@ impl Form {
                     bytes.extend_from_slice(b"],");
                 }
                 bytes.pop();
-                bytes.extend_from_slice(COLUMNS.1.as_bytes());
+                bytes.extend_from_slice(self.frame.1.as_bytes());
             }
             Format::Rows => {
-                bytes.extend_from_slice(ROWS.0.as_bytes());
+                bytes.extend_from_slice(self.frame.0.as_bytes());
                 values(&mut bytes, 0);
-                bytes.extend_from_slice(ROWS.1.as_bytes());
+                bytes.extend_from_slice(self.frame.1.as_bytes());
             }
         }
         bytes.into()
     }
 }
-
-/// What stands before and behind the values.
-const COLUMNS: (&str, &str) = ("{\"inputs\":{", "}}");
-const ROWS: (&str, &str) = ("{\"instances\":[", "]}");
 
 /// Appends a value so many times, with a comma after each.
 fn repeat(bytes: &mut Vec<u8>, value: &[u8], wrapped: bool, times: usize) {
@@ -252,7 +267,7 @@ mod tests {
         let movies: Vec<MovieIndex> = movies.iter().copied().map(MovieIndex).collect();
         let layout = Layout { wrapped: wrapped.to_vec() };
         let values = [Values::Same("6"), Values::OfMovie(&ids)];
-        Form::new(format, &Inputs::default()).body(&layout, &values, &movies)
+        Form::new(format, &Inputs::default(), SERVING_DEFAULT).body(&layout, &values, &movies)
     }
 
     fn text(body: Body) -> String {
@@ -286,13 +301,34 @@ mod tests {
     }
 
     #[test]
+    fn another_signature_is_named() {
+        let layout = Layout { wrapped: vec![false; 2] };
+        for (format, expected) in [
+            (
+                Format::Columns,
+                r#"{"signature_name":"predict","inputs":{"userId":[6],"movieId":[1]}}"#,
+            ),
+            (
+                Format::Rows,
+                r#"{"signature_name":"predict","instances":[{"userId":6,"movieId":1}]}"#,
+            ),
+        ] {
+            let form = Form::new(format, &Inputs::default(), "predict");
+            let values = [Values::Same("6"), Values::Same("1")];
+            let body = form.body(&layout, &values, &[MovieIndex(0)]);
+            assert_eq!(form.join(&[&body]), expected);
+            assert_eq!(text(body), expected);
+        }
+    }
+
+    #[test]
     fn joined_bodies_are_what_their_rows_together_would_be() {
         for format in [Format::Columns, Format::Rows] {
             for wrapped in [[false, false], [true, true]] {
                 let parts = [[1, 2].as_slice(), &[], &[0], &[0, 1, 2]];
                 let bodies = parts.map(|movies| body(format, wrapped, movies));
-                let joined =
-                    Form::new(format, &Inputs::default()).join(&bodies.iter().collect::<Vec<_>>());
+                let joined = Form::new(format, &Inputs::default(), SERVING_DEFAULT)
+                    .join(&bodies.iter().collect::<Vec<_>>());
                 let together = body(format, wrapped, &parts.concat());
                 assert_eq!(joined, together.into_bytes());
             }

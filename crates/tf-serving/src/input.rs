@@ -56,6 +56,8 @@ pub enum Source {
     Movie(String),
     /// `context.timestamp`: the moment of the request, in seconds since 1970.
     Timestamp,
+    /// The same value in every request, as text: `3.5`.
+    Constant(String),
 }
 
 impl FromStr for Source {
@@ -89,6 +91,7 @@ impl fmt::Display for Source {
             Self::User(field) => write!(f, "uf.{field}"),
             Self::Movie(field) => write!(f, "mf.{field}"),
             Self::Timestamp => f.write_str("context.timestamp"),
+            Self::Constant(value) => write!(f, "the constant {value}"),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Source {
             Self::UserId | Self::MovieId | Self::Timestamp => return Nature::Whole,
             Self::User(field) => (field, &USER_FIELDS),
             Self::Movie(field) => (field, &MOVIE_FIELDS),
+            Self::Constant(_) => return Nature::Unknown,
         };
         if !known.contains(&field) {
             Nature::Unknown
@@ -302,6 +306,17 @@ mod tests {
         for wrong in ["", "user", "uf", "uf.", "mf:", "ufo.x", "userId", "context.time"] {
             assert!(wrong.parse::<Source>().unwrap_err().contains("none of user.id"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn constants_are_of_the_type_and_sent_as_they_are() {
+        let constant = |value: &str| Source::Constant(value.to_owned());
+        let wrong = refusal(|input| input.source = constant("3.5"));
+        assert_eq!(wrong, "input x: the constant \"3.5\" is no int32");
+        let with_max = refusal(|input| (input.source, input.max) = (constant("3"), Some(4)));
+        assert!(with_max.contains("without max, default or steps"), "{with_max}");
+        let good = Input::plain("x", constant("3.5"), Type::Float32);
+        assert!(Inputs::new(vec![good]).is_ok());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod ranker;
 mod remote;
 mod signature;
 mod tls;
+mod trial;
 mod value;
 
 pub use input::{Input, Inputs, Source, Step, Type};

@@ -22,6 +22,8 @@ pub struct Options {
     pub batch: Option<Batch>,
     /// Certificates (PEM) to trust for TLS, instead of those of the system.
     pub ca_file: Option<PathBuf>,
+    /// The name of the signature that is asked.
+    pub signature: String,
     /// The name of the output that is the score, for models with several.
     pub output: Option<String>,
     /// Time between two looks at the server: whether it is back, and which version it serves.
@@ -31,6 +33,9 @@ pub struct Options {
     /// Failures in a row after which the server is given up on until a look finds it well.
     pub failures: u32,
 }
+
+/// The signature that TensorFlow Serving uses where a request names none.
+pub(crate) const SERVING_DEFAULT: &str = "serving_default";
 
 impl Default for Options {
     fn default() -> Self {
@@ -43,6 +48,7 @@ impl Default for Options {
             max_body: 16 << 20,
             batch: None,
             ca_file: None,
+            signature: SERVING_DEFAULT.to_owned(),
             output: None,
             interval: Duration::from_secs(1),
             check_deadline: Duration::from_secs(5),
@@ -64,6 +70,8 @@ impl Options {
             "at most 1048576 requests wait"
         } else if self.max_body < 1024 || self.max_body > 1 << 30 {
             "an answer's limit is from 1 KiB to 1 GiB"
+        } else if self.signature.is_empty() {
+            "a signature has a name"
         } else if self.failures == 0 {
             "a server is given up on after one failure at the earliest"
         } else if self.batch.as_ref().is_some_and(|batch| batch.max_rows == 0) {

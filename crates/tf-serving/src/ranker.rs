@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::body::{MovieValues, Values};
 use crate::input::Source;
 use crate::remote::now;
+use crate::trial::Trial;
 use crate::{Remote, batch};
 
 /// Scores by a model at a TensorFlow Serving, for the movies of a catalogue.
@@ -25,7 +26,8 @@ pub struct TfServingRanker {
 }
 
 impl TfServingRanker {
-    /// Prepares the movies' values of all inputs.
+    /// Prepares the movies' values of all inputs. From now on the extremes of this catalogue are what the
+    /// model scores on trial.
     ///
     /// `movie_features` gives a movie's value of a field as text, and `None` where it has none: out of a feature
     /// store, or by [`movie_features_of`] a catalogue with histories. What it does not give is taken of the movie
@@ -54,13 +56,14 @@ impl TfServingRanker {
                         values.push(|out| conversion.write(value.as_deref(), out));
                     }
                 }
-                Source::UserId | Source::User(_) | Source::Timestamp => {
+                Source::UserId | Source::User(_) | Source::Timestamp | Source::Constant(_) => {
                     movie_values.push(None);
                     continue;
                 }
             }
             movie_values.push(Some(values));
         }
+        remote.set_trial(Trial::of(remote.inputs(), catalog, &movie_values));
         if known.iter().all(|known| *known) {
             known = Vec::new();
         }
@@ -112,6 +115,7 @@ impl TfServingRanker {
                             conversion.write(None, &mut text);
                         }
                     }
+                    Source::Constant(constant) => conversion.write(Some(constant), &mut text),
                     Source::MovieId | Source::Movie(_) => {}
                 }
                 Ok(text)
@@ -138,6 +142,9 @@ impl Ranker for TfServingRanker {
     ) -> Result<(), Error> {
         let until = Instant::now() + self.remote.options().deadline;
         let layout = self.remote.admit()?;
+        if user.history.is_some() || user.features.is_some() {
+            self.remote.saw_user(user.id);
+        }
         let texts = self.request_values(user)?;
         let values: Vec<Values<'_>> = texts
             .iter()
@@ -176,7 +183,7 @@ impl From<crate::Error> for Error {
         match error {
             crate::Error::TimedOut => Self::TimedOut,
             crate::Error::Malformed(what) => Self::Malformed(what),
-            crate::Error::Refused(_) => Self::Malformed(error.to_string()),
+            crate::Error::Refused(what) => Self::Refused(what),
             error => Self::Unavailable(Box::new(error)),
         }
     }

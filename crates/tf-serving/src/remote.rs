@@ -1,19 +1,21 @@
 use std::mem;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use sparrow_model::MovieIndex;
+use sparrow_model::{MovieIndex, UserId};
 use sparrow_rank::{self as rank, Status};
+use tokio::sync::Notify;
 use tokio::time::{self, Instant, timeout_at};
 
 use crate::batch::Batches;
-use crate::body::{Body, Form, Values};
+use crate::body::{Body, Form, MovieValues, Values};
 use crate::connections::{Connections, Slot};
-use crate::input::{Inputs, Source};
+use crate::input::Inputs;
 use crate::location::Location;
 use crate::signature::{Layout, Signature};
+use crate::trial::Trial;
 use crate::{Error, Options, answer};
 
 /// A model at a server, and how it is doing.
@@ -22,9 +24,11 @@ use crate::{Error, Options, answer};
 ///
 /// A server that fails a few times in a row, by an error, a wrong answer or none in time, is given up on: requests
 /// fail at once until [`keep`](Self::keep) finds it well. The first failure after that is enough to give
-/// up again, until one request has succeeded.
+/// up again, until one request has succeeded. A refusal does not count: it concerns what was asked. It has the trial
+/// repeated, and a model that refuses that is not asked again until it takes it.
 #[derive(Debug)]
 pub struct Remote {
+    name: Option<String>,
     inputs: Inputs,
     options: Options,
     form: Form,
@@ -32,6 +36,16 @@ pub struct Remote {
     phase: Mutex<Phase>,
     failures_in_a_row: AtomicU32,
     pub(crate) batches: Batches,
+    /// What is scored on trial.
+    trial: Mutex<Arc<Trial>>,
+    /// The greatest id of a user who was served and is known here.
+    greatest_user: AtomicU32,
+    /// Whether a request was refused since the last trial.
+    refused: AtomicBool,
+    /// Wakes [`keep`](Self::keep) when there is another trial.
+    wake: Notify,
+    /// What a refusal of the trial was found to mean, by its message.
+    explained: Mutex<Option<(String, Error)>>,
 }
 
 /// How a model server is doing.
@@ -60,7 +74,7 @@ pub enum State {
 #[derive(Debug, Clone)]
 enum Phase {
     Checking,
-    Ready { signature: Arc<Signature>, layout: Arc<Layout>, since: SystemTime },
+    Ready { signature: Arc<Signature>, layout: Arc<Layout>, trial: Arc<Trial>, since: SystemTime },
     Failing { why: String, since: SystemTime, was_ready: bool },
 }
 
@@ -71,14 +85,32 @@ impl Remote {
         options.check()?;
         let location = Location::new(url, &options)?;
         Ok(Self {
-            form: Form::new(options.format, &inputs),
+            name: None,
+            form: Form::new(options.format, &inputs, &options.signature),
             connections: Connections::new(location, &options)?,
+            trial: Mutex::new(Arc::new(Trial::without_catalog(&inputs))),
+            greatest_user: AtomicU32::new(0),
+            refused: AtomicBool::new(false),
+            wake: Notify::new(),
+            explained: Mutex::default(),
             inputs,
             options,
             phase: Mutex::new(Phase::Checking),
             failures_in_a_row: AtomicU32::new(0),
             batches: Batches::default(),
         })
+    }
+
+    /// The same under the name by which requests choose the model; log lines contain it.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// The name by which requests choose the model, or else its URL.
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.url())
     }
 
     /// The model's inputs.
@@ -130,7 +162,28 @@ impl Remote {
         }
     }
 
+    /// From now on this is scored on trial. A server that is ready stays so until it has failed that.
+    pub(crate) fn set_trial(&self, trial: Trial) {
+        let mut current = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
+        if **current != trial {
+            *current = Arc::new(trial);
+            drop(current);
+            *self.explained.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Notes that this user is one of those that the model is to serve.
+    pub(crate) fn saw_user(&self, id: UserId) {
+        if id.0 > self.greatest_user.load(Ordering::Relaxed) {
+            self.greatest_user.fetch_max(id.0, Ordering::Relaxed);
+        }
+    }
+
     /// Looks at the server once: whether its model takes the inputs, and gives a score. Gives the version.
+    ///
+    /// Scored are the extremes of the last catalogue that a [`TfServingRanker`](crate::TfServingRanker) was made
+    /// for: its greatest ids and its longest texts.
     pub async fn check(&self) -> Result<u64, Error> {
         let outcome = match self.signature().await {
             Ok(signature) => self.examine(signature).await,
@@ -144,26 +197,40 @@ impl Remote {
     pub async fn keep(&self) {
         loop {
             let known = match &*self.phase() {
-                Phase::Ready { signature, .. } => Some(Arc::clone(signature)),
+                Phase::Ready { signature, trial, .. } => {
+                    Some((Arc::clone(signature), Arc::clone(trial)))
+                }
                 Phase::Checking | Phase::Failing { .. } => None,
             };
             match known {
-                Some(known) => self.look_again(&known).await,
+                Some((signature, trial)) => self.look_again(&signature, &trial).await,
                 // It leaves word of how it ended.
                 None => drop(self.check().await),
             }
-            time::sleep(self.options.interval).await;
+            // Another trial does not wait.
+            let _ = time::timeout(self.options.interval, self.wake.notified()).await;
         }
     }
 
-    /// Whether the server still is as it was; another version is examined.
-    async fn look_again(&self, known: &Signature) {
+    /// Whether the server still is as it was; another version is examined, and so is one that has refused a request or
+    /// has not passed the trial that there is now.
+    async fn look_again(&self, known: &Signature, passed: &Arc<Trial>) {
         match self.signature().await {
-            Ok(signature) if signature == *known => {}
             Ok(signature) => {
+                let is_known = signature == *known;
+                let refused = self.refused.swap(false, Ordering::Relaxed);
+                if is_known && !refused && Arc::ptr_eq(&self.current_trial(), passed) {
+                    return;
+                }
                 let outcome = self.examine(signature).await;
+                if let (true, Ok(Phase::Ready { trial: now, .. })) = (is_known, &outcome)
+                    && let Phase::Ready { trial, .. } = &mut *self.phase()
+                {
+                    *trial = Arc::clone(now);
+                    return;
+                }
                 // It leaves word of how it ended.
-                let _ = self.settle(outcome);
+                drop(self.settle(outcome));
             }
             Err(error) => self.failed(&error),
         }
@@ -174,45 +241,78 @@ impl Remote {
         let slot = self.slot(until).await?;
         let ask = self.connections.metadata(&slot);
         let body = timeout_at(until, ask).await.map_err(|_| Error::TimedOut)??;
-        Signature::read(&body).map_err(Error::Malformed)
+        Signature::read(&body, &self.options.signature)
     }
 
     /// Compares the model with the inputs, and has it score something.
     async fn examine(&self, signature: Signature) -> Result<Phase, Error> {
         let output = self.options.output.as_deref();
         let layout = signature.layout(&self.inputs, output).map_err(Error::Mismatch)?;
+        let current = self.current_trial();
+        let trial = current.with_user(&self.inputs, self.greatest_user.load(Ordering::Relaxed));
         // The first prediction after a load takes longer; one must come in the time that requests have.
         let start = Instant::now();
-        self.probe(&layout, start + self.options.check_deadline).await?;
+        match self.probe(&layout, &trial.rows(|_| true), self.options.check_deadline).await {
+            Err(Error::Refused(message)) => {
+                return Err(self.explain(message, &layout, &trial).await);
+            }
+            outcome => outcome?,
+        }
         if start.elapsed() > self.options.deadline {
-            self.probe(&layout, Instant::now() + self.options.deadline).await?;
+            self.probe(&layout, &trial.rows(|_| true), self.options.deadline).await?;
         }
         let (signature, layout) = (Arc::new(signature), Arc::new(layout));
-        Ok(Phase::Ready { signature, layout, since: SystemTime::now() })
+        Ok(Phase::Ready { signature, layout, trial: current, since: SystemTime::now() })
     }
 
-    async fn probe(&self, layout: &Layout, until: Instant) -> Result<(), Error> {
-        let texts: Vec<String> = self
-            .inputs
-            .iter()
-            .map(|(input, conversion)| {
-                let mut text = String::new();
-                let sent = match input.source {
-                    // Models know the ids from 1 on, if any.
-                    Source::UserId | Source::MovieId => {
-                        conversion.write_id(1, &mut text) || conversion.write_id(0, &mut text)
-                    }
-                    Source::Timestamp => conversion.write_id(now(), &mut text),
-                    Source::User(_) | Source::Movie(_) => false,
-                };
-                if !sent {
-                    conversion.write(None, &mut text);
+    /// What the refusal of a trial means: which inputs have extremes that the model does not take.
+    async fn explain(&self, message: String, layout: &Layout, trial: &Trial) -> Error {
+        let known = |(before, _): &&(String, Error)| *before == message;
+        let explained = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, error)) = explained().as_ref().filter(known) {
+            return error.clone();
+        }
+        let mut faults = Vec::new();
+        let alone = async |place| {
+            let rows = trial.rows(|chosen| Some(chosen) == place);
+            self.probe(layout, &rows, self.options.check_deadline).await
+        };
+        if alone(None).await.is_ok() {
+            for (place, (input, conversion)) in self.inputs.iter().enumerate() {
+                let Some(extreme) = trial.extreme(place) else { continue };
+                if matches!(alone(Some(place)).await, Err(Error::Refused(_))) {
+                    let hint = if conversion.is_plain_number() {
+                        "; if the model knows numbers up to a limit, set that as max of the input"
+                    } else {
+                        ""
+                    };
+                    faults.push(format!(
+                        "it does not take {extreme} for the input {}{hint}",
+                        input.name
+                    ));
                 }
-                text
-            })
-            .collect();
-        let values: Vec<Values<'_>> = texts.iter().map(|text| Values::Same(text)).collect();
-        let body = self.form.body(layout, &values, &[MovieIndex(0); 2]);
+            }
+        }
+        faults.push(message.clone());
+        let error = Error::Refused(faults.join("; "));
+        *explained() = Some((message, error.clone()));
+        error
+    }
+
+    fn current_trial(&self) -> Arc<Trial> {
+        Arc::clone(&self.trial.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has two rows scored.
+    async fn probe(
+        &self,
+        layout: &Layout,
+        rows: &[MovieValues],
+        within: Duration,
+    ) -> Result<(), Error> {
+        let until = Instant::now() + within;
+        let values: Vec<Values<'_>> = rows.iter().map(Values::OfMovie).collect();
+        let body = self.form.body(layout, &values, &[MovieIndex(0), MovieIndex(1)]);
         let rows = body.rows;
         let slot = self.slot(until).await?;
         self.ask(slot, body.into_bytes(), rows, until).await.map(drop)
@@ -231,7 +331,12 @@ impl Remote {
                     _ => 0,
                 };
                 self.failures_in_a_row.store(failures, Ordering::Relaxed);
-                tracing::info!(model = self.url(), version, "the model server is ready");
+                tracing::info!(
+                    model = self.name(),
+                    url = self.url(),
+                    version,
+                    "the model server is ready"
+                );
                 Ok(version)
             }
             Err(error) => {
@@ -254,7 +359,12 @@ impl Remote {
         *phase = Phase::Failing { why, since, was_ready };
         drop(phase);
         if !told {
-            tracing::warn!(model = self.url(), %error, "giving up on the model server for now");
+            tracing::warn!(
+                model = self.name(),
+                url = self.url(),
+                %error,
+                "requests go to the fallback until the model server passes its trial"
+            );
         }
     }
 
@@ -293,12 +403,13 @@ impl Remote {
         let outcome = self.ask(slot, body, rows, until).await;
         match &outcome {
             Ok(_) => self.succeeded(),
+            Err(Error::Refused(_)) => self.refused.store(true, Ordering::Relaxed),
             Err(error) => self.failed(error),
         }
         outcome
     }
 
-    /// The same for several bodies at once; that one of them was refused does not count yet.
+    /// The same for several bodies at once; that one of them was refused says nothing of the others.
     pub(crate) async fn predict_joined(
         &self,
         bodies: &[&Body],
@@ -310,6 +421,7 @@ impl Remote {
         match &outcome {
             Ok(_) => self.succeeded(),
             Err(Error::Refused(_)) if bodies.len() > 1 => {}
+            Err(Error::Refused(_)) => self.refused.store(true, Ordering::Relaxed),
             Err(error) => self.failed(error),
         }
         outcome

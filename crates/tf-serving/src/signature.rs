@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::Error;
 use crate::input::{Inputs, Type};
-
-const NAME: &str = "serving_default";
 
 /// The inputs and outputs of a version of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,19 +30,26 @@ struct Tensor {
 }
 
 impl Signature {
-    /// Reads the answer to `/metadata`.
-    pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
+    /// Reads the signature of this name from the answer to `/metadata`.
+    pub(crate) fn read(body: &[u8], name: &str) -> Result<Self, Error> {
+        let malformed = |what: String| Error::Malformed(format!("its metadata: {what}"));
         let mut answer: Answer =
-            serde_json::from_slice(body).map_err(|error| format!("its metadata: {error}"))?;
+            serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
         let version = &answer.model_spec.version;
         let version =
-            version.parse().map_err(|_| format!("its metadata: {version:?} is no version"))?;
-        let definition = answer
-            .metadata
-            .signature_def
-            .signature_def
-            .remove(NAME)
-            .ok_or_else(|| format!("its metadata: the model has no signature {NAME}"))?;
+            version.parse().map_err(|_| malformed(format!("{version:?} is no version")))?;
+        let definitions = &mut answer.metadata.signature_def.signature_def;
+        let Some(definition) = definitions.remove(name) else {
+            // What initialises a model takes no inputs.
+            let usable = definitions.iter().filter(|(_, definition)| !definition.inputs.is_empty());
+            let names: Vec<&str> = usable.map(|(name, _)| name.as_str()).collect();
+            let others = if names.is_empty() {
+                "and no other".to_owned()
+            } else {
+                format!("but {}: name one with the key \"signature\"", names.join(", "))
+            };
+            return Err(Error::Mismatch(format!("it has no signature {name}, {others}")));
+        };
         let tensors = |described: BTreeMap<String, Described>| -> Result<_, String> {
             described
                 .into_iter()
@@ -52,8 +58,8 @@ impl Signature {
         };
         Ok(Self {
             version,
-            inputs: tensors(definition.inputs)?,
-            outputs: tensors(definition.outputs)?,
+            inputs: tensors(definition.inputs).map_err(malformed)?,
+            outputs: tensors(definition.outputs).map_err(malformed)?,
         })
     }
 
@@ -112,7 +118,10 @@ impl Signature {
                 faults.push(format!("it has no output {output}, but {}", outputs()));
             }
             (None, None) => {
-                faults.push(format!("it has the outputs {}, and none is chosen", outputs()));
+                faults.push(format!(
+                    "it has the outputs {}: name the score with the key \"output\"",
+                    outputs()
+                ));
             }
         }
         if faults.is_empty() { Ok(Layout { wrapped }) } else { Err(faults.join("; ")) }
@@ -182,7 +191,7 @@ impl Described {
     fn read(self) -> Result<Tensor, String> {
         let shape = &self.tensor_shape;
         let sizes: Result<Vec<i64>, _> = shape.dim.iter().map(|dim| dim.size.parse()).collect();
-        let sizes = sizes.map_err(|_| "its metadata: a size that is no number".to_owned())?;
+        let sizes = sizes.map_err(|_| "a size that is no number".to_owned())?;
         Ok(Tensor { dtype: self.dtype, shape: (!shape.unknown_rank).then_some(sizes) })
     }
 }

@@ -41,6 +41,9 @@ impl Conversion {
 
     /// Says what is wrong with the input, if something is.
     pub(crate) fn new(input: &Input) -> Result<Self, String> {
+        if let Source::Constant(constant) = &input.source {
+            return Self::constant(input, constant);
+        }
         let (last, numeric) = divide(&input.steps)?;
         let nature = input.source.nature();
         let to = input.value_type;
@@ -96,12 +99,30 @@ impl Conversion {
         Ok(conversion)
     }
 
+    fn constant(input: &Input, constant: &str) -> Result<Self, String> {
+        if !input.steps.is_empty() || input.max.is_some() || input.default.is_some() {
+            return Err("a constant is sent as it is, without max, default or steps".to_owned());
+        }
+        let mut conversion = Self { value_type: input.value_type, ..Self::whole() };
+        let mut text = String::new();
+        if !conversion.convert(constant, &mut text) {
+            return Err(format!("the constant {constant:?} is no {}", input.value_type));
+        }
+        conversion.default = text;
+        Ok(conversion)
+    }
+
     /// Appends what is sent for this value of the source: JSON.
     pub(crate) fn write(&self, value: Option<&str>, out: &mut String) {
         let value = value.map(str::trim).filter(|value| !value.is_empty());
         if value.is_none_or(|value| !self.convert(value, out)) {
             out.push_str(&self.default);
         }
+    }
+
+    /// Whether whole numbers are sent as they are.
+    pub(crate) fn is_plain_number(&self) -> bool {
+        matches!(self.value_type, Type::Int32 | Type::Int64) && matches!(self.last, Last::Value)
     }
 
     /// Appends what is sent for an id; false if the model does not know it.

@@ -13,7 +13,7 @@ use sparrow_model::{Catalog, MovieId, Movies, RatingLog, UserId, UserState};
 use sparrow_rank::Ranker as _;
 use sparrow_test_tensorflow::{ModelServer, script};
 use sparrow_tf_serving::{
-    Input, Inputs, Options, Remote, Step, TfServingRanker, Type, movie_features_of,
+    Input, Inputs, Options, Remote, Source, Step, TfServingRanker, Type, movie_features_of,
 };
 
 use crate::{fixtures, succeed};
@@ -28,7 +28,10 @@ fn inputs() -> Vec<Input> {
     let whole = |value: &toml::Value| u32::try_from(value.as_integer().unwrap()).unwrap();
     let read = |told: &toml::Value| {
         let text = |key| told.get(key).map(|value: &toml::Value| value.as_str().unwrap());
-        let source = text("source").unwrap().parse().unwrap();
+        let source = match told.get("constant") {
+            Some(constant) => Source::Constant(constant.to_string()),
+            None => text("source").unwrap().parse().unwrap(),
+        };
         let value_type: Type = text("type").unwrap_or("int32").parse().unwrap();
         let mut input = Input::plain(text("name").unwrap(), source, value_type);
         input.max = told.get("max").map(whole);
@@ -152,8 +155,9 @@ async fn an_embedding_mlp_gets_for_a_live_user_what_the_samples_have() {
         let last = server.ask("GET", "/last", "").unwrap();
         let sent: Value = serde_json::from_str(last.split_once("\r\n\r\n").unwrap().1).unwrap();
         let sent = sent["inputs"].as_object().unwrap();
-        assert_eq!(sent.len(), 24);
-        for (name, values) in sent {
+        assert_eq!(sent.len(), 26);
+        // The moment of the request is not that of the sample.
+        for (name, values) in sent.iter().filter(|(name, _)| *name != "timestamp") {
             let (sent, expected) = (&values[0][0], &expected["inputs"][name]);
             let same = match (sent.as_f64(), expected.as_f64()) {
                 // Floats of 32 bits, in numpy's arithmetic.

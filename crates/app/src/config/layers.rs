@@ -125,11 +125,10 @@ impl Config {
             })?;
             origins.insert(key, origin);
         }
-        config.models = Models::new(models).map_err(|Wrong { key, what }| Error::Value {
-            key,
-            origin: file_name,
-            what,
-        })?;
+        // Their names are known here; that the folder cannot be read is an error of the start.
+        let found = config.find_models().unwrap_or_default();
+        config.models = Models::new(models, &found)
+            .map_err(|Wrong { key, what }| Error::Value { key, origin: file_name, what })?;
         config.models.find(&config.ranking.default).map_err(|what| Error::Value {
             key: DEFAULT.to_owned(),
             origin: origins.remove(DEFAULT).unwrap_or_default(),
@@ -415,6 +414,12 @@ mod tests {
                 "",
                 ("SPARROW__CORS__ORIGINS", "https://a.example, b"),
                 "cors.origins in the environment (SPARROW__CORS__ORIGINS): \"b\" is not an origin",
+            ),
+            (
+                "[log]\nfilter = 'infoo'\n",
+                ("A", ""),
+                "log.filter in FILE: \"infoo\" is none of the levels off, error, warn, info, debug, trace, did \
+                 you mean \"info\"?",
             ),
             ("server = 3\n", ("A", ""), "unknown key \"server\" in FILE"),
             (

@@ -5,12 +5,14 @@
 //! `SPARROW__SERVER__IDLE_TIMEOUT`. The tables of the array `[[models]]` stand in a file only. Unknown keys
 //! are refused, with the nearest known one.
 
+mod filter;
 mod layers;
 mod models;
 
 #[cfg(test)]
 pub(crate) use layers::flag;
 pub use layers::{Error, known_keys};
+pub(crate) use models::Found;
 pub use models::{
     Batch, Entry, Format, Input, Kind, Model, Models, Normalise, Remote, Scalar, Source, Type,
 };
@@ -172,7 +174,7 @@ pub struct Ranking {
     pub default: String,
     /// How models of the kind `embedding` compare vectors.
     pub similarity: Similarity,
-    /// The folder of model folders: the greatest version in its `neuralcf` is served.
+    /// The folder of model folders: each is served under its own name.
     pub models: Option<PathBuf>,
     /// How often model folders are looked at for another version.
     #[serde(with = "crate::duration")]
@@ -258,6 +260,7 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
 #[serde(default)]
 pub struct Log {
     /// Which lines: a level such as `info`, or directives such as `info,sparrow_http=debug`.
+    #[serde(deserialize_with = "filter::checked")]
     pub filter: String,
     /// How they look.
     pub format: LogFormat,
@@ -281,6 +284,14 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// What is in the folder of model folders; nothing if none is configured.
+    pub(crate) fn find_models(&self) -> Result<Found, String> {
+        let Some(folder) = &self.ranking.models else { return Ok(Found::default()) };
+        models::find(folder).map_err(|error| {
+            format!("the models folder {} cannot be read: {error}", folder.display())
+        })
+    }
+
     /// The settings as a TOML file that sets them.
     pub fn to_toml(&self) -> String {
         // Fails for tables and keys that `Config` does not have.

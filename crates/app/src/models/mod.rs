@@ -21,6 +21,7 @@ use sparrow_neural::About;
 use sparrow_rank::{Counters, PopularityRanker, Ranker};
 use sparrow_store::Fields;
 use sparrow_tf_serving as tf;
+use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::config::{Config, Similarity, Source};
@@ -39,6 +40,8 @@ pub(crate) struct Registry {
     by_ease: usize,
     /// Held while folders are looked at.
     looking: Mutex<()>,
+    /// Notified when there is a catalogue to try models with.
+    joined: Notify,
 }
 
 struct Configured {
@@ -70,8 +73,14 @@ pub(crate) enum MovieFeatures {
 impl Registry {
     /// The models of a configuration. Loads nothing and asks nobody yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
+        let found = config.find_models().map_err(anyhow::Error::msg)?;
+        for (name, why) in &found.others {
+            if !config.models.has_table(name) {
+                tracing::warn!(folder = &**name, "a folder beside the models is not served: {why}");
+            }
+        }
         let mut models = Vec::new();
-        for model in config.models.all() {
+        for model in config.models.beside(&found).map_err(anyhow::Error::msg)?.all() {
             let name: Arc<str> = model.name.as_str().into();
             let folder = |path, format| {
                 Origin::Folder(Arc::new(Folder::new(Arc::clone(&name), path, format)))
@@ -90,7 +99,8 @@ impl Registry {
                 Source::TfServing(remote) => {
                     let (inputs, options) = (remote.inputs.clone(), remote.options.clone());
                     let remote = tf::Remote::new(&remote.url, inputs, options)
-                        .with_context(|| format!("the model {name}"))?;
+                        .with_context(|| format!("the model {name}"))?
+                        .named(&name);
                     Origin::Server(Arc::new(remote))
                 }
             };
@@ -102,6 +112,7 @@ impl Registry {
             watch: config.ranking.watch,
             by_ease: config.recall.ease,
             looking: Mutex::default(),
+            joined: Notify::new(),
         })
     }
 
@@ -169,6 +180,7 @@ impl Registry {
             };
             parts = parts.with_model(model);
         }
+        self.joined.notify_one();
         parts
     }
 
@@ -192,8 +204,9 @@ impl Registry {
         })
     }
 
-    /// Looks after the model servers, forever.
+    /// Looks after the model servers, forever, from when there is a catalogue to try them with.
     pub(crate) async fn keep_servers(&self) {
+        self.joined.notified().await;
         let mut tasks = JoinSet::new();
         for model in &self.models {
             if let Origin::Server(remote) = &model.origin {

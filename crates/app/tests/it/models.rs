@@ -287,20 +287,91 @@ async fn first(address: std::net::SocketAddr, model: &str) -> u64 {
     answer["items"][0]["movie"]["movieId"].as_u64().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn weights_between_movies_rank_by_the_history() {
-    let ids: Vec<u32> = DEMO.catalog.movies().iter().map(|movie| movie.id.0).collect();
+/// Weights between movies of these ids: each but the sixth speaks for the sixth.
+fn weights(ids: &[u32]) -> Vec<u8> {
     let count = ids.len() as u32;
-    // Each movie but the sixth speaks for the sixth.
     let starts = (0..=count).map(|row| if row > 5 { row - 1 } else { row }).collect();
     let (targets, weights) = (vec![5; ids.len() - 1], vec![0.5; ids.len() - 1]);
     let file = EaseFile {
-        weights: ItemWeights::new(ids.clone(), starts, targets, weights).unwrap(),
+        weights: ItemWeights::new(ids.to_vec(), starts, targets, weights).unwrap(),
         metadata: EaseMetadata::new(false),
     };
+    file.to_bytes().unwrap()
+}
+
+fn demo_ids() -> Vec<u32> {
+    DEMO.catalog.movies().iter().map(|movie| movie.id.0).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_folder_that_is_a_model_is_served_under_its_own_name() {
+    let (folder, config) = with_models();
+    let at = |name: &str| folder.path().join(name);
+    export(&at("neuralcf"), "001", &[(MODEL_FILE, &model(0.1))]);
+    export(&at("gmf"), "007", &[(MODEL_FILE, &model(0.2))]);
+    export(&at("items"), "001", &[(MODEL_FILE, &weights(&demo_ids()))]);
+    let vectors = vectors(6, DEMO.catalog.movies()[3].id.0);
+    let vectors = vectors.each_ref().map(|(name, content)| (*name, &content[..]));
+    export(&at("tastes"), "001", &vectors);
+    export(&at("mine"), "001", &[(MODEL_FILE, &model(0.3))]);
+    for other in ["notes", "saved/001", ".hidden", "emb"] {
+        fs::create_dir_all(at(other)).unwrap();
+    }
+    fs::write(at("saved/001/saved_model.pb"), "").unwrap();
+    fs::write(at("README.md"), "").unwrap();
+    let config = with_tables(
+        &config,
+        "[[models]]\nname = 'mine'\nkind = 'popularity'\n\
+         [[models]]\nname = 'next'\nkind = 'popularity'\nfallback = 'gmf'\n",
+    );
+    let running = start(config).await;
+    for (name, kind, version) in [
+        ("neuralcf", "neuralcf", 1),
+        ("gmf", "neuralcf", 7),
+        ("items", "ease", 1),
+        ("tastes", "embedding", 1),
+    ] {
+        let model = until_model(running.address, name, |model| model["version"] == version).await;
+        assert_eq!((&model["kind"], &model["state"]), (&kind.into(), &"ready".into()), "{name}");
+        // It ranks.
+        first(running.address, name).await;
+    }
+    let models = get(running.address, "/v1/models").await.json();
+    assert_eq!(about(&models, "mine")["kind"], "popularity");
+    assert_eq!(about(&models, "next")["fallback"], "gmf");
+    let names = models["items"].as_array().unwrap().iter().map(|model| model["name"].clone());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["emb", "popularity", "neuralcf", "gmf", "items", "mine", "tastes", "next"]
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_that_cannot_be_what_they_are_said_to_be_end_the_start() {
+    let mut nowhere = config();
+    nowhere.ranking.models = Some("/nowhere".into());
+    let error = sparrow_app::start(nowhere).await.unwrap_err().to_string();
+    assert!(error.starts_with("the models folder /nowhere cannot be read: "), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [(ITEM_FILE, &b"1:1 0\n"[..]), (USER_FILE, b"6:1 0\n")] {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let mut foreign = config();
+    foreign.data.embeddings = Some(folder.path().to_owned());
+    let mut running = sparrow_app::start(foreign).await.unwrap();
+    let error = running.loaded().await.unwrap_err().to_string();
+    assert!(error.contains("need the data set that they were made from"), "{error}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_between_movies_rank_by_the_history() {
+    let ids = demo_ids();
     let folder = tempfile::tempdir().unwrap();
     let ease = folder.path().join("ease");
-    export(&ease, "001", &[(MODEL_FILE, &file.to_bytes().unwrap())]);
+    export(&ease, "001", &[(MODEL_FILE, &weights(&ids))]);
     let table = format!("[[models]]\nname = 'ease'\nkind = 'ease'\npath = '{}'\n", ease.display());
     let running = start(with_tables(&config(), &table)).await;
     let model = until_model(running.address, "ease", |model| model["version"] == 1).await;

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,9 @@ use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize};
 
 /// The version of the file format. It grows when files could be misread by older programs.
 const FORMAT: u32 = 1;
+
+/// The longest header of a safetensors file.
+const MAX_HEADER: u64 = 100_000_000;
 
 /// What a file of weights says of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +69,15 @@ impl EaseFile {
         read(bytes).map_err(|what| EaseFileError { file: file.to_owned(), what })
     }
 
+    /// Whether a model file is one of item–item weights, by its header.
+    pub fn is_one(mut file: impl Read) -> io::Result<bool> {
+        let mut length = [0; 8];
+        file.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length).min(MAX_HEADER);
+        let header: serde_json::Value = serde_json::from_reader(file.take(length))?;
+        Ok(header.get("starts").is_some() && header.get("targets").is_some())
+    }
+
     /// The content of a file. Equal models give equal bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, EaseFileError> {
         write(self).map_err(|what| EaseFileError { file: "the file".to_owned(), what })
@@ -117,6 +130,17 @@ mod tests {
     use super::super::tests::weights;
     use super::*;
     use crate::tensors::without_metadata;
+
+    #[test]
+    fn files_of_weights_are_told_by_their_header() {
+        let file = EaseFile { weights: weights(), metadata: EaseMetadata::new(false) };
+        assert!(EaseFile::is_one(&file.to_bytes().unwrap()[..]).unwrap());
+        let other = Stored::floats("output.bias".to_owned(), [1], &[1.0]);
+        assert!(!EaseFile::is_one(&without_metadata(&[other])[..]).unwrap());
+        for broken in [&b""[..], b"no model", &[0xff; 100]] {
+            assert!(EaseFile::is_one(broken).is_err());
+        }
+    }
 
     #[test]
     fn what_is_written_reads_back_equal() {

@@ -80,8 +80,8 @@ async fn what_a_server_says_is_passed_on() {
         move |_: &Asked| Reply::Answer(status, body.clone())
     };
     let error = outcome(options(), answered(400, "indices[0] = 9 is not in [0, 9)")).await;
-    let refused = "the model server refused the request: indices[0] = 9 is not in [0, 9)";
-    assert!(matches!(&error, Error::Malformed(what) if what == refused), "{error}");
+    assert!(matches!(&error, Error::Refused(_)), "{error:?}");
+    assert_eq!(error.to_string(), "the model refused the request: indices[0] = 9 is not in [0, 9)");
     for (status, message) in [(404, "Servable not found"), (503, "not ready"), (500, "oh")] {
         let error = outcome(options(), answered(status, message)).await;
         let expected = format!(
@@ -287,16 +287,157 @@ async fn a_model_that_does_not_fit_is_refused_with_all_reasons() {
     let described = &mut outputs["metadata"]["signature_def"]["signature_def"]["serving_default"];
     described["outputs"]["rank"] = described["outputs"]["score"].clone();
     let error = refusal(outputs.clone(), vec![], None).await;
-    assert_eq!(error, "the model does not fit: it has the outputs rank, score, and none is chosen");
+    assert_eq!(
+        error,
+        "the model does not fit: it has the outputs rank, score: name the score with the key \"output\""
+    );
     let error = refusal(outputs, vec![], Some("scores")).await;
     assert_eq!(error, "the model does not fit: it has no output scores, but rank, score");
 
     let error = refusal(json!({"error": "x"}), vec![], None).await;
     assert!(error.starts_with("the model server's answer is malformed: its metadata:"), "{error}");
+    let mut other = neural_cf(1);
+    let definitions = &mut other["metadata"]["signature_def"]["signature_def"];
+    let default = definitions["serving_default"].take();
+    *definitions = json!({"predict": default, "__saved_model_init_op": {}});
+    let error = refusal(other, vec![], None).await;
+    assert_eq!(
+        error,
+        "the model does not fit: it has no signature serving_default, but predict: name one with the key \
+         \"signature\""
+    );
     let mut nameless = neural_cf(1);
     nameless["metadata"]["signature_def"]["signature_def"] = json!({});
     let error = refusal(nameless, vec![], None).await;
-    assert!(error.ends_with("the model has no signature serving_default"), "{error}");
+    assert_eq!(error, "the model does not fit: it has no signature serving_default, and no other");
+}
+
+/// A server of a model whose embeddings have a row for each id up to `max`, and whose genre is a word of at most
+/// nine letters.
+async fn indexed_by_ids(max: u64) -> Fake {
+    Fake::start(move |asked| {
+        if asked.path.ends_with("/metadata") {
+            let plain: &[i64] = &[-1];
+            return Reply::ok(&metadata(
+                1,
+                &[
+                    ("userId", "DT_INT32", plain),
+                    ("movieId", "DT_INT32", plain),
+                    ("last", "DT_INT32", plain),
+                    ("genre", "DT_STRING", plain),
+                ],
+            ));
+        }
+        let body: Value = serde_json::from_str(&asked.body).unwrap();
+        for input in ["userId", "movieId", "last"] {
+            for (row, id) in body["inputs"][input].as_array().unwrap().iter().enumerate() {
+                if id.as_u64() > Some(max) {
+                    let error = format!("indices[{row}] = {id} is not in [0, {})", max + 1);
+                    return Reply::Answer(400, json!({ "error": error }).to_string());
+                }
+            }
+        }
+        if body["inputs"]["genre"].as_array().unwrap().iter().any(|word| word == "Drama") {
+            return Reply::Answer(400, json!({"error": "no row for Drama"}).to_string());
+        }
+        Reply::ok(&predict(&asked.body))
+    })
+    .await
+}
+
+fn indexed_inputs(max: Option<u32>, words: Option<u32>) -> Vec<sparrow_tf_serving::Input> {
+    let mut inputs = vec![
+        input("userId", "user.id", Type::Int32),
+        input("movieId", "movie.id", Type::Int32),
+        input("last", "uf.userRatedMovie1", Type::Int32),
+        input("genre", "mf.movieGenre1", Type::String),
+    ];
+    for input in &mut inputs[..3] {
+        input.max = max;
+    }
+    if words.is_none() {
+        inputs[3] = input("genre", "mf.country", Type::String);
+        inputs[3].default = Some(String::new());
+    }
+    inputs
+}
+
+#[tokio::test]
+async fn a_trial_has_the_extremes_of_the_catalogue_and_its_refusal_names_the_inputs() {
+    let server = indexed_by_ids(1000).await;
+    let catalog = movies(&[1, 50, 1393]);
+    let fits = remote(&server.url(), indexed_inputs(Some(1000), None), options());
+    let ranker_of_fits = ranker(&fits, &catalog);
+    fits.check().await.unwrap();
+    // Movies beyond max are not sent, and the greatest below it is on trial.
+    assert!(server.predictions()[0].body.contains(r#""movieId":[1,50],"last":[0,50]"#));
+    score(&ranker_of_fits, &catalog, 6, &all(&catalog)).await.unwrap();
+
+    let unbounded = remote(&server.url(), indexed_inputs(None, Some(0)), options());
+    unbounded.check().await.unwrap();
+    let unbounded_ranker = ranker(&unbounded, &catalog);
+    let error = unbounded.check().await.unwrap_err().to_string();
+    let max = "; if the model knows numbers up to a limit, set that as max of the input";
+    assert_eq!(
+        error,
+        format!(
+            "the model server refused the request: it does not take 1393 for the input movieId{max}; it does \
+             not take 1393 for the input last{max}; it does not take \"Drama\" for the input genre; indices[1] \
+             = 1393 is not in [0, 1001)"
+        )
+    );
+    // It does not flap.
+    let _keeper = Keeper::start(&unbounded);
+    let before = server.predictions().len();
+    eventually("more trials", || server.predictions().len() > before + 5).await;
+    assert!(is_failing(&unbounded.state()));
+    score(&unbounded_ranker, &catalog, 6, &all(&catalog)).await.unwrap_err();
+    assert!(is_failing(&unbounded.state()));
+}
+
+#[tokio::test]
+async fn a_ready_model_is_tried_at_once_with_another_catalogue() {
+    let server = indexed_by_ids(1000).await;
+    let inputs = indexed_inputs(None, None);
+    let rare = Options { interval: Duration::from_hours(1), ..options() };
+    let remote = remote(&server.url(), inputs, rare);
+    let small = movies(&[1, 50]);
+    let _small = ranker(&remote, &small);
+    let _keeper = Keeper::start(&remote);
+    until(&remote, is_ready).await;
+    let large = movies(&[1, 1001]);
+    let _large = ranker(&remote, &large);
+    let State::Failing { why, .. } = until(&remote, is_failing).await else { panic!() };
+    assert!(why.contains("it does not take 1001 for the input movieId"), "{why}");
+}
+
+#[tokio::test]
+async fn refusals_concern_what_was_asked_and_repeat_the_trial() {
+    let server = indexed_by_ids(1000).await;
+    let remote = remote(&server.url(), indexed_inputs(None, None), options());
+    let catalog = movies(&[1, 50]);
+    let ranker = ranker(&remote, &catalog);
+    let _keeper = Keeper::start(&remote);
+    until(&remote, is_ready).await;
+    // A stranger, whom neither the model nor this catalogue knows.
+    for _ in 0..10 {
+        let error = score(&ranker, &catalog, 4_000, &all(&catalog)).await.unwrap_err();
+        assert!(matches!(error, Error::Refused(_)), "{error:?}");
+    }
+    let before = server.predictions().len();
+    eventually("another trial", || server.predictions().len() > before).await;
+    assert!(is_ready(&remote.state()));
+
+    // A user with a history is one whom the model is to serve.
+    let history = sparrow_model::OwnedHistory::new(sparrow_model::UserId(4_000), []);
+    let user = sparrow_model::UserState {
+        history: Some(history.get()),
+        ..sparrow_model::UserState::unknown(sparrow_model::UserId(4_000))
+    };
+    let outcome = ranker.score(&user, &all(&catalog), &mut Vec::new()).await;
+    assert!(matches!(outcome, Err(Error::Refused(_))));
+    let State::Failing { why, .. } = until(&remote, is_failing).await else { panic!() };
+    assert!(why.contains("it does not take 4000 for the input userId"), "{why}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use sparrow_model::{Features, MovieIndex, UserId, UserState};
 use sparrow_rank::{Error, Ranker as _, UNSCORED};
-use sparrow_tf_serving::{Batch, Format, Input, Options, Pin, State, Step, Type};
+use sparrow_tf_serving::{Batch, Format, Input, Options, Pin, Source, State, Step, Type};
 use tokio_rustls::TlsAcceptor;
 
 use crate::data::{all, input, is_ready, movies, options, ranker, remote, score};
@@ -186,7 +186,7 @@ async fn a_batch_that_is_refused_goes_again_one_by_one() {
     assert_eq!((a.unwrap(), c.unwrap()), (vec![pair_score(1, 1)], vec![pair_score(3, 1)]));
     assert_eq!(
         b.unwrap_err().to_string(),
-        "the model's answer is malformed: the model server refused the request: indices[0] = 13 is not in [0, 13)"
+        "the model refused the request: indices[0] = 13 is not in [0, 13)"
     );
 }
 
@@ -381,4 +381,45 @@ async fn a_server_behind_tls_is_reached_if_its_certificate_is_trusted() {
     let error = distrusted.check().await.unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
     assert!(matches!(distrusted.state(), State::Failing { was_ready: false, .. }));
+}
+
+#[tokio::test]
+async fn constants_and_another_signature_are_sent() {
+    let server = Fake::start(|asked| {
+        if asked.path.ends_with("/metadata") {
+            let plain: &[i64] = &[-1];
+            let mut described = metadata(
+                1,
+                &[
+                    ("movieId", "DT_INT32", plain),
+                    ("rating", "DT_FLOAT", plain),
+                    ("unit", "DT_STRING", plain),
+                ],
+            );
+            let definitions = &mut described["metadata"]["signature_def"]["signature_def"];
+            *definitions = json!({ "predict": definitions["serving_default"].take() });
+            return Reply::ok(&described);
+        }
+        let rows = asked.body.split("\"movieId\"").nth(1).unwrap().split(']').next().unwrap();
+        Reply::ok(&json!({ "outputs": vec![0.5; rows.split(',').count()] }))
+    })
+    .await;
+    let constant = |name: &str, value: &str, value_type| {
+        Input::plain(name, Source::Constant(value.to_owned()), value_type)
+    };
+    let inputs = vec![
+        input("movieId", "movie.id", Type::Int32),
+        constant("rating", "3.5", Type::Float32),
+        constant("unit", "stars", Type::String),
+    ];
+    let catalog = movies(&[1, 2]);
+    let remote =
+        remote(&server.url(), inputs, Options { signature: "predict".to_owned(), ..options() });
+    let ranker = ranker(&remote, &catalog);
+    remote.check().await.unwrap();
+    score(&ranker, &catalog, 6, &all(&catalog)).await.unwrap();
+    let expected = r#"{"signature_name":"predict","inputs":{"movieId":[1,2],"rating":[3.5,3.5],"unit":["stars","stars"]}}"#;
+    for asked in server.predictions() {
+        assert_eq!(asked.body, expected);
+    }
 }

@@ -41,6 +41,8 @@ pub struct Entry {
     pub max_body: Option<Size>,
     /// Certificates (PEM) that `https://` trusts; without it, those of the system.
     pub ca_file: Option<PathBuf>,
+    /// The signature that is asked; without it, `serving_default`.
+    pub signature: Option<String>,
     /// The output that is the score, for models with several.
     pub output: Option<String>,
     /// Failures in a row after which the model server is left alone until it is well again.
@@ -94,6 +96,7 @@ impl Kind {
                 "queue",
                 "max_body",
                 "ca_file",
+                "signature",
                 "output",
                 "failures",
                 "check_interval",
@@ -145,6 +148,8 @@ pub struct Input {
     pub name: Option<String>,
     /// `user.id`, `movie.id`, `uf.FIELD`, `mf.FIELD` or `context.timestamp`.
     pub source: Option<String>,
+    /// In place of a source: what is sent in every request.
+    pub constant: Option<Scalar>,
     /// What is sent; without it, `int32`.
     #[serde(rename = "type")]
     pub value_type: Option<Type>,
@@ -238,6 +243,7 @@ impl Entry {
             queue: Some(0),
             max_body: Some(Size(1)),
             ca_file: here(),
+            signature: text(),
             output: text(),
             failures: Some(NonZeroU32::MIN),
             check_interval: second,
@@ -246,6 +252,7 @@ impl Entry {
             inputs: vec![Input {
                 name: text(),
                 source: text(),
+                constant: Some(Scalar::Integer(0)),
                 value_type: Some(Type::Int32),
                 max: Some(0),
                 default: Some(Scalar::Integer(0)),
@@ -310,6 +317,7 @@ impl Entry {
                 .as_ref()
                 .map(|batch| tf::Batch { wait: batch.wait, max_rows: batch.rows.get() }),
             ca_file: self.ca_file.clone(),
+            signature: self.signature.clone().unwrap_or(default.signature),
             output: self.output.clone(),
             interval: self.check_interval.unwrap_or(default.interval),
             check_deadline: self.check_deadline.unwrap_or(default.check_deadline),
@@ -323,7 +331,15 @@ impl Input {
         let wrong = |key: &str, what: String| (key.to_owned(), what);
         let missing = |key: &str| wrong(key, format!("an input has a {key}"));
         let name = self.name.clone().filter(|name| !name.is_empty());
-        let source = self.source.as_ref().ok_or_else(|| missing("source"))?;
+        let source = match (&self.source, &self.constant) {
+            (Some(source), None) => source.parse().map_err(|what| wrong("source", what))?,
+            (None, Some(constant)) => tf::Source::Constant(constant.to_string()),
+            (None, None) => return Err(missing("source")),
+            (Some(_), Some(_)) => {
+                let what = "an input has a source or a constant, not both";
+                return Err(wrong("constant", what.to_owned()));
+            }
+        };
         let mut steps = Vec::new();
         if self.log == Some(true) {
             steps.push(tf::Step::Log);
@@ -355,7 +371,7 @@ impl Input {
         steps.extend(self.hash_buckets.map(|buckets| tf::Step::Hash { buckets: buckets.get() }));
         Ok(tf::Input {
             name: name.ok_or_else(|| missing("name"))?,
-            source: source.parse().map_err(|what| wrong("source", what))?,
+            source,
             value_type: match self.value_type {
                 None | Some(Type::Int32) => tf::Type::Int32,
                 Some(Type::Int64) => tf::Type::Int64,

@@ -1,8 +1,10 @@
 //! The tables of `[[models]]`: as they are written, and what they mean.
 
 mod entry;
+mod folders;
 
 pub use entry::{Batch, Entry, Format, Input, Kind, Normalise, Scalar, Type};
+pub(crate) use folders::{Found, find};
 
 use std::path::PathBuf;
 
@@ -101,10 +103,28 @@ impl Default for Models {
 }
 
 impl Models {
-    /// The models of some tables beside those that are always there; one with the name of such a model
-    /// takes its place.
-    pub(super) fn new(entries: Vec<Entry>) -> Result<Self, Wrong> {
+    /// The same beside the models that were found in the folder of model folders; a table takes the place of such a
+    /// model too.
+    pub(crate) fn beside(&self, found: &Found) -> Result<Self, String> {
+        let wrong = |Wrong { key, what }| format!("{key}: {what}");
+        Self::new(self.entries.clone(), found).map_err(wrong)
+    }
+
+    /// Whether a table has this name.
+    pub(crate) fn has_table(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name.as_deref() == Some(name))
+    }
+
+    /// The models of some tables beside those that are always there and those that were found in a folder; one with
+    /// the name of such a model takes its place.
+    pub(super) fn new(entries: Vec<Entry>, found: &Found) -> Result<Self, Wrong> {
         let mut models = Self::default();
+        models.all.extend(found.models.iter().map(|(name, source)| Model {
+            name: name.clone(),
+            aliases: &[],
+            source: source.clone(),
+            fallback: None,
+        }));
         let mut names: Vec<&str> = Vec::new();
         for (place, entry) in entries.iter().enumerate() {
             let wrong = |key: &str, what| Wrong { key: format!("models[{place}].{key}"), what };
@@ -280,6 +300,6 @@ impl<'de> Deserialize<'de> for Models {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Vec::deserialize(deserializer)?;
         let wrong = |Wrong { key, what }| de::Error::custom(format_args!("{key}: {what}"));
-        Self::new(entries).map_err(wrong)
+        Self::new(entries, &Found::default()).map_err(wrong)
     }
 }
