@@ -184,11 +184,6 @@ impl Training {
         })
     }
 
-    /// Whether the method's vectors are compared by their dot product.
-    pub(crate) fn by_dot_product(&self) -> bool {
-        self.method == Name::Ials
-    }
-
     /// The options for [`Name::Ease`].
     fn ease(&self, threads: usize) -> Result<ease::Options, Ended> {
         self.refuse_others()?;

@@ -28,6 +28,8 @@ pub enum Reason {
     StoreUpdating,
     /// What the store holds of the user cannot be used.
     StoreFailed,
+    /// The user's rating history is not known, so that what the user has seen cannot be excluded.
+    NoHistory,
     /// A recall strategy failed; the candidates are those of the others.
     RecallFailed,
 }
@@ -35,7 +37,10 @@ pub enum Reason {
 impl Reason {
     /// Whether the user's state was not to be had, so that the answer lacks what it says of the user.
     pub(crate) const fn is_of_store(self) -> bool {
-        matches!(self, Self::StoreUnavailable | Self::StoreUpdating | Self::StoreFailed)
+        matches!(
+            self,
+            Self::StoreUnavailable | Self::StoreUpdating | Self::StoreFailed | Self::NoHistory
+        )
     }
 
     /// A word for programs, such as `unknown-user`.
@@ -51,6 +56,7 @@ impl Reason {
             Self::StoreUnavailable => "store-unavailable",
             Self::StoreUpdating => "store-updating",
             Self::StoreFailed => "store-failed",
+            Self::NoHistory => "no-history",
             Self::RecallFailed => "recall-failed",
         }
     }

@@ -15,6 +15,7 @@ const REASONS = {
   "store-unavailable": "The store with what is known of this user does not answer at the moment.",
   "store-updating": "What is known of this user is being updated at this moment.",
   "store-failed": "What is stored of this user cannot be used.",
+  "no-history": "The ratings of this user are not known: movies that they have seen may be in the list.",
   "recall-failed": "Part of the search for candidates failed.",
 };
 

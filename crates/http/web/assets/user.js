@@ -37,9 +37,9 @@ function profile(user) {
   const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   $("user-facts").replaceChildren(
     fact("Ratings", count(user.ratingCount)),
-    fact("On average", user.averageRating.toFixed(2)),
-    fact("Highest", stars(user.highestRating)),
-    fact("Lowest", stars(user.lowestRating)),
+    fact("On average", user.averageRating?.toFixed(2) ?? "unknown"),
+    fact("Highest", user.highestRating === null ? "unknown" : stars(user.highestRating)),
+    fact("Lowest", user.lowestRating === null ? "unknown" : stars(user.lowestRating)),
   );
   const bars = user.favouriteGenres.slice(0, BARS);
   const longest = Math.max(1, ...bars.map((bar) => bar.rated));
