@@ -218,7 +218,7 @@ impl Refresher {
         }
         self.reader.set_empty(movies.value.is_empty());
         if movies.value.is_empty() {
-            bail!("the feature store {} is empty: it holds no movies", self.reader.address());
+            bail!("the feature store {} holds no movies: it is empty", self.reader.address());
         }
         let histories = if users.value.total == 0 { self.histories().await } else { None };
         let read = start.elapsed();

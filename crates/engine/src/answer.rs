@@ -37,10 +37,7 @@ pub enum Reason {
 impl Reason {
     /// Whether the user's state was not to be had, so that the answer lacks what it says of the user.
     pub(crate) const fn is_of_store(self) -> bool {
-        matches!(
-            self,
-            Self::StoreUnavailable | Self::StoreUpdating | Self::StoreFailed | Self::NoHistory
-        )
+        matches!(self, Self::StoreUnavailable | Self::StoreUpdating | Self::StoreFailed)
     }
 
     /// A word for programs, such as `unknown-user`.
@@ -79,7 +76,7 @@ pub struct Recommendations {
     /// the user's state was not to be had.
     pub degraded: bool,
     /// Why the answer is degraded, or not personal ([`Reason::UnknownUser`], also where a model
-    /// that is the same for everybody was asked for).
+    /// that is the same for everybody was asked for), or may have seen movies ([`Reason::NoHistory`]).
     pub reason: Option<Reason>,
     /// Best first; at most as many as asked for, each movie once.
     pub items: Vec<Item>,

@@ -91,6 +91,9 @@ impl Engine {
         let reason = match failure {
             // Another failure says more.
             Some(failure) if lacking == Some(Reason::NoHistory) => Some(failure),
+            None if lacking == Some(Reason::NoHistory) && recall_failed => {
+                Some(Reason::RecallFailed)
+            }
             // That the model does not know the user is a consequence of what is lacking.
             Some(Reason::NoUserEmbedding | Reason::UserNotInModel) | None if lacking.is_some() => {
                 lacking

@@ -244,7 +244,7 @@ async fn a_store_that_another_program_fills_and_empties_is_followed() {
     let redis = TestRedis::start(&[]);
     let running = sparrow_app::start(on(&redis.url())).await.unwrap();
     let address = running.address;
-    until(address, "/readyz", |ready| ready.body.contains("is empty")).await;
+    until(address, "/readyz", |ready| ready.body.contains("it is empty")).await;
     tokio::task::block_in_place(|| {
         redis.cli(&["HSET", "mf:1", "movieRatingCount", "3"]);
     });
@@ -255,7 +255,7 @@ async fn a_store_that_another_program_fills_and_empties_is_followed() {
     // Nobody knows what the user has seen.
     assert_eq!(
         (&answer["degraded"], &answer["reason"]),
-        (&json!(true), &json!("no-history")),
+        (&json!(false), &json!("no-history")),
         "{answer}"
     );
     let target = "/v1/users/6/recommendations?exclude_seen=false";
@@ -280,7 +280,7 @@ async fn a_store_that_another_program_fills_and_empties_is_followed() {
     assert_eq!(third["reason"], "no-movie-embedding");
 
     redis.cli(&["FLUSHALL"]);
-    until(address, "/readyz", |ready| ready.body.contains("is empty")).await;
+    until(address, "/readyz", |ready| ready.body.contains("it is empty")).await;
     let user = get(address, "/v1/users/6").await;
     assert_eq!(user.status, 503);
     assert!(user.body.contains("the feature store is empty"), "{}", user.body);
@@ -324,15 +324,18 @@ async fn vectors_compare_as_the_store_says() {
     for (movie, vector) in [(1, [1.0, 0.0]), (2, [1.0, 0.1]), (3, [9.0, 9.0])] {
         entries.push(Entry::MovieEmbedding(MovieId(movie), vector.to_vec()));
     }
+    entries.push(Entry::UserEmbedding(UserId(6), vec![1.0, 0.0]));
     entries.retain(|entry| match entry {
-        Entry::MovieEmbedding(_, vector) => vector.len() == 2,
+        Entry::MovieEmbedding(_, vector) | Entry::UserEmbedding(_, vector) => vector.len() == 2,
         _ => true,
     });
     let info = r#"{"format":1,"method":"ials","similarity":"dot","dimension":2}"#;
     entries.push(Entry::EmbeddingInfo(info.to_owned()));
     push(&*pusher(&redis.url()).await, entries).await;
     let running = serve(&redis.url()).await;
-    let nearest = get(running.address, "/v1/movies/1/similar?model=emb&size=1").await.json();
-    assert_eq!(nearest["items"][0]["movie"]["movieId"], 3, "{nearest}");
-    assert_eq!(nearest["items"][0]["score"], 9.0);
+    let target =
+        "/v1/users/6/recommendations?candidates=all&exclude_seen=false&explain=true&size=1";
+    let best = get(running.address, target).await.json();
+    assert_eq!(best["items"][0]["movie"]["movieId"], 3, "{best}");
+    assert_eq!(best["items"][0]["score"], 9.0);
 }
