@@ -221,21 +221,21 @@ async fn a_wrong_password_is_told_and_not_shown() {
 
 /// What a Spark job of another project writes of the demonstration set: features and vectors.
 fn fill(redis: &TestRedis) {
-    for entry in demo_entries() {
+    let lines = demo_entries().into_iter().filter_map(|entry| {
         let key = entry.key();
         match entry {
             Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
-                let fields = fields.0.iter().flat_map(|(name, value)| [&**name, &**value]);
-                let words: Vec<&str> = ["HSET", &key].into_iter().chain(fields).collect();
-                redis.cli(&words);
+                let pairs = fields.0.iter().map(|(name, value)| format!(" {name} \"{value}\""));
+                Some(format!("HSET {key}{}\r\n", pairs.collect::<String>()))
             }
             Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
                 let text: Vec<String> = vector.iter().map(f32::to_string).collect();
-                redis.cli(&["SET", &key, &text.join(" ")]);
+                Some(format!("SET {key} \"{}\"\r\n", text.join(" ")))
             }
-            _ => {}
+            _ => None,
         }
-    }
+    });
+    redis.cli_lines(&lines.collect::<String>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
