@@ -96,7 +96,8 @@ pub(super) fn performance(options: &Options) -> PerformanceConfig {
 pub(super) fn connection(options: &Options) -> ConnectionConfig {
     let unresponsive = options.bulk_deadline * 2;
     ConnectionConfig {
-        connection_timeout: options.connect_timeout,
+        // A little before those who wait for it give up, so that they learn the reason.
+        connection_timeout: options.connect_timeout * 4 / 5,
         internal_command_timeout: options.connect_timeout,
         max_command_attempts: 1,
         unresponsive: UnresponsiveConfig {

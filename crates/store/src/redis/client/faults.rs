@@ -40,13 +40,6 @@ pub(super) fn translate(address: &str, error: &fred::error::Error) -> Error {
     match error.kind() {
         ErrorKind::Timeout => Error::TimedOut { store },
         ErrorKind::Auth => Error::Refused { store, what: details.to_owned() },
-        _ if details.contains("InvalidContentType") => {
-            let scheme = address.split("://").next().unwrap_or_default();
-            let other = scheme.replacen("rediss", "redis", 1);
-            let what =
-                format!("the port does not speak TLS: try {other}:// in place of {scheme}://");
-            Error::Unavailable { store, what }
-        }
         _ => Error::Unavailable { store, what: plain_words(details) },
     }
 }

@@ -482,17 +482,12 @@ async fn keep(
     const LONGEST_PAUSE: Duration = Duration::from_secs(2);
     const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
     let mut pause = SHORTEST_PAUSE;
-    let plain = (!location.tls).then(|| location.hosts().first().cloned()).flatten();
     let note = async |error: fred::error::Error| {
         let mut error = translate(&address, &error);
-        // A server that expects TLS just closes the connection.
-        if let (Error::Unavailable { what, .. }, Some((host, port))) = (&mut error, &plain)
-            && !what.contains("refused")
-            && probe::speaks_tls(host, *port).await
+        if let Error::Unavailable { .. } | Error::TimedOut { .. } = &error
+            && let Some(what) = wrong_scheme(&location, &address).await
         {
-            let scheme = address.split("://").next().unwrap_or_default();
-            let other = scheme.replacen("redis", "rediss", 1);
-            *what = format!("the port speaks TLS: try {other}:// in place of {scheme}:// ({what})");
+            error = Error::Unavailable { store: address.clone(), what };
         }
         tracing::debug!(%error, "no connection to the feature store");
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -520,6 +515,24 @@ async fn keep(
         let lasted = began.elapsed() > 2 * LONGEST_PAUSE;
         pause = if lasted { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
     }
+}
+
+/// What to say of a server that cannot be connected to because one side speaks TLS and the other does not.
+/// A server that expects TLS just closes the connection; one that does not may wait for more.
+async fn wrong_scheme(location: &RedisLocation, address: &str) -> Option<String> {
+    let (host, port) = location.hosts().first()?;
+    let (scheme, _) = address.split_once("://")?;
+    if location.tls && probe::speaks_plain(host, *port).await {
+        let other = scheme.replacen("rediss", "redis", 1);
+        return Some(format!(
+            "the port does not speak TLS: try {other}:// in place of {scheme}://"
+        ));
+    }
+    if !location.tls && probe::speaks_tls(host, *port).await {
+        let other = scheme.replacen("redis", "rediss", 1);
+        return Some(format!("the port speaks TLS: try {other}:// in place of {scheme}://"));
+    }
+    None
 }
 
 struct AbortOnDrop<T>(JoinHandle<T>);
