@@ -199,10 +199,7 @@ impl Everything {
             let key = shell(&format!("{}uf:{user}", self.store.prefix));
             let _ = write!(lines, "\n  {cli} hgetall {key}");
         }
-        // The store holds vectors, and not how they compare.
-        let similarity =
-            if self.method == Vectors::Ials { "SPARROW__RANKING__SIMILARITY=dot " } else { "" };
-        let _ = write!(lines, "\nto serve:\n  {similarity}sparrow-serve --data {data}{store}");
+        let _ = write!(lines, "\nto serve:\n  sparrow-serve --data {data}{store}");
         if secret {
             lines.push_str(
                 "\nThese take the store's address, which has a password, from SPARROW_STORE; redis-cli \
@@ -238,6 +235,14 @@ async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
 fn redis_cli(location: &Location) -> Option<String> {
     let Location::Redis(redis) = location else { return None };
     let address = redis.to_string();
+    if let Some(path) = address.strip_prefix("unix://") {
+        let (path, database) = path.rsplit_once("?db=").unwrap_or((path, "0"));
+        return Some(format!("redis-cli -s {} -n {database}", shell(path)));
+    }
+    if address.contains("-sentinel://") {
+        // Which server it is, the sentinels know.
+        return None;
+    }
     let first = address.split(',').next()?;
     Some(match first.split_once("-cluster://") {
         Some((scheme, host)) => format!("redis-cli -c -u {}", shell(&format!("{scheme}://{host}"))),
@@ -272,6 +277,8 @@ mod tests {
         let line = |text: &str| redis_cli(&text.parse().unwrap());
         assert_eq!(line("rediss://u:p@h/2").unwrap(), "redis-cli -u rediss://h:6379/2");
         assert_eq!(line("redis-cluster://a:1,b:2").unwrap(), "redis-cli -c -u redis://a:1");
+        assert_eq!(line("unix:///run/r.sock?db=2").unwrap(), "redis-cli -s /run/r.sock -n 2");
+        assert_eq!(line("redis-sentinel://a/films"), None);
         assert_eq!(line("file:x"), None);
     }
 }

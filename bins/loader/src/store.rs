@@ -17,7 +17,8 @@ use crate::exit::Ended;
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
     /// The store: redis://user:password@host:port/database (all but the host may be left out),
-    /// rediss:// for TLS, redis-cluster://host:port,… or rediss-cluster://, or file:PATH
+    /// rediss:// for TLS, redis-cluster://host:port,…, redis-sentinel://host:port,…/service,
+    /// unix:///path/of/socket, or file:PATH
     ///
     /// Other users of a machine can see its processes' command lines: give an address with a
     /// password through the environment. It is never printed.

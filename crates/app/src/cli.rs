@@ -16,7 +16,8 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "DIR")]
     embeddings: Option<PathBuf>,
 
-    /// Feature store with the users: redis://…, rediss://…, redis-cluster://…, file:PATH, or memory
+    /// Feature store with the users: redis://…, rediss://…, redis-cluster://…,
+    /// redis-sentinel://…/SERVICE, unix:///PATH, file:PATH, or memory
     /// for everything from files [default: memory]
     #[arg(short, long, value_name = "STORE")]
     store: Option<String>,

@@ -19,6 +19,7 @@ mod run;
 mod size;
 mod store;
 mod store_url;
+mod stored;
 mod telemetry;
 
 pub use config::Config;

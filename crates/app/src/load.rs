@@ -1,16 +1,18 @@
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use sparrow_engine::{Embeddings, Engine, Options, Parts};
-use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
+use sparrow_model::{Catalog, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, TableBuilder, USER_FILE};
-use sparrow_store::{Fields, MovieRatings, StoredMovie};
+use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
+use sparrow_store::{Fields, MovieRatings};
 
 use crate::config::Config;
 use crate::models::{MovieFeatures, Registry, Vectors, read_vectors, similarity_of};
+use crate::stored::Stored;
 
 /// The demonstration set, so that the binary needs no files beside it.
 mod demo {
@@ -46,34 +48,40 @@ pub(crate) fn load_movies(config: &Config) -> Result<Movies> {
     Ok(movies)
 }
 
+/// The data set that the configuration names with its ratings, for a feature store without rating
+/// histories; `None` without such a data set.
+pub(crate) fn load_histories(config: &Config) -> Result<Option<Catalog>> {
+    let Some(folder) = &config.data.path else { return Ok(None) };
+    let source = Source::open_movies(folder)?;
+    if !Path::new(source.ratings_file()).is_file() {
+        return Ok(None);
+    }
+    let options = sparrow_movielens::Options { max_bad_lines: config.data.max_bad_lines };
+    let loaded = source.load(&options)?;
+    tracing::info!("rating histories of the data set: {}", loaded.report);
+    Ok(Some(loaded.catalog))
+}
+
 /// The standard engine over movies and what a feature store says of them; without that, an engine
 /// that knows their titles, years and genres.
 pub(crate) fn engine_of(
     movies: Movies,
-    stored: Vec<(MovieId, StoredMovie)>,
+    stored: Stored,
     config: &Config,
     registry: &Registry,
 ) -> Result<Engine> {
     let wants_features = registry.takes_movie_features();
     let (mut sums, mut features) = (HashMap::new(), HashMap::new());
-    let mut vectors = Ok(TableBuilder::default());
-    for (id, mut movie) in stored {
-        if let (Some(vector), Ok(table)) = (&movie.embedding, &mut vectors)
-            && let Err(what) = table.push(id.0, vector)
-        {
-            vectors = Err(format!("the feature store's item vectors: {what}"));
-        }
+    let vectors = stored.item_vectors();
+    for (id, mut movie) in stored.movies {
         let movie_features = movie.features.take();
         sums.insert(id, rating_sums(movie.ratings, movie_features.as_ref()));
         features.extend(movie_features.filter(|_| wants_features).map(|fields| (id, fields)));
     }
     let catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
     let catalog = Arc::new(catalog);
-    let embeddings = vectors.and_then(TableBuilder::build).and_then(|table| {
-        if table.is_empty() {
-            return Err("the feature store has no item vectors".to_owned());
-        }
-        let similarity = similarity_of(config, None);
+    let embeddings = vectors.and_then(|(table, about)| {
+        let similarity = similarity_of(config, about.as_ref());
         Embeddings::of_items(&table, similarity, &catalog).map_err(|e| e.to_string())
     });
     let parts = Parts::standard(&catalog, embeddings, &engine_options(config));

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sparrow_http::{FromStore, Server, Site, SiteOptions, StoreReader};
-use sparrow_model::Movies;
+use sparrow_model::{Catalog, Movies};
 use sparrow_store::{Generation, UserList};
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
-use crate::load::{engine_of, load_movies};
+use crate::load::{engine_of, load_histories, load_movies};
 use crate::models::Registry;
+use crate::stored::Stored;
 
 /// Longest pause between two attempts at a store that is not there at the start.
 const RETRY: Duration = Duration::from_millis(500);
@@ -38,7 +39,8 @@ pub(crate) async fn keep(
         }
     };
     let watching = Arc::clone(&registry).watch();
-    let refresher = Refresher { config, registry, reader, server, movies };
+    let histories = OnceCell::new();
+    let refresher = Refresher { config, registry, reader, server, movies, histories };
     let following = async {
         let loaded = refresher.first_load(&mut tell).await;
         refresher.follow(loaded).await;
@@ -50,7 +52,7 @@ pub(crate) async fn keep(
 async fn prepare(config: Config, registry: Arc<Registry>) -> Result<Movies> {
     let movies = spawn_blocking(move || {
         let movies = load_movies(&config)?;
-        let engine = engine_of(Movies::clone(&movies), Vec::new(), &config, &registry)?;
+        let engine = engine_of(Movies::clone(&movies), Stored::default(), &config, &registry)?;
         // While it is there to try them with.
         registry.load();
         drop(engine);
@@ -65,12 +67,27 @@ struct Refresher {
     reader: Arc<StoreReader>,
     server: Arc<Server>,
     movies: Arc<Movies>,
+    /// The data set with its ratings, once they were needed; `None` inside if it has none.
+    histories: OnceCell<Option<Arc<Catalog>>>,
 }
+
+/// What a site was built from.
+#[derive(Clone, Copy)]
+struct Loaded {
+    generation: Generation,
+    /// For a store without generations, see [`StoreReader::fingerprint`].
+    fingerprint: Option<u64>,
+}
+
+/// Looking for changes of another program takes at most this part of the time.
+const SHARE: u32 = 20;
+/// Changes of another program are loaded when they pause, or after this time.
+const LONGEST_CHANGE: Duration = Duration::from_secs(30);
 
 impl Refresher {
     /// Tries until the store has given what there is. After the time that the start waits, the movies
     /// alone are served meanwhile, and the server is not ready.
-    async fn first_load(&self, tell: &mut Option<oneshot::Sender<Result<String>>>) -> Generation {
+    async fn first_load(&self, tell: &mut Option<oneshot::Sender<Result<String>>>) -> Loaded {
         let start = Instant::now();
         let wait = self.config.store.start_wait;
         let mut bare = false;
@@ -111,9 +128,9 @@ impl Refresher {
         );
         let (config, movies) = (self.config.clone(), Arc::clone(&self.movies));
         let registry = Arc::clone(&self.registry);
-        let from_store = self.users_of(None, UserList::default());
+        let from_store = self.users_of(None, UserList::default(), None);
         let site = spawn_blocking(move || {
-            let engine = engine_of(Movies::clone(&movies), Vec::new(), &config, &registry)?;
+            let engine = engine_of(Movies::clone(&movies), Stored::default(), &config, &registry)?;
             anyhow::Ok(Site::new(Arc::new(engine), options(config.data.posters, from_store)))
         });
         match site.await {
@@ -124,27 +141,59 @@ impl Refresher {
     }
 
     /// Looks for another generation at intervals, and when a request has met one.
-    async fn follow(&self, mut loaded: Generation) {
+    async fn follow(&self, mut loaded: Loaded) {
         let pause = self.config.store.refresh;
+        let mut changes = Changes::default();
         loop {
-            let met = tokio::time::timeout(pause, self.reader.other_than(loaded)).await;
-            // A failure is told by the reader, and readiness tells it on.
-            match self.reader.generation().await {
-                Ok(generation) if generation == loaded => self.reader.set_behind(None),
-                Ok(_) => match self.load().await {
+            let met = tokio::time::timeout(pause, self.reader.other_than(loaded.generation)).await;
+            // A failure is reported by the reader, and by readiness.
+            let is_other = match self.reader.generation().await {
+                Ok(generation) if generation != loaded.generation => true,
+                Ok(Generation(0)) => self.has_changed(&loaded, &mut changes).await,
+                Ok(_) => {
+                    self.is_in_step();
+                    false
+                }
+                Err(_) => false,
+            };
+            if is_other {
+                match self.load().await {
                     Ok((now, summary)) => {
-                        loaded = now;
-                        tracing::info!("loaded another generation: {summary}");
+                        (loaded, changes) = (now, Changes::default());
+                        tracing::info!("loaded what the store holds now: {summary}");
                     }
                     Err(error) => self.cannot_load(&error),
-                },
-                Err(_) => {}
+                }
             }
             if met.is_ok() {
                 // What a request has met would be met again at once.
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+
+    /// Whether another program has changed the movies of a store without generations, and has paused since.
+    async fn has_changed(&self, loaded: &Loaded, changes: &mut Changes) -> bool {
+        if changes.next_look.is_some_and(|next| Instant::now() < next) {
+            return false;
+        }
+        let start = Instant::now();
+        let Ok(now) = self.reader.fingerprint().await else { return false };
+        changes.next_look = Some(Instant::now() + start.elapsed() * SHARE);
+        if now == loaded.fingerprint {
+            changes.last = None;
+            self.is_in_step();
+            return false;
+        }
+        let since = changes.last.map_or(start, |(since, _)| since);
+        let paused = changes.last.is_some_and(|(_, last)| last == now);
+        changes.last = Some((since, now));
+        paused || since.elapsed() > LONGEST_CHANGE
+    }
+
+    fn is_in_step(&self) {
+        self.reader.set_behind(None);
+        self.reader.set_empty(false);
     }
 
     fn cannot_load(&self, error: &anyhow::Error) {
@@ -156,24 +205,33 @@ impl Refresher {
     }
 
     /// Reads the store, builds a site from it and publishes it.
-    async fn load(&self) -> Result<(Generation, String)> {
+    async fn load(&self) -> Result<(Loaded, String)> {
         let start = Instant::now();
+        // First: what is written meanwhile is then noticed afterwards.
+        let fingerprint = self.reader.fingerprint().await?;
         let movies = self.reader.all_movies().await?;
         let users = self.reader.user_list().await?;
+        let info = self.reader.embedding_info().await?;
         let generation = movies.generation;
-        if users.generation != generation {
+        if users.generation != generation || info.generation != generation {
             bail!("the feature store {} changed while it was read", self.reader.address());
         }
+        self.reader.set_empty(movies.value.is_empty());
         if movies.value.is_empty() {
-            bail!("the feature store {} holds no movies", self.reader.address());
+            bail!("the feature store {} holds no movies: it is empty", self.reader.address());
         }
+        let histories = if users.value.total == 0 { self.histories().await } else { None };
         let read = start.elapsed();
         let (config, metadata) = (self.config.clone(), Arc::clone(&self.movies));
         let registry = Arc::clone(&self.registry);
-        let total = users.value.total;
-        let from_store = self.users_of(Some(generation), users.value);
+        let total = match &histories {
+            Some(histories) => histories.users().len(),
+            None => users.value.total as usize,
+        };
+        let from_store = self.users_of(Some(generation), users.value, histories);
         let built = spawn_blocking(move || {
-            let engine = engine_of(Movies::clone(&metadata), movies.value, &config, &registry)?;
+            let stored = Stored { movies: movies.value, embedding_info: info.value };
+            let engine = engine_of(Movies::clone(&metadata), stored, &config, &registry)?;
             let summary = summary(&engine, total, generation);
             let site = Site::new(Arc::new(engine), options(config.data.posters, from_store));
             anyhow::Ok((site, summary))
@@ -182,19 +240,48 @@ impl Refresher {
         self.server.publish(Arc::new(site));
         self.reader.set_behind(None);
         tracing::info!(?read, took = ?start.elapsed(), "loaded the feature store");
-        Ok((generation, summary))
+        Ok((Loaded { generation, fingerprint }, summary))
     }
 
-    fn users_of(&self, generation: Option<Generation>, users: UserList) -> FromStore {
-        FromStore { reader: Arc::clone(&self.reader), generation, users }
+    /// The ratings of the data set, for a store that has no histories; read once.
+    async fn histories(&self) -> Option<Arc<Catalog>> {
+        let read = async || {
+            let config = self.config.clone();
+            match spawn_blocking(move || load_histories(&config)).await {
+                Ok(Ok(catalog)) => catalog.map(Arc::new),
+                Ok(Err(error)) => {
+                    tracing::warn!("serving without the data set's rating histories: {error:#}");
+                    None
+                }
+                Err(_) => None,
+            }
+        };
+        self.histories.get_or_init(read).await.clone()
     }
+
+    fn users_of(
+        &self,
+        generation: Option<Generation>,
+        users: UserList,
+        histories: Option<Arc<Catalog>>,
+    ) -> FromStore {
+        FromStore { reader: Arc::clone(&self.reader), generation, users, histories }
+    }
+}
+
+/// Changes of another program that are not loaded yet.
+#[derive(Default)]
+struct Changes {
+    /// Since when there are some, and the fingerprint that was seen last.
+    last: Option<(Instant, Option<u64>)>,
+    next_look: Option<Instant>,
 }
 
 fn options(posters: Option<PathBuf>, store: FromStore) -> SiteOptions {
     SiteOptions { posters, store: Some(store) }
 }
 
-fn summary(engine: &sparrow_engine::Engine, users: u32, generation: Generation) -> String {
+fn summary(engine: &sparrow_engine::Engine, users: usize, generation: Generation) -> String {
     let vectors = engine.embeddings().map_or(0, |embeddings| embeddings.items.len());
     let movies = engine.catalog().len();
     format!("{movies} movies, {vectors} with vectors, {users} users, generation {generation}")

@@ -28,6 +28,8 @@ pub enum Reason {
     StoreUpdating,
     /// What the store holds of the user cannot be used.
     StoreFailed,
+    /// The user's rating history is not known, so that what the user has seen cannot be excluded.
+    NoHistory,
     /// A recall strategy failed; the candidates are those of the others.
     RecallFailed,
 }
@@ -51,6 +53,7 @@ impl Reason {
             Self::StoreUnavailable => "store-unavailable",
             Self::StoreUpdating => "store-updating",
             Self::StoreFailed => "store-failed",
+            Self::NoHistory => "no-history",
             Self::RecallFailed => "recall-failed",
         }
     }
@@ -74,7 +77,7 @@ pub struct Recommendations {
     /// the user's state was not to be had.
     pub degraded: bool,
     /// Why the answer is degraded, or not personal ([`Reason::UnknownUser`], also where a model
-    /// that is the same for everybody was asked for).
+    /// that is the same for everybody was asked for), or may have seen movies ([`Reason::NoHistory`]).
     pub reason: Option<Reason>,
     /// Best first; at most as many as asked for, each movie once.
     pub items: Vec<Item>,

@@ -88,8 +88,15 @@ impl Engine {
             self.rank(requested, user, request.size, &mut scratch, &mut items).await;
         let done = Instant::now();
 
+        // What the user has seen matters only where it is to be excluded.
+        let lacking = lacking.filter(|&why| request.exclude_seen || why != Reason::NoHistory);
         let store_failed = lacking.is_some_and(Reason::is_of_store);
         let reason = match failure {
+            // Another failure says more.
+            Some(failure) if lacking == Some(Reason::NoHistory) => Some(failure),
+            None if lacking == Some(Reason::NoHistory) && recall_failed => {
+                Some(Reason::RecallFailed)
+            }
             // That the model does not know the user is a consequence of what is lacking.
             Some(Reason::NoUserEmbedding | Reason::UserNotInModel) | None if lacking.is_some() => {
                 lacking

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::query;
 use crate::reply::Reply;
 use crate::site::Site;
-use crate::users::{unread, updating};
+use crate::users::unread;
 
 /// What these endpoints call the store of a server that has none.
 const MEMORY: &str = "memory";
@@ -118,8 +118,7 @@ impl Site {
         let read = store.reader.user(UserId(id)).await.map_err(|error| unread(&error))?;
         let user = read.value;
         if user.is_empty() {
-            let known_gone = store.is_of_this(read.generation);
-            return Err(if known_gone { unknown() } else { updating() });
+            return Err(store.missing(UserId(id), read.generation));
         }
         let features = Shown {
             store: store.reader.address(),

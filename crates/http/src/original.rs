@@ -10,7 +10,7 @@ use crate::query;
 use crate::reply::Reply;
 use crate::server::Options;
 use crate::site::{Site, engine_problem};
-use crate::texts::{original_rating, write_rating_range};
+use crate::texts::{ORIGINAL_UNKNOWN, original_rating, write_rating_range};
 use crate::v1::CANDIDATES;
 
 /// Movies in a list where the request does not say.
@@ -58,7 +58,7 @@ impl Site {
         let mut out = Vec::with_capacity(192 + history.len() * RATING_BYTES);
         out.extend_from_slice(b"{\"userId\":");
         json::integer(&mut out, id);
-        write_rating_range(&mut out, &profile);
+        write_rating_range(&mut out, &profile, ORIGINAL_UNKNOWN);
         out.extend_from_slice(b",\"ratingCount\":");
         json::integer(&mut out, profile.rating_count);
         out.extend_from_slice(b",\"ratings\":");

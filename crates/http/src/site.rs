@@ -65,7 +65,7 @@ impl Site {
     pub fn new(engine: Arc<Engine>, options: SiteOptions) -> Self {
         let catalog = Arc::clone(engine.catalog());
         let (users, movie_ratings) = if let Some(store) = &options.store {
-            (Directory::of_store(&store.users), Vec::new())
+            (Directory::of_store(store), Vec::new())
         } else {
             let users = catalog.users();
             (Directory::of_catalog(users), features::movie_ratings(users, catalog.len()))

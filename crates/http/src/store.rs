@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sparrow_model::{MovieId, UserId};
+use sparrow_model::{Catalog, MovieId, UserId};
 use sparrow_store::{Error, FeatureStore, Generation, Read, StoredMovie, StoredUser, UserList};
 use tokio::sync::Notify;
 
@@ -20,6 +20,8 @@ pub struct StoreReader {
     trouble: Mutex<Option<String>>,
     /// Why what is loaded is not what the store holds.
     behind: Mutex<Option<String>>,
+    /// Whether the store was found to hold no movies.
+    empty: AtomicBool,
     /// The generation of the last read.
     generation: AtomicU64,
     seen: Notify,
@@ -35,6 +37,8 @@ pub struct FromStore {
     pub generation: Option<Generation>,
     /// The users for lists.
     pub users: UserList,
+    /// A data set whose rating histories are those of users of whom the store has none.
+    pub histories: Option<Arc<Catalog>>,
 }
 
 impl StoreReader {
@@ -45,6 +49,7 @@ impl StoreReader {
             troubled: AtomicBool::new(false),
             trouble: Mutex::new(None),
             behind: Mutex::new(None),
+            empty: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             seen: Notify::const_new(),
         }
@@ -65,6 +70,15 @@ impl StoreReader {
     /// Says why what is loaded is not what the store holds, or that it is.
     pub fn set_behind(&self, why: Option<String>) {
         *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Notes whether the store was found to hold no movies: what it does not know is then not unknown.
+    pub fn set_empty(&self, empty: bool) {
+        self.empty.store(empty, Ordering::Release);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.empty.load(Ordering::Acquire)
     }
 
     /// Waits until a read gives another generation than this one.
@@ -95,6 +109,17 @@ impl StoreReader {
     /// The users for lists.
     pub async fn user_list(&self) -> Result<Read<UserList>, Error> {
         self.heeded(self.store.user_list()).await
+    }
+
+    /// How the vectors were made and how they compare.
+    pub async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
+        self.heeded(self.store.embedding_info()).await
+    }
+
+    /// A number that differs when another program has changed the movies; see
+    /// [`FeatureStore::fingerprint`].
+    pub async fn fingerprint(&self) -> Result<Option<u64>, Error> {
+        self.heeded(self.store.fingerprint()).await
     }
 
     /// What the store knows of a user.

@@ -146,12 +146,19 @@ pub(crate) fn original_rating(
     out.extend_from_slice(b"}}");
 }
 
-/// Continues the object of a user, in either shape, with how the user rates.
-pub(crate) fn write_rating_range(out: &mut Vec<u8>, profile: &UserProfile) {
+/// Continues the object of a user, in either shape, with how the user rates. Statistics that are not
+/// known are written as `unknown`.
+pub(crate) fn write_rating_range(out: &mut Vec<u8>, profile: &UserProfile, unknown: f32) {
+    // No rating is below half a star.
+    let average = Some(profile.average).filter(|&average| average > 0.0);
     out.extend_from_slice(b",\"averageRating\":");
-    json::float(out, profile.average);
+    json::float(out, average.unwrap_or(f64::from(unknown)));
     out.extend_from_slice(b",\"highestRating\":");
-    json::float32(out, profile.highest.map_or(0.0, Stars::value));
+    json::float32(out, profile.highest.map_or(unknown, Stars::value));
     out.extend_from_slice(b",\"lowestRating\":");
-    json::float32(out, profile.lowest.map_or(0.0, Stars::value));
+    json::float32(out, profile.lowest.map_or(unknown, Stars::value));
 }
+
+/// An unknown statistic: 0.0 at the original's endpoints, `null` under `/v1`.
+pub(crate) const ORIGINAL_UNKNOWN: f32 = 0.0;
+pub(crate) const V1_UNKNOWN: f32 = f32::NAN;

@@ -7,7 +7,7 @@ use sparrow_model::{
     Catalog, Features, Genre, Histories, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId,
     UserProfile, UserState,
 };
-use sparrow_store::{Error, Fields, Generation, Read, StoredUser, UserList};
+use sparrow_store::{Error, Fields, Generation, Read, StoredUser};
 
 use crate::problem::{Kind, Problem};
 use crate::site::Site;
@@ -41,7 +41,11 @@ impl Directory {
         Self::new(users.iter().map(entry).collect())
     }
 
-    pub(crate) fn of_store(list: &UserList) -> Self {
+    pub(crate) fn of_store(store: &FromStore) -> Self {
+        let list = &store.users;
+        if let (0, Some(histories)) = (list.total, &store.histories) {
+            return Self::of_catalog(histories.users());
+        }
         let entry = |&(id, ratings, half_stars): &(UserId, u32, u32)| Entry {
             id,
             ratings,
@@ -132,20 +136,25 @@ impl Gathered {
         }
     }
 
-    fn new(id: UserId, user: StoredUser, same_generation: bool, engine: &Engine) -> Self {
-        if user.is_empty() {
-            // Whom the store has lost need not be unknown.
-            let why = if same_generation { Reason::UnknownUser } else { Reason::StoreUpdating };
-            return Self::nothing(id, why);
-        }
+    fn new(id: UserId, read: Read<StoredUser>, store: &FromStore, engine: &Engine) -> Self {
+        let Read { generation, value: user } = read;
+        let same_generation = store.is_of_this(generation);
         let catalog = engine.catalog();
+        let known = store.histories.as_ref().and_then(|data| history_in(data, id, catalog));
+        if user.is_empty() && (known.is_none() || store.has_lost(generation)) {
+            return Self::nothing(id, store.why_missing(generation));
+        }
         let StoredUser { features, embedding, ratings, malformed } = user;
-        let has_history = ratings.is_some();
-        let ratings = ratings.into_iter().flatten().filter_map(|rating| {
-            let movie = catalog.index_of(rating.movie)?;
-            Some(Rated { movie, stars: rating.stars, timestamp: rating.timestamp })
+        let stored = ratings.map(|ratings| {
+            let ratings = ratings.into_iter().filter_map(|rating| {
+                let movie = catalog.index_of(rating.movie)?;
+                Some(Rated { movie, stars: rating.stars, timestamp: rating.timestamp })
+            });
+            OwnedHistory::new(id, ratings)
         });
-        let history = OwnedHistory::new(id, ratings);
+        let history = stored.or(known);
+        let has_history = history.is_some();
+        let history = history.unwrap_or_else(|| OwnedHistory::new(id, []));
         let (mut also_rated, mut genres) = (Vec::new(), Vec::new());
         if has_history {
             genres = engine.favourite_genres(&history.get());
@@ -155,7 +164,7 @@ impl Gathered {
             genres.extend(listed(features, "userGenre").filter_map(|g| catalog.genres().find(g)));
         }
 
-        let mut lacking = None;
+        let mut lacking = (!has_history).then_some(Reason::NoHistory);
         for value in &malformed {
             lacking = Some(Reason::StoreFailed);
             tracing::debug!(key = value.key, what = value.what, "malformed");
@@ -202,6 +211,16 @@ impl Gathered {
     }
 }
 
+/// The user's history in a data set, in the terms of another catalogue.
+fn history_in(data: &Catalog, id: UserId, catalog: &Catalog) -> Option<OwnedHistory> {
+    let history = data.users().find(id)?;
+    let rated = history.iter().filter_map(|rated| {
+        let movie = catalog.index_of(data.movie(rated.movie).id)?;
+        Some(Rated { movie, ..rated })
+    });
+    Some(OwnedHistory::new(id, rated))
+}
+
 /// The values of `{name}1` to `{name}5`, those that are empty or missing left out.
 fn listed<'f>(features: &'f Fields, name: &str) -> impl Iterator<Item = &'f str> {
     let name = name.to_owned();
@@ -218,6 +237,28 @@ impl FromStore {
     pub(crate) fn is_of_this(&self, generation: Generation) -> bool {
         self.generation == Some(generation)
     }
+
+    /// Why nothing was read of a user, who may exist all the same.
+    fn why_missing(&self, read: Generation) -> Reason {
+        if self.has_lost(read) {
+            Reason::StoreUnavailable
+        } else if self.is_of_this(read) {
+            Reason::UnknownUser
+        } else {
+            Reason::StoreUpdating
+        }
+    }
+
+    /// The problem of a user of whom nothing was read.
+    pub(crate) fn missing(&self, id: UserId, read: Generation) -> Problem {
+        missing(id, self.why_missing(read))
+    }
+
+    /// Whether the store was emptied: what was read has no generation where there was one, or no movie is left.
+    fn has_lost(&self, read: Generation) -> bool {
+        let had_one = self.generation.is_some_and(|generation| generation > Generation(0));
+        (had_one && read == Generation(0)) || self.reader.is_empty()
+    }
 }
 
 impl Site {
@@ -228,30 +269,25 @@ impl Site {
             let found = self.catalog().users().find(id);
             return found.map(Found::InCatalog).ok_or_else(|| no_user(id));
         };
-        let user = self.gathered(id, store.reader.user(id).await.map_err(|error| unread(&error))?);
+        let read = store.reader.user(id).await.map_err(|error| unread(&error))?;
+        let user = Gathered::new(id, read, store, &self.engine);
         match user.lacking {
-            Some(Reason::UnknownUser) => Err(no_user(id)),
-            Some(Reason::StoreUpdating) if user.is_nothing() => Err(updating()),
-            Some(_) if user.is_nothing() => Err(unreadable()),
-            _ => Ok(Found::InStore(Box::new(user))),
+            None | Some(Reason::NoHistory) => Ok(Found::InStore(Box::new(user))),
+            Some(why) if user.is_nothing() => Err(missing(id, why)),
+            Some(_) => Ok(Found::InStore(Box::new(user))),
         }
     }
 
     /// What the store says of a user, for recommendations: they come in any case.
     pub(crate) async fn gather(&self, store: &FromStore, id: UserId) -> Gathered {
         match store.reader.user(id).await {
-            Ok(read) => self.gathered(id, read),
+            Ok(read) => Gathered::new(id, read, store, &self.engine),
             Err(Error::Malformed { key, what }) => {
                 tracing::debug!(key, what, "malformed");
                 Gathered::nothing(id, Reason::StoreFailed)
             }
             Err(_) => Gathered::nothing(id, Reason::StoreUnavailable),
         }
-    }
-
-    fn gathered(&self, id: UserId, read: Read<StoredUser>) -> Gathered {
-        let of_this = self.store.as_ref().is_some_and(|store| store.is_of_this(read.generation));
-        Gathered::new(id, read.value, of_this, &self.engine)
     }
 }
 
@@ -272,7 +308,14 @@ pub(crate) fn unread(error: &Error) -> Problem {
     Problem::new(Kind::Unavailable, "the feature store does not answer at the moment")
 }
 
-/// The problem of what may be known again in a moment.
-pub(crate) fn updating() -> Problem {
-    Problem::new(Kind::Unavailable, "the feature store is being updated")
+/// The problem of a user of whom there is nothing to show.
+fn missing(id: UserId, why: Reason) -> Problem {
+    match why {
+        Reason::UnknownUser => no_user(id),
+        Reason::StoreUnavailable => Problem::new(Kind::Unavailable, "the feature store is empty"),
+        Reason::StoreUpdating => {
+            Problem::new(Kind::Unavailable, "the feature store is being updated")
+        }
+        _ => unreadable(),
+    }
 }

@@ -15,7 +15,7 @@ use crate::query::{self, Value};
 use crate::reply::Reply;
 use crate::server::Options;
 use crate::site::{Site, engine_problem};
-use crate::texts::write_rating_range;
+use crate::texts::{V1_UNKNOWN, write_rating_range};
 
 /// Items on a page of a list where the request does not say.
 const PAGE_SIZE: usize = 20;
@@ -231,7 +231,7 @@ impl Site {
         json::integer(&mut out, id);
         out.extend_from_slice(b",\"ratingCount\":");
         json::integer(&mut out, profile.rating_count);
-        write_rating_range(&mut out, &profile);
+        write_rating_range(&mut out, &profile, V1_UNKNOWN);
         out.extend_from_slice(b",\"favouriteGenres\":");
         let listed = user.listed_genres().iter();
         let listed = listed.map(|&genre| GenreTaste { genre, rated: 0, liked: 0 });

@@ -23,6 +23,14 @@ pub struct About {
     /// What the vectors minimise, if that allows new users to be folded in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
+    /// The length of every vector, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dimension: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
 }
 
 /// Why such a file cannot be used.
@@ -36,22 +44,39 @@ pub struct AboutError {
 impl About {
     /// Vectors of this method.
     pub fn new(method: &str, similarity: Similarity, objective: Option<Objective>) -> Self {
-        Self { format: FORMAT, method: method.to_owned(), similarity, objective }
+        Self { format: FORMAT, method: method.to_owned(), similarity, objective, dimension: None }
+    }
+
+    /// The same for vectors of this length.
+    #[must_use]
+    pub fn with_dimension(mut self, dimension: usize) -> Self {
+        self.dimension = Some(dimension);
+        self
+    }
+
+    /// The length of every vector, where it is known.
+    pub const fn dimension(&self) -> Option<usize> {
+        self.dimension
     }
 
     /// Reads a file's content; `file` is the name for error messages.
     pub fn read(bytes: &[u8], file: &str) -> Result<Self, AboutError> {
         let error =
             |what: &dyn fmt::Display| AboutError { file: file.to_owned(), what: what.to_string() };
-        let about: Self =
-            serde_json::from_slice(skip_byte_order_mark(bytes)).map_err(|what| error(&what))?;
-        if about.format > FORMAT {
-            let format = about.format;
+        let bytes = skip_byte_order_mark(bytes);
+        // First: another format may have other fields.
+        let Versioned { format } = serde_json::from_slice(bytes).map_err(|what| error(&what))?;
+        if format > FORMAT {
             return Err(error(&format!(
                 "it has format {format}, this program knows formats up to {FORMAT}"
             )));
         }
-        Ok(about)
+        serde_json::from_slice(bytes).map_err(|what| error(&what))
+    }
+
+    /// The same in one line, as feature stores have it.
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The content of a file.
@@ -84,7 +109,7 @@ mod tests {
     fn what_cannot_be_read_is_said_with_the_file() {
         let read = |text: &str| About::read(text.as_bytes(), "e.json").unwrap_err().to_string();
         assert!(read("{").starts_with("e.json: EOF"), "{}", read("{"));
-        let newer = r#"{"format":2,"method":"x","similarity":"dot"}"#;
+        let newer = r#"{"format":2,"comparison":"angle"}"#;
         assert_eq!(read(newer), "e.json: it has format 2, this program knows formats up to 1");
         let other = r#"{"format":1,"method":"x","similarity":"angle"}"#;
         assert!(read(other).contains("angle"));

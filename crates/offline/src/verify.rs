@@ -213,7 +213,7 @@ impl Verifier<'_> {
     async fn compare_batch(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         let mut users: Vec<UserId> = Vec::new();
         let mut movies: Vec<MovieId> = Vec::new();
-        let mut list = false;
+        let (mut list, mut info) = (false, false);
         for entry in &entries {
             self.report.compared.add(entry.kind());
             match entry {
@@ -224,6 +224,7 @@ impl Verifier<'_> {
                 | Entry::MovieEmbedding(id, _)
                 | Entry::MovieRatings(id, _) => movies.push(*id),
                 Entry::UserList(_) => list = true,
+                Entry::EmbeddingInfo(_) => info = true,
             }
         }
         let mut found_users: HashMap<UserId, StoredUser> = HashMap::new();
@@ -243,6 +244,12 @@ impl Verifier<'_> {
             let read = self.store.user_list().await?;
             self.check(read.generation)?;
             found_list = read.value;
+        }
+        let mut found_info = None;
+        if info {
+            let read = self.store.embedding_info().await?;
+            self.check(read.generation)?;
+            found_info = read.value;
         }
         let malformed: Vec<Malformed> = found_users
             .values_mut()
@@ -280,6 +287,11 @@ impl Verifier<'_> {
                     self.sums(&key, sums, movie(id).ratings.as_ref());
                 }
                 Entry::UserList(list) => self.user_list(&key, list, &found_list),
+                Entry::EmbeddingInfo(text) => {
+                    if found_info.as_ref() != Some(text) {
+                        self.differ(&key, "", Some(text.clone()), found_info.clone());
+                    }
+                }
             }
         }
         Ok(())

@@ -102,6 +102,11 @@ pub(crate) fn unpack_users(packed: &[u8]) -> Result<UserList, Fault> {
     Ok(UserList { total, most_active: rows.iter().map(row).collect() })
 }
 
+/// A description, which is text.
+pub(crate) fn unpack_text(bytes: &[u8]) -> Result<String, Fault> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| "is not text".to_owned())
+}
+
 fn behind_version(packed: &[u8]) -> Result<&[u8], Fault> {
     match packed {
         [VERSION, rest @ ..] => Ok(rest),

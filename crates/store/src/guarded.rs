@@ -31,7 +31,7 @@ pub struct Guarded {
 pub struct GuardOptions {
     /// After this a call has failed.
     pub deadline: Duration,
-    /// The same for [`all_movies`](FeatureStore::all_movies) and [`user_list`](FeatureStore::user_list) as a whole.
+    /// The same for reads of everything as a whole, such as [`all_movies`](FeatureStore::all_movies).
     pub bulk_deadline: Duration,
     /// Failures in a row after which the store is given up on.
     pub failures: u32,
@@ -231,6 +231,14 @@ impl FeatureStore for Guarded {
 
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
         self.call(self.options.bulk_deadline, self.store.user_list()).await
+    }
+
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
+        self.call(self.options.bulk_deadline, self.store.embedding_info()).await
+    }
+
+    async fn fingerprint(&self) -> Result<Option<u64>, Error> {
+        self.call(self.options.bulk_deadline, self.store.fingerprint()).await
     }
 
     async fn staged(&self) -> Result<u64, Error> {

@@ -157,6 +157,18 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// The users for lists of users, most active first; empty where nobody has pushed one.
     async fn user_list(&self) -> Result<Read<UserList>, Error>;
 
+    /// How the vectors were made and how they compare, as it was pushed
+    /// ([`Entry::EmbeddingInfo`]); `None` if nobody has pushed it.
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, Error>;
+
+    /// A number that differs when another program has changed features or vectors of movies without
+    /// announcing a generation. `None` if a push is the only way to change the store, and while the
+    /// generation is not 0. Cheap while nothing is written, otherwise as expensive as
+    /// [`all_movies`](Self::all_movies).
+    async fn fingerprint(&self) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
     /// How many keys there are that a push has written and that are not in place: of one that is under way, or
     /// that was killed; the next push puts those in order. Takes as many round trips as it needs.
     async fn staged(&self) -> Result<u64, Error> {
@@ -176,6 +188,8 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
 /// * Kinds of entries of which nothing was put stay as they are. Of the others the store holds
 ///   exactly what was put: what older generations had beyond that is gone.
 /// * Of two entries for one key the later one counts.
+/// * [`Kind::EmbeddingInfo`] describes the vectors of the same push: one that puts movies' vectors and no
+///   description removes the older description.
 /// * An entry that could not be read back, such as a vector with NaN, is [`Error::Malformed`].
 /// * After an error the push is over. What it had written is gone, if the store could still be
 ///   reached; otherwise the next push removes it.

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::slice;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
@@ -11,11 +12,15 @@ use crate::Error;
 /// * `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS;
 /// * `redis-cluster://[user:password@]host[:port][,host[:port]…]`, `rediss-cluster://…` for TLS: some of
 ///   the nodes, the others are found through them;
+/// * `redis-sentinel://[user:password@]host[:port][,host[:port]…]/service[/database]`,
+///   `rediss-sentinel://…` for TLS: some of the sentinels, and the service that they watch;
+/// * `unix://[user:password@]/path[?db=database]`: a socket of Redis on this machine;
 /// * `file:PATH`;
 /// * `memory`.
 ///
-/// Special characters in user and password are percent-encoded. Printing it, also for debugging,
-/// leaves both out.
+/// The database may also be written `?db=2`. Sentinels with a password of their own take
+/// `?sentinel_user=…&sentinel_password=…`. Special characters in users and passwords are
+/// percent-encoded. Printing it, also for debugging, leaves them out.
 ///
 /// ```
 /// let location: sparrow_store::Location = "redis://me:s%3Acret@localhost/2".parse()?;
@@ -36,15 +41,35 @@ pub enum Location {
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisLocation {
     pub(crate) tls: bool,
-    pub(crate) cluster: bool,
+    pub(crate) topology: Topology,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
-    /// At least one; exactly one without `cluster`.
-    pub(crate) hosts: Vec<(String, u16)>,
     pub(crate) database: u8,
 }
 
+/// How the servers are found.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// One server.
+    Server(Host),
+    /// Some nodes of a cluster.
+    Cluster(Vec<Host>),
+    /// Some sentinels, and what they watch.
+    Sentinel {
+        hosts: Vec<Host>,
+        service: String,
+        username: Option<String>,
+        password: Option<String>,
+    },
+    /// One server, by its socket.
+    Socket(PathBuf),
+}
+
+/// Name or address, and port.
+pub(crate) type Host = (String, u16);
+
 const DEFAULT_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
 
 impl FromStr for Location {
     type Err = Error;
@@ -62,28 +87,52 @@ impl FromStr for Location {
             return Ok(Self::File(PathBuf::from(path)));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(fault(
-                "it starts with redis://, rediss://, redis-cluster://, rediss-cluster:// or file:, or is \"memory\"",
-            ));
+            return Err(fault(&format!(
+                "it starts with {}, each followed by ://, or with file:, or is \"memory\"",
+                SCHEMES.map(|(scheme, ..)| scheme).join(", ")
+            )));
         };
-        let (tls, cluster) = match scheme {
-            "redis" => (false, false),
-            "rediss" => (true, false),
-            "redis-cluster" => (false, true),
-            "rediss-cluster" => (true, true),
-            _ => {
-                return Err(fault(
-                    "its scheme is redis, rediss, redis-cluster, rediss-cluster or file",
-                ));
-            }
+        let Some(&(_, tls, form)) = SCHEMES.iter().find(|(known, ..)| *known == scheme) else {
+            return Err(fault(&format!(
+                "its scheme is {} or file",
+                SCHEMES.map(|(scheme, ..)| scheme).join(", ")
+            )));
         };
-        RedisLocation::parse(rest, tls, cluster).map(Self::Redis)
+        RedisLocation::parse(rest, tls, form).map(Self::Redis)
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Server,
+    Cluster,
+    Sentinel,
+    Socket,
+}
+
+const SCHEMES: [(&str, bool, Form); 7] = [
+    ("redis", false, Form::Server),
+    ("rediss", true, Form::Server),
+    ("redis-cluster", false, Form::Cluster),
+    ("rediss-cluster", true, Form::Cluster),
+    ("redis-sentinel", false, Form::Sentinel),
+    ("rediss-sentinel", true, Form::Sentinel),
+    ("unix", false, Form::Socket),
+];
+
 impl RedisLocation {
-    fn parse(rest: &str, tls: bool, cluster: bool) -> Result<Self, Error> {
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    fn parse(rest: &str, tls: bool, form: Form) -> Result<Self, Error> {
+        if form != Form::Socket && has_unencoded_user(rest) {
+            return Err(fault(
+                "special characters in user and password must be percent-encoded, for example / as %2F, \
+                 @ as %40, ? as %3F, # as %23 and % as %25",
+            ));
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
+        };
         let (user, hosts) = match authority.rsplit_once('@') {
             Some((user, hosts)) => (Some(user), hosts),
             None => (None, authority),
@@ -96,21 +145,110 @@ impl RedisLocation {
         if username.is_some() && password.is_none() {
             return Err(fault("a password belongs behind the user, as in user:password@host"));
         }
-        let hosts: Vec<_> = hosts.split(',').map(host_and_port).collect::<Result<_, _>>()?;
-        if hosts.len() > 1 && !cluster {
-            return Err(fault("several hosts are for redis-cluster://"));
+        let query = Query::parse(query)?;
+        if form != Form::Sentinel && (query.user.is_some() || query.password.is_some()) {
+            return Err(fault("sentinel_user and sentinel_password are for redis-sentinel://"));
         }
-        let database = match path {
-            "" => 0,
-            number => number.parse().map_err(|_| {
-                fault("behind the host comes the number of a database, from 0 to 255")
-            })?,
+        let name = path.strip_prefix('/').unwrap_or(path);
+        let (topology, number) = match form {
+            Form::Socket if !hosts.is_empty() || name.is_empty() => {
+                return Err(fault(
+                    "the path of a socket is absolute, as in unix:///run/redis.sock",
+                ));
+            }
+            Form::Socket => {
+                (Topology::Socket(PathBuf::from(decoded(path)?.unwrap_or_default())), "")
+            }
+            Form::Server => {
+                let mut hosts = hosts_in(hosts, DEFAULT_PORT)?;
+                match (hosts.pop(), hosts.is_empty()) {
+                    (Some(host), true) => (Topology::Server(host), name),
+                    _ => return Err(fault("several hosts are for redis-cluster://")),
+                }
+            }
+            Form::Cluster => (Topology::Cluster(hosts_in(hosts, DEFAULT_PORT)?), name),
+            Form::Sentinel => {
+                let (service, number) = name.split_once('/').unwrap_or((name, ""));
+                let Some(service) = decoded(service)? else {
+                    return Err(fault(
+                        "behind the sentinels comes the service, as in host/mymaster",
+                    ));
+                };
+                let hosts = hosts_in(hosts, SENTINEL_PORT)?;
+                let Query { user: username, password, .. } = query.clone();
+                (Topology::Sentinel { hosts, service, username, password }, number)
+            }
         };
-        if cluster && database != 0 {
+        let database = match (number, query.database) {
+            ("", database) => database.unwrap_or(0),
+            (number, database) => {
+                let number = database_in(number)?;
+                if database.is_some_and(|database| database != number) {
+                    return Err(fault("it names two databases"));
+                }
+                number
+            }
+        };
+        if form == Form::Cluster && database != 0 {
             return Err(fault("a Redis Cluster has no databases but 0"));
         }
-        Ok(Self { tls, cluster, username, password, hosts, database })
+        Ok(Self { tls, topology, username, password, database })
     }
+
+    /// The hosts that the address names; none for a socket.
+    pub(crate) fn hosts(&self) -> &[Host] {
+        match &self.topology {
+            Topology::Server(host) => slice::from_ref(host),
+            Topology::Cluster(hosts) | Topology::Sentinel { hosts, .. } => hosts,
+            Topology::Socket(_) => &[],
+        }
+    }
+
+    /// Whether keys are spread over several servers.
+    pub(crate) const fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster(_))
+    }
+}
+
+/// Whether a user or password has a character that ends it. What stands before that character is then no host.
+fn has_unencoded_user(rest: &str) -> bool {
+    let Some((start, behind)) = rest.split_once(['/', '?', '#']) else { return false };
+    behind.contains('@') && !start.contains('@') && hosts_in(start, DEFAULT_PORT).is_err()
+}
+
+/// What may stand behind a question mark.
+#[derive(Clone, Default)]
+struct Query {
+    database: Option<u8>,
+    user: Option<String>,
+    password: Option<String>,
+}
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let mut query = Self::default();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("db", number)) => query.database = Some(database_in(number)?),
+                Some(("sentinel_user", user)) => query.user = decoded(user)?,
+                Some(("sentinel_password", password)) => query.password = decoded(password)?,
+                _ => {
+                    return Err(fault(
+                        "behind a question mark come db, sentinel_user and sentinel_password",
+                    ));
+                }
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn database_in(text: &str) -> Result<u8, Error> {
+    text.parse().map_err(|_| fault("a database is a number from 0 to 255"))
+}
+
+fn hosts_in(text: &str, port: u16) -> Result<Vec<Host>, Error> {
+    text.split(',').map(|host| host_and_port(host, port)).collect()
 }
 
 fn decoded(text: &str) -> Result<Option<String>, Error> {
@@ -121,7 +259,7 @@ fn decoded(text: &str) -> Result<Option<String>, Error> {
 }
 
 /// `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
-fn host_and_port(text: &str) -> Result<(String, u16), Error> {
+fn host_and_port(text: &str, default_port: u16) -> Result<Host, Error> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, behind) =
@@ -142,7 +280,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), Error> {
         return Err(fault("the host is a name or an address"));
     }
     let port = match port {
-        None => DEFAULT_PORT,
+        None => default_port,
         Some(port) => port
             .parse()
             .ok()
@@ -175,15 +313,29 @@ impl fmt::Debug for Location {
 
 impl fmt::Display for RedisLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.tls { "rediss" } else { "redis" })?;
-        f.write_str(if self.cluster { "-cluster://" } else { "://" })?;
-        for (at, (host, port)) in self.hosts.iter().enumerate() {
+        let (form, service) = match &self.topology {
+            Topology::Server(_) => ("", None),
+            Topology::Cluster(_) => ("-cluster", None),
+            Topology::Sentinel { service, .. } => ("-sentinel", Some(service)),
+            Topology::Socket(path) => {
+                write!(f, "unix://{}", path.display())?;
+                return match self.database {
+                    0 => Ok(()),
+                    number => write!(f, "?db={number}"),
+                };
+            }
+        };
+        write!(f, "{}{form}://", if self.tls { "rediss" } else { "redis" })?;
+        for (at, (host, port)) in self.hosts().iter().enumerate() {
             f.write_str(if at > 0 { "," } else { "" })?;
             if host.contains(':') {
                 write!(f, "[{host}]:{port}")?;
             } else {
                 write!(f, "{host}:{port}")?;
             }
+        }
+        if let Some(service) = service {
+            write!(f, "/{service}")?;
         }
         if self.database != 0 {
             write!(f, "/{}", self.database)?;
@@ -225,6 +377,15 @@ mod tests {
                 "redis-cluster://a:1,b:6379,[fe80::1%25eth0]:3",
             ),
             ("rediss-cluster://u:p@a", "rediss-cluster://a:6379"),
+            ("redis://h?db=2", "redis://h:6379/2"),
+            ("redis://u:p@h/2?db=2", "redis://h:6379/2"),
+            ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+            ("unix://u:p@/run/redis.sock?db=3", "unix:///run/redis.sock?db=3"),
+            ("redis-sentinel://:p@a,b:2/films", "redis-sentinel://a:26379,b:2/films"),
+            (
+                "rediss-sentinel://a/films/3?sentinel_user=u&sentinel_password=secret",
+                "rediss-sentinel://a:26379/films/3",
+            ),
             ("file:data/store.redb", "file:data/store.redb"),
             ("file:///var/lib/store", "file:/var/lib/store"),
             ("memory", "memory"),
@@ -263,11 +424,35 @@ mod tests {
             "redis://[::1]6379",
             "redis://u:secret/x@h:1",
             "secret://h",
+            "redis://h/1?db=2",
+            "redis://h?secret=2",
+            "redis://h?sentinel_password=secret",
+            "redis-sentinel://h",
+            "redis-sentinel://h/service/secret",
+            "unix://h/run/redis.sock",
+            "unix://",
         ] {
             let error = text.parse::<Location>().unwrap_err();
             assert!(!error.to_string().contains("secret"), "{text}: {error}");
             assert!(matches!(error, Error::Configuration(_)));
         }
+    }
+
+    #[test]
+    fn unencoded_passwords_get_a_message_that_says_how_to_encode_them() {
+        for text in [
+            "redis://:sJ3R/abc=@host",
+            "redis://user:a?b@host:6379/2",
+            "rediss://user:a#b@host",
+            "redis-cluster://:a/b@one,two",
+        ] {
+            let error = text.parse::<Location>().unwrap_err().to_string();
+            assert!(error.contains("percent-encoded") && error.contains("%2F"), "{text}: {error}");
+        }
+        // These are wrong in another way, or not at all.
+        let error = "redis://h/@".parse::<Location>().unwrap_err().to_string();
+        assert!(error.contains("a number from 0 to 255"), "{error}");
+        assert!(redis("unix:///run/a@b.sock") == redis("unix:///run/a%40b.sock"));
     }
 
     proptest! {

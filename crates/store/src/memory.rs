@@ -29,6 +29,7 @@ struct State {
     movie_embeddings: Arc<HashMap<MovieId, Vec<f32>>>,
     movie_ratings: Arc<HashMap<MovieId, MovieRatings>>,
     user_list: Arc<UserList>,
+    embedding_info: Arc<Option<String>>,
 }
 
 const ADDRESS: &str = "memory";
@@ -102,6 +103,11 @@ impl FeatureStore for MemoryStore {
         Ok(state.read(state.user_list.as_ref().clone()))
     }
 
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
+        let state = self.state();
+        Ok(state.read(state.embedding_info.as_ref().clone()))
+    }
+
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         let lock = Arc::clone(&self.pushing)
             .try_lock_owned()
@@ -124,6 +130,7 @@ struct Staged {
     movie_embeddings: Option<HashMap<MovieId, Vec<f32>>>,
     movie_ratings: Option<HashMap<MovieId, MovieRatings>>,
     user_list: Option<UserList>,
+    embedding_info: Option<String>,
 }
 
 struct MemoryPush {
@@ -149,6 +156,7 @@ impl Push for MemoryPush {
                 Entry::MovieEmbedding(id, vector) => put(&mut staged.movie_embeddings, id, vector),
                 Entry::MovieRatings(id, ratings) => put(&mut staged.movie_ratings, id, ratings),
                 Entry::UserList(list) => staged.user_list = Some(list),
+                Entry::EmbeddingInfo(text) => staged.embedding_info = Some(text),
             }
         }
         self.staged = Some(staged);
@@ -164,9 +172,14 @@ impl Push for MemoryPush {
         replace(&mut next.user_embeddings, staged.user_embeddings);
         replace(&mut next.user_ratings, staged.user_ratings);
         replace(&mut next.movie_features, staged.movie_features);
+        if staged.movie_embeddings.is_some() {
+            // An older description is not one of these vectors.
+            next.embedding_info = Arc::default();
+        }
         replace(&mut next.movie_embeddings, staged.movie_embeddings);
         replace(&mut next.movie_ratings, staged.movie_ratings);
         replace(&mut next.user_list, staged.user_list);
+        replace(&mut next.embedding_info, staged.embedding_info.map(Some));
         let generation = next.generation;
         *current = Arc::new(next);
         Ok(generation)

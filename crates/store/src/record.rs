@@ -130,6 +130,9 @@ pub enum Entry {
     MovieRatings(MovieId, MovieRatings),
     /// The users for lists.
     UserList(UserList),
+    /// How the vectors were made and how they compare: the content of the file `embedding.json` beside
+    /// them. The store hands it on as it is.
+    EmbeddingInfo(String),
 }
 
 /// The kinds of entries; each is replaced as a whole by a push.
@@ -149,11 +152,13 @@ pub enum Kind {
     MovieRatings,
     /// The users for lists.
     UserList,
+    /// How the vectors were made and how they compare.
+    EmbeddingInfo,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UserFeatures,
         Self::UserEmbedding,
         Self::UserRatings,
@@ -161,6 +166,7 @@ impl Kind {
         Self::MovieEmbedding,
         Self::MovieRatings,
         Self::UserList,
+        Self::EmbeddingInfo,
     ];
 
     /// What the keys of this kind start with; behind it comes the id.
@@ -173,16 +179,30 @@ impl Kind {
             Self::MovieEmbedding => "i2vEmb:",
             Self::MovieRatings => "sparrow:movie:",
             Self::UserList => "sparrow:users",
+            Self::EmbeddingInfo => "sparrow:embedding",
         }
     }
 
-    /// The key of the entry with this id; there is only one [`UserList`](Self::UserList).
+    /// Whether a store has one entry of this kind, whose id is 0, and not one for each user or movie.
+    pub const fn is_single(self) -> bool {
+        matches!(self, Self::UserList | Self::EmbeddingInfo)
+    }
+
+    /// The key of the entry with this id.
     pub fn key(self, id: u32) -> String {
-        match self {
-            Self::UserList => self.key_prefix().to_owned(),
-            _ => format!("{}{id}", self.key_prefix()),
+        if self.is_single() {
+            self.key_prefix().to_owned()
+        } else {
+            format!("{}{id}", self.key_prefix())
         }
     }
+}
+
+/// Whether a push replaces a kind, given the kinds of which it put something. A description of vectors goes
+/// with the vectors that it describes.
+#[cfg(any(feature = "file", feature = "redis"))]
+pub(crate) fn is_replaced(kind: Kind, put: impl Fn(Kind) -> bool) -> bool {
+    put(kind) || (kind == Kind::EmbeddingInfo && put(Kind::MovieEmbedding))
 }
 
 impl Entry {
@@ -196,10 +216,11 @@ impl Entry {
             Self::MovieEmbedding(..) => Kind::MovieEmbedding,
             Self::MovieRatings(..) => Kind::MovieRatings,
             Self::UserList(_) => Kind::UserList,
+            Self::EmbeddingInfo(_) => Kind::EmbeddingInfo,
         }
     }
 
-    /// The user's or movie's id; 0 for the list of users.
+    /// The user's or movie's id; 0 for the kinds of which there is one entry.
     pub const fn id(&self) -> u32 {
         match self {
             Self::UserFeatures(UserId(id), _)
@@ -208,7 +229,7 @@ impl Entry {
             | Self::MovieFeatures(MovieId(id), _)
             | Self::MovieEmbedding(MovieId(id), _)
             | Self::MovieRatings(MovieId(id), _) => *id,
-            Self::UserList(_) => 0,
+            Self::UserList(_) | Self::EmbeddingInfo(_) => 0,
         }
     }
 
@@ -218,7 +239,7 @@ impl Entry {
     }
 
     /// Refuses what could not be read back: hashes without fields or with an unnamed one, vectors
-    /// without numbers or with infinite ones, ratings that are out of order.
+    /// without numbers or with infinite ones, ratings that are out of order, empty descriptions.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let what = match self {
             Self::UserFeatures(_, fields) | Self::MovieFeatures(_, fields) => fields.fault(),
@@ -237,6 +258,7 @@ impl Entry {
                 };
                 (!ratings.is_sorted_by(ordered)).then_some("ratings that are out of order")
             }
+            Self::EmbeddingInfo(text) => text.is_empty().then_some("an empty description"),
             Self::MovieRatings(..) | Self::UserList(_) => None,
         };
         match what {

@@ -44,6 +44,30 @@ impl TestRedis {
         panic!("redis-server does not start with {config:?}");
     }
 
+    /// Starts a sentinel with this configuration.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_sentinel(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        let file = folder.path().join("sentinel.conf");
+        let text = format!("port {port}\nbind 127.0.0.1\n{config}");
+        fs::write(&file, text).expect("a file in a temporary folder");
+        let child = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is on the PATH (Debian package redis-server)");
+        let mut server = Self { child, folder, port, config: Vec::new() };
+        assert!(server.comes_up(), "a sentinel does not start");
+        server
+    }
+
     /// The address, as a store takes it.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)

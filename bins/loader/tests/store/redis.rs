@@ -148,7 +148,7 @@ fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: 
             expected.push(key);
         }
     }
-    for key in ["sparrow:users", "sparrow:generation"] {
+    for key in ["sparrow:users", "sparrow:embedding", "sparrow:generation"] {
         expected.push(format!("{prefix}{key}"));
     }
     expected.sort();
@@ -225,7 +225,10 @@ fn before() -> (TestRedis, TempDir, PathBuf, PathBuf) {
 /// The first generation, and nothing else.
 fn is_as_before(redis: &TestRedis) {
     let mut client = Client::new(redis);
-    assert_eq!(client.keys("*"), ["i2vEmb:1", "i2vEmb:2", "sparrow:generation"]);
+    assert_eq!(
+        client.keys("*"),
+        ["i2vEmb:1", "i2vEmb:2", "sparrow:embedding", "sparrow:generation"]
+    );
     assert_eq!(client.text(&["GET", "i2vEmb:2"]), "1 2");
 }
 
@@ -255,7 +258,7 @@ fn a_killed_push_changes_nothing_and_the_next_one_ends_right() {
     });
     assert!(refused.contains("another push is under way"), "{refused}");
     let mut client = Client::new(&redis);
-    let keys = ["i2vEmb:1", "i2vEmb:2", "i2vEmb:3", "sparrow:generation"];
+    let keys = ["i2vEmb:1", "i2vEmb:2", "i2vEmb:3", "sparrow:embedding", "sparrow:generation"];
     assert_eq!(client.keys("*"), keys);
     assert_eq!(client.text(&["GET", "i2vEmb:2"]), "3 2");
 }

@@ -149,8 +149,10 @@ async fn a_store_that_was_emptied_makes_nobody_unknown() {
     assert!(ready.body.contains("holds no movies"), "{}", ready.body);
     assert_eq!(get(address, "/v1/users/6").await.status, 503);
     assert_eq!(get(address, "/users/6").await.status, 503);
+    let user = get(address, "/v1/users/6").await;
+    assert!(user.body.contains("the feature store is empty"), "{}", user.body);
     let answer = get(address, "/v1/users/6/recommendations").await.json();
-    assert_eq!(answer["reason"], "store-updating");
+    assert_eq!(answer["reason"], "store-unavailable");
     assert!(get(address, "/v1/movies/1").await.json()["ratingNumber"].as_u64() > Some(0));
 
     store.replace(full);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sparrow_app::{Config, Running};
-use sparrow_model::UserId;
+use sparrow_model::{MovieId, UserId};
 use sparrow_store::{Entry, FeatureStore, Options};
 use sparrow_test_redis::TestRedis;
 
@@ -129,7 +129,10 @@ async fn a_redis_that_dies_comes_back_with_its_data_or_without() {
     assert!(degraded(&ready));
     assert_eq!(get(address, "/v1/users/6").await.status, 503);
     let answer = get(address, "/v1/users/6/recommendations").await.json();
-    assert_eq!((&answer["degraded"], &answer["reason"]), (&json!(true), &json!("store-updating")));
+    assert_eq!(
+        (&answer["degraded"], &answer["reason"]),
+        (&json!(true), &json!("store-unavailable"))
+    );
     let second = push(&*pusher(&redis.url()).await, demo_entries()).await;
     let ready = until(address, "/readyz", healthy).await.json();
     assert_eq!(ready["store"]["generation"], second.0);
@@ -214,4 +217,125 @@ async fn a_wrong_password_is_told_and_not_shown() {
     let features = get(running.address, "/v1/users/6/features").await;
     assert_eq!(features.json()["store"], redis.url());
     assert!(!format!("{features:?} {running:?}").contains("right-one"));
+}
+
+/// What a Spark job of another project writes of the demonstration set: features and vectors.
+fn fill(redis: &TestRedis) {
+    let lines = demo_entries().into_iter().filter_map(|entry| {
+        let key = entry.key();
+        match entry {
+            Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => {
+                let pairs = fields.0.iter().map(|(name, value)| format!(" {name} \"{value}\""));
+                Some(format!("HSET {key}{}\r\n", pairs.collect::<String>()))
+            }
+            Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
+                let text: Vec<String> = vector.iter().map(f32::to_string).collect();
+                Some(format!("SET {key} \"{}\"\r\n", text.join(" ")))
+            }
+            _ => None,
+        }
+    });
+    redis.cli_lines(&lines.collect::<String>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_store_that_another_program_fills_and_empties_is_followed() {
+    let redis = TestRedis::start(&[]);
+    let running = sparrow_app::start(on(&redis.url())).await.unwrap();
+    let address = running.address;
+    until(address, "/readyz", |ready| ready.body.contains("it is empty")).await;
+    tokio::task::block_in_place(|| {
+        redis.cli(&["HSET", "mf:1", "movieRatingCount", "3"]);
+    });
+    until(address, "/readyz", healthy).await;
+    tokio::task::block_in_place(|| fill(&redis));
+    let emb = |answer: &Answer| answer.json()["model"] == "emb";
+    let answer = until(address, "/v1/users/6/recommendations", emb).await.json();
+    // Nobody knows what the user has seen.
+    assert_eq!(
+        (&answer["degraded"], &answer["reason"]),
+        (&json!(false), &json!("no-history")),
+        "{answer}"
+    );
+    let target = "/v1/users/6/recommendations?exclude_seen=false";
+    let answer = get(address, target).await.json();
+    assert_eq!((&answer["degraded"], &answer["reason"]), (&json!(false), &json!(null)));
+    let user = get(address, "/v1/users/6").await.json();
+    assert_eq!((&user["highestRating"], &user["lowestRating"]), (&json!(null), &json!(null)));
+    assert!(user["averageRating"].as_f64() > Some(0.5), "{user}");
+    let user = get(address, "/getuser?id=6").await.json();
+    assert_eq!((&user["highestRating"], &user["lowestRating"]), (&json!(0.0), &json!(0.0)));
+
+    // A vector that is written over, and one of another length.
+    let vector = redis.cli(&["GET", "i2vEmb:2"]);
+    redis.cli(&["SET", "i2vEmb:1", &vector]);
+    redis.cli(&["SET", "i2vEmb:3", "1 2 3"]);
+    let score = |answer: &Answer| {
+        let first = &answer.json()["items"][0];
+        first["movie"]["movieId"] == 2 && first["score"].as_f64() > Some(0.999)
+    };
+    until(address, "/v1/movies/1/similar?model=emb", score).await;
+    let third = get(address, "/v1/movies/3/similar?model=emb").await.json();
+    assert_eq!(third["reason"], "no-movie-embedding");
+
+    redis.cli(&["FLUSHALL"]);
+    until(address, "/readyz", |ready| ready.body.contains("it is empty")).await;
+    let user = get(address, "/v1/users/6").await;
+    assert_eq!(user.status, 503);
+    assert!(user.body.contains("the feature store is empty"), "{}", user.body);
+    let answer = get(address, "/v1/users/6/recommendations").await.json();
+    assert_eq!(answer["reason"], "store-unavailable");
+    tokio::task::block_in_place(|| fill(&redis));
+    until(address, "/v1/users/6", |user| user.status == 200).await;
+    until(address, "/readyz", healthy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn users_without_stored_histories_have_those_of_the_data_set() {
+    let redis = TestRedis::start(&[]);
+    tokio::task::block_in_place(|| fill(&redis));
+    let mut config = on(&redis.url());
+    config.data.path = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo").into());
+    let mut running = sparrow_app::start(config).await.unwrap();
+    tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
+    let address = running.address;
+    let history = DEMO.catalog.users().find(UserId(6)).unwrap();
+    let user = get(address, "/v1/users/6").await.json();
+    assert_eq!(user["ratings"]["total"], history.len());
+    assert!(user["lowestRating"].as_f64() >= Some(0.5), "{user}");
+    assert_eq!(get(address, "/v1/users").await.json()["total"], DEMO.catalog.users().len());
+    let target = "/v1/users/6/recommendations?size=500&candidates=all";
+    let answer = get(address, target).await.json();
+    assert_eq!((&answer["degraded"], &answer["reason"]), (&json!(false), &json!(null)));
+    let seen: Vec<u32> = history.iter().map(|rated| DEMO.catalog.movie(rated.movie).id.0).collect();
+    for item in answer["items"].as_array().unwrap() {
+        let id = item["movie"]["movieId"].as_u64().unwrap() as u32;
+        assert!(!seen.contains(&id), "movie {id} was seen");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn vectors_compare_as_the_store_says() {
+    let redis = TestRedis::start(&[]);
+    let mut entries = demo_entries();
+    for (movie, vector) in [(1, [1.0, 0.0]), (2, [1.0, 0.1]), (3, [9.0, 9.0])] {
+        entries.push(Entry::MovieEmbedding(MovieId(movie), vector.to_vec()));
+    }
+    entries.push(Entry::UserEmbedding(UserId(6), vec![1.0, 0.0]));
+    entries.retain(|entry| match entry {
+        Entry::MovieEmbedding(_, vector) | Entry::UserEmbedding(_, vector) => vector.len() == 2,
+        _ => true,
+    });
+    let info = r#"{"format":1,"method":"ials","similarity":"dot","dimension":2}"#;
+    entries.push(Entry::EmbeddingInfo(info.to_owned()));
+    push(&*pusher(&redis.url()).await, entries).await;
+    let running = serve(&redis.url()).await;
+    let target =
+        "/v1/users/6/recommendations?candidates=all&exclude_seen=false&explain=true&size=1";
+    let best = get(running.address, target).await.json();
+    assert_eq!(best["items"][0]["movie"]["movieId"], 3, "{best}");
+    assert_eq!(best["items"][0]["score"], 9.0);
 }

@@ -197,6 +197,11 @@ impl FeatureStore for Switch {
         self.inner().all_movies().await
     }
 
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
+        self.check().await?;
+        self.inner().embedding_info().await
+    }
+
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
         self.check().await?;
         self.inner().user_list().await

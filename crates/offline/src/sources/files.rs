@@ -60,6 +60,34 @@ pub(super) async fn list(
     Ok(files)
 }
 
+/// The content of a small file that need not be there.
+pub(super) async fn read_optional(
+    location: &Location,
+    settings: &StoreSettings,
+) -> Result<Option<Vec<u8>>, Error> {
+    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unreadable {
+        file: location.to_string(),
+        source,
+    };
+    match location {
+        Location::Local(path) => match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(error.into())),
+        },
+        Location::S3 { bucket, key } => {
+            let store = bucket_of(bucket, settings).map_err(|error| unreadable(error.into()))?;
+            let path = Path::parse(key).map_err(|error| unreadable(error.into()))?;
+            let read = async { store.get(&path).await?.bytes().await };
+            match read.await {
+                Ok(bytes) => Ok(Some(bytes.to_vec())),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(unreadable(error.into())),
+            }
+        }
+    }
+}
+
 fn is_passed_over(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }
@@ -108,6 +136,21 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
 /// answer at all.
 const RETRY: Duration = Duration::from_secs(20);
 
+fn bucket_of(
+    bucket: &str,
+    settings: &StoreSettings,
+) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in settings {
+        // What the client does not know, such as AWS_PROFILE, is meant for others.
+        if let Ok(known) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(known, value);
+        }
+    }
+    let retry = RetryConfig { max_retries: 3, retry_timeout: RETRY, ..RetryConfig::default() };
+    Ok(Arc::new(builder.with_bucket_name(bucket).with_retry(retry).build()?))
+}
+
 async fn s3(
     location: &Location,
     bucket: &str,
@@ -119,16 +162,7 @@ async fn s3(
         file: name.clone(),
         source: source.into(),
     };
-    let mut builder = AmazonS3Builder::new();
-    for (name, value) in settings {
-        // What the client does not know, such as AWS_PROFILE, is meant for others.
-        if let Ok(known) = name.to_ascii_lowercase().parse() {
-            builder = builder.with_config(known, value);
-        }
-    }
-    let retry = RetryConfig { max_retries: 3, retry_timeout: RETRY, ..RetryConfig::default() };
-    let store = builder.with_bucket_name(bucket).with_retry(retry).build().map_err(unreadable)?;
-    let store: Arc<dyn ObjectStore> = Arc::new(store);
+    let store = bucket_of(bucket, settings).map_err(unreadable)?;
     let file = |object: ObjectMeta| File {
         name: format!("s3://{bucket}/{}", object.location),
         size: object.size,

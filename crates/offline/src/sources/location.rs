@@ -28,6 +28,19 @@ impl Location {
             }
         }
     }
+
+    /// The file of this name beside the file or folder; `None` beside a whole bucket.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Option<Self> {
+        match self {
+            Self::Local(path) => Some(Self::Local(path.with_file_name(name))),
+            Self::S3 { key, .. } if key.is_empty() => None,
+            Self::S3 { bucket, key } => {
+                let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+                Some(Self::S3 { bucket: bucket.clone(), key: folder.to_owned() }.join(name))
+            }
+        }
+    }
 }
 
 impl FromStr for Location {
@@ -84,6 +97,13 @@ mod tests {
         assert_eq!(parsed("file://localhost/out"), ok("/out/x.csv"));
         assert_eq!(parsed("s3://bucket"), ok("s3://bucket/x.csv"));
         assert_eq!(parsed("s3://bucket/a/b/"), ok("s3://bucket/a/b/x.csv"));
+        let beside = |text: &str| {
+            let location: Location = text.parse()?;
+            Ok::<_, String>(location.beside("e.json").map(|beside| beside.to_string()))
+        };
+        assert_eq!(beside("out/x.csv"), Ok(Some("out/e.json".to_owned())));
+        assert_eq!(beside("s3://bucket/a/b/"), Ok(Some("s3://bucket/a/e.json".to_owned())));
+        assert_eq!(beside("s3://bucket"), Ok(None));
         assert!(parsed("file://host/out").is_err_and(|error| error.contains("file:///PATH")));
         assert!(parsed("s3:///key").is_err_and(|error| error.contains("no bucket")));
         assert!(parsed("hdfs://a/b").is_err_and(|error| error.starts_with("hdfs:// is not")));

@@ -21,6 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use sparrow_model::{MovieId, UserId};
+use sparrow_neural::{ABOUT_FILE, About, Similarity};
 use sparrow_store::{Entry, Kind};
 
 pub use files::StoreSettings;
@@ -40,7 +41,8 @@ pub struct Sources {
     pub movie_features: Option<Location>,
     /// Users' vectors: columns `userId` and `embedding`, or lines `id:f f f …`.
     pub user_embeddings: Option<Location>,
-    /// Movies' vectors: columns `movieId` and `embedding`, or lines `id:f f f …`.
+    /// Movies' vectors: columns `movieId` and `embedding`, or lines `id:f f f …`. A file `embedding.json`
+    /// beside them says how they compare.
     pub item_embeddings: Option<Location>,
     /// The folder of a MovieLens data set: rating histories, movies' ratings in sum, the list of
     /// users.
@@ -111,9 +113,9 @@ impl Table {
 pub struct Counts([u64; Kind::ALL.len()]);
 
 impl Counts {
-    /// Counts one more.
-    pub(crate) const fn add(&mut self, kind: Kind) {
-        self.0[kind as usize] += 1;
+    /// Counts one more. The description of the vectors is part of them, and not counted.
+    pub(crate) fn add(&mut self, kind: Kind) {
+        self.0[kind as usize] += u64::from(kind != Kind::EmbeddingInfo);
     }
 
     pub(crate) fn add_all(&mut self, entries: &[Entry]) {
@@ -147,6 +149,7 @@ impl fmt::Display for Counts {
                 Kind::MovieEmbedding => "movies' embeddings",
                 Kind::MovieRatings => "movies' rating sums",
                 Kind::UserList => "list of users",
+                Kind::EmbeddingInfo => "description of embeddings",
             };
             write!(f, "{line_end}{count:>10} {what} ({prefix})")?;
             line_end = "\n";
@@ -158,6 +161,8 @@ impl fmt::Display for Counts {
 /// Reads sources from beginning to end.
 pub struct Reader {
     tables: VecDeque<TableReader>,
+    /// What the movies' vectors are, until it was handed on.
+    about: Option<About>,
     ratings: Option<Ratings>,
     done: u64,
     total: u64,
@@ -179,7 +184,11 @@ impl Reader {
             (Table::MovieFeatures, &sources.movie_features),
             (Table::UserFeatures, &sources.user_features),
         ];
-        let mut reader = Self { tables: VecDeque::new(), ratings: None, done: 0, total: 0 };
+        let mut reader =
+            Self { tables: VecDeque::new(), about: None, ratings: None, done: 0, total: 0 };
+        if let Some(location) = &sources.item_embeddings {
+            reader.about = Some(about(location, &sources.object_store).await?);
+        }
         for (table, location) in tables {
             if let Some(location) = location {
                 let files = files::list(location, &sources.object_store).await?;
@@ -205,7 +214,13 @@ impl Reader {
                 self.done += rows.bytes;
                 return Ok(Some(rows.entries));
             }
-            self.tables.pop_front();
+            let Some(table) = self.tables.pop_front() else { break };
+            if let (Table::ItemEmbeddings, Some(dimension)) = (table.table, table.dimension)
+                && let Some(about) = self.about.take()
+            {
+                let line = about.with_dimension(dimension).to_line();
+                return Ok(Some(vec![Entry::EmbeddingInfo(line)]));
+            }
         }
         let Some(rows) = self.ratings.as_mut().and_then(Ratings::next) else {
             self.done = self.total;
@@ -223,6 +238,21 @@ impl Reader {
     /// How many bytes have been read, and how many there are, about.
     pub const fn progress(&self) -> (u64, u64) {
         (self.done, self.total)
+    }
+}
+
+/// What the file beside the movies' vectors says of them. Without one, as beside files of other programs,
+/// they are compared by cosine.
+async fn about(vectors: &Location, settings: &StoreSettings) -> Result<About, Error> {
+    let unknown = || About::new("unknown", Similarity::Cosine, None);
+    let Some(location) = vectors.beside(ABOUT_FILE) else { return Ok(unknown()) };
+    match files::read_optional(&location, settings).await? {
+        Some(bytes) => {
+            let file = location.to_string();
+            About::read(&bytes, ABOUT_FILE)
+                .map_err(|error| Error::Malformed { file, what: error.to_string() })
+        }
+        None => Ok(unknown()),
     }
 }
 
@@ -277,7 +307,10 @@ impl TableReader {
                 Entry::MovieFeatures(id, _) => (id.0, None),
                 Entry::UserEmbedding(id, vector) => (id.0, Some(vector)),
                 Entry::MovieEmbedding(id, vector) => (id.0, Some(vector)),
-                Entry::UserRatings(..) | Entry::MovieRatings(..) | Entry::UserList(_) => continue,
+                Entry::UserRatings(..)
+                | Entry::MovieRatings(..)
+                | Entry::UserList(_)
+                | Entry::EmbeddingInfo(_) => continue,
             };
             if let Some(vector) = vector {
                 sparrow_neural::check_vector(id, vector, self.dimension)?;

@@ -24,6 +24,7 @@ pub(super) const fn table(kind: Kind) -> Table {
         Kind::MovieEmbedding => "movie embeddings",
         Kind::MovieRatings => "movie ratings",
         Kind::UserList => "user list",
+        Kind::EmbeddingInfo => "embedding info",
     })
 }
 
@@ -124,11 +125,24 @@ impl Tables {
     }
 
     pub(super) fn user_list(&self) -> Result<UserList, Error> {
+        Ok(self.single(Kind::UserList, codec::unpack_users)?.unwrap_or_default())
+    }
+
+    pub(super) fn embedding_info(&self) -> Result<Option<String>, Error> {
+        self.single(Kind::EmbeddingInfo, codec::unpack_text)
+    }
+
+    /// The one entry of a kind.
+    fn single<T>(
+        &self,
+        kind: Kind,
+        unpack: impl FnOnce(&[u8]) -> Result<T, Fault>,
+    ) -> Result<Option<T>, Error> {
         let mut malformed = Vec::new();
-        let list = self.value(Kind::UserList, 0, &mut malformed, codec::unpack_users)?;
+        let value = self.value(kind, 0, &mut malformed, unpack)?;
         match malformed.pop() {
             Some(Malformed { key, what }) => Err(Error::Malformed { key, what }),
-            None => Ok(list.unwrap_or_default()),
+            None => Ok(value),
         }
     }
 }
@@ -147,6 +161,7 @@ pub(super) fn pack(entry: &Entry) -> Vec<u8> {
         Entry::UserRatings(_, ratings) => codec::pack_ratings(ratings),
         Entry::MovieRatings(_, ratings) => codec::pack_movie(ratings),
         Entry::UserList(list) => codec::pack_users(list),
+        Entry::EmbeddingInfo(text) => text.clone().into_bytes(),
     }
 }
 

@@ -217,6 +217,10 @@ impl FeatureStore for FileStore {
         self.read(self.0.bulk_deadline, Tables::user_list).await
     }
 
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
+        self.read(self.0.bulk_deadline, Tables::embedding_info).await
+    }
+
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         push::start(Arc::clone(&self.0)).await
     }

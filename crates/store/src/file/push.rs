@@ -8,6 +8,7 @@ use tokio::task;
 
 use super::layout::{FORMAT, FORMAT_VERSION, GENERATION, META, Tables, pack, table};
 use super::{Inner, damaged};
+use crate::record::is_replaced;
 use crate::{Entry, Error, Generation, Kind, Push};
 
 /// What the names of the lock and of the file that is being built end with.
@@ -134,7 +135,7 @@ impl Staging {
             let old = Tables::open(&transaction, &store.address)?;
             last = old.generation();
             for kind in Kind::ALL {
-                if !self.put[kind as usize] {
+                if !is_replaced(kind, |kind| self.put[kind as usize]) {
                     self.copy(kind, &old).map_err(|error| store.fault(error))?;
                 }
             }

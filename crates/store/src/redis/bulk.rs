@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time;
 use tokio_rustls::TlsConnector;
 
-use super::client::{Connections, Node, refusal, slot, tls_config};
+use super::client::{Connections, Node, Place, refusal, slot, tls_config};
 use crate::{Error, Options, RedisLocation};
 
 /// A piece is written when it has so many bytes.
@@ -140,7 +140,13 @@ impl Pipe {
             store: address.to_owned(),
             what: error.to_string(),
         };
-        let socket = TcpStream::connect((&*node.host, node.port)).await.map_err(away)?;
+        let socket = match &node.place {
+            Place::Host(host, port) => TcpStream::connect((&**host, *port)).await.map_err(away)?,
+            Place::Socket(path) => {
+                let (from, to) = UnixStream::connect(path).await.map_err(away)?.into_split();
+                return Self::begin(address, location, BufReader::new(from), to).await;
+            }
+        };
         socket.set_nodelay(true).map_err(away)?;
         if !location.tls {
             let (from, to) = socket.into_split();

@@ -55,7 +55,7 @@ impl Keys {
 
     /// A pattern for `SCAN` that matches the plain keys of a kind, and maybe more.
     pub(super) fn plain_pattern(&self, kind: Kind) -> Bytes {
-        let any = if kind == Kind::UserList { "" } else { "*" };
+        let any = if kind.is_single() { "" } else { "*" };
         format!("{}{}{any}", escaped(&self.prefix), kind.key_prefix()).into()
     }
 
@@ -89,7 +89,7 @@ impl Keys {
 
 fn id_of(kind: Kind, name: &str) -> Option<u32> {
     let rest = name.strip_prefix(kind.key_prefix())?;
-    if kind == Kind::UserList {
+    if kind.is_single() {
         return rest.is_empty().then_some(0);
     }
     // Only as we would write it: `07` is someone else's key.
@@ -133,7 +133,7 @@ mod tests {
             for kind in Kind::ALL {
                 let (plain, staged) = (keys.plain(kind, 6), keys.staged(kind, 6));
                 assert_eq!(hashed(&plain), hashed(&staged), "{staged:?}");
-                let id = if kind == Kind::UserList { 0 } else { 6 };
+                let id = if kind.is_single() { 0 } else { 6 };
                 assert_eq!(keys.plain_id(kind, &plain), Some(id));
                 assert_eq!(keys.staged_id(&staged), Some((kind, id)));
                 assert_eq!(keys.staged_id(&plain), None);

@@ -9,6 +9,7 @@ mod push;
 mod text;
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{iter, vec};
 
@@ -36,6 +37,8 @@ struct Inner {
     options: Options,
     /// The state that the last answer had, which the next read takes for granted.
     seen: Mutex<State>,
+    /// What the servers said of writes when the movies were last hashed, and the hash.
+    hashed: Mutex<Option<(String, u64)>>,
 }
 
 /// What the marker says: which generation there is, and where its values are.
@@ -73,6 +76,8 @@ const LOOKS: usize = 4;
 const MOVIES_AT_ONCE: usize = 500;
 
 const USER_KINDS: [Kind; 3] = [Kind::UserFeatures, Kind::UserEmbedding, Kind::UserRatings];
+/// The movies' keys that other programs may write.
+const CONTRACT_KINDS: [Kind; 2] = [Kind::MovieFeatures, Kind::MovieEmbedding];
 const MOVIE_KINDS: [Kind; 3] = [Kind::MovieFeatures, Kind::MovieEmbedding, Kind::MovieRatings];
 
 impl RedisStore {
@@ -86,6 +91,7 @@ impl RedisStore {
             keys: Keys::new(options),
             options: options.clone(),
             seen: Mutex::default(),
+            hashed: Mutex::default(),
         })))
     }
 
@@ -233,6 +239,20 @@ impl Inner {
         Ok((strings.into_iter(), hashes.into_iter()))
     }
 
+    /// The one entry of a kind.
+    async fn single<T>(
+        &self,
+        kind: Kind,
+        parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
+    ) -> Result<Read<Option<T>>, Error> {
+        let (generation, values) = self.fetch(&[(kind, 0)], self.bulk_deadline()).await?;
+        let value = string(next(&mut values.into_iter()), parse).map_err(|what| {
+            let Malformed { key, what } = self.malformed(kind, 0, what);
+            Error::Malformed { key, what }
+        })?;
+        Ok(Read { generation, value })
+    }
+
     fn malformed(&self, kind: Kind, id: u32, what: impl Into<String>) -> Malformed {
         let key = String::from_utf8_lossy(&self.keys.plain(kind, id)).into_owned();
         Malformed { key, what: what.into() }
@@ -264,18 +284,18 @@ impl Inner {
         movie
     }
 
-    /// The ids of all movies that there is a key for in this state, maybe some more.
-    async fn movie_ids(&self, state: &State) -> Result<BTreeSet<u32>, Error> {
+    /// The ids of all movies that there is a key of these kinds for in this state, maybe some more.
+    async fn movie_ids(&self, state: &State, kinds: &[Kind]) -> Result<BTreeSet<u32>, Error> {
         let mut ids = BTreeSet::new();
         if state.staged {
             // Before the plain ones: a key that is moved in between is then found there.
             let mut scan = self.scan(self.keys.staged_pattern())?;
             while let Some(keys) = scan.page().await? {
                 let named = keys.iter().filter_map(|key| self.keys.staged_id(key));
-                ids.extend(named.filter(|(kind, _)| MOVIE_KINDS.contains(kind)).map(|(_, id)| id));
+                ids.extend(named.filter(|(kind, _)| kinds.contains(kind)).map(|(_, id)| id));
             }
         }
-        for kind in MOVIE_KINDS {
+        for &kind in kinds {
             let mut scan = self.scan(self.keys.plain_pattern(kind))?;
             while let Some(keys) = scan.page().await? {
                 ids.extend(keys.iter().filter_map(|key| self.keys.plain_id(kind, key)));
@@ -284,15 +304,31 @@ impl Inner {
         Ok(ids)
     }
 
+    /// A hash of all that other programs write about movies.
+    async fn hash_movies(&self, state: &State) -> Result<u64, Error> {
+        let ids: Vec<u32> = self.movie_ids(state, &CONTRACT_KINDS).await?.into_iter().collect();
+        let mut hasher = DefaultHasher::new();
+        for some in ids.chunks(MOVIES_AT_ONCE) {
+            let keys = keys_of(some.iter().copied(), &CONTRACT_KINDS);
+            let (_, values) = self.look(state, &keys, self.bulk_deadline()).await?;
+            for ((kind, id), value) in keys.into_iter().zip(values) {
+                (kind, id).hash(&mut hasher);
+                hash_value(value, &mut hasher);
+            }
+        }
+        Ok(hasher.finish())
+    }
+
     /// All movies of a state; `None` if it has passed in the meantime.
     async fn movies_of(&self, state: &State) -> Result<Option<Vec<(MovieId, StoredMovie)>>, Error> {
-        let ids: Vec<MovieId> = self.movie_ids(state).await?.into_iter().map(MovieId).collect();
+        let ids = self.movie_ids(state, &MOVIE_KINDS).await?;
+        let ids: Vec<MovieId> = ids.into_iter().map(MovieId).collect();
         let mut movies = Vec::with_capacity(ids.len());
         for some in ids.chunks(MOVIES_AT_ONCE) {
             let (marker, values) = self
                 .look(
                     state,
-                    &keys_of(some.iter().map(|id| id.0), MOVIE_KINDS),
+                    &keys_of(some.iter().map(|id| id.0), &MOVIE_KINDS),
                     self.bulk_deadline(),
                 )
                 .await?;
@@ -325,14 +361,14 @@ impl FeatureStore for RedisStore {
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error> {
-        let keys = keys_of(ids.iter().map(|id| id.0), USER_KINDS);
+        let keys = keys_of(ids.iter().map(|id| id.0), &USER_KINDS);
         let (generation, values) = self.0.fetch(&keys, self.0.deadline()).await?;
         let mut values = values.into_iter();
         Ok(Read { generation, value: ids.iter().map(|&id| self.0.user(id, &mut values)).collect() })
     }
 
     async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error> {
-        let keys = keys_of(ids.iter().map(|id| id.0), MOVIE_KINDS);
+        let keys = keys_of(ids.iter().map(|id| id.0), &MOVIE_KINDS);
         let (generation, values) = self.0.fetch(&keys, self.0.deadline()).await?;
         let mut values = values.into_iter();
         Ok(Read {
@@ -354,15 +390,32 @@ impl FeatureStore for RedisStore {
     }
 
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
-        let (generation, values) =
-            self.0.fetch(&[(Kind::UserList, 0)], self.0.bulk_deadline()).await?;
-        let value = string(next(&mut values.into_iter()), codec::unpack_users)
-            .map_err(|what| {
-                let Malformed { key, what } = self.0.malformed(Kind::UserList, 0, what);
-                Error::Malformed { key, what }
-            })?
-            .unwrap_or_default();
-        Ok(Read { generation, value })
+        let read = self.0.single(Kind::UserList, codec::unpack_users).await?;
+        Ok(Read { generation: read.generation, value: read.value.unwrap_or_default() })
+    }
+
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
+        self.0.single(Kind::EmbeddingInfo, codec::unpack_text).await
+    }
+
+    async fn fingerprint(&self) -> Result<Option<u64>, Error> {
+        let inner = &self.0;
+        let state = inner.current(inner.deadline()).await?;
+        if state.generation != Generation(0) {
+            return Ok(None);
+        }
+        // Before the movies are read: what is written meanwhile changes it once more.
+        let writes = inner.connections.writes(inner.options.bulk_deadline).await?;
+        let last = inner.hashed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Some(writes), Some((then, hash))) = (&writes, &last)
+            && writes == then
+        {
+            return Ok(Some(*hash));
+        }
+        let hash = inner.hash_movies(&state).await?;
+        *inner.hashed.lock().unwrap_or_else(PoisonError::into_inner) =
+            writes.map(|writes| (writes, hash));
+        Ok(Some(hash))
     }
 
     async fn staged(&self) -> Result<u64, Error> {
@@ -402,8 +455,20 @@ fn is_nothing(answer: &Answer) -> bool {
     }
 }
 
-fn keys_of(ids: impl Iterator<Item = u32>, kinds: [Kind; 3]) -> Vec<(Kind, u32)> {
-    ids.flat_map(|id| kinds.map(|kind| (kind, id))).collect()
+fn keys_of(ids: impl Iterator<Item = u32>, kinds: &[Kind]) -> Vec<(Kind, u32)> {
+    ids.flat_map(|id| kinds.iter().map(move |&kind| (kind, id))).collect()
+}
+
+/// Equal hashes are hashed equally, whatever the order of their fields.
+fn hash_value(value: Answer, hasher: &mut impl Hasher) {
+    match value {
+        Ok(Reply::List(parts)) => {
+            let mut fields: Vec<&[Reply]> = parts.chunks(2).collect();
+            fields.sort_unstable();
+            fields.hash(hasher);
+        }
+        other => other.hash(hasher),
+    }
 }
 
 fn next(values: &mut impl Iterator<Item = Answer>) -> Answer {

@@ -22,6 +22,7 @@ use super::bulk::Bulk;
 use super::client::{Answer, Batch, Command, Reply, refusal};
 use super::text::embedding_text;
 use super::{Inner, State, is_hash};
+use crate::record::is_replaced;
 use crate::{Entry, Error, Generation, Kind, Push, codec};
 
 /// Batches on their way at once, when the next push clears up.
@@ -271,6 +272,7 @@ impl RedisPush {
             Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings),
             Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings),
             Entry::UserList(list) => codec::pack_users(&list),
+            Entry::EmbeddingInfo(text) => text.into_bytes(),
         };
         self.set(&key, &value).await
     }
@@ -295,8 +297,9 @@ impl RedisPush {
     /// The plain keys of the kinds that were put, beyond those that were put.
     async fn stale(&self) -> Result<HashSet<(Kind, u32)>, Error> {
         let names = &self.held.store.keys;
-        let pushed = Kind::ALL.into_iter().filter(|&kind| !self.put[kind as usize].is_empty());
-        let pushed: Vec<Kind> = pushed.collect();
+        let put = |kind: Kind| !self.put[kind as usize].is_empty();
+        let pushed: Vec<Kind> =
+            Kind::ALL.into_iter().filter(|&kind| is_replaced(kind, put)).collect();
         let mut stale = HashSet::new();
         if pushed.is_empty() {
             return Ok(stale);

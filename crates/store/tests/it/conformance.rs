@@ -21,6 +21,7 @@ pub(crate) async fn check(fresh: impl AsyncFn() -> Handles) {
     extreme_values_come_back(&fresh().await).await;
     answers_are_in_the_order_of_the_ids(&fresh().await).await;
     kinds_are_replaced_or_left(&fresh().await).await;
+    a_description_goes_with_its_vectors(&fresh().await).await;
     of_two_entries_the_later_counts(&fresh().await).await;
     nothing_shows_before_the_commit(&fresh().await).await;
     only_one_push_at_a_time(&fresh().await).await;
@@ -91,6 +92,7 @@ async fn nothing_is_there_at_first([a, b]: &Handles) {
         assert_eq!(store.movies(&[]).await.unwrap().value, []);
         assert_eq!(store.all_movies().await.unwrap().value, []);
         assert_eq!(store.user_list().await.unwrap().value, UserList::default());
+        assert_eq!(store.embedding_info().await.unwrap().value, None);
         assert!(!store.address().is_empty());
     }
 }
@@ -110,6 +112,7 @@ async fn everything_comes_back([a, b]: &Handles) {
             Entry::MovieEmbedding(MovieId(1), vec![1.0, 2.0, 3.0]),
             Entry::MovieRatings(MovieId(1), ratings.clone()),
             Entry::UserList(list.clone()),
+            Entry::EmbeddingInfo(INFO.to_owned()),
         ],
     )
     .await;
@@ -143,6 +146,9 @@ async fn everything_comes_back([a, b]: &Handles) {
         assert_eq!(movie, expected);
         let users = store.user_list().await.unwrap();
         assert_eq!((users.generation, users.value), (generation, list.clone()));
+        let info = store.embedding_info().await.unwrap();
+        assert_eq!((info.generation, info.value.as_deref()), (generation, Some(INFO)));
+        assert_eq!(store.fingerprint().await.unwrap(), None);
         assert_eq!(store.all_movies().await.unwrap().value.len(), 1);
     }
 }
@@ -253,6 +259,23 @@ async fn kinds_are_replaced_or_left([a, b]: &Handles) {
     assert_eq!(user(b.as_ref(), 2).await.embedding, Some(vec![2.0]));
 }
 
+const INFO: &str = r#"{"format":1,"method":"als","similarity":"dot"}"#;
+
+async fn a_description_goes_with_its_vectors([a, b]: &Handles) {
+    let info = |text: &str| Entry::EmbeddingInfo(text.to_owned());
+    let movie = |value| Entry::MovieEmbedding(MovieId(1), vec![value]);
+    let read = async || b.embedding_info().await.unwrap().value;
+    push(a.as_ref(), vec![movie(1.0), info("first")]).await;
+    assert_eq!(read().await.as_deref(), Some("first"));
+    push(a.as_ref(), vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await;
+    assert_eq!(read().await.as_deref(), Some("first"), "other kinds leave it");
+    push(a.as_ref(), vec![info("second")]).await;
+    assert_eq!(read().await.as_deref(), Some("second"));
+    assert_eq!(self::movie(b.as_ref(), 1).await.embedding, Some(vec![1.0]));
+    push(a.as_ref(), vec![movie(2.0)]).await;
+    assert_eq!(read().await, None, "it does not describe the new vectors");
+}
+
 async fn of_two_entries_the_later_counts([a, b]: &Handles) {
     let embedding = |value| Entry::UserEmbedding(UserId(1), vec![value]);
     let features =
@@ -325,6 +348,7 @@ async fn what_cannot_be_read_back_is_refused([a, b]: &Handles) {
         Entry::UserEmbedding(UserId(1), Vec::new()),
         Entry::MovieEmbedding(MovieId(1), vec![1.0, f32::NAN]),
         Entry::UserFeatures(UserId(1), Fields::default()),
+        Entry::EmbeddingInfo(String::new()),
         Entry::MovieFeatures(MovieId(1), Fields(vec![(String::new(), "1".to_owned())])),
         Entry::UserRatings(UserId(1), vec![rating(2, 2, 5), rating(1, 2, 5)]),
     ];

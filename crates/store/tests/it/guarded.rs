@@ -67,6 +67,10 @@ impl FeatureStore for Moody {
         unimplemented!("not asked for here")
     }
 
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
+        unimplemented!("not asked for here")
+    }
+
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         unimplemented!("not asked for here")
     }

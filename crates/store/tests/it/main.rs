@@ -9,6 +9,8 @@ mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
+mod redis_addresses;
+#[cfg(feature = "redis")]
 mod redis_keys;
 #[cfg(feature = "redis")]
 mod redis_push;

@@ -13,7 +13,7 @@ use sparrow_store::{
     Entry, Error, FeatureStore, Fields, Generation, Kind, MovieRatings, Options, StoredRating,
     UserList,
 };
-use sparrow_test_redis::TestRedis;
+use sparrow_test_redis::{TestCluster, TestRedis};
 
 use crate::conformance::{push, stars};
 use crate::redis::{open, options};
@@ -37,6 +37,7 @@ fn everything() -> Vec<Entry> {
         Entry::MovieEmbedding(MovieId(1), vec![0.5, 2.0]),
         Entry::MovieRatings(MovieId(1), MovieRatings { count: 2, half_stars: 17, top: Vec::new() }),
         Entry::UserList(UserList { total: 1, most_active: vec![(UserId(6), 1, 7)] }),
+        Entry::EmbeddingInfo(r#"{"format":1,"method":"als","similarity":"dot"}"#.to_owned()),
     ]
 }
 
@@ -65,6 +66,8 @@ async fn the_plain_keys_are_the_contracts() {
         redis.cli(&["--no-raw", "GET", "sparrow:movie:1"]),
         r#""\x01\x02\x00\x00\x00\x11\x00\x00\x00""#
     );
+    let info = r#"{"format":1,"method":"als","similarity":"dot"}"#;
+    assert_eq!(redis.cli(&["GET", "sparrow:embedding"]), info);
     let marker = redis.cli(&["GET", "sparrow:generation"]);
     assert!(marker.starts_with(&format!("{generation} plain ")), "{marker}");
 
@@ -90,7 +93,7 @@ async fn prefix_database_and_time_to_live_apply_to_every_key() {
         assert_eq!(store.all_movies().await.unwrap().value.len(), 1);
     }
     let keys = redis.cli(&["-n", "3", "KEYS", "*"]);
-    assert_eq!(keys.lines().count(), 16, "{keys}");
+    assert_eq!(keys.lines().count(), 18, "{keys}");
     for key in keys.lines() {
         assert!(key.starts_with("shop*:") || key.starts_with("{tag}:"), "{key}");
         let seconds: i64 = redis.cli(&["-n", "3", "TTL", key]).parse().unwrap();
@@ -137,6 +140,72 @@ async fn what_another_program_wrote_is_read_as_it_is() {
     assert_eq!(redis.cli(&["EXISTS", "i2vEmb:2"]), "0");
     assert_eq!(redis.cli(&["HGET", "uf:6", "extra"]), "Ж");
     assert_eq!(redis.cli(&["EXISTS", "i2vEmb:not-a-number", "mf:01"]), "2", "not ours to remove");
+}
+
+async fn fingerprint(store: &dyn FeatureStore) -> u64 {
+    store.fingerprint().await.unwrap().unwrap()
+}
+
+/// What another program does to a store without generations changes the fingerprint, and nothing else does.
+async fn changes_are_noticed(url: &str, cli: impl Fn(&[&str]) -> String) {
+    let store = open(url, &options()).await;
+    let mut seen = vec![fingerprint(&store).await];
+    for command in [
+        &["HSET", "mf:1", "movieGenre1", "Comedy"][..],
+        &["SET", "i2vEmb:1", "1 0 1"],
+        &["SET", "i2vEmb:1", "1 0 2"],
+        &["SET", "i2vEmb:2", "1 0 2"],
+        &["HSET", "mf:1", "movieGenre1", "Drama"],
+        &["DEL", "i2vEmb:1"],
+    ] {
+        cli(command);
+        let now = fingerprint(&store).await;
+        assert!(!seen.contains(&now), "{command:?} is not noticed");
+        seen.push(now);
+        for command in [
+            &["SET", "sparrow:lock", "somebody"][..],
+            &["DEL", "sparrow:lock"],
+            &["HSET", "uf:1", "userGenre1", "Comedy"],
+            &["SET", "i2vEmb:01", "someone else's"],
+        ] {
+            cli(command);
+            assert_eq!(fingerprint(&store).await, now, "{command:?}");
+        }
+    }
+    // A writer that announces what it wrote needs no fingerprint.
+    cli(&["SET", "sparrow:generation", "1732650000 plain spark"]);
+    assert_eq!(store.fingerprint().await.unwrap(), None);
+    assert_eq!(store.generation().await.unwrap(), Generation(1_732_650_000));
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn what_another_program_writes_changes_the_fingerprint() {
+    let redis = TestRedis::start(&[]);
+    changes_are_noticed(&redis.url(), |command| redis.cli(command)).await;
+    let cluster = TestCluster::start(3);
+    let at_cluster = |command: &[&str]| cluster.nodes()[0].cli(&[&["-c"][..], command].concat());
+    changes_are_noticed(&cluster.url(), at_cluster).await;
+    // A user without the right to ask for counters.
+    let redis = TestRedis::start(&[]);
+    redis.cli(&["ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read", "+@connection"]);
+    let url = redis.url().replace("redis://", "redis://reader:secret@");
+    changes_are_noticed(&url, |command| redis.cli(command)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn the_fingerprint_reads_no_movie_while_nothing_is_written() {
+    let redis = TestRedis::start(&[]);
+    redis.cli(&["SET", "i2vEmb:1", "1 0 1"]);
+    let store = open(&redis.url(), &options()).await;
+    let first = fingerprint(&store).await;
+    redis.cli(&["CONFIG", "RESETSTAT"]);
+    for _ in 0..10 {
+        assert_eq!(fingerprint(&store).await, first);
+    }
+    let executed = redis.executed();
+    assert!(executed.iter().all(|(name, _)| name != "scan" && name != "mget"), "{executed:?}");
 }
 
 #[tokio::test]
@@ -269,7 +338,7 @@ fn the_page_on_redis_lists_every_key() {
     for kind in Kind::ALL {
         let placeholder = match kind {
             Kind::UserFeatures | Kind::UserEmbedding | Kind::UserRatings => "{userId}",
-            Kind::UserList => "",
+            kind if kind.is_single() => "",
             _ => "{movieId}",
         };
         let row = format!("| `{}{placeholder}` |", kind.key_prefix());

@@ -78,8 +78,13 @@ async fn certificates_are_checked() {
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(connect(&url, &distrusting).await, Err(Error::Configuration(_))));
 
-    // Plain words to the port for TLS.
+    // Plain text to the port for TLS, and the reverse.
     let plain = format!("redis://127.0.0.1:{}", redis.tls_port()).parse().unwrap();
     let error = connect(&plain, &hasty).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("rediss://"), "{error}");
+    let tls = format!("rediss://127.0.0.1:{}", redis.port()).parse().unwrap();
+    let error = connect(&tls, &trusting).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains(" redis://"), "{error}");
 }

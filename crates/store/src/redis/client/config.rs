@@ -10,15 +10,24 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sparrow_model::skip_byte_order_mark;
 
+use crate::location::{Host, Topology};
 use crate::{Error, Options, RedisLocation};
 
 pub(super) fn config(location: &RedisLocation, options: &Options) -> Result<Config, Error> {
-    let mut hosts: Vec<Server> =
-        location.hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect();
-    let server = if location.cluster {
-        ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::UseCache }
-    } else {
-        ServerConfig::Centralized { server: hosts.swap_remove(0) }
+    let server = |(host, port): &Host| Server::new(host.as_str(), *port);
+    let server = match &location.topology {
+        Topology::Server(host) => ServerConfig::Centralized { server: server(host) },
+        Topology::Cluster(hosts) => ServerConfig::Clustered {
+            hosts: hosts.iter().map(server).collect(),
+            policy: ClusterDiscoveryPolicy::UseCache,
+        },
+        Topology::Sentinel { hosts, service, username, password } => ServerConfig::Sentinel {
+            hosts: hosts.iter().map(server).collect(),
+            service_name: service.clone(),
+            username: username.clone(),
+            password: password.clone(),
+        },
+        Topology::Socket(path) => ServerConfig::Unix { path: path.clone() },
     };
     Ok(Config {
         // Reports the first failure instead of trying on in silence; `keep` tries on.
@@ -35,7 +44,7 @@ pub(super) fn config(location: &RedisLocation, options: &Options) -> Result<Conf
 fn tls(location: &RedisLocation, options: &Options) -> Result<TlsConfig, Error> {
     // The nodes of a cluster name each other by address; certificates rarely do.
     let hostnames =
-        if location.cluster { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
+        if location.is_cluster() { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
     Ok(TlsConfig { connector: TlsConnector::from(tls_config(options)?), hostnames })
 }
 
@@ -87,7 +96,8 @@ pub(super) fn performance(options: &Options) -> PerformanceConfig {
 pub(super) fn connection(options: &Options) -> ConnectionConfig {
     let unresponsive = options.bulk_deadline * 2;
     ConnectionConfig {
-        connection_timeout: options.connect_timeout,
+        // A little before those who wait for it give up, so that they learn the reason.
+        connection_timeout: options.connect_timeout * 4 / 5,
         internal_command_timeout: options.connect_timeout,
         max_command_attempts: 1,
         unresponsive: UnresponsiveConfig {

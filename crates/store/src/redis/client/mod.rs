@@ -6,7 +6,9 @@
 
 mod config;
 mod faults;
+mod probe;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,13 +27,14 @@ use tokio::time::{self, Instant};
 
 use self::config::{config, connection, performance, reconnect};
 use self::faults::{said_by_server, translate};
+use crate::location::Topology;
 use crate::{Error, Options, RedisLocation};
 
 pub(super) use self::config::tls_config;
 pub(super) use self::faults::refusal;
 
 /// What the server answered to one command.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reply {
     Nothing,
     Number(i64),
@@ -61,6 +64,8 @@ pub(super) enum Command {
     Unlink(Vec<Bytes>),
     /// Cursor and pattern.
     Scan(Bytes, Bytes),
+    /// What a server says of itself.
+    Info,
 }
 
 /// Commands that go out together.
@@ -82,11 +87,28 @@ impl Batch {
 /// A server, and the slots whose keys it has.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(super) place: Place,
     /// The name that its certificate has to have.
     pub(super) tls_name: String,
     pub(super) slots: Vec<(u16, u16)>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Host(String, u16),
+    Socket(PathBuf),
+}
+
+impl Node {
+    /// A server that has all keys.
+    fn single(place: Place) -> Self {
+        let tls_name = match &place {
+            Place::Host(host, _) => host.clone(),
+            Place::Socket(_) => String::new(),
+        };
+        Self { place, tls_name, slots: vec![(0, u16::MAX)] }
+    }
 }
 
 /// In which slot of a cluster a key is.
@@ -138,7 +160,8 @@ impl Connections {
                     Some(reconnect()),
                 );
                 let trouble = Arc::new(Mutex::new(None));
-                let keeper = keep(client.clone(), address.clone(), Arc::clone(&trouble));
+                let keeper =
+                    keep(client.clone(), location.clone(), address.clone(), Arc::clone(&trouble));
                 Connection { client, trouble, keeper: tokio::spawn(keeper) }
             })
             .collect();
@@ -147,21 +170,26 @@ impl Connections {
             location: location.clone(),
             all,
             next: AtomicUsize::new(0),
-            cluster: location.cluster,
+            cluster: location.is_cluster(),
             places: Semaphore::new(PLACES),
         })
     }
 
     /// Where the keys are: each node, and the first and last slot of each range that it has.
     pub(super) fn nodes(&self) -> Result<Vec<Node>, Error> {
-        if !self.cluster {
-            let (host, port) = self.location.hosts[0].clone();
-            return Ok(vec![Node {
-                tls_name: host.clone(),
-                host,
-                port,
-                slots: vec![(0, u16::MAX)],
-            }]);
+        match &self.location.topology {
+            Topology::Server((host, port)) => {
+                return Ok(vec![Node::single(Place::Host(host.clone(), *port))]);
+            }
+            Topology::Socket(path) => return Ok(vec![Node::single(Place::Socket(path.clone()))]),
+            Topology::Sentinel { .. } => {
+                let Some(Server { host, port, .. }) = self.pick()?.active_connections().pop()
+                else {
+                    return Err(self.unavailable("the sentinels have not named a server yet"));
+                };
+                return Ok(vec![Node::single(Place::Host(host.to_string(), port))]);
+            }
+            Topology::Cluster(_) => {}
         }
         let Some(state) = self.pick()?.cached_cluster_state() else {
             return Err(self.unavailable("the nodes of the cluster are not known yet"));
@@ -169,15 +197,11 @@ impl Connections {
         let mut nodes: Vec<Node> = Vec::new();
         for range in state.slots() {
             let Server { host, port, tls_server_name } = &range.primary;
-            let at = nodes.iter().position(|node| node.host == **host && node.port == *port);
+            let place = Place::Host(host.to_string(), *port);
+            let at = nodes.iter().position(|node| node.place == place);
             let at = at.unwrap_or_else(|| {
                 let tls_name = tls_server_name.as_ref().unwrap_or(host).to_string();
-                nodes.push(Node {
-                    host: host.to_string(),
-                    port: *port,
-                    tls_name,
-                    slots: Vec::new(),
-                });
+                nodes.push(Node { place, tls_name, slots: Vec::new() });
                 nodes.len() - 1
             });
             nodes[at].slots.push((range.start, range.end));
@@ -245,19 +269,47 @@ impl Connections {
         send(client, batch, &command_options(left, None), &self.address, end).await
     }
 
+    /// The servers that have keys; `None` is the only one.
+    fn primaries(&self, client: &Client) -> Result<Vec<Option<Server>>, Error> {
+        if !self.cluster {
+            return Ok(vec![None]);
+        }
+        let state = client.cached_cluster_state();
+        let nodes = state.map(|state| state.unique_primary_nodes()).unwrap_or_default();
+        if nodes.is_empty() {
+            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+        }
+        Ok(nodes.into_iter().map(Some).collect())
+    }
+
+    /// A text that differs when something was written to one of the servers. `None` if the servers do
+    /// not report it, or not to this user.
+    pub(super) async fn writes(&self, deadline: Duration) -> Result<Option<String>, Error> {
+        const COUNTERS: [&str; 3] = ["run_id", "rdb_changes_since_last_save", "rdb_last_save_time"];
+        let client = self.pick()?;
+        let mut text = String::new();
+        for node in self.primaries(client)? {
+            let mut batch = Batch::default();
+            batch.push(Command::Info);
+            let (options, end) = (command_options(deadline, node), Instant::now() + deadline);
+            let mut answers = send(client, batch, &options, &self.address, end).await?;
+            let Some(Ok(Reply::Text(info))) = answers.pop() else { return Ok(None) };
+            let info = String::from_utf8_lossy(&info);
+            for counter in COUNTERS {
+                let value =
+                    |line: &str| Some(line.strip_prefix(counter)?.strip_prefix(':')?.to_owned());
+                let Some(value) = info.lines().find_map(value) else { return Ok(None) };
+                text.push_str(&value);
+                text.push(' ');
+            }
+        }
+        Ok(Some(text))
+    }
+
     /// Starts to list the keys that match a pattern, on every node.
     pub(super) fn scan(&self, pattern: Bytes, page_deadline: Duration) -> Result<Scan, Error> {
         let client = self.pick()?.clone();
-        let nodes: Vec<Option<Server>> = if self.cluster {
-            let state = client.cached_cluster_state();
-            let nodes = state.map(|state| state.unique_primary_nodes()).unwrap_or_default();
-            if nodes.is_empty() {
-                return Err(self.unavailable("the nodes of the cluster are not known yet"));
-            }
-            nodes.into_iter().map(Some).collect()
-        } else {
-            vec![None]
-        };
+        let nodes = self.primaries(&client)?;
         let address = self.address.clone();
         Ok(Scan { client, address, nodes, cursor: START, pattern, page_deadline })
     }
@@ -408,6 +460,10 @@ async fn issue<C: KeysInterface + HashesInterface>(
         Command::Unlink(keys) => {
             client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
         }
+        Command::Info => {
+            let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
+            client.custom(info, Vec::<Bytes>::new()).await
+        }
         Command::Scan(cursor, pattern) => {
             let [matching, count, number] = ["MATCH", "COUNT", PAGE].map(Bytes::from);
             let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
@@ -417,12 +473,22 @@ async fn issue<C: KeysInterface + HashesInterface>(
 }
 
 /// Connects, and connects again after what the library does not get over by itself.
-async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>>) {
+async fn keep(
+    client: Client,
+    location: RedisLocation,
+    address: String,
+    trouble: Arc<Mutex<Option<Error>>>,
+) {
     const LONGEST_PAUSE: Duration = Duration::from_secs(2);
     const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
     let mut pause = SHORTEST_PAUSE;
-    let note = |error: &fred::error::Error| {
-        let error = translate(&address, error);
+    let note = async |error: fred::error::Error| {
+        let mut error = translate(&address, &error);
+        if let Error::Unavailable { .. } | Error::TimedOut { .. } = &error
+            && let Some(what) = wrong_scheme(&location, &address).await
+        {
+            error = Error::Unavailable { store: address.clone(), what };
+        }
         tracing::debug!(%error, "no connection to the feature store");
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     };
@@ -434,12 +500,12 @@ async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>
             tokio::select! {
                 end = &mut connection.0 => {
                     if let Ok(Err(error)) = end {
-                        note(&error);
+                        note(error).await;
                     }
                     break;
                 }
                 error = errors.recv() => match error {
-                    Ok((error, _)) => note(&error),
+                    Ok((error, _)) => note(error).await,
                     // Missed some; the next one will do.
                     Err(_) => time::sleep(pause).await,
                 },
@@ -449,6 +515,24 @@ async fn keep(client: Client, address: String, trouble: Arc<Mutex<Option<Error>>
         let lasted = began.elapsed() > 2 * LONGEST_PAUSE;
         pause = if lasted { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
     }
+}
+
+/// What to say of a server that cannot be connected to because one side speaks TLS and the other does not.
+/// A server that expects TLS just closes the connection; one that does not may wait for more.
+async fn wrong_scheme(location: &RedisLocation, address: &str) -> Option<String> {
+    let (host, port) = location.hosts().first()?;
+    let (scheme, _) = address.split_once("://")?;
+    if location.tls && probe::speaks_plain(host, *port).await {
+        let other = scheme.replacen("rediss", "redis", 1);
+        return Some(format!(
+            "the port does not speak TLS: try {other}:// in place of {scheme}://"
+        ));
+    }
+    if !location.tls && probe::speaks_tls(host, *port).await {
+        let other = scheme.replacen("redis", "rediss", 1);
+        return Some(format!("the port speaks TLS: try {other}:// in place of {scheme}://"));
+    }
+    None
 }
 
 struct AbortOnDrop<T>(JoinHandle<T>);
