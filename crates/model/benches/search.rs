@@ -40,7 +40,7 @@ fn word(rank: u64) -> String {
 /// Words by Zipf's law: rank r about as often as 1/r.
 fn title(random: &mut Random) -> String {
     let mut words = Vec::new();
-    for _ in 0..1 + random.below(6) {
+    for _ in 0..=random.below(6) {
         let uniform = random.below(1 << 20) as f64 / f64::from(1 << 20);
         let rank = (WORDS as f64).powf(uniform) as u64;
         words.push(match rank {
