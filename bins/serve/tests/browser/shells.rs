@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 const SHELLS: [&str; 8] = ["home", "movie", "user", "users", "genre", "search", "api", "error"];
 
@@ -56,6 +57,25 @@ fn shells_hold_nothing_that_the_content_security_policy_forbids() -> Result<()> 
             );
         }
     }
+    Ok(())
+}
+
+/// The codes of the API have a text on the pages.
+#[test]
+fn every_reason_of_the_api_has_a_text() -> Result<()> {
+    let http = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/http");
+    let description: Value = serde_json::from_str(&fs::read_to_string(http.join("openapi.json"))?)?;
+    let texts = fs::read_to_string(http.join("web/assets/reasons.js"))?;
+    let mut reasons = 0;
+    for schema in ["Recommendations", "SimilarMovies"] {
+        let reason = &description["components"]["schemas"][schema]["properties"]["reason"];
+        for code in reason["enum"].as_array().context("codes")? {
+            let code = code.as_str().context("a code")?;
+            assert!(texts.contains(&format!("  \"{code}\": \"")), "{code} has no text");
+            reasons += 1;
+        }
+    }
+    assert!(reasons > 10, "{reasons}");
     Ok(())
 }
 

@@ -33,13 +33,13 @@ export function icon(path) {
 
 let live;
 
-/** Says something to screen readers without moving the focus. */
+/** Announces a text to screen readers without moving the focus. */
 export function announce(text) {
   live ??= document.getElementById("live");
   if (live) live.textContent = text;
 }
 
-/** True for a plain left click, the only kind a page may answer itself instead of the browser. */
+/** True for a plain left click. A page leaves all other clicks on links to the browser. */
 export function plainClick(event) {
   return event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
 }

@@ -8,7 +8,7 @@ import { displayTitle } from "./title.js";
 
 const STARS = [0, 1, 2, 3, 4].map((k) => `M${k * 20 + 10} 1.6l2.5 5.6 6.1.6-4.6 4.1 1.3 6-5.3-3.1-5.3 3.1 1.3-6-4.6-4.1 6.1-.6z`).join("");
 
-/** Half stars out of five, read out as "4.5 of 5 stars". */
+/** Half stars out of five, with the label "4.5 of 5 stars". */
 export function stars(score) {
   return s(
     "svg",
@@ -21,7 +21,7 @@ export function stars(score) {
 export const movieUrl = (movie) => `/movies/${movie.movieId}`;
 export const userUrl = (userId) => `/users/${userId}`;
 
-/** The name under which MovieLens, and this server, list the movies without a genre. */
+/** The name for movies without a genre, in MovieLens and in this API. */
 export const NO_GENRE = "(no genres listed)";
 
 /** Browsers remove path segments that are dots, encoded or not, so genres with such names go into the query. */
@@ -83,13 +83,13 @@ export function settled(list, items) {
   restoreScroll();
 }
 
-/** The server's details are fragments such as `there is no user 7`; on a page they are sentences. */
+/** Turns a detail of the server, a fragment such as `there is no user 7`, into a sentence. */
 function sentence(fragment) {
   const text = fragment.charAt(0).toUpperCase() + fragment.slice(1);
   return /[.!?]$/u.test(text) ? text : `${text}.`;
 }
 
-/** An error as a person should see it; `retry` adds a button. Anything that is no Problem is a bug and is thrown on. */
+/** The box for an error; `retry` adds a button. An error that is not a Problem is a bug and is rethrown. */
 export function problemBox(error, retry) {
   if (!(error instanceof Problem)) throw error;
   return h(
@@ -101,7 +101,7 @@ export function problemBox(error, retry) {
   );
 }
 
-/** Nothing to show, said plainly. */
+/** The box for an empty result. */
 export function emptyBox(title, ...children) {
   return h("div", { class: "state" }, h("p", { class: "state__title" }, title), ...children);
 }
@@ -228,7 +228,7 @@ export function segmented(legend, name, options, chosen, choose) {
   );
 }
 
-/** A row that scrolls sideways, with buttons for those who have no touch screen. */
+/** The buttons of a row that scrolls sideways, for visitors without a touch screen. */
 export function scroller(label, list) {
   const button = (name, path, direction) =>
     h("button", { class: "scroller__button", type: "button", "aria-label": `${label}: ${name}`, onclick: () => list.scrollBy({ left: direction * list.clientWidth * 0.85 }) }, icon(path));
@@ -248,7 +248,7 @@ export function scroller(label, list) {
   return buttons;
 }
 
-/** Calls `work` when the element comes near the screen. */
+/** Calls `work` once when the element is near the screen. */
 export function whenNear(element, work) {
   const observer = new IntersectionObserver(
     (entries) => {

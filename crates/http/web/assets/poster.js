@@ -1,5 +1,5 @@
-// Draws a poster for a movie, the same one each time: colours from its first genre, composition and
-// lettering from its id. No picture files are needed; where the server has some, they are laid on top.
+// Draws the poster of a movie. The first genre determines the colours, the id the composition and
+// lettering, so a movie always has the same poster. If the server has a picture, it covers the drawing.
 
 import { hasPosters } from "./api.js";
 import { h, s } from "./dom.js";
@@ -366,7 +366,7 @@ const COMPOSITIONS = {
 };
 const NAMES = Object.keys(COMPOSITIONS);
 
-/** Everything about a poster that follows from the movie. */
+/** The design of a poster, computed from the movie. */
 function design(movie) {
   const random = generator(movie.movieId);
   const genre = movie.genres[0];
@@ -393,14 +393,14 @@ function drawing(plan, square) {
   );
 }
 
-// The room for the title, in hundredths of the poster's width: see .poster__text in poster.css.
+// The space for the title, in hundredths of the poster's width: see .poster__text in poster.css.
 const TEXT_WIDTH = 86;
 const TEXT_HEIGHT = 30;
 
 const faces = new Map();
 let canvas;
 
-/** How a lettering style really comes out in this browser, with whichever of its fonts is there; measured once. */
+/** The metrics of a lettering style in this browser, with the first available font; measured once. */
 function face(style) {
   const known = faces.get(style);
   if (known) return known;
@@ -425,15 +425,15 @@ function face(style) {
   return found;
 }
 
-// The computed value is a percentage, the canvas takes words.
+// The computed value is a percentage; the canvas takes keywords.
 const STRETCHES = new Map(Object.entries({ "75%": "condensed", "100%": "normal" }));
 
-/** What may not be broken: words, and the parts of words with hyphens; `space` says whether one goes before. */
+/** The unbreakable pieces of a title: words, and parts of words with hyphens; `space` is true after a space. */
 function pieces(title) {
   return title.split(/\s+/u).flatMap((word) => (word.match(/[^-]+-*|-+/gu) ?? []).map((text, k) => ({ text, space: k === 0 })));
 }
 
-/** How many lines the pieces take, filling each line in turn. */
+/** The number of lines that the pieces take, with each line filled in turn. */
 function lines(parts, gap, room) {
   let taken = 1;
   let used = 0;

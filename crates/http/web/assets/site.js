@@ -1,4 +1,4 @@
-// What every page has: the search box with suggestions, after the combobox pattern of the ARIA
+// The search box of every page, with suggestions. It follows the combobox pattern of the ARIA
 // Authoring Practices: the focus stays in the field, the arrow keys move through the list.
 
 import { get, latest } from "./api.js";
@@ -85,7 +85,7 @@ function searchBox() {
       const found = await ask((signal) => get("/v1/search", { q: text, size: SUGGESTIONS }, signal));
       if (found && document.activeElement === input) show(text, found);
     } catch {
-      // Suggestions are a help; the search itself will show what is wrong.
+      // Suggestions are optional; the search page shows the problem.
       close();
     }
   };
@@ -103,7 +103,7 @@ function searchBox() {
         suggest();
         return;
       }
-      // One place more than there are options: the field itself, with what was typed.
+      // One more position than options: the field itself, with the typed text.
       const places = options.length + 1;
       const step = event.key === "ArrowDown" ? 1 : -1;
       activate(((active + 1 + step + places) % places) - 1);

@@ -1,8 +1,8 @@
-// Titles in MovieLens are filed under their first real word: "Lantern, The". People read "The Lantern".
+// MovieLens moves articles to the end of titles: "Lantern, The". Pages show "The Lantern".
 
 const ARTICLE = /^(.+), (The|A|An|La|Le|Les|L'|El|Los|Las|Il|Lo|Das|Der|Un|Une)( \(.+\))?$/u;
 
-/** The title as it would stand on a poster. */
+/** The title with its article in front. */
 export function displayTitle(title) {
   const match = ARTICLE.exec(title);
   if (!match) return title;

@@ -100,7 +100,10 @@ async function answered(answer) {
   const timing = answer.timings ? ` in ${micros(answer.timings.totalMicros)} (recall ${micros(answer.timings.recallMicros)}, ranking ${micros(answer.timings.rankMicros)})` : "";
   const from = typeof answer.candidates === "number" ? ` from ${plural(answer.candidates, "candidate")}` : "";
   $("answered").replaceChildren("Ranked by ", h("strong", { id: "answered-by", "data-model": answer.model }, modelLabel(answer.model)), `${from}${timing}.`);
-  if (!answer.degraded) return;
+  if (!answer.degraded) {
+    if (answer.reason) $("recommendations-notice").replaceChildren(h("p", { class: "notice", id: "reason" }, await reasonText(answer.reason, answer.model)));
+    return;
+  }
   const wanted = answer.requestedModel ?? chosenModel();
   $("recommendations-notice").replaceChildren(
     h(
