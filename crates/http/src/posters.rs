@@ -1,8 +1,7 @@
 //! Poster pictures from a folder of the user's.
 
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use hyper::StatusCode;
@@ -29,12 +28,13 @@ pub(crate) async fn poster(
 ) -> Result<Reply, Problem> {
     let id = path_id(id)?;
     let missing = || Problem::not_found(format!("there is no poster of movie {id}"));
-    let path = folder.ok_or_else(missing)?.join(format!("{id}.jpg"));
+    let folder = folder.ok_or_else(missing)?.to_owned();
+    let name = format!("{id}.jpg");
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, id, "cannot read a poster");
         Problem::new(Kind::Internal, format!("the poster of movie {id} cannot be read"))
     };
-    match tokio::task::spawn_blocking(move || read(path)).await {
+    match tokio::task::spawn_blocking(move || read(&folder, &name)).await {
         Ok(Ok(poster)) => {
             let etag = HeaderValue::try_from(poster.etag).map_err(|error| failed(&error))?;
             let jpeg = HeaderValue::from_static("image/jpeg");
@@ -47,15 +47,9 @@ pub(crate) async fn poster(
     }
 }
 
-fn read(path: PathBuf) -> io::Result<Poster> {
-    let file = File::open(path)?;
+fn read(folder: &Path, name: &str) -> io::Result<Poster> {
+    let file = sparrow_files::open_within(folder, name, MAX_BYTES)?;
     let facts = file.metadata()?;
-    if !facts.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    if facts.len() > MAX_BYTES {
-        return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
-    }
     let age = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut bytes = Vec::with_capacity(facts.len() as usize + 1);
     // The file may grow meanwhile.

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -435,7 +435,11 @@ impl Input {
     /// Opens the file for another thread.
     pub(crate) fn reopen(&self) -> Result<Box<dyn ReadSeek>, Error> {
         Ok(match &self.data {
-            Data::Path(path) => Box::new(File::open(path).map_err(|source| self.io_error(source))?),
+            Data::Path(path) => {
+                // However large: it is read in blocks.
+                let file = sparrow_files::open(path, u64::MAX);
+                Box::new(file.map_err(|source| self.io_error(source))?)
+            }
             Data::Memory(bytes) => Box::new(Cursor::new(*bytes)),
         })
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use sparrow_circuit::Breaker;
 use sparrow_model::{MovieId, UserId};
 use tokio::time::{self, Instant};
 
@@ -13,7 +14,7 @@ use crate::{
 
 /// A deadline and a circuit breaker around a store, for a program that has an answer without it.
 ///
-/// After a few failures in a row the store is given up on: calls fail at once. Now and then one call is let
+/// When the rate of failures is high the store is given up on: calls fail at once. Now and then one call is let
 /// through to see whether the store is back; when it is, all are. Missing keys and malformed values are no
 /// failures. Pushes are passed on as they are.
 #[derive(Debug)]
@@ -27,14 +28,14 @@ pub struct Guarded {
 }
 
 /// When to give up on a store, and when to try again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GuardOptions {
     /// After this a call has failed.
     pub deadline: Duration,
     /// The same for reads of everything as a whole, such as [`all_movies`](FeatureStore::all_movies).
     pub bulk_deadline: Duration,
-    /// Failures in a row after which the store is given up on.
-    pub failures: u32,
+    /// When the store is given up on.
+    pub circuit: sparrow_circuit::Options,
     /// Time between two tries to see whether it is back.
     pub pause: Duration,
 }
@@ -44,7 +45,8 @@ impl Default for GuardOptions {
         Self {
             deadline: Options::default().deadline,
             bulk_deadline: Duration::from_mins(1),
-            failures: 3,
+            // Everybody's data come from the store: three requests are enough to tell.
+            circuit: sparrow_circuit::Options { min_requests: 3, ..Default::default() },
             pause: Duration::from_millis(500),
         }
     }
@@ -72,9 +74,9 @@ pub struct Away {
     pub why: Error,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Circuit {
-    failures_in_a_row: u32,
+    breaker: Breaker,
     open: Option<Open>,
 }
 
@@ -90,8 +92,8 @@ impl Guarded {
     pub fn new(store: Arc<dyn FeatureStore>, options: GuardOptions) -> Self {
         Self {
             store,
+            circuit: Mutex::new(Circuit { breaker: Breaker::new(options.circuit), open: None }),
             options,
-            circuit: Mutex::default(),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -146,11 +148,15 @@ impl Guarded {
 
     fn succeeded(&self) {
         let mut circuit = self.circuit();
-        circuit.failures_in_a_row = 0;
         if let Some(open) = circuit.open.take() {
+            // The call was the probe: the circuit is closed.
+            circuit.breaker.recovered();
+            circuit.breaker.succeeded(Instant::now().into_std());
             drop(circuit);
             let away = open.away.since.elapsed().unwrap_or_default();
             tracing::info!(store = self.store.address(), ?away, "the feature store is back");
+        } else {
+            circuit.breaker.succeeded(Instant::now().into_std());
         }
     }
 
@@ -158,11 +164,11 @@ impl Guarded {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let next_try = Instant::now() + self.options.pause;
         let mut circuit = self.circuit();
-        circuit.failures_in_a_row = circuit.failures_in_a_row.saturating_add(1);
+        let opens = circuit.breaker.failed(Instant::now().into_std());
         if let Some(open) = &mut circuit.open {
             open.away.why = error.clone();
             open.next_try = next_try;
-        } else if circuit.failures_in_a_row >= self.options.failures {
+        } else if opens {
             let away = Away { since: SystemTime::now(), why: error.clone() };
             circuit.open = Some(Open { away, next_try, trying: false });
             drop(circuit);

@@ -26,6 +26,7 @@ pub use input::{Input, Inputs, Source, Step, Type};
 pub use options::{Batch, Format, Options, Pin};
 pub use ranker::{TfServingRanker, movie_features_of};
 pub use remote::{Remote, State};
+pub use sparrow_circuit::Options as Circuit;
 
 /// Why a model server cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

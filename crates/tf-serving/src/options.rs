@@ -1,10 +1,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sparrow_circuit::Options as Circuit;
+
 use crate::Error;
 
 /// How a model server is asked. The defaults suit one in the same network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// How the values are laid out in a request.
     pub format: Format,
@@ -30,8 +32,8 @@ pub struct Options {
     pub interval: Duration,
     /// The deadline of such a look. A model's first prediction takes longer than later ones.
     pub check_deadline: Duration,
-    /// Failures in a row after which the server is given up on until a look finds it well.
-    pub failures: u32,
+    /// When requests go elsewhere until a look finds the server well.
+    pub circuit: Circuit,
 }
 
 /// The signature that TensorFlow Serving uses where a request names none.
@@ -52,7 +54,7 @@ impl Default for Options {
             output: None,
             interval: Duration::from_secs(1),
             check_deadline: Duration::from_secs(5),
-            failures: 3,
+            circuit: Circuit::default(),
         }
     }
 }
@@ -72,8 +74,8 @@ impl Options {
             "an answer's limit is from 1 KiB to 1 GiB"
         } else if self.signature.is_empty() {
             "a signature has a name"
-        } else if self.failures == 0 {
-            "a server is given up on after one failure at the earliest"
+        } else if let Err(fault) = self.circuit.check() {
+            fault
         } else if self.batch.as_ref().is_some_and(|batch| batch.max_rows == 0) {
             "a batch has at least one row"
         } else if self.batch.as_ref().is_some_and(|batch| batch.wait >= self.deadline) {

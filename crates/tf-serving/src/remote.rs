@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use sparrow_circuit::Breaker;
 use sparrow_model::{MovieIndex, UserId};
 use sparrow_rank::{self as rank, Status};
 use tokio::sync::Notify;
@@ -22,9 +23,9 @@ use crate::{Error, Options, answer};
 ///
 /// It outlives catalogues and engines: all [`TfServingRanker`](crate::TfServingRanker)s for a model share one.
 ///
-/// A server that fails a few times in a row, by an error, a wrong answer or none in time, is given up on: requests
-/// fail at once until [`keep`](Self::keep) finds it well. The first failure after that is enough to give
-/// up again, until one request has succeeded. A refusal does not count: it concerns what was asked. It has the trial
+/// Its circuit breaker opens by the rate of errors, wrong answers and timeouts ([`Options::circuit`]), or when three
+/// looks in a row fail: requests fail at once until [`keep`](Self::keep) finds it well. The next request then closes
+/// the circuit or opens it again. A refusal does not count: it concerns what was asked. It has the trial
 /// repeated, and a model that refuses that is not asked again until it takes it.
 #[derive(Debug)]
 pub struct Remote {
@@ -34,7 +35,9 @@ pub struct Remote {
     form: Form,
     connections: Connections,
     phase: Mutex<Phase>,
-    failures_in_a_row: AtomicU32,
+    breaker: Mutex<Breaker>,
+    /// Looks in a row at which the server could not be asked.
+    failed_looks: AtomicU32,
     pub(crate) batches: Batches,
     /// What is scored on trial.
     trial: Mutex<Arc<Trial>>,
@@ -48,6 +51,9 @@ pub struct Remote {
     explained: Mutex<Option<(String, Error)>>,
 }
 
+/// After so many failed looks in a row a server is not asked.
+const LOOKS: u32 = 3;
+
 /// How a model server is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -60,7 +66,7 @@ pub enum State {
         /// Since when.
         since: SystemTime,
     },
-    /// It was given up on for now.
+    /// Its circuit is open.
     Failing {
         /// Why.
         why: String,
@@ -94,9 +100,10 @@ impl Remote {
             wake: Notify::new(),
             explained: Mutex::default(),
             inputs,
+            breaker: Mutex::new(Breaker::new(options.circuit)),
             options,
             phase: Mutex::new(Phase::Checking),
-            failures_in_a_row: AtomicU32::new(0),
+            failed_looks: AtomicU32::new(0),
             batches: Batches::default(),
         })
     }
@@ -217,6 +224,7 @@ impl Remote {
     async fn look_again(&self, known: &Signature, passed: &Arc<Trial>) {
         match self.signature().await {
             Ok(signature) => {
+                self.failed_looks.store(0, Ordering::Relaxed);
                 let is_known = signature == *known;
                 let refused = self.refused.swap(false, Ordering::Relaxed);
                 if is_known && !refused && Arc::ptr_eq(&self.current_trial(), passed) {
@@ -232,7 +240,11 @@ impl Remote {
                 // It leaves word of how it ended.
                 drop(self.settle(outcome));
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                if self.failed_looks.fetch_add(1, Ordering::Relaxed) + 1 >= LOOKS {
+                    self.give_up(&error);
+                }
+            }
         }
     }
 
@@ -325,12 +337,11 @@ impl Remote {
                     Phase::Ready { signature, .. } => signature.version,
                     _ => 0,
                 };
+                self.failed_looks.store(0, Ordering::Relaxed);
                 let before = mem::replace(&mut *self.phase(), ready);
-                let failures = match before {
-                    Phase::Failing { .. } => self.options.failures - 1,
-                    _ => 0,
-                };
-                self.failures_in_a_row.store(failures, Ordering::Relaxed);
+                if matches!(before, Phase::Failing { .. }) {
+                    self.breaker().recovered();
+                }
                 tracing::info!(
                     model = self.name(),
                     url = self.url(),
@@ -378,7 +389,7 @@ impl Remote {
             Phase::Ready { layout, .. } => Ok(Arc::clone(layout)),
             Phase::Checking => Err(Error::Unavailable("it was not looked at yet".to_owned())),
             Phase::Failing { why, .. } => {
-                Err(Error::Unavailable(format!("given up on for now, because: {why}")))
+                Err(Error::Unavailable(format!("its circuit breaker is open: {why}")))
             }
         }
     }
@@ -448,15 +459,17 @@ impl Remote {
         Ok(scores)
     }
 
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn succeeded(&self) {
-        if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
-            self.failures_in_a_row.store(0, Ordering::Relaxed);
-        }
+        self.breaker().succeeded(Instant::now().into_std());
     }
 
     fn failed(&self, error: &Error) {
-        let before = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-        if before + 1 >= self.options.failures {
+        let opens = self.breaker().failed(Instant::now().into_std());
+        if opens {
             self.give_up(error);
         }
     }

@@ -1,6 +1,5 @@
 //! The certificates that are trusted.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +20,9 @@ pub(crate) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
+/// The largest file of certificates, in bytes.
+const LARGEST: u64 = 16 << 20;
+
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca_file else {
@@ -34,7 +36,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
     };
     let fault =
         |what: String| Error::Certificates(format!("certificates in {}: {what}", path.display()));
-    let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let pem = sparrow_files::read(path, LARGEST).map_err(|error| fault(error.to_string()))?;
     for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&pem)) {
         let certificate = certificate.map_err(|error| fault(error.to_string()))?;
         roots.add(certificate).map_err(|error| fault(error.to_string()))?;

@@ -651,6 +651,14 @@ mod tests {
                 "models[0].deadline in FILE: invalid type: integer `5`, expected a string",
             ),
             (
+                &format!("{tf}{url}failures = 3"),
+                "unknown key \"models[0].failures\" in FILE, did you mean \"models[0].failure_rate\"?",
+            ),
+            (
+                &format!("{tf}{url}failure_rate = 1.5"),
+                "models[0].url in FILE: failure_rate is above 0 and at most 1",
+            ),
+            (
                 &format!("{tf}{url}max_body = '5'"),
                 "models[0].max_body in FILE: \"5\" is not a size such as \"16MiB\"",
             ),

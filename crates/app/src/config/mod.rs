@@ -20,7 +20,6 @@ pub use models::{
 pub use crate::size::Size;
 pub use crate::store_url::StoreUrl;
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -30,9 +29,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use sparrow_model::skip_byte_order_mark;
 
+/// The longest file of text, in bytes.
+const LONGEST_TEXT: u64 = 64 << 20;
+
 /// Reads a text file, without its byte order mark.
 fn read_text(path: &Path) -> io::Result<String> {
-    let content = fs::read(path)?;
+    let content = sparrow_files::read(path, LONGEST_TEXT)?;
     let text = String::from_utf8(skip_byte_order_mark(&content).to_vec());
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
@@ -179,13 +181,22 @@ pub struct Ranking {
     /// How often model folders are looked at for another version.
     #[serde(with = "crate::duration")]
     pub watch: Duration,
+    /// How long a new version of a model in this process may take to score the whole catalogue on trial.
+    #[serde(with = "crate::duration")]
+    pub trial_timeout: Duration,
 }
 
 impl Default for Ranking {
     fn default() -> Self {
         let default = sparrow_engine::Options::default().default_model;
         let similarity = Similarity::default();
-        Self { default, similarity, models: None, watch: Duration::from_secs(1) }
+        Self {
+            default,
+            similarity,
+            models: None,
+            watch: Duration::from_secs(1),
+            trial_timeout: Duration::from_secs(2),
+        }
     }
 }
 

@@ -1,23 +1,32 @@
 //! What a version of a model consists of, and the ranker that it makes for a catalogue.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::future::Future;
 use std::io::{self, BufReader};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, MovieId, MovieIndex, OwnedHistory, Rated, Stars, UserId, UserState};
 use sparrow_neural::ease::{EaseFile, Scorer};
-use sparrow_neural::neural_cf::{MODEL_FILE, ModelFile};
+use sparrow_neural::neural_cf::{self, MODEL_FILE, Model, ModelFile};
 use sparrow_neural::{
     ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE, has_direction,
 };
 use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, Ranker, UNSCORED};
+
+/// The largest model file, in bytes.
+const LARGEST_MODEL: u64 = 16 << 30;
+
+/// The largest file of vectors, which is read line by line.
+const LARGEST_VECTORS: u64 = 64 << 30;
+
+/// The largest file beside vectors.
+const LARGEST_ABOUT: u64 = 1 << 20;
 
 /// What is in the folder of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +76,7 @@ impl Format {
     pub(super) fn read(self, folder: &Path) -> Result<Content> {
         match self {
             Self::NeuralCf => {
-                let bytes = fs::read(folder.join(MODEL_FILE))
+                let bytes = sparrow_files::read(&folder.join(MODEL_FILE), LARGEST_MODEL)
                     .with_context(|| format!("cannot read {MODEL_FILE}"))?;
                 Ok(Content::NeuralCf(Box::new(ModelFile::read(&bytes, MODEL_FILE)?)))
             }
@@ -87,7 +96,7 @@ impl Format {
                 Ok(Content::Vectors { items, users: Arc::new(users), similarity })
             }
             Self::Ease => {
-                let bytes = fs::read(folder.join(MODEL_FILE))
+                let bytes = sparrow_files::read(&folder.join(MODEL_FILE), LARGEST_MODEL)
                     .with_context(|| format!("cannot read {MODEL_FILE}"))?;
                 Ok(Content::Ease(EaseFile::read(&bytes, MODEL_FILE)?))
             }
@@ -98,10 +107,11 @@ impl Format {
 /// The vectors of items and of users in a folder. Errors name the files, and leave the folder to the caller.
 pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
     let read = |name: &str| {
-        let file = File::open(folder.join(name)).with_context(|| format!("cannot open {name}"))?;
+        let file = sparrow_files::open(&folder.join(name), LARGEST_VECTORS)
+            .with_context(|| format!("cannot open {name}"))?;
         anyhow::Ok(EmbeddingTable::read(BufReader::with_capacity(1 << 18, file), name)?)
     };
-    let about = match fs::read(folder.join(ABOUT_FILE)) {
+    let about = match sparrow_files::read(&folder.join(ABOUT_FILE), LARGEST_ABOUT) {
         Ok(bytes) => Some(About::read(&bytes, ABOUT_FILE)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("cannot read {ABOUT_FILE}")),
@@ -117,8 +127,17 @@ pub(super) struct Layout {
 }
 
 impl Content {
-    /// The model laid out for a catalogue, which has shown that it scores.
-    pub(super) fn lay_out(&self, catalog: &Catalog) -> Result<Layout> {
+    /// The model laid out for a catalogue, which has shown that it scores all of it within `budget`.
+    pub(super) fn lay_out(&self, catalog: &Catalog, budget: Duration) -> Result<Layout> {
+        if let Self::NeuralCf(file) = self {
+            let expected = expected_time(&file.model, catalog);
+            ensure!(
+                expected <= budget,
+                "scoring {} movies would take about {expected:.1?}, and its trial may take {budget:?} \
+                 (ranking.trial_timeout)",
+                catalog.len()
+            );
+        }
         let mut for_recall = None;
         let ranker: Arc<dyn Ranker> = match self {
             Self::NeuralCf(file) => Arc::new(NeuralCfRanker::new(&file.model, catalog)),
@@ -150,7 +169,7 @@ impl Content {
         let rated = liked.map(|movie| Rated { movie, stars: Stars::MAX, timestamp: 0 });
         let history = OwnedHistory::new(user, rated);
         let user = UserState { history: Some(history.get()), ..UserState::unknown(user) };
-        probe(&*ranker, &user, catalog)?;
+        probe(&*ranker, &user, catalog, budget)?;
         Ok(Layout { ranker, weights: for_recall })
     }
 }
@@ -182,23 +201,62 @@ impl fmt::Display for Content {
     }
 }
 
-/// Lets a ranker that waits for nothing score the whole catalogue for a user, and looks at the scores.
-fn probe(ranker: &dyn Ranker, user: &UserState<'_>, catalog: &Catalog) -> Result<()> {
-    let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
-    let mut scores = Vec::new();
-    {
-        let mut score = pin!(ranker.score(user, &movies, &mut scores));
-        match score.as_mut().poll(&mut task::Context::from_waker(task::Waker::noop())) {
-            task::Poll::Ready(outcome) => outcome.context("it does not score")?,
-            task::Poll::Pending => bail!("it does not score at once"),
-        }
+/// So many movies are scored in one go on trial.
+const CHUNK: usize = 256;
+
+/// The time that laying out and scoring a catalogue takes, by a part of it. Both cost the same for each movie.
+fn expected_time(model: &Model, catalog: &Catalog) -> Duration {
+    let time = |movies: usize| {
+        let ids: Vec<u32> = catalog.movies().iter().take(movies).map(|movie| movie.id.0).collect();
+        let start = Instant::now();
+        let scorer = neural_cf::Scorer::new(model, ids.into_iter());
+        scorer.score_all(&scorer.query(0), &mut Vec::new());
+        start.elapsed()
+    };
+    if catalog.len() <= CHUNK {
+        return Duration::ZERO;
     }
-    ensure!(scores.len() == movies.len(), "{} scores for {} movies", scores.len(), movies.len());
-    let good = |score: &f32| score.is_finite() || *score == UNSCORED;
-    ensure!(scores.iter().all(good), "a score is not finite");
-    ensure!(
-        movies.is_empty() || scores.iter().any(|score| *score != UNSCORED),
-        "it scores no movie"
-    );
+    // What does not depend on the number of movies is not multiplied. The least of some measurements is the
+    // least disturbed by other work.
+    let expected = || {
+        let movies = time(CHUNK).saturating_sub(time(1));
+        movies.mul_f64(catalog.len() as f64 / CHUNK as f64)
+    };
+    (0..3).map(|_| expected()).min().unwrap_or_default()
+}
+
+/// Lets a ranker that waits for nothing score the whole catalogue for a user within `budget`, and looks at the scores.
+fn probe(
+    ranker: &dyn Ranker,
+    user: &UserState<'_>,
+    catalog: &Catalog,
+    budget: Duration,
+) -> Result<()> {
+    let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
+    let start = Instant::now();
+    let mut scores = Vec::new();
+    let (mut scored, mut any) = (0, false);
+    for chunk in movies.chunks(CHUNK) {
+        {
+            let mut score = pin!(ranker.score(user, chunk, &mut scores));
+            match score.as_mut().poll(&mut task::Context::from_waker(task::Waker::noop())) {
+                task::Poll::Ready(outcome) => outcome.context("it does not score")?,
+                task::Poll::Pending => bail!("it does not score at once"),
+            }
+        }
+        ensure!(scores.len() == chunk.len(), "{} scores for {} movies", scores.len(), chunk.len());
+        let good = |score: &f32| score.is_finite() || *score == UNSCORED;
+        ensure!(scores.iter().all(good), "a score is not finite");
+        any |= scores.iter().any(|score| *score != UNSCORED);
+        scored += chunk.len();
+        let took = start.elapsed();
+        ensure!(
+            took <= budget,
+            "scoring {scored} of {} movies took {took:.1?}, and its trial may take {budget:?} \
+             (ranking.trial_timeout)",
+            movies.len()
+        );
+    }
+    ensure!(movies.is_empty() || any, "it scores no movie");
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(super) struct Folder {
     name: Arc<str>,
     path: PathBuf,
     format: Format,
+    /// How long a version may take to score a catalogue on trial.
+    trial: Duration,
     state: Mutex<State>,
 }
 
@@ -65,8 +67,8 @@ struct Broken {
 }
 
 impl Folder {
-    pub(super) fn new(name: Arc<str>, path: PathBuf, format: Format) -> Self {
-        Self { name, path, format, state: Mutex::default() }
+    pub(super) fn new(name: Arc<str>, path: PathBuf, format: Format, trial: Duration) -> Self {
+        Self { name, path, format, trial, state: Mutex::default() }
     }
 
     /// What sort of model it is.
@@ -82,7 +84,7 @@ impl Folder {
         let slot = Arc::new(Slot::empty(self.format.kind(), "no version is loaded"));
         let mut misfit = None;
         if let Some(Loaded { version, content, since }) = &state.loaded {
-            match content.lay_out(catalog) {
+            match content.lay_out(catalog, self.trial) {
                 Ok(layout) => layout.put(&slot, recall.as_deref(), version.number, *since),
                 Err(error) => misfit = Some(format!("{version} cannot be served: {error:#}")),
             }
@@ -191,7 +193,7 @@ impl Folder {
         let mut layouts = Vec::new();
         for place in &state.places {
             if let (Some(catalog), Some(slot)) = (place.catalog.upgrade(), place.slot.upgrade()) {
-                layouts.push((slot, place.recall.clone(), content.lay_out(&catalog)?));
+                layouts.push((slot, place.recall.clone(), content.lay_out(&catalog, self.trial)?));
             }
         }
         let since = SystemTime::now();

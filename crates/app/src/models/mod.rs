@@ -83,7 +83,12 @@ impl Registry {
         for model in config.models.beside(&found).map_err(anyhow::Error::msg)?.all() {
             let name: Arc<str> = model.name.as_str().into();
             let folder = |path, format| {
-                Origin::Folder(Arc::new(Folder::new(Arc::clone(&name), path, format)))
+                Origin::Folder(Arc::new(Folder::new(
+                    Arc::clone(&name),
+                    path,
+                    format,
+                    config.ranking.trial_timeout,
+                )))
             };
             let origin = match &model.source {
                 Source::DataVectors => Origin::DataVectors,

@@ -93,7 +93,7 @@ impl ModelServer {
     pub(crate) fn table(&self) -> String {
         format!(
             "[[models]]\nname = 'tf'\nkind = 'tf-serving'\nurl = 'http://{}/v1/models/m'\n\
-             deadline = '500ms'\ncheck_interval = '20ms'\n",
+             deadline = '500ms'\ncheck_interval = '20ms'\nmin_requests = 3\n",
             self.address
         )
     }

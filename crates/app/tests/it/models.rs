@@ -412,3 +412,84 @@ async fn vectors_are_compared_as_the_file_beside_them_says() {
     assert_eq!(first(running.address, "said").await, u64::from(long), "by dot product");
     running.stop().await;
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn pipes_and_devices_in_place_of_models_are_refused_and_block_nothing() {
+    let (folder, config) = with_models();
+    let neuralcf = folder.path().join("neuralcf");
+    export(&neuralcf, "001", &[(MODEL_FILE, &model(0.1))]);
+    let [pipe, device] = ["002", "003"].map(|version| neuralcf.join(version));
+    for version in [&pipe, &device] {
+        fs::create_dir(version).unwrap();
+    }
+    let made = std::process::Command::new("mkfifo").arg(pipe.join(MODEL_FILE)).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("/dev/zero", device.join(MODEL_FILE)).unwrap();
+    let running = start(config).await;
+    let model_now = until_model(running.address, "neuralcf", |model| {
+        model["version"] == 1 && reason_has(model, "it is a device, not a file")
+    })
+    .await;
+    assert_eq!(model_now["state"], "ready");
+    fs::remove_dir_all(&device).unwrap();
+    until_model(running.address, "neuralcf", |model| {
+        reason_has(model, "it is a named pipe, not a file")
+    })
+    .await;
+    export(&neuralcf, "004", &[(MODEL_FILE, &model(0.4))]);
+    until_model(running.address, "neuralcf", |model| model["version"] == 4).await;
+    running.stop().await;
+}
+
+/// A model of eight layers of 1,024.
+fn large_model() -> Vec<u8> {
+    const WIDTH: usize = 1024;
+    let embedding = || {
+        let mut table = TableBuilder::default();
+        table.push(1, &[1.0]).unwrap();
+        Embedding { table: table.build().unwrap(), unknown: vec![0.0] }
+    };
+    let layer = |inputs: usize, outputs: usize| Dense {
+        weight: vec![0.001; inputs * outputs],
+        bias: vec![0.0; outputs],
+    };
+    let mut hidden = vec![layer(2, WIDTH)];
+    hidden.extend((1..8).map(|_| layer(WIDTH, WIDTH)));
+    let model = Model::new(embedding(), embedding(), Network::NeuralCf { hidden }, layer(WIDTH, 1))
+        .unwrap();
+    let metadata = Metadata::new(model.architecture());
+    ModelFile { model, metadata }.to_bytes().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_takes_too_long_is_refused_with_its_figure() {
+    let (folder, mut config) = with_models();
+    config.ranking.trial_timeout = Duration::from_millis(100);
+    let neuralcf = folder.path().join("neuralcf");
+    export(&neuralcf, "001", &[(MODEL_FILE, &model(0.1))]);
+    let running = start(config).await;
+    until_model(running.address, "neuralcf", |model| model["version"] == 1).await;
+    export(&neuralcf, "002", &[(MODEL_FILE, &large_model())]);
+    let refused = async {
+        until_model(running.address, "neuralcf", |model| {
+            reason_has(model, "and its trial may take 100ms (ranking.trial_timeout)")
+        })
+        .await
+    };
+    let healthy = async {
+        loop {
+            let begin = std::time::Instant::now();
+            assert_eq!(get(running.address, "/healthz").await.status, 200);
+            let took = begin.elapsed();
+            assert!(took < Duration::from_secs(2), "{took:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let refused = tokio::select! {
+        refused = refused => refused,
+        () = healthy => unreachable!("it goes on"),
+    };
+    assert_eq!((&refused["version"], &refused["state"]), (&1.into(), &"ready".into()));
+    running.stop().await;
+}

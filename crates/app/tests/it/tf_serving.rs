@@ -97,7 +97,7 @@ async fn late_and_wrong_answers_lead_to_the_fallback() {
         assert_eq!(answer.status, 200);
         let answer = answer.json();
         assert_eq!((&answer["model"], &answer["reason"]), (&"emb".into(), &reason.into()));
-        // Three failures in a row, and it is left alone.
+        // Its circuit opens.
         for _ in 0..2 {
             assert_eq!(get(address, TARGET).await.json()["model"], "emb");
         }
@@ -223,7 +223,7 @@ async fn tensorflow_and_this_process_rank_alike_and_step_in() {
     config.ranking.watch = Duration::from_millis(50);
     let table = format!(
         "[[models]]\nname = 'tf'\nkind = 'tf-serving'\nurl = '{}'\ndeadline = '1s'\n\
-         check_interval = '50ms'\n",
+         check_interval = '50ms'\nmin_requests = 3\n",
         server.url()
     );
     let running = start(with_tables(&config, &table)).await;

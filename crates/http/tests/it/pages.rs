@@ -171,6 +171,16 @@ fn posters_come_from_their_folder_by_number_alone() {
     std::fs::write(folder.path().join("8.jpg"), vec![0; (4 << 20) + 1]).unwrap();
     std::fs::create_dir(folder.path().join("9.jpg")).unwrap();
     std::fs::write(folder.path().join("secret.jpg"), "secret").unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("11.jpg"), "secret").unwrap();
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("11.jpg");
+        std::os::unix::fs::symlink(outside.path().join("11.jpg"), link).unwrap();
+        let pipe = folder.path().join("12.jpg");
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("13.jpg")).unwrap();
+    }
     let options = SiteOptions { posters: Some(folder.path().to_owned()), ..SiteOptions::default() };
     let running = Running::with_site(patient(), Arc::clone(&site(options)));
 
@@ -188,6 +198,12 @@ fn posters_come_from_their_folder_by_number_alone() {
         ("/posters/10.jpg", 404),
         ("/posters/8.jpg", 500),
         ("/posters/9.jpg", 500),
+        #[cfg(unix)]
+        ("/posters/11.jpg", 500),
+        #[cfg(unix)]
+        ("/posters/12.jpg", 500),
+        #[cfg(unix)]
+        ("/posters/13.jpg", 500),
         ("/posters/secret.jpg", 400),
         ("/posters/..%2f7.jpg", 400),
         ("/posters/07.jpg", 400),

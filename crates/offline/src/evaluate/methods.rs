@@ -130,12 +130,12 @@ impl Embeddings {
                 let read = |name: &str| -> Result<EmbeddingTable, Failure> {
                     let path = folder.join(name);
                     let shown = path.display().to_string();
-                    let file =
-                        std::fs::File::open(&path).map_err(|error| format!("{shown}: {error}"))?;
+                    let file = sparrow_files::open(&path, u64::MAX)
+                        .map_err(|error| format!("{shown}: {error}"))?;
                     Ok(EmbeddingTable::read(std::io::BufReader::new(file), &shown)?)
                 };
                 let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);
-                let about = match std::fs::read(folder.join(embed::ABOUT_FILE)) {
+                let about = match sparrow_files::read(&folder.join(embed::ABOUT_FILE), 1 << 20) {
                     Ok(bytes) => Some(About::read(&bytes, embed::ABOUT_FILE)?),
                     Err(error) if error.kind() == ErrorKind::NotFound => None,
                     Err(error) => return Err(error.into()),

@@ -4,7 +4,6 @@
 mod proto;
 mod saved_model;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,10 +56,14 @@ pub struct Imported {
     pub written: Written,
 }
 
+/// The largest model file, in bytes.
+const LARGEST: u64 = 16 << 30;
+
 /// Reads a model that another program has written to the file `from` (see [`ModelFile`] for names and
 /// shapes), and writes it as the next version into `folder`.
 pub fn import(from: &Path, folder: &Path) -> Result<Imported, Error> {
-    let bytes = fs::read(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
+    let bytes = sparrow_files::read(from, LARGEST)
+        .map_err(|source| Error::Read { path: from.to_owned(), source })?;
     let name = from.display().to_string();
     let mut file = ModelFile::read(&bytes, &name).map_err(Error::Import)?;
     if file.metadata.data.is_empty() {

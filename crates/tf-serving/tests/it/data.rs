@@ -9,7 +9,8 @@ use sparrow_model::{
 };
 use sparrow_rank::{Error, Ranker as _};
 use sparrow_tf_serving::{
-    Input, Inputs, Options, Remote, Source, State, TfServingRanker, Type, movie_features_of,
+    Circuit, Input, Inputs, Options, Remote, Source, State, TfServingRanker, Type,
+    movie_features_of,
 };
 use tokio::task::JoinHandle;
 
@@ -39,11 +40,17 @@ pub(crate) fn movies(ids: &[u32]) -> Arc<Catalog> {
     Arc::new(Catalog::new(movies, log.into_histories().0))
 }
 
+/// A circuit that opens after so many failures.
+pub(crate) fn after(min_requests: u32) -> Circuit {
+    Circuit { min_requests, ..Circuit::default() }
+}
+
 /// Quick to look again, and slow to lose patience, for machines that are busy.
 pub(crate) fn options() -> Options {
     Options {
         interval: Duration::from_millis(20),
         deadline: Duration::from_secs(5),
+        circuit: after(3),
         ..Options::default()
     }
 }

@@ -26,7 +26,9 @@ fn the_page_has_the_defaults() {
         ("`connections`", options.connections.to_string()),
         ("`queue`", options.queue.to_string()),
         ("`max_body`", format!("\"{}MiB\"", options.max_body >> 20)),
-        ("`failures`", options.failures.to_string()),
+        ("`failure_rate`", options.circuit.failure_rate.to_string()),
+        ("`window`", format!("\"{}s\"", options.circuit.window.as_secs())),
+        ("`min_requests`", options.circuit.min_requests.to_string()),
         ("`check_interval`", format!("\"{}s\"", options.interval.as_secs())),
         ("`check_deadline`", format!("\"{}s\"", options.check_deadline.as_secs())),
     ] {

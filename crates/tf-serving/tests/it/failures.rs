@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sparrow_model::MovieIndex;
 use sparrow_rank::{self as rank, Error, Ranker as _};
-use sparrow_tf_serving::{Error as RemoteError, Inputs, Options, Remote, State, Type};
+use sparrow_tf_serving::{Circuit, Error as RemoteError, Inputs, Options, Remote, State, Type};
 
 use crate::data::{
     Keeper, all, input, is_failing, is_ready, movies, options, ranker, remote, score, until,
@@ -136,7 +136,7 @@ async fn a_failing_server_is_left_alone_until_it_is_well() {
     assert_eq!(status.trouble.as_deref(), Some(why));
     // Only the keeper asks, and finds it no better.
     let error = score(&ranker, &catalog, 77, &all(&catalog)).await.unwrap_err();
-    assert!(told(&error).ends_with(&format!("given up on for now, because: {why}")), "{error}");
+    assert!(told(&error).ends_with(&format!("its circuit breaker is open: {why}")), "{error}");
     assert!(server.predictions().iter().all(|asked| !asked.body.contains("77")));
     let checks = server.predictions().len();
     eventually("more checks", || server.predictions().len() > checks + 2).await;
@@ -455,4 +455,65 @@ async fn a_server_that_was_never_looked_at_is_not_asked() {
     let nobody = nobody.unwrap();
     assert!(matches!(nobody.check().await, Err(RemoteError::Unavailable(_))));
     assert!(matches!(nobody.state(), State::Failing { was_ready: false, .. }));
+}
+
+#[tokio::test]
+async fn a_server_that_fails_three_times_in_ten_is_used() {
+    let server = Fake::start(good).await;
+    let remote =
+        remote(&server.url(), vec![], Options { circuit: Circuit::default(), ..options() });
+    let _keeper = Keeper::start(&remote);
+    until(&remote, is_ready).await;
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    server.set(predicting(move |request| {
+        // The 2nd, 5th and 8th of ten.
+        if matches!(asked.fetch_add(1, Ordering::SeqCst) % 10, 1 | 4 | 7) {
+            Reply::Answer(500, String::new())
+        } else {
+            good(request)
+        }
+    }));
+    let catalog = movies(&[1]);
+    let ranker = ranker(&remote, &catalog);
+    let mut answered = 0;
+    for user in 0..200 {
+        answered += u32::from(score(&ranker, &catalog, user, &all(&catalog)).await.is_ok());
+    }
+    assert!(is_ready(&remote.state()));
+    assert!((139..=141).contains(&answered), "{answered}");
+}
+
+#[tokio::test]
+async fn lies_about_http_are_errors_within_the_deadline() {
+    let quick = || Options { deadline: Duration::from_millis(200), ..options() };
+    for lie in [
+        "",
+        "\r\n\r\n",
+        "HTTP/1.1",
+        "HTTP/9.9 200 OK\r\n\r\n",
+        "HTTP/1.1 99999 OK\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n{",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{\"outputs\":[0.5,0.5]}",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n{",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"out",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x0b\x08\0",
+        "HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n: nameless\r\nContent-Length: 2\r\n\r\n{}",
+        "\0\0\x04\0\0\0\0\0\0",
+        "{\"outputs\":[0.5,0.5]}",
+    ] {
+        // `outcome` measures the time.
+        let error = outcome(quick(), move |_| Reply::Raw(lie)).await;
+        assert!(!matches!(error, Error::Refused(_)), "{lie:?}: {error:?}");
+    }
 }

@@ -11,7 +11,7 @@ use sparrow_rank::{Error, Ranker as _, UNSCORED};
 use sparrow_tf_serving::{Batch, Format, Input, Options, Pin, Source, State, Step, Type};
 use tokio_rustls::TlsAcceptor;
 
-use crate::data::{all, input, is_ready, movies, options, ranker, remote, score};
+use crate::data::{after, all, input, is_ready, movies, options, ranker, remote, score};
 use crate::fake::{Fake, Reply, eventually, good, metadata, pair_score, predict};
 
 #[tokio::test]
@@ -70,8 +70,12 @@ async fn connections_are_as_many_as_requests_at_once_up_to_the_limit() {
 async fn no_free_connection_within_the_deadline_is_too_late() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
-    let options =
-        Options { connections: 1, deadline: Duration::from_millis(100), failures: 9, ..options() };
+    let options = Options {
+        connections: 1,
+        deadline: Duration::from_millis(100),
+        circuit: after(9),
+        ..options()
+    };
     let remote = remote(&server.url(), vec![], options);
     remote.check().await.unwrap();
     server.set(|_| Reply::Silence);
@@ -87,7 +91,7 @@ async fn no_free_connection_within_the_deadline_is_too_late() {
 async fn a_connection_that_was_closed_in_between_costs_nothing() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
-    let remote = remote(&server.url(), vec![], Options { failures: 1, ..options() });
+    let remote = remote(&server.url(), vec![], Options { circuit: after(1), ..options() });
     remote.check().await.unwrap();
     let ranker = ranker(&remote, &catalog);
     server.set(|asked| Reply::AndClose(predict(&asked.body).to_string()));
@@ -107,7 +111,7 @@ async fn a_connection_that_was_closed_in_between_costs_nothing() {
 async fn a_request_that_is_given_up_leaves_nothing_to_the_next() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
-    let remote = remote(&server.url(), vec![], Options { failures: 1, ..options() });
+    let remote = remote(&server.url(), vec![], Options { circuit: after(1), ..options() });
     remote.check().await.unwrap();
     let ranker = ranker(&remote, &catalog);
     for user in 0..10 {
@@ -164,7 +168,7 @@ async fn a_batch_that_is_refused_goes_again_one_by_one() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
     let batch = Some(Batch { wait: Duration::from_millis(20), max_rows: 3 });
-    let remote = remote(&server.url(), vec![], Options { batch, failures: 2, ..options() });
+    let remote = remote(&server.url(), vec![], Options { batch, circuit: after(2), ..options() });
     remote.check().await.unwrap();
     server.set(|asked| {
         if asked.path.ends_with("/metadata") {

@@ -45,8 +45,13 @@ pub struct Entry {
     pub signature: Option<String>,
     /// The output that is the score, for models with several.
     pub output: Option<String>,
-    /// Failures in a row after which the model server is left alone until it is well again.
-    pub failures: Option<NonZeroU32>,
+    /// The share of failed requests at which the circuit breaker of the model server opens.
+    pub failure_rate: Option<f64>,
+    /// The time over which they are counted.
+    #[serde(with = "crate::duration::optional")]
+    pub window: Option<Duration>,
+    /// With fewer requests in the window the circuit stays closed.
+    pub min_requests: Option<NonZeroU32>,
     /// Time between two looks at the model server.
     #[serde(with = "crate::duration::optional")]
     pub check_interval: Option<Duration>,
@@ -98,7 +103,9 @@ impl Kind {
                 "ca_file",
                 "signature",
                 "output",
-                "failures",
+                "failure_rate",
+                "window",
+                "min_requests",
                 "check_interval",
                 "check_deadline",
                 "batch",
@@ -245,7 +252,9 @@ impl Entry {
             ca_file: here(),
             signature: text(),
             output: text(),
-            failures: Some(NonZeroU32::MIN),
+            failure_rate: Some(0.5),
+            window: second,
+            min_requests: Some(NonZeroU32::MIN),
             check_interval: second,
             check_deadline: second,
             batch: Some(Batch { wait: Duration::from_millis(1), rows: NonZeroUsize::MIN }),
@@ -321,7 +330,13 @@ impl Entry {
             output: self.output.clone(),
             interval: self.check_interval.unwrap_or(default.interval),
             check_deadline: self.check_deadline.unwrap_or(default.check_deadline),
-            failures: self.failures.map_or(default.failures, NonZeroU32::get),
+            circuit: tf::Circuit {
+                failure_rate: self.failure_rate.unwrap_or(default.circuit.failure_rate),
+                window: self.window.unwrap_or(default.circuit.window),
+                min_requests: self
+                    .min_requests
+                    .map_or(default.circuit.min_requests, NonZeroU32::get),
+            },
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The models in the folder of model folders.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,8 @@ fn source(path: &Path) -> Result<Source, String> {
         let is_version = version != path;
         if is_version && file.is_file() {
             // One that cannot be read is reported when it is loaded.
-            let is_ease = File::open(&file).and_then(EaseFile::is_one).unwrap_or(false);
+            let is_ease =
+                sparrow_files::open(&file, u64::MAX).and_then(EaseFile::is_one).unwrap_or(false);
             let path = path.to_owned();
             return Ok(if is_ease { Source::Ease(path) } else { Source::NeuralCf(Some(path)) });
         }

@@ -1,4 +1,3 @@
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,13 +56,16 @@ pub(in crate::redis) fn tls_config(options: &Options) -> Result<rustls::ClientCo
         .with_no_client_auth())
 }
 
+/// The largest file of certificates, in bytes.
+const LARGEST: u64 = 16 << 20;
+
 fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
     let mut roots = rustls::RootCertStore::empty();
     if let Some(path) = &options.ca_file {
         let fault = |what: String| {
             Error::Configuration(format!("certificates in {}: {what}", path.display()))
         };
-        let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
+        let pem = sparrow_files::read(path, LARGEST).map_err(|error| fault(error.to_string()))?;
         for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&pem)) {
             let certificate = certificate.map_err(|error| fault(error.to_string()))?;
             roots.add(certificate).map_err(|error| fault(error.to_string()))?;
