@@ -29,6 +29,8 @@ pub mod metrics;
 #[cfg(feature = "training")]
 mod model_folder;
 #[cfg(feature = "pipeline")]
+mod parquet;
+#[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(feature = "pipeline")]
 pub mod push;

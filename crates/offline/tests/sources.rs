@@ -15,8 +15,8 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int32Type};
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
+use datafusion::parquet::file::properties::{WriterProperties, WriterVersion};
 use flate2::write::GzEncoder;
 use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
 use sparrow_model::{MovieId, UserId};
@@ -30,14 +30,7 @@ fn write_parquet(path: &Path, columns: Columns) {
 }
 
 fn write_compressed(path: &Path, columns: Columns, compression: Compression) {
-    // Columns may have nulls, as Spark's always may.
-    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
-    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
-    let properties = WriterProperties::builder().set_compression(compression).build();
-    let file = File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    write_with(path, columns, WriterProperties::builder().set_compression(compression).build());
 }
 
 async fn read(sources: &Sources) -> Result<Vec<Entry>, String> {
@@ -48,7 +41,8 @@ async fn read(sources: &Sources) -> Result<Vec<Entry>, String> {
     let mut reader = Reader::open(sources).await.map_err(chain)?;
     let mut all = Vec::new();
     while let Some(entries) = reader.next().await.map_err(chain)? {
-        all.extend(entries);
+        // What is known of vectors is tested beside the reader.
+        all.extend(entries.into_iter().filter(|entry| !matches!(entry, Entry::EmbeddingInfo(_))));
     }
     let (done, total) = reader.progress();
     assert_eq!(done, total);
@@ -463,6 +457,163 @@ async fn parquet_that_is_cut_or_has_other_columns_is_refused() {
     write_parquet(&path, of_spark(-1));
     let error = user_features(&path).await.unwrap_err();
     assert!(error.contains("row 1: userId: -1 is not a whole number"), "{error}");
+}
+
+/// A generator of numbers (SplitMix64), so that each run has the same files.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % end as u64) as usize
+    }
+}
+
+/// Files with features, and with vectors, in several encodings.
+fn good_parquet(path: &Path) -> Vec<(bool, Vec<u8>)> {
+    let mut files = Vec::new();
+    let builder = WriterProperties::builder;
+    let delta = |encoding| builder().set_dictionary_enabled(false).set_encoding(encoding);
+    for properties in [
+        builder().set_compression(Compression::SNAPPY),
+        builder().set_writer_version(WriterVersion::PARQUET_2_0),
+        delta(Encoding::PLAIN).set_compression(Compression::ZSTD(ZstdLevel::default())),
+    ] {
+        write_with(path, of_spark(6), properties.build());
+        files.push((true, fs::read(path).unwrap()));
+    }
+    let vectors = |data_type| {
+        let rows = (0..40).map(|row| Some((0..8).map(move |at| Some(f64::from(row * at) / 7.0))));
+        let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows));
+        let ids = (1..=40).map(|id: i32| id.to_string()).collect::<Vec<_>>();
+        let ids = datafusion::arrow::compute::cast(&StringArray::from(ids), &data_type).unwrap();
+        vec![("movieId", ids), ("embedding", list)]
+    };
+    for (data_type, properties) in [
+        (DataType::Int32, builder()),
+        (DataType::Int64, delta(Encoding::PLAIN)),
+        (
+            DataType::Utf8,
+            delta(Encoding::PLAIN)
+                .set_column_encoding("movieId".into(), Encoding::DELTA_BYTE_ARRAY),
+        ),
+        (
+            DataType::Utf8,
+            delta(Encoding::PLAIN)
+                .set_column_encoding("movieId".into(), Encoding::DELTA_LENGTH_BYTE_ARRAY),
+        ),
+        (
+            DataType::Int32,
+            delta(Encoding::PLAIN)
+                .set_column_encoding("movieId".into(), Encoding::DELTA_BINARY_PACKED),
+        ),
+    ] {
+        write_with(path, vectors(data_type), properties.build());
+        files.push((false, fs::read(path).unwrap()));
+    }
+    files
+}
+
+fn write_with(path: &Path, columns: Columns, properties: WriterProperties) {
+    // Columns may have nulls, as Spark's always may.
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[tokio::test]
+async fn damaged_parquet_is_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.parquet");
+    let mut numbers = Numbers(1);
+    let mut refused = 0;
+    for (features, good) in good_parquet(&path) {
+        for round in 0..250 {
+            let mut bytes = good.clone();
+            if round > 0 {
+                for _ in 0..=numbers.below(3) {
+                    // Half of the damage is in the footer.
+                    let tail = bytes.len().min(1 + numbers.below(2) * bytes.len() + 600);
+                    let at = bytes.len() - 1 - numbers.below(tail);
+                    match numbers.below(4) {
+                        0 => bytes[at] = numbers.below(256) as u8,
+                        1 => bytes[at] = [0, 0x7f, 0x80, 0xff][numbers.below(4)],
+                        2 => {
+                            let end = (at + numbers.below(4)).min(bytes.len());
+                            bytes.drain(at..end);
+                        }
+                        _ => bytes[at] ^= 1 << numbers.below(8),
+                    }
+                }
+            }
+            fs::write(&path, &bytes).unwrap();
+            let outcome =
+                if features { user_features(&path).await } else { item_embeddings(&path).await };
+            match outcome {
+                Ok(entries) => assert!(entries.len() <= 40, "{}", entries.len()),
+                Err(error) => {
+                    assert!(round > 0, "{error}");
+                    assert!(error.contains("damaged.parquet"), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 1000, "{refused}");
+}
+
+#[tokio::test]
+async fn small_files_with_great_claims_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("claims.parquet");
+    let ids = |count| Arc::new(Int32Array::from(vec![7; count])) as ArrayRef;
+    let zeros = |count| {
+        let values = std::iter::repeat_n(Some(0.0), count);
+        let rows = std::iter::once(Some(values));
+        Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows)) as ArrayRef
+    };
+    let zeros_as_text = |count| Arc::new(StringArray::from(vec!["0"; count])) as ArrayRef;
+    let long_text = || Arc::new(StringArray::from(vec!["0 ".repeat(9 << 20)])) as ArrayRef;
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    let large_pages = || {
+        let properties = WriterProperties::builder().set_compression(zstd);
+        let properties = properties.set_dictionary_enabled(false);
+        properties.set_data_page_size_limit(1 << 30).set_data_page_row_count_limit(usize::MAX)
+    };
+    for (columns, properties, expected) in [
+        (
+            vec![("movieId", ids(1)), ("embedding", zeros(2_000_000))],
+            WriterProperties::builder(),
+            "it claims 2000000 values in 1 rows and",
+        ),
+        (
+            vec![("movieId", ids(2_000_000)), ("embedding", zeros_as_text(2_000_000))],
+            WriterProperties::builder(),
+            "it claims 2000000 rows in",
+        ),
+        (vec![("movieId", ids(1)), ("embedding", long_text())], large_pages(), "uncompressed"),
+    ] {
+        write_with(&path, columns, properties.build());
+        let size = fs::metadata(&path).unwrap().len();
+        assert!(size < 20_000, "{size}");
+        let error = item_embeddings(&path).await.unwrap_err();
+        assert!(
+            error.contains("claims.parquet: is not readable as Parquet")
+                && error.contains(expected),
+            "{error}"
+        );
+    }
+    // As many numbers in a text.
+    let numbers = format!("7:{}\n", "0 ".repeat(70_000));
+    fs::write(path.with_extension("csv"), numbers).unwrap();
+    let error = item_embeddings(&path.with_extension("csv")).await.unwrap_err();
+    assert!(error.ends_with("id 7 has 70000 numbers, more than 65536"), "{error}");
 }
 
 #[tokio::test]

@@ -139,6 +139,33 @@ fn bad_input_has_its_own_exit_code_and_leaves_the_store() {
 }
 
 #[test]
+fn damaged_parquet_is_input_that_is_refused_and_releases_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out, store) = (data_set(), folder.path().join("out"), store(folder.path()));
+    succeeds("features --data {} --out {}", &[&data, &out]);
+    let good = out.join("userFeatures.parquet");
+    let bytes = fs::read(&good).unwrap();
+    let bad = folder.path().join("bad.parquet");
+    let mut refused = 0;
+    for round in 0..24 {
+        let mut damaged = bytes.clone();
+        let at = bytes.len() - 9 - round * 61 % (bytes.len() / 2);
+        damaged[at] ^= 0x5a;
+        fs::write(&bad, damaged).unwrap();
+        let output =
+            loader("push --user-features {} --store {}", &[&bad, &store]).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() != Some(0) {
+            assert_eq!(output.status.code(), Some(3), "{errors}");
+            assert!(errors.starts_with("error: ") && errors.contains("bad.parquet"), "{errors}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 3, "{refused}");
+    succeeds("push --user-features {} --store {}", &[&good, &store]);
+}
+
+#[test]
 fn a_store_that_cannot_be_written_or_read_has_its_own_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let file = vectors(folder.path(), 5, 1);

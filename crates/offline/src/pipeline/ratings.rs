@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,11 +26,13 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{
     CsvReadOptions, DataFrame, ParquetReadOptions, SessionContext, cast, ident,
 };
+use futures::FutureExt as _;
 use sparrow_model::{Histories, MovieId, Movies, UserIndex};
 use url::Url;
 
 use super::functions::BadValue;
 use super::{Error, functions};
+use crate::parquet;
 
 /// The columns of ratings as they are in files.
 const COLUMNS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
@@ -146,16 +149,20 @@ pub(super) fn parquet_in(folder: &Path) -> Option<PathBuf> {
     if file.exists() { Some(file) } else { parts.is_dir().then_some(parts) }
 }
 
-/// Ratings of Parquet files, with whatever numbers their columns are made of.
+/// Ratings of Parquet files, which are checked first, with whatever numbers their columns are made of.
 pub(super) async fn parquet(
     context: &SessionContext,
     path: &Path,
     file: &str,
 ) -> Result<DataFrame, Error> {
-    // The engine passes over empty files, which an interrupted copy leaves.
-    if let Some(empty) = empty_file(path) {
-        let file = empty.display().to_string();
-        return Err(Error::Malformed { file, what: "the file is empty".to_owned() });
+    for part in parquet_files(path) {
+        let checked = parquet::check_file(&part, &COLUMNS);
+        let what = match checked {
+            Ok(Ok(())) => continue,
+            Ok(Err(what)) => format!("is not readable as Parquet: {what}"),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        return Err(Error::Malformed { file: part.display().to_string(), what });
     }
     let mut url = file_url(path)?.to_string();
     if path.is_dir() {
@@ -186,17 +193,17 @@ pub(super) async fn parquet(
     normalised(ratings)
 }
 
-/// A Parquet file without content: this one, or one in this folder.
-fn empty_file(path: &Path) -> Option<PathBuf> {
-    let is_empty =
-        |path: &Path| path.metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
-    if is_empty(path) {
-        return Some(path.to_owned());
+/// The Parquet files at a path, in order of name: this one, or those in this folder.
+fn parquet_files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
     }
-    let parts = fs::read_dir(path).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut parquet =
-        parts.filter(|path| path.extension().is_some_and(|extension| extension == "parquet"));
-    parquet.find(|path| is_empty(path))
+    let parts =
+        fs::read_dir(path).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_parquet = |path: &PathBuf| path.extension().is_some_and(|name| name == "parquet");
+    let mut parts: Vec<PathBuf> = parts.filter(is_parquet).collect();
+    parts.sort();
+    parts
 }
 
 /// What [`check`] has found.
@@ -207,8 +214,21 @@ pub(super) struct Checked {
     pub(super) greatest_user: u32,
 }
 
-/// Looks all ratings through, and returns what is there, or what is wrong.
+/// Looks all ratings through, and returns what is there, or what is wrong. The decoder panics on some
+/// damaged files.
 pub(super) async fn check(
+    ratings: DataFrame,
+    movies: &Movies,
+    file: &str,
+) -> Computed<Result<Checked, Error>> {
+    let checked = AssertUnwindSafe(look_through(ratings, movies, file)).catch_unwind().await;
+    checked.unwrap_or_else(|panic| {
+        let what = format!("is not readable as Parquet: {}", parquet::panicked(&*panic));
+        Ok(Err(Error::Malformed { file: file.to_owned(), what }))
+    })
+}
+
+async fn look_through(
     ratings: DataFrame,
     movies: &Movies,
     file: &str,

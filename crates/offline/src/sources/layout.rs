@@ -14,7 +14,7 @@ use sparrow_features::{Hundredths, MOVIE_FIELDS, USER_FIELDS};
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{Entry, Fields};
 
-use super::Table;
+use super::{LONGEST_VECTOR, Table};
 
 /// Names that the column with the ids may have. The first is what the pipeline writes; the others
 /// are those of Spark's Word2Vec and ALS models.
@@ -423,7 +423,7 @@ fn spark_vector(vectors: &StructArray, row: usize) -> Option<Vec<f32>> {
     let indices = list("indices")?;
     let indices = indices.as_primitive_opt::<Int32Type>()?.values();
     // More would be no embedding, and must not be a reason to allocate gigabytes.
-    let size = usize::try_from(size).ok().filter(|&size| size <= 1 << 16)?;
+    let size = usize::try_from(size).ok().filter(|&size| size <= LONGEST_VECTOR)?;
     let mut vector = vec![0.0; size];
     for (&at, &value) in indices.iter().zip(values) {
         *vector.get_mut(usize::try_from(at).ok()?)? = value as f32;

@@ -256,6 +256,9 @@ async fn about(vectors: &Location, settings: &StoreSettings) -> Result<About, Er
     }
 }
 
+/// The most dimensions that vectors may have.
+const LONGEST_VECTOR: usize = 1 << 16;
+
 /// Reads the files of one table, and checks what needs a view of all of them.
 struct TableReader {
     table: Table,
@@ -313,6 +316,12 @@ impl TableReader {
                 | Entry::EmbeddingInfo(_) => continue,
             };
             if let Some(vector) = vector {
+                if vector.len() > LONGEST_VECTOR {
+                    let length = vector.len();
+                    return Err(format!(
+                        "id {id} has {length} numbers, more than {LONGEST_VECTOR}"
+                    ));
+                }
                 sparrow_neural::check_vector(id, vector, self.dimension)?;
                 self.dimension = Some(vector.len());
             }

@@ -1,10 +1,13 @@
 //! Reads one file, in pieces.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::fmt;
+use std::io::Write as _;
 use std::mem;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringBuilder};
@@ -13,11 +16,11 @@ use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use datafusion::parquet::errors::ParquetError;
-use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use datafusion::parquet::file::metadata::ParquetMetaData;
 use flate2::write::MultiGzDecoder;
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStoreExt as _;
 use sparrow_model::skip_byte_order_mark;
 use sparrow_movielens::csv::{Limits, Splitter};
@@ -27,6 +30,7 @@ use sparrow_store::Entry;
 use super::files::File;
 use super::layout::Layout;
 use super::{Error, Table};
+use crate::parquet::{self, Columns};
 
 /// Rows that are handed on at a time.
 const BATCH: usize = 1024;
@@ -54,12 +58,12 @@ pub(super) async fn open(file: File, table: Table) -> Result<RowStream, Error> {
     let named_parquet = file.name.to_ascii_lowercase().ends_with(".parquet");
     let mut kind = Kind::of(text.peek(kind::LONGEST).await?);
     if kind == Kind::Gzip && !named_parquet {
-        text.decompress()?;
+        text.decompress();
         kind = Kind::of(text.peek(kind::LONGEST).await?);
     }
     match kind {
-        _ if named_parquet => return parquet(file, table).await,
-        Kind::Parquet if !text.is_compressed => return parquet(file, table).await,
+        _ if named_parquet => return parquet_rows(file, table).await,
+        Kind::Parquet if !text.is_compressed => return parquet_rows(file, table).await,
         Kind::Parquet | Kind::Gzip => {
             return Err(file.malformed("contains a file that is compressed itself: decompress it"));
         }
@@ -80,13 +84,20 @@ fn is_vector_line(start: &[u8]) -> bool {
     digits > 0 && start[digits..].trim_ascii_start().first() == Some(&b':')
 }
 
-async fn parquet(file: File, table: Table) -> Result<RowStream, Error> {
+async fn parquet_rows(file: File, table: Table) -> Result<RowStream, Error> {
     // The footer's reader would take a file shorter than a footer for a mistake of its caller.
     if file.size < 12 {
         return Err(file.malformed("is not Parquet: it is too short"));
     }
-    let builder = ParquetRecordBatchStreamBuilder::new(Ranges(file.clone())).await;
-    let builder = builder.map_err(|error| broken(&file, error))?;
+    // The types that the file's columns have are all that is needed of its schema.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let ranges = Ranges { file: file.clone(), checked: None };
+    let mut opened = pin!(ParquetRecordBatchStreamBuilder::new_with_options(ranges, options));
+    let builder = future::poll_fn(|context| {
+        let polled = parquet::contained(|| opened.as_mut().poll(context));
+        polled.unwrap_or_else(|what| Poll::Ready(Err(ParquetError::General(what))))
+    });
+    let builder = builder.await.map_err(|error| broken(&file, error))?;
     let layout = Layout::find(table, builder.schema()).map_err(|what| file.malformed(what))?;
     let roots: Vec<usize> = layout
         .columns()
@@ -94,11 +105,14 @@ async fn parquet(file: File, table: Table) -> Result<RowStream, Error> {
         .collect();
     let projection = ProjectionMask::roots(builder.parquet_schema(), roots);
     let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    let batches = builder
-        .with_projection(projection)
-        .with_batch_size(BATCH)
-        .build()
-        .map_err(|error| broken(&file, error))?;
+    let builder = builder.with_projection(projection).with_batch_size(BATCH);
+    let batches = parquet::contained(|| builder.build());
+    let batches = batches.map_err(|what| file.malformed(not_parquet(what)))?;
+    let mut batches = batches.map_err(|error| broken(&file, error))?;
+    let batches = stream::poll_fn(move |context| {
+        let polled = parquet::contained(|| batches.poll_next_unpin(context));
+        polled.unwrap_or_else(|what| Poll::Ready(Some(Err(ParquetError::General(what)))))
+    });
     let mut done = 0;
     let rows = batches.map(move |batch| {
         let batch = batch.map_err(|error| broken(&file, error))?;
@@ -115,38 +129,73 @@ async fn parquet(file: File, table: Table) -> Result<RowStream, Error> {
 fn broken(file: &File, error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => file.unreadable(source),
-        error => file.malformed(format!("is not readable as Parquet: {error}")),
+        ParquetError::General(what) => file.malformed(not_parquet(what)),
+        error => file.malformed(not_parquet(error)),
     }
 }
 
-/// A file for the Parquet reader.
+fn not_parquet(what: impl fmt::Display) -> String {
+    format!("is not readable as Parquet: {what}")
+}
+
+/// A file for the Parquet reader, which gets to see only what has been checked.
 #[derive(Debug)]
-struct Ranges(File);
+struct Ranges {
+    file: File,
+    /// The footer, once it is read.
+    checked: Option<(Arc<ParquetMetaData>, Columns)>,
+}
 
 type Fetched<'a, T> = BoxFuture<'a, Result<T, ParquetError>>;
 
+impl Ranges {
+    async fn fetch(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
+        let bytes = self.file.store.get_range(&self.file.path, range).await;
+        bytes.map_err(|error| ParquetError::External(error.into()))
+    }
+
+    /// Checks the column that starts with this range.
+    fn check(&self, range: &Range<u64>, bytes: &Bytes) -> Result<(), ParquetError> {
+        let Some((metadata, columns)) = &self.checked else { return Ok(()) };
+        columns.check(metadata, range.start, bytes).map_err(ParquetError::General)
+    }
+}
+
 impl AsyncFileReader for Ranges {
     fn get_bytes(&mut self, range: Range<u64>) -> Fetched<'_, Bytes> {
-        let bytes = self.0.store.get_range(&self.0.path, range);
-        bytes.map_err(|error| ParquetError::External(error.into())).boxed()
+        async move {
+            let bytes = self.fetch(range.clone()).await?;
+            self.check(&range, &bytes).map(|()| bytes)
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> Fetched<'_, Vec<Bytes>> {
         async move {
-            let bytes = self.0.store.get_ranges(&self.0.path, &ranges).await;
-            bytes.map_err(|error| ParquetError::External(error.into()))
+            let all = self.file.store.get_ranges(&self.file.path, &ranges).await;
+            let all = all.map_err(|error| ParquetError::External(error.into()))?;
+            for (range, bytes) in ranges.iter().zip(&all) {
+                self.check(range, bytes)?;
+            }
+            Ok(all)
         }
         .boxed()
     }
 
     fn get_metadata<'a>(
         &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
+        _: Option<&'a ArrowReaderOptions>,
     ) -> Fetched<'a, Arc<ParquetMetaData>> {
         async move {
-            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
-            let size = self.0.size;
-            reader.load_and_finish(self, size).await.map(Arc::new)
+            let size = self.file.size;
+            let footer_end = size - parquet::TAIL;
+            let tail = self.fetch(footer_end..size).await?;
+            let length = parquet::footer_length(&tail, size).map_err(ParquetError::General)?;
+            let footer = self.fetch(footer_end - length..footer_end).await?;
+            let metadata = parquet::metadata(&footer, size).map_err(ParquetError::General)?;
+            let metadata = Arc::new(metadata);
+            self.checked = Some((Arc::clone(&metadata), Columns::of(&metadata)));
+            Ok(metadata)
         }
         .boxed()
     }
@@ -158,6 +207,8 @@ struct Text {
     chunks: BoxStream<'static, object_store::Result<Bytes>>,
     /// Decompresses the chunks of a compressed file; `None` at its end.
     decoder: Option<MultiGzDecoder<Vec<u8>>>,
+    /// What has been read and not been decompressed.
+    compressed: Bytes,
     is_compressed: bool,
     /// What has been read and not been taken.
     ahead: Vec<u8>,
@@ -176,6 +227,7 @@ impl Text {
             file,
             chunks,
             decoder: None,
+            compressed: Bytes::new(),
             is_compressed: false,
             ahead: Vec::new(),
             read: 0,
@@ -185,35 +237,46 @@ impl Text {
     }
 
     /// Takes everything from the beginning on as compressed.
-    fn decompress(&mut self) -> Result<(), Error> {
-        let mut decoder = MultiGzDecoder::new(Vec::new());
-        let written = decoder.write_all(&self.ahead);
-        written.map_err(|error| not_gzip(&self.file, &error))?;
-        self.ahead = mem::take(decoder.get_mut());
-        self.decoder = Some(decoder);
+    fn decompress(&mut self) {
+        self.compressed = mem::take(&mut self.ahead).into();
+        self.decoder = Some(MultiGzDecoder::new(Vec::new()));
         self.is_compressed = true;
-        Ok(())
     }
 
     /// Reads on; false at the end of the file.
     async fn more(&mut self) -> Result<bool, Error> {
+        if self.decoder.is_some() && !self.compressed.is_empty() {
+            return self.decode(false);
+        }
         let chunk = self.chunks.try_next().await.map_err(|error| self.file.unreadable(error))?;
-        self.read += chunk.as_ref().map_or(0, Bytes::len) as u64;
-        let Some(decoder) = &mut self.decoder else {
-            self.ahead.extend_from_slice(chunk.as_deref().unwrap_or_default());
-            return Ok(chunk.is_some());
+        let Some(chunk) = chunk else {
+            return if self.decoder.is_some() { self.decode(true) } else { Ok(false) };
         };
-        let outcome = match &chunk {
-            Some(chunk) => decoder.write_all(chunk),
-            None => decoder.try_finish(),
-        };
-        outcome.map_err(|error| not_gzip(&self.file, &error))?;
-        let more = !decoder.get_ref().is_empty();
+        self.read += chunk.len() as u64;
+        if self.is_compressed {
+            self.compressed = chunk;
+        } else {
+            self.ahead.extend_from_slice(&chunk);
+        }
+        Ok(true)
+    }
+
+    /// Decompresses a piece, or what is left at the end of the file. A piece becomes 16 MiB at most.
+    fn decode(&mut self, at_end: bool) -> Result<bool, Error> {
+        let Some(decoder) = &mut self.decoder else { return Ok(false) };
+        let piece = self.compressed.split_to(self.compressed.len().min(1 << 14));
+        let mut outcome = decoder.write_all(&piece);
+        if at_end {
+            outcome = outcome.and_then(|()| decoder.try_finish());
+        }
+        if let Err(error) = outcome {
+            return Err(self.file.malformed(format!("is not readable as gzip: {error}")));
+        }
         self.ahead.append(decoder.get_mut());
-        if chunk.is_none() {
+        if at_end {
             self.decoder = None;
         }
-        Ok(chunk.is_some() || more)
+        Ok(true)
     }
 
     /// Reads on until there are `wanted` bytes from `at` on, or the file ends.
@@ -415,8 +478,4 @@ fn record(
         values.append_option((!text.is_empty()).then_some(text));
     }
     Ok(length)
-}
-
-fn not_gzip(file: &File, error: &io::Error) -> Error {
-    file.malformed(format!("is not readable as gzip: {error}"))
 }

@@ -646,6 +646,33 @@ fn bad_parquet_files_are_named_with_what_is_wrong() {
     assert!(message.ends_with(expected), "{message}");
 }
 
+#[test]
+fn damaged_parquet_files_are_read_or_refused() {
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
+    let file = data.path().join("ratings.parquet");
+    write_parquet(&file, &invented(14)[..300]);
+    let whole = fs::read(&file).unwrap();
+    let session = pipeline::session(&machine()).unwrap();
+    let mut refused = 0;
+    for round in 0..300 {
+        let mut damaged = whole.clone();
+        // A step that has no divisor in common with the length.
+        let at = round * 7919 % damaged.len();
+        damaged[at] = [0, 0x7f, 0xff, damaged[at] ^ 4][round % 4];
+        fs::write(&file, damaged).unwrap();
+        let outcome = run(DataSet::open(&session, data.path(), &ReaderOptions::default()));
+        session.deregister_table("ratings").unwrap();
+        session.deregister_table("movies").unwrap();
+        if let Err(error) = outcome {
+            assert!(error.is_bad_input(), "{error:?}");
+            assert!(error.to_string().contains("ratings.parquet"), "{error}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
 /// The real data set.
 fn ml_latest_small() -> PathBuf {
     let folder = std::env::var_os("SPARROW_ML_LATEST_SMALL").map(PathBuf::from);
