@@ -213,6 +213,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         idle_timeout: config.server.idle_timeout,
         write_timeout: config.server.write_timeout,
         request_timeout: config.server.request_timeout,
+        drain_delay: config.server.drain_delay,
         shutdown_timeout: config.server.shutdown_timeout,
         max_connections: config.server.max_connections.get(),
         cors,
