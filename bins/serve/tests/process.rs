@@ -35,7 +35,13 @@ struct Server {
 impl Server {
     /// Waits for the address and for readiness, as a person at the terminal would.
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stderr(Stdio::piped());
+        Self::launch(command)
+    }
+
+    /// The same, with standard error as the command has it.
+    fn launch(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
@@ -244,6 +250,89 @@ fn help_is_wrapped_at_80_columns_and_frequent_options_have_short_forms() {
             assert!(help.contains(short), "{short}: {help}");
         }
     }
+}
+
+/// Opens connections that the server refuses, and waits until it has.
+#[cfg(unix)]
+fn refused(server: &Server, count: usize) {
+    let mut kept = TcpStream::connect(&server.address).unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    kept.read_exact(&mut [0]).unwrap();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let mut answer = String::new();
+        // A connection that is not even told so is closed.
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+}
+
+/// Waits until a connection that was closed is no longer counted.
+#[cfg(unix)]
+fn answers(server: &Server) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while server.ask("/readyz").0 != 200 {
+        assert!(Instant::now() < end, "the server does not answer");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let (reader, dead) = std::io::pipe().unwrap();
+    drop(reader);
+    for errors in [Stdio::from(full()), Stdio::from(dead)] {
+        let mut command = command(&[]);
+        command.env("SPARROW__SERVER__MAX_CONNECTIONS", "1").stderr(errors);
+        let mut server = Server::launch(command);
+        refused(&server, 100);
+        answers(&server);
+        server.signal("TERM");
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_is_not_read_stops_nothing() {
+    let (reader, errors) = std::io::pipe().unwrap();
+    let mut command = command(&[]);
+    command.env("SPARROW__LOG__FILTER", "debug").stderr(errors);
+    let mut server = Server::launch(command);
+    // A pipe holds 64 KiB, and the queue for it 1 MiB.
+    let path = format!("/nothing/{}", "x".repeat(2000));
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let mut answer = [0; 4096];
+    for _ in 0..1000 {
+        stream.write_all(request.as_bytes()).unwrap();
+        assert!(stream.read(&mut answer).unwrap() > 0);
+    }
+    answers(&server);
+    let began = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(reader);
+}
+
+#[cfg(unix)]
+#[test]
+fn repeated_warnings_are_limited_and_counted() {
+    let mut command = command(&[]);
+    command.env("SPARROW__SERVER__MAX_CONNECTIONS", "1");
+    let mut server = Server::start(command);
+    refused(&server, 500);
+    server.signal("TERM");
+    let mut log = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    let warnings = log.lines().filter(|line| line.contains("refusing one")).count();
+    // Two windows at most, and a line for each that counts the rest.
+    assert!((11..=22).contains(&warnings), "{log}");
+    assert!(log.contains("suppressed repeated log lines: too many connections"), "{log}");
+    assert!(log.len() < 8 << 10, "{} bytes of log", log.len());
 }
 
 #[test]

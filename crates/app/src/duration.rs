@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serializer, de};
+use serde::{Deserializer, Serializer, de};
 
 pub(crate) fn serialize<S: Serializer>(
     duration: &Duration,
@@ -14,14 +14,29 @@ pub(crate) fn serialize<S: Serializer>(
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let duration = humantime::parse_duration(&text).map_err(|error| {
-        de::Error::custom(format_args!("{text:?} is not a duration such as \"10s\": {error}"))
-    })?;
+    let duration = or_zero::deserialize(deserializer)?;
     if duration.is_zero() {
         return Err(de::Error::custom("a duration of zero would cut everything at once"));
     }
     Ok(duration)
+}
+
+/// The same where it may be zero.
+pub(crate) mod or_zero {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, de};
+
+    pub(crate) use super::serialize;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|error| {
+            de::Error::custom(format_args!("{text:?} is not a duration such as \"10s\": {error}"))
+        })
+    }
 }
 
 /// The same where there need not be one.

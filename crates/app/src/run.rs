@@ -3,13 +3,14 @@ use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
 use sparrow_http::{Cors, Options, Server, Site, SiteOptions, StoreReader};
-use sparrow_process::Signals;
 use sparrow_process::terminal::{self, USAGE};
+use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
 use tokio::net::TcpListener;
@@ -21,6 +22,9 @@ use crate::config::Config;
 use crate::load::load;
 use crate::models::Registry;
 use crate::{listen, refresh, telemetry};
+
+/// How long the end of a process waits for the readers of its output.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The whole of the binary: reads the command line and the environment, serves until SIGTERM or
 /// SIGINT, and says on standard error what went wrong.
@@ -41,45 +45,83 @@ pub fn main(
         Err(error) => return fail(&anyhow::Error::new(error), USAGE),
     };
     if cli.print_config {
-        say(&config.to_toml());
+        // Nobody may be reading there, and that is no reason to fail.
+        let _ = stdout().write_all(config.to_toml().as_bytes());
         return ExitCode::SUCCESS;
     }
-    match serve(&config) {
+    let streams = match Streams::new() {
+        Ok(streams) => streams,
+        Err(error) => return fail(&error, 1),
+    };
+    match serve(&config, &streams) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, 1),
+        Err(error) => {
+            streams.errors.send(terminal::error(format_args!("{error:#}")));
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn serve(config: &Config) -> Result<()> {
-    telemetry::start(&config.log)?;
+/// Standard output and error of a process that must not wait for their readers.
+struct Streams {
+    output: Stream,
+    errors: Stream,
+}
+
+impl Streams {
+    fn new() -> Result<Self> {
+        let output = Stream::stdout(|_| {}).context("cannot use standard output")?;
+        let errors = Stream::stderr(telemetry::report_lost).context("cannot use standard error")?;
+        Ok(Self { output, errors })
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        for stream in [&self.output, &self.errors] {
+            stream.finish(LAST_WORDS);
+        }
+    }
+}
+
+fn serve(config: &Config, streams: &Streams) -> Result<()> {
+    let telemetry = telemetry::start(&config.log, &streams.errors)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let outcome = runtime.block_on(async {
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
-        let mut running = start(config.clone()).await?;
-        let to_open = listen::to_open(running.address);
-        let data = config.data.path.as_ref();
-        say(&format!(
-            "Loading {}; http://{} answers when it is ready (Ctrl-C stops it)\n",
-            data.map_or("the demonstration set".to_owned(), |path| path.display().to_string()),
-            to_open
-        ));
-        tokio::select! {
-            loaded = running.loaded() => {
-                let summary = loaded?;
-                say(&format!("Ready: {summary}. Open http://{to_open} in a browser.\n"));
-                signals.next().await;
-            }
-            _ = signals.next() => {}
-        }
-        tracing::info!("stopping: finishing requests in flight; a signal after more than a second stops at once");
-        tokio::select! {
-            () = running.stop() => Ok(()),
-            _ = signals.next() => Err(anyhow::anyhow!("a second signal: stopped at once")),
-        }
-    });
+    let outcome = runtime.block_on(serve_until_signal(config, &streams.output));
     // A thread may still be reading files; the process need not wait for it.
     runtime.shutdown_background();
+    drop(telemetry);
     outcome.inspect(|()| tracing::info!("stopped"))
+}
+
+async fn serve_until_signal(config: &Config, output: &Stream) -> Result<()> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let mut running = start(config.clone()).await?;
+    let to_open = listen::to_open(running.address);
+    let data = config.data.path.as_ref();
+    output.send(format!(
+        "Loading {}; http://{to_open} answers when it is ready (Ctrl-C stops it)\n",
+        data.map_or("the demonstration set".to_owned(), |path| path.display().to_string())
+    ));
+    tokio::select! {
+        biased;
+        loaded = running.loaded() => {
+            let summary = loaded?;
+            output.send(format!("Ready: {summary}. Open http://{to_open} in a browser.\n"));
+            tokio::select! {
+                _ = signals.next() => {}
+                broken = running.broken() => return Err(broken),
+            }
+        }
+        _ = signals.next() => {}
+    }
+    tracing::info!(
+        "stopping: finishing requests in flight; a signal after more than a second stops at once"
+    );
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        _ = signals.next() => Err(anyhow::anyhow!("a second signal: stopped at once")),
+    }
 }
 
 /// A server that runs in this process.
@@ -114,6 +156,23 @@ impl Running {
         let outcome = loading.await.context("loading was cut off")?;
         self.loading = None;
         outcome
+    }
+
+    /// Waits until a part of the server that works as long as the server does has ended, and returns
+    /// why: the server can no longer be relied on. Never, if all goes well; not to be awaited once it has
+    /// returned.
+    ///
+    /// Cancel safe. To be awaited after [`Running::loaded`], whose failure is not one of these.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        let (part, ended) = tokio::select! {
+            ended = &mut self.serving => ("serving connections", ended),
+            ended = &mut self.loader.0 => ("following data and models", ended),
+            ended = &mut self.servers.0 => ("checking model servers", ended),
+        };
+        match ended {
+            Ok(()) => anyhow::anyhow!("{part} has ended"),
+            Err(error) => anyhow::Error::new(error).context(format!("{part} has failed")),
+        }
     }
 
     /// Stops accepting, finishes requests in flight within the configured time, and cuts the rest.
@@ -154,6 +213,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         idle_timeout: config.server.idle_timeout,
         write_timeout: config.server.write_timeout,
         request_timeout: config.server.request_timeout,
+        drain_delay: config.server.drain_delay,
         shutdown_timeout: config.server.shutdown_timeout,
         max_connections: config.server.max_connections.get(),
         cors,
@@ -223,13 +283,38 @@ fn summary(engine: &Engine) -> String {
     )
 }
 
-/// Writes to standard output; nobody may be reading there, and that is no reason to stop.
-fn say(text: &str) {
-    let mut output = stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-}
-
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     terminal::complain(format_args!("{error:#}"));
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    async fn running() -> Running {
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
+        let mut running = start(config).await.unwrap();
+        running.loaded().await.unwrap();
+        running
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_by_itself_is_noticed() {
+        for (place, name) in ["serving", "following", "checking"].into_iter().enumerate() {
+            let mut running = running().await;
+            [&running.serving, &running.loader.0, &running.servers.0][place].abort();
+            let error = format!("{:#}", running.broken().await);
+            assert!(error.starts_with(name) && error.contains("has failed: task"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_models_to_watch_is_not_broken() {
+        let mut running = running().await;
+        let wait = tokio::time::timeout(Duration::from_millis(100), running.broken());
+        assert!(wait.await.is_err());
+        running.stop().await;
+    }
 }

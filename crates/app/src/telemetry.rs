@@ -1,22 +1,226 @@
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
+use std::hash::Hash;
 use std::io::{IsTerminal, stderr};
+use std::panic;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
-use tracing_subscriber::EnvFilter;
+use anyhow::{Context as _, Result, anyhow};
+use sparrow_process::Stream;
+use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata};
+use tracing_subscriber::filter::FilterExt as _;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt as lines, registry};
 
 use crate::config::{Log, LogFormat};
 
-/// Starts writing log lines to standard error.
-pub(crate) fn start(log: &Log) -> Result<()> {
+/// Warnings and errors of one origin that are logged within [`WINDOW`]; further ones are counted.
+const REPEATS: u64 = 10;
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Starts writing log lines to standard error. Panics become log lines too.
+pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry> {
     let filter = EnvFilter::builder()
         .parse(&log.filter)
         .map_err(|error| anyhow!("log.filter {:?}: {error}", log.filter))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal());
-    match log.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+    let repeats = Arc::new(Repeats::<Identifier>::default());
+    let errors = errors.clone();
+    let lines = lines::layer()
+        .with_writer(move || errors.clone())
+        .with_ansi(stderr().is_terminal())
+        // What cannot be written is counted by the stream.
+        .log_internal_errors(false);
+    let lines = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    registry()
+        .with(lines.with_filter(filter.and(Limit(Arc::clone(&repeats)))))
+        .try_init()
+        .map_err(|error| anyhow!("log lines are already being written: {error}"))?;
+    let reporting = Arc::clone(&repeats);
+    thread::Builder::new()
+        .name("log-repeats".to_owned())
+        .spawn(move || reporting.report_forever())
+        .context("cannot start a thread")?;
+    panic::set_hook(Box::new(|info| {
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            tracing::error!("{info}\n{backtrace}");
+        } else {
+            tracing::error!("{info}");
+        }
+    }));
+    Ok(Telemetry(repeats))
+}
+
+/// Reports at its end what has been suppressed.
+pub(crate) struct Telemetry(Arc<Repeats<Identifier>>);
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.0.report(Instant::now() + WINDOW);
     }
-    .map_err(|error| anyhow!("log lines are already being written: {error}"))
+}
+
+/// Log lines that were dropped, for the log itself.
+pub(crate) fn report_lost(lost: u64) {
+    tracing::warn!(lost, "log lines were lost: standard error was full or not read");
+}
+
+/// Lets through a bounded number of warnings and errors of each origin.
+struct Limit(Arc<Repeats<Identifier>>);
+
+impl<S> Filter<S> for Limit {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        if *metadata.level() > Level::WARN || metadata.target() == module_path!() {
+            return true;
+        }
+        let message = || {
+            let mut message = Message::default();
+            event.record(&mut message);
+            message.0
+        };
+        self.0.admit(metadata.callsite(), metadata.target(), message, Instant::now())
+    }
+}
+
+/// The message of an event, without its fields.
+#[derive(Default)]
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
+}
+
+/// What was logged lately, by origin.
+#[derive(Debug)]
+struct Repeats<Origin> {
+    windows: Mutex<HashMap<Origin, Window>>,
+    suppressed: Condvar,
+}
+
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    lines: u64,
+    target: &'static str,
+    /// Of the first line that was suppressed.
+    message: String,
+}
+
+impl Window {
+    fn suppressed(&self) -> u64 {
+        self.lines.saturating_sub(REPEATS)
+    }
+}
+
+impl<Origin> Default for Repeats<Origin> {
+    fn default() -> Self {
+        Self { windows: Mutex::default(), suppressed: Condvar::new() }
+    }
+}
+
+impl<Origin: Eq + Hash> Repeats<Origin> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Window>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(
+        &self,
+        origin: Origin,
+        target: &'static str,
+        message: impl FnOnce() -> String,
+        now: Instant,
+    ) -> bool {
+        let mut windows = self.lock();
+        let fresh = || Window { began: now, lines: 0, target, message: String::new() };
+        let window = windows.entry(origin).or_insert_with(fresh);
+        // Windows with suppressed lines end when they are reported.
+        if window.suppressed() == 0 && now.duration_since(window.began) >= WINDOW {
+            *window = fresh();
+        }
+        window.lines += 1;
+        if window.suppressed() == 1 {
+            window.message = message();
+            self.suppressed.notify_one();
+        }
+        window.suppressed() == 0
+    }
+
+    /// Takes the windows with suppressed lines that have ended.
+    fn ended(&self, now: Instant) -> Vec<Window> {
+        self.lock()
+            .extract_if(|_, window| {
+                window.suppressed() > 0 && now.duration_since(window.began) >= WINDOW
+            })
+            .map(|(_, window)| window)
+            .collect()
+    }
+
+    fn report_forever(&self) {
+        loop {
+            let windows = self.lock();
+            let none = |windows: &mut HashMap<Origin, Window>| {
+                windows.values().all(|window| window.suppressed() == 0)
+            };
+            drop(self.suppressed.wait_while(windows, none));
+            thread::sleep(WINDOW / 10);
+            self.report(Instant::now());
+        }
+    }
+
+    fn report(&self, now: Instant) {
+        for window in self.ended(now) {
+            tracing::warn!(
+                origin = window.target,
+                suppressed = window.suppressed(),
+                "suppressed repeated log lines: {}",
+                window.message
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_of_one_origin_are_counted_and_others_pass() {
+        let [one, two] = ["one", "two"];
+        let repeats = Repeats::default();
+        let start = Instant::now();
+        let admit = |origin, now| repeats.admit(origin, "test", || "full".to_owned(), now);
+        for _ in 0..REPEATS {
+            assert!(admit(one, start));
+        }
+        for _ in 0..50 {
+            assert!(!admit(one, start));
+        }
+        assert!(admit(two, start));
+        assert!(repeats.ended(start).is_empty());
+        let [window] = &repeats.ended(start + WINDOW)[..] else { panic!("one has ended") };
+        assert_eq!((window.suppressed(), &*window.message), (50, "full"));
+        assert!(admit(one, start + WINDOW));
+        // What is logged rarely is never suppressed.
+        for round in 0..50 {
+            assert!(admit(two, start + WINDOW * round));
+        }
+    }
 }

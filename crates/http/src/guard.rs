@@ -29,11 +29,16 @@ use crate::server::Options;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
+/// How long a connection may be idle once the server shuts down. A client that keeps its connections
+/// sends its next request within that time, and gets an answer that ends the connection.
+const LAST_REQUEST: Duration = Duration::from_millis(500);
+
 /// What a connection is at, told by the service to the guard. Both run in the same task.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     phase: AtomicU8,
     linger: AtomicBool,
+    stopping: AtomicBool,
 }
 
 /// Nothing of a request has come.
@@ -55,13 +60,18 @@ impl Link {
     }
 
     /// Whether part of a request has come and the rest has not.
-    pub(crate) fn is_within_head(&self) -> bool {
+    fn is_within_head(&self) -> bool {
         self.phase() == HEAD
     }
 
     /// The client may be sending more than was read.
     pub(crate) fn linger(&self) {
         self.linger.store(true, Ordering::Relaxed);
+    }
+
+    /// The server shuts down: the connection ends soon where no request comes.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     fn phase(&self) -> u8 {
@@ -128,12 +138,15 @@ impl Guard {
     }
 
     fn limit(&self, stage: Stage) -> Duration {
-        match stage {
+        let usual = match stage {
             Stage::First | Stage::Head => self.options.header_timeout,
             Stage::Idle => self.options.idle_timeout,
             Stage::Write => self.options.write_timeout,
             Stage::Linger => LINGER,
-        }
+        };
+        let ends = matches!(stage, Stage::First | Stage::Idle)
+            && self.link.stopping.load(Ordering::Relaxed);
+        if ends { usual.min(LAST_REQUEST).min(self.options.shutdown_timeout / 2) } else { usual }
     }
 
     /// Whether it has waited too long; if not, the task wakes when it has.

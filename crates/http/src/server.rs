@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::Request;
@@ -49,6 +51,8 @@ pub struct Options {
     pub write_timeout: Duration,
     /// For the engine to answer.
     pub request_timeout: Duration,
+    /// For load balancers to notice that readiness fails, before shutdown begins.
+    pub drain_delay: Duration,
     /// For requests in flight to end after shutdown has begun; then connections are cut.
     pub shutdown_timeout: Duration,
     /// Connections at a time; a further one is answered 503 and closed.
@@ -68,6 +72,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(5),
+            drain_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 1000,
             max_uri_bytes: 8 << 10,
@@ -100,13 +105,20 @@ pub(crate) struct Shared {
     site: Mutex<Option<Arc<Site>>>,
     /// Counts the sites published, so that connections need not lock to learn of a new one.
     generation: AtomicU64,
-    /// Set when shutdown begins, before `stop` wakes the connections.
+    /// Set when the server is asked to shut down.
+    draining: AtomicBool,
+    /// Set after [`Options::drain_delay`], before `stop` wakes the connections.
     stopping: AtomicBool,
     stop: Notify,
 }
 
 impl Shared {
-    /// Whether shutdown has begun.
+    /// Whether the server has been asked to shut down: it is no longer ready.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether shutdown has begun: each answer is the last one on its connection.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -119,6 +131,7 @@ impl Server {
             options: Arc::new(options),
             site: Mutex::new(None),
             generation: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         };
@@ -132,52 +145,27 @@ impl Server {
         self.shared.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Serves connections until `shutdown` resolves; then accepts no more, closes idle connections,
-    /// lets requests in flight finish within [`Options::shutdown_timeout`], and cuts the rest.
+    /// Serves connections until `shutdown` resolves. From then on the server is not ready; after
+    /// [`Options::drain_delay`] it accepts no more connections and closes each one with its next answer, which
+    /// says so, or when it has been idle for half a second. What has not ended within
+    /// [`Options::shutdown_timeout`] is cut.
+    ///
+    /// A client that keeps connections and sends its requests without longer pauses loses none: a connection is
+    /// never closed behind an answer that did not announce it.
     ///
     /// Failing to accept, for want of file descriptors say, is logged and tried again. The future
     /// may be dropped: that cuts all connections. A server serves once: after shutdown it stays shut.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Served {
-        let mut connections = JoinSet::new();
-        let mut refusals = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                Some(ended) = connections.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "a connection's task failed");
-                    }
-                    continue;
-                }
-                Some(_) = refusals.join_next() => continue,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) if connections.len() < self.shared.options.max_connections => {
-                    connections.spawn(serve_connection(Arc::clone(&self.shared), stream));
-                }
-                Ok((stream, peer)) => {
-                    tracing::warn!(%peer, "too many connections, refusing one");
-                    if refusals.len() < REFUSALS {
-                        refusals.spawn(refuse(stream));
-                    }
-                }
-                Err(error) if concerns_one_connection(&error) => {
-                    tracing::debug!(%error, "a connection ended before it was accepted");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections, trying again");
-                    tokio::select! {
-                        () = &mut shutdown => break,
-                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
-                    }
-                }
-            }
-        }
-        drop(listener);
-        drop(refusals);
+        let mut accepting = Accepting {
+            shared: &self.shared,
+            listener,
+            connections: JoinSet::new(),
+            refusals: JoinSet::new(),
+        };
+        accepting.until(shutdown).await;
+        self.shared.draining.store(true, Ordering::Release);
+        accepting.until(tokio::time::sleep(self.shared.options.drain_delay)).await;
+        let mut connections = accepting.finish().await;
 
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.stop.notify_waiters();
@@ -189,6 +177,69 @@ impl Server {
         connections.shutdown().await;
         tracing::warn!(cut, "cut connections that did not end in time");
         Served { cut }
+    }
+}
+
+/// Accepts connections, and collects those that have ended.
+struct Accepting<'a> {
+    shared: &'a Arc<Shared>,
+    listener: TcpListener,
+    connections: JoinSet<()>,
+    refusals: JoinSet<()>,
+}
+
+impl Accepting<'_> {
+    async fn until(&mut self, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut end => return,
+                Some(ended) = self.connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection's task failed");
+                    }
+                    continue;
+                }
+                Some(_) = self.refusals.join_next() => continue,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.take(stream, peer),
+                Err(error) if concerns_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections, trying again");
+                    tokio::select! {
+                        () = &mut end => return,
+                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.connections.len() < self.shared.options.max_connections {
+            self.connections.spawn(serve_connection(Arc::clone(self.shared), stream));
+            return;
+        }
+        tracing::warn!(%peer, "too many connections, refusing one");
+        if self.refusals.len() < REFUSALS {
+            self.refusals.spawn(refuse(stream));
+        }
+    }
+
+    /// Takes the connections that the system has accepted already, which would be reset with the
+    /// listener, and closes it.
+    async fn finish(mut self) -> JoinSet<()> {
+        while let Poll::Ready(Ok((stream, peer))) =
+            poll_fn(|cx| Poll::Ready(self.listener.poll_accept(cx))).await
+        {
+            self.take(stream, peer);
+        }
+        self.connections
     }
 }
 
@@ -245,21 +296,17 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream) {
         .serve_connection(TokioIo::new(guard), service);
 
     let mut stop = pin!(shared.stop.notified());
-    let (mut listening, mut told) = (false, false);
+    let mut listening = false;
     let ended = poll_fn(|cx| {
         // Polled once: a task has one waker, so that is enough to be woken, and the flag tells why.
         if !listening {
             listening = true;
             let _ = stop.as_mut().poll(cx);
         }
-        let polled = Pin::new(&mut connection).poll(cx);
-        // A request that has begun to come is one in flight, whatever was answered before it.
-        if polled.is_pending() && !told && shared.is_stopping() && !link.is_within_head() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
-            return Pin::new(&mut connection).poll(cx);
+        if shared.is_stopping() {
+            link.stop();
         }
-        polled
+        Pin::new(&mut connection).poll(cx)
     })
     .await;
     let Err(error) = ended else { return };

@@ -366,7 +366,7 @@ async fn reply(
         // Probes add parameters to get around caches; they do no harm.
         Route::Healthz => Ok(Reply::json(&b"{\"status\":\"ok\"}"[..])),
         Route::Readyz => {
-            if shared.is_stopping() {
+            if shared.is_draining() {
                 return Err(Problem::new(Kind::Unavailable, "shutting down"));
             }
             site.ok_or_else(loading)?.ready()

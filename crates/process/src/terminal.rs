@@ -35,7 +35,16 @@ pub fn explain(error: &clap::Error) -> ExitCode {
 
 /// Prints an error as clap prints its own.
 pub fn complain(message: impl Display) {
-    drop(anstream::stderr().write_all(styled(message).as_bytes()));
+    drop(io::stderr().write_all(error(message).as_bytes()));
+}
+
+/// The text of an error for standard error, as clap prints its own.
+pub fn error(message: impl Display) -> String {
+    let text = styled(message);
+    match anstream::AutoStream::choice(&io::stderr()) {
+        anstream::ColorChoice::Never => plain(&text),
+        _ => text,
+    }
 }
 
 /// The error with clap's colours.

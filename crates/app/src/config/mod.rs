@@ -229,7 +229,10 @@ pub struct Server {
     /// How long making an answer may take.
     #[serde(with = "crate::duration")]
     pub request_timeout: Duration,
-    /// How long requests in flight may take to finish after a signal.
+    /// How long connections are accepted after a signal, while readiness fails already.
+    #[serde(with = "crate::duration::or_zero")]
+    pub drain_delay: Duration,
+    /// How long requests in flight may take to finish after that.
     #[serde(with = "crate::duration")]
     pub shutdown_timeout: Duration,
     /// How many connections are served at once.
@@ -244,6 +247,7 @@ impl Default for Server {
             idle_timeout: options.idle_timeout,
             write_timeout: options.write_timeout,
             request_timeout: options.request_timeout,
+            drain_delay: options.drain_delay,
             shutdown_timeout: options.shutdown_timeout,
             max_connections: NonZeroUsize::new(options.max_connections)
                 .unwrap_or(NonZeroUsize::MIN),

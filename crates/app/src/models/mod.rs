@@ -219,13 +219,17 @@ impl Registry {
                 tasks.spawn(async move { remote.keep().await });
             }
         }
-        while tasks.join_next().await.is_some() {}
+        match tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(failed)) => std::panic::resume_unwind(failed.into_panic()),
+            None => std::future::pending().await,
+        }
     }
 
     /// Watches the model folders, forever.
     pub(crate) async fn watch(self: Arc<Self>) {
         if self.folders().next().is_none() {
-            return;
+            return std::future::pending().await;
         }
         loop {
             tokio::time::sleep(self.watch).await;

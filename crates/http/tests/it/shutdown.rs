@@ -1,6 +1,9 @@
 //! The end of a server: bounded, and kind to requests in flight.
 
-use std::io::Read as _;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sparrow_http::{Options, Served};
@@ -99,4 +102,85 @@ fn who_does_not_read_is_cut_when_the_time_is_over() {
     assert!(took >= grace && took < PATIENCE, "{took:?}");
     assert_eq!(silent.rest(), b"");
     reader.rest();
+}
+
+/// Asks on one connection until an answer says that it is the last one.
+fn ask_until_the_last(mut stream: &TcpStream, answered: &AtomicU64) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        stream.write_all(b"GET /getrecforyou?id=6&size=3 HTTP/1.1\r\nHost: test\r\n\r\n")?;
+        let (mut length, mut last) = (0, false);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            match line.trim_end().split_once(": ") {
+                Some(("content-length", bytes)) => length = bytes.parse().unwrap(),
+                Some(("connection", value)) => last = value == "close",
+                None if line == "\r\n" => break,
+                _ => {}
+            }
+        }
+        reader.read_exact(&mut vec![0; length])?;
+        answered.fetch_add(1, Ordering::Relaxed);
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+#[test]
+fn no_request_of_a_kept_connection_is_lost_in_ten_shutdowns_under_load() {
+    let (answered, mut lost) = (AtomicU64::new(0), 0);
+    for round in 1..=10 {
+        let mut running = Running::start(patient());
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..16)
+                .map(|_| {
+                    let client = running.connect();
+                    let answered = &answered;
+                    scope.spawn(move || ask_until_the_last(&client.stream, answered))
+                })
+                .collect();
+            while answered.load(Ordering::Relaxed) < round * 500 {
+                thread::yield_now();
+            }
+            running.stop();
+            lost += clients.into_iter().filter_map(|client| client.join().unwrap().err()).count();
+        });
+        assert_eq!(running.join(), Served { cut: 0 });
+    }
+    let answered = answered.into_inner();
+    assert!(answered >= 5000, "{answered} requests are no load");
+    assert_eq!(lost, 0, "requests without an answer, of {answered}");
+}
+
+#[test]
+fn readiness_fails_first_and_connections_are_served_until_the_delay_is_over() {
+    let delay = Duration::from_millis(700);
+    let mut running = Running::start(Options { drain_delay: delay, ..patient() });
+    let mut kept = running.connect();
+    assert_eq!(kept.get("/readyz").status, 200);
+    let start = Instant::now();
+    running.stop();
+    while kept.get("/readyz").status == 200 {}
+    // New connections are taken, and none is closed.
+    let mut new = running.connect();
+    for client in [&mut kept, &mut new] {
+        let answer = client.get("/getrecforyou?id=6&size=3");
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
+    }
+    assert!(start.elapsed() < delay, "too slow a machine for this test");
+    loop {
+        let answer = kept.get("/readyz");
+        assert_eq!(answer.status, 503);
+        if answer.header("connection") == Some("close") {
+            break;
+        }
+    }
+    assert!(start.elapsed() >= delay);
+    assert_eq!(kept.rest(), b"");
+    assert_eq!(new.rest(), b"");
+    assert_eq!(running.join(), Served { cut: 0 });
 }
