@@ -14,7 +14,8 @@ use sparrow_neural::neural_cf::{Dense, Embedding, Metadata, Model, ModelFile, Ne
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"));
-    command.args(arguments).env("SPARROW__LISTEN", "127.0.0.1:0").stdin(Stdio::null());
+    command.args(arguments).env("SPARROW__LISTEN", "127.0.0.1:0");
+    command.env("SPARROW__ADMIN__LISTEN", "off").stdin(Stdio::null());
     command
 }
 
@@ -60,7 +61,8 @@ impl Server {
 
     fn ask(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -442,8 +444,8 @@ fn a_store_that_is_away_is_told_without_its_password() {
     let port = taken.local_addr().unwrap().port();
     drop(taken);
     let url = format!("redis://me:opensesame@127.0.0.1:{port}");
-    let reason = format!("the feature store redis://127.0.0.1:{port} is unavailable");
-    let printed = printed_without_a_store(&url, &reason);
+    let reason = "the feature store … is unavailable";
+    let printed = printed_without_a_store(&url, reason);
     assert!(printed.contains("WARN") && !printed.contains("opensesame"), "{printed}");
     let (_, printed, _) = run(&["--print-config", "--store", &url]);
     assert!(printed.contains(&format!("redis://127.0.0.1:{port}")), "{printed}");

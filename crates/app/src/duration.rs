@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserializer, Serializer, de};
 
+/// Longer waits than anybody means, and short enough to be added to any time.
+const LONGEST: Duration = Duration::from_hours(24 * 3653);
+
 pub(crate) fn serialize<S: Serializer>(
     duration: &Duration,
     serializer: S,
@@ -17,6 +20,9 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     let duration = or_zero::deserialize(deserializer)?;
     if duration.is_zero() {
         return Err(de::Error::custom("a duration of zero would cut everything at once"));
+    }
+    if duration > LONGEST {
+        return Err(de::Error::custom(format_args!("{text:?} is longer than ten years")));
     }
     Ok(duration)
 }

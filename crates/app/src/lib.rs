@@ -8,9 +8,11 @@
 //!
 //! The crate holds no recommendation logic and knows no routes.
 
+mod admin;
 mod cli;
 pub mod config;
 mod duration;
+mod files;
 mod listen;
 mod load;
 mod models;

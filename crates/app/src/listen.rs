@@ -1,8 +1,10 @@
 //! Addresses to listen on, as people write them.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Deserializer, de};
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Reads `127.0.0.1:6010`, `[::1]:6010`, `localhost:6010`, `:6010` (all interfaces) or `6010` (loopback).
 pub(crate) fn parse(text: &str) -> Result<SocketAddr, String> {
@@ -39,6 +41,53 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         Written::Port(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         Written::Address(text) => parse(&text).map_err(de::Error::custom),
     }
+}
+
+/// An address that need not be: `off` stands for none.
+pub(crate) mod optional {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    const OFF: &str = "off";
+
+    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+    pub(crate) fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match address {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_str(OFF),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == OFF {
+            return Ok(None);
+        }
+        let address = super::parse(&text);
+        address.map(Some).map_err(|what| de::Error::custom(format_args!("{what}, or \"off\"")))
+    }
+}
+
+/// What the system holds of answers for one client, at most: its own limit is megabytes, and a thousand clients
+/// that do not read would take gigabytes. It doubles the number for its own needs.
+const SEND_BUFFER: u32 = 128 << 10;
+
+/// Listens on an address.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: a port whose last connections are still ending can be had.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    // Connections have the options of their listener.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }
 
 /// The address for a browser on this computer: `0.0.0.0` and `[::]` stand for all interfaces, and no

@@ -13,15 +13,15 @@ use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::admin::{self, Admin};
 use crate::cli::Cli;
 use crate::config::Config;
 use crate::load::load;
 use crate::models::Registry;
-use crate::{listen, refresh, telemetry};
+use crate::{files, listen, refresh, telemetry};
 
 /// How long the end of a process waits for the readers of its output.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -129,6 +129,7 @@ async fn serve_until_signal(config: &Config, output: &Stream) -> Result<()> {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    admin: Option<Admin>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     loading: Option<oneshot::Receiver<Result<String>>>,
@@ -149,6 +150,11 @@ impl Drop for Upkeep {
 }
 
 impl Running {
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
+    }
+
     /// Waits until everything is loaded and the server ready; a summary of what is served, or why it
     /// cannot be. To be awaited once.
     pub async fn loaded(&mut self) -> Result<String> {
@@ -177,7 +183,8 @@ impl Running {
 
     /// Stops accepting, finishes requests in flight within the configured time, and cuts the rest.
     pub async fn stop(self) {
-        let Self { stop, serving, loader, servers, .. } = self;
+        // The admin port closes last.
+        let Self { stop, serving, loader, servers, admin: _admin, .. } = self;
         drop((loader, servers));
         // An error means that the server has stopped by itself.
         let _ = stop.send(());
@@ -198,13 +205,15 @@ pub async fn start_with_store(config: Config, store: Arc<dyn FeatureStore>) -> R
     start_from(config, Some(store)).await
 }
 
+#[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
 async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Result<Running> {
     if let Some(folder) = &config.data.posters {
         ensure!(folder.is_dir(), "the posters folder {} is not there", folder.display());
     }
     let registry = Arc::new(Registry::new(&config)?);
+    let hosts = config.server.allowed_hosts(config.listen).map_err(Error::msg)?;
     let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::msg)?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+    let listener = listen::bind(config.listen).with_context(|| {
         format!("cannot listen on {} (--listen chooses another)", config.listen)
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
@@ -215,10 +224,16 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         request_timeout: config.server.request_timeout,
         drain_delay: config.server.drain_delay,
         shutdown_timeout: config.server.shutdown_timeout,
-        max_connections: config.server.max_connections.get(),
+        answer_timeout: config.server.answer_timeout,
+        max_connections: files::room_for(config.server.max_connections.get()),
+        max_connections_per_address: config.server.max_connections_per_address,
+        max_bytes_in_flight: config.server.max_bytes_in_flight.0,
+        max_rankings: config.server.max_rankings,
+        hosts,
         cors,
         ..Options::default()
     }));
+    let admin = admin::start(config.admin.listen, &server);
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn({
         let server = Arc::clone(&server);
@@ -254,7 +269,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         }),
     };
     let (loader, servers) = (Upkeep(loader), Upkeep(servers));
-    Ok(Running { address, stop, serving, loading: Some(loading), loader, servers })
+    Ok(Running { address, admin, stop, serving, loading: Some(loading), loader, servers })
 }
 
 /// Loads everything from files, and publishes it.

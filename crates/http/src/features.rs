@@ -6,6 +6,7 @@ use sparrow_store::{Fields, Malformed};
 
 use crate::json;
 use crate::problem::Problem;
+use crate::public::kind_of;
 use crate::query;
 use crate::reply::Reply;
 use crate::site::Site;
@@ -121,7 +122,7 @@ impl Site {
             return Err(store.missing(UserId(id), read.generation));
         }
         let features = Shown {
-            store: store.reader.address(),
+            store: kind_of(store.reader.address()),
             generation: read.generation.0,
             fields: user.features.as_ref().map(|fields| in_order(fields, &USER_FIELDS)),
             embedding: user.embedding.as_deref(),
@@ -168,7 +169,7 @@ impl Site {
             movie?;
         }
         let features = Shown {
-            store: store.reader.address(),
+            store: kind_of(store.reader.address()),
             generation: read.generation.0,
             fields: stored.features.as_ref().map(|fields| in_order(fields, &MOVIE_FIELDS)),
             embedding: stored.embedding.as_deref(),

@@ -109,8 +109,12 @@ pub(crate) struct Guard {
     waiting: Option<(Stage, Instant)>,
     /// Whether an answer has been written.
     served: bool,
+    /// Since when the answer is being written.
+    writing_since: Option<Instant>,
     /// Whether the first line of the head has ended.
     first_line: bool,
+    /// The last byte that was read.
+    last: u8,
     /// Our answer in place of hyper's, and how much of it is written.
     replacement: Option<(Vec<u8>, usize)>,
     lingered: usize,
@@ -126,7 +130,9 @@ impl Guard {
             timer,
             waiting: None,
             served: false,
+            writing_since: None,
             first_line: false,
+            last: 0,
             replacement: None,
             lingered: 0,
         }
@@ -159,7 +165,12 @@ impl Guard {
                 now
             }
         };
-        let deadline = since + self.limit(stage);
+        let mut deadline = after(since, self.limit(stage));
+        if stage == Stage::Write {
+            // However steadily a client reads, its answer is not kept for ever.
+            let start = *self.writing_since.get_or_insert(since);
+            deadline = deadline.min(after(start, self.options.answer_timeout));
+        }
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
@@ -224,6 +235,23 @@ impl Guard {
     }
 }
 
+/// The end of a wait; for one that never ends, far away.
+fn after(start: Instant, limit: Duration) -> Instant {
+    const FAR: Duration = Duration::from_hours(24 * 365 * 30);
+    start.checked_add(limit.min(FAR)).unwrap_or(start)
+}
+
+/// Makes line ends without a carriage return unreadable, so that the parser refuses them: it would take them for
+/// line ends, a proxy in front may not, and what is one request to the one would be two to the other.
+fn spoil_bare_line_ends(bytes: &mut [u8], mut last: u8) {
+    for byte in bytes {
+        if *byte == b'\n' && last != b'\r' {
+            *byte = 0;
+        }
+        last = *byte;
+    }
+}
+
 /// What hyper means by an empty answer with an error status.
 fn automatic_problem(automatic: &[u8], first_line: bool) -> Problem {
     let status = automatic.get(9..12).unwrap_or_default();
@@ -252,6 +280,11 @@ impl AsyncRead for Guard {
         let this = self.get_mut();
         let before = buf.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let new = &mut buf.filled_mut()[before..];
+        if let Some(&last) = new.last() {
+            spoil_bare_line_ends(new, this.last);
+            this.last = last;
+        }
         if !this.link.is_reading() {
             return result;
         }
@@ -317,7 +350,8 @@ impl AsyncWrite for Guard {
         let this = self.get_mut();
         if this.link.phase() == WRITING {
             this.link.phase.store(IDLE, Ordering::Relaxed);
-            (this.served, this.first_line, this.waiting) = (true, false, None);
+            (this.served, this.first_line) = (true, false);
+            (this.waiting, this.writing_since) = (None, None);
         }
         Poll::Ready(Ok(()))
     }
@@ -346,6 +380,31 @@ impl AsyncWrite for Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn line_ends_need_a_carriage_return() {
+        for (sent, last, read) in [
+            (
+                &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+                0,
+                &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            ),
+            (b"a\nb\r\nc\n\n", 0, b"a\0b\r\nc\0\0"),
+            (b"\nb", b'\r', b"\nb"),
+            (b"\nb", b'x', b"\0b"),
+        ] {
+            let mut bytes = sent.to_vec();
+            spoil_bare_line_ends(&mut bytes, last);
+            assert_eq!(bytes, read);
+        }
+    }
+
+    #[test]
+    fn a_wait_of_any_length_has_an_end() {
+        let now = Instant::now();
+        assert_eq!(after(now, Duration::from_secs(1)), now + Duration::from_secs(1));
+        assert!(after(now, Duration::MAX) > now);
+    }
 
     #[test]
     fn hypers_own_answers_become_problems() {

@@ -16,15 +16,21 @@
 //! `query` reads its parameters, `original` and `v1` answer. What goes wrong on the way becomes a
 //! `problem`: a document of RFC 9457, made in one place.
 
+mod addresses;
 mod cors;
 mod features;
+mod flight;
 mod gate;
 mod guard;
+mod hosts;
 mod json;
+mod limit;
 mod original;
+mod pace;
 mod pages;
 mod posters;
 mod problem;
+mod public;
 mod query;
 mod reply;
 mod route;
@@ -36,6 +42,7 @@ mod users;
 mod v1;
 
 pub use cors::Cors;
+pub use hosts::Hosts;
 pub use server::{Options, Served, Server};
 pub use site::{Site, SiteOptions};
 pub use store::{FromStore, StoreReader};

@@ -8,7 +8,7 @@ use crate::json;
 use crate::problem::Problem;
 use crate::query;
 use crate::reply::Reply;
-use crate::server::Options;
+use crate::server::Shared;
 use crate::site::{Site, engine_problem};
 use crate::texts::{ORIGINAL_UNKNOWN, original_rating, write_rating_range};
 use crate::v1::CANDIDATES;
@@ -24,7 +24,7 @@ impl Site {
     pub(crate) async fn get_rec_for_you(
         &self,
         query: Option<&str>,
-        options: &Options,
+        shared: &Shared,
     ) -> Result<Reply, Problem> {
         let [id, size, model, candidates] =
             query::parse_known(query, ["id", "size", "model", "candidates"])?;
@@ -36,7 +36,7 @@ impl Site {
             exclude_seen: true,
             candidates: candidates.choice(&CANDIDATES, Candidates::Recalled)?,
         };
-        let found = self.recommend(&request, &model, options).await?;
+        let found = self.recommend(&request, &model, shared).await?;
         let mut out = Vec::new();
         self.original.list(&mut out, found.items.iter().map(|item| item.movie));
         Ok(Reply::json(out).with_model(self.model_header(&found.model), found.degraded))

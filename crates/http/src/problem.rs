@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Internal,
     Unavailable,
     HttpVersion,
+    MisdirectedRequest,
 }
 
 impl Kind {
@@ -71,6 +72,11 @@ impl Kind {
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "http-version-not-supported",
                 "The HTTP version is not supported",
+            ),
+            Self::MisdirectedRequest => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected-request",
+                "The request is for another host",
             ),
         }
     }

@@ -91,6 +91,15 @@ impl Reply {
         self.with(ETAG, etag.clone()).with(CACHE_CONTROL, HeaderValue::from_static(control))
     }
 
+    /// The same with another body.
+    pub(crate) fn map_body<E>(
+        mut self,
+        change: impl FnOnce(Bytes) -> Result<Bytes, E>,
+    ) -> Result<Self, E> {
+        self.body = change(std::mem::take(&mut self.body))?;
+        Ok(self)
+    }
+
     /// The response. `headers` is a map whose memory may be used again: that of the request.
     pub(crate) fn into_response(self, mut headers: HeaderMap, close: bool) -> Response<Body> {
         headers.clear();

@@ -73,6 +73,19 @@ impl<'p> Route<'p> {
         })
     }
 
+    /// Whether the answer is about a user: caches must not keep it.
+    pub(crate) const fn is_personal(self) -> bool {
+        matches!(
+            self,
+            Self::GetUser
+                | Self::GetRecForYou
+                | Self::Users
+                | Self::User(_)
+                | Self::Recommendations(_)
+                | Self::UserFeatures(_)
+        )
+    }
+
     /// The path of the page that is meant by one with slashes at its end, as people type it.
     pub(crate) fn page_before_slash(path: &str) -> Option<&str> {
         let trimmed = path.trim_end_matches('/');

@@ -21,8 +21,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::addresses::Addresses;
 use crate::cors::Cors;
+use crate::flight::InFlight;
 use crate::guard::{Guard, Link};
+use crate::hosts::Hosts;
+use crate::limit::Limiter;
 use crate::problem::{Kind, Problem};
 use crate::reply::raw;
 use crate::site::Site;
@@ -35,6 +39,12 @@ const READ_BUFFER: usize = 96 << 10;
 /// How long, and how many at a time, connections over the limit are told so.
 const REFUSAL: Duration = Duration::from_secs(1);
 const REFUSALS: usize = 64;
+
+/// How requests about health and readiness begin.
+const PROBES: [&[u8]; 4] = [b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz"];
+
+/// Connections to the admin port at a time.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// How long nothing is accepted after the system could not.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -49,20 +59,32 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// For the client to take any part of its answer. The socket's buffer counts as taken.
     pub write_timeout: Duration,
+    /// For the client to take all of an answer, however steadily.
+    pub answer_timeout: Duration,
     /// For the engine to answer.
     pub request_timeout: Duration,
     /// For load balancers to notice that readiness fails, before shutdown begins.
     pub drain_delay: Duration,
+    /// Long rankings at a time: of the whole catalogue, or by a slow model. A few more wait, further ones are
+    /// answered 503. 0 stands for the number of cores.
+    pub max_rankings: usize,
     /// For requests in flight to end after shutdown has begun; then connections are cut.
     pub shutdown_timeout: Duration,
     /// Connections at a time; a further one is answered 503 and closed.
     pub max_connections: usize,
+    /// Connections at a time from one address; 0 for no limit, since a proxy is one address.
+    pub max_connections_per_address: usize,
+    /// Bytes of large answers that clients have not taken yet, all together; further ones are answered
+    /// 503.
+    pub max_bytes_in_flight: usize,
     /// Bytes of a URL.
     pub max_uri_bytes: usize,
     /// Bytes of all headers together; besides, there may be a hundred.
     pub max_header_bytes: usize,
     /// Which web pages of other origins may use the API.
     pub cors: Cors,
+    /// The names under which the server may be asked; health and readiness answer under any.
+    pub hosts: Hosts,
 }
 
 impl Default for Options {
@@ -71,13 +93,18 @@ impl Default for Options {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_secs(5),
             drain_delay: Duration::ZERO,
+            max_rankings: 0,
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 1000,
+            max_connections_per_address: 0,
+            max_bytes_in_flight: 256 << 20,
             max_uri_bytes: 8 << 10,
             max_header_bytes: 16 << 10,
             cors: Cors::default(),
+            hosts: Hosts::ANY,
         }
     }
 }
@@ -102,6 +129,9 @@ pub struct Server {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
+    pub(crate) rankings: Limiter,
+    pub(crate) flight: InFlight,
+    addresses: Arc<Addresses>,
     site: Mutex<Option<Arc<Site>>>,
     /// Counts the sites published, so that connections need not lock to learn of a new one.
     generation: AtomicU64,
@@ -128,6 +158,9 @@ impl Server {
     /// A server without a site.
     pub fn new(options: Options) -> Self {
         let shared = Shared {
+            addresses: Addresses::new(options.max_connections_per_address),
+            flight: InFlight::new(options.max_bytes_in_flight),
+            rankings: Limiter::new(options.max_rankings, "long rankings"),
             options: Arc::new(options),
             site: Mutex::new(None),
             generation: AtomicU64::new(0),
@@ -222,12 +255,12 @@ impl Accepting<'_> {
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         if self.connections.len() < self.shared.options.max_connections {
-            self.connections.spawn(serve_connection(Arc::clone(self.shared), stream));
+            self.connections.spawn(serve_connection(Arc::clone(self.shared), stream, Lane::Public));
             return;
         }
         tracing::warn!(%peer, "too many connections, refusing one");
         if self.refusals.len() < REFUSALS {
-            self.refusals.spawn(refuse(stream));
+            self.refusals.spawn(refuse(Arc::clone(self.shared), stream));
         }
     }
 
@@ -243,15 +276,54 @@ impl Accepting<'_> {
     }
 }
 
+impl Server {
+    /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages
+    /// that the public does not learn. Meant for a port of its own and, so that nothing holds it up, a thread of
+    /// its own.
+    pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                Some(_) = connections.join_next() => continue,
+                accepted = listener.accept(), if connections.len() < ADMIN_CONNECTIONS => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let shared = Arc::clone(&self.shared);
+                    connections.spawn(serve_connection(shared, stream, Lane::Admin));
+                }
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+}
+
 /// Whether accepting failed because of the connection rather than the server.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Tells a client that there are too many connections.
-async fn refuse(mut stream: TcpStream) {
-    let answer = raw(&Problem::new(Kind::Unavailable, "the server has too many connections"));
+/// Tells a client that there are too many connections; but answers probes of health and readiness, which
+/// would take a busy server for a broken one.
+async fn refuse(shared: Arc<Shared>, stream: TcpStream) {
+    let mut head = [0; 16];
+    let first = timeout(REFUSAL, stream.peek(&mut head)).await;
+    let head = &head[..first.ok().and_then(Result::ok).unwrap_or(0)];
+    if PROBES.iter().any(|probe| head.starts_with(probe)) {
+        let _ = timeout(REFUSAL, serve_connection(shared, stream, Lane::Probes)).await;
+        return;
+    }
+    tell(stream, "the server has too many connections").await;
+}
+
+/// Tells a client why it is refused.
+async fn tell(mut stream: TcpStream, why: &str) {
+    let answer = raw(&Problem::new(Kind::Unavailable, why));
     let told = timeout(REFUSAL, async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
@@ -265,8 +337,25 @@ async fn refuse(mut stream: TcpStream) {
     }
 }
 
+/// What a connection may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// All that is for the public.
+    Public,
+    /// One question about health or readiness, when there are too many connections.
+    Probes,
+    /// Health, readiness and models, with what the public does not learn.
+    Admin,
+}
+
 /// Serves one connection to its end.
-async fn serve_connection(shared: Arc<Shared>, stream: TcpStream) {
+async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, lane: Lane) {
+    let peer = stream.peer_addr().ok().filter(|_| lane == Lane::Public);
+    let _counted = match peer.map(|peer| shared.addresses.admit(peer.ip())) {
+        None => None,
+        Some(Some(counted)) => Some(counted),
+        Some(None) => return tell(stream, "this address has too many connections").await,
+    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }
@@ -280,7 +369,7 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream) {
         let (shared, link) = (&shared, &link);
         async move {
             let (parts, mut body) = request.into_parts();
-            let (response, unread) = answer(shared, site.as_deref(), parts, &mut body).await;
+            let (response, unread) = answer(shared, site.as_deref(), parts, &mut body, lane).await;
             if unread {
                 link.linger();
             }

@@ -6,29 +6,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, VARY};
+use hyper::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, VARY};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use sparrow_engine::{Engine, Error, Recommendations, Request};
 use sparrow_features::RatingStats;
-use sparrow_model::{Catalog, MovieId, MovieIndex, Sort};
+use sparrow_model::{Catalog, MovieId, MovieIndex, Sort, UserId};
 use sparrow_store::UserList;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::cors::Grant;
 use crate::features;
 use crate::gate::{self, Framing};
 use crate::json;
+use crate::pace::{Pace, Place};
 use crate::pages::Pages;
 use crate::posters::poster;
 use crate::problem::{Kind, Problem, quoted};
+use crate::public::{Audience, kind_of};
 use crate::query::{self, Plus, Value, decode};
 use crate::reply::{Body, Reply};
 use crate::route::{Page, Route};
-use crate::server::{Options, Shared};
+use crate::server::{Lane, Shared};
 use crate::store::FromStore;
 use crate::texts::Texts;
-use crate::users::Directory;
+use crate::users::{Directory, Gathered};
 use crate::v1::NO_GENRE;
 
 /// The description of the API, except for the names that come from data and configuration.
@@ -46,6 +50,7 @@ pub struct SiteOptions {
 /// An engine, and everything that is written once rather than per request.
 pub struct Site {
     pub(crate) engine: Arc<Engine>,
+    pace: Pace,
     pub(crate) v1: Texts,
     pub(crate) original: Texts,
     pub(crate) genres: Bytes,
@@ -73,6 +78,7 @@ impl Site {
         let names = engine.models().into_iter().map(|model| model.name);
         let names = names.chain(engine.similar_models().map(Arc::from));
         Self {
+            pace: Pace::new(&engine),
             v1: Texts::v1(&catalog),
             original: Texts::original(&catalog),
             genres: crate::v1::genres(&catalog).into(),
@@ -103,18 +109,25 @@ impl Site {
     }
 
     /// Whether everything is there to answer from, and how the store is doing.
-    fn ready(&self) -> Result<Reply, Problem> {
+    pub(crate) fn ready(&self, audience: Audience) -> Result<Reply, Problem> {
         let mut out = b"{\"status\":\"ready\"".to_vec();
         if let Some(store) = &self.store {
-            let trouble = store.reader.trouble();
+            let trouble = store.reader.trouble().map(|trouble| audience.message(trouble));
             let Some(generation) = store.generation else {
                 let detail = trouble.unwrap_or_else(|| {
-                    format!("the feature store {} is being loaded", store.reader.address())
+                    audience.message(format!(
+                        "the feature store {} is being loaded",
+                        store.reader.address()
+                    ))
                 });
                 return Err(Problem::new(Kind::Unavailable, detail));
             };
-            out.extend_from_slice(b",\"store\":{\"address\":");
-            json::string(&mut out, store.reader.address());
+            out.extend_from_slice(b",\"store\":{\"kind\":");
+            json::string(&mut out, kind_of(store.reader.address()));
+            if audience == Audience::Operator {
+                out.extend_from_slice(b",\"address\":");
+                json::string(&mut out, store.reader.address());
+            }
             out.extend_from_slice(b",\"generation\":");
             json::integer(&mut out, generation.0);
             out.extend_from_slice(b",\"degraded\":");
@@ -135,24 +148,60 @@ impl Site {
         known.map_or_else(|| header_value(name), |(_, value)| value.clone())
     }
 
-    /// Asks the engine, within the time that it has.
+    /// Asks the engine, within the time that it has. What may take long is done elsewhere than on the
+    /// threads that serve connections, a few at a time.
     pub(crate) async fn recommend(
         &self,
         request: &Request<'_>,
         model: &Value<'_>,
-        options: &Options,
+        shared: &Shared,
     ) -> Result<Recommendations, Problem> {
-        let answer = async {
-            let Some(store) = &self.store else { return self.engine.recommend(request).await };
-            let user = self.gather(store, request.user).await;
-            self.engine.recommend_to(request, &user.state(request.user), user.lacking).await
+        let limit = shared.options.request_timeout;
+        let Ok(answer) = timeout(limit, self.ask(request, shared)).await else {
+            tracing::warn!(user = request.user.0, "recommendations took too long");
+            let detail = format!("no answer within {limit:?}");
+            return Err(Problem::new(Kind::Unavailable, detail));
         };
-        if let Ok(answer) = timeout(options.request_timeout, answer).await {
-            return answer.map_err(|error| engine_problem(&error, model));
+        let found = answer?.map_err(|error| engine_problem(&error, model))?;
+        self.pace.note(request.candidates, &found.model, found.timings.total);
+        Ok(found)
+    }
+
+    async fn ask(
+        &self,
+        request: &Request<'_>,
+        shared: &Shared,
+    ) -> Result<Result<Recommendations, Error>, Problem> {
+        let permit = match self.pace.place_for(request) {
+            Place::Here => {
+                let user = self.state(request.user).await;
+                return Ok(recommend(&self.engine, request, user.as_ref()).await);
+            }
+            Place::Elsewhere => None,
+            Place::ElsewhereLimited => Some(shared.rankings.admit().await?),
+        };
+        let user = self.state(request.user).await;
+        let (engine, runtime) = (Arc::clone(&self.engine), Handle::current());
+        let (request, model) = (request.clone(), request.model.map(str::to_owned));
+        let request = Request { model: None, ..request };
+        let ranking = spawn_blocking(move || {
+            // Nobody may be waiting any more; but what has begun is counted until it ends.
+            let _permit = permit;
+            let request = Request { model: model.as_deref(), ..request };
+            runtime.block_on(recommend(&engine, &request, user.as_ref()))
+        });
+        ranking.await.map_err(|error| {
+            tracing::error!(%error, "a ranking was cut off");
+            Problem::new(Kind::Internal, "the engine has failed")
+        })
+    }
+
+    /// The user, where there is a store that knows.
+    async fn state(&self, user: UserId) -> Option<Gathered> {
+        match &self.store {
+            Some(store) => Some(self.gather(store, user).await),
+            None => None,
         }
-        tracing::warn!(user = request.user.0, "recommendations took too long");
-        let detail = format!("no answer within {:?}", options.request_timeout);
-        Err(Problem::new(Kind::Unavailable, detail))
     }
 
     async fn answer(
@@ -160,10 +209,10 @@ impl Site {
         route: Route<'_>,
         query: Option<&str>,
         headers: &HeaderMap,
-        options: &Options,
+        shared: &Shared,
     ) -> Result<Reply, Problem> {
         match route {
-            Route::GetRecForYou => self.get_rec_for_you(query, options).await,
+            Route::GetRecForYou => self.get_rec_for_you(query, shared).await,
             Route::GetMovie => self.get_movie(query),
             Route::GetUser => self.get_user(query).await,
             Route::GetSimilarMovie => self.get_similar_movie(query),
@@ -176,16 +225,15 @@ impl Site {
             Route::User(id) => self.v1_user(id, query).await,
             Route::UserFeatures(id) => self.v1_user_features(id, query).await,
             Route::MovieFeatures(id) => self.v1_movie_features(id, query).await,
-            Route::Recommendations(id) => self.v1_recommendations(id, query, options).await,
+            Route::Recommendations(id) => self.v1_recommendations(id, query, shared).await,
             Route::Search => self.v1_search(query),
-            Route::Models => self.v1_models(query),
             // Files and the like have no parameters, and those that are given do no harm.
             Route::Poster(id) => poster(self.posters.as_deref(), id, headers).await,
             Route::Asset(name) => self.pages.asset(name, headers),
             Route::Page(page) => self.page(page, query, headers).await,
             Route::OpenApi => Ok(Reply::json(self.open_api.clone())),
-            Route::Healthz | Route::Readyz => {
-                // These are answered with or without a site.
+            Route::Models | Route::Healthz | Route::Readyz => {
+                // These are answered on the admin port, too, or with or without a site.
                 Err(Problem::new(Kind::Internal, "this endpoint was not answered"))
             }
         }
@@ -268,6 +316,17 @@ impl Site {
     }
 }
 
+async fn recommend(
+    engine: &Engine,
+    request: &Request<'_>,
+    user: Option<&Gathered>,
+) -> Result<Recommendations, Error> {
+    match user {
+        Some(user) => engine.recommend_to(request, &user.state(request.user), user.lacking).await,
+        None => engine.recommend(request).await,
+    }
+}
+
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Site")
@@ -324,13 +383,16 @@ pub(crate) async fn answer(
     site: Option<&Site>,
     mut parts: Parts,
     body: &mut Incoming,
+    lane: Lane,
 ) -> (Response<Body>, bool) {
     let mut framing = Framing::of(&parts);
     let grant = shared.options.cors.grant(parts.uri.path(), &parts.headers);
     let reply = match framing.settle(body, &shared.options).await {
-        Ok(()) => reply(shared, site, &parts, framing, &grant).await,
+        Ok(()) => reply(shared, site, &parts, framing, &grant, lane).await,
         Err(problem) => Err(problem),
     };
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let reply = reply.and_then(|reply| reply.map_body(|body| shared.flight.admit(target, body)));
     let reply = match reply {
         Ok(reply) => reply,
         Err(problem) => {
@@ -339,8 +401,14 @@ pub(crate) async fn answer(
         }
     };
     let reply = grant.mark(reply);
+    let reply = match Route::find(parts.uri.path()) {
+        Some(route) if route.is_personal() => {
+            reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        }
+        _ => reply,
+    };
     let headers = std::mem::take(&mut parts.headers);
-    let close = framing.has_body || shared.is_stopping();
+    let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
     (reply.into_response(headers, close), framing.has_body)
 }
 
@@ -350,10 +418,29 @@ async fn reply(
     parts: &Parts,
     framing: Framing,
     grant: &Grant,
+    lane: Lane,
 ) -> Result<Reply, Problem> {
     gate::check(parts, framing, &shared.options)?;
     let (path, query) = (parts.uri.path(), parts.uri.query());
-    let Some(route) = Route::find(path) else {
+    let route = Route::find(path);
+    match lane {
+        Lane::Public => {}
+        Lane::Probes => {
+            if !matches!(route, Some(Route::Healthz | Route::Readyz)) {
+                return Err(Problem::new(Kind::Unavailable, "the server has too many connections"));
+            }
+        }
+        Lane::Admin => {
+            if !matches!(route, Some(Route::Healthz | Route::Readyz | Route::Models)) {
+                return Err(nothing_at(path));
+            }
+        }
+    }
+    let audience = if lane == Lane::Admin { Audience::Operator } else { Audience::Public };
+    if lane == Lane::Public && !matches!(route, Some(Route::Healthz | Route::Readyz)) {
+        shared.options.hosts.check(parts)?;
+    }
+    let Some(route) = route else {
         let page = Route::page_before_slash(path).ok_or_else(|| nothing_at(path))?;
         gate::check_method(parts, framing)?;
         return redirect(page, query);
@@ -369,11 +456,12 @@ async fn reply(
             if shared.is_draining() {
                 return Err(Problem::new(Kind::Unavailable, "shutting down"));
             }
-            site.ok_or_else(loading)?.ready()
+            site.ok_or_else(loading)?.ready(audience)
         }
+        Route::Models => site.ok_or_else(loading)?.v1_models(query, audience),
         other => {
             let site = site.ok_or_else(loading)?;
-            site.answer(other, query, &parts.headers, &shared.options).await
+            site.answer(other, query, &parts.headers, shared).await
         }
     }
 }

@@ -11,9 +11,10 @@ use sparrow_rank::State;
 
 use crate::json;
 use crate::problem::Problem;
+use crate::public::Audience;
 use crate::query::{self, Value};
 use crate::reply::Reply;
-use crate::server::Options;
+use crate::server::Shared;
 use crate::site::{Site, engine_problem};
 use crate::texts::{V1_UNKNOWN, write_rating_range};
 
@@ -57,11 +58,11 @@ pub(crate) fn genres(catalog: &Catalog) -> Vec<u8> {
 }
 
 /// What models there are, how they are doing, and what else a page wants to know before it asks.
-fn models(engine: &Engine, posters: bool) -> Vec<u8> {
+fn models(engine: &Engine, posters: bool, audience: Audience) -> Vec<u8> {
     let mut out = b"{\"default\":".to_vec();
     json::string(&mut out, engine.default_model());
     out.extend_from_slice(b",\"items\":");
-    json::list(&mut out, engine.models(), |out, model| write_model_info(out, &model));
+    json::list(&mut out, engine.models(), |out, model| write_model_info(out, model, audience));
     out.extend_from_slice(b",\"similar\":");
     json::strings(&mut out, engine.similar_models());
     out.extend_from_slice(b",\"posters\":");
@@ -70,12 +71,12 @@ fn models(engine: &Engine, posters: bool) -> Vec<u8> {
     out
 }
 
-fn write_model_info(out: &mut Vec<u8>, model: &ModelInfo) {
+fn write_model_info(out: &mut Vec<u8>, model: ModelInfo, audience: Audience) {
     let number = |out: &mut Vec<u8>, number: Option<u64>| match number {
         Some(number) => json::integer(out, number),
         None => out.extend_from_slice(b"null"),
     };
-    let status = &model.status;
+    let status = model.status;
     out.extend_from_slice(b"{\"name\":");
     json::string(out, &model.name);
     out.extend_from_slice(b",\"kind\":");
@@ -85,7 +86,8 @@ fn write_model_info(out: &mut Vec<u8>, model: &ModelInfo) {
     out.extend_from_slice(b",\"state\":");
     json::string(out, status.state.as_str());
     out.extend_from_slice(b",\"reason\":");
-    json::optional_string(out, status.trouble.as_deref());
+    let trouble = status.trouble.map(|trouble| audience.message(trouble));
+    json::optional_string(out, trouble.as_deref());
     out.extend_from_slice(b",\"version\":");
     number(out, status.version);
     out.extend_from_slice(b",\"since\":");
@@ -132,9 +134,13 @@ fn micros(time: Duration) -> u64 {
 
 impl Site {
     /// `/v1/models`.
-    pub(crate) fn v1_models(&self, query: Option<&str>) -> Result<Reply, Problem> {
+    pub(crate) fn v1_models(
+        &self,
+        query: Option<&str>,
+        audience: Audience,
+    ) -> Result<Reply, Problem> {
         let [] = query::parse(query, [])?;
-        Ok(Reply::json(models(&self.engine, self.has_posters())))
+        Ok(Reply::json(models(&self.engine, self.has_posters(), audience)))
     }
 
     /// `/v1/movies`.
@@ -264,7 +270,7 @@ impl Site {
         &self,
         id: &str,
         query: Option<&str>,
-        options: &Options,
+        shared: &Shared,
     ) -> Result<Reply, Problem> {
         let id = query::path_id(id)?;
         let [size, model, genres, exclude_seen, candidates, explain] = query::parse_repeatable(
@@ -281,7 +287,7 @@ impl Site {
             candidates: candidates.choice(&CANDIDATES, Candidates::Recalled)?,
         };
         let explain = explain.flag(false)?;
-        let found = self.recommend(&request, &model, options).await?;
+        let found = self.recommend(&request, &model, shared).await?;
 
         let movies = found.items.iter().map(|item| item.movie);
         let each = if explain { 128 } else { 16 };

@@ -84,6 +84,7 @@ impl Server {
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .env("SPARROW__STORE__START_WAIT", "100ms")
+            .env("SPARROW__ADMIN__LISTEN", "off")
             .current_dir(scratch.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

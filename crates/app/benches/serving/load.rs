@@ -46,7 +46,7 @@ impl Figures {
 
 impl Load {
     pub(crate) fn new(address: SocketAddr, paths: &[String], connections: usize) -> Self {
-        let request = |path| format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes();
+        let request = |path| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes();
         Self::of(address, paths.iter().map(request).collect(), connections)
     }
 

@@ -136,7 +136,7 @@ async fn direct_requests(address: SocketAddr, url: &str) -> Result<Vec<Vec<u8>>>
         let movies = movies.join(",");
         let body = format!("{{\"inputs\":{{\"userId\":[{users}],\"movieId\":[{movies}]}}}}");
         let mut request = format!(
-            "POST /{path}:predict HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+            "POST /{path}:predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         );
         write!(request, "content-length: {}\r\n\r\n{body}", body.len())?;
         requests.push(request.into_bytes());
@@ -146,7 +146,7 @@ async fn direct_requests(address: SocketAddr, url: &str) -> Result<Vec<Vec<u8>>>
 
 async fn get(address: SocketAddr, target: &str) -> Result<Value> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {target} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use sparrow_http::Hosts;
 use sparrow_model::skip_byte_order_mark;
 
 /// The longest file of text, in bytes.
@@ -58,6 +59,8 @@ pub struct Config {
     pub server: Server,
     /// Web pages of other origins.
     pub cors: Cors,
+    /// The port for operators.
+    pub admin: Admin,
     /// Log lines, on standard error.
     pub log: Log,
     /// The ranking models.
@@ -75,6 +78,7 @@ impl Default for Config {
             ranking: Ranking::default(),
             server: Server::default(),
             cors: Cors::default(),
+            admin: Admin::default(),
             log: Log::default(),
             models: Models::default(),
         }
@@ -235,8 +239,21 @@ pub struct Server {
     /// How long requests in flight may take to finish after that.
     #[serde(with = "crate::duration")]
     pub shutdown_timeout: Duration,
+    /// How long a client may take over all of an answer.
+    #[serde(with = "crate::duration")]
+    pub answer_timeout: Duration,
     /// How many connections are served at once.
     pub max_connections: NonZeroUsize,
+    /// How many of them one address may have; 0 for no limit.
+    pub max_connections_per_address: usize,
+    /// How many bytes of large answers may wait for clients to take them.
+    pub max_bytes_in_flight: Size,
+    /// How many long rankings run at once; 0 for the number of cores.
+    pub max_rankings: usize,
+    /// The names under which the server may be asked; empty for those of this computer if it listens on
+    /// loopback, and for any elsewhere.
+    #[serde(deserialize_with = "hosts")]
+    pub hosts: Vec<String>,
 }
 
 impl Default for Server {
@@ -251,7 +268,43 @@ impl Default for Server {
             shutdown_timeout: options.shutdown_timeout,
             max_connections: NonZeroUsize::new(options.max_connections)
                 .unwrap_or(NonZeroUsize::MIN),
+            max_connections_per_address: options.max_connections_per_address,
+            max_bytes_in_flight: Size(options.max_bytes_in_flight),
+            max_rankings: options.max_rankings,
+            answer_timeout: options.answer_timeout,
+            hosts: Vec::new(),
         }
+    }
+}
+
+fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let hosts = Vec::<String>::deserialize(deserializer)?;
+    Hosts::new(hosts.iter().map(String::as_str)).map_err(de::Error::custom)?;
+    Ok(hosts)
+}
+
+impl Server {
+    /// The names under which a server that listens on this address may be asked.
+    pub(crate) fn allowed_hosts(&self, listen: SocketAddr) -> Result<Hosts, String> {
+        if !self.hosts.is_empty() {
+            return Hosts::new(self.hosts.iter().map(String::as_str));
+        }
+        Ok(if listen.ip().is_loopback() { Hosts::loopback() } else { Hosts::ANY })
+    }
+}
+
+/// The port for operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Admin {
+    /// Where health and readiness are answered beside the public port; `None` for nowhere.
+    #[serde(with = "crate::listen::optional")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 6011))) }
     }
 }
 

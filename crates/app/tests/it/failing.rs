@@ -18,7 +18,7 @@ async fn answers_go_on_without_the_store_and_say_so() {
     let running = serve(config(), store.clone()).await;
     let address = running.address;
     let ready = get(address, "/readyz").await.json();
-    let side = json!({"address": "test", "generation": pushed.0, "degraded": false});
+    let side = json!({"kind": "test", "generation": pushed.0, "degraded": false});
     assert_eq!(ready, json!({"status": "ready", "store": side}));
     let before = get(address, "/v1/users/6").await;
 

@@ -1,6 +1,7 @@
 //! Whole servers, spoken to through sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod admin;
 mod entries;
 mod failing;
 mod load;

@@ -51,6 +51,7 @@ pub(crate) fn demo_entries() -> Vec<Entry> {
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.listen.set_port(0);
+    config.admin.listen = None;
     config.store.refresh = Duration::from_millis(50);
     config.store.start_wait = Duration::from_millis(300);
     config
@@ -90,7 +91,8 @@ impl Answer {
 pub(crate) async fn get(address: SocketAddr, target: &str) -> Answer {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

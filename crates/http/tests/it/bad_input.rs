@@ -339,6 +339,11 @@ fn what_is_not_http_gets_a_problem_too() {
         (b"GET /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: -1\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        // Line ends without a carriage return, which proxies may read otherwise.
+        (b"GET /healthz HTTP/1.1\nHost: test\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: test\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: test\r\n\n", 400),
+        (b"GET /healthz HTTP/1.1\nHost: test\n\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         // Well-formed, but not with exactly one host.
         (b"GET /healthz HTTP/1.1\r\n\r\n", 400),

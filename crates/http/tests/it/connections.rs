@@ -89,7 +89,7 @@ fn a_client_that_does_not_read_is_cut() {
     client.write(requests.as_bytes());
     // The only connection there may be is free again when the server has cut it.
     let start = Instant::now();
-    while running.get("/healthz").status == 503 {
+    while running.get("/v1/genres").status == 503 {
         assert!(start.elapsed() < PATIENCE, "the connection was not cut");
     }
     let cut = client.rest().len();
@@ -128,7 +128,7 @@ fn a_connection_too_many_is_told_so() {
     assert_eq!(first.get("/healthz").status, 200);
     assert_eq!(second.get("/healthz").status, 200);
     let mut third = running.connect();
-    let answer = third.get("/healthz");
+    let answer = third.get("/v1/genres");
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("connection"), Some("close"));
@@ -138,7 +138,7 @@ fn a_connection_too_many_is_told_so() {
     assert_eq!(second.get("/healthz").status, 200);
     drop(first);
     let start = Instant::now();
-    while running.get("/healthz").status == 503 {
+    while running.get("/v1/genres").status == 503 {
         assert!(start.elapsed() < PATIENCE, "no room was made");
     }
 }
@@ -190,4 +190,22 @@ fn processor_time(stat: &mut File) -> u64 {
     // The second field is in parentheses; user and system time are the 14th and 15th.
     let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn limits_of_any_length_are_limits() {
+    let forever = Duration::MAX;
+    let options = Options {
+        header_timeout: forever,
+        idle_timeout: forever,
+        write_timeout: forever,
+        answer_timeout: forever,
+        request_timeout: forever,
+        ..patient()
+    };
+    let running = Running::start(options);
+    let mut client = running.connect();
+    for _ in 0..2 {
+        assert_eq!(client.get("/getrecforyou?id=6").status, 200);
+    }
 }

@@ -6,6 +6,8 @@ mod bad_input;
 mod connections;
 mod cors;
 mod fuzz;
+mod load;
 mod pages;
+mod private;
 mod shutdown;
 mod support;

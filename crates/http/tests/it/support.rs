@@ -69,6 +69,8 @@ pub(crate) fn patient() -> Options {
     Options { shutdown_timeout: PATIENCE, ..Options::default() }
 }
 
+type Stopped = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A server on a port of its own, in threads of its own.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -78,6 +80,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The admin port of this server, in a thread of its own.
+    pub(crate) fn admin(&self) -> Self {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        Self::serving(Arc::clone(&self.server), &mut runtime, async |server, listener, stopped| {
+            server.serve_admin(listener, stopped).await;
+            Served { cut: 0 }
+        })
+    }
+
     /// With a site.
     pub(crate) fn start(options: Options) -> Self {
         Self::with_site(options, site(SiteOptions::default()))
@@ -106,15 +117,26 @@ impl Running {
 
     fn run(options: Options, mut runtime: tokio::runtime::Builder) -> Self {
         let server = Arc::new(Server::new(options));
+        Self::serving(server, &mut runtime, async |server, listener, stopped| {
+            server.serve(listener, stopped).await
+        })
+    }
+
+    fn serving(
+        server: Arc<Server>,
+        runtime: &mut tokio::runtime::Builder,
+        serve: impl AsyncFnOnce(&Server, tokio::net::TcpListener, Stopped) -> Served + Send + 'static,
+    ) -> Self {
+        let runtime = runtime.enable_all().build().unwrap();
         let serving = Arc::clone(&server);
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            runtime.enable_all().build().unwrap().block_on(async {
+            runtime.block_on(async {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
-                let stopped = async { drop(stopped.await) };
-                serving.serve(listener, stopped).await
+                let stopped: Stopped = Box::pin(async { drop(stopped.await) });
+                serve(&serving, listener, stopped).await
             })
         });
         let address = told.recv_timeout(PATIENCE).unwrap();

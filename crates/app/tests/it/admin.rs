@@ -1,0 +1,42 @@
+//! The admin port beside the public one.
+
+use std::net::TcpListener;
+
+use crate::support::{config, get};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_answers_beside_the_public_one() {
+    let mut config = config();
+    config.admin.listen = Some("127.0.0.1:0".parse().unwrap());
+    let mut running = sparrow_app::start(config).await.unwrap();
+    running.loaded().await.unwrap();
+    let admin = running.admin_address().unwrap();
+    for target in ["/healthz", "/readyz", "/v1/models"] {
+        assert_eq!(get(admin, target).await.status, 200, "{target}");
+    }
+    assert_eq!(get(admin, "/v1/users/1").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_admin_port_does_not_keep_the_server_from_serving() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = config();
+    config.admin.listen = Some(taken.local_addr().unwrap());
+    let mut running = sparrow_app::start(config).await.unwrap();
+    running.loaded().await.unwrap();
+    assert_eq!(running.admin_address(), None);
+    assert_eq!(get(running.address, "/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_on_loopback_answers_for_this_computer_alone() {
+    let mut running = sparrow_app::start(config()).await.unwrap();
+    running.loaded().await.unwrap();
+    assert_eq!(get(running.address, "/v1/users/1").await.status, 200);
+    let mut stream = tokio::net::TcpStream::connect(running.address).await.unwrap();
+    let request = b"GET /v1/users/1 HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request).await.unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+}
