@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::future::Future;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -97,16 +97,19 @@ impl Format {
 
 /// The vectors of items and of users in a folder. Errors name the files, and leave the folder to the caller.
 pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
-    let read = |name: &str| {
-        let file = File::open(folder.join(name)).with_context(|| format!("cannot open {name}"))?;
-        anyhow::Ok(EmbeddingTable::read(BufReader::with_capacity(1 << 18, file), name)?)
-    };
     let about = match fs::read(folder.join(ABOUT_FILE)) {
         Ok(bytes) => Some(About::read(&bytes, ABOUT_FILE)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("cannot read {ABOUT_FILE}")),
     };
-    Ok(Vectors { items: read(ITEM_FILE)?, users: read(USER_FILE)?, about })
+    // The files are one set: those that do not match belong to different runs.
+    let read = |name: &str| {
+        let file = File::open(folder.join(name)).with_context(|| format!("cannot open {name}"))?;
+        let sha256 = about.as_ref().and_then(|about: &About| about.sha256(name));
+        anyhow::Ok(EmbeddingTable::read_verified(file, name, sha256)?)
+    };
+    let (items, users) = (read(ITEM_FILE)?, read(USER_FILE)?);
+    Ok(Vectors { items, users, about })
 }
 
 /// A model laid out for a catalogue.
