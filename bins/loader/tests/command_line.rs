@@ -18,10 +18,12 @@ fn synth(line: &str) -> TempDir {
     folder
 }
 
+/// What is in a folder, its manifest aside.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "_SHA256SUMS")
         .collect();
     names.sort();
     names
@@ -358,6 +360,48 @@ fn features_and_samples_are_written_and_counted() {
         let counts = format!("{train} training samples and {tests} test samples");
         assert!(summary.contains(&counts), "{summary}");
     }
+}
+
+#[test]
+fn damaged_outputs_are_refused_with_their_name() {
+    let data = synth("--users 40 --movies 90 --ratings 1500 --seed 4");
+    let out = data.path().join("out");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    succeed("features", &folders);
+    succeed("embed --method ials --dimension 4 --epochs 2", &folders);
+    for folder in [data.path(), &out] {
+        let status = Command::new("sha256sum")
+            .args(["--check", "--strict", "--quiet", "_SHA256SUMS"])
+            .current_dir(folder)
+            .status();
+        assert!(status.unwrap().success());
+    }
+    let push = |folder: &Path| {
+        let both = [("--features", folder), ("--embeddings", folder)];
+        run("push --dry-run", &both)
+    };
+    let output = push(&out);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["userFeatures.parquet", "movieFeatures.parquet", "item2vecEmb.csv", "userEmb.csv"]
+    {
+        let path = out.join(name);
+        let whole = fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        let output = push(&out);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{name}: {error}");
+        assert!(
+            error.contains(name) && error.contains("its SHA-256 is not the one in "),
+            "{error}"
+        );
+        fs::write(&path, whole).unwrap();
+    }
+    // As an older program leaves them.
+    fs::remove_file(out.join("_SHA256SUMS")).unwrap();
+    fs::remove_file(out.join("embedding.json")).unwrap();
+    assert!(push(&out).status.success());
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn the_demonstration_set_is_what_its_commands_make() {
         "item2vecEmb.csv",
         "userEmb.csv",
         "embedding.json",
+        "_SHA256SUMS",
     ] {
         let made = fs::read(folder.path().join(name)).unwrap();
         let kept = fs::read(fixtures().join("demo").join(name)).unwrap();

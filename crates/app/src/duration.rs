@@ -21,9 +21,6 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     if duration.is_zero() {
         return Err(de::Error::custom("a duration of zero would cut everything at once"));
     }
-    if duration > LONGEST {
-        return Err(de::Error::custom(format_args!("{text:?} is longer than ten years")));
-    }
     Ok(duration)
 }
 
@@ -39,9 +36,13 @@ pub(crate) mod or_zero {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
+        let duration = humantime::parse_duration(&text).map_err(|error| {
             de::Error::custom(format_args!("{text:?} is not a duration such as \"10s\": {error}"))
-        })
+        })?;
+        if duration > super::LONGEST {
+            return Err(de::Error::custom(format_args!("{text:?} is longer than ten years")));
+        }
+        Ok(duration)
     }
 }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub struct About {
     /// The length of every vector, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dimension: Option<usize>,
+    /// The SHA-256 of each of the files, which are one set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +48,14 @@ pub struct AboutError {
 impl About {
     /// Vectors of this method.
     pub fn new(method: &str, similarity: Similarity, objective: Option<Objective>) -> Self {
-        Self { format: FORMAT, method: method.to_owned(), similarity, objective, dimension: None }
+        Self {
+            format: FORMAT,
+            method: method.to_owned(),
+            similarity,
+            objective,
+            dimension: None,
+            files: BTreeMap::new(),
+        }
     }
 
     /// The same for vectors of this length.
@@ -52,6 +63,18 @@ impl About {
     pub fn with_dimension(mut self, dimension: usize) -> Self {
         self.dimension = Some(dimension);
         self
+    }
+
+    /// The same for a set of files of these names, with the SHA-256 of each in hexadecimal.
+    #[must_use]
+    pub fn with_files(mut self, files: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.files = files.into_iter().collect();
+        self
+    }
+
+    /// The SHA-256 of a file of the set. Files of older programs have none.
+    pub fn sha256(&self, file: &str) -> Option<&str> {
+        self.files.get(file).map(String::as_str)
     }
 
     /// The length of every vector, where it is known.

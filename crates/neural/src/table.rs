@@ -32,6 +32,12 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// The file is not the one that the description of its set names.
+    #[error(
+        "{0} does not have the SHA-256 that embedding.json names: it is damaged, or of another run of \
+         embed than the files beside it"
+    )]
+    Digest(String),
     /// The file has no vector.
     #[error("{0} has no vectors")]
     Empty(String),
@@ -74,6 +80,23 @@ impl EmbeddingTable {
             return Err(Error::Empty(file.to_owned()));
         }
         builder.build().map_err(|what| malformed(line, what))
+    }
+
+    /// As [`read`](Self::read), of a file that is to have this SHA-256, if one is known.
+    #[cfg(feature = "model-file")]
+    pub fn read_verified(
+        input: impl io::Read,
+        file: &str,
+        sha256: Option<&str>,
+    ) -> Result<Self, Error> {
+        let mut input = io::BufReader::with_capacity(1 << 18, crate::Hashing::new(input));
+        let table = Self::read(&mut input, file)?;
+        match sha256 {
+            Some(expected) if input.get_ref().sha256() != expected => {
+                Err(Error::Digest(file.to_owned()))
+            }
+            _ => Ok(table),
+        }
     }
 
     /// Writes the text form, in order of id, each number in the fewest digits that read back equal.

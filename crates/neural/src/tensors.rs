@@ -1,6 +1,9 @@
 //! What files in the safetensors format have in common.
 
+use std::ops::Range;
+
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest as _, Sha256};
 
 /// The one key of a file's own metadata; its value is JSON.
 pub(crate) const METADATA_KEY: &str = "sparrow";
@@ -89,15 +92,51 @@ impl Stored {
     }
 }
 
-/// The content of a file with these tensors and this metadata.
-pub(crate) fn serialize(tensors: &[Stored], json: String) -> Result<Vec<u8>, String> {
+/// What stands before the digest in a file: its key in the metadata's JSON, which is text of the header.
+const DIGEST: &[u8] = b"sha256\\\":\\\"";
+
+/// The digits of a digest.
+const DIGITS: usize = 64;
+
+/// The content of a file with these tensors and this metadata, an object in JSON. Its key `sha256` is added:
+/// the digest of the whole file with zeros in that place.
+pub(crate) fn serialize(tensors: &[Stored], json: &str) -> Result<Vec<u8>, String> {
+    let rest = json.strip_prefix('{').ok_or("its metadata is no object")?;
+    let json = format!("{{\"sha256\":\"{}\",{rest}", "0".repeat(DIGITS));
     // One key only: several would be written in an order that changes from run to run.
     let metadata = [(METADATA_KEY.to_owned(), json)].into_iter().collect();
     let views = tensors
         .iter()
         .map(|stored| Ok((&*stored.name, stored.view()?)))
         .collect::<Result<Vec<_>, String>>()?;
-    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+    let mut bytes =
+        safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
+    let place = digest_in(&bytes).ok_or("its header has no digest")?;
+    let digest = crate::sha256(&bytes);
+    bytes[place].copy_from_slice(digest.as_bytes());
+    Ok(bytes)
+}
+
+/// Where the header of a file has its digest, if it has one.
+fn digest_in(bytes: &[u8]) -> Option<Range<usize>> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let header = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let start = header.windows(DIGEST.len()).position(|window| window == DIGEST)?;
+    let start = 8 + start + DIGEST.len();
+    (start + DIGITS <= 8 + header.len()).then_some(start..start + DIGITS)
+}
+
+/// Compares the content of a file with its digest, where it has one.
+pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
+    let Some(place) = digest_in(bytes) else { return Ok(()) };
+    let mut hasher = Sha256::new();
+    hasher.update(&bytes[..place.start]);
+    hasher.update([b'0'; DIGITS]);
+    hasher.update(&bytes[place.end..]);
+    if crate::digest::hex(&hasher.finalize()).as_bytes() == &bytes[place] {
+        return Ok(());
+    }
+    Err("it is damaged: its SHA-256 is not the one in its metadata".to_owned())
 }
 
 /// As other programs write files.
@@ -106,4 +145,13 @@ pub(crate) fn serialize(tensors: &[Stored], json: String) -> Result<Vec<u8>, Str
 pub(crate) fn without_metadata(tensors: &[Stored]) -> Vec<u8> {
     let views = tensors.iter().map(|stored| (&*stored.name, stored.view().unwrap()));
     safetensors::serialize(views, None).unwrap()
+}
+
+/// The same content as a program that knows no digests has it, so that damage gets to what reads it.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+pub(crate) fn unverified(mut bytes: Vec<u8>) -> Vec<u8> {
+    let place = digest_in(&bytes).unwrap();
+    bytes[place.start - DIGEST.len()] = b'_';
+    bytes
 }

@@ -260,21 +260,22 @@ fn rows<'a>(
     rated.map(|(row, id)| (id, factors.row(row)))
 }
 
+/// Writes the set, `embedding.json` last, with the digests of the others: readers take only a set that
+/// matches.
 fn write_files(out: &Path, embeddings: &Embeddings) -> Result<Vec<(PathBuf, u64)>, staged::Error> {
     staged::prepare(out, &[], true)?;
-    let tables = [(ITEM_FILE, &embeddings.movies), (USER_FILE, &embeddings.users)];
-    let mut files = tables
-        .into_iter()
-        .map(|(name, table)| {
-            let mut file = staged::Staged::create(out, name)?;
-            file.write_with(|to| table.write(to))?;
-            Ok(file)
-        })
-        .collect::<Result<Vec<_>, staged::Error>>()?;
+    let mut files = Vec::new();
+    let mut digests = Vec::new();
+    for (name, table) in [(ITEM_FILE, &embeddings.movies), (USER_FILE, &embeddings.users)] {
+        let mut file = staged::Staged::create(out, name)?;
+        file.write_with(|to| table.write(to))?;
+        digests.push((name.to_owned(), file.sha256()?));
+        files.push(file);
+    }
     let mut about = staged::Staged::create(out, ABOUT_FILE)?;
-    about.write(&embeddings.about.to_bytes())?;
+    about.write(&embeddings.about.clone().with_files(digests).to_bytes())?;
     files.push(about);
-    staged::Staged::commit(files)
+    staged::Staged::publish(files)
 }
 
 /// For each user the movies that the user liked, as positions in the catalogue, in the order of

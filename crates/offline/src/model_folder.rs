@@ -3,10 +3,13 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sparrow_neural::neural_cf::{Version, versions};
+use sparrow_neural::sha256;
 
-use crate::staged::Error;
+use crate::manifest::{MANIFEST_FILE, Manifest};
+use crate::staged::{Error, is_abandoned, lock};
 
 /// A version that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,22 +25,55 @@ pub struct Written {
 /// once.
 pub(crate) fn write(folder: &Path, contents: &[(&str, Vec<u8>)]) -> Result<Written, Error> {
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    remove_abandoned(folder);
     let staged = Staged(folder.join(format!(".{}.partial", std::process::id())));
     // Left by a process of the same number that was killed.
     drop(fs::remove_dir_all(&staged.0));
     fs::create_dir(&staged.0).map_err(Error::io(&staged.0))?;
+    let mut manifest = Manifest::default();
     for (name, bytes) in contents {
+        manifest.set(name, sha256(bytes));
+    }
+    let manifest = manifest.to_bytes();
+    // Open, and thus locked, until the folder has its final name.
+    let mut open = Vec::new();
+    let contents_and_manifest = contents.iter().map(|(name, bytes)| (*name, &**bytes));
+    for (name, bytes) in contents_and_manifest.chain([(MANIFEST_FILE, &*manifest)]) {
         let path = staged.0.join(name);
         let write = || {
             let mut file = File::create(&path)?;
+            lock(&file);
             file.write_all(bytes)?;
-            file.sync_all()
+            file.sync_all()?;
+            Ok(file)
         };
-        write().map_err(Error::io(&path))?;
+        open.push(write().map_err(Error::io(&path))?);
     }
     let version = publish(folder, &staged.0)?;
     let sizes = contents.iter().map(|(name, bytes)| (version.path.join(name), bytes.len() as u64));
     Ok(Written { files: sizes.collect(), version })
+}
+
+/// A folder without files is taken for abandoned after so long only: its owner may be about to write.
+const EMPTY: Duration = Duration::from_mins(1);
+
+/// Removes the folders of processes that were killed. What cannot be removed costs space only.
+fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let process = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".partial"));
+        if process.is_none_or(|process| process.parse::<u32>().is_err()) {
+            continue;
+        }
+        let Ok(files) = fs::read_dir(&path) else { continue };
+        let files: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        let modified = path.metadata().and_then(|metadata| metadata.modified()).ok();
+        let age = modified.and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
+        if files.iter().all(|file| is_abandoned(file)) && (!files.is_empty() || age > EMPTY) {
+            drop(fs::remove_dir_all(&path));
+        }
+    }
 }
 
 /// Gives the finished folder the name of the next version.

@@ -4,6 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use sparrow_neural::Hashing;
+
+use crate::manifest::{MANIFEST_FILE, Manifest};
+
 /// What went wrong with an output file or its folder.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -39,20 +43,24 @@ pub(crate) fn prepare(folder: &Path, names: &[&str], replace: bool) -> Result<()
 }
 
 /// A file being written under a temporary name beside its final one. Dropped before
-/// [`Staged::commit`], it leaves nothing behind.
+/// [`Staged::commit`], it leaves nothing behind; what a killed process has left, the next one that
+/// writes the same file removes.
 #[derive(Debug)]
 pub(crate) struct Staged {
     target: PathBuf,
     temporary: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Hashing<File>>,
 }
 
 impl Staged {
     pub(crate) fn create(folder: &Path, name: &str) -> Result<Self, Error> {
+        remove_abandoned(folder, name);
         let target = folder.join(name);
-        let temporary = folder.join(format!(".{name}.{}.partial", std::process::id()));
+        let temporary = folder.join(format!(".{name}.{}{PARTIAL}", std::process::id()));
         let file = File::create(&temporary).map_err(Error::io(&temporary))?;
-        Ok(Self { target, temporary, file: BufWriter::with_capacity(1 << 20, file) })
+        lock(&file);
+        let file = BufWriter::with_capacity(1 << 20, Hashing::new(file));
+        Ok(Self { target, temporary, file })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -62,18 +70,42 @@ impl Staged {
     /// Writes through a function that takes any writer.
     pub(crate) fn write_with(
         &mut self,
-        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+        write: impl FnOnce(&mut BufWriter<Hashing<File>>) -> io::Result<()>,
     ) -> Result<(), Error> {
         write(&mut self.file).map_err(Error::io(&self.target))
     }
 
-    /// Gives the files their final names, once all of them are safely on disk. Returns their
-    /// sizes in bytes.
+    /// The SHA-256 of what has been written.
+    pub(crate) fn sha256(&mut self) -> Result<String, Error> {
+        self.file.flush().map_err(Error::io(&self.target))?;
+        Ok(self.file.get_ref().sha256())
+    }
+
+    /// Gives the files, which are of one folder, their final names once all of them are safely on disk, and
+    /// enters them into the folder's [manifest](Manifest), which comes last. Returns their sizes in bytes.
     pub(crate) fn commit(mut files: Vec<Self>) -> Result<Vec<(PathBuf, u64)>, Error> {
+        let folder = files.first().and_then(|staged| staged.target.parent()).map(Path::to_owned);
+        let Some(folder) = folder else { return Ok(Vec::new()) };
+        // One that cannot be read is of no use to readers either.
+        let mut manifest = Manifest::of(&folder).unwrap_or_default();
+        for staged in &mut files {
+            let name = staged.target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            manifest.set(&name, staged.sha256()?);
+        }
+        let mut last = Self::create(&folder, MANIFEST_FILE)?;
+        last.write(&manifest.to_bytes())?;
+        files.push(last);
+        let mut sizes = Self::publish(files)?;
+        sizes.pop();
+        Ok(sizes)
+    }
+
+    /// The same without a manifest: the last file is the set's own.
+    pub(crate) fn publish(mut files: Vec<Self>) -> Result<Vec<(PathBuf, u64)>, Error> {
         let mut sizes = Vec::with_capacity(files.len());
         for staged in &mut files {
             staged.file.flush().map_err(Error::io(&staged.target))?;
-            let file = staged.file.get_ref();
+            let file = staged.file.get_ref().get_ref();
             file.sync_all().map_err(Error::io(&staged.target))?;
             let size = file.metadata().map_err(Error::io(&staged.target))?.len();
             sizes.push((staged.target.clone(), size));
@@ -82,6 +114,33 @@ impl Staged {
             fs::rename(&staged.temporary, &staged.target).map_err(Error::io(&staged.target))?;
         }
         Ok(sizes)
+    }
+}
+
+/// The end of the names of files and folders that are not complete.
+const PARTIAL: &str = ".partial";
+
+/// Holds a lock on a file that is being written, until it is closed. Where the file system has no locks, what
+/// a killed process leaves stays.
+pub(crate) fn lock(file: &File) {
+    drop(file.try_lock());
+}
+
+/// Whether no process is writing a file any more.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// Removes what killed processes have left of a file. What cannot be removed costs space only.
+fn remove_abandoned(folder: &Path, name: &str) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let start = format!(".{name}.");
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let found = path.file_name().unwrap_or_default().to_string_lossy();
+        let process = found.strip_prefix(&start).and_then(|rest| rest.strip_suffix(PARTIAL));
+        if process.is_some_and(|process| process.parse::<u32>().is_ok()) && is_abandoned(&path) {
+            drop(fs::remove_file(&path));
+        }
     }
 }
 
@@ -129,7 +188,7 @@ mod tests {
         let sizes: Vec<u64> = Staged::commit(vec![a, b])?.into_iter().map(|(_, s)| s).collect();
         assert_eq!(sizes, [3, 6]);
         assert_eq!(fs::read_to_string(folder.path().join("a"))?, "new");
-        assert_eq!(names(folder.path())?, ["a", "b"]);
+        assert_eq!(names(folder.path())?, ["_SHA256SUMS", "a", "b"]);
         Ok(())
     }
 
@@ -144,6 +203,22 @@ mod tests {
         drop(a);
         assert_eq!(names(folder.path())?, ["a"]);
         assert_eq!(fs::read_to_string(folder.path().join("a"))?, "old");
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_another_writes_stays()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join(".a.1.partial"), "left")?;
+        fs::write(folder.path().join(".a.b.1.partial"), "of another file")?;
+        let other = File::create(folder.path().join(".a.2.partial"))?;
+        lock(&other);
+        let mut a = Staged::create(folder.path(), "a")?;
+        a.write(b"new")?;
+        Staged::commit(vec![a])?;
+        let left = [".a.2.partial", ".a.b.1.partial", "_SHA256SUMS", "a"];
+        assert_eq!(names(folder.path())?, left);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -106,17 +106,20 @@ impl Format {
 
 /// The vectors of items and of users in a folder. Errors name the files, and leave the folder to the caller.
 pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
-    let read = |name: &str| {
-        let file = sparrow_files::open(&folder.join(name), LARGEST_VECTORS)
-            .with_context(|| format!("cannot open {name}"))?;
-        anyhow::Ok(EmbeddingTable::read(BufReader::with_capacity(1 << 18, file), name)?)
-    };
     let about = match sparrow_files::read(&folder.join(ABOUT_FILE), LARGEST_ABOUT) {
         Ok(bytes) => Some(About::read(&bytes, ABOUT_FILE)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("cannot read {ABOUT_FILE}")),
     };
-    Ok(Vectors { items: read(ITEM_FILE)?, users: read(USER_FILE)?, about })
+    // The files are one set: those that do not match belong to different runs.
+    let read = |name: &str| {
+        let file = sparrow_files::open(&folder.join(name), LARGEST_VECTORS)
+            .with_context(|| format!("cannot open {name}"))?;
+        let sha256 = about.as_ref().and_then(|about: &About| about.sha256(name));
+        anyhow::Ok(EmbeddingTable::read_verified(file, name, sha256)?)
+    };
+    let (items, users) = (read(ITEM_FILE)?, read(USER_FILE)?);
+    Ok(Vectors { items, users, about })
 }
 
 /// A model laid out for a catalogue.
@@ -235,7 +238,7 @@ fn probe(
     let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
     let start = Instant::now();
     let mut scores = Vec::new();
-    let (mut scored, mut any) = (0, false);
+    let (mut done, mut any) = (0, false);
     for chunk in movies.chunks(CHUNK) {
         {
             let mut score = pin!(ranker.score(user, chunk, &mut scores));
@@ -248,11 +251,11 @@ fn probe(
         let good = |score: &f32| score.is_finite() || *score == UNSCORED;
         ensure!(scores.iter().all(good), "a score is not finite");
         any |= scores.iter().any(|score| *score != UNSCORED);
-        scored += chunk.len();
+        done += chunk.len();
         let took = start.elapsed();
         ensure!(
             took <= budget,
-            "scoring {scored} of {} movies took {took:.1?}, and its trial may take {budget:?} \
+            "scoring {done} of {} movies took {took:.1?}, and its trial may take {budget:?} \
              (ranking.trial_timeout)",
             movies.len()
         );

@@ -12,7 +12,7 @@ use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights};
 use sparrow_neural::neural_cf::{
     Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
 };
-use sparrow_neural::{ABOUT_FILE, About, ITEM_FILE, Similarity, TableBuilder, USER_FILE};
+use sparrow_neural::{ABOUT_FILE, About, ITEM_FILE, Similarity, TableBuilder, USER_FILE, sha256};
 use sparrow_store::MemoryStore;
 use tempfile::TempDir;
 
@@ -491,5 +491,44 @@ async fn a_model_that_takes_too_long_is_refused_with_its_figure() {
         () = healthy => unreachable!("it goes on"),
     };
     assert_eq!((&refused["version"], &refused["state"]), (&1.into(), &"ready".into()));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_two_runs_are_not_mixed() {
+    let [first_movie, other_movie] = [3, 4].map(|at| DEMO.catalog.movies()[at].id.0);
+    let items = |at: i32| format!("{first_movie}:1 {at}\n{other_movie}:1 {}\n", -at);
+    let users = "6:0 1\n";
+    let about = |items: &str| {
+        let digests = [(ITEM_FILE, items), (USER_FILE, users)]
+            .map(|(name, text)| (name.to_owned(), sha256(text.as_bytes())));
+        About::new("ials", Similarity::Dot, None).with_files(digests).to_bytes()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(model.join(name), bytes).unwrap();
+    write(ITEM_FILE, items(1).as_bytes());
+    write(USER_FILE, users.as_bytes());
+    write(ABOUT_FILE, &about(&items(1)));
+    let path = model.display();
+    let table = format!("[[models]]\nname = 'set'\nkind = 'embedding'\npath = '{path}'");
+    let running = start(with_tables(&config(), &table)).await;
+    until_model(running.address, "set", |model| model["state"] == "ready").await;
+    assert_eq!(first(running.address, "set").await, u64::from(first_movie));
+
+    // A run of embed that was killed after its first file: what is served stays.
+    let later = items(-1);
+    write(ITEM_FILE, later.as_bytes());
+    let told = "what is in the model's folder cannot be served";
+    until_model(running.address, "set", |model| {
+        model["reason"].as_str().is_some_and(|reason| reason.contains(told))
+    })
+    .await;
+    assert_eq!(first(running.address, "set").await, u64::from(first_movie));
+    // The next one ends.
+    write(ABOUT_FILE, &about(&later));
+    until_model(running.address, "set", |model| model["reason"].is_null()).await;
+    assert_eq!(first(running.address, "set").await, u64::from(other_movie));
     running.stop().await;
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Dense, Embedding, MAX_LAYERS, Model, Network};
 use crate::TableBuilder;
-use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize};
+use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize, verify};
 
 /// The version of the file format. It grows when files could be misread by older programs.
 const FORMAT: u32 = 1;
@@ -89,6 +89,7 @@ impl ModelFile {
 }
 
 fn read(bytes: &[u8]) -> Result<ModelFile, String> {
+    verify(bytes)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let tensors = Tensors(SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?);
     let ours = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY));
@@ -208,7 +209,7 @@ fn write(file: &ModelFile) -> Result<Vec<u8>, String> {
     tensors.extend(stored_dense("output", model.output()));
 
     let json = serde_json::to_string(&file.metadata).map_err(|error| error.to_string())?;
-    serialize(&tensors, json)
+    serialize(&tensors, &json)
 }
 
 fn stored_dense(name: &str, layer: &Dense) -> [Stored; 2] {
@@ -226,6 +227,7 @@ mod tests {
 
     use super::*;
     use crate::neural_cf::scorer::samples::model;
+    use crate::tensors::unverified;
 
     fn file(towers: bool) -> ModelFile {
         let model = model(5, towers, [4, 3], &[6, 2]);
@@ -305,6 +307,26 @@ mod tests {
         assert!(error.contains("it has format 9"), "{error}");
     }
 
+    #[test]
+    fn flipped_bits_are_refused() {
+        let file = file(false);
+        let bytes = file.to_bytes().unwrap();
+        for bit in (0..bytes.len() * 8).step_by(7) {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(read) = ModelFile::read(&damaged, "m") {
+                // In the digest's own name: then the file counts as one of an older program.
+                assert_eq!(read, file, "{bit}");
+            }
+        }
+        let mut damaged = bytes;
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(
+            ModelFile::read(&damaged, "m").unwrap_err().to_string(),
+            "m: it is damaged: its SHA-256 is not the one in its metadata"
+        );
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(
@@ -312,7 +334,7 @@ mod tests {
             byte in any::<u8>(),
             cut in any::<prop::sample::Index>(),
         ) {
-            let mut bytes = file(false).to_bytes().unwrap();
+            let mut bytes = unverified(file(false).to_bytes().unwrap());
             let header = 8 + usize::from(bytes[0]) + 256 * usize::from(bytes[1]);
             bytes[at.index(header)] = byte;
             let _ = ModelFile::read(&bytes, "m");

@@ -127,19 +127,20 @@ impl Embeddings {
                 Ok(Tables { movies, users, similarity: about.similarity })
             }
             Self::Files(folder) => {
-                let read = |name: &str| -> Result<EmbeddingTable, Failure> {
-                    let path = folder.join(name);
-                    let shown = path.display().to_string();
-                    let file = sparrow_files::open(&path, u64::MAX)
-                        .map_err(|error| format!("{shown}: {error}"))?;
-                    Ok(EmbeddingTable::read(std::io::BufReader::new(file), &shown)?)
-                };
-                let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);
                 let about = match sparrow_files::read(&folder.join(embed::ABOUT_FILE), 1 << 20) {
                     Ok(bytes) => Some(About::read(&bytes, embed::ABOUT_FILE)?),
                     Err(error) if error.kind() == ErrorKind::NotFound => None,
                     Err(error) => return Err(error.into()),
                 };
+                let read = |name: &str| -> Result<EmbeddingTable, Failure> {
+                    let path = folder.join(name);
+                    let shown = path.display().to_string();
+                    let file = sparrow_files::open(&path, u64::MAX)
+                        .map_err(|error| format!("{shown}: {error}"))?;
+                    let sha256 = about.as_ref().and_then(|about: &About| about.sha256(name));
+                    Ok(EmbeddingTable::read_verified(file, &shown, sha256)?)
+                };
+                let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);
                 let similarity = about.map_or_else(Similarity::default, |about| about.similarity);
                 Ok(Tables { movies, users, similarity })
             }

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig};
 
 use super::{Error, Location};
+use crate::manifest;
 
 /// A file to read.
 #[derive(Debug, Clone)]
@@ -105,6 +106,8 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
     };
     let file = |path: &LocalPath, size| -> Result<File, Error> {
         let name = path.display().to_string();
+        let checked = manifest::check(path).map_err(|source| unreadable(path, source))?;
+        checked.map_err(|what| Error::Malformed { file: name.clone(), what })?;
         let path = Path::from_filesystem_path(path)
             .map_err(|source| Error::Unreadable { file: name.clone(), source: source.into() })?;
         Ok(File { name, size, store: Arc::clone(&store), path })

@@ -218,7 +218,8 @@ impl Reader {
             if let (Table::ItemEmbeddings, Some(dimension)) = (table.table, table.dimension)
                 && let Some(about) = self.about.take()
             {
-                let line = about.with_dimension(dimension).to_line();
+                // The digests are those of files, which a store does not hold.
+                let line = about.with_files([]).with_dimension(dimension).to_line();
                 return Ok(Some(vec![Entry::EmbeddingInfo(line)]));
             }
         }
