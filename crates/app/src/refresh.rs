@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sparrow_http::{FromStore, Server, Site, SiteOptions, StoreReader};
 use sparrow_model::{Catalog, Movies};
-use sparrow_store::{Generation, UserList};
+use sparrow_store::{Error, Generation, Read, UserList};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -210,9 +210,23 @@ impl Refresher {
         // First: what is written meanwhile is then noticed afterwards.
         let fingerprint = self.reader.fingerprint().await?;
         let movies = self.reader.all_movies().await?;
-        let users = self.reader.user_list().await?;
-        let info = self.reader.embedding_info().await?;
         let generation = movies.generation;
+        // One bad value costs only what it is for: the list of users, the model emb.
+        let left_out = |error: Error| match error {
+            Error::Malformed { key, what } => {
+                tracing::warn!(key, what, "left out of what is loaded");
+                Ok(generation)
+            }
+            error => Err(error),
+        };
+        let users = match self.reader.user_list().await {
+            Ok(users) => users,
+            Err(error) => Read { generation: left_out(error)?, value: UserList::default() },
+        };
+        let info = match self.reader.embedding_info().await {
+            Ok(info) => info,
+            Err(error) => Read { generation: left_out(error)?, value: Some(String::new()) },
+        };
         if users.generation != generation || info.generation != generation {
             bail!("the feature store {} changed while it was read", self.reader.address());
         }

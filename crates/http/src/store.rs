@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sparrow_model::{Catalog, MovieId, UserId};
 use sparrow_store::{Error, FeatureStore, Generation, Read, StoredMovie, StoredUser, UserList};
@@ -22,10 +23,16 @@ pub struct StoreReader {
     behind: Mutex<Option<String>>,
     /// Whether the store was found to hold no movies.
     empty: AtomicBool,
+    /// Values that could not be used, and when one was last logged.
+    malformed: AtomicU64,
+    warned: Mutex<Option<Instant>>,
     /// The generation of the last read.
     generation: AtomicU64,
     seen: Notify,
 }
+
+/// Between two log lines on values that cannot be used.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// A site's side of a store.
 #[derive(Debug, Clone)]
@@ -50,6 +57,8 @@ impl StoreReader {
             trouble: Mutex::new(None),
             behind: Mutex::new(None),
             empty: AtomicBool::new(false),
+            malformed: AtomicU64::new(0),
+            warned: Mutex::new(None),
             generation: AtomicU64::new(0),
             seen: Notify::const_new(),
         }
@@ -79,6 +88,16 @@ impl StoreReader {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.empty.load(Ordering::Acquire)
+    }
+
+    /// Counts a value that cannot be used, and names one of them in the log now and then.
+    pub(crate) fn left_out(&self, key: &str, what: &str) {
+        let count = 1 + self.malformed.fetch_add(1, Ordering::Relaxed);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS) {
+            *warned = Some(Instant::now());
+            tracing::warn!(key, what, count, "a value of the feature store cannot be used");
+        }
     }
 
     /// Waits until a read gives another generation than this one.

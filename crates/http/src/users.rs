@@ -167,7 +167,7 @@ impl Gathered {
         let mut lacking = (!has_history).then_some(Reason::NoHistory);
         for value in &malformed {
             lacking = Some(Reason::StoreFailed);
-            tracing::debug!(key = value.key, what = value.what, "malformed");
+            store.reader.left_out(&value.key, &value.what);
         }
         let mut vector = embedding.zip(engine.embeddings());
         if vector.is_some() && !same_generation {
@@ -179,7 +179,8 @@ impl Gathered {
                 return Some(vector);
             }
             lacking = Some(Reason::StoreFailed);
-            tracing::debug!(user = id.0, "the user's vector does not fit the movies'");
+            let key = sparrow_store::Kind::UserEmbedding.key(id.0);
+            store.reader.left_out(&key, "it does not fit the vectors of the movies");
             None
         });
         Self {
@@ -283,7 +284,7 @@ impl Site {
         match store.reader.user(id).await {
             Ok(read) => Gathered::new(id, read, store, &self.engine),
             Err(Error::Malformed { key, what }) => {
-                tracing::debug!(key, what, "malformed");
+                store.reader.left_out(&key, &what);
                 Gathered::nothing(id, Reason::StoreFailed)
             }
             Err(_) => Gathered::nothing(id, Reason::StoreUnavailable),

@@ -1,6 +1,8 @@
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError};
+use sha2::{Digest as _, Sha256};
 use sparrow_model::{MovieId, UserId};
 
+use super::{REMEDY, damaged};
 use crate::codec::{self, Fault};
 use crate::{Entry, Error, Fields, Generation, Kind, Malformed, StoredMovie, StoredUser, UserList};
 
@@ -11,8 +13,45 @@ pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::ne
 pub(super) const FORMAT: &str = "format";
 pub(super) const GENERATION: &str = "generation";
 
-/// The version of tables and values. A file of a greater one is refused.
-pub(super) const FORMAT_VERSION: u64 = 1;
+/// A digest of the numbers above.
+pub(super) const DIGEST: &str = "digest";
+
+/// The version of tables and values. A file of a greater one is refused. Up to 1, values have no digest.
+pub(super) const FORMAT_VERSION: u64 = 2;
+const FIRST_WITH_DIGESTS: u64 = 2;
+
+/// Bytes of a digest.
+const DIGEST_BYTES: usize = 8;
+
+/// The beginning of the SHA-256 of a value and of the place where it belongs.
+fn digest(place: &str, id: u32, packed: &[u8]) -> [u8; DIGEST_BYTES] {
+    let hash = Sha256::new()
+        .chain_update(place.as_bytes())
+        .chain_update(id.to_le_bytes())
+        .chain_update(packed)
+        .finalize();
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// A digest of what there is to know of the file itself.
+pub(super) fn digest_of_meta(format: u64, generation: u64) -> u64 {
+    let packed = [format.to_le_bytes(), generation.to_le_bytes()].concat();
+    u64::from_le_bytes(digest("meta", 0, &packed))
+}
+
+/// A value with its digest behind it.
+fn sealed(kind: Kind, id: u32, mut packed: Vec<u8>) -> Vec<u8> {
+    packed.extend(digest(kind.key_prefix(), id, &packed));
+    packed
+}
+
+/// The value before its digest.
+fn unsealed(kind: Kind, id: u32, sealed: &[u8]) -> Result<&[u8], Fault> {
+    match sealed.split_last_chunk::<DIGEST_BYTES>() {
+        Some((packed, there)) if *there == digest(kind.key_prefix(), id, packed) => Ok(packed),
+        _ => Err("is damaged: its digest differs".to_owned()),
+    }
+}
 
 /// The table of a kind.
 pub(super) const fn table(kind: Kind) -> Table {
@@ -32,6 +71,7 @@ pub(super) const fn table(kind: Kind) -> Table {
 pub(super) struct Tables {
     generation: Generation,
     address: String,
+    has_digests: bool,
     /// In the order of [`Kind::ALL`].
     by_kind: Vec<Option<ReadOnlyTable<u32, &'static [u8]>>>,
 }
@@ -52,6 +92,10 @@ impl Tables {
             return Err(Error::refused(address, what));
         }
         let generation = Generation(number(GENERATION)?);
+        let has_digests = format >= FIRST_WITH_DIGESTS;
+        if has_digests && number(DIGEST)? != digest_of_meta(format, generation.0) {
+            return Err(damaged(address));
+        }
         let tables = Kind::ALL.into_iter().map(|kind| match transaction.open_table(table(kind)) {
             Ok(table) => Ok(Some(table)),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -59,6 +103,7 @@ impl Tables {
         });
         Ok(Self {
             generation,
+            has_digests,
             address: address.to_owned(),
             by_kind: tables.collect::<Result<_, _>>()?,
         })
@@ -73,6 +118,11 @@ impl Tables {
         self.by_kind[kind as usize].as_ref()
     }
 
+    /// A value as a new file has it: one that was damaged stays so.
+    pub(super) fn copy(&self, kind: Kind, id: u32, value: &[u8]) -> Vec<u8> {
+        if self.has_digests { value.to_vec() } else { sealed(kind, id, value.to_vec()) }
+    }
+
     fn value<T>(
         &self,
         kind: Kind,
@@ -82,13 +132,13 @@ impl Tables {
     ) -> Result<Option<T>, Error> {
         let Some(table) = self.of_kind(kind) else { return Ok(None) };
         let packed = table.get(id).map_err(|error| read_fault(&self.address, &error))?;
-        Ok(packed.and_then(|packed| match unpack(packed.value()) {
-            Ok(value) => Some(value),
-            Err(what) => {
-                malformed.push(Malformed { key: kind.key(id), what });
-                None
-            }
-        }))
+        let Some(packed) = packed else { return Ok(None) };
+        let packed = packed.value();
+        let packed = if self.has_digests { unsealed(kind, id, packed) } else { Ok(packed) };
+        Ok(packed
+            .and_then(unpack)
+            .map_err(|what| malformed.push(Malformed { key: kind.key(id), what }))
+            .ok())
     }
 
     pub(super) fn user(&self, id: UserId) -> Result<StoredUser, Error> {
@@ -148,12 +198,13 @@ impl Tables {
 }
 
 fn read_fault(address: &str, error: &dyn std::error::Error) -> Error {
-    Error::Unavailable { store: address.to_owned(), what: error.to_string() }
+    let what = format!("{error}; if the file is damaged, {REMEDY}");
+    Error::Unavailable { store: address.to_owned(), what }
 }
 
 /// The value of an entry as it lies in its table.
 pub(super) fn pack(entry: &Entry) -> Vec<u8> {
-    match entry {
+    let packed = match entry {
         Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => pack_fields(fields),
         Entry::UserEmbedding(_, vector) | Entry::MovieEmbedding(_, vector) => {
             vector.iter().flat_map(|value| value.to_le_bytes()).collect()
@@ -162,7 +213,8 @@ pub(super) fn pack(entry: &Entry) -> Vec<u8> {
         Entry::MovieRatings(_, ratings) => codec::pack_movie(ratings),
         Entry::UserList(list) => codec::pack_users(list),
         Entry::EmbeddingInfo(text) => text.clone().into_bytes(),
-    }
+    };
+    sealed(entry.kind(), entry.id(), packed)
 }
 
 /// Names and values in turn, each behind its length.
@@ -206,6 +258,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_flipped_bit_and_another_place_are_noticed() {
+        let sealed = sealed(Kind::UserEmbedding, 6, vec![1, 2, 3]);
+        assert_eq!(unsealed(Kind::UserEmbedding, 6, &sealed), Ok(&[1, 2, 3][..]));
+        assert!(unsealed(Kind::UserEmbedding, 7, &sealed).is_err());
+        assert!(unsealed(Kind::MovieEmbedding, 6, &sealed).is_err());
+        assert!(unsealed(Kind::UserEmbedding, 6, &sealed[..4]).is_err());
+        for bit in 0..8 * sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(unsealed(Kind::UserEmbedding, 6, &damaged).is_err(), "bit {bit}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -104,9 +104,12 @@ impl FileStore {
     }
 }
 
+/// What to do about a damaged file.
+const REMEDY: &str = "delete it and push again";
+
 /// The library does not expect damage inside of a file, and panics at some.
 fn damaged(address: &str) -> Error {
-    Error::refused(address, "the file is damaged")
+    Error::refused(address, format!("the file is damaged: {REMEDY}"))
 }
 
 impl Inner {
@@ -164,6 +167,7 @@ impl Inner {
             io::ErrorKind::InvalidData => {
                 Error::refused(&self.address, "the file is no feature store")
             }
+            io::ErrorKind::UnexpectedEof => damaged(&self.address),
             _ => Error::Unavailable { store: self.address.clone(), what: error.to_string() },
         }
     }
@@ -173,8 +177,11 @@ impl Inner {
             redb::Error::Io(error) => self.io(&error),
             redb::Error::UpgradeRequired(_) | redb::Error::Corrupted(_) => Error::refused(
                 &self.address,
-                format!("the file is no feature store, or damaged ({error})"),
+                format!(
+                    "the file is no feature store, or damaged ({error}): if it is one, {REMEDY}"
+                ),
             ),
+            redb::Error::RepairAborted => damaged(&self.address),
             redb::Error::DatabaseAlreadyOpen => {
                 Error::refused(&self.address, "another program has the file open for writing")
             }

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use redb::{Builder, Database, ReadableTable, WriteTransaction};
 use tokio::task;
 
-use super::layout::{FORMAT, FORMAT_VERSION, GENERATION, META, Tables, pack, table};
+use super::layout::{
+    DIGEST, FORMAT, FORMAT_VERSION, GENERATION, META, Tables, digest_of_meta, pack, table,
+};
 use super::{Inner, damaged};
 use crate::record::is_replaced;
 use crate::{Entry, Error, Generation, Kind, Push};
@@ -155,7 +157,7 @@ impl Staging {
         let mut copies = self.transaction.open_table(table(kind))?;
         for row in rows.iter()? {
             let (id, value) = row?;
-            copies.insert(id.value(), value.value())?;
+            copies.insert(id.value(), &*old.copy(kind, id.value(), value.value()))?;
         }
         Ok(())
     }
@@ -165,6 +167,7 @@ impl Staging {
             let mut meta = self.transaction.open_table(META)?;
             meta.insert(FORMAT, FORMAT_VERSION)?;
             meta.insert(GENERATION, generation.0)?;
+            meta.insert(DIGEST, digest_of_meta(FORMAT_VERSION, generation.0))?;
         }
         self.transaction.commit()?;
         self.database.close()?;

@@ -1,9 +1,11 @@
 //! The way for many writes: a connection of its own to each node, commands packed into large pieces, and
-//! nothing kept of an answer but whether it is an error.
+//! nothing kept of an answer but whether it is an error. At the end of each batch an `ECHO` of a nonce
+//! proves that every answer was that of its command, none lost and none doubled.
 //!
 //! The client library spends several microseconds on a command, several times of what Redis does.
 //! That does not matter for a read; a push of a million keys would take its time from it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +29,7 @@ const PIECE: usize = 64 * 1024;
 const PIECES: usize = 4;
 /// The longest line that Redis answers a write with.
 const LONGEST_LINE: u64 = 64 * 1024;
+const LONGEST_NONCE: usize = 64;
 
 /// Open connections for writing.
 pub(super) struct Bulk {
@@ -54,12 +57,28 @@ struct Progress {
     answered: AtomicU64,
     fault: Mutex<Option<Error>>,
     changed: Notify,
+    /// Nonces that are to come back, each with the number of its answer.
+    nonces: Mutex<VecDeque<(u64, Vec<u8>)>>,
 }
 
 impl Progress {
     fn fail(&self, error: Error) {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.changed.notify_waiters();
+    }
+
+    /// Whether the answer of this number is what it must be: a nonce where one is due, and no other text.
+    fn is_in_step(&self, number: u64, answer: &Answer) -> bool {
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        match (nonces.front(), answer) {
+            (Some((due, nonce)), answer) if *due == number => {
+                let matches = matches!(answer, Answer::Text(text) if text == nonce);
+                nonces.pop_front();
+                matches
+            }
+            (_, Answer::Text(_)) => false,
+            _ => true,
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -95,9 +114,19 @@ impl Bulk {
     /// Takes a command on its way to where its first argument, a key, is. Commands for one key are executed
     /// in order. An error may be that of an earlier one.
     pub(super) async fn push(&mut self, name: &str, arguments: &[&[u8]]) -> Result<(), Error> {
-        let pipe = match (&self.by_slot[..], arguments) {
-            ([], _) | (_, []) => 0,
-            (by_slot, [key, ..]) => usize::from(by_slot[usize::from(slot(key))]),
+        self.push_at(arguments.first().copied().unwrap_or_default(), name, arguments).await
+    }
+
+    /// The same for a command whose first argument is no key: to where `key` is.
+    pub(super) async fn push_at(
+        &mut self,
+        key: &[u8],
+        name: &str,
+        arguments: &[&[u8]],
+    ) -> Result<(), Error> {
+        let pipe = match &self.by_slot[..] {
+            [] => 0,
+            by_slot => usize::from(by_slot[usize::from(slot(key))]),
         };
         let pipe = &mut self.pipes[pipe];
         words(&mut pipe.piece, name, arguments);
@@ -111,6 +140,7 @@ impl Bulk {
     /// Waits until all is answered.
     pub(super) async fn land(&mut self) -> Result<(), Error> {
         for pipe in &mut self.pipes {
+            pipe.mark();
             pipe.send(&self.address, self.deadline).await?;
         }
         for pipe in &self.pipes {
@@ -191,7 +221,7 @@ impl Pipe {
         to.write_all(&hello).await.map_err(away)?;
         to.flush().await.map_err(away)?;
         for _ in 0..expected {
-            if let Some(says) = answer(&mut from, &mut Vec::new()).await.map_err(away)? {
+            if let Answer::Error(says) = answer(&mut from, &mut Vec::new()).await.map_err(away)? {
                 return Err(refusal(address, &says));
             }
         }
@@ -201,6 +231,16 @@ impl Pipe {
         tasks.spawn(write(to, waiting, Arc::clone(&progress), address.to_owned()));
         tasks.spawn(read(from, Arc::clone(&progress), address.to_owned()));
         Ok(Self { piece: Vec::new(), commands: 0, sent: 0, pieces, progress, _tasks: tasks })
+    }
+
+    /// Appends a nonce that must come back behind all other answers.
+    fn mark(&mut self) {
+        let number = self.sent + self.commands + 1;
+        let nonce = format!("sparrow-{number}").into_bytes();
+        words(&mut self.piece, "ECHO", &[&nonce]);
+        self.commands += 1;
+        let nonces = &self.progress.nonces;
+        nonces.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, nonce));
     }
 
     async fn send(&mut self, address: &str, deadline: Duration) -> Result<(), Error> {
@@ -280,17 +320,26 @@ async fn read(
     address: String,
 ) {
     let mut line = Vec::new();
-    let mut unreported = 0;
+    let (mut number, mut unreported) = (0, 0);
     loop {
-        match answer(&mut from, &mut line).await {
-            Ok(None) => {}
-            // A key whose time to live ended, or one that was moved before.
-            Ok(Some(says)) if says.starts_with("ERR no such key") => {}
-            Ok(Some(says)) => progress.fail(refusal(&address, &says)),
+        number += 1;
+        let answer = match answer(&mut from, &mut line).await {
+            Ok(answer) => answer,
             Err(error) => {
                 progress.fail(Error::Unavailable { store: address, what: error.to_string() });
                 return;
             }
+        };
+        if !progress.is_in_step(number, &answer) {
+            let what = "its replies are out of step".to_owned();
+            progress.fail(Error::Unavailable { store: address, what });
+            return;
+        }
+        match answer {
+            Answer::Done | Answer::Text(_) => {}
+            // A key whose time to live ended, or one that was moved before.
+            Answer::Error(says) if says.starts_with("ERR no such key") => {}
+            Answer::Error(says) => progress.fail(refusal(&address, &says)),
         }
         unreported += 1;
         // Whoever waits need not wake up for each of them.
@@ -323,20 +372,41 @@ fn head(to: &mut Vec<u8>, kind: u8, number: usize) {
     to.extend_from_slice(b"\r\n");
 }
 
-/// Reads the answer to a write: a line. Returns what it says if that is an error.
+/// The answer to a write.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Done,
+    /// What Redis says is wrong.
+    Error(String),
+    /// A nonce.
+    Text(Vec<u8>),
+}
+
+/// Reads the answer to a write: a line, or a nonce.
 async fn answer(
     from: &mut BufReader<impl AsyncRead + Unpin>,
     line: &mut Vec<u8>,
-) -> io::Result<Option<String>> {
+) -> io::Result<Answer> {
     line.clear();
+    let none = || io::Error::new(io::ErrorKind::InvalidData, "an answer to a write that is none");
     from.take(LONGEST_LINE).read_until(b'\n', line).await?;
     match (line.first(), line.last()) {
-        (Some(b'+' | b':'), Some(b'\n')) => Ok(None),
+        (Some(b'+' | b':'), Some(b'\n')) => Ok(Answer::Done),
         (Some(b'-'), Some(b'\n')) => {
-            Ok(Some(String::from_utf8_lossy(&line[1..]).trim_end().to_owned()))
+            Ok(Answer::Error(String::from_utf8_lossy(&line[1..]).trim_end().to_owned()))
+        }
+        (Some(b'$'), Some(b'\n')) => {
+            let length =
+                str::from_utf8(&line[1..]).ok().and_then(|text| text.trim_end().parse().ok());
+            let length: usize =
+                length.filter(|&length| length <= LONGEST_NONCE).ok_or_else(none)?;
+            let mut text = vec![0; length + 2];
+            from.read_exact(&mut text).await?;
+            text.truncate(length);
+            Ok(Answer::Text(text))
         }
         (None, _) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer to a write that is none")),
+        _ => Err(none()),
     }
 }
 
@@ -353,17 +423,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_lines_and_nothing_else() {
-        let text = &b"+OK\r\n:3\r\n-OOM no memory\r\n$5\r\nhello\r\n"[..];
+    async fn answers_are_lines_or_nonces_and_nothing_else() {
+        let text = &b"+OK\r\n:3\r\n-OOM no memory\r\n$5\r\nhello\r\n$99\r\n"[..];
         let (mut from, mut line) = (BufReader::new(text), Vec::new());
-        assert_eq!(answer(&mut from, &mut line).await.unwrap(), None);
-        assert_eq!(answer(&mut from, &mut line).await.unwrap(), None);
-        let says = answer(&mut from, &mut line).await.unwrap();
-        assert_eq!(says.as_deref(), Some("OOM no memory"));
+        for expected in [
+            Answer::Done,
+            Answer::Done,
+            Answer::Error("OOM no memory".to_owned()),
+            Answer::Text(b"hello".to_vec()),
+        ] {
+            assert_eq!(answer(&mut from, &mut line).await.unwrap(), expected);
+        }
         assert!(answer(&mut from, &mut line).await.is_err());
         for cut in [&b""[..], b"+OK", b"-ERR"] {
             assert!(answer(&mut BufReader::new(cut), &mut line).await.is_err());
         }
+        let progress = Progress::default();
+        progress.nonces.lock().unwrap().push_back((2, b"n".to_vec()));
+        let nonce = Answer::Text(b"n".to_vec());
+        assert!(!progress.is_in_step(1, &nonce), "a lost reply");
+        assert!(progress.is_in_step(1, &Answer::Done));
+        assert!(!progress.is_in_step(2, &Answer::Done), "a doubled one");
         let endless = vec![b'+'; 2 * LONGEST_LINE as usize];
         assert!(answer(&mut BufReader::new(&endless[..]), &mut line).await.is_err());
     }

@@ -26,18 +26,20 @@ impl Keys {
         format!("{}{}", self.prefix, kind.key(id)).into()
     }
 
-    /// The staged twin of a plain key, in the same slot.
-    pub(super) fn staged(&self, kind: Kind, id: u32) -> Bytes {
-        self.staged_name(&kind.key(id))
+    /// The staged twin of a plain key, in the same slot. It names its pusher, so that what two pushers
+    /// write never mixes; in the layout of format 1 it does not.
+    pub(super) fn staged(&self, kind: Kind, id: u32, pusher: Option<&str>) -> Bytes {
+        self.staged_name(&kind.key(id), pusher)
     }
 
-    fn staged_name(&self, name: &str) -> Bytes {
+    fn staged_name(&self, name: &str, pusher: Option<&str>) -> Bytes {
         let prefix = &self.prefix;
+        let (pusher, colon) = pusher.map_or(("", ""), |pusher| (pusher, ":"));
         if self.tagged {
-            format!("{prefix}{STAGED}{name}").into()
+            format!("{prefix}{STAGED}{pusher}{colon}{name}").into()
         } else {
             // The braces make the plain key the hash tag.
-            format!("{prefix}{STAGED}{{{prefix}{name}}}").into()
+            format!("{prefix}{STAGED}{pusher}{colon}{{{prefix}{name}}}").into()
         }
     }
 
@@ -45,8 +47,8 @@ impl Keys {
         format!("{}{MARKER}", self.prefix).into()
     }
 
-    pub(super) fn staged_marker(&self) -> Bytes {
-        self.staged_name(MARKER)
+    pub(super) fn staged_marker(&self, pusher: Option<&str>) -> Bytes {
+        self.staged_name(MARKER, pusher)
     }
 
     pub(super) fn lock(&self) -> Bytes {
@@ -69,15 +71,23 @@ impl Keys {
         format!("{}{STAGED}*", escaped(&self.prefix)).into()
     }
 
+    /// The same for the staged keys of one pusher.
+    pub(super) fn staged_pattern_of(&self, pusher: &str) -> Bytes {
+        format!("{}{STAGED}{pusher}:*", escaped(&self.prefix)).into()
+    }
+
     /// The id in a plain key of a kind; `None` for every other key.
     pub(super) fn plain_id(&self, kind: Kind, key: &[u8]) -> Option<u32> {
         id_of(kind, std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?)
     }
 
-    /// Kind and id in the name of a staged key; `None` for every other key.
-    pub(super) fn staged_id(&self, key: &[u8]) -> Option<(Kind, u32)> {
-        let rest =
+    /// Kind and id in the name of a staged key of this pusher; `None` for every other key.
+    pub(super) fn staged_id(&self, key: &[u8], pusher: Option<&str>) -> Option<(Kind, u32)> {
+        let mut rest =
             std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?.strip_prefix(STAGED)?;
+        if let Some(pusher) = pusher {
+            rest = rest.strip_prefix(pusher)?.strip_prefix(':')?;
+        }
         let name = if self.tagged {
             rest
         } else {
@@ -131,16 +141,24 @@ mod tests {
         for prefix in ["", "movies:", "{movies}:", "a{b}c", "x*"] {
             let keys = keys(prefix);
             for kind in Kind::ALL {
-                let (plain, staged) = (keys.plain(kind, 6), keys.staged(kind, 6));
+                let (plain, staged) = (keys.plain(kind, 6), keys.staged(kind, 6, Some("3f-a")));
+                let old = keys.staged(kind, 6, None);
                 assert_eq!(hashed(&plain), hashed(&staged), "{staged:?}");
+                assert_eq!(hashed(&plain), hashed(&old), "{old:?}");
                 let id = if kind.is_single() { 0 } else { 6 };
                 assert_eq!(keys.plain_id(kind, &plain), Some(id));
-                assert_eq!(keys.staged_id(&staged), Some((kind, id)));
-                assert_eq!(keys.staged_id(&plain), None);
+                assert_eq!(keys.staged_id(&staged, Some("3f-a")), Some((kind, id)));
+                assert_eq!(keys.staged_id(&old, None), Some((kind, id)));
+                for (other, pusher) in
+                    [(&staged, Some("3f-b")), (&staged, None), (&old, Some("3f-a")), (&plain, None)]
+                {
+                    assert_eq!(keys.staged_id(other, pusher), None, "{other:?}");
+                }
                 assert_eq!(keys.plain_id(kind, &staged), None);
             }
-            assert_eq!(hashed(&keys.marker()), hashed(&keys.staged_marker()));
-            assert_eq!(keys.staged_id(&keys.staged_marker()), None);
+            let marker = keys.staged_marker(Some("3f-a"));
+            assert_eq!(hashed(&keys.marker()), hashed(&marker));
+            assert_eq!(keys.staged_id(&marker, Some("3f-a")), None);
         }
     }
 
@@ -151,9 +169,11 @@ mod tests {
         assert_eq!(plain.plain(Kind::MovieFeatures, 1), "mf:1");
         assert_eq!(plain.plain(Kind::UserEmbedding, 6), "uEmb:6");
         assert_eq!(plain.plain(Kind::MovieEmbedding, 1), "i2vEmb:1");
-        assert_eq!(plain.staged(Kind::UserFeatures, 6), "sparrow:new:{uf:6}");
-        assert_eq!(keys("p:").staged(Kind::UserFeatures, 6), "p:sparrow:new:{p:uf:6}");
-        assert_eq!(keys("{p}").staged(Kind::UserFeatures, 6), "{p}sparrow:new:uf:6");
+        let staged = |prefix, pusher| keys(prefix).staged(Kind::UserFeatures, 6, pusher);
+        assert_eq!(staged("", Some("3f")), "sparrow:new:3f:{uf:6}");
+        assert_eq!(staged("p:", Some("3f")), "p:sparrow:new:3f:{p:uf:6}");
+        assert_eq!(staged("{p}", Some("3f")), "{p}sparrow:new:3f:uf:6");
+        assert_eq!(staged("", None), "sparrow:new:{uf:6}");
         assert_eq!(keys("a*").plain_pattern(Kind::MovieFeatures), "a\\*mf:*");
         for foreign in ["uf:06", "uf:-1", "uf:4294967296", "uf:", "uf:6x", "xuf:6", "mf:6"] {
             assert_eq!(plain.plain_id(Kind::UserFeatures, foreign.as_bytes()), None, "{foreign}");

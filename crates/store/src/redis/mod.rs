@@ -4,6 +4,7 @@
 
 mod bulk;
 mod client;
+mod heavy;
 mod keys;
 mod push;
 mod text;
@@ -11,6 +12,7 @@ mod text;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{iter, vec};
 
 use async_trait::async_trait;
@@ -19,6 +21,7 @@ use sparrow_model::{MovieId, UserId};
 use tokio::time::Instant;
 
 use self::client::{Answer, Batch, Command, Connections, Reply, Scan, refusal};
+use self::heavy::{Heavy, LARGEST};
 use self::keys::Keys;
 use crate::codec::{self, Fault};
 use crate::{
@@ -37,6 +40,9 @@ struct Inner {
     options: Options,
     /// The state that the last answer had, which the next read takes for granted.
     seen: Mutex<State>,
+    /// When it was last logged that the marker is none.
+    warned: Mutex<Option<Instant>>,
+    heavy: Heavy,
     /// What the servers said of writes when the movies were last hashed, and the hash.
     hashed: Mutex<Option<(String, u64)>>,
 }
@@ -45,30 +51,74 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct State {
     generation: Generation,
-    /// Values are under their staged keys, or, already moved, under the plain ones.
-    staged: bool,
+    phase: Phase,
     /// Who pushed it: two pushes of the same generation are two states.
     pusher: String,
 }
 
+/// Where the values of the generation are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    /// Under the plain keys.
+    #[default]
+    Plain,
+    /// Under staged keys that name their pusher, or, already moved, under the plain ones.
+    Fenced,
+    /// The same under staged keys of format 1, which do not.
+    Staged,
+}
+
+impl Phase {
+    const ALL: [(&str, Self); 3] =
+        [("plain", Self::Plain), ("staged-2", Self::Fenced), ("staged", Self::Staged)];
+}
+
+/// Why a marker cannot be used.
+#[derive(Debug, PartialEq)]
+enum Unread {
+    /// It is none.
+    Garbage,
+    /// It is one of another version.
+    Version(String),
+}
+
 impl State {
     fn text(&self) -> Bytes {
-        let phase = if self.staged { "staged" } else { "plain" };
+        let phase = Phase::ALL.iter().find(|(_, phase)| *phase == self.phase);
+        let phase = phase.map_or("", |(name, _)| name);
         format!("{} {phase} {}", self.generation, self.pusher).into()
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
-        let mut words = std::str::from_utf8(text).ok()?.split(' ');
-        let generation = Generation(words.next()?.parse().ok()?);
-        let staged = match words.next()? {
-            "staged" => true,
-            "plain" => false,
-            _ => return None,
+    fn parse(text: &[u8]) -> Result<Self, Unread> {
+        let words = std::str::from_utf8(text).ok().map(|text| text.split(' ').collect::<Vec<_>>());
+        let (generation, phase, pusher) = match words.as_deref() {
+            Some([generation, phase]) => (*generation, *phase, ""),
+            Some([generation, phase, pusher, ..]) => (*generation, *phase, *pusher),
+            _ => return Err(Unread::Garbage),
         };
-        let pusher = words.next().unwrap_or_default().to_owned();
-        words.next().is_none().then_some(Self { generation, staged, pusher })
+        let generation = Generation(generation.parse().map_err(|_| Unread::Garbage)?);
+        let known = Phase::ALL.iter().find(|(name, _)| *name == phase);
+        let three = words.is_some_and(|words| words.len() <= 3);
+        match known {
+            Some(&(_, phase)) if three => Ok(Self { generation, phase, pusher: pusher.to_owned() }),
+            Some(_) => Err(Unread::Garbage),
+            None => Err(Unread::Version(phase.to_owned())),
+        }
+    }
+
+    /// Whether values may be under staged keys.
+    fn is_staged(&self) -> bool {
+        self.phase != Phase::Plain
+    }
+
+    /// Who the staged keys name.
+    fn fence(&self) -> Option<&str> {
+        (self.phase == Phase::Fenced).then_some(&*self.pusher)
     }
 }
+
+/// Between two log lines on the same fault.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// How often a read looks again when the marker changes under it.
 const LOOKS: usize = 4;
@@ -91,6 +141,8 @@ impl RedisStore {
             keys: Keys::new(options),
             options: options.clone(),
             seen: Mutex::default(),
+            heavy: Heavy::default(),
+            warned: Mutex::default(),
             hashed: Mutex::default(),
         })))
     }
@@ -107,7 +159,11 @@ impl Inner {
     }
 
     fn notice(&self, state: State) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen != state {
+            self.heavy.clear();
+            *seen = state;
+        }
     }
 
     fn deadline(&self) -> Instant {
@@ -118,20 +174,43 @@ impl Inner {
         Instant::now() + self.options.bulk_deadline
     }
 
-    fn scan(&self, pattern: Bytes) -> Result<Scan, Error> {
+    fn scan(&self, pattern: Bytes) -> Result<Scan<'_>, Error> {
         self.connections.scan(pattern, self.options.bulk_deadline)
     }
 
-    /// What the marker said.
+    /// What the marker said. Something that is no marker counts as none.
     fn state(&self, answer: Answer) -> Result<State, Error> {
-        match answer {
-            Ok(Reply::Nothing) => Ok(State::default()),
-            Ok(Reply::Text(text)) => State::parse(&text).ok_or_else(|| Error::Malformed {
-                key: String::from_utf8_lossy(&self.keys.marker()).into_owned(),
-                what: "does not name a generation".to_owned(),
-            }),
-            Ok(_) => Err(self.connections.unavailable("an answer to GET that is none")),
-            Err(says) => Err(refusal(self.connections.address(), &says)),
+        let key = || String::from_utf8_lossy(&self.keys.marker()).into_owned();
+        let unread = match answer {
+            Ok(Reply::Nothing) => return Ok(State::default()),
+            Ok(Reply::Text(text)) if text.is_empty() => return Ok(State::default()),
+            Ok(Reply::Text(text)) => match State::parse(&text) {
+                Ok(state) => return Ok(state),
+                Err(unread) => unread,
+            },
+            Err(says) if says.starts_with("WRONGTYPE") => Unread::Garbage,
+            Ok(_) => {
+                return Err(self.connections.unavailable("an answer to GET that is none"));
+            }
+            Err(says) => return Err(refusal(self.connections.address(), &says)),
+        };
+        match unread {
+            Unread::Garbage => {
+                let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+                if warned.is_none_or(|last| last.elapsed() > BETWEEN_WARNINGS) {
+                    *warned = Some(Instant::now());
+                    tracing::warn!(key = key(), "is no marker of a generation: taken for missing");
+                }
+                Ok(State::default())
+            }
+            Unread::Version(phase) => {
+                let known = Phase::ALL.map(|(name, _)| name).join(", ");
+                let what = format!(
+                    "{} is of another version: its phase is {phase:?}, this program knows {known}",
+                    key()
+                );
+                Err(Error::refused(self.connections.address(), what))
+            }
         }
     }
 
@@ -171,11 +250,14 @@ impl Inner {
         keys: &[(Kind, u32)],
         end: Instant,
     ) -> Result<(State, Vec<Answer>), Error> {
+        let out: Vec<bool> = keys.iter().map(|&key| self.heavy.is_out(key)).collect();
         let places = |hashes: bool| {
-            let wanted = keys.iter().filter(move |(kind, _)| is_hash(*kind) == hashes);
+            let wanted = keys.iter().zip(&out);
+            let wanted = wanted.filter(move |((kind, _), out)| is_hash(*kind) == hashes && !**out);
+            let wanted = wanted.map(|(key, _)| key);
             wanted.flat_map(|&(kind, id)| {
                 // Before the plain key: it may be moved there in between.
-                let staged = state.staged.then(|| self.keys.staged(kind, id));
+                let staged = state.is_staged().then(|| self.keys.staged(kind, id, state.fence()));
                 staged.into_iter().chain([self.keys.plain(kind, id)])
             })
         };
@@ -183,10 +265,14 @@ impl Inner {
         let (mut strings, mut hashes) = self.read(strings, places(true), end).await?;
         let marker = self.state(next(&mut strings))?;
         let mut values = Vec::with_capacity(keys.len());
-        for &(kind, _) in keys {
+        for (&(kind, id), &out) in keys.iter().zip(&out) {
+            if out {
+                values.push(Ok(Reply::TooLarge));
+                continue;
+            }
             let answers: &mut dyn Iterator<Item = Answer> =
                 if is_hash(kind) { &mut hashes } else { &mut strings };
-            let staged = if state.staged { answers.next() } else { None };
+            let staged = if state.is_staged() { answers.next() } else { None };
             let plain = answers.next().unwrap_or(Ok(Reply::Nothing));
             let value = match staged {
                 None => plain,
@@ -199,7 +285,12 @@ impl Inner {
             {
                 return Err(refusal(self.connections.address(), says));
             }
-            values.push(value);
+            if let (true, Ok(Reply::List(parts))) = (is_hash(kind), &value)
+                && parts.len() % 2 == 1
+            {
+                return Err(self.connections.unavailable("an answer to HGETALL that is none"));
+            }
+            values.push(self.heavy.checked((kind, id), value));
         }
         Ok((marker, values))
     }
@@ -287,11 +378,11 @@ impl Inner {
     /// The ids of all movies that there is a key of these kinds for in this state, maybe some more.
     async fn movie_ids(&self, state: &State, kinds: &[Kind]) -> Result<BTreeSet<u32>, Error> {
         let mut ids = BTreeSet::new();
-        if state.staged {
+        if state.is_staged() {
             // Before the plain ones: a key that is moved in between is then found there.
             let mut scan = self.scan(self.keys.staged_pattern())?;
             while let Some(keys) = scan.page().await? {
-                let named = keys.iter().filter_map(|key| self.keys.staged_id(key));
+                let named = keys.iter().filter_map(|key| self.keys.staged_id(key, state.fence()));
                 ids.extend(named.filter(|(kind, _)| kinds.contains(kind)).map(|(_, id)| id));
             }
         }
@@ -486,6 +577,7 @@ fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
     let parts = match answer {
         Ok(Reply::Nothing) => return Ok(None),
         Ok(Reply::List(parts)) => parts,
+        Ok(Reply::TooLarge) => return Err(too_large()),
         _ => return Err("is not a hash".to_owned()),
     };
     let mut fields = Vec::with_capacity(parts.len() / 2);
@@ -501,6 +593,10 @@ fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
     Ok((!fields.is_empty()).then_some(Fields(fields)))
 }
 
+fn too_large() -> Fault {
+    format!("is larger than {LARGEST} bytes")
+}
+
 fn string<T>(
     answer: Answer,
     parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
@@ -508,6 +604,7 @@ fn string<T>(
     match answer {
         Ok(Reply::Nothing) => Ok(None),
         Ok(Reply::Text(text)) => parse(&text).map(Some),
+        Ok(Reply::TooLarge) => Err(too_large()),
         _ => Err("is not a string".to_owned()),
     }
 }
@@ -518,11 +615,15 @@ mod tests {
 
     #[test]
     fn states_read_back_and_nothing_else_is_one() {
-        let state = State { generation: Generation(17), staged: true, pusher: "3fa9".into() };
-        assert_eq!(state.text(), "17 staged 3fa9");
-        assert_eq!(State::parse(&state.text()), Some(state));
-        for text in ["", "x plain a", "1", "1 other a", "1 plain a b", "-1 plain a", "1  plain a"] {
-            assert_eq!(State::parse(text.as_bytes()), None, "{text}");
+        for (name, phase) in Phase::ALL {
+            let state = State { generation: Generation(17), phase, pusher: "3fa9".into() };
+            assert_eq!(state.text(), format!("17 {name} 3fa9"));
+            assert_eq!(State::parse(&state.text()), Ok(state));
         }
+        for text in ["", "x plain a", "1", "1 plain a b", "-1 plain a"] {
+            assert_eq!(State::parse(text.as_bytes()), Err(Unread::Garbage), "{text}");
+        }
+        let newer = State::parse(b"1 sealed a");
+        assert_eq!(newer, Err(Unread::Version("sealed".to_owned())));
     }
 }

@@ -40,9 +40,19 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
     match begin(&held).await {
         Ok((generation, bulk)) => {
             let pusher = held.token.clone();
-            let state = State { generation: generation.next(), staged: true, pusher };
+            let state =
+                State { generation: generation.next(), phase: super::Phase::Fenced, pusher };
             let put = Kind::ALL.map(|_| HashSet::new());
-            Ok(Box::new(RedisPush { held, state, put, bulk: Some(bulk), phase: Phase::Staging }))
+            let before =
+                State { generation, phase: super::Phase::Plain, pusher: state.pusher.clone() };
+            Ok(Box::new(RedisPush {
+                held,
+                before,
+                state,
+                put,
+                bulk: Some(bulk),
+                phase: Phase::Staging,
+            }))
         }
         Err(error) => {
             held.release().await;
@@ -56,13 +66,18 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
 async fn begin(held: &Held) -> Result<(Generation, Bulk), Error> {
     let store = &held.store;
     let state = store.current(store.bulk_deadline()).await?;
-    if state.staged {
+    if state.is_staged() {
         tracing::info!(generation = %state.generation, "ending a push that was interrupted");
         finish(held, &state).await?;
-    } else {
-        remove_staged(held).await?;
     }
-    Ok((state.generation, Bulk::open(&store.connections, &store.options).await?))
+    // With the pusher's name in the marker no push that began before can announce anything from here on.
+    let now = marker_text(store).await?;
+    let generation = store.state(Ok(Reply::Text(now.clone())))?.generation;
+    let fenced = State { generation, phase: super::Phase::Plain, pusher: held.token.clone() };
+    held.check()?;
+    replace_marker(store, now, &fenced).await?;
+    remove_staged(held, store.keys.staged_pattern()).await?;
+    Ok((generation, Bulk::open(&store.connections, &store.options).await?))
 }
 
 /// The lock, as long as it is not lost. It is renewed until this is dropped, so whoever changes anything
@@ -93,16 +108,10 @@ impl Held {
     /// Removes the lock if it is still ours.
     async fn unlock(&self) {
         let (store, mut batch) = (&self.store, Batch::default());
-        batch.push(Command::Get(store.keys.lock()));
-        let owner = store.connections.run(batch, store.bulk_deadline()).await.map(two);
-        if let Ok([Ok(Reply::Text(owner)), _]) = owner
-            && owner == self.token
-        {
-            let mut batch = Batch::default();
-            batch.push(Command::Unlink(vec![store.keys.lock()]));
-            // Otherwise it runs out.
-            let _ = store.connections.run(batch, store.bulk_deadline()).await;
-        }
+        let (remove, token) = (Bytes::from_static(REMOVE), self.token.clone().into());
+        batch.push(Command::Script(remove, vec![store.keys.lock()], vec![token]));
+        // Otherwise it runs out.
+        let _ = store.connections.run(batch, store.bulk_deadline()).await;
     }
 }
 
@@ -181,6 +190,8 @@ enum Phase {
 
 struct RedisPush {
     held: Arc<Held>,
+    /// The state that the marker must be in when it announces the new one.
+    before: State,
     /// The state that the marker will announce.
     state: State,
     /// The ids that were put, by kind in the order of [`Kind::ALL`].
@@ -244,7 +255,7 @@ impl RedisPush {
             self.held.check()?;
             entry.check()?;
             let (kind, id) = (entry.kind(), entry.id());
-            let key = self.held.store.keys.staged(kind, id);
+            let key = self.held.store.keys.staged(kind, id, Some(&self.held.token));
             if !self.put[kind as usize].insert(id) {
                 self.bulk()?.push("UNLINK", &[&key]).await?;
             }
@@ -324,7 +335,7 @@ impl RedisPush {
         self.bulk()?.land().await?;
         let tombstones = self.stale().await?;
         for &(kind, id) in &tombstones {
-            let key = self.held.store.keys.staged(kind, id);
+            let key = self.held.store.keys.staged(kind, id, Some(&self.held.token));
             if is_hash(kind) {
                 self.bulk()?.push("HSET", &[&key, b"", b""]).await?;
             } else {
@@ -332,8 +343,8 @@ impl RedisPush {
             }
         }
         // What the marker will say at the end is staged as well: renaming needs no memory.
-        let settled = State { staged: false, ..self.state.clone() }.text();
-        let staged_marker = self.held.store.keys.staged_marker();
+        let settled = State { phase: super::Phase::Plain, ..self.state.clone() }.text();
+        let staged_marker = self.held.store.keys.staged_marker(Some(&self.held.token));
         self.set(&staged_marker, &settled).await?;
         self.bulk()?.land().await?;
         Ok(tombstones.into_iter().collect())
@@ -343,10 +354,7 @@ impl RedisPush {
     async fn announce(&mut self) -> Result<(), Error> {
         self.held.check()?;
         let store = &self.held.store;
-        let mut batch = Batch::default();
-        batch.push(Command::Set(store.keys.marker(), self.state.text(), store.options.ttl));
-        let [answer, _] = two(store.connections.run(batch, store.bulk_deadline()).await?);
-        answer.map(|_| ()).map_err(|says| refusal(store.connections.address(), &says))
+        replace_marker(store, self.before.text(), &self.state).await
     }
 
     /// Moves everything into place. The generation stands already: a failure is tried over, and in the
@@ -383,20 +391,23 @@ impl RedisPush {
 
     async fn rename(&mut self, tombstones: &[(Kind, u32)]) -> Result<(), Error> {
         let store = Arc::clone(&self.held.store);
-        let keys = &store.keys;
+        let (keys, token) = (&store.keys, self.held.token.clone());
+        let token = Some(&*token);
         let bulk =
             self.bulk.as_mut().ok_or_else(|| Error::push_over(store.connections.address()))?;
         for &(kind, id) in tombstones {
-            bulk.push("UNLINK", &[&keys.plain(kind, id), &keys.staged(kind, id)]).await?;
+            let (plain, staged) = (keys.plain(kind, id), keys.staged(kind, id, token));
+            bulk.push_at(&plain, "EVAL", &[BURY, b"2", &staged, &plain]).await?;
         }
         for (kind, ids) in Kind::ALL.into_iter().zip(&self.put) {
             for &id in ids {
-                bulk.push("RENAME", &[&keys.staged(kind, id), &keys.plain(kind, id)]).await?;
+                let (plain, staged) = (keys.plain(kind, id), keys.staged(kind, id, token));
+                bulk.push("RENAME", &[&staged, &plain]).await?;
             }
         }
         bulk.land().await?;
         self.held.check()?;
-        bulk.push("RENAME", &[&keys.staged_marker(), &keys.marker()]).await?;
+        bulk.push("RENAME", &[&keys.staged_marker(token), &keys.marker()]).await?;
         bulk.land().await
     }
 
@@ -406,7 +417,7 @@ impl RedisPush {
         bulk.abandon().await;
         self.phase = Phase::Over;
         if self.held.check().is_ok()
-            && let Err(error) = remove_staged(&self.held).await
+            && let Err(error) = remove_own(&self.held).await
         {
             tracing::debug!(%error, "a failed push leaves keys behind for the next one to remove");
         }
@@ -427,7 +438,7 @@ impl Drop for RedisPush {
             if let Some(mut bulk) = bulk {
                 bulk.abandon().await;
             }
-            if !announced && let Err(error) = remove_staged(&held).await {
+            if !announced && let Err(error) = remove_own(&held).await {
                 tracing::debug!(%error, "a dropped push leaves keys behind for the next one to remove");
             }
             held.release().await;
@@ -435,11 +446,63 @@ impl Drop for RedisPush {
     }
 }
 
-/// Removes all that was staged and never announced.
-async fn remove_staged(held: &Held) -> Result<(), Error> {
+/// Removes a tombstone and the plain key that it is for, if the tombstone is still there: the keys may
+/// have been moved by another push since.
+const BURY: &[u8] = b"if redis.call('EXISTS', KEYS[1]) == 1 then \
+    return redis.call('UNLINK', KEYS[1], KEYS[2]) else return 0 end";
+
+/// Sets the marker if it says what is expected; something that is no text counts as nothing. In one step:
+/// who was paused in between changes nothing.
+const REPLACE: &[u8] = b"local now = redis.pcall('GET', KEYS[1]) \
+    if type(now) ~= 'string' then now = '' end \
+    if now ~= ARGV[1] then return 0 end \
+    if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2]) \
+    else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end return 1";
+
+/// Removes a key if it says what is expected.
+const REMOVE: &[u8] = b"if redis.call('GET', KEYS[1]) == ARGV[1] then \
+    return redis.call('UNLINK', KEYS[1]) else return 0 end";
+
+/// What the marker says, whatever it is; empty without one.
+async fn marker_text(store: &Inner) -> Result<Bytes, Error> {
+    let mut batch = Batch::default();
+    batch.push(Command::Get(store.keys.marker()));
+    let [answer, _] = two(store.connections.run(batch, store.bulk_deadline()).await?);
+    match answer {
+        Ok(Reply::Text(text)) => Ok(text),
+        Err(says) if !says.starts_with("WRONGTYPE") => {
+            Err(refusal(store.connections.address(), &says))
+        }
+        _ => Ok(Bytes::new()),
+    }
+}
+
+/// Sets the marker if it still says `before`.
+async fn replace_marker(store: &Inner, before: Bytes, to: &State) -> Result<(), Error> {
+    let ttl = store.options.ttl.map_or_else(String::new, |ttl| ttl.as_millis().to_string());
+    let mut batch = Batch::default();
+    let arguments = vec![before, to.text(), ttl.into()];
+    batch.push(Command::Script(Bytes::from_static(REPLACE), vec![store.keys.marker()], arguments));
+    let [answer, _] = two(store.connections.run(batch, store.bulk_deadline()).await?);
+    match answer.map_err(|says| refusal(store.connections.address(), &says))? {
+        Reply::Number(0) => {
+            let what = "this push lost its lock, and another one has begun since";
+            Err(Error::refused(store.connections.address(), what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what this push staged.
+async fn remove_own(held: &Held) -> Result<(), Error> {
+    remove_staged(held, held.store.keys.staged_pattern_of(&held.token)).await
+}
+
+/// Removes what was staged and never announced.
+async fn remove_staged(held: &Held, pattern: Bytes) -> Result<(), Error> {
     let store = &held.store;
     let mut flight = Flight::default();
-    let mut scan = store.scan(store.keys.staged_pattern())?;
+    let mut scan = store.scan(pattern)?;
     while let Some(keys) = scan.page().await? {
         held.check()?;
         let mut batch = Batch::default();
@@ -457,14 +520,14 @@ const NO_SUCH_KEY: i64 = -2;
 /// Ends the renaming of an announced generation from what there is, whatever was done of it.
 async fn finish(held: &Held, state: &State) -> Result<(), Error> {
     let store = &held.store;
-    let staged_marker = store.keys.staged_marker();
+    let staged_marker = store.keys.staged_marker(state.fence());
     let mut scan = store.scan(store.keys.staged_pattern())?;
     while let Some(found) = scan.page().await? {
         held.check()?;
         let mut known = Vec::with_capacity(found.len());
         let (mut looks, mut moves) = (Batch::default(), Batch::default());
         for key in found {
-            match store.keys.staged_id(&key) {
+            match store.keys.staged_id(&key, state.fence()) {
                 Some((kind, id)) => {
                     if is_hash(kind) {
                         looks.push(Command::HashHas(key.clone(), Bytes::new()));
@@ -475,7 +538,7 @@ async fn finish(held: &Held, state: &State) -> Result<(), Error> {
                     known.push((key, kind, id));
                 }
                 None if key == staged_marker => {}
-                // No key of ours, but in our way.
+                // Of another push, or no key of ours.
                 None => moves.push(Command::Unlink(vec![key])),
             }
         }
@@ -494,7 +557,8 @@ async fn finish(held: &Held, state: &State) -> Result<(), Error> {
             let tombstone = *content == Reply::Number(i64::from(is_hash(kind)));
             let plain = store.keys.plain(kind, id);
             if tombstone {
-                moves.push(Command::Unlink(vec![plain, staged]));
+                let bury = Bytes::from_static(BURY);
+                moves.push(Command::Script(bury, vec![staged, plain], Vec::new()));
             } else {
                 moves.push(Command::Rename(staged, plain));
             }
@@ -508,13 +572,10 @@ async fn finish(held: &Held, state: &State) -> Result<(), Error> {
     let mut flight = Flight::default();
     flight.send(store, batch).await?;
     flight.land(store).await?;
-    if store.current(store.bulk_deadline()).await?.staged {
+    if store.current(store.bulk_deadline()).await?.is_staged() {
         // The staged marker was lost, for example by its time to live.
-        let settled = State { staged: false, ..state.clone() };
-        let mut batch = Batch::default();
-        batch.push(Command::Set(store.keys.marker(), settled.text(), store.options.ttl));
-        flight.send(store, batch).await?;
-        flight.land(store).await?;
+        let settled = State { phase: super::Phase::Plain, ..state.clone() };
+        replace_marker(store, state.text(), &settled).await?;
     }
     Ok(())
 }

@@ -96,7 +96,7 @@ async fn what_is_no_store_is_refused_and_not_replaced() {
         let transaction = database.begin_write().unwrap();
         transaction.open_table(other).unwrap().insert(1, 1).unwrap();
         if later {
-            transaction.open_table(meta).unwrap().insert("format", 2).unwrap();
+            transaction.open_table(meta).unwrap().insert("format", 3).unwrap();
         }
         transaction.commit().unwrap();
     };
@@ -106,7 +106,7 @@ async fn what_is_no_store_is_refused_and_not_replaced() {
     }
     write(true);
     for error in refusals(&database).await {
-        assert!(error.to_string().contains("format 2, this program knows formats to 1"), "{error}");
+        assert!(error.to_string().contains("format 3, this program knows formats to 2"), "{error}");
     }
     for error in refusals(folder.path()).await {
         assert!(error.to_string().contains("not a file"), "{error}");
@@ -230,4 +230,90 @@ async fn a_killed_push_leaves_the_store_as_it_was_and_the_next_one_is_free() {
     assert_eq!(value(&store).await, Some(2.0));
     assert!(store.all_movies().await.unwrap().value.is_empty());
     assert!(!staged.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_flipped_bit_is_served_as_a_value() {
+    const USERS: u32 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features");
+    let entries = (0..USERS)
+        .flat_map(|id| {
+            let features = crate::conformance::user_fields(&id.to_string());
+            [embedding(id, id as f32), Entry::UserFeatures(UserId(id), features)]
+        })
+        .collect();
+    push(&open(&path), entries).await;
+    let sound = fs::read(&path).unwrap();
+    let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
+    let expected = open(&path).users(&ids).await.unwrap();
+    let (mut same, mut named, mut refused) = (0, 0, 0);
+    for round in 0..400_usize {
+        let mut bytes = sound.clone();
+        let bit = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (8 * bytes.len());
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let damaged = folder.path().join("damaged");
+        fs::write(&damaged, &bytes).unwrap();
+        match open(&damaged).users(&ids).await {
+            Err(_) => refused += 1,
+            Ok(read) if read == expected => same += 1,
+            Ok(read) => {
+                assert_eq!(read.generation, expected.generation, "bit {bit}");
+                for (there, right) in read.value.iter().zip(&expected.value) {
+                    if there != right {
+                        // A key in a page of the tree may be the damaged one: then the value is missing.
+                        assert!(there.features.is_none() || there.features == right.features);
+                        assert!(there.embedding.is_none() || there.embedding == right.embedding);
+                    }
+                }
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "{same} without effect, {named} left out, {refused} refused");
+}
+
+#[tokio::test]
+async fn a_truncated_file_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features");
+    push(&open(&path), vec![embedding(1, 1.0)]).await;
+    let bytes = fs::read(&path).unwrap();
+    for length in [bytes.len() / 2, 5000, 700, 100] {
+        fs::write(&path, &bytes[..length]).unwrap();
+        for error in [
+            open(&path).users(&[UserId(1)]).await.map(|_| ()).unwrap_err(),
+            open(&path).push().await.map(|_| ()).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains("delete it and push again"), "{length} bytes: {text}");
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    push(&open(&path), vec![embedding(1, 2.0)]).await;
+    assert_eq!(value(&open(&path)).await, Some(2.0));
+}
+
+#[tokio::test]
+async fn files_of_the_format_before_are_read_and_pushed_on() {
+    const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+    const VECTORS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("user embeddings");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features");
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.insert("format", 1).unwrap();
+        meta.insert("generation", 5).unwrap();
+        let mut vectors = transaction.open_table(VECTORS).unwrap();
+        vectors.insert(1, &3.5_f32.to_le_bytes()[..]).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open(&path);
+    assert_eq!(store.generation().await.unwrap(), Generation(5));
+    assert_eq!(value(&store).await, Some(3.5));
+    push(&store, vec![Entry::MovieEmbedding(MovieId(1), vec![1.0])]).await;
+    assert_eq!(value(&store).await, Some(3.5));
 }

@@ -13,6 +13,8 @@ mod redis_addresses;
 #[cfg(feature = "redis")]
 mod redis_keys;
 #[cfg(feature = "redis")]
+mod redis_lossy;
+#[cfg(feature = "redis")]
 mod redis_push;
 #[cfg(feature = "redis")]
 mod redis_tls;

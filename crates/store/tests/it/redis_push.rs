@@ -1,6 +1,5 @@
 //! Pushes that end in the middle: dropped, cut off, or killed with their process.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -111,22 +110,104 @@ async fn pusher_process() {
     let number = std::env::var("SPARROW_TEST_PUSH_NUMBER").unwrap().parse().unwrap();
     let store = open(&url, &Options { connections: 1, ..hasty() }).await;
     let mut push = start(&store).await;
+    let slowly = std::env::var("SPARROW_TEST_PUSH_SLOWLY").is_ok();
     for some in stamped(number).chunks(30) {
         push.put(some.to_vec()).await.unwrap();
+        if slowly {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
     push.commit().await.unwrap();
 }
 
 fn pusher(url: &str, number: u32) -> Child {
-    let program = std::env::current_exe().unwrap();
-    Command::new(Path::new(&program))
+    program(url, number).spawn().unwrap()
+}
+
+/// One that takes some time before it announces its generation.
+fn slow_pusher(url: &str, number: u32) -> Child {
+    program(url, number).env("SPARROW_TEST_PUSH_SLOWLY", "1").spawn().unwrap()
+}
+
+fn program(url: &str, number: u32) -> Command {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program
         .args(["--exact", "redis_push::pusher_process", "--include-ignored"])
         .env("SPARROW_TEST_PUSH_TO", url)
         .env("SPARROW_TEST_PUSH_NUMBER", number.to_string())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    program
+}
+
+fn signal(child: &Child, signal: &str) {
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_paused_push_never_mixes_with_the_next() {
+    let redis = TestRedis::start(&[]);
+    let reader = open(&redis.url(), &hasty()).await;
+    push(&reader, stamped(1)).await;
+    let state = || redis.cli(&["GET", "sparrow:generation"]);
+    for (number, announced) in
+        [(2, false), (4, true), (6, false), (8, true), (10, false), (12, true)]
+    {
+        let mut paused = slow_pusher(&redis.url(), number);
+        if announced {
+            wait_until("the generation is announced", || state().contains("staged"));
+        } else {
+            wait_until("something is staged", || {
+                !redis.cli(&["KEYS", "sparrow:new:*{uf:0}"]).is_empty()
+            });
+        }
+        signal(&paused, "-STOP");
+        wait_until("its lock ends", || redis.cli(&["EXISTS", "sparrow:lock"]) == "0");
+        // Even generations have half of the users: what the paused push adds or removes would show.
+        push(&reader, stamped(number + 1)).await;
+        signal(&paused, "-CONT");
+        let status = paused.wait().unwrap();
+        assert!(announced || !status.success(), "it was told that another one came between");
+        assert_eq!(whole(&reader).await, number + 1);
+    }
+    push(&reader, stamped(101)).await;
+    wait_until("nothing is left", || leftovers(&redis).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn markers_of_other_versions_are_errors_and_garbage_is_none() {
+    let redis = TestRedis::start(&[]);
+    let store = open(&redis.url(), &options()).await;
+    let generation = push(&store, stamped(1)).await;
+    redis.cli(&["SET", "sparrow:generation", &format!("{generation} sealed-3 x")]);
+    for error in [
+        store.users(&[UserId(0)]).await.map(|_| ()).unwrap_err(),
+        store.push().await.map(|_| ()).unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(matches!(error, Error::Refused { .. }), "{text}");
+        assert!(text.contains("\"sealed-3\"") && text.contains("staged-2"), "{text}");
+    }
+    // As the version before announced it.
+    redis.cli(&["SET", "sparrow:new:{uEmb:0}", "7"]);
+    redis.cli(&["SET", "sparrow:generation", &format!("{} staged x", generation.0 + 1)]);
+    let read = store.users(&[UserId(0)]).await.unwrap();
+    assert_eq!(read.value[0].embedding, Some(vec![7.0]));
+    assert_eq!(read.generation.0, generation.0 + 1);
+    push(&store, vec![Entry::MovieEmbedding(MovieId(1), vec![1.0])]).await;
+    assert_eq!(redis.cli(&["GET", "uEmb:0"]), "7", "the next push ended it");
+    // No marker at all, as text and as a list.
+    for garbage in [["SET", "sparrow:generation", "soon"], ["LPUSH", "sparrow:generation", "x"]] {
+        redis.cli(&["DEL", "sparrow:generation"]);
+        redis.cli(&garbage);
+        assert_eq!(store.generation().await.unwrap(), Generation(0));
+        assert_eq!(store.users(&[UserId(0)]).await.unwrap().value[0].embedding, Some(vec![7.0]));
+        let next = push(&store, vec![Entry::MovieEmbedding(MovieId(1), vec![1.0])]).await;
+        assert_eq!(store.generation().await.unwrap(), next);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +217,7 @@ async fn a_killed_process_is_mended_by_the_next_push() {
     let reader = open(&redis.url(), &hasty()).await;
     push(&reader, stamped(1)).await;
     let state = || redis.cli(&["GET", "sparrow:generation"]);
-    let staged = || redis.cli(&["EXISTS", "sparrow:new:{uf:0}"]) == "1";
+    let staged = || !redis.cli(&["KEYS", "sparrow:new:*{uf:0}"]).is_empty();
 
     // While it stages.
     let mut child = pusher(&redis.url(), 2);

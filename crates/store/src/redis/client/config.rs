@@ -95,12 +95,16 @@ pub(super) fn performance(options: &Options) -> PerformanceConfig {
     }
 }
 
+/// How long the first commands of a connection may take, if reads have no longer deadline.
+const SETUP: Duration = Duration::from_secs(1);
+
 pub(super) fn connection(options: &Options) -> ConnectionConfig {
     let unresponsive = options.bulk_deadline * 2;
     ConnectionConfig {
         // A little before those who wait for it give up, so that they learn the reason.
         connection_timeout: options.connect_timeout * 4 / 5,
-        internal_command_timeout: options.connect_timeout,
+        // A reply to the first commands of a connection may be lost too.
+        internal_command_timeout: options.connect_timeout.min(SETUP.max(options.deadline)),
         max_command_attempts: 1,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(unresponsive),

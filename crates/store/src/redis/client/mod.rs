@@ -3,24 +3,29 @@
 //! * Every connection has a task that connects it, again and again if need be.
 //! * A command is sent at most once, and not at all while there is no connection: nobody waits for a
 //!   server that is away, and nothing is written behind the back of someone who gave up.
+//! * Replies carry no name of their command: after one that was lost, all later ones would go to the wrong
+//!   commands. So every batch begins and ends with `ECHO` of a nonce, and is taken only if both nonces
+//!   come back in their places; a connection on which they do not, or on which a deadline passes, is
+//!   closed.
 
 mod config;
 mod faults;
 mod probe;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{
-    ClientLike, ClusterInterface, EventInterface, HashesInterface, KeysInterface,
+    ClientInterface, ClientLike, ClusterInterface, EventInterface, HashesInterface, KeysInterface,
 };
 use fred::types::config::{Options as CommandOptions, Server};
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 use futures::future;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
@@ -40,6 +45,8 @@ pub(super) enum Reply {
     Number(i64),
     Text(Bytes),
     List(Vec<Reply>),
+    /// A value that was not read, or was thrown away, because of its size.
+    TooLarge,
 }
 
 /// An answer, or what the server says is wrong with the command or its key.
@@ -54,7 +61,6 @@ pub(super) enum Command {
     HashGetAll(Bytes),
     /// Whether a hash has a field.
     HashHas(Bytes, Bytes),
-    Set(Bytes, Bytes, Option<Duration>),
     /// `SET … NX`: with this time to live.
     SetIfMissing(Bytes, Bytes, Duration),
     Length(Bytes),
@@ -66,6 +72,28 @@ pub(super) enum Command {
     Scan(Bytes, Bytes),
     /// What a server says of itself.
     Info,
+    /// A Lua script, its keys, which are in one slot, and its arguments.
+    Script(Bytes, Vec<Bytes>, Vec<Bytes>),
+    /// The text back; in a cluster, from the server that has the slot.
+    Echo(Bytes, Option<u16>),
+}
+
+impl Command {
+    /// The key that says which server the command goes to; `None` goes to any.
+    fn key(&self) -> Option<&Bytes> {
+        match self {
+            Self::GetMany(keys) | Self::Unlink(keys) | Self::Script(_, keys, _) => keys.first(),
+            Self::Get(key)
+            | Self::HashGetAll(key)
+            | Self::HashHas(key, _)
+            | Self::SetIfMissing(key, ..)
+            | Self::Length(key)
+            | Self::Expire(key, _)
+            | Self::TimeLeft(key)
+            | Self::Rename(key, _) => Some(key),
+            Self::Scan(..) | Self::Info | Self::Echo(..) => None,
+        }
+    }
 }
 
 /// Commands that go out together.
@@ -119,6 +147,9 @@ pub(super) fn slot(key: &[u8]) -> u16 {
 /// Batches on their way at once; more fail at once.
 const PLACES: usize = 4096;
 
+/// Errors that a server may answer `ECHO` with.
+const REFUSALS: [&str; 6] = ["LOADING", "BUSY", "NOPERM", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN"];
+
 /// A few connections, used in turn.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -126,6 +157,7 @@ pub(super) struct Connections {
     location: RedisLocation,
     all: Vec<Connection>,
     next: AtomicUsize,
+    nonces: AtomicU64,
     cluster: bool,
     /// Batches that may be on their way. The library's own limit is not used: it counts a command that it
     /// refuses as one that waits, and from then on never finds its queue empty.
@@ -135,9 +167,76 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct Connection {
     client: Client,
+    reset: Arc<Reset>,
     /// Why there is no connection, as of the last attempt.
     trouble: Arc<Mutex<Option<Error>>>,
     keeper: JoinHandle<()>,
+}
+
+/// How often a connection was closed because its replies could not be trusted.
+#[derive(Debug, Default)]
+struct Reset {
+    count: AtomicU64,
+    /// Whether that is going on.
+    now: AtomicBool,
+}
+
+impl Connection {
+    /// Closes the connection and opens it again, unless that was done since `count`.
+    fn reset(&self, count: u64) {
+        // The longest time without this connection: the client goes on to connect by itself.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let reset = &self.reset;
+        if reset
+            .count
+            .compare_exchange(count, count + 1, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        reset.now.store(true, Ordering::Release);
+        let (client, reset) = (self.client.clone(), Arc::clone(reset));
+        runtime.spawn(async move {
+            let _ = time::timeout(PATIENCE, client.force_reconnection()).await;
+            reset.now.store(false, Ordering::Release);
+        });
+    }
+
+    fn stands(&self) -> bool {
+        self.client.is_connected() && !self.reset.now.load(Ordering::Acquire)
+    }
+}
+
+/// A batch on its way. Unless its replies were taken, its connection is closed: also when whoever waits for
+/// them goes away at the deadline.
+struct Exchange<'a> {
+    connection: &'a Connection,
+    count: u64,
+    end: Instant,
+    over: bool,
+}
+
+impl<'a> Exchange<'a> {
+    fn begin(connection: &'a Connection, end: Instant) -> Self {
+        let count = connection.reset.count.load(Ordering::Acquire);
+        Self { connection, count, end, over: false }
+    }
+
+    fn distrust(&mut self) {
+        self.over = true;
+        self.connection.reset(self.count);
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        // Timers of those who wait may be early by so much.
+        const ACCURACY: Duration = Duration::from_millis(10);
+        if !self.over && Instant::now() + ACCURACY >= self.end {
+            self.distrust();
+        }
+    }
 }
 
 impl Drop for Connection {
@@ -162,7 +261,8 @@ impl Connections {
                 let trouble = Arc::new(Mutex::new(None));
                 let keeper =
                     keep(client.clone(), location.clone(), address.clone(), Arc::clone(&trouble));
-                Connection { client, trouble, keeper: tokio::spawn(keeper) }
+                let reset = Arc::default();
+                Connection { client, reset, trouble, keeper: tokio::spawn(keeper) }
             })
             .collect();
         Ok(Self {
@@ -170,6 +270,7 @@ impl Connections {
             location: location.clone(),
             all,
             next: AtomicUsize::new(0),
+            nonces: AtomicU64::new(0),
             cluster: location.is_cluster(),
             places: Semaphore::new(PLACES),
         })
@@ -183,7 +284,8 @@ impl Connections {
             }
             Topology::Socket(path) => return Ok(vec![Node::single(Place::Socket(path.clone()))]),
             Topology::Sentinel { .. } => {
-                let Some(Server { host, port, .. }) = self.pick()?.active_connections().pop()
+                let Some(Server { host, port, .. }) =
+                    self.pick()?.client.active_connections().pop()
                 else {
                     return Err(self.unavailable("the sentinels have not named a server yet"));
                 };
@@ -191,7 +293,7 @@ impl Connections {
             }
             Topology::Cluster(_) => {}
         }
-        let Some(state) = self.pick()?.cached_cluster_state() else {
+        let Some(state) = self.pick()?.client.cached_cluster_state() else {
             return Err(self.unavailable("the nodes of the cluster are not known yet"));
         };
         let mut nodes: Vec<Node> = Vec::new();
@@ -240,13 +342,13 @@ impl Connections {
     }
 
     /// A connection that stands.
-    fn pick(&self) -> Result<&Client, Error> {
+    fn pick(&self) -> Result<&Connection, Error> {
         let count = self.all.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         for step in 0..count {
             let connection = &self.all[(first + step) % count];
-            if connection.client.is_connected() {
-                return Ok(&connection.client);
+            if connection.stands() {
+                return Ok(connection);
             }
         }
         let trouble = &self.all[first % count].trouble;
@@ -261,12 +363,89 @@ impl Connections {
     /// Sends the commands at once and waits for all answers, at most until `end`. Commands for one
     /// key are executed in order.
     pub(super) async fn run(&self, batch: Batch, end: Instant) -> Result<Vec<Answer>, Error> {
-        let client = self.pick()?;
+        let connection = self.pick()?;
         let Ok(_place) = self.places.try_acquire() else {
             return Err(self.unavailable("too many commands wait for it"));
         };
         let left = end.saturating_duration_since(Instant::now());
-        send(client, batch, &command_options(left, None), &self.address, end).await
+        self.exchange(connection, batch, &command_options(left, None), end).await
+    }
+
+    /// Sends the commands between nonces, and takes the replies if all nonces come back in their places.
+    async fn exchange(
+        &self,
+        connection: &Connection,
+        mut batch: Batch,
+        options: &CommandOptions,
+        end: Instant,
+    ) -> Result<Vec<Answer>, Error> {
+        let slots = self.slots(&connection.client, &batch);
+        let nonce = self.nonces.fetch_add(2, Ordering::Relaxed);
+        let nonces = [nonce, nonce + 1].map(|nonce| Bytes::from(format!("sparrow-{nonce}")));
+        let echoes = |nonce: &Bytes| {
+            let nonce = nonce.clone();
+            slots.iter().map(move |&slot| Command::Echo(nonce.clone(), slot)).collect::<Vec<_>>()
+        };
+        let mut commands = echoes(&nonces[0]);
+        commands.append(&mut batch.commands);
+        commands.extend(echoes(&nonces[1]));
+        let expected = commands.len();
+        let mut exchange = Exchange::begin(connection, end);
+        let sent = send(&connection.client, Batch { commands }, options, &self.address, end).await;
+        let mut answers = match sent {
+            Ok(answers) if answers.len() == expected => answers,
+            Ok(_) => {
+                exchange.distrust();
+                return Err(self.unavailable("an answer that does not fit the commands"));
+            }
+            Err(error) => {
+                if let Error::TimedOut { .. } = error {
+                    exchange.distrust();
+                }
+                exchange.over = true;
+                return Err(error);
+            }
+        };
+        exchange.over = true;
+        let last = answers.split_off(expected - slots.len());
+        let inner = answers.split_off(slots.len());
+        for (nonce, answers) in nonces.iter().zip([&answers, &last]) {
+            for answer in answers {
+                match answer {
+                    Ok(Reply::Text(text)) if text == nonce => {}
+                    // To this command itself: the server is loading, or does not let us.
+                    Err(says) if REFUSALS.iter().any(|code| says.starts_with(code)) => {
+                        return Err(refusal(&self.address, says));
+                    }
+                    _ => {
+                        exchange.distrust();
+                        return Err(self.unavailable("its replies are out of step"));
+                    }
+                }
+            }
+        }
+        Ok(inner)
+    }
+
+    /// A slot of each server that the commands go to.
+    fn slots(&self, client: &Client, batch: &Batch) -> Vec<Option<u16>> {
+        if !self.cluster {
+            return vec![None];
+        }
+        let Some(state) = client.cached_cluster_state() else { return vec![Some(0)] };
+        let mut servers: Vec<(&Server, u16)> = Vec::new();
+        for key in batch.commands.iter().filter_map(Command::key) {
+            let slot = slot(key);
+            if let Some(server) = state.get_server(slot)
+                && servers.iter().all(|(known, _)| *known != server)
+            {
+                servers.push((server, slot));
+            }
+        }
+        if servers.is_empty() {
+            return vec![Some(0)];
+        }
+        servers.into_iter().map(|(_, slot)| Some(slot)).collect()
     }
 
     /// The servers that have keys; `None` is the only one.
@@ -286,13 +465,13 @@ impl Connections {
     /// not report it, or not to this user.
     pub(super) async fn writes(&self, deadline: Duration) -> Result<Option<String>, Error> {
         const COUNTERS: [&str; 3] = ["run_id", "rdb_changes_since_last_save", "rdb_last_save_time"];
-        let client = self.pick()?;
+        let connection = self.pick()?;
         let mut text = String::new();
-        for node in self.primaries(client)? {
+        for node in self.primaries(&connection.client)? {
             let mut batch = Batch::default();
             batch.push(Command::Info);
             let (options, end) = (command_options(deadline, node), Instant::now() + deadline);
-            let mut answers = send(client, batch, &options, &self.address, end).await?;
+            let mut answers = self.exchange(connection, batch, &options, end).await?;
             let Some(Ok(Reply::Text(info))) = answers.pop() else { return Ok(None) };
             let info = String::from_utf8_lossy(&info);
             for counter in COUNTERS {
@@ -307,11 +486,10 @@ impl Connections {
     }
 
     /// Starts to list the keys that match a pattern, on every node.
-    pub(super) fn scan(&self, pattern: Bytes, page_deadline: Duration) -> Result<Scan, Error> {
-        let client = self.pick()?.clone();
-        let nodes = self.primaries(&client)?;
-        let address = self.address.clone();
-        Ok(Scan { client, address, nodes, cursor: START, pattern, page_deadline })
+    pub(super) fn scan(&self, pattern: Bytes, page_deadline: Duration) -> Result<Scan<'_>, Error> {
+        let connection = self.pick()?;
+        let nodes = self.primaries(&connection.client)?;
+        Ok(Scan { connections: self, connection, nodes, cursor: START, pattern, page_deadline })
     }
 }
 
@@ -320,9 +498,10 @@ const START: Bytes = Bytes::from_static(b"0");
 const PAGE: &str = "2000";
 
 /// A listing of keys: those that are there all the time come at least once, others maybe.
-pub(super) struct Scan {
-    client: Client,
-    address: String,
+pub(super) struct Scan<'a> {
+    connections: &'a Connections,
+    /// Cursors are those of one server, which several connections may not lead to.
+    connection: &'a Connection,
     /// Nodes to go through, the current one last; `None` is the only one.
     nodes: Vec<Option<Server>>,
     cursor: Bytes,
@@ -330,7 +509,7 @@ pub(super) struct Scan {
     page_deadline: Duration,
 }
 
-impl Scan {
+impl Scan<'_> {
     /// The next keys, maybe none; `None` at the end.
     pub(super) async fn page(&mut self) -> Result<Option<Vec<Bytes>>, Error> {
         let Some(node) = self.nodes.last() else { return Ok(None) };
@@ -338,9 +517,10 @@ impl Scan {
         batch.push(Command::Scan(self.cursor.clone(), self.pattern.clone()));
         let options = command_options(self.page_deadline, node.clone());
         let end = Instant::now() + self.page_deadline;
-        let answers = send(&self.client, batch, &options, &self.address, end).await?;
-        let answer = answers.into_iter().next().unwrap_or(Ok(Reply::Nothing));
-        let Reply::List(parts) = answer.map_err(|says| refusal(&self.address, &says))? else {
+        let exchange = self.connections.exchange(self.connection, batch, &options, end);
+        let answer = exchange.await?.into_iter().next().unwrap_or(Ok(Reply::Nothing));
+        let says = |says: String| refusal(&self.connections.address, &says);
+        let Reply::List(parts) = answer.map_err(says)? else {
             return Err(self.nonsense());
         };
         let Ok([Reply::Text(cursor), Reply::List(keys)]) = <[Reply; 2]>::try_from(parts) else {
@@ -358,8 +538,7 @@ impl Scan {
     }
 
     fn nonsense(&self) -> Error {
-        let what = "an answer to SCAN that is none".to_owned();
-        Error::Unavailable { store: self.address.clone(), what }
+        self.connections.unavailable("an answer to SCAN that is none")
     }
 }
 
@@ -434,7 +613,7 @@ fn reply(value: Value) -> Reply {
     }
 }
 
-async fn issue<C: KeysInterface + HashesInterface>(
+async fn issue<C: KeysInterface + HashesInterface + ClientInterface>(
     command: Command,
     client: &C,
 ) -> Result<Value, fred::error::Error> {
@@ -446,9 +625,6 @@ async fn issue<C: KeysInterface + HashesInterface>(
         }
         Command::HashGetAll(key) => client.hgetall(key).await,
         Command::HashHas(key, field) => client.hexists(key, field).await,
-        Command::Set(key, value, ttl) => {
-            client.set(key, value, ttl.map(|ttl| Expiration::PX(millis(ttl))), None, false).await
-        }
         Command::SetIfMissing(key, value, ttl) => {
             let (ttl, missing) = (Expiration::PX(millis(ttl)), SetOptions::NX);
             client.set(key, value, Some(ttl), Some(missing), false).await
@@ -459,6 +635,19 @@ async fn issue<C: KeysInterface + HashesInterface>(
         Command::Rename(from, to) => client.rename(from, to).await,
         Command::Unlink(keys) => {
             client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
+        }
+        // The client library writes a command that it does not know at once, in a piece of its own.
+        Command::Echo(text, None) => client.echo(text).await,
+        Command::Echo(text, Some(slot)) => {
+            let echo = CustomCommand::new_static("ECHO", ClusterHash::Custom(slot), false);
+            client.custom(echo, vec![text]).await
+        }
+        Command::Script(text, keys, arguments) => {
+            let slot = keys.first().map_or(0, |key| slot(key));
+            let eval = CustomCommand::new_static("EVAL", ClusterHash::Custom(slot), false);
+            let count = Bytes::from(keys.len().to_string());
+            let words = [text, count].into_iter().chain(keys).chain(arguments);
+            client.custom(eval, words.collect::<Vec<_>>()).await
         }
         Command::Info => {
             let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
