@@ -58,7 +58,8 @@ fn train_writes_one_version_after_the_other() {
         names,
         ["001", "002", "042"]
             .map(|version| {
-                ["model.safetensors", "saved_model.pb"].map(|file| format!("{version}/{file}"))
+                ["_SHA256SUMS", "model.safetensors", "saved_model.pb"]
+                    .map(|file| format!("{version}/{file}"))
             })
             .concat()
     );
