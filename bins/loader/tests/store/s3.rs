@@ -45,6 +45,7 @@ fn features_and_embeddings_come_from_an_object_store() {
         moto.put(&format!("/films/{key}"), body.as_bytes());
     }
     upload(&out.join("item2vecEmb.csv"), "items.csv");
+    upload(&out.join("embedding.json"), "embedding.json");
     let line = "push --features s3://films/daily --user-embeddings s3://films/users/ \
                 --item-embeddings s3://films/items.csv --store {}";
     let (said, _) = ends(0, with_moto(&mut loader(line, &[&store]), &moto.url()));

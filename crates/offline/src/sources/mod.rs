@@ -186,15 +186,16 @@ impl Reader {
         ];
         let mut reader =
             Self { tables: VecDeque::new(), about: None, ratings: None, done: 0, total: 0 };
-        if let Some(location) = &sources.item_embeddings {
-            reader.about = Some(about(location, &sources.object_store).await?);
-        }
         for (table, location) in tables {
             if let Some(location) = location {
                 let files = files::list(location, &sources.object_store).await?;
                 reader.total += files.iter().map(|file| file.size).sum::<u64>();
                 reader.tables.push_back(TableReader::new(table, location, files));
             }
+        }
+        // After the vectors were found: an error names them first.
+        if let Some(location) = &sources.item_embeddings {
+            reader.about = Some(about(location, &sources.object_store).await?);
         }
         if let Some(folder) = &sources.ratings {
             let ratings = Ratings::load(folder.clone(), sources.reader.clone()).await?;
