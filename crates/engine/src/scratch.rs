@@ -82,16 +82,23 @@ impl Scratch {
     }
 }
 
-/// Working memories that no request uses at the moment: as many as there were requests at once.
+/// Working memories that no request uses at the moment.
+///
+/// As many are kept as can be computed with at once. Requests that wait for a model server may be many more; their
+/// memories are freed.
 #[derive(Debug)]
 pub(crate) struct Pool {
     movies: usize,
+    /// How many are kept, at most.
+    kept: usize,
     free: Mutex<Vec<Scratch>>,
 }
 
 impl Pool {
-    pub(crate) const fn new(movies: usize) -> Self {
-        Self { movies, free: Mutex::new(Vec::new()) }
+    pub(crate) fn new(movies: usize) -> Self {
+        // A server computes on so many threads that serve connections, and on so many with long rankings.
+        let kept = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+        Self { movies, kept, free: Mutex::new(Vec::new()) }
     }
 
     /// A clean working memory; it goes back when the lease is dropped, also in mid-request.
@@ -127,8 +134,39 @@ impl DerefMut for Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(scratch) = self.scratch.take() {
-            self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        let Some(scratch) = self.scratch.take() else { return };
+        let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < self.pool.kept {
+            free.push(scratch);
+            return;
         }
+        // Freeing may take a while, and others need not wait for it.
+        drop(free);
+        drop(scratch);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_of_many_requests_at_once_are_not_kept() {
+        let pool = Pool::new(1000);
+        let leases: Vec<_> = (0..500)
+            .map(|_| {
+                let mut lease = pool.lease();
+                lease.add_all();
+                lease.start_ranking();
+                lease
+            })
+            .collect();
+        drop(leases);
+        assert_eq!(pool.free.lock().unwrap().len(), pool.kept);
+        // What is kept is clean, and used again.
+        let lease = pool.lease();
+        assert_eq!((lease.candidates().len(), lease.found_by.len()), (0, 1000));
+        assert_eq!(pool.free.lock().unwrap().len(), pool.kept - 1);
     }
 }
