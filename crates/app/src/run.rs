@@ -217,6 +217,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         format!("cannot listen on {} (--listen chooses another)", config.listen)
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
+    let room = files::room_for(config.server.max_connections.get());
     let server = Arc::new(Server::new(Options {
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
@@ -225,7 +226,9 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         drain_delay: config.server.drain_delay,
         shutdown_timeout: config.server.shutdown_timeout,
         answer_timeout: config.server.answer_timeout,
-        max_connections: files::room_for(config.server.max_connections.get()),
+        max_connections: room.connections,
+        max_refusals: room.refusals,
+        max_admin_connections: room.admin,
         max_connections_per_address: config.server.max_connections_per_address,
         max_bytes_in_flight: config.server.max_bytes_in_flight.0,
         max_rankings: config.server.max_rankings,

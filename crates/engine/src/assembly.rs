@@ -349,6 +349,19 @@ impl Engine {
             .collect()
     }
 
+    /// The place in [`models`](Self::models) of a model by name or alias, `None` for the default one, and the
+    /// revision of all that may score in its place: of the model and its fallbacks together. It grows whenever one
+    /// of them is exchanged.
+    pub fn revision(&self, model: Option<&str>) -> Option<(usize, u64)> {
+        let place = match model {
+            None => self.default_model,
+            Some(name) => find(&self.models, name).ok()?,
+        };
+        let chain = std::iter::successors(Some(place), |&at| self.fallbacks[at]);
+        let rankers = chain.filter_map(|at| self.models[at].ranker.as_ref().ok());
+        Some((place, rankers.map(|ranker| ranker.revision()).sum()))
+    }
+
     /// The name of the model at a place of [`models`](Self::models).
     pub fn model_name(&self, place: usize) -> &str {
         self.models.get(place).map_or("", |model| &model.name)

@@ -46,6 +46,12 @@ impl Limiter {
         let _place = Place::take(self).ok_or_else(refused)?;
         Arc::clone(&self.running).acquire_owned().await.map_err(|_| refused())
     }
+
+    /// The same, however many wait: for requests that turn out to be cheap, perhaps.
+    pub(crate) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed, so there is one.
+        Arc::clone(&self.running).acquire_owned().await.ok()
+    }
 }
 
 /// A place among those that wait; given back also by a request that is dropped meanwhile.

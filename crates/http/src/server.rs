@@ -1,5 +1,6 @@
 //! Connections: accepting, limiting, serving, and ending them.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::addresses::Addresses;
@@ -36,15 +37,11 @@ use crate::site::answer;
 /// with the limit's name. More than the longest URL that hyper knows.
 const READ_BUFFER: usize = 96 << 10;
 
-/// How long, and how many at a time, connections over the limit are told so.
+/// How long connections over the limit may take to be told so.
 const REFUSAL: Duration = Duration::from_secs(1);
-const REFUSALS: usize = 64;
 
 /// How requests about health and readiness begin.
 const PROBES: [&[u8]; 4] = [b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz"];
-
-/// Connections to the admin port at a time.
-const ADMIN_CONNECTIONS: usize = 64;
 
 /// How long nothing is accepted after the system could not.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -72,6 +69,11 @@ pub struct Options {
     pub shutdown_timeout: Duration,
     /// Connections at a time; a further one is answered 503 and closed.
     pub max_connections: usize,
+    /// Connections over that limit that are answered at a time; a further one ends the oldest that
+    /// has its answer.
+    pub max_refusals: usize,
+    /// Connections to the admin port at a time; further ones wait.
+    pub max_admin_connections: usize,
     /// Connections at a time from one address; 0 for no limit, since a proxy is one address.
     pub max_connections_per_address: usize,
     /// Bytes of large answers that clients have not taken yet, all together; further ones are answered
@@ -99,6 +101,8 @@ impl Default for Options {
             max_rankings: 0,
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 1000,
+            max_refusals: 32,
+            max_admin_connections: 16,
             max_connections_per_address: 0,
             max_bytes_in_flight: 256 << 20,
             max_uri_bytes: 8 << 10,
@@ -130,6 +134,8 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
     pub(crate) rankings: Limiter,
+    /// Rankings by versions of models whose pace is not known yet.
+    pub(crate) first_rankings: Limiter,
     pub(crate) flight: InFlight,
     addresses: Arc<Addresses>,
     site: Mutex<Option<Arc<Site>>>,
@@ -161,6 +167,7 @@ impl Server {
             addresses: Addresses::new(options.max_connections_per_address),
             flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
+            first_rankings: Limiter::new(options.max_rankings, "first rankings"),
             options: Arc::new(options),
             site: Mutex::new(None),
             generation: AtomicU64::new(0),
@@ -194,6 +201,7 @@ impl Server {
             listener,
             connections: JoinSet::new(),
             refusals: JoinSet::new(),
+            refusing: VecDeque::new(),
         };
         accepting.until(shutdown).await;
         self.shared.draining.store(true, Ordering::Release);
@@ -219,6 +227,8 @@ struct Accepting<'a> {
     listener: TcpListener,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
+    /// The refusals by age, and whether they have been told; some may have ended.
+    refusing: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
 }
 
 impl Accepting<'_> {
@@ -259,9 +269,21 @@ impl Accepting<'_> {
             return;
         }
         tracing::warn!(%peer, "too many connections, refusing one");
-        if self.refusals.len() < REFUSALS {
-            self.refusals.spawn(refuse(Arc::clone(self.shared), stream));
+        if self.refusing.len() >= self.shared.options.max_refusals {
+            self.refusing.retain(|(task, _)| !task.is_finished());
         }
+        if self.refusing.len() >= self.shared.options.max_refusals {
+            // One that has its answer and is slow to close: the others may be health checks.
+            let told = |(_, told): &(_, Arc<AtomicBool>)| told.load(Ordering::Relaxed);
+            let place = self.refusing.iter().position(told).unwrap_or(0);
+            if let Some((task, _)) = self.refusing.remove(place) {
+                task.abort();
+            }
+        }
+        let told = Arc::default();
+        let refusal = refuse(Arc::clone(self.shared), stream, Arc::clone(&told));
+        let task = self.refusals.spawn(refusal);
+        self.refusing.push_back((task, told));
     }
 
     /// Takes the connections that the system has accepted already, which would be reset with the
@@ -281,6 +303,7 @@ impl Server {
     /// that the public does not learn. Meant for a port of its own and, so that nothing holds it up, a thread of
     /// its own.
     pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let most = self.shared.options.max_admin_connections;
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -288,7 +311,7 @@ impl Server {
                 biased;
                 () = &mut shutdown => return,
                 Some(_) = connections.join_next() => continue,
-                accepted = listener.accept(), if connections.len() < ADMIN_CONNECTIONS => accepted,
+                accepted = listener.accept(), if connections.len() < most => accepted,
             };
             match accepted {
                 Ok((stream, _)) => {
@@ -310,7 +333,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 
 /// Tells a client that there are too many connections; but answers probes of health and readiness, which
 /// would take a busy server for a broken one.
-async fn refuse(shared: Arc<Shared>, stream: TcpStream) {
+async fn refuse(shared: Arc<Shared>, stream: TcpStream, told: Arc<AtomicBool>) {
     let mut head = [0; 16];
     let first = timeout(REFUSAL, stream.peek(&mut head)).await;
     let head = &head[..first.ok().and_then(Result::ok).unwrap_or(0)];
@@ -318,6 +341,7 @@ async fn refuse(shared: Arc<Shared>, stream: TcpStream) {
         let _ = timeout(REFUSAL, serve_connection(shared, stream, Lane::Probes)).await;
         return;
     }
+    told.store(true, Ordering::Relaxed);
     tell(stream, "the server has too many connections").await;
 }
 

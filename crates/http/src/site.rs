@@ -21,7 +21,7 @@ use crate::cors::Grant;
 use crate::features;
 use crate::gate::{self, Framing};
 use crate::json;
-use crate::pace::{Pace, Place};
+use crate::pace::{Cost, Pace, timed};
 use crate::pages::Pages;
 use crate::posters::poster;
 use crate::problem::{Kind, Problem, quoted};
@@ -50,7 +50,7 @@ pub struct SiteOptions {
 /// An engine, and everything that is written once rather than per request.
 pub struct Site {
     pub(crate) engine: Arc<Engine>,
-    pace: Pace,
+    pace: Arc<Pace>,
     pub(crate) v1: Texts,
     pub(crate) original: Texts,
     pub(crate) genres: Bytes,
@@ -78,7 +78,7 @@ impl Site {
         let names = engine.models().into_iter().map(|model| model.name);
         let names = names.chain(engine.similar_models().map(Arc::from));
         Self {
-            pace: Pace::new(&engine),
+            pace: Arc::new(Pace::new(&engine)),
             v1: Texts::v1(&catalog),
             original: Texts::original(&catalog),
             genres: crate::v1::genres(&catalog).into(),
@@ -162,9 +162,7 @@ impl Site {
             let detail = format!("no answer within {limit:?}");
             return Err(Problem::new(Kind::Unavailable, detail));
         };
-        let found = answer?.map_err(|error| engine_problem(&error, model))?;
-        self.pace.note(request.candidates, &found.model, found.timings.total);
-        Ok(found)
+        answer?.map_err(|error| engine_problem(&error, model))
     }
 
     async fn ask(
@@ -172,23 +170,44 @@ impl Site {
         request: &Request<'_>,
         shared: &Shared,
     ) -> Result<Result<Recommendations, Error>, Problem> {
-        let permit = match self.pace.place_for(request) {
-            Place::Here => {
-                let user = self.state(request.user).await;
-                return Ok(recommend(&self.engine, request, user.as_ref()).await);
+        let (mut first, mut permit, mut user) = (None, None, None);
+        // Another version may come, or a pace become known, during each wait.
+        let asked = loop {
+            let asked = self.pace.asked(&self.engine, request);
+            match asked.cost() {
+                Cost::Short if user.is_none() && self.store.is_some() => {
+                    user = self.state(request.user).await;
+                }
+                Cost::Short => {
+                    drop((first, permit));
+                    let ranking = recommend(&self.engine, request, user.as_ref());
+                    let (found, held) = timed(ranking).await;
+                    self.pace.note(&asked, held);
+                    return Ok(found);
+                }
+                Cost::Unknown if first.is_none() => first = shared.first_rankings.wait().await,
+                Cost::Long if permit.is_none() => {
+                    drop(first.take());
+                    permit = Some(shared.rankings.admit().await?);
+                }
+                Cost::Unknown | Cost::Long => break asked,
             }
-            Place::Elsewhere => None,
-            Place::ElsewhereLimited => Some(shared.rankings.admit().await?),
         };
-        let user = self.state(request.user).await;
+        if user.is_none() {
+            user = self.state(request.user).await;
+        }
         let (engine, runtime) = (Arc::clone(&self.engine), Handle::current());
+        let pace = Arc::clone(&self.pace);
         let (request, model) = (request.clone(), request.model.map(str::to_owned));
         let request = Request { model: None, ..request };
         let ranking = spawn_blocking(move || {
             // Nobody may be waiting any more; but what has begun is counted until it ends.
-            let _permit = permit;
+            let _permits = (first, permit);
             let request = Request { model: model.as_deref(), ..request };
-            runtime.block_on(recommend(&engine, &request, user.as_ref()))
+            let ranking = recommend(&engine, &request, user.as_ref());
+            let (found, held) = runtime.block_on(timed(ranking));
+            pace.note(&asked, held);
+            found
         });
         ranking.await.map_err(|error| {
             tracing::error!(%error, "a ranking was cut off");

@@ -77,6 +77,12 @@ pub trait Ranker: Send + Sync {
         Status::default()
     }
 
+    /// Grows with every exchange of the version that scores in this process, so that what was measured of one
+    /// version is not taken for the next one's.
+    fn revision(&self) -> u64 {
+        0
+    }
+
     /// Scores `movies` for `user`.
     async fn score(
         &self,

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -12,6 +13,7 @@ use crate::{Error, Ranker, State, Status};
 pub struct Slot {
     kind: &'static str,
     current: RwLock<Current>,
+    revision: AtomicU64,
 }
 
 struct Current {
@@ -26,7 +28,7 @@ impl Slot {
     pub fn empty(kind: &'static str, why: impl Into<String>) -> Self {
         let (since, trouble) = (SystemTime::now(), Some(why.into()));
         let current = Current { ranker: None, version: None, since, trouble };
-        Self { kind, current: RwLock::new(current) }
+        Self { kind, current: RwLock::new(current), revision: AtomicU64::new(0) }
     }
 
     /// Requests from now on get this ranker, of a version that answers since then, here or in the slots of
@@ -34,6 +36,7 @@ impl Slot {
     pub fn put(&self, ranker: Arc<dyn Ranker>, version: Option<u64>, since: SystemTime) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) =
             Current { ranker: Some(ranker), version, since, trouble: None };
+        self.revision.fetch_add(1, Ordering::Release);
     }
 
     /// Says what is the matter with the model, or that all is well. What answers stays.
@@ -70,6 +73,10 @@ impl Ranker for Slot {
             since: inner.since.or(Some(current.since)),
             trouble: inner.trouble.or_else(|| current.trouble.clone()),
         }
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     async fn score(
@@ -129,7 +136,7 @@ mod tests {
         assert!(
             matches!(score(), Err(Error::Unavailable(why)) if why.to_string() == "no version is there")
         );
-        assert_eq!(slot.status().state, State::Unavailable);
+        assert_eq!((slot.status().state, slot.revision()), (State::Unavailable, 0));
 
         let since = SystemTime::UNIX_EPOCH;
         slot.put(Arc::new(Constant(1.0)), Some(1), since);
@@ -142,6 +149,6 @@ mod tests {
         slot.put(Arc::new(Constant(3.0)), Some(3), since);
         assert_eq!(score().unwrap(), 3.0);
         assert_eq!((slot.status().version, slot.status().trouble), (Some(3), None));
-        assert_eq!(slot.status().since, Some(since));
+        assert_eq!((slot.status().since, slot.revision()), (Some(since), 2));
     }
 }

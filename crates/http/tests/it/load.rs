@@ -1,13 +1,13 @@
 //! Too much at once: long rankings, large answers that nobody takes, connections at the limit.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use sparrow_engine::{Engine, Model, Parts};
 use sparrow_http::{Options, Site, SiteOptions};
 use sparrow_model::{MovieIndex, UserState};
-use sparrow_rank::{Counters, Error, Ranker};
+use sparrow_rank::{Error, PopularityRanker, Ranker, Slot};
 
 use crate::support::{PATIENCE, Running, engine, patient};
 
@@ -57,24 +57,29 @@ impl Ranker for Slow {
     }
 }
 
-/// A server in one thread, with a model of the name `slow`.
-fn with_slow_model(options: Options) -> (Running, Arc<Gate>) {
-    let gate = Arc::new(Gate::default());
+/// A server in one thread with another model.
+fn with_model(options: Options, model: Model) -> Running {
     let catalog = Arc::clone(engine().catalog());
     let mut parts =
         Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default());
-    parts.models.push(Model {
-        name: Arc::from("slow"),
-        aliases: Vec::new(),
-        kind: "slow",
-        ranker: Ok(Arc::new(Slow(Arc::clone(&gate)))),
-        fallback: None,
-        counters: Arc::new(Counters::default()),
-    });
+    parts.models.push(model);
     let engine = Arc::new(Engine::new(catalog, parts).unwrap());
     let running = Running::in_one_thread(options);
     running.server.publish(Arc::new(Site::new(engine, SiteOptions::default())));
-    (running, gate)
+    // Its pace is known from now on.
+    assert_eq!(running.get(OTHER).status, 200);
+    running
+}
+
+const OTHER: &str = "/v1/users/1/recommendations?model=popularity";
+
+/// The same with a slow model of the name `slow`, which is `slowly`, too.
+fn with_slow_model(options: Options) -> (Running, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let slow = Slow(Arc::clone(&gate));
+    let aliases = vec!["slowly".into()];
+    let model = Model { aliases, ..Model::new("slow", "slow", Ok(Arc::new(slow))) };
+    (with_model(options, model), gate)
 }
 
 const SLOW: &str = "/v1/users/1/recommendations?model=slow&candidates=all";
@@ -89,15 +94,92 @@ fn ask(running: &Running, target: &str) -> crate::support::Client {
 fn a_long_ranking_holds_up_nobody() {
     let (running, gate) = with_slow_model(patient());
     // Of the whole catalogue, and by a model whose pace is not known yet.
-    for (times, target) in [(1, SLOW), (2, "/getrecforyou?id=1&model=slow")] {
-        gate.state.lock().unwrap().1 = false;
-        let mut slow = ask(&running, target);
-        gate.until_asked(times);
-        for target in ["/healthz", "/readyz", "/getmovie?id=1", "/v1/users/1/recommendations"] {
+    for (times, target) in [(1, SLOW), (2, "/getrecforyou?id=1&model=slow"), (3, ALIAS)] {
+        holds_up_nobody(&running, &gate, times, target);
+    }
+}
+
+const ALIAS: &str = "/getrecforyou?id=1&model=slowly";
+
+/// Asks for what the model behind the gate ranks, and then for other things, for longer than a ranking may take
+/// where connections are served.
+fn holds_up_nobody(running: &Running, gate: &Gate, times: usize, target: &str) {
+    gate.state.lock().unwrap().1 = false;
+    let mut slow = ask(running, target);
+    gate.until_asked(times);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(5) {
+        for target in ["/healthz", "/readyz", "/getmovie?id=1"] {
             assert_eq!(running.get(target).status, 200, "{target}");
         }
-        gate.open();
-        assert_eq!(slow.answer().status, 200);
+        assert_eq!(running.get(OTHER).status, 200);
+    }
+    gate.open();
+    let answer = slow.answer();
+    assert_eq!((answer.status, answer.header("x-sparrow-model")), (200, Some("slow")));
+}
+
+#[test]
+fn a_slow_version_that_replaces_a_fast_one_holds_up_nobody() {
+    let slot = Arc::new(Slot::empty("slow", "none is loaded"));
+    let quick: Arc<dyn Ranker> = Arc::new(PopularityRanker::new(Arc::clone(engine().catalog())));
+    slot.put(quick, Some(1), SystemTime::UNIX_EPOCH);
+    let model = Model::new("slow", "slow", Ok(slot.clone()));
+    let running = with_model(patient(), Model { aliases: vec!["slowly".into()], ..model });
+    // More than a slow first answer, for whatever reason, weighs.
+    for _ in 0..100 {
+        assert_eq!(running.get(ALIAS).status, 200);
+    }
+    let gate = Arc::new(Gate::default());
+    slot.put(Arc::new(Slow(Arc::clone(&gate))), Some(2), SystemTime::UNIX_EPOCH);
+    for times in 1..=3 {
+        holds_up_nobody(&running, &gate, times, ALIAS);
+    }
+}
+
+#[test]
+fn a_slow_fallback_holds_up_nobody() {
+    let slot = Arc::new(Slot::empty("slow", "none is loaded"));
+    let mut model = Model::new("slow", "slow", Ok(slot.clone()));
+    model.aliases = vec!["slowly".into()];
+    let absent = Model::new("emb", "embedding", Err("there are no vectors".to_owned()));
+    let catalog = Arc::clone(engine().catalog());
+    let mut parts =
+        Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default())
+            .with_model(Model { fallback: Some("slow".into()), ..absent });
+    parts.models.push(model);
+    let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+    let running = Running::in_one_thread(patient());
+    running.server.publish(Arc::new(Site::new(engine, SiteOptions::default())));
+    assert_eq!(running.get(OTHER).status, 200);
+    let target = "/v1/users/1/recommendations?model=emb";
+    for _ in 0..100 {
+        assert_eq!(running.get(target).status, 200);
+    }
+    let gate = Arc::new(Gate::default());
+    slot.put(Arc::new(Slow(Arc::clone(&gate))), Some(1), SystemTime::UNIX_EPOCH);
+    for times in 1..=3 {
+        holds_up_nobody(&running, &gate, times, target);
+    }
+}
+
+#[test]
+fn a_burst_on_models_of_unknown_pace_runs_a_few_at_a_time_and_fast_ones_are_not_refused() {
+    let options = Options { max_rankings: 1, ..patient() };
+    let (running, gate) = with_slow_model(options);
+    let mut slow: Vec<_> = (0..20).map(|_| ask(&running, ALIAS)).collect();
+    gate.until_asked(1);
+    // The server has one thread: once it has answered this, it has read what was sent before.
+    assert_eq!(running.get("/healthz").status, 200);
+    assert_eq!(gate.state.lock().unwrap().0, 1);
+    gate.open();
+    let statuses: Vec<u16> = slow.iter_mut().map(|client| client.answer().status).collect();
+    assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 503].contains(status)));
+
+    let running = Running::in_one_thread(Options { max_rankings: 1, ..patient() });
+    let mut fast: Vec<_> = (0..100).map(|_| ask(&running, "/getrecforyou?id=1")).collect();
+    for client in &mut fast {
+        assert_eq!(client.answer().status, 200);
     }
 }
 
@@ -120,6 +202,19 @@ fn a_few_long_rankings_wait_and_more_are_refused_at_once() {
         assert_eq!(client.answer().status, 200);
     }
     assert_eq!(gate.state.lock().unwrap().0, 5);
+}
+
+#[test]
+fn a_health_check_is_answered_beside_more_refused_clients_than_are_told() {
+    let running = Running::start(Options { max_connections: 1, max_refusals: 4, ..patient() });
+    let mut served = running.connect();
+    assert_eq!(served.get("/healthz").status, 200);
+    // They neither ask nor close.
+    let silent: Vec<_> = (0..20).map(|_| running.connect()).collect();
+    let start = Instant::now();
+    assert_eq!(running.get("/healthz").status, 200);
+    assert!(start.elapsed() < Duration::from_secs(1), "it waited for the others to end");
+    drop(silent);
 }
 
 #[test]
