@@ -339,6 +339,100 @@ fn repeated_warnings_are_limited_and_counted() {
     assert!(log.len() < 8 << 10, "{} bytes of log", log.len());
 }
 
+/// Resident memory of a process, in bytes.
+#[cfg(target_os = "linux")]
+fn resident(server: &Server) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_of_answers_that_nobody_reads_is_given_back() {
+    use std::fmt::Write as _;
+
+    const MOVIES: u32 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut movies = "movieId,title,genres\n".to_owned();
+    let mut ratings = "userId,movieId,rating,timestamp\n".to_owned();
+    for movie in 1..=MOVIES {
+        writeln!(movies, "{movie},Invented Number {movie} (1994),Drama").unwrap();
+        writeln!(ratings, "1,{movie},4.0,{movie}").unwrap();
+    }
+    fs::write(folder.path().join("movies.csv"), movies).unwrap();
+    fs::write(folder.path().join("ratings.csv"), ratings).unwrap();
+    let server = Server::start(command(&["--data", folder.path().to_str().unwrap()]));
+    let (_, one) = server.ask("/getuser?id=1");
+    assert!(one.len() > 1 << 20, "{}", one.len());
+    // Loading leaves memory behind that is given back in the next seconds.
+    let (mut start, mut since) = (resident(&server), Instant::now());
+    while since.elapsed() < Duration::from_secs(4) {
+        server.ask("/getuser?id=1");
+        let now = resident(&server);
+        if now < start {
+            (start, since) = (now, Instant::now());
+        }
+    }
+
+    let unread: Vec<_> = (0..150)
+        .map(|client| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            // Different targets, so that each has an answer of its own.
+            let request =
+                format!("GET /getuser?id=1&client={client} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let waits_for = |what: &str, is_there: &dyn Fn(usize) -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let now = resident(&server);
+            if is_there(now) {
+                return;
+            }
+            assert!(Instant::now() < end, "{what}: {start} bytes at the start, now {now}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    waits_for("never many answers at once", &|now| now > start + one.len() * 100);
+    drop(unread);
+    waits_for("not given back", &|now| now * 5 <= start * 6);
+}
+
+#[cfg(unix)]
+#[test]
+fn under_a_low_limit_on_open_files_connections_and_health_checks_have_their_share() {
+    let mut limited = Command::new("sh");
+    let server = env!("CARGO_BIN_EXE_sparrow-serve");
+    limited.args(["-c", "ulimit -n 64 && exec \"$0\"", server]).stdin(Stdio::null());
+    limited.env("SPARROW__LISTEN", "127.0.0.1:0").env("SPARROW__ADMIN__LISTEN", "off");
+    let server = Server::start(limited);
+    let mut clients: Vec<_> = (0..100)
+        .filter_map(|_| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            // One that is refused may be closed already.
+            stream.write_all(b"GET /v1/genres HTTP/1.1\r\nhost: localhost\r\n\r\n").ok()?;
+            Some(stream)
+        })
+        .collect();
+    let mut served = 0;
+    for client in &mut clients {
+        let mut beginning = [0; 12];
+        let is_answered = client.read_exact(&mut beginning).is_ok();
+        served += usize::from(is_answered && beginning == *b"HTTP/1.1 200");
+    }
+    assert_eq!(served, 16);
+    let began = Instant::now();
+    assert_eq!(server.ask("/healthz").0, 200);
+    assert_eq!(server.ask("/v1/genres").0, 503);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    drop(clients);
+    answers(&server);
+    assert_eq!(server.ask("/v1/genres").0, 200);
+}
+
 #[test]
 fn bad_data_is_found_while_the_server_listens_already() {
     let folder = tempfile::tempdir().unwrap();

@@ -44,6 +44,11 @@ use sparrow_test_redis::TestRedis;
 
 use load::{Figures, Load};
 
+/// As in `sparrow-serve`.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Movies, users and ratings as in ml-latest-small.
 const SIZE: synth::Size = synth::Size { users: 610, movies: 9742, ratings: 100_836 };
 
