@@ -386,7 +386,7 @@ fn memory_of_answers_that_nobody_reads_is_given_back() {
         })
         .collect();
     let waits_for = |what: &str, is_there: &dyn Fn(usize) -> bool| {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_mins(1);
         loop {
             let now = resident(&server);
             if is_there(now) {
@@ -405,8 +405,8 @@ fn memory_of_answers_that_nobody_reads_is_given_back() {
 #[test]
 fn under_a_low_limit_on_open_files_connections_and_health_checks_have_their_share() {
     let mut limited = Command::new("sh");
-    let server = env!("CARGO_BIN_EXE_sparrow-serve");
-    limited.args(["-c", "ulimit -n 64 && exec \"$0\"", server]).stdin(Stdio::null());
+    let program = env!("CARGO_BIN_EXE_sparrow-serve");
+    limited.args(["-c", "ulimit -n 64 && exec \"$0\"", program]).stdin(Stdio::null());
     limited.env("SPARROW__LISTEN", "127.0.0.1:0").env("SPARROW__ADMIN__LISTEN", "off");
     let server = Server::start(limited);
     let mut clients: Vec<_> = (0..100)
@@ -417,13 +417,13 @@ fn under_a_low_limit_on_open_files_connections_and_health_checks_have_their_shar
             Some(stream)
         })
         .collect();
-    let mut served = 0;
+    let mut answered = 0;
     for client in &mut clients {
         let mut beginning = [0; 12];
         let is_answered = client.read_exact(&mut beginning).is_ok();
-        served += usize::from(is_answered && beginning == *b"HTTP/1.1 200");
+        answered += usize::from(is_answered && beginning == *b"HTTP/1.1 200");
     }
-    assert_eq!(served, 16);
+    assert_eq!(answered, 16);
     let began = Instant::now();
     assert_eq!(server.ask("/healthz").0, 200);
     assert_eq!(server.ask("/v1/genres").0, 503);
