@@ -11,9 +11,9 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use sparrow_engine::{Candidates, Engine, Options, Parts, Request};
-//! # use sparrow_model::{Catalog, GenreSet, MovieId, MovieRecord, Movies, RatingLog, UserId};
-//! # use sparrow_store::{FeatureStore as _, MemoryStore};
+//! # use sparrow_engine::{Engine, Options, Parts, Request};
+//! # use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog, UserId};
+//! # use sparrow_store::MemoryStore;
 //! use sparrow_user_state::{StoreReader, StoreSource};
 //!
 //! # let record = |id: u32| MovieRecord {
@@ -30,20 +30,13 @@
 //! # let engine = Engine::new(catalog, parts).unwrap();
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 //! # runtime.block_on(async {
-//! # let store = MemoryStore::new();
+//! # let store = MemoryStore::default();
 //! let reader = Arc::new(StoreReader::new(Arc::new(store)));
 //! let generation = Some(reader.generation().await?);
 //! let source = StoreSource { reader, generation, histories: None };
 //!
 //! // For each request:
-//! let request = Request {
-//!     user: UserId(6),
-//!     model: None,
-//!     size: 3,
-//!     genres: GenreSet::EMPTY,
-//!     exclude_seen: true,
-//!     candidates: Candidates::Recalled,
-//! };
+//! let request = Request { size: 3, ..Request::new(UserId(6)) };
 //! let user = source.load(request.user, &engine).await;
 //! let answer = engine.recommend_to(&request, &user.state(), user.missing()).await?;
 //! assert_eq!(answer.items.len(), 3);

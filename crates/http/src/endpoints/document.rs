@@ -204,8 +204,10 @@ fn tag(group: &Group) -> Json {
 fn operation(endpoint: &Endpoint, names: &Names<'_>) -> Json {
     let variable = endpoint.variable.iter().map(|parameter| (parameter, "path"));
     let query = endpoint.query.iter().map(|parameter| (parameter, "query"));
-    let parameters: Vec<Json> =
-        variable.chain(query).map(|(parameter, place)| describe(parameter, place, names)).collect();
+    let parameters: Vec<Json> = variable
+        .chain(query)
+        .map(|(parameter, location)| describe(parameter, location, names))
+        .collect();
     let mut operation = Json::from([
         ("operationId", endpoint.operation_id.into()),
         ("tags", Json::texts([endpoint.group.tag()])),
@@ -266,8 +268,8 @@ fn success(answer: &Answer) -> Json {
     }
 }
 
-fn describe(parameter: &Parameter, place: &str, names: &Names<'_>) -> Json {
-    let mut described = Json::from([("name", parameter.name.into()), ("in", place.into())])
+fn describe(parameter: &Parameter, location: &str, names: &Names<'_>) -> Json {
+    let mut described = Json::from([("name", parameter.name.into()), ("in", location.into())])
         .with_text("description", parameter.description);
     if parameter.required {
         described = described.with("required", true);
