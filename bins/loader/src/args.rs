@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sparrow_offline::synth;
+use sparrow_synth as synth;
 
 use crate::compare::Compare;
 use crate::console::Console;

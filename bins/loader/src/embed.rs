@@ -5,9 +5,10 @@ use std::thread;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use sparrow_offline::embed::{self, Method};
-use sparrow_offline::interactions::Positives;
-use sparrow_offline::{ReaderOptions, Zeros, ease, ials, item2vec};
+use sparrow_embed::interactions::Positives;
+use sparrow_embed::{self as embed, Method, ease, ials, item2vec};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_neural::Zeros;
 
 use crate::console::Console;
 use crate::exit::Ended;

@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_offline::evaluate::split::Split;
-use sparrow_offline::evaluate::{self, KNOWN, Method, Options, Protocol};
-use sparrow_offline::{ReaderOptions, embed, train};
+use sparrow_embed as embed;
+use sparrow_evaluate::split::Split;
+use sparrow_evaluate::{self as evaluate, KNOWN, Method, Options, Protocol};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_train as train;
 
 use crate::compare::Comparison;
 use crate::console::Console;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_offline::pipeline::{self, DataSet, FeatureSummary};
-use sparrow_offline::sources::{self, Sources};
-use sparrow_offline::{ReaderOptions, embed};
+use sparrow_embed as embed;
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_pipeline::{self as pipeline, DataSet, FeatureSummary};
+use sparrow_push::sources::{self, Sources};
 use sparrow_store::Location;
 use tempfile::TempDir;
 use tokio::task;

@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{
-    ease, evaluate, export, ials, item2vec, pipeline, push, sources, synth, train, tune, verify,
-};
+use sparrow_embed::{ease, ials, item2vec};
+use sparrow_evaluate::{self as evaluate, tune};
+use sparrow_pipeline as pipeline;
 use sparrow_process::Signal;
 use sparrow_process::terminal::USAGE;
+use sparrow_push::{push, sources, verify};
+use sparrow_synth as synth;
+use sparrow_train::{self as train, export};
 
 /// For the end of the help.
 pub(crate) const HELP: &str = "\
@@ -110,7 +113,7 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         if let Some(export::Error::Read { .. } | export::Error::Import(_)) = cause.downcast_ref() {
             return Some(BAD_INPUT);
         }
-        cause.is::<sparrow_offline::InputError>().then_some(BAD_INPUT)
+        cause.is::<sparrow_movielens::Error>().then_some(BAD_INPUT)
     });
     ExitCode::from(known.unwrap_or(FAILED))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use clap::Args;
-use sparrow_offline::pipeline::SessionOptions;
+use sparrow_pipeline::SessionOptions;
 use tokio::runtime::Runtime;
 
 /// Options of subcommands that compute with DataFusion.

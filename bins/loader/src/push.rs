@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sparrow_offline::push;
-use sparrow_offline::sources::{Counts, Reader, Sources};
+use sparrow_push::push;
+use sparrow_push::sources::{Counts, Reader, Sources};
 use sparrow_store::{FeatureStore, Generation, Location};
 
 use crate::console::Console;

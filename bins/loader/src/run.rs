@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use sparrow_offline::{OutputError, synth};
+use sparrow_output::Error as OutputError;
 use sparrow_process::terminal;
+use sparrow_synth as synth;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Synth};

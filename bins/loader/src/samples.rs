@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use sparrow_offline::ReaderOptions;
-use sparrow_offline::pipeline::{self, DataSet, FileFormat, SampleOptions};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions};
 
 use crate::console::Console;
 use crate::machine::Machine;

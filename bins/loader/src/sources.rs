@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sparrow_offline::sources::{Location, Sources};
-use sparrow_offline::{ReaderOptions, embed};
+use sparrow_embed as embed;
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_push::sources::{Location, Sources};
 
 use crate::exit;
 

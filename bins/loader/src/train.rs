@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use sparrow_offline::metrics::LabelMetrics;
-use sparrow_offline::train::{self, Epoch, Method, Options, Split, Watch};
-use sparrow_offline::{ReaderOptions, export};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_train::export;
+use sparrow_train::metrics::LabelMetrics;
+use sparrow_train::{self as train, Epoch, Method, Options, Split, Watch};
 
 use crate::console::Console;
 use crate::embed::warn_of;

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use clap::Args;
-use sparrow_offline::sources::Reader;
-use sparrow_offline::verify::{self, Options, Report};
+use sparrow_push::sources::Reader;
+use sparrow_push::verify::{self, Options, Report};
 
 use crate::console::{Console, say};
 use crate::exit::Ended;

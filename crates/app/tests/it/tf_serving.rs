@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sparrow_offline::{export, train};
 use sparrow_store::MemoryStore;
 use sparrow_test_tensorflow::ModelServer as TensorFlow;
+use sparrow_train::{self as train, export};
 
 use crate::load::Load;
 use crate::model_server::ModelServer;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparrow_model::{Catalog, MovieId, MovieIndex, MovieRecord, Movies, UserId, UserState};
-use sparrow_offline::{export, train};
 use sparrow_rank::{Error, NeuralCfRanker, Ranker as _, UNSCORED};
 use sparrow_test_tensorflow::{ModelServer, script};
 use sparrow_tf_serving::{Batch, Format, Options, State, Type};
+use sparrow_train::{self as train, export};
 
 use crate::data::{
     Keeper, all, demo, demo_folder, input, is_failing, is_ready, options, ranker, remote, score,
