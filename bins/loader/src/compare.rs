@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use sparrow_console::Console;
 use sparrow_evaluate::{self as evaluate, Difference, Evaluation, KNOWN, Protocol};
 
-use crate::console::Console;
 use crate::evaluate::{How, models};
 use crate::report;
 

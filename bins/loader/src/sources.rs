@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sparrow_console::exit::HELP;
 use sparrow_embed as embed;
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_push::sources::{Location, Sources};
-
-use crate::exit;
 
 /// What is pushed or compared.
 #[derive(Debug, Args)]
@@ -48,7 +47,7 @@ pub(crate) struct SourceArgs {
 
 /// The end of the help of each command that has sources.
 pub(crate) fn help() -> String {
-    format!("{URLS}\n\n{}", exit::HELP)
+    format!("{URLS}\n\n{}", HELP)
 }
 
 const URLS: &str = "\

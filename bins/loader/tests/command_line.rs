@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod program;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use program::{fail, run, succeed};
+use support::{fail, run, succeed};
 use tempfile::TempDir;
 
 fn synth(line: &str) -> TempDir {

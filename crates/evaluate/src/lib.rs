@@ -10,11 +10,11 @@
 //! rating that is measured with; [`leak`] checks that. `docs/quality.md` explains the protocols.
 
 pub mod leak;
-mod measured;
-mod methods;
+mod models;
+mod observations;
 mod protocols;
 pub mod ranking;
-mod spec;
+mod registry;
 pub mod split;
 pub mod statistics;
 pub mod tune;
@@ -31,13 +31,13 @@ use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
 use sparrow_neural::EmbeddingTable;
 use sparrow_rank::Ranker;
 
-use measured::Measured;
-pub use methods::{Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
+pub use models::{Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
+use observations::Observations;
+pub use registry::{KNOWN, Known, method};
 use sparrow_progress::Progress;
 use sparrow_random::Random;
 use sparrow_train as train;
 use sparrow_train::metrics::Calibration;
-pub use spec::{KNOWN, Known, method};
 use split::{Parts, Split};
 
 /// How many places of a list count.
@@ -349,7 +349,7 @@ pub struct Seed {
     pub fitting: Duration,
     /// How long asking took.
     pub asking: Duration,
-    measured: Measured,
+    measured: Observations,
 }
 
 /// A measure over all seeds.
@@ -410,7 +410,7 @@ pub async fn run(
         options: options.clone(),
         facts: Facts::new(catalog),
         measures,
-        calibration: Measured::calibration(seeds.iter().map(|seed| &seed.measured)),
+        calibration: Observations::calibration(seeds.iter().map(|seed| &seed.measured)),
         seeds,
     })
 }

@@ -8,7 +8,7 @@ use sparrow_random::Random;
 use sparrow_rank::UNSCORED;
 use sparrow_train::metrics::LabelMetrics;
 
-use super::measured::{Labels, Means, Measured};
+use super::observations::{Labels, Means, Observations};
 use super::ranking::{ListMeasures, PlaceMeasures};
 use super::split::{Parts, rated_movies};
 use super::{Answers, Error, Fitted, Options, PLACES, Protocol};
@@ -19,7 +19,7 @@ const OTHERS: usize = 99;
 /// What a model answered.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    pub(super) measured: Measured,
+    pub(super) measured: Observations,
     /// Measures that are of the whole, and not of users.
     pub(super) whole: Vec<(&'static str, f64)>,
     pub(super) users: usize,
@@ -99,7 +99,7 @@ impl<'a> Asking<'a> {
         asked.whole.push(("scored_share", f64::from(answered as u32) / pairs.len().max(1) as f64));
         // A movie without a score is one without a probability.
         let probabilities = *probabilities && answered == pairs.len();
-        asked.measured = Measured { means, labels: Some(Labels::new(pairs, probabilities)) };
+        asked.measured = Observations { means, labels: Some(Labels::new(pairs, probabilities)) };
         Ok(asked)
     }
 
@@ -142,7 +142,7 @@ impl<'a> Asking<'a> {
             );
         }
         asked.whole.push(("coverage", beyond.coverage()));
-        asked.measured = Measured { means, labels: None };
+        asked.measured = Observations { means, labels: None };
         Ok(asked)
     }
 
@@ -224,7 +224,7 @@ impl<'a> Asking<'a> {
             means.push(user.0, &values);
         }
         asked.whole.push(("coverage", beyond.coverage()));
-        asked.measured = Measured { means, labels: None };
+        asked.measured = Observations { means, labels: None };
         Ok(asked)
     }
 }

@@ -12,10 +12,11 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionContext};
+use sparrow_feature_files::id_type;
 use sparrow_model::{Movie, Movies};
 use sparrow_movielens::{Options as ReaderOptions, Report, Source};
 
-use super::{Error, packed, ratings};
+use super::{Error, encoding, ratings};
 
 /// A data set whose tables are registered in a session; one in each session:
 ///
@@ -159,18 +160,13 @@ impl fmt::Debug for DataSet {
     }
 }
 
-/// The type of ids in files, of which this is the greatest.
-fn id_type(greatest: u32) -> DataType {
-    if i32::try_from(greatest).is_ok() { DataType::Int32 } else { DataType::Int64 }
-}
-
 fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
     let mut names: Vec<&str> =
         movies.genres().iter().map(|genre| movies.genres().name(genre)).collect();
-    names.resize(usize::from(packed::NO_GENRE) + 1, "");
+    names.resize(usize::from(encoding::NO_GENRE) + 1, "");
     let names: ArrayRef = Arc::new(StringArray::from(names));
     let rows = || movies.as_slice().iter();
-    let packed = |movie: &Movie| packed::pack_genres(&movie.genres);
+    let packed = |movie: &Movie| encoding::pack_genres(&movie.genres);
     let columns: [(&str, ArrayRef); 4] = [
         ("movieId", Arc::new(UInt32Array::from_iter_values(rows().map(|m| m.id.0)))),
         (

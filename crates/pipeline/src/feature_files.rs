@@ -1,26 +1,16 @@
 //! The features of users and movies as files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::prelude::DataFrame;
+use sparrow_feature_files::table::TableWriter;
+use sparrow_feature_files::{FORMATS, MOVIE_FEATURES, USER_FEATURES};
 use sparrow_output::AtomicFile;
 use sparrow_progress::Progress;
 
-use super::output::TableWriter;
-use super::rows::Rows;
-use super::{DataSet, Error, FileFormat, movie_features, user_features};
-
-/// What was written.
-#[derive(Debug)]
-pub struct FeatureSummary {
-    /// How many users there are.
-    pub users: u64,
-    /// How many movies with ratings.
-    pub movies: u64,
-    /// The files with their sizes in bytes; none if nothing was to be written.
-    pub files: Vec<(PathBuf, u64)>,
-}
+use super::batch_stream::BatchStream;
+use super::{DataSet, Error, FeatureSummary, movie_features, user_features};
 
 /// Writes the features of all users to `userFeatures.parquet` and `userFeatures.csv`, those of all
 /// movies with ratings to `movieFeatures.…`, in the folder `out`, which is made if it does not exist.
@@ -43,9 +33,9 @@ pub async fn write_features(
         |read| progress(half(ratings) + half(read), ratings),
     );
     let table = user_features(data).await?;
-    let users = write(data, table, out, "userFeatures", &mut staged, &first).await?;
+    let users = write(data, table, out, USER_FEATURES, &mut staged, &first).await?;
     let table = movie_features(data).await?;
-    let movies = write(data, table, out, "movieFeatures", &mut staged, &second).await?;
+    let movies = write(data, table, out, MOVIE_FEATURES, &mut staged, &second).await?;
     Ok(FeatureSummary { users, movies, files: AtomicFile::commit(staged)? })
 }
 
@@ -59,10 +49,9 @@ async fn write(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<u64, Error> {
     let schema = Arc::clone(table.schema().inner());
-    let formats = [FileFormat::Parquet, FileFormat::Csv];
     let writer =
-        out.map(|folder| TableWriter::create(folder, stem, &formats, &schema)).transpose()?;
-    let mut rows = Rows::of(data, table).await?;
+        out.map(|folder| TableWriter::create(folder, stem, &FORMATS, &schema)).transpose()?;
+    let mut rows = BatchStream::of(data, table).await?;
     let mut count = 0;
     while let Some(batch) = rows.next(progress).await? {
         count += batch.num_rows() as u64;

@@ -33,8 +33,8 @@ use datafusion::prelude::SessionContext;
 use sparrow_features::{Hundredths, MOVIE_FIELDS, RatingStats};
 use sparrow_random::{scramble, unit};
 
+use super::encoding::{self, Feature, Statistic};
 use super::movie_window::MovieStatisticsWindow;
-use super::packed::{self, Feature, Statistic};
 use super::user_window::UserFeaturesWindow;
 
 /// Makes the functions of the pipeline known to a session: `half_stars`, `stars`, `chance`, `place`,
@@ -250,12 +250,12 @@ pub(super) fn user_feature() -> ScalarUDF {
     Unpack::function(Packed::User)
 }
 
-/// One of the first three genres of a movie, out of [`packed::pack_genres`].
+/// One of the first three genres of a movie, out of [`encoding::pack_genres`].
 pub(super) fn movie_genre() -> ScalarUDF {
     Unpack::function(Packed::Movie)
 }
 
-/// One of the statistics of a movie, out of [`packed::pack_statistics`].
+/// One of the statistics of a movie, out of [`encoding::pack_statistics`].
 pub(super) fn movie_statistic() -> ScalarUDF {
     Unpack::function(Packed::Statistics)
 }
@@ -323,7 +323,7 @@ impl ScalarUDFImpl for Unpack {
         let name = args.scalar_arguments[1].and_then(|name| name.try_as_str().flatten());
         let data_type = match self.from {
             Packed::User => Self::user_feature(name)?.data_type(),
-            Packed::Movie => packed::genre_type(),
+            Packed::Movie => encoding::genre_type(),
             Packed::Statistics => Self::statistic(name)?.data_type(),
         };
         Ok(Arc::new(Field::new(self.name(), data_type, false)))
@@ -343,7 +343,7 @@ impl ScalarUDFImpl for Unpack {
                 None => return exec_err!("user_feature takes packed features"),
             },
             Packed::Movie => match packed.as_primitive_opt::<UInt32Type>() {
-                Some(packed) => packed::unpack_genre(packed, Self::genre_place(name)?, &genres)?,
+                Some(packed) => encoding::unpack_genre(packed, Self::genre_place(name)?, &genres)?,
                 None => return exec_err!("movie_genre takes packed genres"),
             },
             Packed::Statistics => match packed.as_primitive_opt::<UInt64Type>() {

@@ -26,17 +26,15 @@
 //! that have to be put in order beforehand are in memory, too, and do not leave this process. Without
 //! the two rules of the session the same plans sort more, or in more memory, and give the same.
 
-mod csv;
+mod batch_stream;
 mod data_set;
+mod encoding;
 mod feature_files;
 mod functions;
 mod movie_window;
-mod output;
-mod packed;
-mod plans;
+mod queries;
 mod random_sort;
 mod ratings;
-mod rows;
 mod sample_files;
 mod samples;
 mod session;
@@ -44,11 +42,13 @@ mod user_window;
 
 use datafusion::error::DataFusionError;
 
+pub use sparrow_feature_files::Summary as FeatureSummary;
+pub use sparrow_feature_files::table::FileFormat;
+
 pub use data_set::DataSet;
-pub use feature_files::{FeatureSummary, write_features};
+pub use feature_files::write_features;
 pub use functions::register as register_functions;
-pub use output::FileFormat;
-pub use plans::{movie_features, user_features};
+pub use queries::{movie_features, user_features};
 pub use sample_files::{SampleSummary, write_samples};
 pub use samples::{Order, SAMPLE_COLUMNS, SampleOptions, Split, samples};
 pub use session::{Options as SessionOptions, session};

@@ -18,7 +18,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use sparrow_features::RatingStats;
 use sparrow_model::Stars;
 
-use super::packed;
+use super::encoding;
 
 /// `movie_statistics_before`: the packed statistics of the movie over all ratings with an earlier
 /// timestamp than the row; of those with the same one none is known yet.
@@ -86,7 +86,7 @@ impl PartitionEvaluator for Evaluator {
         let timestamp = columns[1].as_primitive::<UInt32Type>().value(range.start);
         if timestamp != self.moment {
             self.moment = timestamp;
-            self.before = packed::pack_statistics(&self.statistics);
+            self.before = encoding::pack_statistics(&self.statistics);
         }
         // `half_stars` has checked them.
         self.statistics.add(Stars::from_half_stars(half_stars).unwrap_or(Stars::MIN));

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use datafusion::arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
 use datafusion::error::DataFusionError;
+use sparrow_feature_files::table::TableWriter;
 use sparrow_output::AtomicFile;
 use sparrow_progress::Progress;
 
-use super::output::TableWriter;
-use super::rows::Rows;
+use super::batch_stream::BatchStream;
 use super::{DataSet, Error, FileFormat, SampleOptions, samples};
 
 /// What was written.
@@ -49,7 +49,7 @@ pub async fn write_samples(
         None => None,
     };
     let ratings = data.report().ratings as u64;
-    let mut rows = Rows::of(data, table).await?;
+    let mut rows = BatchStream::of(data, table).await?;
     let mut counts = [0, 0];
     'rows: loop {
         // Sorting lies between reading and writing: each is half of the work.

@@ -9,7 +9,7 @@ use datafusion::prelude::{DataFrame, Expr, cast, ident};
 use sparrow_features::USER_FIELDS;
 
 use super::movie_window::MovieStatisticsWindow;
-use super::plans::{
+use super::queries::{
     collect_rows, is_movie, movie_genre, movie_id, movie_statistic, user_feature, user_id,
     with_movies,
 };

@@ -49,7 +49,9 @@ pub fn session(options: &Options) -> Result<SessionContext> {
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, few)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(spill))
         .build_arc()?;
-    let mut config = SessionConfig::new().with_target_partitions(threads).with_batch_size(BATCH);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_batch_size(sparrow_feature_files::BATCH);
     let settings = config.options_mut();
     // A sorted file stays sorted only while nobody cuts it up or deals its batches out.
     settings.optimizer.enable_round_robin_repartition = false;
@@ -67,9 +69,6 @@ pub fn session(options: &Options) -> Result<SessionContext> {
     functions::register(&context);
     Ok(context)
 }
-
-/// Rows in a batch.
-const BATCH: usize = 8192;
 
 /// Sorts samples into their random order by [`RandomSortExec`].
 #[derive(Debug)]

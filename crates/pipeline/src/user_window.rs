@@ -20,8 +20,8 @@ use datafusion::physical_plan::PhysicalExpr;
 use sparrow_features::{RatedMovie, UserWindow};
 use sparrow_model::{GenreSet, MovieId, Stars};
 
+use super::encoding;
 use super::functions::BadValue;
-use super::packed;
 
 /// Which ratings of the user go into the features of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,7 +69,7 @@ impl WindowUDFImpl for UserFeaturesWindow {
     }
 
     fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(args.name(), packed::TYPE, self.moment == Moment::AtEnd)))
+        Ok(Arc::new(Field::new(args.name(), encoding::TYPE, self.moment == Moment::AtEnd)))
     }
 
     fn partition_evaluator(
@@ -116,16 +116,16 @@ impl PartitionEvaluator for Evaluator {
         let rated = rated(columns, range.start)?;
         let packed = match self.moment {
             Moment::Before => {
-                let before = packed::pack(&self.window.features());
+                let before = encoding::pack(&self.window.features());
                 self.window.push(rated);
                 Some(before)
             }
             Moment::AtEnd => {
                 self.window.push(rated);
-                (range.len() == 1).then(|| packed::pack(&self.window.features()))
+                (range.len() == 1).then(|| encoding::pack(&self.window.features()))
             }
         };
-        Ok(ScalarValue::FixedSizeBinary(packed::SIZE, packed.map(Vec::from)))
+        Ok(ScalarValue::FixedSizeBinary(encoding::SIZE, packed.map(Vec::from)))
     }
 
     fn evaluate_all(&mut self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {

@@ -1,19 +1,19 @@
 //! Invents data sets in the MovieLens format: no real film, no real person, but a structure that
 //! a recommender can learn from.
 //!
-//! Each film belongs to a *flavour* (space, haunted houses, costume romance, …), which decides its
+//! Each film belongs to a *theme* (space, haunted houses, costume romance, …), which decides its
 //! genres and the words of its title, and within it to a *strand*, which genres do not show. Each
-//! user seeks out a few flavours and strands, rates them higher, and otherwise watches what
+//! user seeks out a few themes and strands, rates them higher, and otherwise watches what
 //! everybody watches. Popularity follows a Zipf-Mandelbrot law; ratings have a user's bias, a film's
 //! quality and whim in them; they are given in sessions, after the film came out.
 //!
 //! Users are independent of each other given the seed, so that they are made in parallel and
 //! written in order, and the outcome does not depend on the number of threads.
 
-mod flavours;
+mod activity;
 mod movies;
-mod plan;
 mod ratings;
+mod themes;
 mod titles;
 
 use std::io::{self, Write};
@@ -92,7 +92,7 @@ pub fn write(
             "at most {MOST_MOVIES} movies and {MOST_USERS} users can be invented"
         )));
     }
-    let counts = plan::ratings_per_user(&size, seed)?;
+    let counts = activity::ratings_per_user(&size, seed)?;
     sparrow_output::prepare(folder, &["movies.csv", "links.csv", "ratings.csv"], replace)?;
 
     // The best-known film is rated by some six users of ten (fewer in the end, as nobody rates a

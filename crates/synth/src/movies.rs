@@ -3,7 +3,7 @@
 
 use sparrow_random::{Random, Weighted};
 
-use super::flavours::{Era, FLAVOURS, NO_GENRES};
+use super::themes::{Era, NO_GENRES, THEMES};
 use super::titles::Titles;
 
 /// Days from 1970-01-01 to 2018-08-01: no film is released later.
@@ -11,7 +11,7 @@ const LAST_RELEASE: i32 = 17_744;
 /// Days from 1970-01-01 to 1995-01-09, when the catalogue begins.
 const OPENING: i32 = 9_139;
 
-/// How often a film is listed without genres, carries one that its flavour does not have, or has
+/// How often a film is listed without genres, carries one that its theme does not have, or has
 /// no TMDB id.
 const GENRELESS: f64 = 0.004;
 const STRAY_GENRE: f64 = 0.05;
@@ -28,8 +28,8 @@ pub(super) struct Movie {
     pub(super) genres: String,
     pub(super) imdb_id: String,
     pub(super) tmdb_id: String,
-    pub(super) flavour: u16,
-    /// A finer division of the flavour, for tastes that genres do not show.
+    pub(super) theme: u16,
+    /// A finer division of the theme, for tastes that genres do not show.
     pub(super) strand: u16,
     /// Days since 1970-01-01, negative before.
     pub(super) release: i32,
@@ -40,24 +40,24 @@ pub(super) struct Movie {
     pub(super) popularity: f64,
 }
 
-/// How many strands a flavour has: about 25 films each, so that both small and large sets have a
+/// How many strands a theme has: about 25 films each, so that both small and large sets have a
 /// structure that their number of ratings can show.
 fn strands(movies: usize) -> usize {
-    (movies / (FLAVOURS.len() * 25)).clamp(1, 12)
+    (movies / (THEMES.len() * 25)).clamp(1, 12)
 }
 
 /// Invents films; `most_popular` is the share of all ratings that the best-known one gets.
 pub(super) fn invent(count: usize, most_popular: f64, seed: u64) -> Vec<Movie> {
     let mut random = Random::new(seed, super::STREAM_MOVIES);
-    let flavours = Weighted::new(&FLAVOURS.iter().map(|flavour| flavour.share).collect::<Vec<_>>());
+    let themes = Weighted::new(&THEMES.iter().map(|theme| theme.share).collect::<Vec<_>>());
     let strands = strands(count);
 
     // In the order of release, so that sequels can follow what they continue.
     let mut drafts: Vec<(i32, i32, usize)> = (0..count)
         .map(|_| {
-            let flavour = flavours.draw(&mut random);
-            let (year, release) = released(FLAVOURS[flavour].era, &mut random);
-            (release, year, flavour)
+            let theme = themes.draw(&mut random);
+            let (year, release) = released(THEMES[theme].era, &mut random);
+            (release, year, theme)
         })
         .collect();
     drafts.sort_unstable();
@@ -67,15 +67,15 @@ pub(super) fn invent(count: usize, most_popular: f64, seed: u64) -> Vec<Movie> {
     let mut movies: Vec<(i32, Movie)> = drafts
         .into_iter()
         .zip(popularity)
-        .map(|((release, year, flavour), (popularity, renown))| {
+        .map(|((release, year, theme), (popularity, renown))| {
             let strand = random.below(strands);
             let movie = Movie {
                 id: 0,
-                title: titles.next(flavour, strand, year, &mut random),
-                genres: genres(flavour, &mut random),
+                title: titles.next(theme, strand, year, &mut random),
+                genres: genres(theme, &mut random),
                 imdb_id: String::new(),
                 tmdb_id: String::new(),
-                flavour: flavour as u16,
+                theme: theme as u16,
                 strand: strand as u16,
                 release,
                 year,
@@ -152,11 +152,11 @@ fn popularities(count: usize, most_popular: f64, random: &mut Random) -> Vec<(f6
     popularities
 }
 
-fn genres(flavour: usize, random: &mut Random) -> String {
+fn genres(theme: usize, random: &mut Random) -> String {
     if random.chance(GENRELESS) {
         return NO_GENRES.to_owned();
     }
-    let mut genres: Vec<&str> = FLAVOURS[flavour]
+    let mut genres: Vec<&str> = THEMES[theme]
         .genres
         .iter()
         .filter(|(_, probability)| random.chance(*probability))

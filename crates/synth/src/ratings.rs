@@ -4,8 +4,8 @@ use sparrow_model::Stars;
 use sparrow_random::{Random, Weighted};
 
 use super::STREAM_RATINGS;
-use super::flavours::FLAVOURS;
 use super::movies::Movie;
+use super::themes::THEMES;
 
 const DAY: i64 = 86_400;
 /// Days from 1970-01-01 to 1996-03-29 and to 2018-09-24: the time in which users join and rate.
@@ -23,13 +23,13 @@ pub(super) struct Rating {
     pub(super) timestamp: i64,
 }
 
-/// The films arranged for drawing: all of them, those of each flavour, and of each strand.
+/// The films arranged for drawing: all of them, those of each theme, and of each strand.
 #[derive(Debug)]
 pub(super) struct Audience<'a> {
     movies: &'a [Movie],
     all: Pool,
-    flavours: Vec<Pool>,
-    /// By flavour, then strand.
+    themes: Vec<Pool>,
+    /// By theme, then strand.
     strands: Vec<Vec<Pool>>,
     tastes: Weighted,
     /// Release days, ascending.
@@ -60,12 +60,12 @@ impl Pool {
 
 /// What one user likes.
 struct Taste {
-    /// The flavours that the user seeks out, each with a strand of it, and how often.
+    /// The themes that the user seeks out, each with a strand of it, and how often.
     favourites: Vec<(usize, usize)>,
     preference: Weighted,
     /// How often the user watches whatever everybody watches.
     curiosity: f64,
-    /// Stars by which a flavour pleases or displeases.
+    /// Stars by which a theme pleases or displeases.
     affinity: Vec<f64>,
     /// The years that the user prefers: their middle, and how much others are passed over.
     era: f64,
@@ -90,23 +90,23 @@ pub(super) struct Scratch {
 impl<'a> Audience<'a> {
     pub(super) fn new(movies: &'a [Movie], seed: u64) -> Self {
         let strands = movies.iter().map(|movie| movie.strand).max().map_or(1, |most| most + 1);
-        let of_flavour = |flavour: usize| {
-            let flavour = flavour as u16;
+        let of_theme = |theme: usize| {
+            let theme = theme as u16;
             (0..strands).map(move |strand| {
-                Pool::new(movies, |movie| movie.flavour == flavour && movie.strand == strand)
+                Pool::new(movies, |movie| movie.theme == theme && movie.strand == strand)
             })
         };
-        let flavours: Vec<Pool> = (0..FLAVOURS.len())
-            .map(|flavour| Pool::new(movies, |movie| usize::from(movie.flavour) == flavour))
+        let themes: Vec<Pool> = (0..THEMES.len())
+            .map(|theme| Pool::new(movies, |movie| usize::from(movie.theme) == theme))
             .collect();
-        let shares: Vec<f64> = FLAVOURS.iter().map(|flavour| flavour.share.sqrt()).collect();
+        let shares: Vec<f64> = THEMES.iter().map(|theme| theme.share.sqrt()).collect();
         let mut releases: Vec<i32> = movies.iter().map(|movie| movie.release).collect();
         releases.sort_unstable();
         Self {
             movies,
             all: Pool::new(movies, |_| true),
-            flavours,
-            strands: (0..FLAVOURS.len()).map(|flavour| of_flavour(flavour).collect()).collect(),
+            themes,
+            strands: (0..THEMES.len()).map(|theme| of_theme(theme).collect()).collect(),
             tastes: Weighted::new(&shares),
             releases,
             seed,
@@ -152,17 +152,17 @@ impl<'a> Audience<'a> {
     }
 
     fn taste(&self, random: &mut Random) -> Taste {
-        let mut affinity: Vec<f64> = FLAVOURS.iter().map(|_| 0.12 * random.normal()).collect();
+        let mut affinity: Vec<f64> = THEMES.iter().map(|_| 0.12 * random.normal()).collect();
         for _ in 0..3 {
-            affinity[random.below(FLAVOURS.len())] -= random.between(0.3, 0.9);
+            affinity[random.below(THEMES.len())] -= random.between(0.3, 0.9);
         }
         let count = 1 + random.below(3) + random.below(2);
         let mut favourites = Vec::with_capacity(count);
         let mut weights = Vec::with_capacity(count);
         for _ in 0..count {
-            let flavour = self.tastes.draw(random);
-            affinity[flavour] = random.between(0.35, 0.8);
-            favourites.push((flavour, random.below(self.strands[flavour].len())));
+            let theme = self.tastes.draw(random);
+            affinity[theme] = random.between(0.35, 0.8);
+            favourites.push((theme, random.below(self.strands[theme].len())));
             weights.push(random.between(0.3, 1.0));
         }
         let age = random.unit();
@@ -233,12 +233,8 @@ impl<'a> Audience<'a> {
             let pool = if attempt > by_taste || random.chance(taste.curiosity) {
                 &self.all
             } else {
-                let (flavour, strand) = taste.favourites[taste.preference.draw(random)];
-                if random.chance(0.6) {
-                    &self.strands[flavour][strand]
-                } else {
-                    &self.flavours[flavour]
-                }
+                let (theme, strand) = taste.favourites[taste.preference.draw(random)];
+                if random.chance(0.6) { &self.strands[theme][strand] } else { &self.themes[theme] }
             };
             let Some(movie) = pool.draw(random) else { continue };
             let film = &self.movies[movie as usize];
@@ -275,13 +271,13 @@ impl Taste {
     }
 
     fn judge(&self, movie: &Movie, timestamp: i64, random: &mut Random) -> Stars {
-        let flavour = usize::from(movie.flavour);
-        let own_strand = self.favourites.contains(&(flavour, usize::from(movie.strand)));
+        let theme = usize::from(movie.theme);
+        let own_strand = self.favourites.contains(&(theme, usize::from(movie.strand)));
         let disappointed = random.chance(0.1);
         let stars = 3.3
             + self.bias
             + self.discernment * movie.quality
-            + self.affinity[flavour]
+            + self.affinity[theme]
             + if own_strand { 0.25 } else { 0.0 }
             + self.whim * random.normal()
             - if disappointed { 1.1 } else { 0.0 };
@@ -337,20 +333,20 @@ mod tests {
         assert_eq!(everything(&movies, 10, 40)[9], alone);
     }
 
-    /// The mean number of a user's films that share a flavour is far above what popularity gives.
+    /// The mean number of a user's films that share a theme is far above what popularity gives.
     #[test]
     fn users_have_tastes() {
         let movies = invent(2000, 0.006, 1);
         let mut same = 0;
         let mut pairs = 0;
-        let mut counts = vec![0_usize; FLAVOURS.len()];
+        let mut counts = vec![0_usize; THEMES.len()];
         for ratings in everything(&movies, 100, 30) {
-            let flavours: Vec<usize> =
-                ratings.iter().map(|r| usize::from(movies[r.movie as usize].flavour)).collect();
-            for (index, a) in flavours.iter().enumerate() {
+            let themes: Vec<usize> =
+                ratings.iter().map(|r| usize::from(movies[r.movie as usize].theme)).collect();
+            for (index, a) in themes.iter().enumerate() {
                 counts[*a] += 1;
                 pairs += index;
-                same += flavours[..index].iter().filter(|b| *b == a).count();
+                same += themes[..index].iter().filter(|b| *b == a).count();
             }
         }
         let all: usize = counts.iter().sum();

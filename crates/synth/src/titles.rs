@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use sparrow_random::Random;
 
-use super::flavours::{
-    CALLS, FIRST_NAMES, FLAVOURS, Flavour, LANGUAGES, Language, NICKNAMES, NUMBERS, PLACE_ENDS,
-    PLACE_STARTS, SURNAMES, TIMES, VERBS,
+use super::themes::{
+    CALLS, FIRST_NAMES, LANGUAGES, Language, NICKNAMES, NUMBERS, PLACE_ENDS, PLACE_STARTS,
+    SURNAMES, THEMES, TIMES, Theme, VERBS,
 };
 
 /// How often a film continues an earlier one, has a title in another language, is known under a
@@ -62,25 +62,25 @@ pub(super) struct Titles {
 
 impl Titles {
     pub(super) fn new() -> Self {
-        Self { used: HashSet::new(), origins: FLAVOURS.iter().map(|_| Vec::new()).collect() }
+        Self { used: HashSet::new(), origins: THEMES.iter().map(|_| Vec::new()).collect() }
     }
 
-    /// The title of a film of this flavour, year included. `strand` (any number) makes films with
+    /// The title of a film of this theme, year included. `strand` (any number) makes films with
     /// the same value prefer the same words.
     pub(super) fn next(
         &mut self,
-        flavour: usize,
+        theme: usize,
         strand: usize,
         year: i32,
         random: &mut Random,
     ) -> String {
-        let undated = self.undated(flavour, strand, year, random);
+        let undated = self.undated(theme, strand, year, random);
         if random.chance(YEARLESS) { undated } else { format!("{undated} ({year})") }
     }
 
-    fn undated(&mut self, flavour: usize, strand: usize, year: i32, random: &mut Random) -> String {
+    fn undated(&mut self, theme: usize, strand: usize, year: i32, random: &mut Random) -> String {
         if random.chance(SEQUEL)
-            && let Some(title) = self.sequel(flavour, strand, year, random)
+            && let Some(title) = self.sequel(theme, strand, year, random)
         {
             return title.filed();
         }
@@ -89,22 +89,22 @@ impl Titles {
         {
             return title;
         }
-        let title = self.unused(flavour, strand, random);
+        let title = self.unused(theme, strand, random);
         let mut filed = title.filed();
         if random.chance(ALSO_KNOWN_AS) {
-            let other = self.unused(flavour, strand, random);
+            let other = self.unused(theme, strand, random);
             filed = format!("{filed} (a.k.a. {})", other.filed());
         }
         if title.body.ends_with('?') {
             return filed; // "Who Owns the Comet? 2" would be no title
         }
-        self.origins[flavour].push(Origin { title, latest_year: year, films: 1 });
+        self.origins[theme].push(Origin { title, latest_year: year, films: 1 });
         filed
     }
 
     /// A title of one's own, lengthened until nobody has it.
-    fn unused(&mut self, flavour: usize, strand: usize, random: &mut Random) -> Title {
-        let words = Words { flavour: &FLAVOURS[flavour], strand };
+    fn unused(&mut self, theme: usize, strand: usize, random: &mut Random) -> Title {
+        let words = Words { theme: &THEMES[theme], strand };
         let mut tries = 0;
         loop {
             let mut title = words.title(random);
@@ -121,12 +121,12 @@ impl Titles {
     /// The next film of a series, if there is one that is neither too long nor too recent.
     fn sequel(
         &mut self,
-        flavour: usize,
+        theme: usize,
         strand: usize,
         year: i32,
         random: &mut Random,
     ) -> Option<Title> {
-        let origins = &mut self.origins[flavour];
+        let origins = &mut self.origins[theme];
         // Recent films are continued more often than old ones.
         let recent = origins.len().min(40);
         if recent == 0 {
@@ -139,7 +139,7 @@ impl Titles {
         }
         let part = origin.films + 1;
         let roman = ["I", "II", "III", "IV", "V"][origin.films];
-        let words = Words { flavour: &FLAVOURS[flavour], strand };
+        let words = Words { theme: &THEMES[theme], strand };
         let body = &origin.title.body;
         let body = match random.below(6) {
             0 | 1 => format!("{body} {part}"),
@@ -210,16 +210,16 @@ impl Title {
     }
 }
 
-/// What titles of one flavour and strand are made of.
+/// What titles of one theme and strand are made of.
 struct Words<'a> {
-    flavour: &'a Flavour,
+    theme: &'a Theme,
     strand: usize,
 }
 
 impl Words<'_> {
     fn title(&self, random: &mut Random) -> Title {
         let noun = self.noun(random);
-        let adjective = random.pick(self.flavour.adjectives);
+        let adjective = random.pick(self.theme.adjectives);
         match random.below(64) {
             0..13 => Title::new("The", format!("{adjective} {noun}")),
             13..17 => Title::new(indefinite(adjective), format!("{adjective} {noun}")),
@@ -228,7 +228,7 @@ impl Words<'_> {
             28..31 => Title::new("", format!("{} {}", random.pick(NUMBERS), plural(noun))),
             31..36 => Title::new("", format!("{}'s {noun}", random.pick(FIRST_NAMES))),
             36..42 => {
-                let gerund = random.pick(self.flavour.gerunds);
+                let gerund = random.pick(self.theme.gerunds);
                 match random.below(3) {
                     0 => Title::new("", format!("{gerund} {}", place(random))),
                     1 => Title::new("", format!("{gerund} {}", random.pick(FIRST_NAMES))),
@@ -276,7 +276,7 @@ impl Words<'_> {
 
     /// Mostly one of the strand's own nouns.
     fn noun(&self, random: &mut Random) -> &'static str {
-        let nouns = self.flavour.nouns;
+        let nouns = self.theme.nouns;
         if random.chance(0.6) {
             nouns[(self.strand * 7 + random.below(7)) % nouns.len()]
         } else {
@@ -348,7 +348,7 @@ mod tests {
         let all: Vec<String> = (0..62_000_u32)
             .map(|index| {
                 titles.next(
-                    index as usize % FLAVOURS.len(),
+                    index as usize % THEMES.len(),
                     index as usize % 5,
                     1920 + (index / 640).cast_signed(),
                     &mut random,

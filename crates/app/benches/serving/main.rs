@@ -15,7 +15,7 @@
 //! real TensorFlow where `SPARROW_TENSORFLOW` names a Python that has it.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
-#[path = "../../tests/it/entries.rs"]
+#[path = "../../tests/integration/entries.rs"]
 mod entries;
 mod load;
 mod models;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod in_memory;
 mod reference;
 
 use std::collections::BTreeMap;

@@ -10,11 +10,11 @@
 //! an [`Error`] with the file, the row and the column. Files are read in pieces: of a Parquet file
 //! one row group is in memory at a time.
 
+mod column_mapping;
+mod file_reader;
 mod files;
-mod layout;
 mod location;
 mod ratings;
-mod rows;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -27,9 +27,9 @@ use sparrow_store::{Entry, Kind};
 pub use files::StoreSettings;
 pub use location::Location;
 
+use file_reader::{Batch, BatchStream};
 use files::File;
 use ratings::Ratings;
-use rows::{RowStream, Rows};
 use sparrow_movielens::Options as ReaderOptions;
 
 /// Where everything is. What is `None` is not pushed.
@@ -266,7 +266,7 @@ struct TableReader {
     table: Table,
     location: String,
     files: VecDeque<File>,
-    open: Option<(String, RowStream)>,
+    open: Option<(String, BatchStream)>,
     seen: HashSet<u32>,
     dimension: Option<usize>,
 }
@@ -283,7 +283,7 @@ impl TableReader {
         }
     }
 
-    async fn next(&mut self) -> Result<Option<Rows>, Error> {
+    async fn next(&mut self) -> Result<Option<Batch>, Error> {
         use futures::TryStreamExt as _;
         loop {
             if let Some((name, rows)) = &mut self.open {
@@ -295,7 +295,7 @@ impl TableReader {
                 self.open = None;
             }
             let Some(file) = self.files.pop_front() else { break };
-            self.open = Some((file.name.clone(), rows::open(file, self.table).await?));
+            self.open = Some((file.name.clone(), file_reader::open(file, self.table).await?));
         }
         if self.seen.is_empty() {
             // A push of nothing would say "leave what there is", which nobody means by it.

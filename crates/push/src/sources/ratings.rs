@@ -10,7 +10,7 @@ use sparrow_store::{Entry, MovieRatings, StoredRating, UserList};
 use tokio::task;
 
 use super::Error;
-use super::rows::Rows;
+use super::file_reader::Batch;
 
 /// How many users the list of users names.
 const LISTED: usize = 100_000;
@@ -47,23 +47,23 @@ impl Ratings {
         self.catalog.users().rating_count() as u64 * RATING
     }
 
-    pub(super) fn next(&mut self) -> Option<Rows> {
+    pub(super) fn next(&mut self) -> Option<Batch> {
         let rows = self.histories();
         if !rows.entries.is_empty() {
             return Some(rows);
         }
         let entries = self.movies();
         if !entries.is_empty() {
-            return Some(Rows { entries, bytes: 0 });
+            return Some(Batch { entries, bytes: 0 });
         }
         let users = self.catalog.users();
         if std::mem::replace(&mut self.listed, true) || users.is_empty() {
             return None;
         }
-        Some(Rows { entries: vec![Entry::UserList(user_list(&self.catalog))], bytes: 0 })
+        Some(Batch { entries: vec![Entry::UserList(user_list(&self.catalog))], bytes: 0 })
     }
 
-    fn histories(&mut self) -> Rows {
+    fn histories(&mut self) -> Batch {
         let users = self.catalog.users();
         let (mut entries, mut count) = (Vec::new(), 0);
         while (self.user as usize) < users.len() && entries.len() < BATCH && count < BATCH_RATINGS {
@@ -80,7 +80,7 @@ impl Ratings {
             entries.push(Entry::UserRatings(history.user(), ratings));
             self.user += 1;
         }
-        Rows { entries, bytes: count as u64 * RATING }
+        Batch { entries, bytes: count as u64 * RATING }
     }
 
     /// Movies without ratings are not in a store.

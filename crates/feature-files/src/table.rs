@@ -4,18 +4,18 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::errors::ParquetError;
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use sparrow_output::AtomicFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Error, csv};
+use crate::csv;
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ const WAITING: usize = 8;
 
 /// A table that is being written, in one format or more.
 #[derive(Debug)]
-pub(crate) struct TableWriter {
+pub struct TableWriter {
     files: Vec<FileWriter>,
 }
 
@@ -54,7 +54,7 @@ struct FileWriter {
 impl TableWriter {
     /// Starts files for a table with these columns, named
     /// `stem` with the extension of their format, not yet under these names.
-    pub(crate) fn create(
+    pub fn create(
         folder: &Path,
         stem: &str,
         formats: &[FileFormat],
@@ -81,7 +81,7 @@ impl TableWriter {
 
     /// Hands rows over. Returns whether all writers still take them; what stopped one is the error
     /// of [`finish`](Self::finish).
-    pub(crate) async fn write(&self, batch: &RecordBatch) -> bool {
+    pub async fn write(&self, batch: &RecordBatch) -> bool {
         for file in &self.files {
             if file.batches.send(batch.clone()).await.is_err() {
                 return false;
@@ -91,7 +91,7 @@ impl TableWriter {
     }
 
     /// Waits until everything is written, and gives the files to be committed.
-    pub(crate) async fn finish(self) -> Result<Vec<AtomicFile>, Error> {
+    pub async fn finish(self) -> Result<Vec<AtomicFile>, sparrow_output::Error> {
         let mut files = Vec::new();
         for FileWriter { batches, done } in self.files {
             drop(batches);

@@ -3,7 +3,7 @@ use sparrow_train::metrics::{Calibration, LabelMetrics, Scored};
 /// What was found for one seed, so that it can be measured again as if users were there several times, or not
 /// at all. Users are positions in the whole data set.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Measured {
+pub(super) struct Observations {
     pub(super) means: Means,
     pub(super) labels: Option<Labels>,
 }
@@ -89,7 +89,7 @@ impl Labels {
     }
 }
 
-impl Measured {
+impl Observations {
     /// The measures' names, in order.
     pub(super) fn names(&self) -> Vec<&'static str> {
         let of_labels: &[&'static str] = match &self.labels {
@@ -141,7 +141,7 @@ mod tests {
         let mut means = Means::new(&["a", "b"]);
         means.push(0, &[1.0, f64::NAN]);
         means.push(2, &[4.0, 3.0]);
-        let measured = Measured { means, labels: None };
+        let measured = Observations { means, labels: None };
         assert_eq!(measured.names(), ["a", "b"]);
         assert_eq!(measured.measure(&[1, 9, 1]).unwrap(), [("a", 2.5), ("b", 3.0)]);
         assert_eq!(measured.measure(&[2, 9, 1]).unwrap(), [("a", 2.0), ("b", 3.0)]);
@@ -152,7 +152,7 @@ mod tests {
     fn labels_are_measured_with_their_users() {
         let pairs = vec![(0.2, false, 0), (0.9, true, 1), (0.4, true, 0), (0.6, false, 1)];
         let labels = Labels::new(pairs, true);
-        let measured = Measured { labels: Some(labels), ..Measured::default() };
+        let measured = Observations { labels: Some(labels), ..Observations::default() };
         let auc = |weights: &[u32]| Some(measured.measure(weights)?[0].1);
         assert_eq!(auc(&[1, 1]), Some(0.75));
         assert_eq!(auc(&[0, 1]), Some(1.0));

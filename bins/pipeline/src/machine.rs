@@ -1,6 +1,5 @@
 //! What a subcommand may use of the machine.
 
-use std::env;
 use std::io;
 use std::path::PathBuf;
 use std::thread;
@@ -29,11 +28,6 @@ impl Machine {
     pub(crate) fn threads(&self) -> usize {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)
-    }
-
-    /// The folder for what does not fit into memory.
-    pub(crate) fn spill(&self) -> PathBuf {
-        self.spill.clone().unwrap_or_else(env::temp_dir)
     }
 
     pub(crate) fn session(&self) -> SessionOptions {

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use sparrow_console::{Console, Unit};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions};
 
-use crate::console::Console;
 use crate::machine::Machine;
-use crate::progress::Unit;
-use crate::run::summarise;
 
 /// Makes training and test samples: each rating with what was known just before it.
 ///
@@ -142,6 +140,6 @@ pub(crate) fn run(args: &Samples, console: Console) -> anyhow::Result<()> {
     drop(bar);
     let (training, test) = (summary.training, summary.test);
     console.note(&format!("{report}\n{training} training samples and {test} test samples"));
-    summarise(console, &summary.files, started);
+    console.summarise(&summary.files, started);
     Ok(())
 }

@@ -6,9 +6,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What the progress of a command is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub enum Unit {
     /// Things of which each is counted once, such as "ratings".
     Each(&'static str),
+    /// Bytes.
     Bytes,
     /// Steps that mean nothing to a reader, or go through the data several times: a percentage.
     Steps,
@@ -26,19 +27,19 @@ impl Unit {
 }
 
 /// A bar that shows how much of the work is done.
-pub(crate) struct Bar {
+pub struct Bar {
     bar: ProgressBar,
     unit: Unit,
 }
 
 impl Bar {
     /// Shows only what is done, until the first [`Bar::show`] brings a total.
-    pub(crate) fn new(doing: &'static str, unit: Unit) -> Self {
+    pub fn new(doing: &'static str, unit: Unit) -> Self {
         Self::on(ProgressDrawTarget::stderr(), doing, unit)
     }
 
     /// A bar that is never drawn.
-    pub(crate) fn hidden() -> Self {
+    pub fn hidden() -> Self {
         Self::on(ProgressDrawTarget::hidden(), "", Unit::Steps)
     }
 
@@ -50,7 +51,8 @@ impl Bar {
         Self { bar, unit }
     }
 
-    pub(crate) fn show(&self, done: u64, total: u64) {
+    /// Shows how much of the work is done.
+    pub fn show(&self, done: u64, total: u64) {
         if self.bar.length() != Some(total) {
             if self.bar.length().is_none() {
                 style(&self.bar, &self.unit.template());
@@ -61,12 +63,12 @@ impl Bar {
     }
 
     /// Says what is done now.
-    pub(crate) fn doing(&self, what: String) {
+    pub fn doing(&self, what: String) {
         self.bar.set_message(what);
     }
 
     /// Writes a line to standard output, above the bar.
-    pub(crate) fn say(&self, line: &str) {
+    pub fn say(&self, line: &str) {
         // Nobody may be reading there; the work goes on.
         self.bar.suspend(|| drop(writeln!(io::stdout(), "{line}")));
     }

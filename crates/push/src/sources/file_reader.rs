@@ -29,8 +29,8 @@ use sparrow_movielens::kind::{self, Kind};
 use sparrow_parquet::Columns;
 use sparrow_store::Entry;
 
+use super::column_mapping::ColumnMapping;
 use super::files::File;
-use super::layout::Layout;
 use super::{Error, Table};
 
 /// Rows that are handed on at a time.
@@ -44,17 +44,17 @@ const LIMITS: Limits = Limits { bytes: MAX_LINE, columns: 1 << 12 };
 
 /// Some rows of a file.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
     /// How many bytes of the file they took, about.
     pub(super) bytes: u64,
 }
 
-pub(super) type RowStream = BoxStream<'static, Result<Rows, Error>>;
+pub(super) type BatchStream = BoxStream<'static, Result<Batch, Error>>;
 
 /// Opens a file. What it is shows at its beginning: Parquet; vectors a line (`id:f f f …`); or else
 /// CSV with a header. Text may be compressed with gzip.
-pub(super) async fn open(file: File, table: Table) -> Result<RowStream, Error> {
+pub(super) async fn open(file: File, table: Table) -> Result<BatchStream, Error> {
     let mut text = Text::open(file.clone()).await?;
     let named_parquet = file.name.to_ascii_lowercase().ends_with(".parquet");
     let mut kind = Kind::of(text.peek(kind::LONGEST).await?);
@@ -85,7 +85,7 @@ fn is_vector_line(start: &[u8]) -> bool {
     digits > 0 && start[digits..].trim_ascii_start().first() == Some(&b':')
 }
 
-async fn parquet_rows(file: File, table: Table) -> Result<RowStream, Error> {
+async fn parquet_rows(file: File, table: Table) -> Result<BatchStream, Error> {
     // The footer's reader would take a file shorter than a footer for a mistake of its caller.
     if file.size < 12 {
         return Err(file.malformed("is not Parquet: it is too short"));
@@ -99,7 +99,8 @@ async fn parquet_rows(file: File, table: Table) -> Result<RowStream, Error> {
         polled.unwrap_or_else(|what| Poll::Ready(Err(ParquetError::General(what))))
     });
     let builder = builder.await.map_err(|error| broken(&file, error))?;
-    let layout = Layout::find(table, builder.schema()).map_err(|what| file.malformed(what))?;
+    let layout =
+        ColumnMapping::find(table, builder.schema()).map_err(|what| file.malformed(what))?;
     let roots: Vec<usize> = layout
         .columns()
         .filter_map(|column| Some(builder.schema().column_with_name(column)?.0))
@@ -121,7 +122,7 @@ async fn parquet_rows(file: File, table: Table) -> Result<RowStream, Error> {
         let share = |done: u64| u128::from(file.size) * u128::from(done) / u128::from(rows.max(1));
         let before = share(done);
         done += batch.num_rows() as u64;
-        Ok(Rows { entries, bytes: (share(done) - before) as u64 })
+        Ok(Batch { entries, bytes: (share(done) - before) as u64 })
     });
     Ok(rows.boxed())
 }
@@ -337,11 +338,11 @@ impl Text {
 }
 
 /// A file with `id:f f f …` a line.
-fn vector_lines(text: Text, table: Table) -> RowStream {
+fn vector_lines(text: Text, table: Table) -> BatchStream {
     stream::try_unfold(text, move |text| next_vectors(text, table)).boxed()
 }
 
-async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Rows, Text)>, Error> {
+async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Batch, Text)>, Error> {
     let (mut entries, mut at) = (Vec::new(), 0);
     while entries.len() < BATCH {
         let Some(length) = text.line_length(at).await? else { break };
@@ -360,11 +361,11 @@ async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Rows, Text
     }
     text.take(at);
     let bytes = text.progress();
-    Ok((at > 0).then_some((Rows { entries, bytes }, text)))
+    Ok((at > 0).then_some((Batch { entries, bytes }, text)))
 }
 
 /// A CSV file whose first line names the columns.
-async fn csv(mut text: Text, table: Table) -> Result<RowStream, Error> {
+async fn csv(mut text: Text, table: Table) -> Result<BatchStream, Error> {
     let blank = text.peek(MAX_LINE).await?.iter().take_while(|byte| is_line_end(**byte)).count();
     text.take_lines(blank);
     let Some(length) = text.line_length(0).await? else {
@@ -378,7 +379,7 @@ async fn csv(mut text: Text, table: Table) -> Result<RowStream, Error> {
     // Everything is text, and becomes what it should be row by row.
     let fields = names.iter().map(|name| Field::new(name, DataType::Utf8, true));
     let all = Schema::new(fields.collect::<Vec<_>>());
-    let layout = Layout::find(table, &all).map_err(|what| text.file.malformed(what))?;
+    let layout = ColumnMapping::find(table, &all).map_err(|what| text.file.malformed(what))?;
     let place = |name: &str| names.iter().position(|column| column == name);
     // A column may be needed twice.
     let places: BTreeSet<usize> = layout.columns().filter_map(place).collect();
@@ -412,12 +413,12 @@ struct Csv {
     /// Those that are needed, and the schema of these.
     places: Vec<usize>,
     schema: SchemaRef,
-    layout: Layout,
+    layout: ColumnMapping,
     rows: u64,
 }
 
 impl Csv {
-    async fn next(mut self) -> Result<Option<(Rows, Self)>, Error> {
+    async fn next(mut self) -> Result<Option<(Batch, Self)>, Error> {
         let mut values: Vec<StringBuilder> =
             self.places.iter().map(|_| StringBuilder::new()).collect();
         let (mut rows, mut at) = (0, 0);
@@ -455,7 +456,7 @@ impl Csv {
         let entries = entries.map_err(|what| self.text.file.malformed(what))?;
         self.rows += rows as u64;
         let bytes = self.text.progress();
-        Ok(Some((Rows { entries, bytes }, self)))
+        Ok(Some((Batch { entries, bytes }, self)))
     }
 }
 

@@ -66,7 +66,7 @@ impl Form {
 
 /// Where in a file the values of a table are.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
+pub(super) struct ColumnMapping {
     table: Table,
     id: String,
     /// Name in the store, form, name in the file; empty for tables of vectors.
@@ -75,7 +75,7 @@ pub(super) struct Layout {
     vector: Option<String>,
 }
 
-impl Layout {
+impl ColumnMapping {
     /// Finds the columns; `Err` says in words which one is missing or has the wrong type.
     pub(super) fn find(table: Table, schema: &Schema) -> Result<Self, String> {
         let ids = if table.is_of_users() { USER_ID } else { MOVIE_ID };

@@ -14,13 +14,13 @@ use super::{DataSet, Error};
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A plan that runs.
-pub(crate) struct Rows<'a> {
+pub(crate) struct BatchStream<'a> {
     data: &'a DataSet,
     plan: Arc<dyn ExecutionPlan>,
     batches: SendableRecordBatchStream,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> BatchStream<'a> {
     pub(crate) async fn of(data: &'a DataSet, table: DataFrame) -> Result<Self, Error> {
         let context = Arc::new(table.task_ctx());
         let plan = table.create_physical_plan().await.map_err(|error| data.blame(error))?;

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use sparrow_console::{Console, Unit};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_pipeline::{self as pipeline, DataSet};
 
-use crate::console::Console;
 use crate::machine::Machine;
-use crate::progress::Unit;
-use crate::run::summarise;
 
 /// Computes the features of all users and movies.
 ///
@@ -54,6 +52,6 @@ pub(crate) fn run(args: &Features, console: Console) -> anyhow::Result<()> {
     drop(bar);
     let (users, movies) = (summary.users, summary.movies);
     console.note(&format!("{report}\nfeatures of {users} users and {movies} movies"));
-    summarise(console, &summary.files, started);
+    console.summarise(&summary.files, started);
     Ok(())
 }

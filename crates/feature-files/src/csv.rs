@@ -2,12 +2,10 @@
 
 use std::io::{self, Write};
 
-use datafusion::arrow::array::{
-    Array as _, ArrayRef, AsArray as _, Float32Array, Int32Array, Int64Array, RecordBatch,
-};
-use datafusion::arrow::datatypes::{
-    DataType, Float32Type, Int32Type, Int64Type, Schema, UInt8Type,
-};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float32Type, Int32Type, Int64Type, UInt8Type};
+use arrow_array::{Array as _, ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch};
+use arrow_schema::{DataType, Schema};
 use sparrow_features::Hundredths;
 use sparrow_movielens::write::field;
 
