@@ -116,8 +116,11 @@ impl Site {
             };
             return Ok(features.reply("userId", id));
         };
-        let read = store.reader.user(UserId(id)).await.map_err(|error| unread(&error))?;
+        let read = store.user(UserId(id)).await.map_err(|error| unread(&error))?;
         let user = read.value;
+        for value in &user.malformed {
+            store.reader.left_out(&value.key, &value.what);
+        }
         if user.is_empty() {
             return Err(store.missing(UserId(id), read.generation));
         }
@@ -165,6 +168,9 @@ impl Site {
         };
         let read = store.reader.movie(MovieId(id)).await.map_err(|error| unread(&error))?;
         let stored = read.value;
+        for value in &stored.malformed {
+            store.reader.left_out(&value.key, &value.what);
+        }
         if stored.is_empty() {
             movie?;
         }

@@ -136,6 +136,18 @@ impl Site {
                 out.extend_from_slice(b",\"reason\":");
                 json::string(&mut out, &trouble);
             }
+            let mut malformed = store.reader.malformed().peekable();
+            if malformed.peek().is_some() {
+                let mut between: &[u8] = b",\"malformed\":{";
+                for (kind, count) in malformed {
+                    out.extend_from_slice(between);
+                    json::string(&mut out, kind.key_prefix().trim_end_matches(':'));
+                    out.push(b':');
+                    json::integer(&mut out, count);
+                    between = b",";
+                }
+                out.push(b'}');
+            }
             out.push(b'}');
         }
         out.push(b'}');

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sparrow_model::{Catalog, MovieId, UserId};
-use sparrow_store::{Error, FeatureStore, Generation, Read, StoredMovie, StoredUser, UserList};
+use sparrow_store::{
+    Error, FeatureStore, Generation, Kind, Read, StoredMovie, StoredUser, UserList,
+};
 use tokio::sync::Notify;
 
 /// A feature store, and how it is doing: every read leaves word of whether it came through, and of
@@ -23,8 +25,8 @@ pub struct StoreReader {
     behind: Mutex<Option<String>>,
     /// Whether the store was found to hold no movies.
     empty: AtomicBool,
-    /// Values that could not be used, and when one was last logged.
-    malformed: AtomicU64,
+    /// How many values could not be used, by kind in the order of [`Kind::ALL`], and when one was last logged.
+    malformed: [AtomicU64; Kind::ALL.len()],
     warned: Mutex<Option<Instant>>,
     /// The generation of the last read.
     generation: AtomicU64,
@@ -42,10 +44,29 @@ pub struct FromStore {
     /// The generation of the movies' figures and vectors that the site was built from; `None` for a
     /// site without them, which is one that is not ready.
     pub generation: Option<Generation>,
+    /// Some movies of which the store has something: if it has nothing of any of them any more, it was emptied.
+    pub witnesses: Vec<MovieId>,
     /// The users for lists.
     pub users: UserList,
     /// A data set whose rating histories are those of users of whom the store has none.
     pub histories: Option<Arc<Catalog>>,
+}
+
+impl FromStore {
+    /// What the store knows of a user. If that is nothing, and the store has no generations that would show that it
+    /// was emptied, this takes a second read, of movies that it had.
+    pub(crate) async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
+        let read = self.reader.user(id).await?;
+        let without = Generation(0);
+        if read.value.is_empty()
+            && (self.generation, read.generation) == (Some(without), without)
+            && !self.reader.is_empty()
+            && !self.witnesses.is_empty()
+        {
+            self.reader.look_for(&self.witnesses).await?;
+        }
+        Ok(read)
+    }
 }
 
 impl StoreReader {
@@ -57,7 +78,7 @@ impl StoreReader {
             trouble: Mutex::new(None),
             behind: Mutex::new(None),
             empty: AtomicBool::new(false),
-            malformed: AtomicU64::new(0),
+            malformed: [const { AtomicU64::new(0) }; Kind::ALL.len()],
             warned: Mutex::new(None),
             generation: AtomicU64::new(0),
             seen: Notify::const_new(),
@@ -91,13 +112,22 @@ impl StoreReader {
     }
 
     /// Counts a value that cannot be used, and names one of them in the log now and then.
-    pub(crate) fn left_out(&self, key: &str, what: &str) {
-        let count = 1 + self.malformed.fetch_add(1, Ordering::Relaxed);
+    pub fn left_out(&self, key: &str, what: &str) {
+        if let Some(kind) = Kind::of_key(key) {
+            self.malformed[kind as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        let count = self.malformed().map(|(_, count)| count).sum::<u64>();
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS) {
             *warned = Some(Instant::now());
             tracing::warn!(key, what, count, "a value of the feature store cannot be used");
         }
+    }
+
+    /// How often values of a kind could not be used since the start, for kinds with such values.
+    pub(crate) fn malformed(&self) -> impl Iterator<Item = (Kind, u64)> {
+        let count = |kind: Kind| self.malformed[kind as usize].load(Ordering::Relaxed);
+        Kind::ALL.into_iter().map(move |kind| (kind, count(kind))).filter(|&(_, count)| count > 0)
     }
 
     /// Waits until a read gives another generation than this one.
@@ -141,10 +171,18 @@ impl StoreReader {
         self.heeded(self.store.fingerprint()).await
     }
 
-    /// What the store knows of a user.
-    pub(crate) async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
+    async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
         let read = self.heeded(self.store.users(&[id])).await?;
         Ok(self.only(read))
+    }
+
+    /// Finds out whether the store has nothing of any of these movies, and notes it if so.
+    async fn look_for(&self, movies: &[MovieId]) -> Result<(), Error> {
+        let read = self.heeded(self.store.movies(movies)).await?;
+        if read.value.iter().all(StoredMovie::is_empty) {
+            self.set_empty(true);
+        }
+        Ok(())
     }
 
     /// What the store knows of a movie.

@@ -270,7 +270,7 @@ impl Site {
             let found = self.catalog().users().find(id);
             return found.map(Found::InCatalog).ok_or_else(|| no_user(id));
         };
-        let read = store.reader.user(id).await.map_err(|error| unread(&error))?;
+        let read = store.user(id).await.map_err(|error| unread(&error))?;
         let user = Gathered::new(id, read, store, &self.engine);
         match user.lacking {
             None | Some(Reason::NoHistory) => Ok(Found::InStore(Box::new(user))),
@@ -281,7 +281,7 @@ impl Site {
 
     /// What the store says of a user, for recommendations: they come in any case.
     pub(crate) async fn gather(&self, store: &FromStore, id: UserId) -> Gathered {
-        match store.reader.user(id).await {
+        match store.user(id).await {
             Ok(read) => Gathered::new(id, read, store, &self.engine),
             Err(Error::Malformed { key, what }) => {
                 store.reader.left_out(&key, &what);
