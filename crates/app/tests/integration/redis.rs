@@ -293,6 +293,170 @@ async fn a_store_that_another_program_fills_and_empties_is_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
+async fn nobody_becomes_unknown_when_a_store_without_generations_is_emptied() {
+    let redis = TestRedis::start(&[]);
+    tokio::task::block_in_place(|| fill(&redis));
+    let mut config = on(&redis.url());
+    // The server does not look by itself.
+    config.store.refresh = Duration::from_hours(1);
+    let mut running = sparrow_app::start(config).await.unwrap();
+    tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
+    let address = running.address;
+    assert_eq!(get(address, "/v1/users/6").await.status, 200);
+    let unknown = get(address, "/v1/users/999999").await;
+    assert_eq!(unknown.status, 404, "{}", unknown.body);
+
+    redis.cli(&["FLUSHALL"]);
+    for target in ["/v1/users/6", "/getuser?id=6", "/v1/users/6/features", "/users/6"] {
+        let user = get(address, target).await;
+        assert_eq!(user.status, 503, "{target}: {}", user.body);
+        assert!(user.body.contains("the feature store is empty"), "{target}: {}", user.body);
+    }
+    let answer = get(address, "/v1/users/6/recommendations").await.json();
+    assert_eq!(
+        (&answer["degraded"], &answer["reason"]),
+        (&json!(true), &json!("store-unavailable"))
+    );
+}
+
+/// A read of what another program has broken, and how often the store's guard and readiness counted it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn broken_values_cost_what_they_are_for_and_are_counted() {
+    let redis = TestRedis::start(&[]);
+    push(&*pusher(&redis.url()).await, demo_entries()).await;
+    redis.cli(&["SET", "sparrow:users", "garbage"]);
+    redis.cli(&["SET", "sparrow:embedding", "garbage"]);
+    let vector = redis.cli(&["GET", "uEmb:7"]);
+    redis.cli(&["SET", "uEmb:7", "0.5 many"]);
+    let running = serve(&redis.url()).await;
+    let address = running.address;
+    assert_eq!(get(address, "/v1/users").await.json()["total"], 0);
+    let target = "/v1/users/6/recommendations";
+    let answer = get(address, target).await.json();
+    assert_eq!((&answer["degraded"], &answer["requestedModel"]), (&json!(true), &json!("emb")));
+    assert_ne!(answer["reason"], "store-unavailable");
+    assert_eq!(get(address, "/v1/users/6").await.status, 200);
+    for _ in 0..3 {
+        let answer = get(address, "/v1/users/7/recommendations").await.json();
+        assert_eq!(
+            (&answer["degraded"], &answer["reason"]),
+            (&json!(true), &json!("store-failed"))
+        );
+    }
+    let ready = get(address, "/readyz").await;
+    let malformed = &ready.json()["store"]["malformed"];
+    assert_eq!(malformed["uEmb"], 3, "{}", ready.body);
+    assert_eq!(malformed["sparrow:users"], 1, "{}", ready.body);
+    assert!(!ready.body.contains("uEmb:7"), "{}", ready.body);
+    assert!(healthy(&ready), "{}", ready.body);
+
+    // Another push puts all of it right.
+    assert_ne!(vector, "");
+    push(&*pusher(&redis.url()).await, demo_entries()).await;
+    let emb = |answer: &Answer| answer.json()["model"] == "emb";
+    until(address, target, emb).await;
+    assert!(get(address, "/v1/users").await.json()["total"].as_u64() > Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn something_else_in_place_of_the_marker_counts_as_no_marker() {
+    let redis = TestRedis::start(&[]);
+    push(&*pusher(&redis.url()).await, demo_entries()).await;
+    let marker = redis.cli(&["GET", "sparrow:generation"]);
+    for break_it in
+        [&["SET", "sparrow:generation", "soon"][..], &["LPUSH", "sparrow:generation", "1"]]
+    {
+        redis.cli(&["DEL", "sparrow:generation"]);
+        redis.cli(break_it);
+        let running = serve(&redis.url()).await;
+        let address = running.address;
+        let ready = get(address, "/readyz").await.json();
+        assert_eq!(ready["store"]["generation"], 0, "{ready}");
+        let answer = get(address, "/v1/users/6/recommendations").await.json();
+        assert_eq!((&answer["model"], &answer["degraded"]), (&json!("emb"), &json!(false)));
+        assert_eq!(get(address, "/v1/users/6").await.status, 200);
+        assert_eq!(get(address, "/v1/users/999999").await.status, 404);
+
+        // Under a running server: put right, and broken again.
+        redis.cli(&["DEL", "sparrow:generation"]);
+        redis.cli(&["SET", "sparrow:generation", &marker]);
+        until(address, "/readyz", |ready| ready.json()["store"]["generation"] != 0).await;
+        redis.cli(&["DEL", "sparrow:generation"]);
+        redis.cli(break_it);
+        until(address, "/readyz", |ready| ready.json()["store"]["generation"] == 0).await;
+        assert_eq!(get(address, "/v1/users/6").await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn zero_and_missing_vectors_are_marked() {
+    let redis = TestRedis::start(&[]);
+    push(&*pusher(&redis.url()).await, demo_entries()).await;
+    let dimension = DEMO.items.dimension();
+    let zeros = vec!["0"; dimension].join(" ");
+    redis.cli(&["SET", "uEmb:6", &zeros]);
+    redis.cli(&["SET", "i2vEmb:1", &zeros]);
+    let running = serve(&redis.url()).await;
+    let address = running.address;
+    for target in ["/v1/users/6/recommendations", "/v1/users/6/recommendations?candidates=all"] {
+        let answer = get(address, target).await;
+        assert_eq!(answer.header("x-sparrow-degraded"), Some("true"), "{target}");
+        let answer = answer.json();
+        assert_eq!(
+            (&answer["degraded"], &answer["requestedModel"], &answer["reason"]),
+            (&json!(true), &json!("emb"), &json!("no-user-embedding")),
+            "{answer}"
+        );
+        assert_ne!(answer["model"], "emb");
+    }
+    let similar = get(address, "/v1/movies/1/similar?model=emb").await.json();
+    assert_eq!(
+        (&similar["degraded"], &similar["reason"]),
+        (&json!(true), &json!("no-movie-embedding")),
+        "{similar}"
+    );
+    // Of another movie the list has no movie with a zero vector before those with one.
+    let other = get(address, "/v1/movies/2/similar?model=emb&size=5").await.json();
+    assert_eq!(other["degraded"], false);
+    let items = other["items"].as_array().unwrap();
+    assert!(items.iter().all(|item| item["movie"]["movieId"] != 1), "{other}");
+    let fine = get(address, "/v1/users/7/recommendations").await.json();
+    assert_eq!((&fine["model"], &fine["degraded"]), (&json!("emb"), &json!(false)));
+}
+
+/// The user has a vector, and no candidate has one.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn candidates_without_vectors_are_marked() {
+    let redis = TestRedis::start(&[]);
+    let mut entries = demo_entries();
+    // One movie that the user has seen keeps its vector.
+    let history = DEMO.catalog.users().find(UserId(6)).unwrap();
+    let seen = DEMO.catalog.movie(history.iter().next().unwrap().movie).id;
+    entries.retain(|entry| match entry {
+        Entry::MovieEmbedding(id, _) => *id == seen,
+        _ => true,
+    });
+    let kept = vec![0.5; DEMO.items.dimension()];
+    entries.push(Entry::MovieEmbedding(seen, kept));
+    push(&*pusher(&redis.url()).await, entries).await;
+    let running = serve(&redis.url()).await;
+    for target in ["/v1/users/6/recommendations", "/v1/users/6/recommendations?candidates=all"] {
+        let answer = get(running.address, target).await.json();
+        assert_eq!(
+            (&answer["degraded"], &answer["requestedModel"]),
+            (&json!(true), &json!("emb")),
+            "{answer}"
+        );
+        assert!(!answer["items"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn users_without_stored_histories_have_those_of_the_data_set() {
     let redis = TestRedis::start(&[]);
     tokio::task::block_in_place(|| fill(&redis));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{
-    Entry, Error, FeatureStore, Fields, Generation, Kind, MovieRatings, Options, StoredRating,
-    UserList,
+    Entry, Error, FeatureStore, Fields, Generation, GuardOptions, Guarded, Kind, MovieRatings,
+    Options, StoredRating, UserList,
 };
 use sparrow_test_redis::{TestCluster, TestRedis};
 
@@ -67,7 +67,9 @@ async fn the_plain_keys_are_the_contracts() {
         r#""\x01\x02\x00\x00\x00\x11\x00\x00\x00""#
     );
     let info = r#"{"format":1,"method":"als","similarity":"dot"}"#;
-    assert_eq!(redis.cli(&["GET", "sparrow:embedding"]), info);
+    let stamped = info.replacen('{', &format!("{{\"generation\":{generation},"), 1);
+    assert_eq!(redis.cli(&["GET", "sparrow:embedding"]), stamped);
+    assert_eq!(store.embedding_info().await.unwrap().value.as_deref(), Some(info));
     let marker = redis.cli(&["GET", "sparrow:generation"]);
     assert!(marker.starts_with(&format!("{generation} plain ")), "{marker}");
 
@@ -170,6 +172,80 @@ async fn a_huge_value_costs_no_other_user() {
     // Each of the two was read once, or again after a deadline on a busy machine, and not in each of 20 reads.
     let sent = redis.info("total_net_output_bytes");
     assert!(sent < 6 * 16 * 1024 * 1024, "{sent} bytes");
+}
+
+/// A user whose value takes longer to skip than a read may take: that is no failure of the store.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_value_too_large_to_skip_in_time_does_not_count_against_the_store() {
+    let redis = TestRedis::start(&[]);
+    let users = [1, 2].map(|id| Entry::UserEmbedding(UserId(id), vec![id as f32]));
+    push(&open(&redis.url(), &options()).await, users.to_vec()).await;
+    // 16 MiB, which take more than two seconds on this way.
+    redis.cli(&["SETRANGE", "uEmb:1", "16777215", "x"]);
+    let proxy = Proxy::paced(redis.port(), Duration::from_millis(10));
+    let options = Options { deadline: Duration::from_millis(500), ..options() };
+    let store = open(&format!("redis://127.0.0.1:{}", proxy.port), &options).await;
+    let guard = GuardOptions { deadline: Duration::from_secs(2), ..GuardOptions::default() };
+    let guarded = Guarded::new(Arc::new(store), guard);
+    guarded.users(&[UserId(2)]).await.unwrap();
+    match guarded.users(&[UserId(1)]).await {
+        Err(Error::Malformed { key, what }) => {
+            assert_eq!((&*key, &*what), ("uEmb:1", "is larger than 1048576 bytes"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(guarded.status().failures, 0);
+    // From now on it is not read; the connection that it came on is opened again.
+    let both = [UserId(1), UserId(2)];
+    let mut read = guarded.users(&both).await;
+    for _ in 0..100 {
+        if read.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        read = guarded.users(&both).await;
+    }
+    let read = read.unwrap();
+    assert_eq!(read.value[0].malformed.len(), 1, "{read:?}");
+    assert_eq!(read.value[1].embedding, Some(vec![2.0]));
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn a_description_of_other_vectors_is_refused() {
+    let redis = TestRedis::start(&[]);
+    let store = open(&redis.url(), &options()).await;
+    let first = push(&store, everything()).await;
+    let info = store.embedding_info().await.unwrap().value;
+    // Vectors that stay keep their description.
+    let second = push(&store, vec![Entry::UserEmbedding(UserId(6), vec![1.0])]).await;
+    assert_eq!(store.embedding_info().await.unwrap().value, info);
+    let text = redis.cli(&["GET", "sparrow:embedding"]);
+    assert!(text.starts_with(&format!("{{\"generation\":{second},\"format\":1")), "{text}");
+
+    // An older loader replaces the vectors and leaves the description.
+    redis.cli(&["SET", "i2vEmb:1", "9 9"]);
+    let third = second.0 + 1;
+    redis.cli(&["SET", "sparrow:generation", &format!("{third} plain old")]);
+    match store.embedding_info().await {
+        Err(Error::Malformed { key, what }) => {
+            assert_eq!(key, "sparrow:embedding");
+            assert!(what.contains(&format!("generation {second}, ")), "{what}");
+            assert!(what.contains(&format!("generation {third}: ")), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // Nor does a push of something else make it right.
+    push(&store, vec![Entry::UserEmbedding(UserId(6), vec![2.0])]).await;
+    assert!(store.embedding_info().await.is_err());
+    // A new description does, and so does one of another program, which has no generation.
+    push(&store, everything()).await;
+    assert_eq!(store.embedding_info().await.unwrap().value, info);
+    assert!(first < second);
+    redis.cli(&["SET", "sparrow:embedding", info.as_deref().unwrap()]);
+    redis.cli(&["SET", "sparrow:generation", "9999999999 plain spark"]);
+    assert_eq!(store.embedding_info().await.unwrap().value, info);
 }
 
 async fn fingerprint(store: &dyn FeatureStore) -> u64 {
@@ -291,6 +367,11 @@ struct Proxy {
 
 impl Proxy {
     fn before(port: u16) -> Self {
+        Self::paced(port, Duration::ZERO)
+    }
+
+    /// Pauses so long after each full piece of an answer.
+    fn paced(port: u16, pause: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
@@ -304,8 +385,8 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let (requests, answers) = counters.clone();
-                thread::spawn(move || pass_on(from, to, &requests));
-                thread::spawn(move || pass_on(server, client, &answers));
+                thread::spawn(move || pass_on(from, to, &requests, Duration::ZERO));
+                thread::spawn(move || pass_on(server, client, &answers, pause));
             }
         });
         proxy
@@ -316,10 +397,13 @@ impl Proxy {
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, pieces: &AtomicUsize) {
-    let mut buffer = vec![0; 1 << 20];
+fn pass_on(mut from: TcpStream, mut to: TcpStream, pieces: &AtomicUsize, pause: Duration) {
+    let mut buffer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         pieces.fetch_add(1, Ordering::SeqCst);
+        if length == buffer.len() {
+            thread::sleep(pause);
+        }
         if to.write_all(&buffer[..length]).is_err() {
             return;
         }

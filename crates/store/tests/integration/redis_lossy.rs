@@ -1,142 +1,13 @@
 //! Redis behind a proxy that loses, cuts, repeats, delays and garbles replies.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{Entry, Error, FeatureStore, Options, RedisStore, StoredUser};
-use sparrow_test_redis::TestRedis;
+use sparrow_test_redis::{Fault, LossyProxy, TestCluster, TestRedis, wait_until};
 
 use crate::conformance::{push, user_fields};
 use crate::redis::{open, options};
-
-const NONE: u8 = 0;
-const DROP: u8 = 1;
-const TRUNCATE: u8 = 2;
-const DOUBLE: u8 = 3;
-const DELAY: u8 = 4;
-const GARBAGE: u8 = 5;
-/// Each of the others in turn.
-const MIXED: u8 = 6;
-
-/// A proxy that spoils one reply in `one_in`.
-struct Lossy {
-    port: u16,
-    control: Arc<Control>,
-}
-
-struct Control {
-    fault: AtomicU8,
-    one_in: AtomicU32,
-    replies: AtomicU64,
-    spoilt: AtomicU64,
-}
-
-impl Lossy {
-    fn before(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let control = Arc::new(Control {
-            fault: AtomicU8::new(NONE),
-            one_in: AtomicU32::new(1),
-            replies: AtomicU64::new(0),
-            spoilt: AtomicU64::new(0),
-        });
-        let proxy =
-            Self { port: listener.local_addr().unwrap().port(), control: Arc::clone(&control) };
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                let Ok(client) = client else { return };
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
-                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                thread::spawn(move || pass_on(from, to));
-                let control = Arc::clone(&control);
-                thread::spawn(move || spoil(server, client, &control));
-            }
-        });
-        proxy
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn set(&self, fault: u8, one_in: u32) {
-        self.control.one_in.store(one_in, Ordering::SeqCst);
-        self.control.fault.store(fault, Ordering::SeqCst);
-    }
-}
-
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-}
-
-fn spoil(mut from: TcpStream, mut to: TcpStream, control: &Control) {
-    let (mut buffer, mut ahead) = (vec![0; 1 << 16], Vec::new());
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        ahead.extend_from_slice(&buffer[..length]);
-        while let Some(length) = frame(&ahead) {
-            let reply: Vec<u8> = ahead.drain(..length).collect();
-            if pass_reply(&reply, &mut to, control).is_err() {
-                let _ = from.shutdown(Shutdown::Both);
-                return;
-            }
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-}
-
-fn pass_reply(reply: &[u8], to: &mut TcpStream, control: &Control) -> std::io::Result<()> {
-    let number = control.replies.fetch_add(1, Ordering::SeqCst);
-    // Spread, and the same in every run.
-    let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
-    let fault = control.fault.load(Ordering::SeqCst);
-    if fault == NONE || !random.is_multiple_of(u64::from(control.one_in.load(Ordering::SeqCst))) {
-        return to.write_all(reply);
-    }
-    let spoilt = control.spoilt.fetch_add(1, Ordering::SeqCst);
-    let fault = if fault == MIXED { (spoilt % 5) as u8 + 1 } else { fault };
-    match fault {
-        DROP => Ok(()),
-        TRUNCATE => to.write_all(&reply[..reply.len() / 2]),
-        DOUBLE => to.write_all(&[reply, reply].concat()),
-        DELAY => {
-            thread::sleep(Duration::from_millis(200));
-            to.write_all(reply)
-        }
-        _ => to.write_all(b"\x00\xff:what\r\n$-7\r\n*x"),
-    }
-}
-
-/// The length of the reply that the bytes begin with, once it is there as a whole.
-fn frame(bytes: &[u8]) -> Option<usize> {
-    let line = bytes.windows(2).position(|two| two == b"\r\n")? + 2;
-    let number = || std::str::from_utf8(&bytes[1..line - 2]).ok()?.parse::<i64>().ok();
-    match bytes[0] {
-        b'$' => {
-            let length = number()?;
-            let whole = if length < 0 { line } else { line + length as usize + 2 };
-            (bytes.len() >= whole).then_some(whole)
-        }
-        b'*' => {
-            let mut whole = line;
-            for _ in 0..number()?.max(0) {
-                whole += frame(bytes.get(whole..).filter(|rest| !rest.is_empty())?)?;
-            }
-            Some(whole)
-        }
-        _ => Some(line),
-    }
-}
 
 const USERS: u32 = 200;
 
@@ -171,48 +42,65 @@ async fn recovery(store: &RedisStore, pause: Duration) -> Duration {
     }
 }
 
+/// Reads of a few users at a time until so many were answered; returns how many failed meanwhile.
+async fn read_many(store: RedisStore, reader: u32, answers: u32) -> u32 {
+    let (mut answered, mut failed) = (0, 0);
+    let mut id = reader * 31;
+    while answered < answers {
+        id = (id + 7) % USERS;
+        let ids = [UserId(id), UserId((id + 50) % USERS)];
+        // Mostly one user, as for a request.
+        let ids = if id.is_multiple_of(5) { &ids[..] } else { &ids[..1] };
+        match store.users(ids).await {
+            Ok(read) => {
+                for (user, id) in read.value.iter().zip(ids) {
+                    assert!(is_right(user, id.0, 1), "{id:?}: {user:?}");
+                }
+                answered += 1;
+            }
+            Err(Error::Unavailable { .. } | Error::TimedOut { .. }) => {
+                failed += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+    failed
+}
+
+// Two stores, as two servers have them.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn of_100_000_reads_through_lost_replies_none_is_wrong() {
-    const READERS: u32 = 16;
-    const READS: u32 = 100_000 / READERS;
+async fn of_100_000_answered_reads_through_lost_replies_none_is_wrong() {
+    const READERS: u32 = 8;
+    const READS: u32 = 100_000;
     let redis = TestRedis::start(&[]);
     push(&open(&redis.url(), &options()).await, entries(1)).await;
-    let proxy = Lossy::before(redis.port());
+    let proxy = LossyProxy::before(redis.port());
     let options = Options { deadline: Duration::from_millis(100), connections: 4, ..options() };
-    let store = open(&proxy.url(), &options).await;
-    store.users(&[UserId(7)]).await.unwrap();
-    proxy.set(MIXED, 2500);
-    let readers: Vec<_> = (0..READERS)
-        .map(|reader| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                let (mut right, mut failed) = (0, 0);
-                for read in 0..READS {
-                    let id = (read * 7 + reader * 31) % USERS;
-                    match store.users(&[UserId(id)]).await {
-                        Ok(read) => {
-                            assert!(is_right(&read.value[0], id, 1), "user {id}: {read:?}");
-                            right += 1;
-                        }
-                        Err(Error::Unavailable { .. } | Error::TimedOut { .. }) => failed += 1,
-                        Err(error) => panic!("{error}"),
-                    }
-                    tokio::task::yield_now().await;
-                }
-                (right, failed)
-            })
-        })
-        .collect();
-    let (mut right, mut failed) = (0, 0);
-    for reader in readers {
-        let (one, other) = reader.await.unwrap();
-        (right, failed) = (right + one, failed + other);
+    let stores = [open(&proxy.url(), &options).await, open(&proxy.url(), &options).await];
+    for store in &stores {
+        store.users(&[UserId(7)]).await.unwrap();
     }
-    let spoilt = proxy.control.spoilt.load(Ordering::SeqCst);
-    assert!(right > 10_000 && spoilt > 20, "{right} right, {failed} failed, {spoilt} spoilt");
-    proxy.set(NONE, 1);
-    assert!(recovery(&store, Duration::from_millis(10)).await < Duration::from_secs(2));
+    proxy.set(Fault::Mixed, 2500);
+    let start = Instant::now();
+    let readers: Vec<_> = stores
+        .iter()
+        .flat_map(|store| (0..READERS).map(move |reader| (store.clone(), reader)))
+        .map(|(store, reader)| tokio::spawn(read_many(store, reader, READS / READERS / 2)))
+        .collect();
+    let mut failed = 0;
+    for reader in readers {
+        failed += reader.await.unwrap();
+    }
+    let spoilt = proxy.spoilt();
+    eprintln!("{READS} answered, {failed} failed, {spoilt} replies spoilt, {:?}", start.elapsed());
+    assert!(spoilt > 60 && failed > 0, "{failed} failed, {spoilt} spoilt");
+    proxy.set(Fault::None, 1);
+    for store in &stores {
+        assert!(recovery(store, Duration::from_millis(10)).await < Duration::from_secs(2));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,24 +109,24 @@ async fn each_fault_is_recovered_from_at_any_rate() {
     let redis = TestRedis::start(&[]);
     push(&open(&redis.url(), &options()).await, entries(1)).await;
     for connections in [1, 4] {
-        let proxy = Lossy::before(redis.port());
+        let proxy = LossyProxy::before(redis.port());
         let options = Options { deadline: Duration::from_millis(200), connections, ..options() };
         let store = open(&proxy.url(), &options).await;
-        for fault in [DROP, TRUNCATE, DOUBLE, DELAY, GARBAGE] {
-            for pause in [Duration::from_millis(5), Duration::from_millis(600)] {
+        for fault in Fault::EACH {
+            for pause in [5, 600] {
                 proxy.set(fault, 1);
                 for _ in 0..2 {
                     if let Ok(read) = store.users(&[UserId(7)]).await {
-                        assert!(is_right(&read.value[0], 7, 1), "{fault}: {read:?}");
+                        assert!(is_right(&read.value[0], 7, 1), "{fault:?}: {read:?}");
                     }
                 }
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                proxy.set(NONE, 1);
-                let took = recovery(&store, pause).await;
-                assert!(took < Duration::from_secs(2), "fault {fault}, {pause:?}: {took:?}");
+                proxy.set(Fault::None, 1);
+                let took = recovery(&store, Duration::from_millis(pause)).await;
+                assert!(took < Duration::from_secs(2), "{fault:?}, {pause} ms: {took:?}");
                 for id in 0..20 {
                     let read = store.users(&[UserId(id)]).await.unwrap();
-                    assert!(is_right(&read.value[0], id, 1), "{fault}: {read:?}");
+                    assert!(is_right(&read.value[0], id, 1), "{fault:?}: {read:?}");
                 }
             }
         }
@@ -247,11 +135,93 @@ async fn each_fault_is_recovered_from_at_any_rate() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
+async fn at_one_read_a_second_one_reply_costs_at_most_one_more_read() {
+    let redis = TestRedis::start(&[]);
+    push(&open(&redis.url(), &options()).await, entries(1)).await;
+    let proxy = LossyProxy::before(redis.port());
+    let options = Options { deadline: Duration::from_millis(200), connections: 1, ..options() };
+    let store = open(&proxy.url(), &options).await;
+    store.users(&[UserId(7)]).await.unwrap();
+    for fault in Fault::EACH {
+        let before = proxy.spoilt();
+        proxy.set(fault, 2);
+        while proxy.spoilt() == before {
+            let _ = store.users(&[UserId(7)]).await;
+        }
+        proxy.set(Fault::None, 1);
+        let mut outcomes = Vec::new();
+        for id in 0..3 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let read = store.users(&[UserId(id)]).await;
+            if let Ok(read) = &read {
+                assert!(is_right(&read.value[0], id, 1), "{fault:?}: {read:?}");
+            }
+            outcomes.push(read.is_ok());
+        }
+        assert!(matches!(outcomes[..], [_, true, true]), "{fault:?}: {outcomes:?}");
+    }
+}
+
+/// Replies are exchanged within batches such that their number is right: no value may go to another key.
+async fn shifted_replies_are_noticed(store: &RedisStore, proxies: &[LossyProxy]) {
+    let ids: Vec<UserId> = (0..30).map(UserId).collect();
+    let (mut right, mut failed) = (0, 0);
+    for one_in in [1, 5, 20, 60] {
+        proxies.iter().for_each(|proxy| proxy.set(Fault::Shift, one_in));
+        for _ in 0..10 {
+            match store.users(&ids).await {
+                Ok(read) => {
+                    for (user, id) in read.value.iter().zip(&ids) {
+                        assert!(is_right(user, id.0, 1), "{id:?}: {user:?}");
+                    }
+                    right += 1;
+                }
+                Err(Error::Unavailable { .. } | Error::TimedOut { .. }) => failed += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        proxies.iter().for_each(|proxy| proxy.set(Fault::None, 1));
+        recovery(store, Duration::from_millis(10)).await;
+    }
+    let spoilt: u64 = proxies.iter().map(LossyProxy::spoilt).sum();
+    assert!(failed > 0 && spoilt > 10, "{right} right, {failed} failed, {spoilt} spoilt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn values_that_are_exchanged_within_a_batch_are_not_taken() {
+    let redis = TestRedis::start(&[]);
+    push(&open(&redis.url(), &options()).await, entries(1)).await;
+    let proxy = LossyProxy::before(redis.port());
+    let store = open(&proxy.url(), &options()).await;
+    shifted_replies_are_noticed(&store, &[proxy]).await;
+
+    let cluster = TestCluster::start(3);
+    push(&open(&cluster.url(), &options()).await, entries(1)).await;
+    let proxies: Vec<LossyProxy> =
+        cluster.nodes().iter().map(|node| LossyProxy::before(node.port())).collect();
+    for (node, proxy) in cluster.nodes().iter().zip(&proxies) {
+        let port = proxy.port().to_string();
+        assert_eq!(node.cli(&["CONFIG", "SET", "cluster-announce-port", &port]), "OK");
+    }
+    wait_until("all nodes announce their proxies", || {
+        cluster.nodes().iter().all(|node| {
+            let slots = node.cli(&["CLUSTER", "SLOTS"]);
+            proxies.iter().all(|proxy| slots.contains(&proxy.port().to_string()))
+        })
+    });
+    let url = format!("redis-cluster://127.0.0.1:{}", proxies[0].port());
+    let store = open(&url, &options()).await;
+    shifted_replies_are_noticed(&store, &proxies).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_push_through_lost_replies_is_whole_or_fails() {
     let redis = TestRedis::start(&[]);
     let direct = open(&redis.url(), &options()).await;
     push(&direct, entries(0)).await;
-    let proxy = Lossy::before(redis.port());
+    let proxy = LossyProxy::before(redis.port());
     let options = Options {
         deadline: Duration::from_millis(100),
         bulk_deadline: Duration::from_millis(300),
@@ -262,14 +232,14 @@ async fn a_push_through_lost_replies_is_whole_or_fails() {
     let store = open(&proxy.url(), &options).await;
     let (mut pushed, mut failed, mut held) = (0, 0, 0);
     for stamp in 1..=16 {
-        proxy.set(MIXED, 400);
+        proxy.set(Fault::Mixed, 400);
         let outcome = async {
             let mut push = store.push().await?;
             push.put(entries(stamp)).await?;
             push.commit().await
         };
         let outcome = outcome.await;
-        proxy.set(NONE, 1);
+        proxy.set(Fault::None, 1);
         let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
         let users = direct.users(&ids).await.unwrap().value;
         let now = (users[0].embedding.as_ref().unwrap()[0] / 1000.0) as u32;
