@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use sparrow_offline::evaluate::{self, Difference, Evaluation, KNOWN, Protocol};
 
-use crate::console::Console;
+use crate::console::{Console, keep_order};
 use crate::evaluate::{How, models};
 use crate::report;
 
@@ -74,6 +74,7 @@ impl Compare {
         let mut table = Vec::new();
         report::markdown(&comparison, &self.command(&comparison), &mut table)?;
         if self.out.as_os_str() == "-" {
+            keep_order();
             return io::stdout().write_all(&table).context("cannot write to standard output");
         }
         fs::write(&self.out, table).with_context(|| format!("cannot write {}", self.out.display()))

@@ -11,7 +11,7 @@ use sparrow_offline::evaluate::{self, KNOWN, Method, Options, Protocol};
 use sparrow_offline::{ReaderOptions, embed, train};
 
 use crate::compare::Comparison;
-use crate::console::Console;
+use crate::console::{Console, keep_order};
 use crate::exit::Ended;
 use crate::progress::Unit;
 use crate::report;
@@ -243,6 +243,7 @@ impl Evaluate {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let lines = std::iter::once(&self.model).chain(&self.against).cloned();
         let comparison = self.how.measure(lines.collect(), console)?;
+        keep_order();
         let written = if self.json {
             report::json(&comparison, &mut std::io::stdout().lock())
         } else {

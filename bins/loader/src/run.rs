@@ -11,7 +11,7 @@ use sparrow_process::terminal;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Synth};
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::progress::Unit;
 use crate::signals::Signals;
 use crate::{exit, features, samples};
@@ -36,13 +36,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Evaluate(evaluate) => evaluate.run(console),
         Command::Compare(compare) => compare.run(console),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(format_args!("{error:#}"));
+            console::complain(format_args!("{error:#}"));
             exit::code(&error)
         }
-    }
+    };
+    console::finish();
+    code
 }
 
 /// Runs what waits for files and stores.

@@ -160,13 +160,12 @@ impl Site {
         let [] = query::parse(query, [])?;
         let movie = self.movie(id)?;
         let mut out = self.v1.get(movie).to_vec();
-        // The rating list joins the movie's own fields.
+        // The rating list joins the movie's own fields. Who gave the ratings is nobody's business here: only
+        // the endpoint of the original names them, as its contract has it.
         out.pop();
         out.extend_from_slice(b",\"topRatings\":");
         json::list(&mut out, self.catalog().top_ratings(movie), |out, top| {
-            out.extend_from_slice(b"{\"userId\":");
-            json::integer(out, top.user.0);
-            out.extend_from_slice(b",\"score\":");
+            out.extend_from_slice(b"{\"score\":");
             json::float32(out, top.stars.value());
             out.extend_from_slice(b",\"timestamp\":");
             json::integer(out, top.timestamp);
@@ -215,7 +214,7 @@ impl Site {
             out.extend_from_slice(b",\"ratingCount\":");
             json::integer(out, user.ratings);
             out.extend_from_slice(b",\"averageRating\":");
-            json::float(out, user.average);
+            json::float(out, user.average.unwrap_or(f64::NAN));
             out.push(b'}');
         });
         out.push(b'}');

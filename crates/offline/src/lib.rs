@@ -24,7 +24,6 @@ pub mod export;
 pub mod ials;
 pub mod interactions;
 pub mod item2vec;
-mod manifest;
 #[cfg(feature = "training")]
 pub mod metrics;
 #[cfg(feature = "training")]

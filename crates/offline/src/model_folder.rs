@@ -5,10 +5,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sparrow_files::{MANIFEST_FILE, Manifest, sha256};
 use sparrow_neural::neural_cf::{Version, versions};
-use sparrow_neural::sha256;
 
-use crate::manifest::{MANIFEST_FILE, Manifest};
 use crate::staged::{Error, is_abandoned, lock};
 
 /// A version that was written.

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time;
@@ -172,6 +174,9 @@ impl Pipe {
         };
         let socket = match &node.place {
             Place::Host(host, port) => TcpStream::connect((&**host, *port)).await.map_err(away)?,
+            #[cfg(not(unix))]
+            Place::Socket(_) => return Err(crate::location::no_sockets()),
+            #[cfg(unix)]
             Place::Socket(path) => {
                 let (from, to) = UnixStream::connect(path).await.map_err(away)?.into_split();
                 return Self::begin(address, location, BufReader::new(from), to).await;

@@ -26,6 +26,9 @@ pub(super) fn config(location: &RedisLocation, options: &Options) -> Result<Conf
             username: username.clone(),
             password: password.clone(),
         },
+        #[cfg(not(unix))]
+        Topology::Socket(_) => return Err(crate::location::no_sockets()),
+        #[cfg(unix)]
         Topology::Socket(path) => ServerConfig::Unix { path: path.clone() },
     };
     Ok(Config {
