@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_console::Console;
+use sparrow_console::{Console, keep_order};
 use sparrow_evaluate::{self as evaluate, Difference, Evaluation, KNOWN, Protocol};
 
 use crate::evaluate::{How, models};
@@ -74,6 +74,7 @@ impl Compare {
         let mut table = Vec::new();
         report::markdown(&comparison, &self.command(&comparison), &mut table)?;
         if self.out.as_os_str() == "-" {
+            keep_order();
             return io::stdout().write_all(&table).context("cannot write to standard output");
         }
         fs::write(&self.out, table).with_context(|| format!("cannot write {}", self.out.display()))

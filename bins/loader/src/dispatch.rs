@@ -41,13 +41,15 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn end(outcome: anyhow::Result<ExitCode>) -> ExitCode {
-    match outcome {
+    let code = match outcome {
         Ok(code) => code,
         Err(error) => {
-            terminal::complain(format_args!("{error:#}"));
+            sparrow_console::complain(format_args!("{error:#}"));
             exit::code(&error)
         }
-    }
+    };
+    sparrow_console::finish();
+    code
 }
 
 /// Runs what waits for files and stores.

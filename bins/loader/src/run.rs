@@ -81,6 +81,7 @@ impl Run {
     pub(crate) async fn run(&self, console: Console, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
         let location = self.store.location()?.ok_or_else(no_store)?;
+        StoreArgs::check_ttl(Some(&location), self.ttl)?;
         let method = self.training.method(self.method, self.threads())?;
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         if self.dry_run {

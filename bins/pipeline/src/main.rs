@@ -41,13 +41,15 @@ fn main() -> ExitCode {
         Command::Features(args) => features::run(&args, console),
         Command::Samples(args) => samples::run(&args, console),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(format_args!("{error:#}"));
+            sparrow_console::complain(format_args!("{error:#}"));
             ExitCode::from(code(&error))
         }
-    }
+    };
+    sparrow_console::finish();
+    code
 }
 
 /// The exit code for an error.

@@ -10,5 +10,5 @@ mod console;
 pub mod exit;
 mod progress;
 
-pub use console::{Console, say};
+pub use console::{Console, complain, finish, keep_order, say};
 pub use progress::{Bar, Unit};

@@ -1,8 +1,12 @@
 //! The progress bar: on a terminal only, on standard error.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+use crate::console::{keep_order, send};
 
 /// What the progress of a command is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +39,12 @@ pub struct Bar {
 impl Bar {
     /// Shows only what is done, until the first [`Bar::show`] brings a total.
     pub fn new(doing: &'static str, unit: Unit) -> Self {
-        Self::on(ProgressDrawTarget::stderr(), doing, unit)
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), 20)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self::on(target, doing, unit)
     }
 
     /// A bar that is never drawn.
@@ -70,7 +79,78 @@ impl Bar {
     /// Writes a line to standard output, above the bar.
     pub fn say(&self, line: &str) {
         // Nobody may be reading there; the work goes on.
-        self.bar.suspend(|| drop(writeln!(io::stdout(), "{line}")));
+        self.bar.suspend(|| {
+            keep_order();
+            drop(writeln!(io::stdout(), "{line}"));
+        });
+    }
+}
+
+/// The terminal of standard error, which is written without waiting for it: drawing must not stop the work.
+#[derive(Debug, Default)]
+struct Terminal {
+    /// What has been drawn since it was sent last.
+    drawn: Mutex<String>,
+}
+
+impl Terminal {
+    fn drawn(&self) -> MutexGuard<'_, String> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the cursor by an escape sequence of ECMA-48.
+    fn move_by(&self, n: usize, direction: char) -> io::Result<()> {
+        if n > 0 {
+            self.write_str(&format!("\x1b[{n}{direction}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        Term::stderr().size().1
+    }
+
+    fn height(&self) -> u16 {
+        Term::stderr().size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        let mut drawn = self.drawn();
+        drawn.push_str(text);
+        drawn.push('\n');
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.drawn().push_str(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.write_str("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        send(std::mem::take(&mut *self.drawn()));
+        Ok(())
     }
 }
 

@@ -301,10 +301,17 @@ fn number_of(value: f64) -> Value {
     Value::from(format!("{value:.digits$}").parse::<f64>().unwrap_or(value))
 }
 
+/// The largest record, in bytes: some million trials.
+const LARGEST_RECORD: u64 = 1 << 30;
+
 /// Opens the record for more, and reads what it has. A last line without its end, which a killed process
 /// has left, goes.
 fn open(path: &Path, data: &str, options: &Options) -> Result<(File, Vec<Trial>), Error> {
     let failed = |source| Error::Record { path: path.to_owned(), source };
+    match sparrow_files::open(path, LARGEST_RECORD) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)

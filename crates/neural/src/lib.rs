@@ -16,8 +16,6 @@
 
 #[cfg(feature = "model-file")]
 mod about;
-#[cfg(feature = "model-file")]
-mod digest;
 pub mod ease;
 mod factors;
 mod item_vectors;
@@ -31,8 +29,6 @@ mod zeros;
 
 #[cfg(feature = "model-file")]
 pub use about::{ABOUT_FILE, About, AboutError};
-#[cfg(feature = "model-file")]
-pub use digest::{Hashing, sha256};
 pub use factors::{Factors, FoldIn, HalfStep, MANY_STEPS, Objective, Positives, RowMut};
 pub use item_vectors::{ItemVectors, Similarity};
 pub use table::{

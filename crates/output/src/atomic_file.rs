@@ -4,9 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use sparrow_neural::Hashing;
-
-use crate::manifest::{MANIFEST_FILE, Manifest};
+use sparrow_files::{Hashing, MANIFEST_FILE, Manifest};
 
 /// What went wrong with an output file or its folder.
 #[derive(Debug, thiserror::Error)]

@@ -5,11 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sparrow_files::{MANIFEST_FILE, Manifest, sha256};
 use sparrow_neural::neural_cf::{Version, versions};
-use sparrow_neural::sha256;
 
 use crate::atomic_file::{Error, is_abandoned, lock};
-use crate::manifest::{MANIFEST_FILE, Manifest};
 
 /// A version that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use std::sync::Once;
 
 use bytes::Bytes;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use sparrow_files::{Hashing, MANIFEST_FILE, Manifest, differs_from};
 
 use thrift::{I32, LIST, Reader, STRUCT};
 
@@ -167,9 +168,23 @@ impl Columns {
     }
 }
 
-/// Checks a whole file: the columns with one of these names.
+/// Compares a file with the manifest of its folder, if that has an entry for it.
+fn check_digest(path: &Path, file: &File) -> io::Result<Result<(), String>> {
+    let manifest = Manifest::of(path.parent().unwrap_or(path))?;
+    let expected = path.file_name().and_then(|name| manifest.get(name.to_str()?));
+    let Some(expected) = expected else { return Ok(Ok(())) };
+    let mut hashing = Hashing::new(file);
+    io::copy(&mut hashing, &mut io::sink())?;
+    let is_same = hashing.sha256() == expected;
+    Ok(if is_same { Ok(()) } else { Err(differs_from(MANIFEST_FILE)) })
+}
+
+/// Checks a whole file: its digest, and the columns with one of these names.
 pub fn check_file(path: &Path, names: &[&str]) -> io::Result<Result<(), String>> {
-    let mut file = File::open(path)?;
+    let mut file = sparrow_files::open(path, u64::MAX)?;
+    if let Err(what) = check_digest(path, &file)? {
+        return Ok(Err(what));
+    }
     let size = file.metadata()?.len();
     let mut read = |start: u64, length: u64| -> io::Result<Bytes> {
         let mut bytes = Vec::new();

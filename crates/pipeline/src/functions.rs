@@ -3,6 +3,7 @@
 //! | function | kind | gives |
 //! |---|---|---|
 //! | `half_stars(rating)` | scalar | the rating in half stars; an error for what is no rating |
+//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for one with a fraction or out of range |
 //! | `stars(half_stars)` | scalar | the rating in stars |
 //! | `chance(seed, user, movie)` | scalar | a number from 0 up to 1, the same on every run |
 //! | `place(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
@@ -18,7 +19,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array, UInt64Array,
+    Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array, UInt32Array,
+    UInt64Array,
 };
 use datafusion::arrow::datatypes::{
     DataType, Field, FieldRef, Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
@@ -37,11 +39,12 @@ use super::encoding::{self, Feature, Statistic};
 use super::movie_window::MovieStatisticsWindow;
 use super::user_window::UserFeaturesWindow;
 
-/// Makes the functions of the pipeline known to a session: `half_stars`, `stars`, `chance`, `place`,
+/// Makes the functions of the pipeline known to a session: `half_stars`, `whole`, `stars`, `chance`, `place`,
 /// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, `movie_statistic`, and the window functions
 /// `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
 pub fn register(context: &SessionContext) {
     context.register_udf(half_stars());
+    context.register_udf(whole());
     context.register_udf(rating_average());
     context.register_udf(rating_stddev());
     context.register_udf(stars());
@@ -88,6 +91,36 @@ pub(super) fn half_stars() -> ScalarUDF {
                 half_stars.push(doubled as u8);
             }
             Ok(Arc::new(UInt8Array::from(half_stars)))
+        },
+    }
+    .into()
+}
+
+/// A number of a column of fractions, which may have none: a cast would cut them off. The second argument is the name of
+/// the column, for messages.
+pub(super) fn whole() -> ScalarUDF {
+    let signature =
+        Signature::exact(vec![DataType::Float64, DataType::Utf8], Volatility::Immutable);
+    Columns {
+        name: "whole",
+        signature,
+        gives: DataType::UInt32,
+        compute: |columns| {
+            let numbers = columns[0].as_primitive::<Float64Type>();
+            let column = columns[1].as_string::<i32>().iter().flatten().next().unwrap_or_default();
+            if numbers.null_count() > 0 {
+                return Err(BadValue::error(format!("a {column} is missing")));
+            }
+            let whole = |&number: &f64| {
+                let fits = (0.0..=f64::from(u32::MAX)).contains(&number) && number.fract() == 0.0;
+                let problem = || {
+                    let most = u32::MAX;
+                    format!("{column} is {number}, not a whole number from 0 to {most}")
+                };
+                if fits { Ok(number as u32) } else { Err(BadValue::error(problem())) }
+            };
+            let all: Result<Vec<u32>> = numbers.values().iter().map(whole).collect();
+            Ok(Arc::new(UInt32Array::from(all?)))
         },
     }
     .into()

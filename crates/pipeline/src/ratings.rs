@@ -16,9 +16,9 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as Computed};
 use datafusion::execution::TaskContext;
-use datafusion::functions_aggregate::expr_fn::{count, max, sum};
+use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::functions_window::expr_fn::lead;
-use datafusion::logical_expr::{ExprFunctionExt as _, lit};
+use datafusion::logical_expr::{Expr, ExprFunctionExt as _, lit};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -133,12 +133,23 @@ pub(crate) fn file_url(path: &Path) -> Result<Url, Error> {
 /// Ratings with the columns and types of the table `ratings`.
 fn normalised(ratings: DataFrame) -> Result<DataFrame, Error> {
     let half_stars = functions::half_stars().call(vec![cast(ident("rating"), DataType::Float64)]);
-    Ok(ratings.select(vec![
-        cast(ident("userId"), DataType::UInt32).alias("userId"),
-        cast(ident("movieId"), DataType::UInt32).alias("movieId"),
+    let whole = |column: &str| -> Result<Expr, Error> {
+        let found = ratings.schema().field_with_unqualified_name(column)?.data_type();
+        let has_fractions = found.is_floating() || found.is_decimal();
+        let number = if has_fractions {
+            functions::whole().call(vec![cast(ident(column), DataType::Float64), lit(column)])
+        } else {
+            cast(ident(column), DataType::UInt32)
+        };
+        Ok(number.alias(column))
+    };
+    let columns = vec![
+        whole("userId")?,
+        whole("movieId")?,
         half_stars.alias("halfStars"),
-        cast(ident("timestamp"), DataType::UInt32).alias("timestamp"),
-    ])?)
+        whole("timestamp")?,
+    ];
+    Ok(ratings.select(columns)?)
 }
 
 /// The Parquet file, or folder with parts, that holds the ratings of a data set in this folder.
@@ -242,6 +253,7 @@ async fn look_through(
         each("timestamp"),
         sum(cast(ident("halfStars"), DataType::Int64)).alias("halfStars"),
         max(ident("userId")).alias("greatestUser"),
+        min(ident("userId")).alias("smallestUser"),
     ];
     let users = ratings.clone().aggregate(vec![ident("userId")], vec![])?.count().await?;
     let by_movie = ratings.aggregate(vec![ident("movieId").alias("id")], all)?.collect().await?;
@@ -249,6 +261,10 @@ async fn look_through(
     for batch in by_movie {
         let greatest = batch.column(6).as_primitive::<UInt32Type>();
         greatest_user = greatest_user.max(compute::max(greatest).unwrap_or(0));
+        if compute::min(batch.column(7).as_primitive::<UInt32Type>()) == Some(0) {
+            let what = format!("userId is 0, not a whole number from 1 to {}", u32::MAX);
+            return Ok(malformed(what));
+        }
         let [all, user, movie, timestamp] =
             [1, 2, 3, 4].map(|at: usize| batch.column(at).as_primitive::<Int64Type>());
         for (row, &id) in batch.column(0).as_primitive::<UInt32Type>().values().iter().enumerate() {

@@ -616,6 +616,26 @@ async fn small_files_with_great_claims_are_refused() {
     assert!(error.ends_with("id 7 has 70000 numbers, more than 65536"), "{error}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn named_pipes_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("userFeatures.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&*pipe, folder.path()] {
+        let error = user_features(path).await.unwrap_err();
+        assert!(error.contains("userFeatures.csv: it is a named pipe, not a file"), "{error}");
+    }
+    // As the description of vectors.
+    let vectors = folder.path().join("vectors");
+    fs::create_dir(&vectors).unwrap();
+    fs::write(vectors.join("item2vecEmb.csv"), "1:0.5 0.5\n").unwrap();
+    let pipe = vectors.join("embedding.json");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let error = item_embeddings(&vectors.join("item2vecEmb.csv")).await.unwrap_err();
+    assert!(error.contains("embedding.json: it is a named pipe, not a file"), "{error}");
+}
+
 #[tokio::test]
 async fn folders_without_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();

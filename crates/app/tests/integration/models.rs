@@ -12,7 +12,7 @@ use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights};
 use sparrow_neural::neural_cf::{
     Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
 };
-use sparrow_neural::{ABOUT_FILE, About, ITEM_FILE, Similarity, TableBuilder, USER_FILE, sha256};
+use sparrow_neural::{ABOUT_FILE, About, ITEM_FILE, Similarity, TableBuilder, USER_FILE};
 use sparrow_store::MemoryStore;
 use tempfile::TempDir;
 
@@ -501,7 +501,7 @@ async fn vectors_of_two_runs_are_not_mixed() {
     let users = "6:0 1\n";
     let about = |items: &str| {
         let digests = [(ITEM_FILE, items), (USER_FILE, users)]
-            .map(|(name, text)| (name.to_owned(), sha256(text.as_bytes())));
+            .map(|(name, text)| (name.to_owned(), sparrow_files::sha256(text.as_bytes())));
         About::new("ials", Similarity::Dot, None).with_files(digests).to_bytes()
     };
     let folder = tempfile::tempdir().unwrap();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use sparrow_model::MovieId;
-use sparrow_store::{Entry, Fields, MemoryStore};
+use sparrow_model::{MovieId, UserId};
+use sparrow_store::{Entry, Fields, MemoryStore, UserList};
 
 use crate::entries::contract_entries;
 use crate::support::{Answer, DEMO, Switch, config, demo_entries, get, push, serve, until};
@@ -143,6 +143,20 @@ async fn features_are_shown_as_they_are_stored() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn listed_users_without_ratings_have_no_average() {
+    let store = MemoryStore::default();
+    let mut entries = contract_entries(&DEMO.catalog, &DEMO.items, &DEMO.users);
+    let most_active = vec![(UserId(6), 2, 7), (UserId(7), 0, 0)];
+    entries.push(Entry::UserList(UserList { total: 2, most_active }));
+    push(&store, entries).await;
+    let running = serve(config(), Arc::new(store)).await;
+    let list = get(running.address, "/v1/users").await.json();
+    let averages: Vec<&Value> =
+        list["items"].as_array().unwrap().iter().map(|user| &user["averageRating"]).collect();
+    assert_eq!(averages, [&json!(1.75), &Value::Null], "{list}");
+}
+
 /// What Spark jobs write: hashes and vectors, no ratings.
 #[tokio::test(flavor = "multi_thread")]
 async fn features_and_vectors_alone_are_enough() {
@@ -152,7 +166,7 @@ async fn features_and_vectors_alone_are_enough() {
     let odd = [("movieRatingCount", "many"), ("movieAvgRating", "9e9"), ("userGenre1", "No")];
     let odd = Fields(odd.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     entries.push(Entry::MovieFeatures(MovieId(1), odd.clone()));
-    entries.push(Entry::UserFeatures(sparrow_model::UserId(7), odd));
+    entries.push(Entry::UserFeatures(UserId(7), odd));
     push(&store, entries).await;
     let running = serve(config(), Arc::new(store)).await;
 

@@ -14,7 +14,7 @@ use crate::parameters::definition::{self, Kind as ParameterKind, OFFSET, Paramet
 use crate::response::json;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Reply;
-use crate::response::schema::{COUNT, Field, MEAN, SCORE, SECONDS, Schema, TEXT, Type};
+use crate::response::schema::{COUNT, Field, SCORE, SECONDS, Schema, TEXT, Type};
 use crate::state::snapshot::Snapshot;
 
 pub(crate) static LIST: Endpoint<[Parameter; 3]> = Endpoint::v1(
@@ -45,7 +45,11 @@ const SUMMARY: Type = Type::new(
     &[
         USER_ID,
         Field::new("ratingCount", COUNT, ""),
-        Field::new("averageRating", MEAN, "Over all ratings of the user."),
+        Field::new(
+            "averageRating",
+            Schema::OrNull(&KNOWN_MEAN),
+            "Over all ratings of the user. Null for a user without ratings.",
+        ),
     ],
 );
 
@@ -62,7 +66,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, Problem> {
         out.extend_from_slice(b",\"ratingCount\":");
         json::integer(out, user.ratings);
         out.extend_from_slice(b",\"averageRating\":");
-        json::float(out, user.average);
+        json::float(out, user.average.unwrap_or(f64::NAN));
         out.push(b'}');
     });
     out.push(b'}');

@@ -648,6 +648,113 @@ fn bad_parquet_files_are_named_with_what_is_wrong() {
     assert!(message.ends_with(expected), "{message}");
 }
 
+/// Writes ratings whose ids and timestamps are floats.
+fn write_floats(path: &Path, columns: [(&str, f64); 4]) {
+    let columns = columns
+        .map(|(name, value)| (name, Arc::new(Float64Array::from(vec![value])) as ArrayRef, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn ids_and_timestamps_in_parquet_follow_the_rules_of_csv() {
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
+    let file = data.path().join("ratings.parquet");
+    let good = [("userId", 7.0), ("movieId", 3.0), ("rating", 4.5), ("timestamp", 9.0)];
+    write_floats(&file, good);
+    let session = pipeline::session(&machine()).unwrap();
+    let opened = run(DataSet::open(&session, data.path(), &ReaderOptions::default())).unwrap();
+    assert_eq!(opened.report().ratings, 1);
+    for (place, value, problem) in [
+        (0, 7.5, "userId is 7.5, not a whole number"),
+        (0, 0.0, "userId is 0, not a whole number from 1 to 4294967295"),
+        (0, -7.0, "userId is -7, not a whole number"),
+        (0, 4_294_967_296.0, "userId is 4294967296, not a whole number"),
+        (0, f64::NAN, "userId is NaN, not a whole number"),
+        (1, 3.25, "movieId is 3.25, not a whole number"),
+        (3, 9.5, "timestamp is 9.5, not a whole number"),
+    ] {
+        let mut columns = good;
+        columns[place].1 = value;
+        write_floats(&file, columns);
+        let message = bad_input(data.path());
+        assert!(message.contains("ratings.parquet") && message.contains(problem), "{message}");
+    }
+    let mut ratings = invented(13);
+    ratings[40].user = 0;
+    write_parquet(&file, &ratings);
+    let message = bad_input(data.path());
+    assert!(message.contains("userId is 0, not a whole number from 1 to"), "{message}");
+}
+
+#[test]
+fn small_parquet_files_that_claim_many_ratings_are_refused_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
+    let file = data.path().join("ratings.parquet");
+    // One rating, five million times: run lengths of one value in a dictionary.
+    let batch = RecordBatch::try_from_iter(
+        ["userId", "movieId", "rating", "timestamp"]
+            .map(|name| (name, Arc::new(Int32Array::from(vec![3; 500_000])) as ArrayRef)),
+    )
+    .unwrap();
+    let written = fs::File::create(&file).unwrap();
+    let mut writer = ArrowWriter::try_new(written, batch.schema(), None).unwrap();
+    for _ in 0..10 {
+        writer.write(&batch).unwrap();
+    }
+    writer.close().unwrap();
+    let size = fs::metadata(&file).unwrap().len();
+    assert!(size < 60_000, "{size}");
+    let start = std::time::Instant::now();
+    let message = bad_input(data.path());
+    assert!(
+        message.contains("ratings.parquet is not readable as Parquet: it claims 5000000 rows in"),
+        "{message}"
+    );
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn parquet_files_are_compared_with_the_manifest_of_their_folder() {
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
+    let parts = data.path().join("ratings");
+    fs::create_dir(&parts).unwrap();
+    let mut ratings = invented(13);
+    write_parquet(&parts.join("part-0.parquet"), &ratings);
+    let mut manifest = sparrow_files::Manifest::default();
+    let digest = sparrow_files::sha256(&fs::read(parts.join("part-0.parquet")).unwrap());
+    manifest.set("part-0.parquet", digest);
+    fs::write(parts.join(sparrow_files::MANIFEST_FILE), manifest.to_bytes()).unwrap();
+    let session = pipeline::session(&machine()).unwrap();
+    run(DataSet::open(&session, data.path(), &ReaderOptions::default())).unwrap();
+    ratings.pop();
+    write_parquet(&parts.join("part-0.parquet"), &ratings);
+    let message = bad_input(data.path());
+    assert!(message.contains("part-0.parquet") && message.contains("_SHA256SUMS"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_in_place_of_ratings_is_refused_at_once() {
+    for name in ["ratings.csv", "ratings.parquet"] {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
+        let pipe = data.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let message = bad_input(data.path());
+        assert!(
+            message.contains(name) && message.contains("it is a named pipe, not a file"),
+            "{message}"
+        );
+    }
+}
+
 #[test]
 fn damaged_parquet_files_are_read_or_refused() {
     let data = tempfile::tempdir().unwrap();

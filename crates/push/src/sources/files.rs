@@ -1,17 +1,18 @@
 //! Which files a location names, and where they are opened.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path as LocalPath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig};
-use sparrow_output::manifest;
+use sparrow_files::{Hashing, LARGEST_MANIFEST, MANIFEST_FILE, Manifest, differs_from};
+use sparrow_neural::{ABOUT_FILE, About};
 
 use super::{Error, Location};
 
@@ -36,6 +37,60 @@ impl File {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Error {
         Error::Unreadable { file: self.name.clone(), source: source.into() }
+    }
+
+    /// Reads an object through once, if its folder has a digest for it. A push that begins with a damaged file
+    /// would only be given up later.
+    async fn check(&self, digests: &Digests) -> Result<(), Error> {
+        let name = self.path.filename().unwrap_or_default();
+        let Some(expected) = digests.of_file(name) else { return Ok(()) };
+        let object = self.store.get(&self.path).await.map_err(|error| self.unreadable(error))?;
+        let mut chunks = object.into_stream();
+        let mut hashing = Hashing::new(io::sink());
+        while let Some(chunk) = chunks.try_next().await.map_err(|error| self.unreadable(error))? {
+            hashing.write_all(&chunk).map_err(|error| self.unreadable(error))?;
+        }
+        expected.compare(&hashing.sha256()).map_err(|what| self.malformed(what))
+    }
+}
+
+/// The digests of the files of a folder.
+struct Digests {
+    /// Of a set of vectors.
+    about: Option<About>,
+    manifest: Manifest,
+}
+
+/// The digest that a file is to have.
+struct Expected<'a> {
+    /// The file that contains it.
+    source: &'static str,
+    sha256: &'a str,
+}
+
+impl Digests {
+    fn new(manifest: Option<&[u8]>, about: Option<&[u8]>) -> io::Result<Self> {
+        Ok(Self {
+            // One that cannot be read is an error of whoever reads it for what else is in it.
+            about: about.and_then(|bytes| About::read(bytes, ABOUT_FILE).ok()),
+            manifest: manifest.map_or_else(|| Ok(Manifest::default()), Manifest::parse)?,
+        })
+    }
+
+    fn of_file(&self, name: &str) -> Option<Expected<'_>> {
+        let of_set = self.about.as_ref().and_then(|about| about.sha256(name));
+        let of_set = of_set.map(|sha256| Expected { source: ABOUT_FILE, sha256 });
+        let in_manifest = || {
+            let sha256 = self.manifest.get(name)?;
+            Some(Expected { source: MANIFEST_FILE, sha256 })
+        };
+        of_set.or_else(in_manifest)
+    }
+}
+
+impl Expected<'_> {
+    fn compare(&self, sha256: &str) -> Result<(), String> {
+        if sha256 == self.sha256 { Ok(()) } else { Err(differs_from(self.source)) }
     }
 }
 
@@ -71,22 +126,40 @@ pub(super) async fn read_optional(
         source,
     };
     match location {
-        Location::Local(path) => match fs::read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unreadable(error.into())),
-        },
+        Location::Local(path) => read_local(path).map_err(|error| unreadable(error.into())),
         Location::S3 { bucket, key } => {
             let store = bucket_of(bucket, settings).map_err(|error| unreadable(error.into()))?;
             let path = Path::parse(key).map_err(|error| unreadable(error.into()))?;
-            let read = async { store.get(&path).await?.bytes().await };
-            match read.await {
-                Ok(bytes) => Ok(Some(bytes.to_vec())),
-                Err(object_store::Error::NotFound { .. }) => Ok(None),
-                Err(error) => Err(unreadable(error.into())),
-            }
+            read_object(&*store, &path).await.map_err(|error| unreadable(error.into()))
         }
     }
+}
+
+/// A small file; `None` if it is not there.
+fn read_local(path: &LocalPath) -> io::Result<Option<Vec<u8>>> {
+    match sparrow_files::read(path, LARGEST_MANIFEST) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A small object; `None` if it is not there.
+async fn read_object(
+    store: &dyn ObjectStore,
+    path: &Path,
+) -> Result<Option<Vec<u8>>, object_store::Error> {
+    let object = match store.get(path).await {
+        Ok(object) => object,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let size = object.meta.size;
+    if size > LARGEST_MANIFEST {
+        let source = format!("it has {size} bytes, and at most {LARGEST_MANIFEST} are read").into();
+        return Err(object_store::Error::Generic { store: "S3", source });
+    }
+    Ok(Some(object.bytes().await?.to_vec()))
 }
 
 fn is_passed_over(name: &str) -> bool {
@@ -104,17 +177,35 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
         file: path.display().to_string(),
         source: source.into(),
     };
-    let file = |path: &LocalPath, size| -> Result<File, Error> {
+    let metadata = fs::metadata(path).map_err(|source| unreadable(path, source))?;
+    let folder = if metadata.is_dir() { path } else { path.parent().unwrap_or(path) };
+    let read = |name: &str| {
+        let path = folder.join(name);
+        read_local(&path).map_err(|source| unreadable(&path, source))
+    };
+    let (manifest, about) = (read(MANIFEST_FILE)?, read(ABOUT_FILE)?);
+    let digests = Digests::new(manifest.as_deref(), about.as_deref())
+        .map_err(|source| unreadable(folder, source))?;
+    let file = |path: &LocalPath| -> Result<File, Error> {
         let name = path.display().to_string();
-        let checked = manifest::check(path).map_err(|source| unreadable(path, source))?;
-        checked.map_err(|what| Error::Malformed { file: name.clone(), what })?;
+        // The object store that reads it later would wait for a pipe forever.
+        let opened = sparrow_files::open(path, u64::MAX);
+        let opened = opened.map_err(|source| unreadable(path, source))?;
+        let size = opened.metadata().map_err(|source| unreadable(path, source))?.len();
+        let expected = path.file_name().and_then(|name| digests.of_file(name.to_str()?));
+        if let Some(expected) = expected {
+            let mut hashing = Hashing::new(opened);
+            let read = io::copy(&mut hashing, &mut io::sink());
+            read.map_err(|source| unreadable(path, source))?;
+            let compared = expected.compare(&hashing.sha256());
+            compared.map_err(|what| Error::Malformed { file: name.clone(), what })?;
+        }
         let path = Path::from_filesystem_path(path)
             .map_err(|source| Error::Unreadable { file: name.clone(), source: source.into() })?;
         Ok(File { name, size, store: Arc::clone(&store), path })
     };
-    let metadata = fs::metadata(path).map_err(|source| unreadable(path, source))?;
     if !metadata.is_dir() {
-        return Ok(vec![file(path, metadata.len())?]);
+        return Ok(vec![file(path)?]);
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(|source| unreadable(path, source))? {
@@ -129,7 +220,7 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
         if metadata.is_dir() {
             return Err(nested(path.display().to_string(), &name));
         }
-        files.push(file(&inner, metadata.len())?);
+        files.push(file(&inner)?);
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
@@ -176,7 +267,14 @@ async fn s3(
     let path = Path::parse(key).map_err(|source| unreadable(source.into()))?;
     if !key.is_empty() {
         match store.head(&path).await {
-            Ok(object) => return Ok(vec![file(object)]),
+            Ok(object) => {
+                let mut parts: Vec<_> = path.parts().collect();
+                parts.pop();
+                let file = file(object);
+                let digests = digests_of(&*store, &parts.into_iter().collect(), &name).await?;
+                file.check(&digests).await?;
+                return Ok(vec![file]);
+            }
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(unreadable(error)),
         }
@@ -200,5 +298,25 @@ async fn s3(
         return Err(Error::Unreadable { file: name, source });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
+    let digests = digests_of(&*store, &path, &name).await?;
+    for file in &files {
+        file.check(&digests).await?;
+    }
     Ok(files)
+}
+
+/// The digests in a folder of an object store. `name` is the location for messages.
+async fn digests_of(store: &dyn ObjectStore, folder: &Path, name: &str) -> Result<Digests, Error> {
+    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unreadable {
+        file: name.to_owned(),
+        source,
+    };
+    let read = async |file: &str| match read_object(store, &folder.clone().join(file)).await {
+        Ok(bytes) => Ok(bytes),
+        // So answers S3 about an object that is not there, if listing is not permitted.
+        Err(object_store::Error::PermissionDenied { .. }) => Ok(None),
+        Err(error) => Err(unreadable(error.into())),
+    };
+    let (manifest, about) = (read(MANIFEST_FILE).await?, read(ABOUT_FILE).await?);
+    Digests::new(manifest.as_deref(), about.as_deref()).map_err(|error| unreadable(error.into()))
 }

@@ -52,6 +52,24 @@ async fn only_the_file_and_its_lock_are_left() {
     assert_eq!(value(&store).await, Some(1.0));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_named_pipe_is_refused_at_once_and_stays() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let store = open(&path);
+    let read = store.generation().await.unwrap_err();
+    let pushed = store.push().await.map(drop).unwrap_err();
+    for error in [read, pushed] {
+        assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+        assert!(error.to_string().contains("it is a named pipe, not a file"), "{error}");
+    }
+    assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+}
+
 #[tokio::test]
 async fn a_file_that_is_taken_away_is_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();

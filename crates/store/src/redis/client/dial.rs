@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 
 use super::Place;
@@ -22,6 +24,9 @@ pub(in crate::redis) async fn dial(
 ) -> io::Result<(Replies, Commands)> {
     let socket = match place {
         Place::Host(host, port) => TcpStream::connect((&**host, *port)).await?,
+        #[cfg(not(unix))]
+        Place::Socket(_) => return Err(io::Error::other(crate::location::no_sockets())),
+        #[cfg(unix)]
         Place::Socket(path) => {
             let (from, to) = UnixStream::connect(path).await?.into_split();
             return Ok((Box::new(from), Box::new(to)));
