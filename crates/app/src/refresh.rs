@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sparrow_http::{Server, Snapshot, SnapshotOptions};
-use sparrow_model::{Catalog, Movies};
-use sparrow_store::{Error, Generation, Read, UserList};
+use sparrow_model::{Catalog, MovieId, Movies};
+use sparrow_store::{Error, Generation, Read, StoredMovie, UserList};
 use sparrow_user_state::{StoreReader, StoreSource};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
@@ -127,7 +127,7 @@ impl Refresher {
         );
         let (config, movies) = (self.config.clone(), Arc::clone(&self.movies));
         let registry = Arc::clone(&self.registry);
-        let options = self.options(None, UserList::default(), None);
+        let options = self.options(None, Vec::new(), UserList::default(), None);
         let snapshot = spawn_blocking(move || {
             let engine = engine_of(Movies::clone(&movies), Stored::default(), &config, &registry)?;
             anyhow::Ok(Snapshot::new(Arc::new(engine), options))
@@ -213,18 +213,22 @@ impl Refresher {
         // One bad value costs only what it is for: the list of users, the model emb.
         let left_out = |error: Error| match error {
             Error::Malformed { key, what } => {
+                self.reader.count_malformed(&key, &what);
                 tracing::warn!(key, what, "left out of what is loaded");
-                Ok(generation)
+                Ok(format!("{key} {what}"))
             }
             error => Err(error),
         };
         let users = match self.reader.user_list().await {
             Ok(users) => users,
-            Err(error) => Read { generation: left_out(error)?, value: UserList::default() },
+            Err(error) => {
+                left_out(error)?;
+                Read { generation, value: UserList::default() }
+            }
         };
         let info = match self.reader.embedding_info().await {
-            Ok(info) => info,
-            Err(error) => Read { generation: left_out(error)?, value: Some(String::new()) },
+            Ok(info) => Read { generation: info.generation, value: Ok(info.value) },
+            Err(error) => Read { generation, value: Err(left_out(error)?) },
         };
         if users.generation != generation || info.generation != generation {
             bail!("the feature store {} changed while it was read", self.reader.address());
@@ -232,6 +236,9 @@ impl Refresher {
         self.reader.set_empty(movies.value.is_empty());
         if movies.value.is_empty() {
             bail!("the feature store {} holds no movies: it is empty", self.reader.address());
+        }
+        for value in movies.value.iter().flat_map(|(_, movie)| &movie.malformed) {
+            self.reader.count_malformed(&value.key, &value.what);
         }
         let histories = if users.value.total == 0 { self.histories().await } else { None };
         let read = start.elapsed();
@@ -241,7 +248,8 @@ impl Refresher {
             Some(histories) => histories.users().len(),
             None => users.value.total as usize,
         };
-        let options = self.options(Some(generation), users.value, histories);
+        let witnesses = witnesses(&movies.value);
+        let options = self.options(Some(generation), witnesses, users.value, histories);
         let built = spawn_blocking(move || {
             let stored = Stored { movies: movies.value, embedding_info: info.value };
             let engine = engine_of(Movies::clone(&metadata), stored, &config, &registry)?;
@@ -275,13 +283,20 @@ impl Refresher {
     fn options(
         &self,
         generation: Option<Generation>,
+        witnesses: Vec<MovieId>,
         users: UserList,
         histories: Option<Arc<Catalog>>,
     ) -> SnapshotOptions {
         let reader = Arc::clone(&self.reader);
-        let store = Some(StoreSource { reader, generation, histories });
+        let store = Some(StoreSource { reader, generation, witnesses, histories });
         SnapshotOptions { posters: self.config.data.posters.clone(), store, users }
     }
+}
+
+/// Some movies of the store, from all over it.
+fn witnesses(movies: &[(MovieId, StoredMovie)]) -> Vec<MovieId> {
+    const ENOUGH: usize = 8;
+    movies.iter().step_by(movies.len().div_ceil(ENOUGH).max(1)).map(|(id, _)| *id).collect()
 }
 
 /// Changes of another program that are not loaded yet.

@@ -3,6 +3,15 @@
 //! A named pipe without a writer blocks whoever opens it, and a device such as `/dev/zero` never ends. [`open`] and
 //! [`read`] refuse both at once, and also files that are larger than expected. [`open_within`] additionally refuses
 //! symbolic links that lead out of a folder. Errors do not contain the path; callers add it.
+//!
+//! [`Hashing`] computes the SHA-256 of what is read or written, and a [`Manifest`] contains the digests of a folder's
+//! files.
+
+mod digest;
+mod manifest;
+
+pub use digest::{Hashing, sha256};
+pub use manifest::{LARGEST_MANIFEST, MANIFEST_FILE, Manifest, differs_from};
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
@@ -25,12 +34,14 @@ pub fn open(path: &Path, limit: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// The same for a file in a folder, which it may not leave by symbolic links.
+/// The same for a file in a folder, which it may not leave by symbolic links: one that does is an error of the kind
+/// `PermissionDenied`.
 pub fn open_within(folder: &Path, name: &str, limit: u64) -> io::Result<File> {
     let folder = folder.canonicalize()?;
     let path = folder.join(name).canonicalize()?;
     if !path.starts_with(&folder) {
-        return Err(refused("it is a symbolic link out of its folder".to_owned()));
+        let what = "it is a symbolic link out of its folder";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     open(&path, limit)
 }

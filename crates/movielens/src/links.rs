@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use sparrow_model::{MovieId, MovieRecord};
 
+use crate::Error;
 use crate::movies::Places;
 use crate::report::{BadLines, shown};
 use crate::source::Input;
@@ -26,13 +27,21 @@ type Ids = [Option<String>; 2];
 const SITES: [&str; 2] = ["imdbId", "tmdbId"];
 
 /// Reads the links into the records.
-pub(crate) fn read(input: &Input, records: &mut [MovieRecord], places: &Places) -> LeftOut {
+///
+/// # Errors
+/// Only [`Error::Digest`]: the file is not the one that was written with the others.
+pub(crate) fn read(
+    input: &Input,
+    records: &mut [MovieRecord],
+    places: &Places,
+) -> Result<LeftOut, Error> {
     let mut left_out = LeftOut::default();
     let content = match input.read() {
         Ok(content) => content,
+        Err(error @ Error::Digest { .. }) => return Err(error),
         Err(error) => {
             left_out.bad.push(&input.name, 1, chain(&error));
-            return left_out;
+            return Ok(left_out);
         }
     };
     let table = Table::with_optional(&input.name, &content, ["movieId"], SITES);
@@ -40,7 +49,7 @@ pub(crate) fn read(input: &Input, records: &mut [MovieRecord], places: &Places) 
         Ok(table) => table,
         Err(error) => {
             left_out.bad.push(&input.name, 1, error.to_string());
-            return left_out;
+            return Ok(left_out);
         }
     };
     let mut linked: HashMap<MovieId, (u64, Ids)> = HashMap::new();
@@ -84,10 +93,10 @@ pub(crate) fn read(input: &Input, records: &mut [MovieRecord], places: &Places) 
         records[at].imdb_id.clone_from(imdb);
         records[at].tmdb_id.clone_from(tmdb);
     }
-    left_out
+    Ok(left_out)
 }
 
-fn chain(error: &crate::Error) -> String {
+fn chain(error: &Error) -> String {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
 }

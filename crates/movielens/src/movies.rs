@@ -55,7 +55,7 @@ pub(crate) fn read(source: &Source, bad: &mut BadLines) -> Result<(Movies, LeftO
     }
     let List { mut records, known, .. } = list;
     let left_out = match (source.format, &source.extra) {
-        (Format::Latest, Some(file)) => links::read(file, &mut records, &known),
+        (Format::Latest, Some(file)) => links::read(file, &mut records, &known)?,
         _ => LeftOut::default(),
     };
     let movies = Movies::new(records)

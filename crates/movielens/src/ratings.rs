@@ -5,14 +5,15 @@
 //! rating of a pair" and line numbers mean the same as in a single pass.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, SeekFrom};
+use std::io::{self, Read, SeekFrom, Write as _};
 use std::mem;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use memchr::{memchr, memmem, memrchr};
+use sparrow_files::Hashing;
 use sparrow_model::{MovieId, MovieIndex, Movies, RatingLog, Stars, UserId, skip_byte_order_mark};
 
 use crate::Error;
@@ -105,14 +106,17 @@ pub(crate) fn read<G: Gather>(
             (blocks, end.saturating_sub(start).div_ceil(block))
         }
         Content::Gzip(reader) => {
+            input.check_whole()?;
             let ahead = beginning[start.0..].to_vec();
             (Blocks::Streamed(Mutex::new(Stream { reader, ahead, next: 0 })), u64::MAX)
         }
     };
     let plain_file = matches!(blocks, Blocks::Sought { .. });
+    let digest = (plain_file && input.has_digest()).then(|| Digest::new(&beginning[..start.0]));
     let job = Job {
         input,
         layout,
+        digest,
         blocks,
         block,
         stop: AtomicBool::new(false),
@@ -138,6 +142,10 @@ pub(crate) fn read<G: Gather>(
     let joined = job.joined.into_inner().unwrap_or_else(PoisonError::into_inner);
     *bad = joined.bad;
     outcome?;
+    // Before the bad lines are judged: they may come from the damage.
+    if let Some(digest) = job.digest {
+        input.check(&digest.finish())?;
+    }
     Ok(joined.gathered)
 }
 
@@ -145,6 +153,8 @@ pub(crate) fn read<G: Gather>(
 struct Job<'a, G> {
     input: &'a Input,
     layout: Layout<'a>,
+    /// For a file that is to be compared with a digest.
+    digest: Option<Digest>,
     blocks: Blocks,
     /// Length of a block in bytes.
     block: u64,
@@ -164,6 +174,53 @@ enum Blocks {
     },
     /// Each thread in turn reads its block from a stream.
     Streamed(Mutex<Stream>),
+}
+
+/// The SHA-256 of a file whose blocks are read by several threads. Each hashes its block when the blocks before it
+/// are hashed: what is parsed is what is hashed, and the file is read once.
+struct Digest {
+    state: Mutex<Hashed>,
+    advanced: Condvar,
+}
+
+struct Hashed {
+    hashing: Hashing<io::Sink>,
+    /// The next block to hash.
+    next: u64,
+}
+
+impl Digest {
+    /// With what stands before the first block.
+    fn new(beginning: &[u8]) -> Self {
+        let mut hashing = Hashing::new(io::sink());
+        // A sink takes everything.
+        drop(hashing.write_all(beginning));
+        Self { state: Mutex::new(Hashed { hashing, next: 0 }), advanced: Condvar::new() }
+    }
+
+    /// Adds a block in its turn, unless another thread has failed.
+    fn add(&self, number: u64, block: &[u8], stop: &AtomicBool) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .advanced
+            .wait_while(state, |state| state.next != number && !stop.load(Ordering::Relaxed));
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(state.hashing.write_all(block));
+        state.next += 1;
+        drop(state);
+        self.advanced.notify_all();
+    }
+
+    /// Wakes threads that wait for a block that is not going to come.
+    fn wake(&self) {
+        // With the lock: a thread that has just looked at the flag does not miss it.
+        let _state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.advanced.notify_all();
+    }
+
+    fn finish(self) -> String {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).hashing.sha256()
+    }
 }
 
 /// What has been read, joined in the order of the file.
@@ -196,6 +253,9 @@ impl<G: Gather> Job<'_, G> {
         let done = self.parse_blocks();
         if done.is_err() {
             self.stop.store(true, Ordering::Relaxed);
+            if let Some(digest) = &self.digest {
+                digest.wake();
+            }
         }
         done
     }
@@ -210,6 +270,9 @@ impl<G: Gather> Job<'_, G> {
         while !self.stop.load(Ordering::Relaxed) {
             let number = self.next_block(reader.as_deref_mut(), &mut lines);
             let Some(number) = number.map_err(|error| self.input.io_error(error))? else { break };
+            if let Some(digest) = &self.digest {
+                digest.add(number, lines.block(), &self.stop);
+            }
             let part = self.layout.parse(&lines, &mut splitter);
             let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
             joined.put(&self.input.name, number, part);
@@ -271,7 +334,7 @@ impl Stream {
             // What is cut off belongs to a line that is too long in any case.
             bytes.truncate(last_line + MAX_LEN + 1);
         }
-        (lines.first, lines.end) = (0, bytes.len());
+        (lines.start, lines.first, lines.end) = (0, 0, bytes.len());
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -284,6 +347,8 @@ impl Stream {
 #[derive(Debug, Default)]
 struct Lines {
     bytes: Vec<u8>,
+    /// Where the block starts.
+    start: usize,
     /// Where the first of them starts.
     first: usize,
     /// The end of the block: the last of them starts before it and may go on behind it.
@@ -291,6 +356,11 @@ struct Lines {
 }
 
 impl Lines {
+    /// The bytes of the block.
+    fn block(&self) -> &[u8] {
+        &self.bytes[self.start.min(self.end)..self.end]
+    }
+
     /// Reads the lines that start in the bytes `start..end` of the file; `at_line` says that a line
     /// starts at `start` whatever is before it.
     fn read(
@@ -302,6 +372,7 @@ impl Lines {
     ) -> io::Result<()> {
         // The byte before the block tells whether a line starts with the block.
         let from = if at_line { start } else { start - 1 };
+        self.start = (start - from) as usize;
         reader.seek(SeekFrom::Start(from))?;
         self.bytes.clear();
         self.bytes.reserve_exact((end - from) as usize + CHUNK as usize);

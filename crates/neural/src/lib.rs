@@ -16,8 +16,6 @@
 
 #[cfg(feature = "model-file")]
 mod about;
-#[cfg(feature = "model-file")]
-mod digest;
 pub mod ease;
 mod factors;
 mod item_vectors;
@@ -27,11 +25,10 @@ mod table;
 #[cfg(feature = "model-file")]
 mod tensors;
 mod top_k;
+mod zeros;
 
 #[cfg(feature = "model-file")]
 pub use about::{ABOUT_FILE, About, AboutError};
-#[cfg(feature = "model-file")]
-pub use digest::{Hashing, sha256};
 pub use factors::{Factors, FoldIn, HalfStep, MANY_STEPS, Objective, Positives, RowMut};
 pub use item_vectors::{ItemVectors, Similarity};
 pub use table::{
@@ -39,3 +36,4 @@ pub use table::{
     normalise, parse_line,
 };
 pub use top_k::TopK;
+pub use zeros::{Zeros, is_zero};

@@ -1,9 +1,10 @@
 //! What files in the safetensors format have in common.
 
+use std::io::{self, Write as _};
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use sha2::{Digest as _, Sha256};
+use sparrow_files::Hashing;
 
 /// The one key of a file's own metadata; its value is JSON.
 pub(crate) const METADATA_KEY: &str = "sparrow";
@@ -112,7 +113,7 @@ pub(crate) fn serialize(tensors: &[Stored], json: &str) -> Result<Vec<u8>, Strin
     let mut bytes =
         safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
     let place = digest_in(&bytes).ok_or("its header has no digest")?;
-    let digest = crate::sha256(&bytes);
+    let digest = sparrow_files::sha256(&bytes);
     bytes[place].copy_from_slice(digest.as_bytes());
     Ok(bytes)
 }
@@ -129,11 +130,10 @@ fn digest_in(bytes: &[u8]) -> Option<Range<usize>> {
 /// Compares the content of a file with its digest, where it has one.
 pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
     let Some(place) = digest_in(bytes) else { return Ok(()) };
-    let mut hasher = Sha256::new();
-    hasher.update(&bytes[..place.start]);
-    hasher.update([b'0'; DIGITS]);
-    hasher.update(&bytes[place.end..]);
-    if crate::digest::hex(&hasher.finalize()).as_bytes() == &bytes[place] {
+    let mut hasher = Hashing::new(io::sink());
+    let parts = [&bytes[..place.start], &[b'0'; DIGITS], &bytes[place.end..]];
+    let hashed = parts.into_iter().try_for_each(|part| hasher.write_all(part));
+    if hashed.is_ok() && hasher.sha256().as_bytes() == &bytes[place] {
         return Ok(());
     }
     Err("it is damaged: its SHA-256 is not the one in its metadata".to_owned())

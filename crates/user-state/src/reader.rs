@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sparrow_model::{MovieId, UserId};
-use sparrow_store::{Error, FeatureStore, Generation, Read, StoredMovie, StoredUser, UserList};
+use sparrow_store::{
+    Error, FeatureStore, Generation, Kind, Read, StoredMovie, StoredUser, UserList,
+};
 use tokio::sync::Notify;
 
 /// A feature store, and how it is doing: every read records whether it succeeded, and its generation.
@@ -22,8 +24,8 @@ pub struct StoreReader {
     behind: Mutex<Option<String>>,
     /// Whether the store was found to hold no movies.
     empty: AtomicBool,
-    /// How many values could not be used, and when one was last logged.
-    malformed: AtomicU64,
+    /// How many values could not be used, by kind in the order of [`Kind::ALL`], and when one was last logged.
+    malformed: [AtomicU64; Kind::ALL.len()],
     warned: Mutex<Option<Instant>>,
     /// The generation of the last read.
     generation: AtomicU64,
@@ -42,7 +44,7 @@ impl StoreReader {
             trouble: Mutex::new(None),
             behind: Mutex::new(None),
             empty: AtomicBool::new(false),
-            malformed: AtomicU64::new(0),
+            malformed: [const { AtomicU64::new(0) }; Kind::ALL.len()],
             warned: Mutex::new(None),
             generation: AtomicU64::new(0),
             generation_changed: Notify::const_new(),
@@ -79,13 +81,22 @@ impl StoreReader {
     }
 
     /// Counts a value that cannot be used. Logs at most one of them every ten seconds.
-    pub(crate) fn count_malformed(&self, key: &str, what: &str) {
-        let count = 1 + self.malformed.fetch_add(1, Ordering::Relaxed);
+    pub fn count_malformed(&self, key: &str, what: &str) {
+        if let Some(kind) = Kind::of_key(key) {
+            self.malformed[kind as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        let count = self.malformed().map(|(_, count)| count).sum::<u64>();
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
             *warned = Some(Instant::now());
             tracing::warn!(key, what, count, "a value of the feature store cannot be used");
         }
+    }
+
+    /// The number of values that could not be used since the start, for each kind with such values.
+    pub fn malformed(&self) -> impl Iterator<Item = (Kind, u64)> {
+        let count = |kind: Kind| self.malformed[kind as usize].load(Ordering::Relaxed);
+        Kind::ALL.into_iter().map(move |kind| (kind, count(kind))).filter(|&(_, count)| count > 0)
     }
 
     /// Waits until a read returns another generation than this one.
@@ -129,15 +140,28 @@ impl StoreReader {
     }
 
     /// A user as stored; empty if the store has none with this id.
-    pub async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
+    pub(crate) async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
         let read = self.recorded(self.store.users(&[id])).await?;
         Ok(self.single(read))
+    }
+
+    /// Reads these movies, and records the store as empty if it has none of them.
+    pub(crate) async fn check_for_any(&self, movies: &[MovieId]) -> Result<(), Error> {
+        let read = self.recorded(self.store.movies(movies)).await?;
+        if read.value.iter().all(StoredMovie::is_empty) {
+            self.set_empty(true);
+        }
+        Ok(())
     }
 
     /// A movie as stored; empty if the store has none with this id.
     pub async fn movie(&self, id: MovieId) -> Result<Read<StoredMovie>, Error> {
         let read = self.recorded(self.store.movies(&[id])).await?;
-        Ok(self.single(read))
+        let read = self.single(read);
+        for value in &read.value.malformed {
+            self.count_malformed(&value.key, &value.what);
+        }
+        Ok(read)
     }
 
     /// The only element of the answer for one id.

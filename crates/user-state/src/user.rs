@@ -18,6 +18,8 @@ pub struct StoreSource {
     /// The generation of the movies' statistics and vectors in the engine; `None` while they are not loaded, so
     /// that no user's vector is compared with them.
     pub generation: Option<Generation>,
+    /// Some movies that the store had when it was loaded. A store without generations that has none of them any more was emptied.
+    pub witnesses: Vec<MovieId>,
     /// A data set with the rating histories of users of whom the store has none.
     pub histories: Option<Arc<Catalog>>,
 }
@@ -50,8 +52,23 @@ impl StoreSource {
 
     /// The user, or the error of the store. A user without any data is no error; see [`LoadedUser::is_empty`].
     pub async fn read(&self, id: UserId, engine: &Engine) -> Result<LoadedUser, Error> {
-        let read = self.reader.user(id).await?;
+        let read = self.stored_user(id).await?;
         Ok(LoadedUser::new(id, read, self, engine))
+    }
+
+    /// The user as stored. If the store has nothing of the user and has no generations, which would show that it was
+    /// emptied, this takes a second read, of movies that it had.
+    pub async fn stored_user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
+        const WITHOUT: Generation = Generation(0);
+        let read = self.reader.user(id).await?;
+        if read.value.is_empty()
+            && (self.generation, read.generation) == (Some(WITHOUT), WITHOUT)
+            && !self.reader.is_empty()
+            && !self.witnesses.is_empty()
+        {
+            self.reader.check_for_any(&self.witnesses).await?;
+        }
+        Ok(read)
     }
 
     /// Why a read of this generation contains nothing about a user: [`Reason::UnknownUser`] only if the store

@@ -54,7 +54,7 @@ async fn source() -> StoreSource {
     .unwrap();
     let generation = Some(push.commit().await.unwrap());
     let reader = Arc::new(StoreReader::new(Arc::new(store)));
-    StoreSource { reader, generation, histories: None }
+    StoreSource { reader, generation, witnesses: Vec::new(), histories: None }
 }
 
 #[tokio::test]

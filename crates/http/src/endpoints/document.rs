@@ -337,6 +337,9 @@ fn schema(described: &Schema) -> Json {
         Schema::AtMost(most, items) => schema(&Schema::List(items)).with("maxItems", most),
         Schema::NonEmpty(items) => schema(&Schema::List(items)).with("minItems", 1),
         Schema::TextMap => of("object").with("additionalProperties", of("string")),
+        Schema::CountMap => {
+            of("object").with("additionalProperties", of("integer").with("minimum", 1))
+        }
         Schema::Object(described) => object(described),
         Schema::Named(described) => reference("schemas", described.name),
         Schema::Optional(described) => schema(described),

@@ -1,5 +1,7 @@
 //! `/healthz` and `/readyz`.
 
+use std::collections::BTreeMap;
+
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Exposure, Group};
 use crate::parameters::definition::Parameter;
 use crate::response::audience::{Audience, kind_of};
@@ -60,6 +62,9 @@ json_type! {
         /// Why it is degraded.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason / "reason": Option<String> = Schema::Optional(&TEXT),
+        /// How many values could not be used since the start, by the beginning of their keys, such as uEmb.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        malformed / "malformed": BTreeMap<&'static str, u64> = Schema::Optional(&Schema::CountMap),
     }
 }
 
@@ -84,6 +89,11 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Reply, Problem> {
         generation: generation.0,
         degraded: trouble.is_some(),
         reason: trouble,
+        malformed: source
+            .reader
+            .malformed()
+            .map(|(kind, count)| (kind.key_prefix().trim_end_matches(':'), count))
+            .collect(),
     };
     Ok(Reply::serialized(&Ready { status: "ready", store: Some(store) }))
 }

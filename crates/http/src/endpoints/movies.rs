@@ -67,10 +67,10 @@ pub(crate) static MOVIE: Endpoint<[Parameter; 0]> = Endpoint::v1(
                     &Schema::Object(&JsonType::new(
                         "",
                         "",
-                        &[crate::endpoints::ranking::USER_ID, SCORE, SECONDS],
+                        &[SCORE, SECONDS],
                     )),
                 ),
-                "The best ratings: highest first, then newest.",
+                "The best ratings: highest first, then newest. They do not name their users; `/getmovie` does.",
             )],
         )
     })),
@@ -85,13 +85,14 @@ pub(crate) fn show(call: &Call<'_>) -> Result<Reply, Problem> {
     let [] = MOVIE.arguments(call)?;
     let movie = snapshot.movie(id)?;
     let mut out = snapshot.movies.get(movie).to_vec();
-    // The ratings join the movie's own fields.
+    // The ratings join the movie's own fields. Only the endpoint of SparrowRecSys names their users, by its contract.
     out.pop();
     out.extend_from_slice(b",\"topRatings\":");
     json::list(&mut out, snapshot.catalog().top_ratings(movie), |out, top| {
-        out.extend_from_slice(b"{\"userId\":");
-        json::integer(out, top.user.0);
-        json::rating(out, top.stars, top.timestamp);
+        out.extend_from_slice(b"{\"score\":");
+        json::float32(out, top.stars.value());
+        out.extend_from_slice(b",\"timestamp\":");
+        json::integer(out, top.timestamp);
         out.push(b'}');
     });
     out.push(b'}');

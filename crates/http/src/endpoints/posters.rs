@@ -51,6 +51,11 @@ pub(crate) async fn show(call: &Call<'_>) -> Result<Reply, Problem> {
             Ok(reply.cached(&etag, "public, max-age=3600", call.headers))
         }
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+        // A link out of the folder, or a file that this process may not read: for visitors there is no poster.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!(%error, id, "a poster is not served");
+            Err(missing())
+        }
         Ok(Err(error)) => Err(failed(&error)),
         Err(error) => Err(failed(&error)),
     }

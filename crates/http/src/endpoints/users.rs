@@ -14,9 +14,7 @@ use crate::parameters::definition::{self, Kind as ParameterKind, OFFSET, Paramet
 use crate::response::json;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Reply;
-use crate::response::schema::{
-    COUNT, Field, ID, MEAN, SCORE, SECONDS, Schema, TEXT, Type, json_type,
-};
+use crate::response::schema::{COUNT, Field, ID, SCORE, SECONDS, Schema, TEXT, Type, json_type};
 use crate::state::snapshot::Snapshot;
 
 pub(crate) static LIST: Endpoint<[Parameter; 3]> = Endpoint::v1(
@@ -51,8 +49,8 @@ json_type! {
     pub(crate) struct Summary as "UserSummary" {
         id / "userId": u32 = ID,
         ratings / "ratingCount": u32 = COUNT,
-        /// Over all ratings of the user.
-        average / "averageRating": f64 = MEAN,
+        /// Over all ratings of the user; null without ratings.
+        average / "averageRating": Option<f64> = Schema::OrNull(&KNOWN_MEAN),
     }
 }
 

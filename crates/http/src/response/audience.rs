@@ -21,7 +21,7 @@ impl Audience {
     }
 }
 
-/// A message without the addresses in it.
+/// A message without the addresses and folders in it, which only operators see. The last part of a path stays.
 fn without_addresses(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     for word in message.split_inclusive(char::is_whitespace) {
@@ -30,6 +30,10 @@ fn without_addresses(message: &str) -> String {
         if is_address(bare) {
             out.push_str(&end[..end.len() - bare.len()]);
             out.push('…');
+            out.push_str(&word[end.len()..]);
+        } else if let Some(name) = name_in_path(bare) {
+            out.push_str(&end[..end.len() - bare.len()]);
+            out.push_str(name);
             out.push_str(&word[end.len()..]);
         } else {
             out.push_str(word);
@@ -50,6 +54,15 @@ fn is_address(word: &str) -> bool {
     let Some((host, port)) = word.rsplit_once(':') else { return false };
     let of_host = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
     !host.is_empty() && host.chars().all(of_host) && port.parse::<u16>().is_ok()
+}
+
+/// The last part of a path that begins at a root or at this folder.
+fn name_in_path(word: &str) -> Option<&str> {
+    let is_path = ["/", "./", "../"].iter().any(|start| word.starts_with(start))
+        || std::path::Path::new(word).is_absolute();
+    let trimmed = word.trim_end_matches('/');
+    let (_, name) = trimmed.rsplit_once(['/', std::path::MAIN_SEPARATOR])?;
+    is_path.then_some(name)
 }
 
 #[cfg(test)]
@@ -73,6 +86,13 @@ mod tests {
                 "version 4: item 7: it has 3 dimensions, not 4",
                 "version 4: item 7: it has 3 dimensions, not 4",
             ),
+            (
+                "cannot read \"/var/lib/sparrow/emb/userEmb.csv\": No such file",
+                "cannot read \"userEmb.csv\": No such file",
+            ),
+            ("the folder ../models/ease/ is empty (/srv/a).", "the folder ease is empty (a)."),
+            ("3/4 of them, and/or a model/name", "3/4 of them, and/or a model/name"),
+            ("/", "/"),
             ("", ""),
         ] {
             assert_eq!(without_addresses(message), public);

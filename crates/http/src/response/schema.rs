@@ -26,6 +26,8 @@ pub(crate) enum Schema {
     NonEmpty(&'static Schema),
     /// An object with any fields, whose values are texts.
     TextMap,
+    /// An object with any fields, whose values are counts from 1.
+    CountMap,
     /// An object that is described where it is used.
     Object(&'static Type),
     /// An object that is described once, under its name.

@@ -19,8 +19,8 @@ pub(crate) struct UserList {
 pub(crate) struct Entry {
     pub(crate) id: UserId,
     pub(crate) ratings: u32,
-    /// The mean rating in stars.
-    pub(crate) average: f64,
+    /// The mean rating in stars; `None` without ratings.
+    pub(crate) average: Option<f64>,
 }
 
 impl UserList {
@@ -28,7 +28,7 @@ impl UserList {
         let entry = |history: History<'_>| Entry {
             id: history.user(),
             ratings: history.len() as u32,
-            average: history.average(),
+            average: (history.len() > 0).then(|| history.average()),
         };
         Self::new(users.iter().map(entry).collect())
     }
@@ -37,7 +37,7 @@ impl UserList {
         let entry = |&(id, ratings, half_stars): &(UserId, u32, u32)| Entry {
             id,
             ratings,
-            average: f64::from(half_stars) / 2.0 / f64::from(ratings.max(1)),
+            average: (ratings > 0).then(|| f64::from(half_stars) / 2.0 / f64::from(ratings)),
         };
         Self::new(list.most_active.iter().map(entry).collect())
     }
