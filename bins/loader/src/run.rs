@@ -20,7 +20,7 @@ use crate::{exit, features, samples};
 pub(crate) fn main() -> ExitCode {
     let Cli { console, command } = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return terminal::explain(&error),
+        Err(error) => return terminal::print_clap_result(&error),
     };
     let outcome = match command {
         Command::Run(args) => on_runtime(async |signals| args.run(console, signals).await),
@@ -39,7 +39,7 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(format_args!("{error:#}"));
+            terminal::print_error(format_args!("{error:#}"));
             exit::code(&error)
         }
     }

@@ -19,7 +19,7 @@ const MEMORY: &str = "memory";
 pub(crate) fn movie_ratings(users: &Histories, movies: usize) -> Vec<RatingStats> {
     let mut ratings = vec![RatingStats::default(); movies];
     for rated in users.iter().flat_map(|history| history.iter()) {
-        ratings[rated.movie.at()].add(rated.stars);
+        ratings[rated.movie.index()].add(rated.stars);
     }
     ratings
 }
@@ -144,7 +144,7 @@ impl Site {
         let Some(store) = &self.store else {
             let (catalog, index) = (self.catalog(), movie?);
             // Stores have no features of movies that nobody has rated.
-            let ratings = self.movie_ratings.get(index.at()).filter(|stats| stats.count() > 0);
+            let ratings = self.movie_ratings.get(index.index()).filter(|stats| stats.count() > 0);
             let texts = ratings.map(|stats| {
                 MovieFeatures::new(catalog.movie(index), stats).texts(catalog.genres())
             });

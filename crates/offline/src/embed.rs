@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-pub use sparrow_neural::{ABOUT_FILE, ITEM_FILE, USER_FILE};
-use sparrow_neural::{About, EmbeddingTable, Factors, Similarity, TableBuilder};
+use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, Factors, Similarity, TableBuilder};
+pub use sparrow_neural::{ITEM_FILE, METADATA_FILE, USER_FILE};
 
 use crate::interactions::Interactions;
 use crate::item2vec::{self, Sequences};
@@ -87,11 +87,11 @@ impl Method {
         }
     }
 
-    fn about(&self) -> About {
+    fn about(&self) -> EmbeddingMetadata {
         match self {
-            Self::Item2Vec(_) => About::new(self.name(), Similarity::Cosine, None),
+            Self::Item2Vec(_) => EmbeddingMetadata::new(self.name(), Similarity::Cosine, None),
             Self::Ials(options) => {
-                About::new(self.name(), Similarity::Dot, Some(options.objective))
+                EmbeddingMetadata::new(self.name(), Similarity::Dot, Some(options.objective))
             }
         }
     }
@@ -105,7 +105,7 @@ pub struct Embeddings {
     /// By user id.
     pub users: EmbeddingTable,
     /// What they are.
-    pub about: About,
+    pub about: EmbeddingMetadata,
     /// How many ratings they were learned from.
     pub pairs: usize,
     /// Vectors that are zero after training. They are left out: they compare with no other.
@@ -272,7 +272,7 @@ fn write_files(out: &Path, embeddings: &Embeddings) -> Result<Vec<(PathBuf, u64)
         digests.push((name.to_owned(), file.sha256()?));
         files.push(file);
     }
-    let mut about = staged::Staged::create(out, ABOUT_FILE)?;
+    let mut about = staged::Staged::create(out, METADATA_FILE)?;
     about.write(&embeddings.about.clone().with_files(digests).to_bytes())?;
     files.push(about);
     staged::Staged::publish(files)

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use sparrow_neural::{ABOUT_FILE, About, Hashing};
+use sparrow_neural::{EmbeddingMetadata, Hashing, METADATA_FILE};
 
 /// The name of the file. Programs that read folders of part files pass over names with an underscore.
 pub(crate) const MANIFEST_FILE: &str = "_SHA256SUMS";
@@ -56,11 +56,11 @@ pub(crate) fn check(path: &Path) -> io::Result<Result<(), String>> {
         return Ok(Ok(()));
     };
     let manifest = Manifest::of(folder)?;
-    let about = fs::read(folder.join(ABOUT_FILE)).ok();
-    let about = about.and_then(|bytes| About::read(&bytes, ABOUT_FILE).ok());
+    let about = fs::read(folder.join(METADATA_FILE)).ok();
+    let about = about.and_then(|bytes| EmbeddingMetadata::read(&bytes, METADATA_FILE).ok());
     let of_set = about.as_ref().and_then(|about| about.sha256(name));
     let (source, expected) = match (of_set, manifest.0.get(name)) {
-        (Some(digest), _) => (ABOUT_FILE, digest),
+        (Some(digest), _) => (METADATA_FILE, digest),
         (None, Some(digest)) => (MANIFEST_FILE, &**digest),
         (None, None) => return Ok(Ok(())),
     };
