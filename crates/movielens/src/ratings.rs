@@ -784,7 +784,7 @@ mod tests {
         fn result_is_independent_of_blocks_and_threads(data in lines(), block in 1..64_u64, threads in 1..4_usize) {
             let compressed = source(&[MOVIES, ("ratings.csv", &gzip(&data))]).unwrap();
             let source = source(&[MOVIES, ("ratings.csv", &data)]).unwrap();
-            let integer = load_blocks(&source, u64::MAX, 1).unwrap();
+            let whole = load_blocks(&source, u64::MAX, 1).unwrap();
             let parts = load_blocks(&source, block, threads).unwrap();
             prop_assert_eq!(&parts.report, &whole.report);
             prop_assert_eq!(ratings(&parts.catalog), ratings(&whole.catalog));
