@@ -214,7 +214,7 @@ impl Refresher {
         // One bad value costs only what it is for: the list of users, the model emb.
         let left_out = |error: Error| match error {
             Error::Malformed { key, what } => {
-                self.reader.left_out(&key, &what);
+                self.reader.count_malformed(&key);
                 tracing::warn!(key, what, "left out of what is loaded");
                 Ok(format!("{key} {what}"))
             }

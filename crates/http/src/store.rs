@@ -111,11 +111,16 @@ impl StoreReader {
         self.empty.load(Ordering::Acquire)
     }
 
-    /// Counts a value that cannot be used, and names one of them in the log now and then.
-    pub fn left_out(&self, key: &str, what: &str) {
+    /// Counts a value that cannot be used, for readiness.
+    pub fn count_malformed(&self, key: &str) {
         if let Some(kind) = Kind::of_key(key) {
             self.malformed[kind as usize].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a value that cannot be used, and names one of them in the log now and then.
+    pub fn left_out(&self, key: &str, what: &str) {
+        self.count_malformed(key);
         let count = self.malformed().map(|(_, count)| count).sum::<u64>();
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS) {
