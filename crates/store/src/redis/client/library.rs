@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientInterface, HashesInterface, KeysInterface};
+use fred::interfaces::{ClientInterface, ClientLike, HashesInterface, KeysInterface};
 use fred::types::config::{Options as CommandOptions, Server};
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 use futures::future;

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientInterface, ClientLike, ClusterInterface};
+use fred::interfaces::{ClientLike, ClusterInterface};
 use fred::types::config::{Options as CommandOptions, Server};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
