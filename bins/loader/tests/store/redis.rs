@@ -11,7 +11,7 @@ use sparrow_test_redis::{Fault, LossyProxy, TestCluster, TestRedis, wait_until};
 use tempfile::TempDir;
 
 use crate::contract::Plain;
-use crate::program::{Running, data_set, ends, fails, loader, succeeds, vectors};
+use crate::support::{Running, data_set, ends, fails, loader, succeeds, vectors};
 
 /// What Redis answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
