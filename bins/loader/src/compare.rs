@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_offline::evaluate::{self, Difference, Evaluation, KNOWN, Protocol};
+use sparrow_console::{Console, keep_order};
+use sparrow_evaluate::{self as evaluate, Difference, Evaluation, KNOWN, Protocol};
 
-use crate::console::{Console, keep_order};
 use crate::evaluate::{How, models};
 use crate::report;
 
@@ -37,7 +37,7 @@ pub(crate) struct Comparison {
     /// What to call the data set.
     pub(crate) data: String,
     /// What was found in it.
-    pub(crate) report: sparrow_offline::ReaderReport,
+    pub(crate) report: sparrow_movielens::Report,
     /// The models, as they were asked for.
     pub(crate) lines: Vec<String>,
     pub(crate) evaluations: Vec<Evaluation>,

@@ -6,14 +6,15 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_offline::evaluate::split::Split;
-use sparrow_offline::evaluate::{self, KNOWN, Method, Options, Protocol};
-use sparrow_offline::{ReaderOptions, embed, train};
+use sparrow_console::{Console, Unit, keep_order};
+use sparrow_embed as embed;
+use sparrow_evaluate::split::Split;
+use sparrow_evaluate::{self as evaluate, KNOWN, Method, Options, Protocol};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_train as train;
 
 use crate::compare::Comparison;
-use crate::console::{Console, keep_order};
 use crate::exit::Ended;
-use crate::progress::Unit;
 use crate::report;
 use crate::served::{self, Served};
 

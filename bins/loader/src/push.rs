@@ -5,13 +5,12 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sparrow_offline::push;
-use sparrow_offline::sources::{Counts, Reader, Sources};
+use sparrow_console::{Console, Unit};
+use sparrow_push::push;
+use sparrow_push::sources::{Counts, Reader, Sources};
 use sparrow_store::{FeatureStore, Generation, Location};
 
-use crate::console::Console;
 use crate::exit::Ended;
-use crate::progress::Unit;
 use crate::signals::Signals;
 use crate::sources::{self, SourceArgs};
 use crate::store::{StoreArgs, duration};

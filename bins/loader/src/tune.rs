@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use sparrow_offline::ReaderOptions;
-use sparrow_offline::evaluate::{self, Protocol};
-use sparrow_offline::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
+use sparrow_console::{Console, say};
+use sparrow_evaluate::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
+use sparrow_evaluate::{self as evaluate, Protocol};
+use sparrow_movielens::Options as ReaderOptions;
 use tokio::runtime::Builder;
 
-use crate::console::{Console, say};
 use crate::exit::Ended;
 use crate::store::duration;
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod program;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use program::{fail, run, succeed};
+use support::{fail, run, succeed};
 use tempfile::TempDir;
 
 fn synth(line: &str) -> TempDir {
@@ -582,7 +582,7 @@ fn help_is_wrapped_at_80_columns_and_keeps_every_word() {
 fn help_names_every_model_that_can_be_measured() {
     for command in ["evaluate", "compare"] {
         let help = succeed(&format!("{command} --help"), &[]);
-        for model in sparrow_offline::evaluate::KNOWN.map(|known| known.name) {
+        for model in sparrow_evaluate::KNOWN.map(|known| known.name) {
             let begins = format!("  {model} ");
             assert!(
                 help.lines().any(|line| line.starts_with(&begins)),

@@ -7,11 +7,17 @@ use sparrow_neural::{About, EmbeddingTable, TableBuilder, check_vector};
 use sparrow_store::{Kind, StoredMovie};
 
 /// What a feature store says of movies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) movies: Vec<(MovieId, StoredMovie)>,
-    /// How the vectors were made and how they compare, as it was pushed.
-    pub(crate) embedding_info: Option<String>,
+    /// How the vectors were made and how they compare, as it was pushed; an error is why that is unknown.
+    pub(crate) embedding_info: Result<Option<String>, String>,
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self { movies: Vec::new(), embedding_info: Ok(None) }
+    }
 }
 
 impl Stored {
@@ -19,7 +25,7 @@ impl Stored {
     /// of another length than the description says, or without one, than most have. What makes all of
     /// them useless comes back in words.
     pub(crate) fn item_vectors(&self) -> Result<(EmbeddingTable, Option<About>), String> {
-        let about = match &self.embedding_info {
+        let about = match self.embedding_info.as_ref().map_err(Clone::clone)? {
             Some(text) => {
                 let key = format!("{} in the feature store", Kind::EmbeddingInfo.key(0));
                 Some(About::read(text.as_bytes(), &key).map_err(|error| error.to_string())?)
@@ -100,7 +106,7 @@ mod tests {
         };
         Stored {
             movies: vectors.iter().map(movie).collect(),
-            embedding_info: info.map(str::to_owned),
+            embedding_info: Ok(info.map(str::to_owned)),
         }
     }
 

@@ -25,6 +25,7 @@ mod table;
 #[cfg(feature = "model-file")]
 mod tensors;
 mod top_k;
+mod zeros;
 
 #[cfg(feature = "model-file")]
 pub use about::{ABOUT_FILE, About, AboutError};
@@ -35,3 +36,4 @@ pub use table::{
     normalise, parse_line,
 };
 pub use top_k::TopK;
+pub use zeros::{Zeros, is_zero};

@@ -183,6 +183,15 @@ impl Kind {
         }
     }
 
+    /// The kind of the value under a key, whatever prefix the key has.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let start = key.rfind(':').map_or("", |colon| &key[..=colon]);
+        Self::ALL.into_iter().find(|kind| {
+            let key = if kind.is_single() { key } else { start };
+            key.ends_with(kind.key_prefix())
+        })
+    }
+
     /// Whether a store has one entry of this kind, whose id is 0, and not one for each user or movie.
     pub const fn is_single(self) -> bool {
         matches!(self, Self::UserList | Self::EmbeddingInfo)

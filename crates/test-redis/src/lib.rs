@@ -1,13 +1,16 @@
 //! For tests: real redis-servers, each on a free port with a folder of its own, gone when dropped.
 //!
-//! [`TestRedis`] is one server, [`TestCluster`] a few that share the slots. The programs `redis-server`
+//! [`TestRedis`] is one server, [`TestCluster`] a few that share the slots, and [`LossyProxy`] stands in front of one
+//! and spoils its replies. The programs `redis-server`
 //! and `redis-cli` are found on the `PATH`; without them, and whenever something does not come about in
 //! time, this panics and says why. Nothing but tests depends on this crate.
 
 mod cluster;
+mod lossy;
 mod server;
 
 pub use cluster::TestCluster;
+pub use lossy::{Fault, LossyProxy};
 pub use server::TestRedis;
 
 use std::thread;

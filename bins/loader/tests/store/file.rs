@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::{data_set, ends, fails, loader, succeeds, vectors};
+use crate::support::{data_set, ends, fails, loader, succeeds, vectors};
 
 fn store(folder: &Path) -> String {
     format!("file:{}", folder.join("store.redb").display())

@@ -7,7 +7,7 @@ use std::process::Command;
 use sparrow_test_redis::TestRedis;
 
 use crate::moto::Moto;
-use crate::program::{data_set, ends, loader, succeeds};
+use crate::support::{data_set, ends, loader, succeeds};
 
 fn with_moto<'a>(command: &'a mut Command, endpoint: &str) -> &'a mut Command {
     command
