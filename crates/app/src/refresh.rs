@@ -248,8 +248,8 @@ impl Refresher {
             Some(histories) => histories.users().len(),
             None => users.value.total as usize,
         };
-        let witnesses = witnesses(&movies.value);
-        let options = self.options(Some(generation), witnesses, users.value, histories);
+        let sample_movies = sample_movies(&movies.value);
+        let options = self.options(Some(generation), sample_movies, users.value, histories);
         let built = spawn_blocking(move || {
             let stored = Stored { movies: movies.value, embedding_info: info.value };
             let engine = engine_of(Movies::clone(&metadata), stored, &config, &registry)?;
@@ -283,18 +283,18 @@ impl Refresher {
     fn options(
         &self,
         generation: Option<Generation>,
-        witnesses: Vec<MovieId>,
+        sample_movies: Vec<MovieId>,
         users: UserList,
         histories: Option<Arc<Catalog>>,
     ) -> SnapshotOptions {
         let reader = Arc::clone(&self.reader);
-        let store = Some(StoreSource { reader, generation, witnesses, histories });
+        let store = Some(StoreSource { reader, generation, sample_movies, histories });
         SnapshotOptions { posters: self.config.data.posters.clone(), store, users }
     }
 }
 
 /// Some movies of the store, from all over it.
-fn witnesses(movies: &[(MovieId, StoredMovie)]) -> Vec<MovieId> {
+fn sample_movies(movies: &[(MovieId, StoredMovie)]) -> Vec<MovieId> {
     const ENOUGH: usize = 8;
     movies.iter().step_by(movies.len().div_ceil(ENOUGH).max(1)).map(|(id, _)| *id).collect()
 }

@@ -33,7 +33,7 @@
 //! # let store = MemoryStore::default();
 //! let reader = Arc::new(StoreReader::new(Arc::new(store)));
 //! let generation = Some(reader.generation().await?);
-//! let source = StoreSource { reader, generation, witnesses: Vec::new(), histories: None };
+//! let source = StoreSource { reader, generation, sample_movies: Vec::new(), histories: None };
 //!
 //! // For each request:
 //! let request = Request { size: 3, ..Request::new(UserId(6)) };

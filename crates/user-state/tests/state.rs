@@ -54,7 +54,7 @@ async fn source() -> StoreSource {
     .unwrap();
     let generation = Some(push.commit().await.unwrap());
     let reader = Arc::new(StoreReader::new(Arc::new(store)));
-    StoreSource { reader, generation, witnesses: Vec::new(), histories: None }
+    StoreSource { reader, generation, sample_movies: Vec::new(), histories: None }
 }
 
 #[tokio::test]
@@ -108,4 +108,18 @@ async fn missing_user_is_unknown_only_in_a_complete_store_of_this_generation() {
     source.reader.set_empty(false);
     source.generation = Some(Generation(1));
     assert_eq!(missing(&source).await, Some(Reason::StoreUpdating));
+}
+
+#[tokio::test]
+async fn missing_user_of_an_emptied_store_without_generations_is_unavailable() {
+    let reader = Arc::new(StoreReader::new(Arc::new(MemoryStore::default())));
+    let generation = Some(reader.generation().await.unwrap());
+    let engine = engine();
+    for (sample_movies, reason) in
+        [(Vec::new(), Reason::UnknownUser), (vec![MovieId(1)], Reason::StoreUnavailable)]
+    {
+        let reader = Arc::clone(&reader);
+        let source = StoreSource { reader, generation, sample_movies, histories: None };
+        assert_eq!(source.load(UserId(9), &engine).await.missing(), Some(reason));
+    }
 }
