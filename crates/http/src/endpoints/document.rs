@@ -144,7 +144,7 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
         ("openapi", "3.1.0".into()),
         ("info", info()),
         ("servers", Json::List(vec![Json::from([("url", "/".into())])])),
-        ("tags", Json::List(GROUPS.iter().map(tag).collect())),
+        ("tags", Json::List(GROUPS.into_iter().map(tag).collect())),
         ("paths", Json::Object(paths)),
         (
             "components",
@@ -189,9 +189,9 @@ impl Group {
     }
 }
 
-fn tag(group: &Group) -> Json {
+fn tag(group: Group) -> Json {
     let tag = Json::from([("name", group.tag().into())]);
-    if *group != Group::SparrowRecSys {
+    if group != Group::SparrowRecSys {
         return tag;
     }
     tag.with_text(
