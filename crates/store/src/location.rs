@@ -292,7 +292,7 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Host, Error> {
 }
 
 /// The error of a Unix socket on a platform that has none for programs like this one.
-fn no_sockets() -> Error {
+pub(crate) fn no_sockets() -> Error {
     fault("unix:// is not supported on this platform")
 }
 

@@ -64,7 +64,11 @@ pub(crate) static MOVIE: Endpoint<[Parameter; 0]> = Endpoint::v1(
                 "topRatings",
                 Schema::AtMost(
                     10,
-                    &Schema::Object(&JsonType::new("", "", &[SCORE, SECONDS])),
+                    &Schema::Object(&JsonType::new(
+                        "",
+                        "",
+                        &[SCORE, SECONDS],
+                    )),
                 ),
                 "The best ratings: highest first, then newest. They do not name their users; `/getmovie` does.",
             )],
@@ -81,12 +85,10 @@ pub(crate) fn show(call: &Call<'_>) -> Result<Reply, Problem> {
     let [] = MOVIE.arguments(call)?;
     let movie = snapshot.movie(id)?;
     let mut out = snapshot.movies.get(movie).to_vec();
-    // The ratings join the movie's own fields.
+    // The ratings join the movie's own fields. Only the endpoint of SparrowRecSys names their users, by its contract.
     out.pop();
     out.extend_from_slice(b",\"topRatings\":");
     json::list(&mut out, snapshot.catalog().top_ratings(movie), |out, top| {
-        // Who gave the rating is not published here: only the endpoint of the original names users, as its
-        // contract has it.
         out.extend_from_slice(b"{\"score\":");
         json::float32(out, top.stars.value());
         out.extend_from_slice(b",\"timestamp\":");

@@ -75,8 +75,7 @@ const ANSWER: JsonType = JsonType::new(
                 "no-history",
                 "recall-failed",
             ])),
-            "Why the answer is degraded, or not personal, or may contain movies that the user has seen (`no-history`). That \
-             alone does not set `degraded`: the requested model ranked, and a store may be without rating histories on purpose.",
+            "Why the answer is degraded, or not personal, or may contain movies that the user has seen (`no-history`).",
         ),
         Field::new("items", Schema::AtMost(1000, &Schema::Object(&ITEM)), "Best first."),
         Field::new(

@@ -21,8 +21,7 @@ impl Audience {
     }
 }
 
-/// A message without the addresses and folders in it: they are for the log and for the admin port. Of a path its last
-/// part stays.
+/// A message without the addresses and folders in it, which only operators see. The last part of a path stays.
 fn without_addresses(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     for word in message.split_inclusive(char::is_whitespace) {

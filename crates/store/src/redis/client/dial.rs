@@ -25,7 +25,7 @@ pub(in crate::redis) async fn dial(
     let socket = match place {
         Place::Host(host, port) => TcpStream::connect((&**host, *port)).await?,
         #[cfg(not(unix))]
-        Place::Socket(_) => return Err(io::ErrorKind::Unsupported.into()),
+        Place::Socket(_) => return Err(io::Error::other(crate::location::no_sockets())),
         #[cfg(unix)]
         Place::Socket(path) => {
             let (from, to) = UnixStream::connect(path).await?.into_split();
