@@ -24,7 +24,7 @@ impl Manifest {
         match crate::read(&folder.join(MANIFEST_FILE), LARGEST_MANIFEST) {
             Ok(content) => Self::parse(&content),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(in_manifest(error)),
+            Err(error) => Err(in_manifest(&error)),
         }
     }
 
@@ -72,7 +72,7 @@ pub fn differs_from(source: &str) -> String {
     )
 }
 
-fn in_manifest(error: io::Error) -> io::Error {
+fn in_manifest(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{MANIFEST_FILE}: {error}"))
 }
 
