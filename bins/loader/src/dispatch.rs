@@ -22,7 +22,7 @@ pub(crate) fn main() -> ExitCode {
     }
     let Cli { console, command } = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return terminal::explain(&error),
+        Err(error) => return terminal::print_clap_result(&error),
     };
     let outcome = match command {
         Command::Run(args) => on_runtime(async |signals| args.run(console, signals).await),

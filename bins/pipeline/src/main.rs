@@ -35,7 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let Cli { console, command } = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return terminal::explain(&error),
+        Err(error) => return terminal::print_clap_result(&error),
     };
     let outcome = match command {
         Command::Features(args) => features::run(&args, console),

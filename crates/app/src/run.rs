@@ -35,7 +35,7 @@ pub fn main(
 ) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return terminal::explain(&error),
+        Err(error) => return terminal::print_clap_result(&error),
     };
     // What is not Unicode can be neither one of our keys nor one of their values.
     let environment = environment
@@ -300,7 +300,7 @@ fn summary(engine: &Engine) -> String {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    terminal::complain(format_args!("{error:#}"));
+    terminal::print_error(format_args!("{error:#}"));
     ExitCode::from(code)
 }
 

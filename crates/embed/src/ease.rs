@@ -22,7 +22,7 @@ use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Accum, MatMut, MatRef, Par, Spec};
 use sparrow_model::{Catalog, History};
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights, Unusable};
+use sparrow_neural::ease::{EaseFile, EaseMetadata, InvalidWeights, ItemWeights};
 use sparrow_output::model_folder::{self, Written};
 use sparrow_progress::Progress;
 
@@ -105,7 +105,7 @@ pub enum Error {
     Singular(f32),
     /// The weights are no model.
     #[error("cannot store the weights")]
-    Weights(#[from] Unusable),
+    Weights(#[from] InvalidWeights),
     /// The weights do not fit into their file.
     #[error("cannot store the weights")]
     File(#[from] sparrow_neural::ease::EaseFileError),

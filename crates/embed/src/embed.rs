@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-pub use sparrow_neural::{ABOUT_FILE, ITEM_FILE, USER_FILE};
-use sparrow_neural::{About, EmbeddingTable, Factors, Similarity, TableBuilder, Zeros, is_zero};
+use sparrow_neural::{
+    EmbeddingMetadata, EmbeddingTable, Factors, Similarity, TableBuilder, Zeros, is_zero,
+};
+pub use sparrow_neural::{ITEM_FILE, METADATA_FILE, USER_FILE};
 use sparrow_output::AtomicFile;
 use sparrow_progress::Progress;
 
@@ -88,11 +90,11 @@ impl Method {
         }
     }
 
-    fn about(&self) -> About {
+    fn about(&self) -> EmbeddingMetadata {
         match self {
-            Self::Item2Vec(_) => About::new(self.name(), Similarity::Cosine, None),
+            Self::Item2Vec(_) => EmbeddingMetadata::new(self.name(), Similarity::Cosine, None),
             Self::Ials(options) => {
-                About::new(self.name(), Similarity::Dot, Some(options.objective))
+                EmbeddingMetadata::new(self.name(), Similarity::Dot, Some(options.objective))
             }
         }
     }
@@ -106,7 +108,7 @@ pub struct Embeddings {
     /// By user id.
     pub users: EmbeddingTable,
     /// What they are.
-    pub about: About,
+    pub about: EmbeddingMetadata,
     /// How many ratings they were learned from.
     pub pairs: usize,
     /// Vectors that are zero after training. They are left out: they compare with no other.
@@ -276,7 +278,7 @@ fn write_files(
         digests.push((name.to_owned(), file.sha256()?));
         files.push(file);
     }
-    let mut about = AtomicFile::create(out, ABOUT_FILE)?;
+    let mut about = AtomicFile::create(out, METADATA_FILE)?;
     about.write(&embeddings.about.clone().with_files(digests).to_bytes())?;
     files.push(about);
     AtomicFile::publish(files)

@@ -72,7 +72,7 @@ fn catalog(parts: &Parts, catalog: &Catalog) -> Result<(), Leak> {
     }
     let mut counts = vec![(0, 0); parts.training.len()];
     for rated in parts.training.users().iter().flat_map(|history| history.iter()) {
-        let (count, half_stars) = &mut counts[rated.movie.at()];
+        let (count, half_stars) = &mut counts[rated.movie.index()];
         *count += 1;
         *half_stars += u32::from(rated.stars.half_stars());
     }

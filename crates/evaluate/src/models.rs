@@ -7,7 +7,7 @@ use sparrow_engine::{self as engine, Engine, Parts};
 use sparrow_model::MovieId;
 use sparrow_neural::ease::Scorer;
 use sparrow_neural::neural_cf::Model;
-use sparrow_neural::{About, EmbeddingTable, Similarity};
+use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, Similarity};
 use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
 use sparrow_train as train;
 
@@ -128,8 +128,8 @@ impl Embeddings {
                 Ok(Tables { movies, users, similarity: about.similarity })
             }
             Self::Files(folder) => {
-                let about = match sparrow_files::read(&folder.join(embed::ABOUT_FILE), 1 << 20) {
-                    Ok(bytes) => Some(About::read(&bytes, embed::ABOUT_FILE)?),
+                let about = match sparrow_files::read(&folder.join(embed::METADATA_FILE), 1 << 20) {
+                    Ok(bytes) => Some(EmbeddingMetadata::read(&bytes, embed::METADATA_FILE)?),
                     Err(error) if error.kind() == ErrorKind::NotFound => None,
                     Err(error) => return Err(error.into()),
                 };
@@ -138,7 +138,8 @@ impl Embeddings {
                     let shown = path.display().to_string();
                     let file = sparrow_files::open(&path, u64::MAX)
                         .map_err(|error| format!("{shown}: {error}"))?;
-                    let sha256 = about.as_ref().and_then(|about: &About| about.sha256(name));
+                    let sha256 =
+                        about.as_ref().and_then(|about: &EmbeddingMetadata| about.sha256(name));
                     Ok(EmbeddingTable::read_verified(file, &shown, sha256)?)
                 };
                 let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);

@@ -55,7 +55,7 @@ impl GenreNames {
 
     fn column(&self, genres: impl Iterator<Item = Option<Genre>>) -> ArrayRef {
         let missing = self.0.len() - 1;
-        let keys = genres.map(|genre| genre.map_or(missing, Genre::at) as u8);
+        let keys = genres.map(|genre| genre.map_or(missing, Genre::index) as u8);
         let keys = UInt8Array::from_iter_values(keys);
         Arc::new(DictionaryArray::<UInt8Type>::new(keys, Arc::clone(&self.0)))
     }

@@ -2,7 +2,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-/// Computes the SHA-256 of what is read or written through it.
+/// A reader or writer that computes the SHA-256 of the transferred bytes.
 #[derive(Debug, Clone)]
 pub struct Hashing<T> {
     inner: T,
@@ -10,17 +10,17 @@ pub struct Hashing<T> {
 }
 
 impl<T> Hashing<T> {
-    /// Around a reader or writer of which nothing has been read or written.
+    /// Wraps a reader or writer.
     pub fn new(inner: T) -> Self {
         Self { inner, hasher: Sha256::new() }
     }
 
-    /// The reader or writer.
+    /// The wrapped reader or writer.
     pub const fn get_ref(&self) -> &T {
         &self.inner
     }
 
-    /// The SHA-256 of all bytes so far, in hexadecimal.
+    /// The SHA-256 of the bytes so far, in hexadecimal.
     pub fn sha256(&self) -> String {
         hex(&self.hasher.clone().finalize())
     }
@@ -46,7 +46,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// The SHA-256 of bytes, in hexadecimal.
+/// Computes the SHA-256 of bytes, in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reading_and_writing_give_the_digest_of_the_bytes() {
+    fn reader_and_writer_compute_the_digest() {
         // The first test vector of FIPS 180-2.
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), expected);

@@ -1,4 +1,4 @@
-//! Data sets in folders.
+//! Loading data sets from folders.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ fn write_set(folder: &Path) -> Result<(), std::io::Error> {
 }
 
 #[test]
-fn a_folder_is_loaded_with_and_without_links() -> Outcome {
+fn folder_loads_with_and_without_links() -> Outcome {
     let folder = tempfile::tempdir()?;
     write_set(folder.path())?;
     let source = Source::open(folder.path())?;
@@ -39,7 +39,7 @@ fn a_folder_is_loaded_with_and_without_links() -> Outcome {
 }
 
 #[test]
-fn movies_are_read_without_ratings() -> Outcome {
+fn load_movies_works_without_ratings_file() -> Outcome {
     let folder = tempfile::tempdir()?;
     write_set(folder.path())?;
     fs::remove_file(folder.path().join("ratings.csv"))?;
@@ -57,7 +57,7 @@ fn movies_are_read_without_ratings() -> Outcome {
 }
 
 #[test]
-fn errors_name_the_folder_and_the_file() -> Outcome {
+fn errors_contain_the_path() -> Outcome {
     let folder = tempfile::tempdir()?;
     let missing = folder.path().join("missing");
     let error = Source::open(&missing).expect_err("there is no such folder");
@@ -78,7 +78,7 @@ fn errors_name_the_folder_and_the_file() -> Outcome {
 }
 
 #[test]
-fn a_sub_folder_that_looks_right_is_named() -> Outcome {
+fn error_suggests_a_sub_folder_with_a_data_set() -> Outcome {
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("a"))?;
     let error = Source::open(folder.path()).expect_err("the folder is empty").to_string();
@@ -87,7 +87,7 @@ fn a_sub_folder_that_looks_right_is_named() -> Outcome {
     let inner = folder.path().join("inner");
     write_set(&inner)?;
     let error = Source::open(folder.path()).expect_err("the files are deeper").to_string();
-    assert!(error.ends_with(&format!("; {} looks like one", inner.display())), "{error}");
+    assert!(error.ends_with(&format!("; {} contains one", inner.display())), "{error}");
     Ok(())
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn pack(features: &UserFeatures) -> [u8; LEN] {
 
 /// The key of a genre in a dictionary of all genre names with "" after the last; see [`names`].
 pub(crate) fn key(genre: Option<Genre>) -> u8 {
-    genre.map_or(NO_GENRE, |genre| genre.at() as u8)
+    genre.map_or(NO_GENRE, |genre| genre.index() as u8)
 }
 
 /// The statistics of a movie: count (u32), mean and deviation in hundredths (u16), from the bottom.

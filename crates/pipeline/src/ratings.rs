@@ -100,7 +100,7 @@ impl PartitionStream for HistoryStream {
                 next_user += 1;
                 for rated in history.iter() {
                     users.push(history.user().0);
-                    ids.push(movies.as_slice()[rated.movie.at()].id.0);
+                    ids.push(movies.as_slice()[rated.movie.index()].id.0);
                     half_stars.push(rated.stars.half_stars());
                     timestamps.push(rated.timestamp);
                 }

@@ -255,11 +255,11 @@ async fn vectors_are_read_from_lists_text_lines_and_sparks_own_type() {
     let error = item_embeddings(&path).await.unwrap_err();
     assert!(error.ends_with("vectors: row 2: emb: no vector"), "{error}");
     for (text, expected) in [
-        ("1:1 2\n2:1\n", "id 2 has 1 numbers where the lines before have 2"),
+        ("1:1 2\n2:1\n", "id 2 has 1 dimensions, previous vectors have 2"),
         ("1:1\n1:2\n", "id 1 occurs twice"),
         ("1:1\n2:x\n", "line 2: \"x\" is not a number"),
         ("1:1\n2:inf\n", "id 2: inf is not a finite number"),
-        ("1:\n", "id 1 has no numbers"),
+        ("1:\n", "id 1 has no components"),
         ("1,2\n", "no column movieId (or id, word); there are 1, 2"),
         ("", "there are no rows"),
     ] {
@@ -332,7 +332,7 @@ async fn text_around_quotes_in_csv_is_refused() {
     for (rows, problem) in [
         ("\"2\"0,,,,1,1990,3.00,1.00", "line 3: text after a closing quote"),
         ("2,\"Sci\"-Fi,,,1,1990,3.00,1.00", "line 3: text after a closing quote"),
-        ("2,Sci \"Fi\",,,1,1990,3.00,1.00", "line 3: quote inside a field that is not quoted"),
+        ("2,Sci \"Fi\",,,1,1990,3.00,1.00", "line 3: quote inside an unquoted field"),
         (
             "2,\"Drama,,,1,1990,3.00,1.00\n3,Drama\",,,1,1990,3.00,1.00",
             "line 3: quoted field contains the next record",

@@ -276,3 +276,20 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_kind_they_were_made_from() {
+        for kind in Kind::ALL {
+            for prefix in ["", "p:", "{movies}:"] {
+                let key = format!("{prefix}{}", kind.key(6));
+                assert_eq!(Kind::of_key(&key), Some(kind), "{key}");
+            }
+        }
+        assert_eq!(Kind::of_key("sparrow:generation"), None);
+        assert_eq!(Kind::of_key("other"), None);
+    }
+}

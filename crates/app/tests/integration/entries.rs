@@ -45,7 +45,7 @@ pub(crate) fn contract_entries(
     let mut movie_ratings = vec![RatingStats::default(); catalog.len()];
     for history in catalog.users().iter() {
         for rated in history.iter() {
-            movie_ratings[rated.movie.at()].add(rated.stars);
+            movie_ratings[rated.movie.index()].add(rated.stars);
         }
         let texts = UserWindow::of(&history, catalog).features().texts(catalog.genres());
         entries.push(Entry::UserFeatures(history.user(), fields(&USER_FIELDS, texts)));

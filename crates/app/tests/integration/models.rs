@@ -12,7 +12,9 @@ use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights};
 use sparrow_neural::neural_cf::{
     Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
 };
-use sparrow_neural::{ABOUT_FILE, About, ITEM_FILE, Similarity, TableBuilder, USER_FILE};
+use sparrow_neural::{
+    EmbeddingMetadata, ITEM_FILE, METADATA_FILE, Similarity, TableBuilder, USER_FILE,
+};
 use sparrow_store::MemoryStore;
 use tempfile::TempDir;
 
@@ -391,14 +393,14 @@ async fn vectors_are_compared_as_the_file_beside_them_says() {
     let [short, long] = [3, 4].map(|at| DEMO.catalog.movies()[at].id.0);
     let items = format!("{short}:1 0\n{long}:3 4\n");
     let files = [(ITEM_FILE, items.as_bytes()), (USER_FILE, b"6:1 0\n")];
-    let dot = About::new("ials", Similarity::Dot, None).to_bytes();
+    let dot = EmbeddingMetadata::new("ials", Similarity::Dot, None).to_bytes();
     let folder = tempfile::tempdir().unwrap();
     let mut tables = String::new();
     for name in ["plain", "said"] {
         let path = folder.path().join(name);
         export(&path, "001", &files);
         if name == "said" {
-            fs::write(path.join("001").join(ABOUT_FILE), &dot).unwrap();
+            fs::write(path.join("001").join(METADATA_FILE), &dot).unwrap();
         }
         let path = path.display();
         writeln!(tables, "[[models]]\nname = '{name}'\nkind = 'embedding'\npath = '{path}'")
@@ -502,7 +504,7 @@ async fn vectors_of_two_runs_are_not_mixed() {
     let about = |items: &str| {
         let digests = [(ITEM_FILE, items), (USER_FILE, users)]
             .map(|(name, text)| (name.to_owned(), sparrow_files::sha256(text.as_bytes())));
-        About::new("ials", Similarity::Dot, None).with_files(digests).to_bytes()
+        EmbeddingMetadata::new("ials", Similarity::Dot, None).with_files(digests).to_bytes()
     };
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
@@ -510,7 +512,7 @@ async fn vectors_of_two_runs_are_not_mixed() {
     let write = |name: &str, bytes: &[u8]| fs::write(model.join(name), bytes).unwrap();
     write(ITEM_FILE, items(1).as_bytes());
     write(USER_FILE, users.as_bytes());
-    write(ABOUT_FILE, &about(&items(1)));
+    write(METADATA_FILE, &about(&items(1)));
     let path = model.display();
     let table = format!("[[models]]\nname = 'set'\nkind = 'embedding'\npath = '{path}'");
     let running = start(with_tables(&config(), &table)).await;
@@ -527,7 +529,7 @@ async fn vectors_of_two_runs_are_not_mixed() {
     .await;
     assert_eq!(first(running.address, "set").await, u64::from(first_movie));
     // The next one ends.
-    write(ABOUT_FILE, &about(&later));
+    write(METADATA_FILE, &about(&later));
     until_model(running.address, "set", |model| model["reason"].is_null()).await;
     assert_eq!(first(running.address, "set").await, u64::from(other_movie));
     running.stop().await;

@@ -73,7 +73,7 @@ async fn redis_and_memory_give_the_same_answers_with_one_read_each() {
         get(on_store.address, &format!("/getrecforyou?id={user}")).await;
     }
     // Features; and the vector, the ratings, and the marker that tells the generation together.
-    let executed = redis.executed();
+    let executed = redis.command_calls();
     let count = |name: &str| executed.iter().find(|(known, _)| known == name).map(|(_, n)| *n);
     assert_eq!((count("hgetall"), count("mget")), (Some(100), Some(100)), "{executed:?}");
 
@@ -116,7 +116,7 @@ async fn a_redis_that_dies_comes_back_with_its_data_or_without() {
     redis.kill();
     until(address, "/readyz", degraded).await;
     load.more(100).await;
-    redis.start_again();
+    redis.restart();
     let ready = until(address, "/readyz", healthy).await.json();
     assert_eq!(ready["store"]["generation"], first.0);
     load.more(100).await;
@@ -124,7 +124,7 @@ async fn a_redis_that_dies_comes_back_with_its_data_or_without() {
     // It comes back empty: nobody becomes unknown, and what is in memory stays.
     redis.kill();
     std::fs::remove_dir_all(redis.folder().join("appendonlydir")).unwrap();
-    redis.start_again();
+    redis.restart();
     let ready = until(address, "/readyz", |ready| ready.body.contains("holds no movies")).await;
     assert!(degraded(&ready));
     assert_eq!(get(address, "/v1/users/6").await.status, 503);
@@ -160,7 +160,7 @@ async fn a_redis_may_start_after_the_server() {
         (&answer["degraded"], &answer["reason"]),
         (&json!(true), &json!("store-unavailable"))
     );
-    redis.start_again();
+    redis.restart();
     push(&*pusher(&redis.url()).await, demo_entries()).await;
     tokio::time::timeout(PATIENCE, running.loaded()).await.unwrap().unwrap();
     assert!(healthy(&get(address, "/readyz").await));

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use sparrow_neural::{Factors, HalfStep, MANY_STEPS, Objective, Positives as Row, RowMut};
+use sparrow_neural::{CONVERGED_STEPS, Factors, HalfStep, Objective, Positives as Row, RowMut};
 use sparrow_progress::Progress;
 use sparrow_random::Random;
 
@@ -167,7 +167,7 @@ pub fn train(
         step(&model.users, &items, options.steps, &mut model.items);
         step(&model.items, users, options.steps, &mut model.users);
     }
-    step(&model.items, users, MANY_STEPS, &mut model.users);
+    step(&model.items, users, CONVERGED_STEPS, &mut model.users);
     let finite = |factors: &Factors| (0..factors.len()).all(|at| factors.is_finite(at));
     if finite(&model.users) && finite(&model.items) {
         Ok(model)

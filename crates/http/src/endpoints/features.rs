@@ -156,7 +156,7 @@ pub(crate) async fn of_movie(call: &Call<'_>) -> Result<Reply, Problem> {
     let Some(store) = &snapshot.store else {
         let (catalog, index) = (snapshot.catalog(), movie?);
         // Stores have no features of movies without ratings.
-        let ratings = snapshot.movie_ratings.get(index.at()).filter(|stats| stats.count() > 0);
+        let ratings = snapshot.movie_ratings.get(index.index()).filter(|stats| stats.count() > 0);
         let texts = ratings
             .map(|stats| MovieFeatures::new(catalog.movie(index), stats).texts(catalog.genres()));
         let fields = texts.as_ref().map(|texts| {

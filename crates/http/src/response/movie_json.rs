@@ -128,7 +128,7 @@ impl MovieJson {
     }
 
     fn with_comma(&self, movie: MovieIndex) -> &[u8] {
-        &self.bytes[self.starts[movie.at()]..self.starts[movie.at() + 1]]
+        &self.bytes[self.starts[movie.index()]..self.starts[movie.index() + 1]]
     }
 
     /// Writes an array of movies.

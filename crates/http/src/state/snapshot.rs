@@ -146,7 +146,7 @@ impl fmt::Debug for Snapshot {
 fn movie_ratings(users: &Histories, movies: usize) -> Vec<RatingStats> {
     let mut ratings = vec![RatingStats::default(); movies];
     for rated in users.iter().flat_map(|history| history.iter()) {
-        ratings[rated.movie.at()].add(rated.stars);
+        ratings[rated.movie.index()].add(rated.stars);
     }
     ratings
 }

@@ -586,7 +586,7 @@ fn bad_files_are_named_with_what_is_wrong() {
         (
             "ratings.csv",
             format!("{header}4294967296,3,4.0,1\n").into(),
-            "ratings.csv:2: userId is \"4294967296\", not a whole number from 1 to 4294967295",
+            "ratings.csv:2: userId is \"4294967296\", not an integer from 1 to 4294967295",
         ),
     ] {
         let message = replaced(name, &content);

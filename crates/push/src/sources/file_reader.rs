@@ -57,10 +57,10 @@ pub(super) type BatchStream = BoxStream<'static, Result<Batch, Error>>;
 pub(super) async fn open(file: File, table: Table) -> Result<BatchStream, Error> {
     let mut text = Text::open(file.clone()).await?;
     let named_parquet = file.name.to_ascii_lowercase().ends_with(".parquet");
-    let mut kind = Kind::of(text.peek(kind::LONGEST).await?);
+    let mut kind = Kind::of(text.peek(kind::MAGIC_LEN).await?);
     if kind == Kind::Gzip && !named_parquet {
         text.decompress();
-        kind = Kind::of(text.peek(kind::LONGEST).await?);
+        kind = Kind::of(text.peek(kind::MAGIC_LEN).await?);
     }
     match kind {
         _ if named_parquet => return parquet_rows(file, table).await,

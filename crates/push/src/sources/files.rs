@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig};
 use sparrow_files::{Hashing, LARGEST_MANIFEST, MANIFEST_FILE, Manifest, differs_from};
-use sparrow_neural::{ABOUT_FILE, About};
+use sparrow_neural::{METADATA_FILE, EmbeddingMetadata};
 
 use super::{Error, Location};
 
@@ -57,7 +57,7 @@ impl File {
 /// The digests of the files of a folder.
 struct Digests {
     /// Of a set of vectors.
-    about: Option<About>,
+    about: Option<EmbeddingMetadata>,
     manifest: Manifest,
 }
 
@@ -72,14 +72,14 @@ impl Digests {
     fn new(manifest: Option<&[u8]>, about: Option<&[u8]>) -> io::Result<Self> {
         Ok(Self {
             // One that cannot be read is an error of whoever reads it for what else is in it.
-            about: about.and_then(|bytes| About::read(bytes, ABOUT_FILE).ok()),
+            about: about.and_then(|bytes| EmbeddingMetadata::read(bytes, METADATA_FILE).ok()),
             manifest: manifest.map_or_else(|| Ok(Manifest::default()), Manifest::parse)?,
         })
     }
 
     fn of_file(&self, name: &str) -> Option<Expected<'_>> {
         let of_set = self.about.as_ref().and_then(|about| about.sha256(name));
-        let of_set = of_set.map(|sha256| Expected { source: ABOUT_FILE, sha256 });
+        let of_set = of_set.map(|sha256| Expected { source: METADATA_FILE, sha256 });
         let in_manifest = || {
             let sha256 = self.manifest.get(name)?;
             Some(Expected { source: MANIFEST_FILE, sha256 })
@@ -183,7 +183,7 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
         let path = folder.join(name);
         read_local(&path).map_err(|source| unreadable(&path, source))
     };
-    let (manifest, about) = (read(MANIFEST_FILE)?, read(ABOUT_FILE)?);
+    let (manifest, about) = (read(MANIFEST_FILE)?, read(METADATA_FILE)?);
     let digests = Digests::new(manifest.as_deref(), about.as_deref())
         .map_err(|source| unreadable(folder, source))?;
     let file = |path: &LocalPath| -> Result<File, Error> {
@@ -317,6 +317,6 @@ async fn digests_of(store: &dyn ObjectStore, folder: &Path, name: &str) -> Resul
         Err(object_store::Error::PermissionDenied { .. }) => Ok(None),
         Err(error) => Err(unreadable(error.into())),
     };
-    let (manifest, about) = (read(MANIFEST_FILE).await?, read(ABOUT_FILE).await?);
+    let (manifest, about) = (read(MANIFEST_FILE).await?, read(METADATA_FILE).await?);
     Digests::new(manifest.as_deref(), about.as_deref()).map_err(|error| unreadable(error.into()))
 }

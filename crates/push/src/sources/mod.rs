@@ -21,7 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use sparrow_model::{MovieId, UserId};
-use sparrow_neural::{ABOUT_FILE, About, Similarity};
+use sparrow_neural::{EmbeddingMetadata, METADATA_FILE, Similarity};
 use sparrow_store::{Entry, Kind};
 
 pub use files::StoreSettings;
@@ -162,7 +162,7 @@ impl fmt::Display for Counts {
 pub struct Reader {
     tables: VecDeque<TableReader>,
     /// What the movies' vectors are, until it was handed on.
-    about: Option<About>,
+    about: Option<EmbeddingMetadata>,
     ratings: Option<Ratings>,
     done: u64,
     total: u64,
@@ -245,13 +245,13 @@ impl Reader {
 
 /// What the file beside the movies' vectors says of them. Without one, as beside files of other programs,
 /// they are compared by cosine.
-async fn about(vectors: &Location, settings: &StoreSettings) -> Result<About, Error> {
-    let unknown = || About::new("unknown", Similarity::Cosine, None);
-    let Some(location) = vectors.beside(ABOUT_FILE) else { return Ok(unknown()) };
+async fn about(vectors: &Location, settings: &StoreSettings) -> Result<EmbeddingMetadata, Error> {
+    let unknown = || EmbeddingMetadata::new("unknown", Similarity::Cosine, None);
+    let Some(location) = vectors.beside(METADATA_FILE) else { return Ok(unknown()) };
     match files::read_optional(&location, settings).await? {
         Some(bytes) => {
             let file = location.to_string();
-            About::read(&bytes, ABOUT_FILE)
+            EmbeddingMetadata::read(&bytes, METADATA_FILE)
                 .map_err(|error| Error::Malformed { file, what: error.to_string() })
         }
         None => Ok(unknown()),

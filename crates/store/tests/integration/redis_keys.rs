@@ -310,7 +310,7 @@ async fn the_fingerprint_reads_no_movie_while_nothing_is_written() {
     for _ in 0..10 {
         assert_eq!(fingerprint(&store).await, first);
     }
-    let executed = redis.executed();
+    let executed = redis.command_calls();
     assert!(executed.iter().all(|(name, _)| name != "scan" && name != "mget"), "{executed:?}");
 }
 
@@ -433,7 +433,7 @@ async fn a_users_features_are_one_round_trip() {
     }
     let after = proxy.counted();
     assert_eq!((after.0 - before.0, after.1 - before.1), (READS, READS), "writes and answers");
-    let mut executed = redis.executed();
+    let mut executed = redis.command_calls();
     executed.retain(|(name, _)| name != "info" && !name.starts_with("config"));
     executed.sort();
     let per_read: Vec<_> = executed.iter().map(|(name, count)| (&**name, *count)).collect();

@@ -97,7 +97,7 @@ async fn reads_end_in_time_and_recover_through_death_and_freeze() {
             .is_err();
             failed && before.elapsed() < Duration::from_millis(20)
         });
-        redis.start_again();
+        redis.restart();
         assert_eq!(back(&store).await, Some(1.0));
     }
     stop.store(true, Ordering::Relaxed);
@@ -152,7 +152,7 @@ async fn a_guarded_server_opens_without_redis_and_finds_it_later() {
     }
     let why = store.status().away.unwrap().why.to_string();
     assert!(why.contains("refused") || why.contains("not connected yet"), "{why}");
-    redis.start_again();
+    redis.restart();
     assert_eq!(back(&store).await, Some(1.0));
     assert!(store.status().away.is_none());
     let status = store.status();
@@ -294,7 +294,7 @@ async fn a_server_that_loads_its_data_is_waited_for() {
     let store = open_redis(&redis.url(), &options()).await;
     push(&store, embeddings(10, 1.0)).await;
     redis.kill();
-    redis.start_again();
+    redis.restart();
     assert_eq!(back(&store).await, Some(1.0));
     // And a push over connections that were all replaced.
     push(&store, embeddings(10, 2.0)).await;

@@ -1,4 +1,4 @@
-//! Catalogues to rank, and what tests ask of a ranker.
+//! Test data and helpers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use sparrow_model::{
 };
 use sparrow_rank::{Error, Ranker as _};
 use sparrow_tf_serving::{
-    Circuit, Input, Inputs, Options, Remote, Source, State, TfServingRanker, Type,
+    Circuit, Input, Inputs, Options, ServedModel, Source, State, TfServingRanker, Type,
     movie_features_of,
 };
 use tokio::task::JoinHandle;
@@ -18,13 +18,13 @@ pub(crate) fn demo_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
 }
 
-/// The demonstration set.
+/// Loads the demonstration set.
 pub(crate) fn demo() -> Arc<Catalog> {
     let source = sparrow_movielens::Source::open(&demo_folder()).unwrap();
     Arc::new(source.load(&sparrow_movielens::Options::default()).unwrap().catalog)
 }
 
-/// Movies with these ids, and one user, 6, who rated the first of them.
+/// Creates a catalogue of movies with these ids, and of user 6 who rated the first.
 pub(crate) fn movies(ids: &[u32]) -> Arc<Catalog> {
     let record = |&id| MovieRecord {
         id: MovieId(id),
@@ -40,12 +40,12 @@ pub(crate) fn movies(ids: &[u32]) -> Arc<Catalog> {
     Arc::new(Catalog::new(movies, log.into_histories().0))
 }
 
-/// A circuit that opens after so many failures.
+/// Options of a circuit that opens after `min_requests` failures.
 pub(crate) fn after(min_requests: u32) -> Circuit {
     Circuit { min_requests, ..Circuit::default() }
 }
 
-/// Quick to look again, and slow to lose patience, for machines that are busy.
+/// Options with frequent checks and a long deadline, for busy machines.
 pub(crate) fn options() -> Options {
     Options {
         interval: Duration::from_millis(20),
@@ -55,11 +55,11 @@ pub(crate) fn options() -> Options {
     }
 }
 
-pub(crate) fn remote(url: &str, inputs: Vec<Input>, options: Options) -> Arc<Remote> {
-    Arc::new(Remote::new(url, Inputs::new(inputs).unwrap(), options).unwrap())
+pub(crate) fn remote(url: &str, inputs: Vec<Input>, options: Options) -> Arc<ServedModel> {
+    Arc::new(ServedModel::new(url, Inputs::new(inputs).unwrap(), options).unwrap())
 }
 
-pub(crate) fn ranker(remote: &Arc<Remote>, catalog: &Arc<Catalog>) -> TfServingRanker {
+pub(crate) fn ranker(remote: &Arc<ServedModel>, catalog: &Arc<Catalog>) -> TfServingRanker {
     TfServingRanker::new(Arc::clone(remote), catalog, movie_features_of(catalog))
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn input(name: &str, source: &str, value_type: Type) -> Input {
     Input::plain(name, source.parse::<Source>().unwrap(), value_type)
 }
 
-/// The scores of these movies for a user with the history that the catalogue has.
+/// Scores movies for a user with the history of the catalogue.
 pub(crate) async fn score(
     ranker: &TfServingRanker,
     catalog: &Catalog,
@@ -84,31 +84,31 @@ pub(crate) fn all(catalog: &Catalog) -> Vec<MovieIndex> {
     (0..catalog.len() as u32).map(MovieIndex).collect()
 }
 
-/// Looks at a model server, as the program does, until it is dropped.
-pub(crate) struct Keeper(JoinHandle<()>);
+/// Runs the health checks in the background until it is dropped.
+pub(crate) struct Monitor(JoinHandle<()>);
 
-impl Keeper {
-    pub(crate) fn start(remote: &Arc<Remote>) -> Self {
+impl Monitor {
+    pub(crate) fn start(remote: &Arc<ServedModel>) -> Self {
         let remote = Arc::clone(remote);
-        Self(tokio::spawn(async move { remote.keep().await }))
+        Self(tokio::spawn(async move { remote.monitor().await }))
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Monitor {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Waits until it is as wanted, for at most ten seconds.
-pub(crate) async fn until(remote: &Remote, wanted: impl Fn(&State) -> bool) -> State {
-    let end = Instant::now() + Duration::from_secs(10);
+/// Waits for a state for at most 10 seconds.
+pub(crate) async fn until(remote: &ServedModel, wanted: impl Fn(&State) -> bool) -> State {
+    let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let state = remote.state();
         if wanted(&state) {
             return state;
         }
-        assert!(Instant::now() < end, "still {state:?}");
+        assert!(Instant::now() < deadline, "timed out in {state:?}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

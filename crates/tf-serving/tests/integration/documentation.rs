@@ -1,4 +1,4 @@
-//! The page on this crate, against the code.
+//! Compares `docs/tf-serving.md` with the code.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn the_page_shows_the_configuration_that_the_fixtures_have() {
+fn page_contains_the_configuration_of_the_fixtures() {
     let fixture = read("fixtures/tensorflow/embedding_mlp.toml");
     let (_, tables) = fixture.split_once("\n\n").unwrap();
     let page = read("docs/tf-serving.md");
@@ -18,7 +18,7 @@ fn the_page_shows_the_configuration_that_the_fixtures_have() {
 }
 
 #[test]
-fn the_page_has_the_defaults() {
+fn page_lists_the_defaults() {
     let page = read("docs/tf-serving.md");
     let options = Options::default();
     for (key, default) in [
@@ -33,8 +33,8 @@ fn the_page_has_the_defaults() {
         ("`check_deadline`", format!("\"{}s\"", options.check_deadline.as_secs())),
     ] {
         let row = page.lines().find(|line| line.starts_with(&format!("| {key} |"))).unwrap();
-        let shown = row.split(" | ").nth(1).unwrap().trim_matches('`');
-        assert_eq!(shown, default, "{key}");
+        let documented = row.split(" | ").nth(1).unwrap().trim_matches('`');
+        assert_eq!(documented, default, "{key}");
     }
     for name in ["int32", "int64", "float32", "string"] {
         assert!(name.parse::<Type>().is_ok() && page.contains(&format!("`{name}`")));

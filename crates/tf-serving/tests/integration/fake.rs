@@ -1,4 +1,4 @@
-//! A model server that does what a test tells it, and counts.
+//! A fake model server with programmable replies, which records requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,37 +11,37 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// What comes of a request.
+/// The reply to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// A status and a body.
     Answer(u16, String),
-    /// These bytes, whatever they are, and then the end.
+    /// Raw bytes, then the connection is closed.
     Raw(&'static str),
-    /// The end of the connection.
+    /// The connection is closed.
     Close,
-    /// Nothing, ever.
+    /// No reply.
     Silence,
-    /// The head and the beginning of an answer, and then nothing.
+    /// The head and half of the body, then nothing.
     Half(String),
-    /// An answer, when somebody opens the gate.
+    /// A reply after [`Fake::open_gate`].
     Gated(String),
-    /// An answer after this time.
+    /// A delayed reply.
     Slow(Duration, String),
-    /// An answer in pieces of unknown length.
+    /// A reply with chunked encoding.
     Chunked(String),
-    /// An answer, after which the connection is closed without a word.
+    /// A reply, after which the connection is closed without notice.
     AndClose(String),
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) body: String,
 }
 
-type Handler = dyn Fn(&Asked) -> Reply + Send + Sync;
+type Handler = dyn Fn(&Request) -> Reply + Send + Sync;
 
 pub(crate) struct Fake {
     pub(crate) port: u16,
@@ -53,18 +53,18 @@ struct Shared {
     handler: Mutex<Arc<Handler>>,
     connections: AtomicUsize,
     open: AtomicUsize,
-    asked: Mutex<Vec<Asked>>,
+    requests: Mutex<Vec<Request>>,
     gate: Semaphore,
 }
 
 impl Fake {
-    pub(crate) async fn start(handler: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         Self::serve(0, None, Arc::new(handler)).await
     }
 
     pub(crate) async fn start_tls(
         tls: TlsAcceptor,
-        handler: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
         Self::serve(0, Some(tls), Arc::new(handler)).await
     }
@@ -76,16 +76,16 @@ impl Fake {
             handler: Mutex::new(handler),
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
-            asked: Mutex::default(),
+            requests: Mutex::default(),
             gate: Semaphore::new(0),
         });
-        let of_task = Arc::clone(&shared);
+        let task_shared = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             // Dropping the task ends all connections.
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (shared, tls) = (Arc::clone(&of_task), tls.clone());
+                let (shared, tls) = (Arc::clone(&task_shared), tls.clone());
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 connections.spawn(async move {
                     shared.open.fetch_add(1, Ordering::SeqCst);
@@ -103,30 +103,30 @@ impl Fake {
         Self { port, shared, task }
     }
 
-    /// From now on, requests are answered so.
-    pub(crate) fn set(&self, handler: impl Fn(&Asked) -> Reply + Send + Sync + 'static) {
+    /// Replaces the handler.
+    pub(crate) fn set(&self, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
         *self.shared.handler.lock().unwrap() = Arc::new(handler);
     }
 
-    /// On a port where another one was.
-    pub(crate) async fn start_again(
+    /// Starts a server on a given port.
+    pub(crate) async fn start_on(
         port: u16,
-        handler: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
         Self::serve(port, None, Arc::new(handler)).await
     }
 
-    /// Ends all connections, and listens again on the same port.
+    /// Closes all connections and restarts on the same port.
     pub(crate) async fn restart(self) -> Self {
         let handler = Arc::clone(&self.shared.handler.lock().unwrap());
         let port = self.stop().await;
         Self::serve(port, None, handler).await
     }
 
-    /// Ends all connections and stops listening; gives the port.
+    /// Closes all connections and stops listening; returns the port.
     pub(crate) async fn stop(mut self) -> u16 {
         self.task.abort();
-        // The sockets are closed when it has ended.
+        // The sockets are closed when the task has ended.
         assert!((&mut self.task).await.unwrap_err().is_cancelled());
         self.port
     }
@@ -135,23 +135,23 @@ impl Fake {
         format!("http://127.0.0.1:{}/v1/models/m", self.port)
     }
 
-    /// How many connections there were.
+    /// The total number of connections.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many connections there are.
+    /// The number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// The requests to predict.
-    pub(crate) fn predictions(&self) -> Vec<Asked> {
-        let asked = self.shared.asked.lock().unwrap();
-        asked.iter().filter(|asked| asked.path.ends_with(":predict")).cloned().collect()
+    /// The received predict requests.
+    pub(crate) fn predictions(&self) -> Vec<Request> {
+        let requests = self.shared.requests.lock().unwrap();
+        requests.iter().filter(|request| request.path.ends_with(":predict")).cloned().collect()
     }
 
-    /// Lets so many gated answers go.
+    /// Releases a number of gated replies.
     pub(crate) fn open_gate(&self, answers: usize) {
         self.shared.gate.add_permits(answers);
     }
@@ -164,7 +164,7 @@ impl Drop for Fake {
 }
 
 impl Shared {
-    /// Answers request after request; `None` when the connection ends.
+    /// Serves a connection until it ends.
     async fn connection(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<()> {
         let mut read = Vec::new();
         loop {
@@ -185,10 +185,10 @@ impl Shared {
             }
             let body = String::from_utf8(read[head..end].to_vec()).unwrap();
             read.drain(..end);
-            let asked = Asked { path, body };
-            self.asked.lock().unwrap().push(asked.clone());
+            let request = Request { path, body };
+            self.requests.lock().unwrap().push(request.clone());
             let handler = Arc::clone(&self.handler.lock().unwrap());
-            self.reply(handler(&asked), &mut stream).await?;
+            self.reply(handler(&request), &mut stream).await?;
         }
     }
 
@@ -210,7 +210,7 @@ impl Shared {
             }
             Reply::Close => None,
             Reply::Silence => {
-                // Until the other side goes.
+                // Until the client closes the connection.
                 while stream.read(&mut [0; 64]).await.ok()? > 0 {}
                 None
             }
@@ -252,7 +252,7 @@ impl Reply {
     }
 }
 
-/// The metadata of a model with inputs of these names, types and shapes.
+/// Returns the metadata of a model with inputs of these names, types and shapes.
 pub(crate) fn metadata(version: u64, inputs: &[(&str, &str, &[i64])]) -> Value {
     let tensor = |dtype: &str, shape: &[i64]| {
         let dims: Vec<Value> =
@@ -280,12 +280,12 @@ pub(crate) fn metadata(version: u64, inputs: &[(&str, &str, &[i64])]) -> Value {
     })
 }
 
-/// What NeuralCF's metadata say.
+/// Returns the metadata of NeuralCF.
 pub(crate) fn neural_cf(version: u64) -> Value {
     metadata(version, &[("userId", "DT_INT32", &[-1]), ("movieId", "DT_INT32", &[-1])])
 }
 
-/// A number for a user and a movie that tells both.
+/// A score that identifies the user and the movie.
 pub(crate) fn pair_score(user: u32, movie: u32) -> f32 {
     (f64::from(user * 1000 + movie) / 1_000_000.0) as f32
 }
@@ -309,31 +309,31 @@ pub(crate) fn predict(body: &str) -> Value {
     json!({ "outputs": pairs.map(|(user, movie)| score(&user, &movie)).collect::<Vec<_>>() })
 }
 
-/// A server as it should be.
-pub(crate) fn good(asked: &Asked) -> Reply {
-    if asked.path.ends_with("/metadata") {
+/// The handler of a healthy server.
+pub(crate) fn good(request: &Request) -> Reply {
+    if request.path.ends_with("/metadata") {
         Reply::ok(&neural_cf(3))
     } else {
-        Reply::ok(&predict(&asked.body))
+        Reply::ok(&predict(&request.body))
     }
 }
 
-/// One whose predictions are of this kind from the third on, which is after those of a check.
+/// A handler with custom replies to predict requests.
 pub(crate) fn predicting(
-    reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
-) -> impl Fn(&Asked) -> Reply + Send + Sync + 'static {
-    move |asked| {
-        if asked.path.ends_with(":predict") { reply(asked) } else { good(asked) }
+    reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
+    move |request| {
+        if request.path.ends_with(":predict") { reply(request) } else { good(request) }
     }
 }
 
-/// Waits until it is so, for at most ten seconds.
-pub(crate) async fn eventually(what: &str, done: impl Fn() -> bool) {
+/// Waits for a condition for at most 10 seconds.
+pub(crate) async fn eventually(condition: &str, done: impl Fn() -> bool) {
     for _ in 0..5000 {
         if done() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    panic!("waited in vain: {what}");
+    panic!("timed out waiting for: {condition}");
 }

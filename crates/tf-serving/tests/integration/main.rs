@@ -1,4 +1,4 @@
-//! The ranker against servers: fake ones in this process, and models in the real TensorFlow.
+//! Tests the ranker with fake servers in this process, and with TensorFlow.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What the ranker takes for granted of TensorFlow Serving, and the fixture's model server does like it.
+//! The behaviour of TensorFlow Serving that the ranker relies on; the fixture's model server must match it.
 
 use serde_json::{Value, json};
 use sparrow_test_tensorflow::ModelServer;
@@ -7,10 +7,10 @@ use sparrow_tf_serving::{Options, Pin};
 use crate::data::{all, demo, options, ranker, remote, score};
 use crate::neural_cf::{assert_close, in_process, train};
 
-/// The status and the body of an answer.
-fn ask(server: &ModelServer, method: &str, suffix: &str, body: &Value) -> (u16, Value) {
+/// Sends a request; returns the status and the body.
+fn send(server: &ModelServer, method: &str, suffix: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let answer = server.ask(method, &format!("/v1/models/m{suffix}"), &body).unwrap();
+    let answer = server.request(method, &format!("/v1/models/m{suffix}"), &body).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, serde_json::from_str(body).unwrap())
@@ -18,11 +18,11 @@ fn ask(server: &ModelServer, method: &str, suffix: &str, body: &Value) -> (u16, 
 
 #[test]
 #[ignore = "needs TensorFlow: run .ci/test"]
-fn the_model_server_behaves_as_tensorflow_serving() {
+fn model_server_matches_tensorflow_serving() {
     let folder = tempfile::tempdir().unwrap();
     train(&demo(), folder.path(), 1);
     let server = ModelServer::start("m", folder.path());
-    let predict = |body: Value| ask(&server, "POST", ":predict", &body);
+    let predict = |body: Value| send(&server, "POST", ":predict", &body);
 
     let (status, rows) =
         predict(json!({"instances": [{"userId": 6, "movieId": 1}, {"userId": 6, "movieId": 2}]}));
@@ -31,13 +31,13 @@ fn the_model_server_behaves_as_tensorflow_serving() {
     let (status, columns) = predict(json!({"inputs": {"userId": [6, 6], "movieId": [1, 2]}}));
     assert_eq!((status, &columns["outputs"]), (200, &rows["predictions"]));
 
-    // Keys that the model does not have: an error in rows, nothing in columns.
+    // Unknown keys are an error in rows, and ignored in columns.
     let (status, error) = predict(json!({"instances": [{"userId": 6, "movieId": 1, "more": 1}]}));
     assert_eq!(status, 400);
     assert!(error["error"].is_string());
     let more = json!({"inputs": {"userId": [6, 6], "movieId": [1, 2], "more": [1, 1]}});
     assert_eq!(predict(more), (200, columns));
-    for refused in [
+    for invalid in [
         json!({"inputs": {"userId": [6]}}),
         json!({"inputs": {"userId": [6.0], "movieId": [1]}}),
         json!({"inputs": {"userId": ["6"], "movieId": [1]}}),
@@ -47,32 +47,32 @@ fn the_model_server_behaves_as_tensorflow_serving() {
         json!({"rows": []}),
         json!([1]),
     ] {
-        let (status, error) = predict(refused.clone());
-        assert_eq!(status, 400, "{refused}");
-        assert!(error["error"].is_string(), "{refused}");
+        let (status, error) = predict(invalid.clone());
+        assert_eq!(status, 400, "{invalid}");
+        assert!(error["error"].is_string(), "{invalid}");
     }
 
-    let (status, known) = ask(&server, "GET", "", &Value::Null);
+    let (status, known) = send(&server, "GET", "", &Value::Null);
     assert_eq!(status, 200);
     assert_eq!(known["model_version_status"][0]["version"], "1");
     assert_eq!(known["model_version_status"][0]["state"], "AVAILABLE");
-    let (status, described) = ask(&server, "GET", "/versions/1/metadata", &Value::Null);
+    let (status, described) = send(&server, "GET", "/versions/1/metadata", &Value::Null);
     assert_eq!(status, 200);
     assert_eq!(described["model_spec"]["version"], "1");
     let signature = &described["metadata"]["signature_def"]["signature_def"]["serving_default"];
     assert_eq!(signature["inputs"]["userId"]["dtype"], "DT_INT32");
     assert_eq!(signature["inputs"]["userId"]["tensor_shape"]["dim"][0]["size"], "-1");
     for absent in ["/versions/2/metadata", "/versions/2"] {
-        assert_eq!(ask(&server, "GET", absent, &Value::Null).0, 404, "{absent}");
+        assert_eq!(send(&server, "GET", absent, &Value::Null).0, 404, "{absent}");
     }
-    let (status, error) = ask(&server, "POST", "/labels/none:predict", &json!({"inputs": {}}));
+    let (status, error) = send(&server, "POST", "/labels/none:predict", &json!({"inputs": {}}));
     assert_eq!(status, 400);
     assert!(error["error"].as_str().unwrap().contains("label"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TensorFlow: run .ci/test"]
-async fn versions_and_labels_choose_the_model() {
+async fn pinned_version_or_label_selects_the_model() {
     let catalog = demo();
     let folder = tempfile::tempdir().unwrap();
     let versions = [1, 3].map(|epochs| train(&catalog, folder.path(), epochs));

@@ -1,4 +1,4 @@
-//! NeuralCF, trained here and by Keras, in the real TensorFlow.
+//! NeuralCF in TensorFlow, trained by this workspace and by Keras.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ use sparrow_tf_serving::{Batch, Format, Options, State, Type};
 use sparrow_train::{self as train, export};
 
 use crate::data::{
-    Keeper, all, demo, demo_folder, input, is_failing, is_ready, options, ranker, remote, score,
+    Monitor, all, demo, demo_folder, input, is_failing, is_ready, options, ranker, remote, score,
     until,
 };
 
@@ -36,15 +36,15 @@ pub(crate) async fn in_process(
 
 pub(crate) fn assert_close(found: &[f32], expected: &[f32], within: f32) {
     assert_eq!(found.len(), expected.len());
-    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert!((found - expected).abs() <= within, "{at}: {found} and {expected}");
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= within, "{index}: {found} and {expected}");
     }
-    assert!(found.iter().any(|score| (score - found[0]).abs() > 0.01), "all alike");
+    assert!(found.iter().any(|score| (score - found[0]).abs() > 0.01), "all scores are equal");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TensorFlow: run .ci/test"]
-async fn a_model_trained_here_scores_over_rest_as_in_process() {
+async fn rest_scores_equal_in_process_scores() {
     let catalog = demo();
     let folder = tempfile::tempdir().unwrap();
     let here = train(&catalog, folder.path(), 3);
@@ -65,8 +65,8 @@ async fn a_model_trained_here_scores_over_rest_as_in_process() {
     }
 }
 
-/// The catalogue with one more movie, which nobody has heard of.
-fn with_unheard_of(catalog: &Catalog) -> Arc<Catalog> {
+/// Adds a movie to the catalogue that the model does not know.
+fn with_unknown_movie(catalog: &Catalog) -> Arc<Catalog> {
     let mut records: Vec<MovieRecord> = catalog
         .movies()
         .iter()
@@ -85,8 +85,8 @@ fn with_unheard_of(catalog: &Catalog) -> Arc<Catalog> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TensorFlow: run .ci/test"]
-async fn a_model_from_keras_ranks_as_keras_says() {
-    let catalog = with_unheard_of(&demo());
+async fn keras_model_scores_equal_those_of_keras() {
+    let catalog = with_unknown_movie(&demo());
     let known = catalog.len() - 1;
     let folder = tempfile::tempdir().unwrap();
     let users = [1, 17, 300];
@@ -124,8 +124,8 @@ async fn a_model_from_keras_ranks_as_keras_says() {
         assert_eq!(remote.check().await.unwrap(), 7);
         let ranker = ranker(&remote, &catalog);
         let movies = all(&catalog);
-        let asked = users.map(|user| score(&ranker, &catalog, user, &movies));
-        let [first, second, third] = asked;
+        let scores_of = users.map(|user| score(&ranker, &catalog, user, &movies));
+        let [first, second, third] = scores_of;
         let found = tokio::join!(first, second, third);
         for (found, expected) in [found.0, found.1, found.2].into_iter().zip(scores.chunks(known)) {
             let found = found.unwrap();
@@ -135,7 +135,7 @@ async fn a_model_from_keras_ranks_as_keras_says() {
         let error = score(&ranker, &catalog, 501, &movies).await.unwrap_err();
         assert!(matches!(error, Error::UnknownUser(UserId(501))));
     }
-    // One id that the model does not know, and nothing is scored.
+    // A single unknown id makes the server reject the request.
     unbounded.check().await.unwrap();
     let error =
         score(&ranker(&unbounded, &catalog), &catalog, 1, &all(&catalog)).await.unwrap_err();
@@ -145,13 +145,13 @@ async fn a_model_from_keras_ranks_as_keras_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TensorFlow: run .ci/test"]
-async fn another_version_comes_under_load_without_a_failure() {
+async fn version_change_under_load_causes_no_failure() {
     let catalog = demo();
     let folder = tempfile::tempdir().unwrap();
     train(&catalog, folder.path(), 1);
     let server = ModelServer::start("recmodel", folder.path());
     let remote = remote(&server.url(), vec![], options());
-    let _keeper = Keeper::start(&remote);
+    let _keeper = Monitor::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
     let movies = &all(&catalog)[..200];
@@ -169,35 +169,35 @@ async fn another_version_comes_under_load_without_a_failure() {
         }
         assert!(versions[0] > 0);
     };
-    let come = async {
+    let train_next = async {
         let (catalog, folder) = (Arc::clone(&catalog), folder.path().to_owned());
         tokio::task::spawn_blocking(move || train(&catalog, &folder, 2)).await.unwrap()
     };
-    let ((), here) = tokio::join!(load, come);
+    let ((), here) = tokio::join!(load, train_next);
     let found = score(&ranker, &catalog, 5, movies).await.unwrap();
     assert_close(&found, &in_process(&here, 5, movies).await, 1e-6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TensorFlow: run .ci/test"]
-async fn a_real_model_server_that_goes_wrong_is_left_alone_and_found_again() {
+async fn circuit_opens_and_recovers_with_a_failing_model_server() {
     let catalog = demo();
     let folder = tempfile::tempdir().unwrap();
     train(&catalog, folder.path(), 1);
     let mut server = ModelServer::start_switchable("recmodel", folder.path());
     let quick = Options { deadline: Duration::from_secs(1), ..options() };
     let remote = remote(&server.url(), vec![], quick);
-    let _keeper = Keeper::start(&remote);
+    let _keeper = Monitor::start(&remote);
     until(&remote, is_ready).await;
     let ranker = ranker(&remote, &catalog);
     let movies = &all(&catalog)[..20];
     for (switches, expected) in [
-        (r#"{"delay": 2}"#, "in time"),
-        (r#"{"fail": 503}"#, "failing, as was asked for (503)"),
+        (r#"{"delay": 2}"#, "deadline"),
+        (r#"{"fail": 503}"#, "failing, as was scores_of for (503)"),
         (r#"{"answer": "{\"outputs\": [1]}"}"#, "1 predictions for"),
         (r#"{"answer": "{\"outputs\": [NaN, NaN]}"}"#, "is NaN, not a number"),
         (r#"{"drop": true}"#, "unavailable"),
-        (r#"{"trickle": 0.01}"#, "in time"),
+        (r#"{"trickle": 0.01}"#, "deadline"),
     ] {
         server.switch(switches);
         while is_ready(&remote.state()) {

@@ -1,4 +1,4 @@
-//! What is sent, and over which connections.
+//! Requests and connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::data::{after, all, input, is_ready, movies, options, ranker, remote, 
 use crate::fake::{Fake, Reply, eventually, good, metadata, pair_score, predict};
 
 #[tokio::test]
-async fn requests_share_a_connection_that_is_kept() {
+async fn sequential_requests_reuse_one_connection() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1, 2, 500]);
     for format in [Format::Columns, Format::Rows] {
@@ -35,12 +35,12 @@ async fn requests_share_a_connection_that_is_kept() {
 }
 
 #[tokio::test]
-async fn connections_are_as_many_as_requests_at_once_up_to_the_limit() {
+async fn connections_are_limited_and_requests_are_queued() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
     let remote = remote(&server.url(), vec![], Options { connections: 3, queue: 5, ..options() });
     remote.check().await.unwrap();
-    server.set(|asked| Reply::Gated(predict(&asked.body).to_string()));
+    server.set(|request| Reply::Gated(predict(&request.body).to_string()));
     let ranker = Arc::new(ranker(&remote, &catalog));
     let tasks: Vec<_> = (0..8)
         .map(|user| {
@@ -52,9 +52,9 @@ async fn connections_are_as_many_as_requests_at_once_up_to_the_limit() {
     // The queue is full.
     let error = score(&ranker, &catalog, 9, &[MovieIndex(0)]).await.unwrap_err();
     assert!(
-        matches!(&error, Error::Unavailable(why) if why.to_string().contains("wait for it already"))
+        matches!(&error, Error::Unavailable(why) if why.to_string().contains("are already queued"))
     );
-    // That is no fault of the server.
+    // A full queue does not count as a failure of the server.
     for _ in 0..5 {
         score(&ranker, &catalog, 9, &[MovieIndex(0)]).await.unwrap_err();
     }
@@ -67,7 +67,7 @@ async fn connections_are_as_many_as_requests_at_once_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn no_free_connection_within_the_deadline_is_too_late() {
+async fn wait_for_a_connection_times_out_at_the_deadline() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
     let options = Options {
@@ -88,13 +88,13 @@ async fn no_free_connection_within_the_deadline_is_too_late() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_in_between_costs_nothing() {
+async fn request_on_a_closed_connection_is_retried() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
     let remote = remote(&server.url(), vec![], Options { circuit: after(1), ..options() });
     remote.check().await.unwrap();
     let ranker = ranker(&remote, &catalog);
-    server.set(|asked| Reply::AndClose(predict(&asked.body).to_string()));
+    server.set(|request| Reply::AndClose(predict(&request.body).to_string()));
     for user in 0..20 {
         let found = score(&ranker, &catalog, user, &[MovieIndex(0)]).await.unwrap();
         assert_eq!(found, [pair_score(user, 1)]);
@@ -108,14 +108,14 @@ async fn a_connection_that_was_closed_in_between_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_leaves_nothing_to_the_next() {
+async fn cancelled_request_does_not_affect_the_next() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
     let remote = remote(&server.url(), vec![], Options { circuit: after(1), ..options() });
     remote.check().await.unwrap();
     let ranker = ranker(&remote, &catalog);
     for user in 0..10 {
-        server.set(|asked| Reply::Gated(predict(&asked.body).to_string()));
+        server.set(|request| Reply::Gated(predict(&request.body).to_string()));
         let before = server.predictions().len();
         tokio::select! {
             biased;
@@ -127,12 +127,12 @@ async fn a_request_that_is_given_up_leaves_nothing_to_the_next() {
         let found = score(&ranker, &catalog, user, &[MovieIndex(0)]).await.unwrap();
         assert_eq!(found, [pair_score(user, 1)]);
     }
-    // Those of the requests that were given up are gone.
+    // The connections of cancelled requests are closed.
     eventually("one connection", || server.open() == 1).await;
 }
 
 #[tokio::test]
-async fn requests_of_several_users_become_one_and_come_apart_again() {
+async fn batch_returns_each_user_its_own_scores() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1, 2, 500]);
     for format in [Format::Columns, Format::Rows] {
@@ -141,7 +141,7 @@ async fn requests_of_several_users_become_one_and_come_apart_again() {
         remote.check().await.unwrap();
         let ranker = ranker(&remote, &catalog);
         let before = server.predictions().len();
-        let ask = |user: u32, movies: &'static [u32]| {
+        let score_movies = |user: u32, movies: &'static [u32]| {
             let (ranker, catalog) = (&ranker, &catalog);
             async move {
                 let movies: Vec<MovieIndex> = movies.iter().copied().map(MovieIndex).collect();
@@ -149,11 +149,11 @@ async fn requests_of_several_users_become_one_and_come_apart_again() {
             }
         };
         let (a, b, c, d) = tokio::join!(
-            ask(1, &[0, 1, 2]),
-            ask(2, &[2]),
-            ask(3, &[2, 0]),
-            // Waits for others in vain.
-            ask(4, &[1]),
+            score_movies(1, &[0, 1, 2]),
+            score_movies(2, &[2]),
+            score_movies(3, &[2, 0]),
+            // Sent alone after the wait.
+            score_movies(4, &[1]),
         );
         assert_eq!(a, [pair_score(1, 1), pair_score(1, 2), pair_score(1, 500)]);
         assert_eq!(b, [pair_score(2, 500)]);
@@ -164,21 +164,21 @@ async fn requests_of_several_users_become_one_and_come_apart_again() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_refused_goes_again_one_by_one() {
+async fn rejected_batch_is_retried_one_by_one() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1]);
     let batch = Some(Batch { wait: Duration::from_millis(20), max_rows: 3 });
     let remote = remote(&server.url(), vec![], Options { batch, circuit: after(2), ..options() });
     remote.check().await.unwrap();
-    server.set(|asked| {
-        if asked.path.ends_with("/metadata") {
-            return good(asked);
+    server.set(|request| {
+        if request.path.ends_with("/metadata") {
+            return good(request);
         }
-        if asked.body.contains("13") {
+        if request.body.contains("13") {
             let message = json!({"error": "indices[0] = 13 is not in [0, 13)"});
             return Reply::Answer(400, message.to_string());
         }
-        Reply::ok(&predict(&asked.body))
+        Reply::ok(&predict(&request.body))
     });
     let ranker = ranker(&remote, &catalog);
     let one = [MovieIndex(0)];
@@ -195,7 +195,7 @@ async fn a_batch_that_is_refused_goes_again_one_by_one() {
 }
 
 #[tokio::test]
-async fn movies_and_users_beyond_the_greatest_are_not_sent() {
+async fn ids_above_max_are_not_sent() {
     let server = Fake::start(good).await;
     let catalog = movies(&[1, 2, 500, 3_000_000_000]);
     let mut inputs =
@@ -216,7 +216,7 @@ async fn movies_and_users_beyond_the_greatest_are_not_sent() {
     assert!(matches!(error, Error::UnknownUser(UserId(101))));
     assert_eq!(server.predictions().len(), before);
 
-    // What a number of 32 bits cannot hold is never sent, declared or not.
+    // Ids above 32 bits are never sent.
     let plain = remote(&server.url(), vec![], options());
     plain.check().await.unwrap();
     let found = score(&ranker_of(&plain), &catalog, 6, &all(&catalog)).await.unwrap();
@@ -241,7 +241,7 @@ impl Features for Stored {
     }
 }
 
-/// Inputs of every source, and the metadata of a model that takes them.
+/// Returns inputs of every source, and the metadata of a matching model.
 fn rich() -> (Vec<Input>, Value) {
     let word = |words: &[&str]| Step::Vocabulary {
         words: words.iter().map(|&word| word.to_owned()).collect(),
@@ -278,13 +278,13 @@ fn rich() -> (Vec<Input>, Value) {
 }
 
 #[tokio::test]
-async fn features_are_sent_as_the_inputs_say() {
+async fn features_are_converted_by_the_inputs() {
     let (inputs, described) = rich();
-    let server = Fake::start(move |asked| {
-        if asked.path.ends_with("/metadata") {
+    let server = Fake::start(move |request| {
+        if request.path.ends_with("/metadata") {
             return Reply::ok(&described);
         }
-        let body: Value = serde_json::from_str(&asked.body).unwrap();
+        let body: Value = serde_json::from_str(&request.body).unwrap();
         let rows = body["inputs"]["movieId"].as_array().unwrap().len();
         Reply::Chunked(json!({ "outputs": vec![json!(0.5); rows] }).to_string())
     })
@@ -302,24 +302,24 @@ async fn features_are_sent_as_the_inputs_say() {
     let expected = r#"{"inputs":{"userId":[6,6],"movieId":[[1],[2]],"avg":[[3.92],[3.92]],"genre":["Sci-Fi \"new\"","Sci-Fi \"new\""],"country":[2,2],"year":[2,2],"first":[2,2],"count":[0.6931472,0],"rated":[0,0]}}"#;
     assert_eq!(sent(), expected);
 
-    // The user's history says: one rating, of five stars.
+    // Computed from the history: one rating of five stars.
     score(&ranker, &catalog, 6, &[MovieIndex(1)]).await.unwrap();
     let expected = r#"{"inputs":{"userId":[6],"movieId":[[2]],"avg":[[5]],"genre":["Drama"],"country":[0],"year":[2],"first":[2],"count":[0],"rated":[1]}}"#;
     assert_eq!(sent(), expected);
 
-    // Nothing is known of this one.
+    // A user without data.
     score(&ranker, &catalog, 7, &[MovieIndex(1)]).await.unwrap();
     let expected = r#"{"inputs":{"userId":[7],"movieId":[[2]],"avg":[[0]],"genre":[""],"country":[0],"year":[2],"first":[2],"count":[0],"rated":[0]}}"#;
     assert_eq!(sent(), expected);
 }
 
 #[tokio::test]
-async fn the_moment_of_the_request_is_sent() {
-    let server = Fake::start(|asked| {
-        if asked.path.ends_with("/metadata") {
+async fn request_time_is_sent() {
+    let server = Fake::start(|request| {
+        if request.path.ends_with("/metadata") {
             return Reply::ok(&metadata(1, &[("now", "DT_INT64", &[-1])]));
         }
-        let body: Value = serde_json::from_str(&asked.body).unwrap();
+        let body: Value = serde_json::from_str(&request.body).unwrap();
         Reply::ok(&json!({"outputs": vec![0.5; body["inputs"]["now"].as_array().unwrap().len()]}))
     })
     .await;
@@ -339,7 +339,7 @@ async fn the_moment_of_the_request_is_sent() {
 }
 
 #[tokio::test]
-async fn a_version_or_a_label_is_asked_for() {
+async fn pinned_version_or_label_is_requested() {
     let server = Fake::start(good).await;
     for (pin, path) in [
         (Pin::Version(3), "/v1/models/m/versions/3:predict"),
@@ -352,11 +352,11 @@ async fn a_version_or_a_label_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_server_behind_tls_is_reached_if_its_certificate_is_trusted() {
+async fn tls_requires_a_trusted_certificate() {
     let certified = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
-    // With the byte order mark that some editors write.
+    // With a byte order mark, as written by some editors.
     std::fs::write(&ca_file, format!("\u{feff}{}", certified.cert.pem())).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -388,9 +388,9 @@ async fn a_server_behind_tls_is_reached_if_its_certificate_is_trusted() {
 }
 
 #[tokio::test]
-async fn constants_and_another_signature_are_sent() {
-    let server = Fake::start(|asked| {
-        if asked.path.ends_with("/metadata") {
+async fn constants_and_signature_name_are_sent() {
+    let server = Fake::start(|request| {
+        if request.path.ends_with("/metadata") {
             let plain: &[i64] = &[-1];
             let mut described = metadata(
                 1,
@@ -404,7 +404,7 @@ async fn constants_and_another_signature_are_sent() {
             *definitions = json!({ "predict": definitions["serving_default"].take() });
             return Reply::ok(&described);
         }
-        let rows = asked.body.split("\"movieId\"").nth(1).unwrap().split(']').next().unwrap();
+        let rows = request.body.split("\"movieId\"").nth(1).unwrap().split(']').next().unwrap();
         Reply::ok(&json!({ "outputs": vec![0.5; rows.split(',').count()] }))
     })
     .await;
@@ -423,7 +423,7 @@ async fn constants_and_another_signature_are_sent() {
     remote.check().await.unwrap();
     score(&ranker, &catalog, 6, &all(&catalog)).await.unwrap();
     let expected = r#"{"signature_name":"predict","inputs":{"movieId":[1,2],"rating":[3.5,3.5],"unit":["stars","stars"]}}"#;
-    for asked in server.predictions() {
-        assert_eq!(asked.body, expected);
+    for request in server.predictions() {
+        assert_eq!(request.body, expected);
     }
 }

@@ -9,8 +9,12 @@ use super::{Answer, Reply};
 
 /// The deepest nesting of arrays. Redis nests its replies a few levels deep.
 const DEEPEST: usize = 16;
-/// The most elements of one array.
-const MOST: u64 = 1 << 20;
+/// The most elements of an array that is passed on to the client library.
+const MOST_PASSED: u64 = 1 << 20;
+/// The most elements of an array that is kept; a larger one is skipped.
+const MOST_KEPT: u64 = 1 << 20;
+/// The most elements of an array that is skipped.
+const MOST_SKIPPED: u64 = 1 << 32;
 /// The longest line, in bytes: a number, a status or an error.
 const LONGEST_LINE: usize = 64 * 1024;
 /// The longest string that is passed on to the client library, in bytes.
@@ -43,6 +47,8 @@ pub(super) struct Frames {
     string: Option<Text>,
     /// Bytes of this reply's strings so far.
     size: usize,
+    /// Whether the reply is skipped as a whole, because it has too many elements.
+    skips: bool,
     /// The element with the last string that is too large.
     too_large: Option<usize>,
 }
@@ -71,6 +77,7 @@ impl Frames {
             line: Vec::new(),
             string: None,
             size: 0,
+            skips: false,
             too_large: None,
         }
     }
@@ -93,7 +100,7 @@ impl Frames {
         keep: Keep,
     ) -> Result<(usize, Option<Answer>), String> {
         if self.is_between() {
-            (self.keep, self.size) = (keep, 0);
+            (self.keep, self.size, self.skips) = (keep, 0, false);
         }
         let mut at = 0;
         while at < input.len() {
@@ -121,8 +128,11 @@ impl Frames {
             let Some(mut value) = done else { continue };
             // The last element of an array completes it, and maybe the one around it.
             loop {
-                let Some(array) = self.open.last_mut() else { return Ok((at, Some(value))) };
-                if let Keep::Most { .. } = self.keep {
+                let Some(array) = self.open.last_mut() else {
+                    let value = if self.skips { Ok(Reply::TooLarge) } else { value };
+                    return Ok((at, Some(value)));
+                };
+                if let (Keep::Most { .. }, false) = (self.keep, self.skips) {
                     let item =
                         value.map_err(|says| format!("an error inside an array ({says})"))?;
                     array.items.push(item);
@@ -174,18 +184,23 @@ impl Frames {
                 if count == 0 {
                     return Ok(Some(Ok(Reply::List(Vec::new()))));
                 }
-                if count > MOST {
+                let most = if self.keep == Keep::Nothing { MOST_PASSED } else { MOST_SKIPPED };
+                if count > most {
                     return Err(format!(
-                        "a reply with an array of {count} elements, more than {MOST}"
+                        "a reply with an array of {count} elements, more than {most}"
                     ));
+                }
+                if self.keep != Keep::Nothing && count > MOST_KEPT {
+                    self.skips = true;
+                    self.too_large = Some(self.open.first().map_or(0, |array| array.items.len()));
                 }
                 if self.open.len() == DEEPEST {
                     return Err(format!("a reply nested deeper than {DEEPEST} arrays"));
                 }
                 // What an array claims to have need not come.
                 let items = match self.keep {
-                    Keep::Nothing => Vec::new(),
-                    Keep::Most { .. } => Vec::with_capacity(count.min(64) as usize),
+                    Keep::Most { .. } if !self.skips => Vec::with_capacity(count.min(64) as usize),
+                    _ => Vec::new(),
                 };
                 self.open.push(Open { missing: count, items });
                 Ok(None)
@@ -208,7 +223,7 @@ impl Frames {
         if too_large {
             self.too_large = Some(self.open.first().map_or(0, |array| array.items.len()));
         }
-        let kept = self.keep != Keep::Nothing && !too_large;
+        let kept = self.keep != Keep::Nothing && !too_large && !self.skips;
         let bytes = kept.then(|| Vec::with_capacity(length.min(64 * 1024)));
         self.string = Some(Text { missing: length + 2, bytes, too_large });
         Ok(())
@@ -343,7 +358,7 @@ mod tests {
     fn what_is_too_deep_or_too_long_is_refused_before_it_is_there() {
         for (bytes, what) in [
             ("*1\r\n".repeat(200_000), "nested deeper than 16"),
-            ("*1048577\r\n".to_owned(), "an array of 1048577 elements"),
+            ("*4294967297\r\n".to_owned(), "an array of 4294967297 elements"),
             ("$536870913\r\n".to_owned(), "a reply of 536870913 bytes"),
             (format!("+{}", "x".repeat(70_000)), "a line of a reply is longer"),
             ("$1\r\nab\r\n".to_owned(), "longer than its length"),
@@ -356,6 +371,8 @@ mod tests {
                 assert!(fault.contains(what), "{fault}");
             }
         }
+        let passed = read(b"*1048577\r\n", 100, Keep::Nothing).unwrap_err();
+        assert!(passed.contains("more than 1048576"), "{passed}");
         let passed = read(b"$67108865\r\n", 100, Keep::Nothing).unwrap_err();
         assert!(passed.contains("more than 67108864"), "{passed}");
         let deep = "*1\r\n".repeat(DEEPEST) + ":1\r\n";
@@ -373,6 +390,15 @@ mod tests {
             let bytes = "*3\r\n".to_owned() + &string(90) + &string(90) + &string(1) + &string(3);
             let list = Reply::List(vec![kept(90), Reply::TooLarge, Reply::TooLarge]);
             assert_eq!(read(bytes.as_bytes(), piece, ALL), Ok(vec![Ok(list), Ok(kept(3))]));
+        }
+    }
+
+    #[test]
+    fn arrays_of_many_elements_are_skipped() {
+        let bytes = "*1048577\r\n".to_owned() + &"$1\r\nx\r\n".repeat(1_048_577) + ":1\r\n";
+        for piece in [1000, bytes.len()] {
+            let expected = vec![Ok(Reply::TooLarge), Ok(Reply::Number(1))];
+            assert_eq!(read(bytes.as_bytes(), piece, ALL), Ok(expected));
         }
     }
 

@@ -139,6 +139,10 @@ impl Connections {
             let mut keys = batch.too_large.lock().unwrap_or_else(PoisonError::into_inner);
             for ((part, sent), too_large) in parts.iter().zip(&sent).zip(&too_large) {
                 for &(reply, place) in &*too_large.lock().unwrap_or_else(PoisonError::into_inner) {
+                    if sent.nonces.iter().any(|(at, _)| *at == reply) {
+                        // Out of step: a value where a nonce should be.
+                        continue;
+                    }
                     let nonces = sent.nonces.iter().filter(|(at, _)| *at < reply).count();
                     let command = part.commands.get(reply - nonces).map(|&at| &batch.commands[at]);
                     keys.extend(command.and_then(|command| command.key_at(place)).cloned());

@@ -1,99 +1,99 @@
-//! From the text of a feature to the text that is sent.
+//! Converts feature values to JSON values of requests.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::fingerprint::fingerprint64;
-use crate::input::{Input, Nature, Source, Step, Type};
+use crate::input::{Input, Source, Step, Type, ValueKind};
 
-/// How an input's values are made: a checked [`Input`].
+/// The conversion of the values of a validated [`Input`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Conversion {
     value_type: Type,
     max: Option<u32>,
-    /// Steps from number to number.
+    /// Numeric steps.
     numeric: Vec<Step>,
-    last: Last,
-    /// What is sent for a missing value.
+    last: FinalStep,
+    /// The serialised default.
     default: String,
 }
 
-/// What is made of a value in the end.
+/// The final step of a conversion.
 #[derive(Debug, Clone, PartialEq)]
-enum Last {
+enum FinalStep {
     Value,
     Bucket(Vec<f64>),
-    Word { places: HashMap<String, u32>, other: u32 },
+    Vocabulary { indexes: HashMap<String, u32>, other: u32 },
     Hash(u32),
 }
 
 impl Conversion {
-    /// Whole numbers as they are.
-    pub(crate) fn whole() -> Self {
+    /// A conversion of integers without steps.
+    pub(crate) fn integer() -> Self {
         Self {
             value_type: Type::Int32,
             max: None,
             numeric: Vec::new(),
-            last: Last::Value,
+            last: FinalStep::Value,
             default: "0".to_owned(),
         }
     }
 
-    /// Says what is wrong with the input, if something is.
+    /// Validates an input. The error is a message.
     pub(crate) fn new(input: &Input) -> Result<Self, String> {
         if let Source::Constant(constant) = &input.source {
             return Self::constant(input, constant);
         }
-        let (last, numeric) = divide(&input.steps)?;
-        let nature = input.source.nature();
+        let (last, numeric) = split_steps(&input.steps)?;
+        let kind = input.source.value_kind();
         let to = input.value_type;
-        let whole = matches!(to, Type::Int32 | Type::Int64);
-        let on_numbers = !numeric.is_empty() || matches!(last, Last::Bucket(_));
-        if nature == Nature::Word && on_numbers {
-            return Err(format!("{} gives words, not numbers", input.source));
+        let to_integer = matches!(to, Type::Int32 | Type::Int64);
+        let on_numbers = !numeric.is_empty() || matches!(last, FinalStep::Bucket(_));
+        if kind == ValueKind::Word && on_numbers {
+            return Err(format!("{} contains words, not numbers", input.source));
         }
-        if matches!(last, Last::Value) {
+        if matches!(last, FinalStep::Value) {
             if !numeric.is_empty() && to != Type::Float32 {
-                return Err(format!(
-                    "a number that log or normalise made is sent as float32, not {to}"
-                ));
+                return Err(format!("the result of log or normalise requires float32, not {to}"));
             }
-            match nature {
-                Nature::Word if to != Type::String => {
+            match kind {
+                ValueKind::Word if to != Type::String => {
                     return Err(format!(
-                        "{} gives words, which become {to} by a vocabulary or a hash",
+                        "{} contains words: a conversion to {to} requires a vocabulary or a hash",
                         input.source
                     ));
                 }
-                Nature::Decimal if whole => {
+                ValueKind::Decimal if to_integer => {
                     return Err(format!(
-                        "{} gives numbers with decimals, which become {to} by bucketise",
+                        "{} contains decimals: a conversion to {to} requires bucketise",
                         input.source
                     ));
                 }
                 _ => {}
             }
         } else if to == Type::String {
-            return Err("a bucket or position is a number, not a string".to_owned());
+            return Err("a bucket or index is a number, not a string".to_owned());
         }
-        if input.max.is_some() && !matches!(nature, Nature::Whole | Nature::Unknown) {
-            return Err(format!("max is for whole numbers, which {} does not give", input.source));
+        if input.max.is_some() && !matches!(kind, ValueKind::Integer | ValueKind::Unknown) {
+            return Err(format!("max requires integers, which {} does not contain", input.source));
         }
 
         let mut conversion =
             Self { value_type: to, max: input.max, numeric, last, default: String::new() };
-        // Text stays text: a word that is missing is "", as in samples.
+        // The default of words is "", as in training samples.
         let on_text = !on_numbers
-            && (to == Type::String || !matches!(conversion.last, Last::Value))
-            && !matches!(nature, Nature::Whole | Nature::Decimal);
+            && (to == Type::String || !matches!(conversion.last, FinalStep::Value))
+            && !matches!(kind, ValueKind::Integer | ValueKind::Decimal);
         let default = input.default.as_deref().unwrap_or(if on_text { "" } else { "0" });
         if input.default.is_some() && matches!(input.source, Source::UserId | Source::MovieId) {
-            return Err("an id is never missing, so there is no default for it".to_owned());
+            return Err("ids are never missing, so a default is not allowed".to_owned());
         }
         let mut text = String::new();
         if !conversion.convert(default, &mut text) {
             let limit = input.max.map_or_else(String::new, |max| format!(" up to {max}"));
-            return Err(format!("the default {default:?} is no {to}{limit} that the steps take"));
+            return Err(format!(
+                "the default {default:?} is not a valid {to}{limit} for the steps"
+            ));
         }
         conversion.default = text;
         Ok(conversion)
@@ -101,18 +101,18 @@ impl Conversion {
 
     fn constant(input: &Input, constant: &str) -> Result<Self, String> {
         if !input.steps.is_empty() || input.max.is_some() || input.default.is_some() {
-            return Err("a constant is sent as it is, without max, default or steps".to_owned());
+            return Err("a constant does not allow max, default or steps".to_owned());
         }
-        let mut conversion = Self { value_type: input.value_type, ..Self::whole() };
+        let mut conversion = Self { value_type: input.value_type, ..Self::integer() };
         let mut text = String::new();
         if !conversion.convert(constant, &mut text) {
-            return Err(format!("the constant {constant:?} is no {}", input.value_type));
+            return Err(format!("the constant {constant:?} is not a valid {}", input.value_type));
         }
         conversion.default = text;
         Ok(conversion)
     }
 
-    /// Appends what is sent for this value of the source: JSON.
+    /// Appends the JSON of a value, or of the default if it is missing or invalid.
     pub(crate) fn write(&self, value: Option<&str>, out: &mut String) {
         let value = value.map(str::trim).filter(|value| !value.is_empty());
         if value.is_none_or(|value| !self.convert(value, out)) {
@@ -120,57 +120,58 @@ impl Conversion {
         }
     }
 
-    /// Whether whole numbers are sent as they are.
+    /// Returns whether integers are sent without preprocessing.
     pub(crate) fn is_plain_number(&self) -> bool {
-        matches!(self.value_type, Type::Int32 | Type::Int64) && matches!(self.last, Last::Value)
+        matches!(self.value_type, Type::Int32 | Type::Int64)
+            && matches!(self.last, FinalStep::Value)
     }
 
-    /// Appends what is sent for an id; false if the model does not know it.
+    /// Appends the JSON of an id; returns false if it is out of the model's range.
     pub(crate) fn write_id(&self, id: u32, out: &mut String) -> bool {
         let mut digits = itoa::Buffer::new();
         self.convert(digits.format(id), out)
     }
 
-    /// False, and nothing appended, if the value is not what the input takes.
+    /// Appends the JSON of a value; returns false and appends nothing if it is invalid.
     fn convert(&self, text: &str, out: &mut String) -> bool {
-        self.converted(text, out).is_some()
+        self.try_convert(text, out).is_some()
     }
 
-    fn converted(&self, text: &str, out: &mut String) -> Option<()> {
+    fn try_convert(&self, text: &str, out: &mut String) -> Option<()> {
         if let Some(max) = self.max
             && !text.is_empty()
-            && whole(text)? > i64::from(max)
+            && parse_integer(text)? > i64::from(max)
         {
             return None;
         }
         match &self.last {
-            Last::Word { places, other } => {
-                let place = places.get(text).unwrap_or(other);
-                number(*place, out);
+            FinalStep::Vocabulary { indexes, other } => {
+                let index = indexes.get(text).unwrap_or(other);
+                write_number(*index, out);
             }
-            Last::Hash(buckets) => {
+            FinalStep::Hash(buckets) => {
                 let bucket = fingerprint64(text.as_bytes()) % u64::from(*buckets);
-                number(bucket as u32, out);
+                write_number(bucket as u32, out);
             }
-            Last::Bucket(boundaries) => {
-                let value = self.stepped(text)?;
+            FinalStep::Bucket(boundaries) => {
+                let value = self.apply_numeric(text)?;
                 let bucket = boundaries.partition_point(|boundary| *boundary <= value);
-                number(bucket as u32, out);
+                write_number(bucket as u32, out);
             }
-            Last::Value => match self.value_type {
-                Type::String => string(text, out),
-                Type::Int32 => number(i32::try_from(whole(text)?).ok()?, out),
-                Type::Int64 => number(whole(text)?, out),
+            FinalStep::Value => match self.value_type {
+                Type::String => write_json_string(text, out),
+                Type::Int32 => write_number(i32::try_from(parse_integer(text)?).ok()?, out),
+                Type::Int64 => write_number(parse_integer(text)?, out),
                 Type::Float32 => {
                     let value: f32 = if self.numeric.is_empty() {
                         text.parse().ok()?
                     } else {
-                        self.stepped(text)? as f32
+                        self.apply_numeric(text)? as f32
                     };
                     if !value.is_finite() {
                         return None;
                     }
-                    // The shortest text that gives the same number; no exponent, and no ".0".
+                    // The shortest exact decimal, without exponent and ".0".
                     write!(out, "{value}").ok()?;
                 }
             },
@@ -178,8 +179,8 @@ impl Conversion {
         Some(())
     }
 
-    /// The number after the steps from number to number.
-    fn stepped(&self, text: &str) -> Option<f64> {
+    /// Applies the numeric steps.
+    fn apply_numeric(&self, text: &str) -> Option<f64> {
         let mut value: f64 = text.parse().ok()?;
         for step in &self.numeric {
             value = match *step {
@@ -193,54 +194,54 @@ impl Conversion {
     }
 }
 
-/// What is done last, and what before.
-fn divide(steps: &[Step]) -> Result<(Last, Vec<Step>), String> {
+/// Splits the steps into the final and the numeric ones, and validates them.
+fn split_steps(steps: &[Step]) -> Result<(FinalStep, Vec<Step>), String> {
     let mut numeric = Vec::new();
-    let mut last = Last::Value;
-    for (at, step) in steps.iter().enumerate() {
-        let ends = at + 1 == steps.len();
+    let mut last = FinalStep::Value;
+    for (index, step) in steps.iter().enumerate() {
+        let is_last = index + 1 == steps.len();
         match step {
             Step::Log => {}
             Step::Standardise { mean, stddev } => {
                 if !mean.is_finite() || !stddev.is_finite() || *stddev <= 0.0 {
-                    return Err("normalise takes a finite mean, and a stddev above 0".to_owned());
+                    return Err("normalise requires a finite mean and a stddev above 0".to_owned());
                 }
             }
             Step::Scale { min, max } => {
                 if !(max - min).is_finite() || min >= max {
-                    return Err("normalise takes a min that is below its max".to_owned());
+                    return Err("normalise requires min below max".to_owned());
                 }
             }
             Step::Bucketise(boundaries) => {
                 let ascending = boundaries.is_sorted_by(|a, b| a < b);
                 if boundaries.is_empty() || !ascending || !boundaries.iter().all(|b| b.is_finite())
                 {
-                    return Err("bucketise takes numbers that ascend".to_owned());
+                    return Err("bucketise requires ascending numbers".to_owned());
                 }
-                if !ends {
-                    return Err("nothing follows bucketise".to_owned());
+                if !is_last {
+                    return Err("bucketise must be the last step".to_owned());
                 }
-                last = Last::Bucket(boundaries.clone());
+                last = FinalStep::Bucket(boundaries.clone());
                 continue;
             }
             Step::Vocabulary { words, other } => {
                 if steps.len() > 1 {
-                    return Err("a vocabulary stands alone, without other steps".to_owned());
+                    return Err("a vocabulary does not allow other steps".to_owned());
                 }
-                last = Last::Word {
-                    places: places(words)?,
+                last = FinalStep::Vocabulary {
+                    indexes: vocabulary_indexes(words)?,
                     other: other.unwrap_or(words.len() as u32),
                 };
                 continue;
             }
             Step::Hash { buckets } => {
                 if steps.len() > 1 {
-                    return Err("a hash stands alone, without other steps".to_owned());
+                    return Err("a hash does not allow other steps".to_owned());
                 }
                 if *buckets == 0 {
-                    return Err("a hash has at least one bucket".to_owned());
+                    return Err("a hash requires at least one bucket".to_owned());
                 }
-                last = Last::Hash(*buckets);
+                last = FinalStep::Hash(*buckets);
                 continue;
             }
         }
@@ -249,41 +250,41 @@ fn divide(steps: &[Step]) -> Result<(Last, Vec<Step>), String> {
     Ok((last, numeric))
 }
 
-fn places(words: &[String]) -> Result<HashMap<String, u32>, String> {
+fn vocabulary_indexes(words: &[String]) -> Result<HashMap<String, u32>, String> {
     if words.is_empty() {
-        return Err("the vocabulary has no words".to_owned());
+        return Err("the vocabulary is empty".to_owned());
     }
-    let mut places = HashMap::with_capacity(words.len());
-    for (place, word) in (0_u32..).zip(words) {
-        if places.insert(word.clone(), place).is_some() {
-            return Err(format!("the vocabulary has {word:?} twice"));
+    let mut indexes = HashMap::with_capacity(words.len());
+    for (index, word) in (0_u32..).zip(words) {
+        if indexes.insert(word.clone(), index).is_some() {
+            return Err(format!("duplicate word {word:?} in the vocabulary"));
         }
     }
-    Ok(places)
+    Ok(indexes)
 }
 
-/// A whole number, also one that is written with zeros behind the point. Never "-0".
-fn whole(text: &str) -> Option<i64> {
+/// Parses an integer, also with a zero fraction.
+fn parse_integer(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| {
         let value: f64 = text.parse().ok()?;
-        // Beyond this, neighbours of a whole number are not to be told apart.
+        // Above this magnitude, doubles do not represent all integers.
         (value.fract() == 0.0 && value.abs() < 9e15).then_some(value as i64)
     })
 }
 
-fn number(value: impl itoa::Integer, out: &mut String) {
+fn write_number(value: impl itoa::Integer, out: &mut String) {
     out.push_str(itoa::Buffer::new().format(value));
 }
 
 /// Appends a JSON string.
-pub(crate) fn string(text: &str, out: &mut String) {
+pub(crate) fn write_json_string(text: &str, out: &mut String) {
     out.push('"');
     for letter in text.chars() {
         match letter {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             control if control < ' ' => {
-                // A string takes what is written.
+                // Writing to a string cannot fail.
                 let _ = write!(out, "\\u{:04x}", u32::from(control));
             }
             letter => out.push(letter),
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_sent_as_the_store_has_them() {
+    fn values_of_the_store_are_converted() {
         let average = input("uf.userAvgRating", Type::Float32, vec![]);
         for (value, expected) in [
             (Some("3.92"), "3.92"),
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_follow_each_other() {
+    fn steps_are_applied_in_order() {
         let counted = |steps| input("mf.movieRatingCount", Type::Float32, steps);
         assert_eq!(sent(&counted(vec![Step::Log]), Some("0")), "0");
         assert_eq!(sent(&counted(vec![Step::Log]), Some("99")), "4.6051702");
@@ -366,16 +367,16 @@ mod tests {
     }
 
     #[test]
-    fn words_become_places_and_buckets() {
+    fn words_map_to_indexes_and_buckets() {
         let genre = |step| input("mf.movieGenre1", Type::Int32, vec![step]);
         let listed = genre(words(&["Action", "Comedy"], None));
-        for (value, place) in [("Action", "0"), ("Comedy", "1"), ("War", "2"), ("", "2")] {
-            assert_eq!(sent(&listed, Some(value)), place);
+        for (value, index) in [("Action", "0"), ("Comedy", "1"), ("War", "2"), ("", "2")] {
+            assert_eq!(sent(&listed, Some(value)), index);
         }
         let unknown_first = genre(words(&["[UNK]", "Action"], Some(0)));
         assert_eq!(sent(&unknown_first, Some("Action")), "1");
         assert_eq!(sent(&unknown_first, Some("War")), "0");
-        // TensorFlow says so.
+        // The value of TensorFlow.
         assert_eq!(sent(&genre(Step::Hash { buckets: 100 }), Some("Comedy")), "39");
         let ids = input("movie.id", Type::Int64, vec![words(&["318", "50"], None)]);
         let mut out = String::new();
@@ -384,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_beyond_what_can_be_sent_are_unknown() {
+    fn ids_out_of_range_are_not_sent() {
         let mut out = String::new();
         let mut id = input("movie.id", Type::Int32, vec![]);
         assert!(!Conversion::new(&id).unwrap().write_id(u32::MAX, &mut out));
@@ -396,36 +397,45 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
-        let refused = |source: &str, value_type, steps| {
+    fn invalid_inputs_are_errors() {
+        let error_of = |source: &str, value_type, steps| {
             Conversion::new(&input(source, value_type, steps)).unwrap_err()
         };
         let bucketise = Step::Bucketise(vec![1.0]);
         for (fault, expected) in [
-            (refused("mf.movieGenre1", Type::Int32, vec![]), "gives words, which become int32"),
-            (refused("mf.movieAvgRating", Type::Int64, vec![]), "gives numbers with decimals"),
-            (refused("mf.releaseYear", Type::Int32, vec![Step::Log]), "is sent as float32"),
-            (refused("mf.movieGenre1", Type::Float32, vec![Step::Log]), "gives words, not numbers"),
-            (refused("mf.movieGenre1", Type::String, vec![words(&["a"], None)]), "not a string"),
-            (refused("mf.movieGenre1", Type::Int32, vec![words(&["a", "a"], None)]), "twice"),
-            (refused("mf.movieGenre1", Type::Int32, vec![words(&[], None)]), "no words"),
-            (refused("user.id", Type::Int32, vec![Step::Hash { buckets: 0 }]), "one bucket"),
-            (refused("user.id", Type::Int32, vec![bucketise, Step::Log]), "nothing follows"),
-            (refused("user.id", Type::Int32, vec![Step::Bucketise(vec![2.0, 1.0])]), "ascend"),
             (
-                refused("user.id", Type::Int32, vec![Step::Log, Step::Hash { buckets: 9 }]),
-                "stands alone",
+                error_of("mf.movieGenre1", Type::Int32, vec![]),
+                "contains words: a conversion to int32",
+            ),
+            (error_of("mf.movieAvgRating", Type::Int64, vec![]), "contains decimals"),
+            (error_of("mf.releaseYear", Type::Int32, vec![Step::Log]), "requires float32"),
+            (
+                error_of("mf.movieGenre1", Type::Float32, vec![Step::Log]),
+                "contains words, not numbers",
+            ),
+            (error_of("mf.movieGenre1", Type::String, vec![words(&["a"], None)]), "not a string"),
+            (
+                error_of("mf.movieGenre1", Type::Int32, vec![words(&["a", "a"], None)]),
+                "duplicate word",
+            ),
+            (error_of("mf.movieGenre1", Type::Int32, vec![words(&[], None)]), "is empty"),
+            (error_of("user.id", Type::Int32, vec![Step::Hash { buckets: 0 }]), "one bucket"),
+            (error_of("user.id", Type::Int32, vec![bucketise, Step::Log]), "must be the last step"),
+            (error_of("user.id", Type::Int32, vec![Step::Bucketise(vec![2.0, 1.0])]), "ascending"),
+            (
+                error_of("user.id", Type::Int32, vec![Step::Log, Step::Hash { buckets: 9 }]),
+                "does not allow other steps",
             ),
             (
-                refused("user.id", Type::Float32, vec![Step::Scale { min: 1.0, max: 1.0 }]),
-                "below its max",
+                error_of("user.id", Type::Float32, vec![Step::Scale { min: 1.0, max: 1.0 }]),
+                "min below max",
             ),
         ] {
-            assert!(fault.contains(expected), "{fault:?} should say {expected:?}");
+            assert!(fault.contains(expected), "{fault:?} should contain {expected:?}");
         }
         let mut defaulted = input("mf.releaseYear", Type::Int32, vec![]);
         defaulted.default = Some("old".to_owned());
         let fault = Conversion::new(&defaulted).unwrap_err();
-        assert_eq!(fault, "the default \"old\" is no int32 that the steps take");
+        assert_eq!(fault, "the default \"old\" is not a valid int32 for the steps");
     }
 }

@@ -1,24 +1,24 @@
-//! The bodies of requests, put together by copying.
+//! Builds the bodies of predict requests by copying serialised values.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use sparrow_model::MovieIndex;
 
+use crate::conversion::write_json_string;
 use crate::input::Inputs;
 use crate::options::{Format, SERVING_DEFAULT};
 use crate::signature::Layout;
-use crate::value;
 
-/// The values that movies have for an input, as text with a comma behind each, one after the other.
+/// The serialised values of all movies for an input, each followed by a comma.
 #[derive(Debug, Default)]
 pub(crate) struct MovieValues {
     text: String,
-    /// Where the value of each movie ends.
+    /// End offset of the value of each movie.
     ends: Vec<usize>,
 }
 
-/// Copying so many bytes is one instruction; most values have less.
+/// Block size for copying: one instruction, and most values are shorter.
 const BLOCK: usize = 16;
 
 impl MovieValues {
@@ -29,16 +29,16 @@ impl MovieValues {
         self.ends.push(self.text.len());
     }
 
-    /// The values, in the order of the movies.
+    /// Iterates over the values in the order of the movies.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.text[start..end - 1])
     }
 
-    /// Appends the value of a movie, with its comma.
+    /// Appends the value of a movie and its comma.
     fn append(&self, movie: MovieIndex, bytes: &mut Vec<u8>) {
-        let start = movie.at().checked_sub(1).map_or(0, |before| self.ends[before]);
-        let end = self.ends[movie.at()];
+        let start = movie.index().checked_sub(1).map_or(0, |before| self.ends[before]);
+        let end = self.ends[movie.index()];
         let text = self.text.as_bytes();
         match text[start..].first_chunk::<BLOCK>() {
             Some(block) if end - start <= BLOCK => {
@@ -50,7 +50,7 @@ impl MovieValues {
         }
     }
 
-    /// The same, as a list of one value.
+    /// Appends the value of a movie as a list of one element, and its comma.
     fn append_wrapped(&self, movie: MovieIndex, bytes: &mut Vec<u8>) {
         bytes.push(b'[');
         self.append(movie, bytes);
@@ -62,43 +62,43 @@ impl MovieValues {
 /// The values of an input in a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Values<'a> {
-    /// All rows have this one.
+    /// The same value in all rows.
     Same(&'a str),
-    /// Each row has that of its movie.
-    OfMovie(&'a MovieValues),
+    /// The value of each row's movie.
+    PerMovie(&'a MovieValues),
 }
 
-/// What is the same in all bodies for a model.
+/// The constant parts of the bodies for a model.
 #[derive(Debug)]
-pub(crate) struct Form {
+pub(crate) struct RequestTemplate {
     format: Format,
-    /// What stands before the values and behind them.
+    /// The text before and after the values.
     frame: (String, &'static str),
-    /// The inputs' names as keys, `"userId":`.
+    /// The input names as keys, `"userId":`.
     keys: Vec<String>,
 }
 
-/// The body of a request for some rows.
+/// The body of a predict request.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(crate) struct RequestBody {
     bytes: Vec<u8>,
-    /// Where the values of each input lie, or the rows as a whole.
+    /// The byte ranges of the values of each input, or of all rows.
     spans: Vec<Range<usize>>,
     pub(crate) rows: usize,
 }
 
-impl Body {
+impl RequestBody {
     pub(crate) fn into_bytes(self) -> Bytes {
         self.bytes.into()
     }
 }
 
-impl Form {
-    /// For a model that is asked by this signature.
+impl RequestTemplate {
+    /// Creates the template for a signature.
     pub(crate) fn new(format: Format, inputs: &Inputs, signature: &str) -> Self {
         let key = |name: &str| {
             let mut key = String::new();
-            value::string(name, &mut key);
+            write_json_string(name, &mut key);
             key.push(':');
             key
         };
@@ -106,7 +106,7 @@ impl Form {
         let mut start = "{".to_owned();
         if signature != SERVING_DEFAULT {
             start.push_str("\"signature_name\":");
-            value::string(signature, &mut start);
+            write_json_string(signature, &mut start);
             start.push(',');
         }
         let (values, end) = match format {
@@ -116,23 +116,28 @@ impl Form {
         Self { format, frame: (start + values, end), keys }
     }
 
-    /// The body for these movies, with the values of each input. Without inputs of movies, `movies` counts
-    /// rows.
+    /// Builds the body for these movies from the values of each input. Without movie inputs, only the number of movies
+    /// matters.
     pub(crate) fn body(
         &self,
         layout: &Layout,
         values: &[Values<'_>],
         movies: &[MovieIndex],
-    ) -> Body {
+    ) -> RequestBody {
         match self.format {
             Format::Columns => self.columns(layout, values, movies),
             Format::Rows => self.rows(layout, values, movies),
         }
     }
 
-    fn columns(&self, layout: &Layout, values: &[Values<'_>], movies: &[MovieIndex]) -> Body {
+    fn columns(
+        &self,
+        layout: &Layout,
+        values: &[Values<'_>],
+        movies: &[MovieIndex],
+    ) -> RequestBody {
         let rows = movies.len();
-        // Ids and counts take about as much; a guess, to grow seldom.
+        // An estimate from the length of ids and counts.
         let mut bytes = Vec::with_capacity(64 + values.len() * (32 + rows * 8));
         let mut spans = Vec::with_capacity(values.len());
         bytes.extend_from_slice(self.frame.0.as_bytes());
@@ -142,12 +147,12 @@ impl Form {
             let start = bytes.len();
             match values {
                 Values::Same(value) => repeat(&mut bytes, value.as_bytes(), wrapped, rows),
-                Values::OfMovie(values) if wrapped => {
+                Values::PerMovie(values) if wrapped => {
                     for &movie in movies {
                         values.append_wrapped(movie, &mut bytes);
                     }
                 }
-                Values::OfMovie(values) => {
+                Values::PerMovie(values) => {
                     for &movie in movies {
                         values.append(movie, &mut bytes);
                     }
@@ -159,10 +164,10 @@ impl Form {
         }
         bytes.pop();
         bytes.extend_from_slice(self.frame.1.as_bytes());
-        Body { bytes, spans, rows }
+        RequestBody { bytes, spans, rows }
     }
 
-    fn rows(&self, layout: &Layout, values: &[Values<'_>], movies: &[MovieIndex]) -> Body {
+    fn rows(&self, layout: &Layout, values: &[Values<'_>], movies: &[MovieIndex]) -> RequestBody {
         let rows = movies.len();
         let mut same = vec![b'{'];
         let mut differing = Vec::new();
@@ -172,7 +177,7 @@ impl Form {
                     same.extend_from_slice(key.as_bytes());
                     repeat(&mut same, value.as_bytes(), wrapped, 1);
                 }
-                Values::OfMovie(values) => differing.push((key.as_bytes(), *values, wrapped)),
+                Values::PerMovie(values) => differing.push((key.as_bytes(), *values, wrapped)),
             }
         }
         let each = same.len() + differing.iter().map(|(key, ..)| key.len() + 10).sum::<usize>();
@@ -195,15 +200,15 @@ impl Form {
         bytes.truncate(bytes.len() - usize::from(rows > 0));
         let span = start..bytes.len();
         bytes.extend_from_slice(self.frame.1.as_bytes());
-        Body { bytes, spans: vec![span], rows }
+        RequestBody { bytes, spans: vec![span], rows }
     }
 
-    /// One body with the rows of all of these, which are of one layout.
-    pub(crate) fn join(&self, bodies: &[&Body]) -> Bytes {
+    /// Joins bodies of equal layout into one.
+    pub(crate) fn join(&self, bodies: &[&RequestBody]) -> Bytes {
         let mut bytes = Vec::with_capacity(bodies.iter().map(|body| body.bytes.len()).sum());
-        let values = |bytes: &mut Vec<u8>, place: usize| {
+        let values = |bytes: &mut Vec<u8>, index: usize| {
             for body in bodies.iter().filter(|body| body.rows > 0) {
-                bytes.extend_from_slice(&body.bytes[body.spans[place].clone()]);
+                bytes.extend_from_slice(&body.bytes[body.spans[index].clone()]);
                 bytes.push(b',');
             }
             if bytes.last() == Some(&b',') {
@@ -213,10 +218,10 @@ impl Form {
         match self.format {
             Format::Columns => {
                 bytes.extend_from_slice(self.frame.0.as_bytes());
-                for (place, key) in self.keys.iter().enumerate() {
+                for (index, key) in self.keys.iter().enumerate() {
                     bytes.extend_from_slice(key.as_bytes());
                     bytes.push(b'[');
-                    values(&mut bytes, place);
+                    values(&mut bytes, index);
                     bytes.extend_from_slice(b"],");
                 }
                 bytes.pop();
@@ -232,7 +237,7 @@ impl Form {
     }
 }
 
-/// Appends a value so many times, with a comma after each.
+/// Appends a value `times` times, each followed by a comma.
 fn repeat(bytes: &mut Vec<u8>, value: &[u8], wrapped: bool, times: usize) {
     if times == 0 {
         return;
@@ -245,8 +250,8 @@ fn repeat(bytes: &mut Vec<u8>, value: &[u8], wrapped: bool, times: usize) {
     bytes.extend_from_slice(if wrapped { b"]," } else { b"," });
     let total = (bytes.len() - start) * times;
     while bytes.len() - start < total {
-        let there = bytes.len() - start;
-        bytes.extend_from_within(start..start + there.min(total - there));
+        let written = bytes.len() - start;
+        bytes.extend_from_within(start..start + written.min(total - written));
     }
 }
 
@@ -262,20 +267,21 @@ mod tests {
         all
     }
 
-    fn body(format: Format, wrapped: [bool; 2], movies: &[u32]) -> Body {
+    fn body(format: Format, wrapped: [bool; 2], movies: &[u32]) -> RequestBody {
         let ids = movie_values(&["1", "20", "300"]);
         let movies: Vec<MovieIndex> = movies.iter().copied().map(MovieIndex).collect();
         let layout = Layout { wrapped: wrapped.to_vec() };
-        let values = [Values::Same("6"), Values::OfMovie(&ids)];
-        Form::new(format, &Inputs::default(), SERVING_DEFAULT).body(&layout, &values, &movies)
+        let values = [Values::Same("6"), Values::PerMovie(&ids)];
+        RequestTemplate::new(format, &Inputs::default(), SERVING_DEFAULT)
+            .body(&layout, &values, &movies)
     }
 
-    fn text(body: Body) -> String {
+    fn text(body: RequestBody) -> String {
         String::from_utf8_lossy(&body.into_bytes()).into_owned()
     }
 
     #[test]
-    fn both_formats_hold_the_rows_in_their_order() {
+    fn both_formats_keep_the_order_of_rows() {
         for (format, wrapped, expected) in [
             (
                 Format::Columns,
@@ -301,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn another_signature_is_named() {
+    fn non_default_signature_is_sent() {
         let layout = Layout { wrapped: vec![false; 2] };
         for (format, expected) in [
             (
@@ -313,7 +319,7 @@ mod tests {
                 r#"{"signature_name":"predict","instances":[{"userId":6,"movieId":1}]}"#,
             ),
         ] {
-            let form = Form::new(format, &Inputs::default(), "predict");
+            let form = RequestTemplate::new(format, &Inputs::default(), "predict");
             let values = [Values::Same("6"), Values::Same("1")];
             let body = form.body(&layout, &values, &[MovieIndex(0)]);
             assert_eq!(form.join(&[&body]), expected);
@@ -322,12 +328,12 @@ mod tests {
     }
 
     #[test]
-    fn joined_bodies_are_what_their_rows_together_would_be() {
+    fn joined_bodies_equal_a_body_of_all_rows() {
         for format in [Format::Columns, Format::Rows] {
             for wrapped in [[false, false], [true, true]] {
                 let parts = [[1, 2].as_slice(), &[], &[0], &[0, 1, 2]];
                 let bodies = parts.map(|movies| body(format, wrapped, movies));
-                let joined = Form::new(format, &Inputs::default(), SERVING_DEFAULT)
+                let joined = RequestTemplate::new(format, &Inputs::default(), SERVING_DEFAULT)
                     .join(&bodies.iter().collect::<Vec<_>>());
                 let together = body(format, wrapped, &parts.concat());
                 assert_eq!(joined, together.into_bytes());

@@ -1,40 +1,40 @@
-//! What a survey of a ratings file keeps: a few numbers, and the movies of the users at its ends.
+//! A mergeable summary of a ratings file: counts, and whether rows are grouped by user without duplicates.
 
 use std::mem;
 
 use sparrow_model::{MovieIndex, Stars, UserId};
 
-use crate::ratings::Gather;
+use crate::ratings::Collect;
 
-/// Counts, and whether users come one after the other with each movie once.
+/// Accumulates the summary of a part of a ratings file.
 #[derive(Debug, Default)]
-pub(crate) struct Outline {
+pub(crate) struct SummaryBuilder {
     rows: u64,
     greatest_user: Option<UserId>,
-    /// Runs of rows of one user, without the first and the last.
+    /// Number of runs of one user, except the first and the last.
     inner_runs: u64,
-    /// A user id is less than the one before.
-    descends: bool,
-    /// A user has a movie twice in an inner run.
-    repeats: bool,
-    /// The first run, which may go on before this part of the file.
+    /// Whether a user id is less than the previous one.
+    is_unsorted: bool,
+    /// Whether an inner run has a duplicate movie.
+    has_duplicates: bool,
+    /// The first run, which may start before this part of the file.
     first: Option<Run>,
-    /// The last one, if it is another, which may go on behind.
+    /// The last run, if different from the first, which may continue after this part.
     last: Option<Run>,
 }
 
-/// What an outline says of the whole file.
+/// The summary of a whole file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Findings {
+pub(crate) struct Summary {
     pub(crate) rows: u64,
     pub(crate) greatest_user: Option<UserId>,
-    /// Rows are grouped by user with ids ascending, and no user has a movie twice.
+    /// Whether rows are grouped by ascending user id, without duplicate movies.
     pub(crate) grouped: bool,
     /// The number of users if `grouped`.
     pub(crate) users: u64,
 }
 
-/// Rows of one user that follow each other.
+/// Consecutive rows of one user.
 #[derive(Debug)]
 struct Run {
     user: UserId,
@@ -42,7 +42,7 @@ struct Run {
 }
 
 impl Run {
-    fn repeats(mut self) -> bool {
+    fn has_duplicates(mut self) -> bool {
         if self.movies.is_sorted_by(|a, b| a < b) {
             return false;
         }
@@ -51,23 +51,24 @@ impl Run {
     }
 }
 
-impl Outline {
-    /// What there is to say when nothing comes before or behind any more.
-    pub(crate) fn findings(mut self) -> Findings {
+impl SummaryBuilder {
+    /// Returns the summary of the whole file.
+    pub(crate) fn finish(mut self) -> Summary {
         let runs =
             self.inner_runs + u64::from(self.first.is_some()) + u64::from(self.last.is_some());
         let ends = [self.first.take(), self.last.take()];
-        let repeats = self.repeats || ends.into_iter().flatten().any(Run::repeats);
-        Findings {
+        let has_duplicates =
+            self.has_duplicates || ends.into_iter().flatten().any(Run::has_duplicates);
+        Summary {
             rows: self.rows,
             greatest_user: self.greatest_user,
-            grouped: !self.descends && !repeats,
+            grouped: !self.is_unsorted && !has_duplicates,
             users: runs,
         }
     }
 
-    /// Takes in a run that follows.
-    fn follow(&mut self, run: Run) {
+    /// Appends a run.
+    fn append_run(&mut self, run: Run) {
         let Some(end) = self.last.as_mut().or(self.first.as_mut()) else {
             self.first = Some(run);
             return;
@@ -76,38 +77,38 @@ impl Outline {
             end.movies.extend(run.movies);
             return;
         }
-        self.descends |= run.user < end.user;
+        self.is_unsorted |= run.user < end.user;
         if let Some(inner) = self.last.replace(run) {
             self.inner_runs += 1;
-            self.repeats = self.repeats || inner.repeats();
+            self.has_duplicates = self.has_duplicates || inner.has_duplicates();
         }
     }
 }
 
-impl Gather for Outline {
+impl Collect for SummaryBuilder {
     fn push(&mut self, user: UserId, movie: MovieIndex, _: Stars, _: u32) {
         self.rows += 1;
         self.greatest_user = self.greatest_user.max(Some(user));
         match self.last.as_mut().or(self.first.as_mut()) {
-            // Once it descends there is nothing to find out any more.
-            _ if self.descends => {}
+            // Further rows cannot change the result.
+            _ if self.is_unsorted => {}
             Some(run) if run.user == user => run.movies.push(movie),
-            _ => self.follow(Run { user, movies: vec![movie] }),
+            _ => self.append_run(Run { user, movies: vec![movie] }),
         }
     }
 
     fn append(&mut self, mut later: Self) {
         self.rows += later.rows;
         self.greatest_user = self.greatest_user.max(later.greatest_user);
-        self.descends |= later.descends;
-        self.repeats |= later.repeats;
+        self.is_unsorted |= later.is_unsorted;
+        self.has_duplicates |= later.has_duplicates;
         if let Some(first) = later.first.take() {
-            self.follow(first);
+            self.append_run(first);
         }
         if let Some(last) = later.last.take() {
-            // What was last until now, the first of the later part perhaps, is an inner run.
+            // The previous last run is now an inner run.
             self.inner_runs += mem::take(&mut later.inner_runs);
-            self.follow(last);
+            self.append_run(last);
         }
     }
 }
@@ -118,17 +119,17 @@ mod tests {
 
     use super::*;
 
-    fn outline(rows: &[(u32, u32)]) -> Outline {
-        let mut outline = Outline::default();
+    fn summarise(rows: &[(u32, u32)]) -> SummaryBuilder {
+        let mut builder = SummaryBuilder::default();
         for &(user, movie) in rows {
-            outline.push(UserId(user), MovieIndex(movie), Stars::LIKED, 0);
+            builder.push(UserId(user), MovieIndex(movie), Stars::LIKED, 0);
         }
-        outline
+        builder
     }
 
     proptest! {
         #[test]
-        fn parts_join_to_the_outline_of_the_whole(
+        fn merged_parts_equal_the_whole(
             mut rows in prop::collection::vec((1..9_u32, 0..30_u32), 0..40),
             (sort, distinct) in any::<(bool, bool)>(),
             cuts in prop::collection::vec(0..40_usize, 0..4),
@@ -142,23 +143,23 @@ mod tests {
             }
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(rows.len())).collect();
             cuts.sort_unstable();
-            let (mut joined, mut from) = (Outline::default(), 0);
+            let (mut joined, mut from) = (SummaryBuilder::default(), 0);
             for cut in cuts.into_iter().chain([rows.len()]) {
-                joined.append(outline(&rows[from..cut]));
+                joined.append(summarise(&rows[from..cut]));
                 from = cut;
             }
-            let found = joined.findings();
+            let summary = joined.finish();
             let mut pairs = rows.clone();
             pairs.sort_unstable();
             pairs.dedup();
             let grouped = rows.is_sorted_by_key(|row| row.0) && pairs.len() == rows.len();
-            prop_assert_eq!(found.grouped, grouped);
-            prop_assert_eq!(found.rows, rows.len() as u64);
+            prop_assert_eq!(summary.grouped, grouped);
+            prop_assert_eq!(summary.rows, rows.len() as u64);
             let greatest = rows.iter().map(|row| UserId(row.0)).max();
-            prop_assert_eq!(found.greatest_user, greatest);
+            prop_assert_eq!(summary.greatest_user, greatest);
             if grouped {
                 let users = rows.chunk_by(|a, b| a.0 == b.0).count();
-                prop_assert_eq!(found.users, users as u64);
+                prop_assert_eq!(summary.users, users as u64);
             }
         }
     }

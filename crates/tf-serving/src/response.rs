@@ -1,18 +1,18 @@
-//! Scores out of the body of an answer.
+//! Parses the scores of a predict response.
 //!
-//! The bodies are large and of one form, so they are scanned rather than parsed into a tree. Anything that is
-//! not exactly that form is an error.
+//! Bodies are large and have a fixed structure, so a scanner reads them without building a tree. Any deviation is an
+//! error.
 
-use crate::value;
+use crate::conversion::write_json_string;
 
-/// How deep values that are passed over may be nested.
-const DEPTH: usize = 64;
+/// Maximum nesting of skipped values.
+const MAX_DEPTH: usize = 64;
 
-/// Appends the scores of an answer of this many rows: `{"predictions":[[0.8],…]}`, or `outputs` in its place.
-/// Where the model has several outputs, the named one counts.
+/// Appends the scores of a response with `rows` rows: `{"predictions":[[0.8],…]}`, or with the key `outputs`. Of
+/// several outputs, `output` selects one.
 ///
-/// An error says what is wrong; the scores are then as they were or a part of the answer's.
-pub(crate) fn scores(
+/// The error is a message; `scores` may then contain a part of the scores.
+pub(crate) fn parse_scores(
     body: &[u8],
     rows: usize,
     output: Option<&str>,
@@ -20,9 +20,9 @@ pub(crate) fn scores(
 ) -> Result<(), String> {
     let mut name = String::new();
     if let Some(output) = output {
-        value::string(output, &mut name);
+        write_json_string(output, &mut name);
     }
-    let mut scan = Scan { body, at: 0, output: output.map(|_| name.as_bytes()) };
+    let mut scan = Scanner { body, offset: 0, output: output.map(|_| name.as_bytes()) };
     let before = scores.len();
     scores.reserve(rows);
     let mut found = false;
@@ -36,23 +36,23 @@ pub(crate) fn scores(
         } else {
             scan.skip()?;
         }
-        more = scan.goes_on(b'}')?;
+        more = scan.has_next(b'}')?;
     }
     scan.space();
-    if scan.at != body.len() {
+    if scan.offset != body.len() {
         return Err(scan.unexpected("the end"));
     }
     if !found {
-        return Err("there are no predictions".to_owned());
+        return Err("missing predictions".to_owned());
     }
-    let given = scores.len() - before;
-    if given != rows {
-        return Err(format!("{given} predictions for {rows} rows"));
+    let count = scores.len() - before;
+    if count != rows {
+        return Err(format!("{count} predictions for {rows} rows"));
     }
     Ok(())
 }
 
-/// The message of an error's body, `{"error":"…"}`, or its beginning.
+/// Extracts the message of an error body `{"error":"…"}`, or the start of any other body.
 pub(crate) fn error_message(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Body {
@@ -62,7 +62,7 @@ pub(crate) fn error_message(body: &[u8]) -> String {
         |_| String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned(),
         |body: Body| body.error,
     );
-    // One line of a bearable length.
+    // One line of limited length.
     let mut line: String = message.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = line.char_indices().nth(300) {
         line.truncate(end);
@@ -71,29 +71,29 @@ pub(crate) fn error_message(body: &[u8]) -> String {
     line
 }
 
-struct Scan<'a> {
+struct Scanner<'a> {
     body: &'a [u8],
-    at: usize,
-    /// The output that counts, as a JSON string.
+    offset: usize,
+    /// The selected output, as a JSON string.
     output: Option<&'a [u8]>,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> Scanner<'a> {
     fn peek(&self) -> Option<u8> {
-        self.body.get(self.at).copied()
+        self.body.get(self.offset).copied()
     }
 
     fn space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
+            self.offset += 1;
         }
     }
 
-    /// Takes this byte if it comes next, after any white space.
+    /// Consumes this byte if it is next, after white space.
     fn take(&mut self, byte: u8) -> bool {
         self.space();
         let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
+        self.offset += usize::from(is_next);
         is_next
     }
 
@@ -103,16 +103,16 @@ impl<'a> Scan<'a> {
 
     #[cold]
     fn unexpected(&self, expected: &str) -> String {
-        let rest = &self.body[self.at..];
+        let rest = &self.body[self.offset..];
         if rest.is_empty() {
-            return format!("it ends where {expected} is expected");
+            return format!("unexpected end, expected {expected}");
         }
-        let shown = String::from_utf8_lossy(&rest[..rest.len().min(12)]).into_owned();
-        format!("{shown:?} at byte {} where {expected} is expected", self.at)
+        let excerpt = String::from_utf8_lossy(&rest[..rest.len().min(12)]).into_owned();
+        format!("unexpected {excerpt:?} offset byte {}, expected {expected}", self.offset)
     }
 
-    /// After an element: whether another one follows, or this bracket closes.
-    fn goes_on(&mut self, close: u8) -> Result<bool, String> {
+    /// Consumes a comma and returns true, or the closing bracket and returns false.
+    fn has_next(&mut self, close: u8) -> Result<bool, String> {
         if self.take(b',') {
             return Ok(true);
         }
@@ -120,42 +120,42 @@ impl<'a> Scan<'a> {
         Ok(false)
     }
 
-    /// A key with its colon; as it is written, with its quotes.
+    /// Consumes a key and its colon; returns the raw key with its quotes.
     fn key(&mut self) -> Result<&'a [u8], String> {
         self.space();
-        let start = self.at;
-        self.text()?;
-        let key = &self.body[start..self.at];
+        let start = self.offset;
+        self.skip_string()?;
+        let key = &self.body[start..self.offset];
         self.expect(b':')?;
         Ok(key)
     }
 
-    fn text(&mut self) -> Result<(), String> {
+    fn skip_string(&mut self) -> Result<(), String> {
         self.expect(b'"')?;
         loop {
             match self.peek() {
                 Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
-                Some(_) => self.at += 1,
-                None => return Err("it ends within a string".to_owned()),
+                Some(b'\\') => self.offset += 2,
+                Some(_) => self.offset += 1,
+                None => return Err("unexpected end in a string".to_owned()),
             }
         }
-        self.at += 1;
+        self.offset += 1;
         Ok(())
     }
 
-    /// Passes over a value of any form.
+    /// Skips any value.
     fn skip(&mut self) -> Result<(), String> {
         let mut open = Vec::new();
         loop {
             self.space();
             match self.peek() {
-                Some(b'"') => self.text()?,
+                Some(b'"') => self.skip_string()?,
                 Some(bracket @ (b'[' | b'{')) => {
-                    self.at += 1;
+                    self.offset += 1;
                     let close = if bracket == b'[' { b']' } else { b'}' };
-                    if open.len() == DEPTH {
-                        return Err("it is nested too deeply".to_owned());
+                    if open.len() == MAX_DEPTH {
+                        return Err("nesting too deep".to_owned());
                     }
                     if !self.take(close) {
                         open.push(close);
@@ -166,23 +166,23 @@ impl<'a> Scan<'a> {
                     }
                 }
                 Some(_) => {
-                    let start = self.at;
+                    let start = self.offset;
                     while matches!(
                         self.peek(),
                         Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
                     ) {
-                        self.at += 1;
+                        self.offset += 1;
                     }
-                    if self.at == start {
+                    if self.offset == start {
                         return Err(self.unexpected("a value"));
                     }
                 }
                 None => return Err(self.unexpected("a value")),
             }
-            // A value has ended, and perhaps what it is in.
+            // After a value, close the containers that end with it.
             loop {
                 let Some(&close) = open.last() else { return Ok(()) };
-                if self.goes_on(close)? {
+                if self.has_next(close)? {
                     if close == b'}' {
                         self.key()?;
                     }
@@ -193,11 +193,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The scores of all rows; no more than until there are `limit`.
+    /// Reads the scores of all rows, until `scores` has `limit` entries.
     fn predictions(&mut self, limit: usize, scores: &mut Vec<f32>) -> Result<(), String> {
         self.space();
         if self.peek() == Some(b'{') {
-            return self.chosen(|scan| scan.list(limit, scores));
+            return self.select_output(|scan| scan.list(limit, scores));
         }
         self.list(limit, scores)
     }
@@ -211,44 +211,44 @@ impl<'a> Scan<'a> {
             if scores.len() == limit {
                 return Err("more predictions than rows".to_owned());
             }
-            if !self.quick_row(scores) {
+            if !self.fast_row(scores) {
                 self.row(scores)?;
             }
-            // Almost always.
-            if self.body.get(self.at..self.at + 2) == Some(b", ") {
-                self.at += 2;
-            } else if !self.goes_on(b']')? {
+            // The common case.
+            if self.body.get(self.offset..self.offset + 2) == Some(b", ") {
+                self.offset += 2;
+            } else if !self.has_next(b']')? {
                 return Ok(());
             }
         }
     }
 
-    /// Reads a row such as `[0.823451]`, which almost all are; false, and nothing read, if it is another.
-    fn quick_row(&mut self, scores: &mut Vec<f32>) -> bool {
-        let rest = self.body.get(self.at..).unwrap_or_default();
+    /// Reads a row of the common form `[0.823451]`; returns false and reads nothing for any other form.
+    fn fast_row(&mut self, scores: &mut Vec<f32>) -> bool {
+        let rest = self.body.get(self.offset..).unwrap_or_default();
         let Some((b'[', number)) = rest.split_first() else { return false };
-        let Some((score, len)) = quick(number) else { return false };
+        let Some((score, len)) = parse_fast(number) else { return false };
         if number.get(len) != Some(&b']') {
             return false;
         }
         scores.push(score);
-        self.at += len + 2;
+        self.offset += len + 2;
         true
     }
 
-    /// `0.8`, `[0.8]`, or an object with outputs that are so.
+    /// Reads `0.8`, `[0.8]`, or an object of such outputs.
     fn row(&mut self, scores: &mut Vec<f32>) -> Result<(), String> {
         self.space();
         match self.peek() {
             Some(b'[') => {
-                self.at += 1;
+                self.offset += 1;
                 self.score(scores)?;
                 if !self.take(b']') {
-                    return Err(self.unexpected("one number a row"));
+                    return Err(self.unexpected("one number per row"));
                 }
                 Ok(())
             }
-            Some(b'{') => self.chosen(|scan| {
+            Some(b'{') => self.select_output(|scan| {
                 if scan.take(b'[') {
                     scan.score(scores)?;
                     scan.expect(b']')
@@ -260,8 +260,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads the output that counts out of an object of outputs.
-    fn chosen(
+    /// Reads the selected output of an object of outputs.
+    fn select_output(
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<(), String>,
     ) -> Result<(), String> {
@@ -272,23 +272,23 @@ impl<'a> Scan<'a> {
             let key = self.key()?;
             if self.output.is_none_or(|output| output == key) {
                 if found {
-                    return Err("there are several outputs, and none was chosen".to_owned());
+                    return Err("several outputs, none is configured".to_owned());
                 }
                 found = true;
                 read(self)?;
             } else {
                 self.skip()?;
             }
-            more = self.goes_on(b'}')?;
+            more = self.has_next(b'}')?;
         }
-        if found { Ok(()) } else { Err("the chosen output is missing".to_owned()) }
+        if found { Ok(()) } else { Err("missing output".to_owned()) }
     }
 
     fn score(&mut self, scores: &mut Vec<f32>) -> Result<(), String> {
         self.space();
-        let rest = &self.body[self.at..];
-        if let Some((score, len)) = quick(rest) {
-            self.at += len;
+        let rest = &self.body[self.offset..];
+        if let Some((score, len)) = parse_fast(rest) {
+            self.offset += len;
             scores.push(score);
             return Ok(());
         }
@@ -299,25 +299,25 @@ impl<'a> Scan<'a> {
         let Some(score) = text.parse().ok().filter(|score: &f32| score.is_finite()) else {
             let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n');
             let name = rest.iter().position(ends).unwrap_or(rest.len());
-            let shown = String::from_utf8_lossy(&rest[..name.min(20)]).into_owned();
-            return Err(format!("prediction {} is {shown}, not a number", scores.len()));
+            let excerpt = String::from_utf8_lossy(&rest[..name.min(20)]).into_owned();
+            return Err(format!("prediction {} is {excerpt}, not a number", scores.len()));
         };
-        self.at += len;
+        self.offset += len;
         scores.push(score);
         Ok(())
     }
 }
 
-/// Powers of ten that are exact.
+/// Powers of ten that are exact in double precision.
 const POWERS: [f64; 15] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
 
-/// Reads what almost all scores look like, such as `0.823451`, and gives its length too; `None` for all others,
-/// and where this would not be exact.
+/// Parses a score of the common form `0.823451`; returns it with its length. Returns `None` for other forms, or if the
+/// result would not be exact.
 #[inline]
-fn quick(rest: &[u8]) -> Option<(f32, usize)> {
-    let [whole @ b'0'..=b'9', b'.', decimals @ ..] = rest else { return None };
-    let mut digits = u64::from(whole - b'0');
+fn parse_fast(rest: &[u8]) -> Option<(f32, usize)> {
+    let [integer @ b'0'..=b'9', b'.', decimals @ ..] = rest else { return None };
+    let mut digits = u64::from(integer - b'0');
     let mut count = 0;
     loop {
         match decimals.get(count) {
@@ -333,8 +333,8 @@ fn quick(rest: &[u8]) -> Option<(f32, usize)> {
     if count == 0 {
         return None;
     }
-    // Both are exact, so this is the nearest double; and the float nearest to that is the one that is wanted,
-    // unless the double lies in the middle between two.
+    // Both operands are exact, so this is the nearest double. Rounding it to a float is correct, unless the double is
+    // halfway between two floats.
     let value = digits as f64 / POWERS[count];
     let below_float = value.to_bits() & ((1 << 29) - 1);
     (below_float != 1 << 28).then_some((value as f32, 2 + count))
@@ -349,11 +349,11 @@ mod tests {
 
     fn read(body: &str, rows: usize, output: Option<&str>) -> Result<Vec<f32>, String> {
         let mut all = Vec::new();
-        scores(body.as_bytes(), rows, output, &mut all).map(|()| all)
+        parse_scores(body.as_bytes(), rows, output, &mut all).map(|()| all)
     }
 
     #[test]
-    fn every_form_of_an_answer_is_read() {
+    fn all_response_formats_are_parsed() {
         let expected = vec![0.25, -1.5e-7, 3.0];
         for body in [
             r#"{"predictions":[0.25,-1.5e-7,3]}"#,
@@ -376,12 +376,12 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_error() {
+    fn malformed_responses_are_errors() {
         for (body, expected) in [
-            ("", "it ends where { is expected"),
-            ("<html>", "\"<html>\" at byte 0"),
-            ("{}", "no predictions"),
-            (r#"{"error":"x"}"#, "no predictions"),
+            ("", "unexpected end, expected {"),
+            ("<html>", "\"<html>\" offset byte 0"),
+            ("{}", "missing predictions"),
+            (r#"{"error":"x"}"#, "missing predictions"),
             (r#"{"predictions":[0.5]}"#, "1 predictions for 2 rows"),
             (r#"{"predictions":[0.5,0.5,0.5]}"#, "more predictions than rows"),
             (r#"{"predictions":[0.5,NaN]}"#, "prediction 1 is NaN, not a number"),
@@ -390,26 +390,26 @@ mod tests {
             (r#"{"predictions":[1e39,0]}"#, "prediction 0 is 1e39"),
             (r#"{"predictions":["0.5",0]}"#, "not a number"),
             (r#"{"predictions":[null,0]}"#, "prediction 0 is null"),
-            (r#"{"predictions":[[0.5,0.1],[0.5,0.1]]}"#, "one number a row"),
+            (r#"{"predictions":[[0.5,0.1],[0.5,0.1]]}"#, "one number per row"),
             (r#"{"predictions":[[],[]]}"#, "not a number"),
-            (r#"{"predictions":[0.5,0.5"#, "it ends where ] is expected"),
-            (r#"{"predictions":[0.5,0.5]} x"#, "where the end is expected"),
+            (r#"{"predictions":[0.5,0.5"#, "unexpected end, expected ]"),
+            (r#"{"predictions":[0.5,0.5]} x"#, "expected the end"),
             (r#"{"outputs":{"a":[1,2],"b":[1,2]}}"#, "several outputs"),
-            (r#"{"outputs":{}}"#, "the chosen output is missing"),
-            (r#"{"x":"abc"#, "within a string"),
-            (r#"{"x":,"predictions":[1,2]}"#, "where a value is expected"),
+            (r#"{"outputs":{}}"#, "missing output"),
+            (r#"{"x":"abc"#, "end in a string"),
+            (r#"{"x":,"predictions":[1,2]}"#, "expected a value"),
         ] {
             let error = read(body, 2, None).unwrap_err();
             assert!(error.contains(expected), "{body}: {error}");
         }
         let missing = read(r#"{"outputs":{"a":[1,2]}}"#, 2, Some("b")).unwrap_err();
-        assert_eq!(missing, "the chosen output is missing");
+        assert_eq!(missing, "missing output");
         let deep = format!("{{\"x\":{}", "[".repeat(1000));
-        assert_eq!(read(&deep, 1, None).unwrap_err(), "it is nested too deeply");
+        assert_eq!(read(&deep, 1, None).unwrap_err(), "nesting too deep");
     }
 
     #[test]
-    fn messages_of_errors_become_one_line() {
+    fn error_messages_are_truncated_to_one_line() {
         assert_eq!(error_message(br#"{ "error": "Malformed\n  request" }"#), "Malformed request");
         assert_eq!(error_message(b"<h1>Bad\xff gateway</h1>"), "<h1>Bad\u{fffd} gateway</h1>");
         assert_eq!(error_message("é".repeat(400).as_bytes()).chars().count(), 150);
@@ -418,8 +418,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quick_reading_is_exact(digits in "[0-9]\\.[0-9]{1,17}", end in "[\\], }]") {
-            let read = quick(format!("{digits}{end}").as_bytes());
+        fn fast_parsing_is_exact(digits in "[0-9]\\.[0-9]{1,17}", end in "[\\], }]") {
+            let read = parse_fast(format!("{digits}{end}").as_bytes());
             prop_assert_eq!(read.is_none(), digits.len() > 16);
             if let Some((score, len)) = read {
                 prop_assert_eq!((score, len), (digits.parse::<f32>().unwrap(), digits.len()));
@@ -427,7 +427,7 @@ mod tests {
         }
 
         #[test]
-        fn floats_are_read_as_they_were_written(values in prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::ZERO, 0..50)) {
+        fn written_floats_are_parsed_unchanged(values in prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::ZERO, 0..50)) {
             let values: Vec<f32> = values;
             let texts: Vec<String> = values.iter().map(|value| format!("[{value:?}]")).collect();
             let body = format!("{{\"predictions\": [{}]}}", texts.join(", "));
@@ -435,11 +435,11 @@ mod tests {
         }
 
         #[test]
-        fn no_body_makes_it_panic(body in prop::collection::vec(prop::sample::select(br#"{}[]":,.-019eENa\predictons "#.to_vec()), 0..60)) {
-            let _ = scores(&body, 3, None, &mut Vec::new());
+        fn arbitrary_bodies_do_not_panic(body in prop::collection::vec(prop::sample::select(br#"{}[]":,.-019eENa\predictons "#.to_vec()), 0..60)) {
+            let _ = parse_scores(&body, 3, None, &mut Vec::new());
             let mut framed = br#"{"predictions":"#.to_vec();
             framed.extend(body);
-            let _ = scores(&framed, 3, None, &mut Vec::new());
+            let _ = parse_scores(&framed, 3, None, &mut Vec::new());
         }
     }
 }

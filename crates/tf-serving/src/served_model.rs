@@ -11,66 +11,66 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant, timeout_at};
 
 use crate::batch::Batches;
-use crate::body::{Body, Form, MovieValues, Values};
-use crate::connections::{Connections, Slot};
+use crate::connections::{ConnectionPermit, Connections};
 use crate::input::Inputs;
 use crate::location::Location;
+use crate::request_body::{MovieValues, RequestBody, RequestTemplate, Values};
 use crate::signature::{Layout, Signature};
 use crate::trial::Trial;
-use crate::{Error, Options, answer};
+use crate::{Error, Options, response};
 
-/// A model at a server, and how it is doing.
+/// A model in a model server, with health checks and a circuit breaker.
 ///
-/// It outlives catalogues and engines: all [`TfServingRanker`](crate::TfServingRanker)s for a model share one.
+/// It outlives catalogues and engines: all [`TfServingRanker`](crate::TfServingRanker)s of a model share one.
 ///
-/// Its circuit breaker opens by the rate of errors, wrong answers and timeouts ([`Options::circuit`]), or when three
-/// looks in a row fail: requests fail at once until [`keep`](Self::keep) finds it well. The next request then closes
-/// the circuit or opens it again. A refusal does not count: it concerns what was asked. It has the trial
-/// repeated, and a model that refuses that is not asked again until it takes it.
+/// The circuit breaker opens by the rate of errors, malformed responses and timeouts ([`Options::circuit`]), or after
+/// three failed health checks. Requests then fail at once until [`monitor`](Self::monitor) completes a successful
+/// trial; the next request closes or reopens the circuit. A rejected request does not count as a failure, because the
+/// request may be at fault. It triggers another trial, and the circuit opens if the model rejects that.
 #[derive(Debug)]
-pub struct Remote {
+pub struct ServedModel {
     name: Option<String>,
     inputs: Inputs,
     options: Options,
-    form: Form,
+    template: RequestTemplate,
     connections: Connections,
     phase: Mutex<Phase>,
     breaker: Mutex<Breaker>,
-    /// Looks in a row at which the server could not be asked.
-    failed_looks: AtomicU32,
+    /// Number of consecutive failed health checks.
+    failed_checks: AtomicU32,
     pub(crate) batches: Batches,
-    /// What is scored on trial.
+    /// The current trial.
     trial: Mutex<Arc<Trial>>,
-    /// The greatest id of a user who was served and is known here.
+    /// The greatest id of a known user that was served.
     greatest_user: AtomicU32,
-    /// Whether a request was refused since the last trial.
+    /// Whether a request was rejected since the last trial.
     refused: AtomicBool,
-    /// Wakes [`keep`](Self::keep) when there is another trial.
+    /// Wakes [`monitor`](Self::monitor) after a change of the trial.
     wake: Notify,
-    /// What a refusal of the trial was found to mean, by its message.
-    explained: Mutex<Option<(String, Error)>>,
+    /// The diagnosis of the last rejected trial, by the server's message.
+    diagnosis: Mutex<Option<(String, Error)>>,
 }
 
-/// After so many failed looks in a row a server is not asked.
-const LOOKS: u32 = 3;
+/// Number of consecutive failed health checks that open the circuit.
+const MAX_FAILED_CHECKS: u32 = 3;
 
-/// How a model server is doing.
+/// The state of a model in its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It was not looked at yet.
+    /// No health check has completed yet.
     Checking,
-    /// It answers, and its model takes the inputs.
+    /// The server responds, and the model accepts the inputs.
     Ready {
-        /// The version that it serves.
+        /// The served version.
         version: u64,
-        /// Since when.
+        /// The time of the change to this state.
         since: SystemTime,
     },
-    /// Its circuit is open.
+    /// The circuit is open.
     Failing {
-        /// Why.
+        /// The cause.
         why: String,
-        /// Since when.
+        /// The time of the change to this state.
         since: SystemTime,
         /// Whether it was ready before.
         was_ready: bool,
@@ -84,58 +84,61 @@ enum Phase {
     Failing { why: String, since: SystemTime, was_ready: bool },
 }
 
-impl Remote {
-    /// A model by its URL, such as `http://host:8501/v1/models/recmodel`; `/versions/3` or `/labels/stable`
-    /// may follow, and pins it as [`Options::pin`] does. Asks nobody yet.
+impl ServedModel {
+    /// Creates a model from its URL, such as `http://host:8501/v1/models/recmodel`, without I/O. A suffix `/versions/3` or
+    /// `/labels/stable` pins a version like [`Options::pin`].
+    ///
+    /// # Errors
+    /// If the URL, an option or the certificates are invalid.
     pub fn new(url: &str, inputs: Inputs, options: Options) -> Result<Self, Error> {
         options.check()?;
         let location = Location::new(url, &options)?;
         Ok(Self {
             name: None,
-            form: Form::new(options.format, &inputs, &options.signature),
+            template: RequestTemplate::new(options.format, &inputs, &options.signature),
             connections: Connections::new(location, &options)?,
             trial: Mutex::new(Arc::new(Trial::without_catalog(&inputs))),
             greatest_user: AtomicU32::new(0),
             refused: AtomicBool::new(false),
             wake: Notify::new(),
-            explained: Mutex::default(),
+            diagnosis: Mutex::default(),
             inputs,
             breaker: Mutex::new(Breaker::new(options.circuit)),
             options,
             phase: Mutex::new(Phase::Checking),
-            failed_looks: AtomicU32::new(0),
+            failed_checks: AtomicU32::new(0),
             batches: Batches::default(),
         })
     }
 
-    /// The same under the name by which requests choose the model; log lines contain it.
+    /// Sets the name of the model, which log lines contain.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
-    /// The name by which requests choose the model, or else its URL.
+    /// The name of the model, or else its URL.
     fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.url())
     }
 
-    /// The model's inputs.
+    /// The inputs of the model.
     pub const fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
-    /// How it is used.
+    /// The options.
     pub const fn options(&self) -> &Options {
         &self.options
     }
 
-    /// The URL, with the version or label that is asked for.
+    /// The URL with the pinned version or label.
     pub fn url(&self) -> String {
         self.connections.location().to_string()
     }
 
-    /// How it is doing, as far as is known. Asks nobody.
+    /// The last known state, without I/O.
     pub fn state(&self) -> State {
         match self.phase().clone() {
             Phase::Checking => State::Checking,
@@ -146,12 +149,12 @@ impl Remote {
         }
     }
 
-    /// The same, as a ranker says it.
+    /// The state as the status of a ranker.
     pub(crate) fn status(&self) -> Status {
         match self.state() {
             State::Checking => Status {
                 state: rank::State::Loading,
-                trouble: Some("the model server was not looked at yet".to_owned()),
+                trouble: Some("the model server has not been checked yet".to_owned()),
                 ..Status::default()
             },
             State::Ready { version, since } => Status {
@@ -169,39 +172,39 @@ impl Remote {
         }
     }
 
-    /// From now on this is scored on trial. A server that is ready stays so until it has failed that.
+    /// Replaces the trial. A model that is ready stays so until it fails the new trial.
     pub(crate) fn set_trial(&self, trial: Trial) {
         let mut current = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
         if **current != trial {
             *current = Arc::new(trial);
             drop(current);
-            *self.explained.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.diagnosis.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.wake.notify_one();
         }
     }
 
-    /// Notes that this user is one of those that the model is to serve.
-    pub(crate) fn saw_user(&self, id: UserId) {
+    /// Records a known user, to include the greatest id in trials.
+    pub(crate) fn record_user(&self, id: UserId) {
         if id.0 > self.greatest_user.load(Ordering::Relaxed) {
             self.greatest_user.fetch_max(id.0, Ordering::Relaxed);
         }
     }
 
-    /// Looks at the server once: whether its model takes the inputs, and gives a score. Gives the version.
+    /// Runs a health check: compares the signature with the inputs, and scores the trial. Returns the version.
     ///
-    /// Scored are the extremes of the last catalogue that a [`TfServingRanker`](crate::TfServingRanker) was made
-    /// for: its greatest ids and its longest texts.
+    /// The trial contains the extremes of the latest catalogue of a [`TfServingRanker`](crate::TfServingRanker): its
+    /// greatest ids and longest texts.
     pub async fn check(&self) -> Result<u64, Error> {
         let outcome = match self.signature().await {
-            Ok(signature) => self.examine(signature).await,
+            Ok(signature) => self.validate(signature).await,
             Err(error) => Err(error),
         };
-        self.settle(outcome)
+        self.apply(outcome)
     }
 
-    /// Keeps looking at the server, at intervals, forever; a program runs it as a task. Without it a model
-    /// stays in its first state, and one that was given up on never comes back.
-    pub async fn keep(&self) {
+    /// Runs health checks at intervals, forever, as a background task. Without it the state does not change, and an open
+    /// circuit never closes.
+    pub async fn monitor(&self) {
         loop {
             let known = match &*self.phase() {
                 Phase::Ready { signature, trial, .. } => {
@@ -210,63 +213,63 @@ impl Remote {
                 Phase::Checking | Phase::Failing { .. } => None,
             };
             match known {
-                Some((signature, trial)) => self.look_again(&signature, &trial).await,
-                // It leaves word of how it ended.
+                Some((signature, trial)) => self.recheck(&signature, &trial).await,
+                // `apply` has recorded the error.
                 None => drop(self.check().await),
             }
-            // Another trial does not wait.
+            // A new trial ends the wait.
             let _ = time::timeout(self.options.interval, self.wake.notified()).await;
         }
     }
 
-    /// Whether the server still is as it was; another version is examined, and so is one that has refused a request or
-    /// has not passed the trial that there is now.
-    async fn look_again(&self, known: &Signature, passed: &Arc<Trial>) {
+    /// Rechecks a model that is ready. Validates it again after a change of the signature or the trial, or a rejected
+    /// request.
+    async fn recheck(&self, known: &Signature, passed: &Arc<Trial>) {
         match self.signature().await {
             Ok(signature) => {
-                self.failed_looks.store(0, Ordering::Relaxed);
+                self.failed_checks.store(0, Ordering::Relaxed);
                 let is_known = signature == *known;
                 let refused = self.refused.swap(false, Ordering::Relaxed);
                 if is_known && !refused && Arc::ptr_eq(&self.current_trial(), passed) {
                     return;
                 }
-                let outcome = self.examine(signature).await;
+                let outcome = self.validate(signature).await;
                 if let (true, Ok(Phase::Ready { trial: now, .. })) = (is_known, &outcome)
                     && let Phase::Ready { trial, .. } = &mut *self.phase()
                 {
                     *trial = Arc::clone(now);
                     return;
                 }
-                // It leaves word of how it ended.
-                drop(self.settle(outcome));
+                // `apply` has recorded the error.
+                drop(self.apply(outcome));
             }
             Err(error) => {
-                if self.failed_looks.fetch_add(1, Ordering::Relaxed) + 1 >= LOOKS {
-                    self.give_up(&error);
+                if self.failed_checks.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_FAILED_CHECKS {
+                    self.open_circuit(&error);
                 }
             }
         }
     }
 
     async fn signature(&self) -> Result<Signature, Error> {
-        let until = Instant::now() + self.options.check_deadline;
-        let slot = self.slot(until).await?;
-        let ask = self.connections.metadata(&slot);
-        let body = timeout_at(until, ask).await.map_err(|_| Error::TimedOut)??;
+        let deadline = Instant::now() + self.options.check_deadline;
+        let permit = self.acquire(deadline).await?;
+        let request = self.connections.metadata(&permit);
+        let body = timeout_at(deadline, request).await.map_err(|_| Error::TimedOut)??;
         Signature::read(&body, &self.options.signature)
     }
 
-    /// Compares the model with the inputs, and has it score something.
-    async fn examine(&self, signature: Signature) -> Result<Phase, Error> {
+    /// Compares the signature with the inputs, and scores the trial.
+    async fn validate(&self, signature: Signature) -> Result<Phase, Error> {
         let output = self.options.output.as_deref();
         let layout = signature.layout(&self.inputs, output).map_err(Error::Mismatch)?;
         let current = self.current_trial();
         let trial = current.with_user(&self.inputs, self.greatest_user.load(Ordering::Relaxed));
-        // The first prediction after a load takes longer; one must come in the time that requests have.
+        // The first prediction after a load is slower; a later one must meet the deadline of requests.
         let start = Instant::now();
         match self.probe(&layout, &trial.rows(|_| true), self.options.check_deadline).await {
             Err(Error::Refused(message)) => {
-                return Err(self.explain(message, &layout, &trial).await);
+                return Err(self.diagnose(message, &layout, &trial).await);
             }
             outcome => outcome?,
         }
@@ -277,29 +280,29 @@ impl Remote {
         Ok(Phase::Ready { signature, layout, trial: current, since: SystemTime::now() })
     }
 
-    /// What the refusal of a trial means: which inputs have extremes that the model does not take.
-    async fn explain(&self, message: String, layout: &Layout, trial: &Trial) -> Error {
+    /// Diagnoses a rejected trial: finds the inputs whose extremes the model rejects.
+    async fn diagnose(&self, message: String, layout: &Layout, trial: &Trial) -> Error {
         let known = |(before, _): &&(String, Error)| *before == message;
-        let explained = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, error)) = explained().as_ref().filter(known) {
+        let diagnosis = || self.diagnosis.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, error)) = diagnosis().as_ref().filter(known) {
             return error.clone();
         }
         let mut faults = Vec::new();
-        let alone = async |place| {
-            let rows = trial.rows(|chosen| Some(chosen) == place);
+        let probe_input = async |index| {
+            let rows = trial.rows(|chosen| Some(chosen) == index);
             self.probe(layout, &rows, self.options.check_deadline).await
         };
-        if alone(None).await.is_ok() {
-            for (place, (input, conversion)) in self.inputs.iter().enumerate() {
-                let Some(extreme) = trial.extreme(place) else { continue };
-                if matches!(alone(Some(place)).await, Err(Error::Refused(_))) {
+        if probe_input(None).await.is_ok() {
+            for (index, (input, conversion)) in self.inputs.iter().enumerate() {
+                let Some(extreme) = trial.extreme(index) else { continue };
+                if matches!(probe_input(Some(index)).await, Err(Error::Refused(_))) {
                     let hint = if conversion.is_plain_number() {
-                        "; if the model knows numbers up to a limit, set that as max of the input"
+                        "; if the model has an upper limit, set max of the input"
                     } else {
                         ""
                     };
                     faults.push(format!(
-                        "it does not take {extreme} for the input {}{hint}",
+                        "the model rejects {extreme} for the input {}{hint}",
                         input.name
                     ));
                 }
@@ -307,7 +310,7 @@ impl Remote {
         }
         faults.push(message.clone());
         let error = Error::Refused(faults.join("; "));
-        *explained() = Some((message, error.clone()));
+        *diagnosis() = Some((message, error.clone()));
         error
     }
 
@@ -315,29 +318,29 @@ impl Remote {
         Arc::clone(&self.trial.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has two rows scored.
+    /// Scores two rows.
     async fn probe(
         &self,
         layout: &Layout,
         rows: &[MovieValues],
-        within: Duration,
+        timeout: Duration,
     ) -> Result<(), Error> {
-        let until = Instant::now() + within;
-        let values: Vec<Values<'_>> = rows.iter().map(Values::OfMovie).collect();
-        let body = self.form.body(layout, &values, &[MovieIndex(0), MovieIndex(1)]);
+        let deadline = Instant::now() + timeout;
+        let values: Vec<Values<'_>> = rows.iter().map(Values::PerMovie).collect();
+        let body = self.template.body(layout, &values, &[MovieIndex(0), MovieIndex(1)]);
         let rows = body.rows;
-        let slot = self.slot(until).await?;
-        self.ask(slot, body.into_bytes(), rows, until).await.map(drop)
+        let permit = self.acquire(deadline).await?;
+        self.send(permit, body.into_bytes(), rows, deadline).await.map(drop)
     }
 
-    fn settle(&self, outcome: Result<Phase, Error>) -> Result<u64, Error> {
+    fn apply(&self, outcome: Result<Phase, Error>) -> Result<u64, Error> {
         match outcome {
             Ok(ready) => {
                 let version = match &ready {
                     Phase::Ready { signature, .. } => signature.version,
                     _ => 0,
                 };
-                self.failed_looks.store(0, Ordering::Relaxed);
+                self.failed_checks.store(0, Ordering::Relaxed);
                 let before = mem::replace(&mut *self.phase(), ready);
                 if matches!(before, Phase::Failing { .. }) {
                     self.breaker().recovered();
@@ -351,16 +354,16 @@ impl Remote {
                 Ok(version)
             }
             Err(error) => {
-                self.give_up(&error);
+                self.open_circuit(&error);
                 Err(error)
             }
         }
     }
 
-    fn give_up(&self, error: &Error) {
+    fn open_circuit(&self, error: &Error) {
         let why = error.to_string();
         let mut phase = self.phase();
-        let (since, was_ready, told) = match &*phase {
+        let (since, was_ready, already_logged) = match &*phase {
             Phase::Failing { since, was_ready, why: before } => {
                 (*since, *was_ready, *before == why)
             }
@@ -369,7 +372,7 @@ impl Remote {
         };
         *phase = Phase::Failing { why, since, was_ready };
         drop(phase);
-        if !told {
+        if !already_logged {
             tracing::warn!(
                 model = self.name(),
                 url = self.url(),
@@ -383,35 +386,39 @@ impl Remote {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How to ask, or why not to.
+    /// Returns the layout of requests, or an error if the model is not ready.
     pub(crate) fn admit(&self) -> Result<Arc<Layout>, Error> {
         match &*self.phase() {
             Phase::Ready { layout, .. } => Ok(Arc::clone(layout)),
-            Phase::Checking => Err(Error::Unavailable("it was not looked at yet".to_owned())),
+            Phase::Checking => Err(Error::Unavailable("it has not been checked yet".to_owned())),
             Phase::Failing { why, .. } => {
                 Err(Error::Unavailable(format!("its circuit breaker is open: {why}")))
             }
         }
     }
 
-    pub(crate) const fn form(&self) -> &Form {
-        &self.form
+    pub(crate) const fn template(&self) -> &RequestTemplate {
+        &self.template
     }
 
-    /// The scores of the rows, or an error that counts.
-    pub(crate) async fn predict(&self, body: Body, until: Instant) -> Result<Vec<f32>, Error> {
+    /// Scores the rows of a body; failures count for the circuit breaker.
+    pub(crate) async fn predict(
+        &self,
+        body: RequestBody,
+        deadline: Instant,
+    ) -> Result<Vec<f32>, Error> {
         let rows = body.rows;
-        self.predict_bytes(body.into_bytes(), rows, until).await
+        self.predict_bytes(body.into_bytes(), rows, deadline).await
     }
 
     async fn predict_bytes(
         &self,
         body: Bytes,
         rows: usize,
-        until: Instant,
+        deadline: Instant,
     ) -> Result<Vec<f32>, Error> {
-        let slot = self.slot(until).await?;
-        let outcome = self.ask(slot, body, rows, until).await;
+        let permit = self.acquire(deadline).await?;
+        let outcome = self.send(permit, body, rows, deadline).await;
         match &outcome {
             Ok(_) => self.succeeded(),
             Err(Error::Refused(_)) => self.refused.store(true, Ordering::Relaxed),
@@ -420,15 +427,16 @@ impl Remote {
         outcome
     }
 
-    /// The same for several bodies at once; that one of them was refused says nothing of the others.
+    /// Scores several bodies in one request. A rejection of several bodies is not recorded, because only one may be at
+    /// fault.
     pub(crate) async fn predict_joined(
         &self,
-        bodies: &[&Body],
-        until: Instant,
+        bodies: &[&RequestBody],
+        deadline: Instant,
     ) -> Result<Vec<f32>, Error> {
         let rows = bodies.iter().map(|body| body.rows).sum();
-        let slot = self.slot(until).await?;
-        let outcome = self.ask(slot, self.form.join(bodies), rows, until).await;
+        let permit = self.acquire(deadline).await?;
+        let outcome = self.send(permit, self.template.join(bodies), rows, deadline).await;
         match &outcome {
             Ok(_) => self.succeeded(),
             Err(Error::Refused(_)) if bodies.len() > 1 => {}
@@ -438,24 +446,24 @@ impl Remote {
         outcome
     }
 
-    /// The right to a connection. That there is none in time says nothing about the server.
-    async fn slot(&self, until: Instant) -> Result<Slot<'_>, Error> {
-        timeout_at(until, self.connections.slot()).await.map_err(|_| Error::TimedOut)?
+    /// Acquires a connection permit. A timeout here does not count for the circuit breaker.
+    async fn acquire(&self, deadline: Instant) -> Result<ConnectionPermit<'_>, Error> {
+        timeout_at(deadline, self.connections.acquire()).await.map_err(|_| Error::TimedOut)?
     }
 
-    async fn ask(
+    async fn send(
         &self,
-        slot: Slot<'_>,
+        permit: ConnectionPermit<'_>,
         body: Bytes,
         rows: usize,
-        until: Instant,
+        deadline: Instant,
     ) -> Result<Vec<f32>, Error> {
-        let ask = self.connections.predict(&slot, body);
-        let answer = timeout_at(until, ask).await.map_err(|_| Error::TimedOut)??;
-        drop(slot);
+        let request = self.connections.predict(&permit, body);
+        let body = timeout_at(deadline, request).await.map_err(|_| Error::TimedOut)??;
+        drop(permit);
         let mut scores = Vec::new();
         let output = self.options.output.as_deref();
-        answer::scores(&answer, rows, output, &mut scores).map_err(Error::Malformed)?;
+        response::parse_scores(&body, rows, output, &mut scores).map_err(Error::Malformed)?;
         Ok(scores)
     }
 
@@ -470,13 +478,13 @@ impl Remote {
     fn failed(&self, error: &Error) {
         let opens = self.breaker().failed(Instant::now().into_std());
         if opens {
-            self.give_up(error);
+            self.open_circuit(error);
         }
     }
 }
 
-/// Seconds since 1970.
-pub(crate) fn now() -> u32 {
+/// The current Unix time in seconds.
+pub(crate) fn unix_time() -> u32 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,5 @@
-//! CSV files record by record, with the line where each starts; for the small files, which are
-//! read whole. Ratings have their own way of reading.
+//! Reads CSV files in memory record by record, with line numbers, and parses ids. Ratings files, which are large,
+//! have their own reader.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,58 +9,60 @@ use sparrow_model::skip_byte_order_mark;
 
 use crate::Error;
 use crate::csv::{Fields, Limits, Splitter};
-use crate::report::shown;
+use crate::report::excerpt;
 
-/// Longest record and longest line, in bytes. The longest in real data have some hundred.
+/// Maximum length of a record and of a line in bytes. Real data have a few hundred.
 pub(crate) const MAX_LEN: usize = 1 << 16;
 
-/// What a record of a MovieLens file may be.
+/// Limits of a record of a MovieLens file.
 pub(crate) const LIMITS: Limits = Limits { bytes: MAX_LEN, columns: 64 };
 
-/// A CSV file with a header row, in memory.
-pub(crate) struct Table<'a> {
+/// A reader of a CSV file with a header row, in memory.
+pub(crate) struct CsvReader<'a> {
     data: &'a [u8],
-    at: usize,
-    /// Number of the line that `at` is in.
+    offset: usize,
+    /// Line number of `offset`.
     line: u64,
     columns: usize,
     splitter: Splitter,
 }
 
-/// A table whose header row has been read, and where its columns are.
-pub(crate) struct Opened<'a, const N: usize, const M: usize> {
-    pub(crate) table: Table<'a>,
+/// A reader after the header row, and the indexes of its columns.
+pub(crate) struct WithOptional<'a, const N: usize, const M: usize> {
+    pub(crate) reader: CsvReader<'a>,
     pub(crate) needed: [usize; N],
     pub(crate) optional: [Option<usize>; M],
 }
 
-impl<'a> Table<'a> {
-    /// Reads the header row and finds the columns of these names, in any order. The first is that of
-    /// the ids.
+impl<'a> CsvReader<'a> {
+    /// Reads the header row and finds the columns of these names, in any order. The first name must be the id
+    /// column.
     pub(crate) fn new<const N: usize>(
         file: &str,
         data: &'a [u8],
         names: [&str; N],
     ) -> Result<(Self, [usize; N]), Error> {
-        let Opened { table, needed, .. } = Self::with_optional(file, data, names, [])?;
-        Ok((table, needed))
+        let WithOptional { reader, needed, .. } = Self::with_optional(file, data, names, [])?;
+        Ok((reader, needed))
     }
 
-    /// The same with columns that may be missing.
+    /// Like [`new`](Self::new), with optional columns.
     pub(crate) fn with_optional<const N: usize, const M: usize>(
         file: &str,
         data: &'a [u8],
         names: [&str; N],
         optional: [&str; M],
-    ) -> Result<Opened<'a, N, M>, Error> {
-        let at = data.len() - skip_byte_order_mark(data).len();
-        let mut table = Self { data, at, line: 1, columns: 0, splitter: Splitter::new(LIMITS) };
-        table.skip_blank_lines();
-        let row = &data[table.at..];
-        let len = if row.is_empty() { 0 } else { table.splitter.split(row).unwrap_or_default() };
-        let found = table.splitter.fields();
-        let place = |name: &str| found.iter().position(|field| field == name.as_bytes());
-        let missing: Vec<&str> = names.into_iter().filter(|name| place(name).is_none()).collect();
+    ) -> Result<WithOptional<'a, N, M>, Error> {
+        let offset = data.len() - skip_byte_order_mark(data).len();
+        let mut reader =
+            Self { data, offset, line: 1, columns: 0, splitter: Splitter::new(LIMITS) };
+        reader.skip_blank_lines();
+        let row = &data[reader.offset..];
+        let len = if row.is_empty() { 0 } else { reader.splitter.split(row).unwrap_or_default() };
+        let found = reader.splitter.fields();
+        let index_of = |name: &str| found.iter().position(|field| field == name.as_bytes());
+        let missing: Vec<&str> =
+            names.into_iter().filter(|name| index_of(name).is_none()).collect();
         let (line, _) = first_line(row);
         let line = &row[line];
         if !missing.is_empty() {
@@ -70,32 +72,32 @@ impl<'a> Table<'a> {
         let count = |name: &str| {
             found.iter().filter(|field| field.eq_ignore_ascii_case(name.as_bytes())).count()
         };
-        if let Some(twice) = all().find(|name| count(name) > 1) {
-            let (file, column, header) = (file.to_owned(), twice.to_owned(), shown(line));
+        if let Some(duplicate) = all().find(|name| count(name) > 1) {
+            let (file, column, header) = (file.to_owned(), duplicate.to_owned(), excerpt(line));
             return Err(Error::RepeatedColumn { file, column, header });
         }
-        let needed = names.map(|name| place(name).unwrap_or_default());
-        let optional = optional.map(place);
-        table.columns = found.len();
-        table.splitter.set_id_column(needed.first().copied().unwrap_or_default());
-        table.advance(len);
-        Ok(Opened { table, needed, optional })
+        let needed = names.map(|name| index_of(name).unwrap_or_default());
+        let optional = optional.map(index_of);
+        reader.columns = found.len();
+        reader.splitter.set_id_column(needed.first().copied().unwrap_or_default());
+        reader.advance(len);
+        Ok(WithOptional { reader, needed, optional })
     }
 
-    /// How many columns the header row names; records with more or fewer are bad.
+    /// The number of columns of the header row; records with another number are malformed.
     pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
-    /// How many bytes have been read, and the number of the line there.
+    /// The offset in bytes and the line number of the next record.
     pub(crate) fn position(&self) -> (usize, u64) {
-        (self.at, self.line)
+        (self.offset, self.line)
     }
 
-    /// The next record with the number of its first line, or why that line is bad.
+    /// Returns the next record, or an error message, with the number of its first line.
     pub(crate) fn next(&mut self) -> Option<(u64, Result<Fields<'_>, String>)> {
         self.skip_blank_lines();
-        let rest = &self.data[self.at..];
+        let rest = &self.data[self.offset..];
         if rest.is_empty() {
             return None;
         }
@@ -108,37 +110,37 @@ impl<'a> Table<'a> {
         });
         match split {
             Ok(len) => self.advance(len),
-            Err(what) => {
-                // The cause may be a stray quote, which has taken in good lines: go on with the next.
+            Err(message) => {
+                // A stray quote may have swallowed valid lines: continue after the first line.
                 let (_, len) = first_line(rest);
                 self.advance(len);
-                return Some((line, Err(what)));
+                return Some((line, Err(message)));
             }
         }
         let fields = self.splitter.fields();
         if let Some(field) = fields.iter().find(|field| str::from_utf8(field).is_err()) {
-            return Some((line, Err(format!("{} is not UTF-8", shown(field)))));
+            return Some((line, Err(format!("{} is not UTF-8", excerpt(field)))));
         }
         Some((line, Ok(fields)))
     }
 
     fn skip_blank_lines(&mut self) {
-        let rest = &self.data[self.at..];
+        let rest = &self.data[self.offset..];
         self.advance(rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count());
     }
 
     fn advance(&mut self, len: usize) {
-        self.line += memchr_iter(b'\n', &self.data[self.at..self.at + len]).count() as u64;
-        self.at += len;
+        self.line += memchr_iter(b'\n', &self.data[self.offset..self.offset + len]).count() as u64;
+        self.offset += len;
     }
 }
 
 pub(crate) fn wrong_columns(expected: usize, found: usize) -> String {
     let plural = if expected == 1 { "" } else { "s" };
-    format!("{expected} column{plural} expected, {found} found")
+    format!("expected {expected} column{plural}, found {found}")
 }
 
-/// Why the header row of a file does not do.
+/// The error for a header row with missing columns.
 fn header_error(file: &str, line: &[u8], names: &[&str], missing: &[&str]) -> Error {
     let has_all = |separator: u8| {
         let fields: Vec<&[u8]> = line
@@ -154,11 +156,11 @@ fn header_error(file: &str, line: &[u8], names: &[&str], missing: &[&str]) -> Er
             return Error::Separator { file, separator: name };
         }
     }
-    let header = if line.is_empty() { "missing".to_owned() } else { shown(line) };
+    let header = if line.is_empty() { "(empty)".to_owned() } else { excerpt(line) };
     Error::Header { file, missing: missing.join(", "), header }
 }
 
-/// Lines with their numbers, without line ends; blank ones are left out.
+/// Iterates over non-blank lines with their numbers, without line ends.
 pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = (u64, Cow<'_, str>)> {
     let mut rest = skip_byte_order_mark(content);
     let mut number = 0;
@@ -176,8 +178,8 @@ pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = (u64, Cow<'_, str>)>
     })
 }
 
-/// A line of an old data set: UTF-8 as in ml-10m, or else Windows-1252, of which the Latin-1 of ml-1m
-/// and ml-100k is a part. Each line is decoded on its own, because files of both occur.
+/// Decodes a line of an old data set: UTF-8 as in ml-10m, otherwise Windows-1252, a superset of the Latin-1 of
+/// ml-1m and ml-100k. Per line, because files may mix both.
 fn decode(line: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(line) {
         Ok(text) => Cow::Borrowed(text),
@@ -185,7 +187,7 @@ fn decode(line: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The characters of the bytes from 0x80 to 0x9f as browsers decode them.
+/// The characters of the bytes 0x80 to 0x9f in Windows-1252 (WHATWG encoding).
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
     '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
@@ -198,16 +200,16 @@ fn windows_1252(byte: u8) -> char {
     }
 }
 
-/// Parses an id: a whole number from 1 to 4294967295.
-pub(crate) fn id(column: &str, text: &[u8]) -> Result<u32, String> {
-    match integral(text) {
+/// Parses an id: an integer from 1 to 4294967295.
+pub(crate) fn parse_id(column: &str, text: &[u8]) -> Result<u32, String> {
+    match parse_integer(text) {
         Some(id) if id > 0 => Ok(id),
-        _ => Err(format!("{column} is {}, not a whole number from 1 to 4294967295", shown(text))),
+        _ => Err(format!("{column} is {}, not an integer from 1 to 4294967295", excerpt(text))),
     }
 }
 
-/// Parses digits, and nothing else.
-pub(crate) fn whole(text: &[u8]) -> Option<u32> {
+/// Parses decimal digits without sign.
+pub(crate) fn parse_digits(text: &[u8]) -> Option<u32> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -216,13 +218,13 @@ pub(crate) fn whole(text: &[u8]) -> Option<u32> {
     })
 }
 
-/// Parses digits, perhaps with a fraction of zeros: pandas writes `5.0` in columns with gaps.
-pub(crate) fn integral(text: &[u8]) -> Option<u32> {
-    whole(without_zero_fraction(text))
+/// Parses digits with an optional zero fraction: pandas writes `5.0` in columns with missing values.
+pub(crate) fn parse_integer(text: &[u8]) -> Option<u32> {
+    parse_digits(strip_zero_fraction(text))
 }
 
-/// `862` for `862.0`; other text as it is.
-pub(crate) fn without_zero_fraction(text: &[u8]) -> &[u8] {
+/// Strips a zero fraction: `862` for `862.0`.
+pub(crate) fn strip_zero_fraction(text: &[u8]) -> &[u8] {
     match memchr(b'.', text) {
         Some(point) if point + 1 < text.len() && text[point + 1..].iter().all(|&d| d == b'0') => {
             &text[..point]
@@ -231,7 +233,7 @@ pub(crate) fn without_zero_fraction(text: &[u8]) -> &[u8] {
     }
 }
 
-/// The range of a line at the beginning of `data` without its line end, and its length with it.
+/// Returns the range of the first line without its line end, and its length with it.
 pub(crate) fn first_line(data: &[u8]) -> (Range<usize>, usize) {
     let (end, len) = memchr(b'\n', data).map_or((data.len(), data.len()), |end| (end, end + 1));
     let end = if data[..end].ends_with(b"\r") { end - 1 } else { end };
@@ -243,11 +245,11 @@ pub(crate) fn first_line(data: &[u8]) -> (Range<usize>, usize) {
 mod tests {
     use super::*;
 
-    /// Records of a table with the columns `a` and `b`, as (line, "a|b" or what is wrong).
+    /// Reads columns `a` and `b` as (line, "a|b" or the error message).
     fn records(data: &[u8]) -> Vec<(u64, Result<String, String>)> {
-        let (mut table, [a, b]) = Table::new("t", data, ["a", "b"]).unwrap();
+        let (mut reader, [a, b]) = CsvReader::new("t", data, ["a", "b"]).unwrap();
         let mut all = Vec::new();
-        while let Some((line, fields)) = table.next() {
+        while let Some((line, fields)) = reader.next() {
             let text = |field| String::from_utf8(field).unwrap();
             all.push((
                 line,
@@ -261,12 +263,12 @@ mod tests {
         (line, Ok(text.to_owned()))
     }
 
-    fn bad(line: u64, what: &str) -> (u64, Result<String, String>) {
-        (line, Err(what.to_owned()))
+    fn bad(line: u64, message: &str) -> (u64, Result<String, String>) {
+        (line, Err(message.to_owned()))
     }
 
     #[test]
-    fn records_know_their_first_line() {
+    fn records_have_the_number_of_their_first_line() {
         let data = b"a,b\n1,2\n\n\"x\ny\",\"say \"\"hi\"\", sir\"\n3,4";
         assert_eq!(
             records(data),
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_marks_and_the_order_of_columns_do_not_matter() {
+    fn line_ends_byte_order_mark_and_column_order_are_ignored() {
         let expected = [good(2, "1|2"), good(3, "3|4"), good(5, "5|6")];
         for data in [
             &b"a,b\n1,2\n3,4\n\n5,6\n"[..],
@@ -291,11 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_quote_spoils_its_line_alone() {
+    fn stray_quote_invalidates_only_its_line() {
         let data = b"a,b\n1,\"2\n3,4\n5\",6,7\n8,9\n";
         let (swallowed, bare) = (
             "quoted field contains the next record: a closing quote is missing",
-            "quote inside a field that is not quoted",
+            "quote inside an unquoted field",
         );
         assert_eq!(
             records(data),
@@ -308,55 +310,55 @@ mod tests {
     }
 
     #[test]
-    fn records_that_are_none() {
-        assert_eq!(records(b"a,b\n1\n"), [bad(2, "2 columns expected, 1 found")]);
+    fn malformed_records_are_errors() {
+        assert_eq!(records(b"a,b\n1\n"), [bad(2, "expected 2 columns, found 1")]);
         assert_eq!(
             records(b"a,b\n ,\n\xe9,x\n"),
             [good(2, " |"), bad(3, "\"\\xe9\" is not UTF-8")]
         );
-        // Valid only where the fields are glued together.
+        // Valid UTF-8 only if the fields are concatenated.
         assert_eq!(records(b"a,b\n\xc3,\xa9\n"), [bad(2, "\"\\xc3\" is not UTF-8")]);
         let many = [b"a,b\n".to_vec(), vec![b','; 70], b"\n1,2".to_vec()].concat();
         assert_eq!(records(&many), [bad(2, "more than 64 columns"), good(3, "1|2")]);
         let long = [b"a,b\n".to_vec(), vec![b'x'; MAX_LEN], b",1\n1,2".to_vec()].concat();
         let found = records(&long);
         assert_eq!(found[1], good(3, "1|2"));
-        assert!(found[0].1.as_ref().is_err_and(|what| what.starts_with("record longer")));
+        assert!(found[0].1.as_ref().is_err_and(|message| message.starts_with("record longer")));
     }
 
     #[test]
-    fn the_header_is_checked_by_name() {
+    fn missing_or_duplicate_columns_are_errors() {
         for (data, missing, header) in [
             (&b"x,b\r\n1,2\n"[..], "a", "\"x,b\""),
             (b"1,2\n", "a, b", "\"1,2\""),
             (b"A,B\n", "a, b", "\"A,B\""),
-            (b"", "a, b", "missing"),
-            (b"\xef\xbb\xbf\n", "a, b", "missing"),
+            (b"", "a, b", "(empty)"),
+            (b"\xef\xbb\xbf\n", "a, b", "(empty)"),
             (b"\"a,b\n1,2\n", "a, b", "\"\\\"a,b\""),
         ] {
-            let error = Table::new("f", data, ["a", "b"]).map(|_| ()).unwrap_err();
-            let expected = format!("f: no column {missing} in the header row, which is {header}");
+            let error = CsvReader::new("f", data, ["a", "b"]).map(|_| ()).unwrap_err();
+            let expected = format!("f: missing column {missing} in the header row {header}");
             assert_eq!(error.to_string(), expected);
         }
         for (data, expected) in [
-            (&b"b;a\n2;1\n"[..], "f: its columns are separated by semicolons, not by commas"),
-            (b"\"a\"\t\"b\"\n", "f: its columns are separated by tabs, not by commas"),
-            (b"a,b,b\n", "f: two columns b in the header row, which is \"a,b,b\""),
-            (b"a,b,B\n", "f: two columns b in the header row, which is \"a,b,B\""),
+            (&b"b;a\n2;1\n"[..], "f: columns are separated by semicolons, expected commas"),
+            (b"\"a\"\t\"b\"\n", "f: columns are separated by tabs, expected commas"),
+            (b"a,b,b\n", "f: duplicate column b in the header row \"a,b,b\""),
+            (b"a,b,B\n", "f: duplicate column b in the header row \"a,b,B\""),
         ] {
-            let error = Table::new("f", data, ["a", "b"]).map(|_| ()).unwrap_err();
+            let error = CsvReader::new("f", data, ["a", "b"]).map(|_| ()).unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
     }
 
     #[test]
-    fn columns_may_be_missing_where_the_reader_allows_it() {
-        let opened = Table::with_optional("f", b"c,a\n1,2\n", ["a"], ["b", "c"]).unwrap();
+    fn optional_columns_may_be_missing() {
+        let opened = CsvReader::with_optional("f", b"c,a\n1,2\n", ["a"], ["b", "c"]).unwrap();
         assert_eq!((opened.needed, opened.optional), ([1], [None, Some(0)]));
     }
 
     #[test]
-    fn each_line_is_decoded_on_its_own() {
+    fn encoding_is_detected_per_line() {
         let content = b"\xef\xbb\xbfCaf\xc3\xa9\r\n\nCaf\xe9 \x93Night\x94 \x85\n\xef\xbb\xbf";
         let decoded: Vec<_> = lines(content).collect();
         let expected = [(1, "Café"), (3, "Café “Night” …"), (4, "\u{feff}")];
@@ -364,24 +366,27 @@ mod tests {
     }
 
     #[test]
-    fn fractions_of_zeros_are_whole_numbers() {
+    fn zero_fractions_parse_as_integers() {
         for text in ["862.0", "862.000", "862"] {
-            assert_eq!(integral(text.as_bytes()), Some(862), "{text}");
+            assert_eq!(parse_integer(text.as_bytes()), Some(862), "{text}");
         }
         for text in ["862.", "862.5", ".0", "862.0.0", "8.62e2", "-1.0", "NaN"] {
-            assert_eq!(integral(text.as_bytes()), None, "{text}");
+            assert_eq!(parse_integer(text.as_bytes()), None, "{text}");
         }
     }
 
     #[test]
-    fn whole_numbers_are_digits() {
-        assert_eq!(whole(b"0"), Some(0));
-        assert_eq!(whole(b"007"), Some(7));
-        assert_eq!(whole(b"4294967295"), Some(u32::MAX));
+    fn parse_digits_accepts_only_digits() {
+        assert_eq!(parse_digits(b"0"), Some(0));
+        assert_eq!(parse_digits(b"007"), Some(7));
+        assert_eq!(parse_digits(b"4294967295"), Some(u32::MAX));
         for text in ["", " 1", "1 ", "+1", "-1", "1.0", "4294967296", "99999999999999999999", "١"]
         {
-            assert_eq!(whole(text.as_bytes()), None, "{text:?}");
+            assert_eq!(parse_digits(text.as_bytes()), None, "{text:?}");
         }
-        assert!(id("movieId", b"0").is_err_and(|what| what.starts_with("movieId is \"0\", not")));
+        assert!(
+            parse_id("movieId", b"0")
+                .is_err_and(|message| message.starts_with("movieId is \"0\", not"))
+        );
     }
 }
