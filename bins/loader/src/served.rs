@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparrow_offline::evaluate::{Answers, Fitted, Method, Training};
+use sparrow_evaluate::{Answers, Fitted, Method, Training};
 use sparrow_tf_serving::{Inputs, Options, ServedModel, TfServingRanker, movie_features_of};
 
 /// The model's name on the command line.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, Options, Server, Site, SiteOptions, StoreReader};
+use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
+use sparrow_user_state::StoreReader;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -276,8 +277,8 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
 fn load_files(config: Config, registry: &Registry, server: &Server) -> Result<String> {
     let engine = load(&config, registry)?;
     let summary = summary(&engine);
-    let options = SiteOptions { posters: config.data.posters, store: None };
-    server.publish(Arc::new(Site::new(Arc::new(engine), options)));
+    let options = SnapshotOptions { posters: config.data.posters, ..SnapshotOptions::default() };
+    server.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
     Ok(summary)
 }
 

@@ -7,11 +7,17 @@ use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, TableBuilder, check_vect
 use sparrow_store::{Kind, StoredMovie};
 
 /// What a feature store says of movies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) movies: Vec<(MovieId, StoredMovie)>,
-    /// How the vectors were made and how they compare, as it was pushed.
-    pub(crate) embedding_info: Option<String>,
+    /// How the vectors were made and how they compare, as it was pushed; an error is why that is unknown.
+    pub(crate) embedding_info: Result<Option<String>, String>,
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self { movies: Vec::new(), embedding_info: Ok(None) }
+    }
 }
 
 impl Stored {
@@ -21,7 +27,7 @@ impl Stored {
     pub(crate) fn item_vectors(
         &self,
     ) -> Result<(EmbeddingTable, Option<EmbeddingMetadata>), String> {
-        let about = match &self.embedding_info {
+        let about = match self.embedding_info.as_ref().map_err(Clone::clone)? {
             Some(text) => {
                 let key = format!("{} in the feature store", Kind::EmbeddingInfo.key(0));
                 Some(
@@ -105,7 +111,7 @@ mod tests {
         };
         Stored {
             movies: vectors.iter().map(movie).collect(),
-            embedding_info: info.map(str::to_owned),
+            embedding_info: Ok(info.map(str::to_owned)),
         }
     }
 

@@ -3,6 +3,14 @@
 //! Opening a named pipe without a writer blocks, and a device such as `/dev/zero` never ends. [`open`] and [`read`]
 //! return an error for both, and for files above the size limit. [`open_within`] also rejects symbolic links that
 //! leave a folder. Errors do not contain the path; callers add it.
+//!
+//! [`Hashing`] computes the SHA-256 of what is read or written. A [`Manifest`] contains the digests of a folder's files.
+
+mod digest;
+mod manifest;
+
+pub use digest::{Hashing, sha256};
+pub use manifest::{LARGEST_MANIFEST, MANIFEST_FILE, Manifest, differs_from};
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
@@ -25,12 +33,14 @@ pub fn open(path: &Path, limit: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file in a folder like [`open`]. A path or symbolic link that leaves the folder is an error.
+/// Opens a file in a folder like [`open`]. A path or symbolic link that leaves the folder is an error of the kind
+/// `PermissionDenied`.
 pub fn open_within(folder: &Path, name: &str, limit: u64) -> io::Result<File> {
     let folder = folder.canonicalize()?;
     let path = folder.join(name).canonicalize()?;
     if !path.starts_with(&folder) {
-        return Err(invalid("it is a symbolic link out of its folder".to_owned()));
+        let what = "it is a symbolic link out of its folder";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     open(&path, limit)
 }

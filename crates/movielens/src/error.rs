@@ -67,6 +67,14 @@ pub enum Error {
         /// The type and a remedy.
         found: &'static str,
     },
+    /// A file does not match the digest that the manifest of its folder has for it.
+    #[error("{file}: {what}")]
+    Digest {
+        /// The file.
+        file: String,
+        /// What may have happened, and the remedy.
+        what: String,
+    },
     /// There are no movies.
     #[error("no movies in {file}")]
     NoMovies {

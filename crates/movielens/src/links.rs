@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use sparrow_model::{MovieId, MovieRecord};
 
+use crate::Error;
 use crate::movies::MovieRows;
 use crate::reader::{CsvReader, WithOptional, parse_id, strip_zero_fraction};
 use crate::report::{BadLines, excerpt};
@@ -26,13 +27,21 @@ type Ids = [Option<String>; 2];
 const SITES: [&str; 2] = ["imdbId", "tmdbId"];
 
 /// Reads the links into the records.
-pub(crate) fn read(input: &Input, records: &mut [MovieRecord], rows: &MovieRows) -> SkippedLinks {
+///
+/// # Errors
+/// Only [`Error::Digest`]: the file differs from the manifest of the data set.
+pub(crate) fn read(
+    input: &Input,
+    records: &mut [MovieRecord],
+    rows: &MovieRows,
+) -> Result<SkippedLinks, Error> {
     let mut skipped = SkippedLinks::default();
     let content = match input.read() {
         Ok(content) => content,
+        Err(error @ Error::Digest { .. }) => return Err(error),
         Err(error) => {
             skipped.bad.push(&input.name, 1, chain(&error));
-            return skipped;
+            return Ok(skipped);
         }
     };
     let opened = CsvReader::with_optional(&input.name, &content, ["movieId"], SITES);
@@ -40,7 +49,7 @@ pub(crate) fn read(input: &Input, records: &mut [MovieRecord], rows: &MovieRows)
         Ok(opened) => opened,
         Err(error) => {
             skipped.bad.push(&input.name, 1, error.to_string());
-            return skipped;
+            return Ok(skipped);
         }
     };
     let mut linked: HashMap<MovieId, (u64, Ids)> = HashMap::new();
@@ -84,10 +93,10 @@ pub(crate) fn read(input: &Input, records: &mut [MovieRecord], rows: &MovieRows)
         records[index].imdb_id.clone_from(imdb);
         records[index].tmdb_id.clone_from(tmdb);
     }
-    skipped
+    Ok(skipped)
 }
 
-fn chain(error: &crate::Error) -> String {
+fn chain(error: &Error) -> String {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
 }

@@ -55,7 +55,7 @@ pub(crate) fn read(source: &Source, bad: &mut BadLines) -> Result<(Movies, Skipp
     }
     let MovieList { mut records, known, .. } = list;
     let skipped_links = match (source.format, &source.extra) {
-        (Format::Latest, Some(file)) => links::read(file, &mut records, &known),
+        (Format::Latest, Some(file)) => links::read(file, &mut records, &known)?,
         _ => SkippedLinks::default(),
     };
     let movies = Movies::new(records)

@@ -4,14 +4,15 @@
 //! collection. Collections are merged in file order, so duplicates and line numbers equal those of a sequential pass.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, SeekFrom};
+use std::io::{self, Read, SeekFrom, Write as _};
 use std::mem;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use memchr::{memchr, memmem, memrchr};
+use sparrow_files::Hashing;
 use sparrow_model::{MovieId, MovieIndex, Movies, RatingLog, Stars, UserId, skip_byte_order_mark};
 
 use crate::Error;
@@ -103,14 +104,17 @@ pub(crate) fn read<C: Collect>(
             (blocks, end.saturating_sub(start).div_ceil(block))
         }
         Content::Gzip(reader) => {
+            input.check_whole()?;
             let read_ahead = beginning[start.0..].to_vec();
             (Blocks::Streamed(Mutex::new(Stream { reader, read_ahead, next: 0 })), u64::MAX)
         }
     };
     let plain_file = matches!(blocks, Blocks::Seekable { .. });
+    let digest = (plain_file && input.has_digest()).then(|| Digest::new(&beginning[..start.0]));
     let job = Job {
         input,
         layout,
+        digest,
         blocks,
         block,
         stop: AtomicBool::new(false),
@@ -136,6 +140,10 @@ pub(crate) fn read<C: Collect>(
     let merged = job.merged.into_inner().unwrap_or_else(PoisonError::into_inner);
     *bad = merged.bad;
     outcome?;
+    // Before the bad lines are counted: they may come from the damage.
+    if let Some(digest) = job.digest {
+        input.check(&digest.finish())?;
+    }
     Ok(merged.ratings)
 }
 
@@ -143,6 +151,8 @@ pub(crate) fn read<C: Collect>(
 struct Job<'a, C> {
     input: &'a Input,
     layout: Layout<'a>,
+    /// For a file that is to be compared with a digest.
+    digest: Option<Digest>,
     blocks: Blocks,
     /// Block size in bytes.
     block: u64,
@@ -162,6 +172,53 @@ enum Blocks {
     },
     /// The threads read their blocks in turn from a stream.
     Streamed(Mutex<Stream>),
+}
+
+/// The SHA-256 of a file whose blocks are read by several threads. Each hashes its block when the blocks before it
+/// are hashed: what is parsed is what is hashed, and the file is read once.
+struct Digest {
+    state: Mutex<Hashed>,
+    advanced: Condvar,
+}
+
+struct Hashed {
+    hashing: Hashing<io::Sink>,
+    /// The next block to hash.
+    next: u64,
+}
+
+impl Digest {
+    /// Starts with the bytes before the first block.
+    fn new(beginning: &[u8]) -> Self {
+        let mut hashing = Hashing::new(io::sink());
+        // A sink never fails.
+        drop(hashing.write_all(beginning));
+        Self { state: Mutex::new(Hashed { hashing, next: 0 }), advanced: Condvar::new() }
+    }
+
+    /// Adds a block after the blocks before it, unless another thread has failed.
+    fn add(&self, number: u64, block: &[u8], stop: &AtomicBool) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .advanced
+            .wait_while(state, |state| state.next != number && !stop.load(Ordering::Relaxed));
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(state.hashing.write_all(block));
+        state.next += 1;
+        drop(state);
+        self.advanced.notify_all();
+    }
+
+    /// Wakes threads that wait for a block of a failed thread.
+    fn wake(&self) {
+        // With the lock: a thread that has just looked at the flag does not miss it.
+        let _state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.advanced.notify_all();
+    }
+
+    fn finish(self) -> String {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).hashing.sha256()
+    }
 }
 
 /// The results, merged in file order.
@@ -194,6 +251,9 @@ impl<C: Collect> Job<'_, C> {
         let done = self.parse_blocks();
         if done.is_err() {
             self.stop.store(true, Ordering::Relaxed);
+            if let Some(digest) = &self.digest {
+                digest.wake();
+            }
         }
         done
     }
@@ -208,6 +268,9 @@ impl<C: Collect> Job<'_, C> {
         while !self.stop.load(Ordering::Relaxed) {
             let number = self.next_block(reader.as_deref_mut(), &mut lines);
             let Some(number) = number.map_err(|error| self.input.io_error(error))? else { break };
+            if let Some(digest) = &self.digest {
+                digest.add(number, lines.block(), &self.stop);
+            }
             let part = self.layout.parse(&lines, &mut splitter);
             let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
             merged.insert(&self.input.name, number, part);
@@ -269,7 +332,7 @@ impl Stream {
             // The truncated bytes belong to a line that exceeds the limit anyway.
             bytes.truncate(last_line + MAX_LEN + 1);
         }
-        (lines.first, lines.end) = (0, bytes.len());
+        (lines.start, lines.first, lines.end) = (0, 0, bytes.len());
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -282,6 +345,8 @@ impl Stream {
 #[derive(Debug, Default)]
 struct Lines {
     bytes: Vec<u8>,
+    /// Offset of the block.
+    start: usize,
     /// Offset of the first line.
     first: usize,
     /// End of the block. The last line starts before it and may continue after it.
@@ -289,6 +354,11 @@ struct Lines {
 }
 
 impl Lines {
+    /// The bytes of the block.
+    fn block(&self) -> &[u8] {
+        &self.bytes[self.start.min(self.end)..self.end]
+    }
+
     /// Reads the lines that start in the byte range `start..end`. `at_line` forces a line start at `start`.
     fn read(
         &mut self,
@@ -299,6 +369,7 @@ impl Lines {
     ) -> io::Result<()> {
         // The byte before the block determines whether a line starts at its start.
         let from = if at_line { start } else { start - 1 };
+        self.start = (start - from) as usize;
         reader.seek(SeekFrom::Start(from))?;
         self.bytes.clear();
         self.bytes.reserve_exact((end - from) as usize + CHUNK as usize);
@@ -713,7 +784,7 @@ mod tests {
         fn result_is_independent_of_blocks_and_threads(data in lines(), block in 1..64_u64, threads in 1..4_usize) {
             let compressed = source(&[MOVIES, ("ratings.csv", &gzip(&data))]).unwrap();
             let source = source(&[MOVIES, ("ratings.csv", &data)]).unwrap();
-            let integer = load_blocks(&source, u64::MAX, 1).unwrap();
+            let whole = load_blocks(&source, u64::MAX, 1).unwrap();
             let parts = load_blocks(&source, block, threads).unwrap();
             prop_assert_eq!(&parts.report, &whole.report);
             prop_assert_eq!(ratings(&parts.catalog), ratings(&whole.catalog));

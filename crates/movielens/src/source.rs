@@ -4,6 +4,7 @@ use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use sparrow_files::{Hashing, MANIFEST_FILE, Manifest, differs_from, sha256};
 use sparrow_model::{Catalog, Histories, Movie, Movies, RatingLog, UserId};
 
 use crate::kind::{self, Kind};
@@ -140,9 +141,11 @@ impl Source {
         if let Err(source) = fs::read_dir(dir) {
             return Err(Error::Io { file: folder, source });
         }
-        let has = |name: &str| dir.join(name).is_file();
+        let has = |name: &str| is_there(&dir.join(name));
         let format = detect(&folder, required, &has, || hint(dir, required))?;
-        Ok(Self::with(format, &has, |name| Input::path(&dir.join(name))))
+        let manifest = Manifest::of(dir).map_err(|source| Error::Io { file: folder, source })?;
+        let input = |name: &str| Input::path(&dir.join(name), manifest.get(name));
+        Ok(Self::with(format, &has, input))
     }
 
     /// Like [`open`](Self::open) for files in memory: `files` are names such as `movies.csv` and contents; `name` replaces
@@ -154,6 +157,7 @@ impl Source {
         Ok(Self::with(format, &has, |wanted| Input {
             name: format!("{name}/{wanted}"),
             data: Data::Memory(find(wanted).map_or(&[], |(_, bytes)| bytes)),
+            sha256: None,
         }))
     }
 
@@ -353,7 +357,7 @@ fn hint(dir: &Path, required: Required) -> String {
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     let has_data_set = |path: &&PathBuf| {
-        let has = |name: &str| path.join(name).is_file();
+        let has = |name: &str| is_there(&path.join(name));
         Format::ALL.into_iter().any(|format| required.exist(format, &has))
     };
     if let Some(path) = paths.iter().find(has_data_set) {
@@ -366,12 +370,19 @@ fn hint(dir: &Path, required: Required) -> String {
     archive.unwrap_or_default()
 }
 
+/// Whether there is something to open. What is no regular file, such as a named pipe, is refused when it is opened.
+fn is_there(path: &Path) -> bool {
+    path.exists() && !path.is_dir()
+}
+
 /// One file of a data set.
 #[derive(Debug, Clone)]
 pub(crate) struct Input {
     /// The name in messages.
     pub(crate) name: String,
     data: Data,
+    /// What the manifest of its folder has for it.
+    sha256: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -408,8 +419,35 @@ impl Content {
 }
 
 impl Input {
-    fn path(path: &Path) -> Self {
-        Self { name: path.display().to_string(), data: Data::Path(path.to_owned()) }
+    fn path(path: &Path, sha256: Option<&str>) -> Self {
+        let name = path.display().to_string();
+        Self { name, data: Data::Path(path.to_owned()), sha256: sha256.map(str::to_owned) }
+    }
+
+    /// Whether [`check`](Self::check) compares anything.
+    pub(crate) const fn has_digest(&self) -> bool {
+        self.sha256.is_some()
+    }
+
+    /// Compares the file's SHA-256 with that in the manifest of its folder, if there is one.
+    pub(crate) fn check(&self, found: &str) -> Result<(), Error> {
+        match &self.sha256 {
+            Some(expected) if expected != found => {
+                Err(Error::Digest { file: self.name.clone(), what: differs_from(MANIFEST_FILE) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the file through and compares its SHA-256: for compressed files, of which the decoder need not read the
+    /// end.
+    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+        if !self.has_digest() {
+            return Ok(());
+        }
+        let mut reader = Hashing::new(self.reopen()?);
+        io::copy(&mut reader, &mut io::sink()).map_err(|source| self.io_error(source))?;
+        self.check(&reader.sha256())
     }
 
     /// The name without its folder.
@@ -447,10 +485,17 @@ impl Input {
 
     /// Reads the whole file, which must be small.
     pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
-        let content = self.open()?.read_up_to(MAX_WHOLE_FILE + 1);
+        let mut file = self.open()?;
+        if matches!(file, Content::Gzip(_)) {
+            self.check_whole()?;
+        }
+        let content = file.read_up_to(MAX_WHOLE_FILE + 1);
         let content = content.map_err(|source| self.io_error(source))?;
         if content.len() as u64 > MAX_WHOLE_FILE {
             return Err(self.other_kind("larger than the limit of 1 GiB"));
+        }
+        if self.has_digest() && matches!(file, Content::Plain(_)) {
+            self.check(&sha256(&content))?;
         }
         Ok(content)
     }

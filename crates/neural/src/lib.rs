@@ -12,7 +12,6 @@
 //! calls of functions for detected instruction sets, and their loads and stores.
 
 #[cfg(feature = "model-file")]
-mod digest;
 pub mod ease;
 mod factors;
 mod item_vectors;
@@ -24,9 +23,9 @@ mod table;
 #[cfg(feature = "model-file")]
 mod tensors;
 mod top_k;
+mod zeros;
 
 #[cfg(feature = "model-file")]
-pub use digest::{Hashing, sha256};
 pub use factors::{CONVERGED_STEPS, Factors, FoldIn, HalfStep, Objective, Positives, RowMut};
 pub use item_vectors::{ItemVectors, Similarity};
 #[cfg(feature = "model-file")]
@@ -36,3 +35,4 @@ pub use table::{
     normalise, parse_line,
 };
 pub use top_k::TopK;
+pub use zeros::{Zeros, is_zero};

@@ -90,7 +90,7 @@ impl EmbeddingTable {
         file: &str,
         sha256: Option<&str>,
     ) -> Result<Self, Error> {
-        let mut input = io::BufReader::with_capacity(1 << 18, crate::Hashing::new(input));
+        let mut input = io::BufReader::with_capacity(1 << 18, sparrow_files::Hashing::new(input));
         let table = Self::read(&mut input, file)?;
         match sha256 {
             Some(expected) if input.get_ref().sha256() != expected => {

@@ -1,9 +1,10 @@
 //! Reading and writing of safetensors files with a digest in their metadata.
 
+use std::io::{self, Write as _};
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use sha2::{Digest as _, Sha256};
+use sparrow_files::Hashing;
 
 /// The key of our metadata; its value is JSON.
 pub(crate) const METADATA_KEY: &str = "sparrow";
@@ -116,7 +117,7 @@ pub(crate) fn serialize(tensors: &[Stored], json: &str) -> Result<Vec<u8>, Strin
     let mut bytes =
         safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
     let range = digest_range(&bytes).ok_or("the header has no digest")?;
-    let digest = crate::sha256(&bytes);
+    let digest = sparrow_files::sha256(&bytes);
     bytes[range].copy_from_slice(digest.as_bytes());
     Ok(bytes)
 }
@@ -133,11 +134,10 @@ fn digest_range(bytes: &[u8]) -> Option<Range<usize>> {
 /// Verifies the digest of a file, if it has one.
 pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
     let Some(range) = digest_range(bytes) else { return Ok(()) };
-    let mut hasher = Sha256::new();
-    hasher.update(&bytes[..range.start]);
-    hasher.update([b'0'; DIGITS]);
-    hasher.update(&bytes[range.end..]);
-    if crate::digest::hex(&hasher.finalize()).as_bytes() == &bytes[range] {
+    let mut hasher = Hashing::new(io::sink());
+    let parts = [&bytes[..range.start], &[b'0'; DIGITS], &bytes[range.end..]];
+    let hashed = parts.into_iter().try_for_each(|part| hasher.write_all(part));
+    if hashed.is_ok() && hasher.sha256().as_bytes() == &bytes[range] {
         return Ok(());
     }
     Err("damaged file: the SHA-256 differs from the metadata".to_owned())

@@ -1,13 +1,16 @@
 //! Test support: real Redis servers, each on a free port with its own folder, stopped when dropped.
 //!
-//! [`TestRedis`] is one server, [`TestCluster`] a cluster. The programs `redis-server` and `redis-cli` must be on the
+//! [`TestRedis`] is one server, [`TestCluster`] a cluster, and [`LossyProxy`] a proxy that corrupts the replies of one.
+//! The programs `redis-server` and `redis-cli` must be on the
 //! `PATH`. Functions panic with the cause if a program is missing or an operation times out. Only tests depend on
 //! this crate.
 
 mod cluster;
+mod lossy;
 mod server;
 
 pub use cluster::TestCluster;
+pub use lossy::{Fault, LossyProxy};
 pub use server::TestRedis;
 
 use std::thread;

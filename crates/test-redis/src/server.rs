@@ -43,7 +43,7 @@ impl TestRedis {
         panic!("redis-server does not start with {config:?}");
     }
 
-    /// Starts a sentinel with this configuration.
+    /// Starts a sentinel with this configuration. A line `tls-port N` makes it speak TLS on that port.
     ///
     /// # Panics
     /// If it does not start.
@@ -62,7 +62,9 @@ impl TestRedis {
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is on the PATH (Debian package redis-server)");
-        let mut server = Self { child, folder, port, config: Vec::new() };
+        let tls_port = config.lines().find_map(|line| line.strip_prefix("tls-port "));
+        let tls_port = tls_port.map(|port| vec!["--tls-port".to_owned(), port.to_owned()]);
+        let mut server = Self { child, folder, port, config: tls_port.unwrap_or_default() };
         assert!(server.wait_until_ready(), "a sentinel does not start");
         server
     }

@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_neural::neural_cf::Scorer;
-use sparrow_offline::{export, train};
 use sparrow_rank::Ranker as _;
 use sparrow_test_tensorflow::ModelServer;
 use sparrow_tf_serving::{
     Batch, Format, Inputs, Options, ServedModel, TfServingRanker, movie_features_of,
 };
+use sparrow_train::{self as train, export};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

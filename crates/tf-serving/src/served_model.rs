@@ -326,7 +326,7 @@ impl ServedModel {
         timeout: Duration,
     ) -> Result<(), Error> {
         let deadline = Instant::now() + timeout;
-        let values: Vec<Values<'_>> = rows.iter().map(Values::OfMovie).collect();
+        let values: Vec<Values<'_>> = rows.iter().map(Values::PerMovie).collect();
         let body = self.template.body(layout, &values, &[MovieIndex(0), MovieIndex(1)]);
         let rows = body.rows;
         let permit = self.acquire(deadline).await?;
