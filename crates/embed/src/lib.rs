@@ -14,5 +14,5 @@ pub mod interactions;
 pub mod item2vec;
 
 pub use embed::{
-    METADATA_FILE, Embeddings, Error, ITEM_FILE, Method, Summary, USER_FILE, compute, liked, write,
+    Embeddings, Error, ITEM_FILE, METADATA_FILE, Method, Summary, USER_FILE, compute, liked, write,
 };

@@ -560,7 +560,11 @@ fn bad_files_are_named_with_what_is_wrong() {
     };
     let header = "userId,movieId,rating,timestamp\n";
     for (name, content, problem) in [
-        ("ratings.csv", b"userId,rating,timestamp\n".to_vec(), "ratings.csv: missing column movieId"),
+        (
+            "ratings.csv",
+            b"userId,rating,timestamp\n".to_vec(),
+            "ratings.csv: missing column movieId",
+        ),
         ("movies.csv", b"movieId,title\n1,Sea\n".to_vec(), "movies.csv: missing column genres"),
         (
             "ratings.csv",

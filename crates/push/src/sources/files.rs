@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig};
 use sparrow_files::{Hashing, LARGEST_MANIFEST, MANIFEST_FILE, Manifest, differs_from};
-use sparrow_neural::{METADATA_FILE, EmbeddingMetadata};
+use sparrow_neural::{EmbeddingMetadata, METADATA_FILE};
 
 use super::{Error, Location};
 
