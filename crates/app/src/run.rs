@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, Options, Server, Site, SiteOptions, StoreReader};
+use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
+use sparrow_user_state::StoreReader;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -34,7 +35,7 @@ pub fn main(
 ) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return terminal::explain(&error),
+        Err(error) => return terminal::print_clap_result(&error),
     };
     // What is not Unicode can be neither one of our keys nor one of their values.
     let environment = environment
@@ -251,13 +252,13 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         let registry = Arc::clone(&registry);
         async move { registry.keep_servers().await }
     });
-    let (tell, loading) = oneshot::channel();
+    let (report, loading) = oneshot::channel();
     let loader = match store {
         Some(store) => {
             let options =
                 GuardOptions { deadline: config.store.deadline, ..GuardOptions::default() };
             let reader = Arc::new(StoreReader::new(Arc::new(Guarded::new(store, options))));
-            tokio::spawn(refresh::keep(config, registry, reader, server, tell))
+            tokio::spawn(refresh::run(config, registry, reader, server, report))
         }
         None => tokio::spawn(async move {
             let models = Arc::clone(&registry);
@@ -265,7 +266,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
             let outcome = load.await.context("loading was cut off").flatten();
             let loaded = outcome.is_ok();
             // Nobody may be waiting for the outcome.
-            let _ = tell.send(outcome);
+            let _ = report.send(outcome);
             if loaded {
                 registry.watch().await;
             }
@@ -279,8 +280,8 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
 fn load_files(config: Config, registry: &Registry, server: &Server) -> Result<String> {
     let engine = load(&config, registry)?;
     let summary = summary(&engine);
-    let options = SiteOptions { posters: config.data.posters, store: None };
-    server.publish(Arc::new(Site::new(Arc::new(engine), options)));
+    let options = SnapshotOptions { posters: config.data.posters, ..SnapshotOptions::default() };
+    server.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
     Ok(summary)
 }
 
@@ -302,7 +303,7 @@ fn summary(engine: &Engine) -> String {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    terminal::complain(format_args!("{error:#}"));
+    terminal::print_error(format_args!("{error:#}"));
     ExitCode::from(code)
 }
 

@@ -74,7 +74,8 @@ pub struct Recommendations {
     /// neither the one asked for nor any of its fallbacks could.
     pub model: Arc<str>,
     /// Whether another model than the one asked for ordered the items, a recall strategy failed, or
-    /// the user's state was not to be had.
+    /// the user's state was not to be had. Not set by [`Reason::NoHistory`]: the model that was asked for
+    /// ranked, and a store may be without rating histories on purpose.
     pub degraded: bool,
     /// Why the answer is degraded, or not personal ([`Reason::UnknownUser`], also where a model
     /// that is the same for everybody was asked for), or may have seen movies ([`Reason::NoHistory`]).

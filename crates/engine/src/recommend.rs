@@ -143,7 +143,7 @@ impl Engine {
     ) -> bool {
         if !request.genres.is_empty() {
             for genre in request.genres.iter() {
-                scratch.excluded.insert_all(&self.genre_members[genre.at()]);
+                scratch.excluded.insert_all(&self.genre_members[genre.index()]);
             }
             scratch.excluded.invert();
         }

@@ -40,7 +40,7 @@ impl Scratch {
     fn clear(&mut self) {
         self.excluded.clear();
         for movie in self.candidates.drain(..) {
-            self.found_by[movie.at()] = StrategySet::default();
+            self.found_by[movie.index()] = StrategySet::default();
         }
     }
 
@@ -55,12 +55,12 @@ impl Scratch {
     }
 
     pub(crate) fn found_by(&self, movie: MovieIndex) -> StrategySet {
-        self.found_by[movie.at()]
+        self.found_by[movie.index()]
     }
 
     /// Adds a candidate, or to a known one the strategy that found it too.
     pub(crate) fn add(&mut self, movie: MovieIndex, strategy: usize) {
-        let found_by = &mut self.found_by[movie.at()];
+        let found_by = &mut self.found_by[movie.index()];
         if found_by.0 == 0 {
             self.candidates.push(movie);
         }

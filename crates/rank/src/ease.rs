@@ -25,7 +25,7 @@ impl EaseRanker {
 
     /// How many of the catalogue's movies the model knows.
     pub fn known_movies(&self) -> usize {
-        self.scorer.known()
+        self.scorer.contained_count()
     }
 }
 
@@ -49,7 +49,11 @@ impl Ranker for EaseRanker {
         let all = scores.len();
         scores.reserve(movies.len());
         for movie in movies {
-            scores.push(if self.scorer.knows(movie.0) { scores[movie.at()] } else { UNSCORED });
+            scores.push(if self.scorer.contains(movie.0) {
+                scores[movie.index()]
+            } else {
+                UNSCORED
+            });
         }
         scores.drain(..all);
         Ok(())

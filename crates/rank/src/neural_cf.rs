@@ -24,7 +24,7 @@ impl NeuralCfRanker {
 
     /// How many of the catalogue's movies were in the model's training.
     pub fn known_movies(&self) -> usize {
-        self.scorer.known()
+        self.scorer.known_items()
     }
 }
 
@@ -53,7 +53,7 @@ impl Ranker for NeuralCfRanker {
             let all = scores.len();
             scores.reserve(movies.len());
             for movie in movies {
-                scores.push(scores[movie.at()]);
+                scores.push(scores[movie.index()]);
             }
             scores.drain(..all);
         } else {

@@ -6,15 +6,14 @@ use sparrow_neural::ease::Scorer;
 
 use crate::{Error, Query, Recall};
 
-/// The movies that the user's history speaks for most, by item–item weights (EASE); none that it does not
-/// speak for.
+/// The movies with the highest positive scores by item–item weights (EASE; Steck 2019, arXiv:1905.03375).
 ///
-/// The weights can be exchanged while requests run. Without any, nothing is found.
+/// The weights can be replaced while requests run. Returns no candidates if no weights are loaded.
 #[derive(Debug, Default)]
 pub struct ByEase {
     weights: RwLock<Option<Weights>>,
-    /// Room for scores, kept from request to request.
-    rooms: Mutex<Vec<Vec<f32>>>,
+    /// Score buffers for reuse by later requests.
+    buffers: Mutex<Vec<Vec<f32>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -24,15 +23,15 @@ struct Weights {
 }
 
 impl ByEase {
-    /// Over these weights, whose items are the catalogue's movie indexes. `liked_only` where only the
-    /// liked movies of a history count.
+    /// Creates the strategy. The items of `scorer` must be the catalogue's movie indexes. With `liked_only`, only the
+    /// liked movies of a history are its input.
     pub fn new(scorer: Arc<Scorer>, liked_only: bool) -> Self {
         let by_ease = Self::default();
         by_ease.set(scorer, liked_only);
         by_ease
     }
 
-    /// Requests from now on go by these weights.
+    /// Replaces the weights for subsequent requests.
     pub fn set(&self, scorer: Arc<Scorer>, liked_only: bool) {
         let weights = Some(Weights { scorer, liked_only });
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
@@ -52,8 +51,8 @@ impl Recall for ByEase {
     ) -> Result<(), Error> {
         let weights = self.weights.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(Weights { scorer, liked_only }) = weights else { return Ok(()) };
-        let rooms = || self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut scores = rooms().pop().unwrap_or_default();
+        let buffers = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scores = buffers().pop().unwrap_or_default();
         let history = query.user.rated_movies(liked_only).map(|movie| movie.0);
         if scorer.score_all(history, &mut scores) {
             let mut top = TopK::new(limit);
@@ -65,7 +64,7 @@ impl Recall for ByEase {
             }
             found.extend(top.sorted().map(|(_, movie)| MovieIndex(movie)));
         }
-        rooms().push(scores);
+        buffers().push(scores);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use sparrow_neural::{ItemVectors, TopK, has_direction};
 
 use crate::{Error, Query, Recall};
 
-/// The first movies of one of the catalogue's orders: best rated, newest, or most popular.
+/// The first movies of a catalogue order: best rated, newest, or most popular.
 #[derive(Debug, Clone, Copy)]
 pub struct ByOrder(pub Sort);
 
@@ -32,8 +32,7 @@ impl Recall for ByOrder {
     }
 }
 
-/// The best rated movies of the genres asked for, or else of the user's favourite genres, in turn:
-/// the first of each, the second of each, and so on.
+/// The best rated movies of the requested genres, or else of the user's favourite genres, interleaved round-robin.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ByGenre;
 
@@ -48,18 +47,18 @@ impl Recall for ByGenre {
         limit: usize,
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
-        let asked: Vec<Genre> = query.genres.iter().collect();
-        let genres = if asked.is_empty() { query.user.favourite_genres } else { &asked };
+        let requested: Vec<Genre> = query.genres.iter().collect();
+        let genres = if requested.is_empty() { query.user.favourite_genres } else { &requested };
         let mut orders: Vec<_> = genres
             .iter()
             .map(|&genre| query.catalog.ordered(Sort::Rating, Some(genre)).iter().copied())
             .collect();
-        let mut taken = query.excluded.clone();
+        let mut seen = query.excluded.clone();
         let mut left = limit;
         while left > 0 && !orders.is_empty() {
-            orders.retain_mut(|order| match order.find(|&movie| !taken.contains(movie)) {
+            orders.retain_mut(|order| match order.find(|&movie| !seen.contains(movie)) {
                 Some(movie) if left > 0 => {
-                    taken.insert(movie);
+                    seen.insert(movie);
                     found.push(movie);
                     left -= 1;
                     true
@@ -71,14 +70,14 @@ impl Recall for ByGenre {
     }
 }
 
-/// The movies whose vectors are nearest to the user's: exact, over all movies that have one.
+/// The movies with the vectors nearest to the user's, by exact search.
 #[derive(Debug, Clone)]
 pub struct ByEmbedding {
     items: Arc<ItemVectors>,
 }
 
 impl ByEmbedding {
-    /// Over these vectors, whose items are the catalogue's movie indexes.
+    /// Creates the strategy. The items of `items` must be the catalogue's movie indexes.
     pub const fn new(items: Arc<ItemVectors>) -> Self {
         Self { items }
     }
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
     use crate::ByEase;
 
-    /// Twelve movies; the greater the id, the newer and the better liked, and the less popular.
+    /// Twelve movies. With the id grow the release year and the ratings; the popularity falls.
     /// By Bayesian average: 8, 9, 7, 10, 6, 11, 4, … Every third is a comedy, every second a drama.
     fn catalog() -> Catalog {
         let record = |id: u32| MovieRecord {
@@ -166,16 +165,15 @@ mod tests {
         let mut set = MovieSet::new(catalog.len());
         set.extend(excluded.iter().copied().map(MovieIndex));
         let query = Query { catalog: &catalog, user, genres, excluded: &set };
-        // What is there stays there.
+        // Existing entries must remain.
         let mut found = vec![MovieIndex(99)];
         strategy.recall(&query, limit, &mut found).unwrap();
         assert_eq!(found[0], MovieIndex(99));
         found[1..].iter().map(|movie| movie.0).collect()
     }
 
-    /// What the contract asks of every strategy, whoever the user is.
     #[test]
-    fn every_strategy_keeps_the_contract() {
+    fn every_strategy_fulfils_the_contract() {
         let mut builder = TableBuilder::default();
         for id in [1, 3, 4, 5, 8] {
             builder.push(id, &[id as f32, 1.0]).unwrap();
@@ -218,16 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn orders_are_those_of_the_catalogue() {
-        let nobody = UserState::unknown(UserId(404));
-        let by = |sort| recalled(&ByOrder(sort), &nobody, &[], &[11], 3);
+    fn by_order_returns_catalogue_order() {
+        let unknown = UserState::unknown(UserId(404));
+        let by = |sort| recalled(&ByOrder(sort), &unknown, &[], &[11], 3);
         assert_eq!(by(Sort::ReleaseYear), [10, 9, 8]);
         assert_eq!(by(Sort::Popularity), [0, 1, 2]);
         assert_eq!(by(Sort::Rating), [8, 9, 7]);
     }
 
     #[test]
-    fn genres_take_turns_and_asked_ones_count_before_favourites() {
+    fn by_genre_interleaves_requested_or_favourite_genres() {
         let catalog = catalog();
         let genre = |name| catalog.genres().find(name).unwrap();
         let mut user = UserState::unknown(UserId(1));
@@ -239,7 +237,7 @@ mod tests {
         assert_eq!(recalled(&ByGenre, &user, &["Drama"], &[8], 3), [10, 6, 4]);
     }
 
-    /// Movie 0 speaks for 3 and 7 and against 5.
+    /// Movie 0 has positive weights to 3 and 7, and a negative one to 5.
     fn ease() -> ByEase {
         let starts = [0].into_iter().chain([3; 12]).collect();
         let weights =
@@ -248,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_history_speaks_for_is_found() {
+    fn by_ease_returns_only_movies_with_positive_scores() {
         let catalog = catalog();
         let user =
             UserState { history: catalog.users().find(UserId(1)), ..UserState::unknown(UserId(1)) };
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_vector_finds_no_movie() {
+    fn zero_vector_returns_no_candidates() {
         let mut builder = TableBuilder::default();
         builder.push(0, &[1.0, 2.0]).unwrap();
         let items = ItemVectors::new(&builder.build().unwrap(), 12, Similarity::Cosine, Some);
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_of_another_length_is_an_error() {
+    fn wrong_vector_dimension_is_an_error() {
         let mut builder = TableBuilder::default();
         builder.push(0, &[1.0, 2.0]).unwrap();
         let items = ItemVectors::new(&builder.build().unwrap(), 12, Similarity::Cosine, Some);
@@ -278,6 +276,9 @@ mod tests {
         let query =
             Query { catalog: &catalog, user: &user, genres: GenreSet::EMPTY, excluded: &excluded };
         let error = strategy.recall(&query, 5, &mut Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "user 3 has a vector of 1 numbers where the items have 2");
+        assert_eq!(
+            error.to_string(),
+            "the vector of user 3 has 1 dimensions, the item vectors have 2"
+        );
     }
 }

@@ -15,7 +15,8 @@ use sparrow_model::{Catalog, MovieId, MovieIndex, OwnedHistory, Rated, Stars, Us
 use sparrow_neural::ease::{EaseFile, Scorer};
 use sparrow_neural::neural_cf::{self, MODEL_FILE, Model, ModelFile};
 use sparrow_neural::{
-    ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE, has_direction,
+    EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Similarity, USER_FILE,
+    has_direction,
 };
 use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, Ranker, UNSCORED};
 
@@ -51,7 +52,7 @@ pub(crate) struct Vectors {
     pub(crate) items: EmbeddingTable,
     pub(crate) users: EmbeddingTable,
     /// What is said of them, if anything is.
-    pub(crate) about: Option<About>,
+    pub(crate) about: Option<EmbeddingMetadata>,
 }
 
 impl Format {
@@ -68,7 +69,7 @@ impl Format {
     pub(super) const fn files(self) -> &'static [&'static str] {
         match self {
             Self::NeuralCf | Self::Ease => &[MODEL_FILE],
-            Self::Vectors(_) => &[ITEM_FILE, USER_FILE, ABOUT_FILE],
+            Self::Vectors(_) => &[ITEM_FILE, USER_FILE, METADATA_FILE],
         }
     }
 
@@ -106,16 +107,16 @@ impl Format {
 
 /// The vectors of items and of users in a folder. Errors name the files, and leave the folder to the caller.
 pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
-    let about = match sparrow_files::read(&folder.join(ABOUT_FILE), LARGEST_ABOUT) {
-        Ok(bytes) => Some(About::read(&bytes, ABOUT_FILE)?),
+    let about = match sparrow_files::read(&folder.join(METADATA_FILE), LARGEST_ABOUT) {
+        Ok(bytes) => Some(EmbeddingMetadata::read(&bytes, METADATA_FILE)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {ABOUT_FILE}")),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {METADATA_FILE}")),
     };
     // The files are one set: those that do not match belong to different runs.
     let read = |name: &str| {
         let file = sparrow_files::open(&folder.join(name), LARGEST_VECTORS)
             .with_context(|| format!("cannot open {name}"))?;
-        let sha256 = about.as_ref().and_then(|about: &About| about.sha256(name));
+        let sha256 = about.as_ref().and_then(|about: &EmbeddingMetadata| about.sha256(name));
         anyhow::Ok(EmbeddingTable::read_verified(file, name, sha256)?)
     };
     let (items, users) = (read(ITEM_FILE)?, read(USER_FILE)?);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sparrow_engine::{Model, Parts, Strategy};
 use sparrow_model::{Catalog, MovieId, MovieIndex};
-use sparrow_neural::About;
+use sparrow_neural::EmbeddingMetadata;
 use sparrow_rank::{Counters, PopularityRanker, Ranker};
 use sparrow_store::Fields;
 use sparrow_tf_serving as tf;
@@ -59,7 +59,7 @@ enum Origin {
     Folder(Arc<Folder>),
     /// A model folder that is nowhere.
     NoFolder,
-    Server(Arc<tf::Remote>),
+    Server(Arc<tf::ServedModel>),
 }
 
 /// The features of movies, for models that take them.
@@ -103,7 +103,7 @@ impl Registry {
                 Source::Ease(path) => folder(path.clone(), Format::Ease),
                 Source::TfServing(remote) => {
                     let (inputs, options) = (remote.inputs.clone(), remote.options.clone());
-                    let remote = tf::Remote::new(&remote.url, inputs, options)
+                    let remote = tf::ServedModel::new(&remote.url, inputs, options)
                         .with_context(|| format!("the model {name}"))?
                         .named(&name);
                     Origin::Server(Arc::new(remote))
@@ -216,7 +216,7 @@ impl Registry {
         for model in &self.models {
             if let Origin::Server(remote) = &model.origin {
                 let remote = Arc::clone(remote);
-                tasks.spawn(async move { remote.keep().await });
+                tasks.spawn(async move { remote.monitor().await });
             }
         }
         match tasks.join_next().await {
@@ -259,7 +259,10 @@ fn similarity(config: &Config) -> Option<sparrow_neural::Similarity> {
 }
 
 /// How vectors compare: as configured, or else as is said beside them, or else by cosine.
-pub(crate) fn similarity_of(config: &Config, about: Option<&About>) -> sparrow_neural::Similarity {
+pub(crate) fn similarity_of(
+    config: &Config,
+    about: Option<&EmbeddingMetadata>,
+) -> sparrow_neural::Similarity {
     let said = about.map(|about| about.similarity);
     similarity(config).or(said).unwrap_or_default()
 }

@@ -61,7 +61,7 @@ fn source(path: &Path) -> Result<Source, String> {
         if is_version && file.is_file() {
             // One that cannot be read is reported when it is loaded.
             let is_ease =
-                sparrow_files::open(&file, u64::MAX).and_then(EaseFile::is_one).unwrap_or(false);
+                sparrow_files::open(&file, u64::MAX).and_then(EaseFile::detect).unwrap_or(false);
             let path = path.to_owned();
             return Ok(if is_ease { Source::Ease(path) } else { Source::NeuralCf(Some(path)) });
         }

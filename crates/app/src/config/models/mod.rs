@@ -276,7 +276,7 @@ fn source(name: &str, entry: &Entry) -> Result<Source, WrongKey> {
             let (inputs, options) = entry.remote()?;
             // The certificates may come later.
             let bare = tf::Options { ca_file: None, ..options.clone() };
-            if let Err(error) = tf::Remote::new(&url, inputs.clone(), bare) {
+            if let Err(error) = tf::ServedModel::new(&url, inputs.clone(), bare) {
                 return wrong("url", error.to_string());
             }
             Ok(Source::TfServing(Box::new(Remote { url, inputs, options })))

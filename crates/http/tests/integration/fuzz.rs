@@ -1,0 +1,38 @@
+//! A schema-driven fuzzer against the API and its description.
+
+use std::process::Command;
+
+use sparrow_http::SnapshotOptions;
+
+use crate::support::{Running, patient, snapshot};
+
+/// Schemathesis 4 derives valid and invalid requests from the description, and checks every answer
+/// against it: status codes, content types, headers, bodies, refusal of invalid requests, acceptance
+/// of valid ones, refusal of other methods, and no server errors.
+#[test]
+#[ignore = "needs schemathesis: run .ci/test"]
+fn api_conforms_to_its_description() {
+    let program = std::env::var_os("SPARROW_SCHEMATHESIS").unwrap_or("schemathesis".into());
+    let folder = tempfile::tempdir().unwrap();
+    // A poster for the fuzzer.
+    std::fs::write(folder.path().join("1.jpg"), b"\xff\xd8\xff\xe0").unwrap();
+    let options =
+        SnapshotOptions { posters: Some(folder.path().to_owned()), ..SnapshotOptions::default() };
+    let running = Running::with_snapshot(patient(), snapshot(options));
+    let base = format!("http://{}", running.address);
+    let output = Command::new(&program)
+        .args(["run", &format!("{base}/openapi.json")])
+        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"])
+        .args(["--mode", "all", "--max-examples", "60", "--max-time", "60"])
+        .args(["--seed", "20240601", "--workers", "2", "--continue-on-failure"])
+        .args(["--generation-database", "none", "--no-color"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()));
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
+    // It also succeeds without any operation. It skips the description itself.
+    let operations = running.json("/openapi.json")["paths"].as_object().unwrap().len() - 1;
+    assert!(report.contains(&format!("{operations} selected / {operations} total")), "{report}");
+    assert_eq!(running.get("/readyz").status, 200);
+}
