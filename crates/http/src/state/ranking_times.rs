@@ -154,8 +154,8 @@ mod tests {
         RankingTimes { models: vec![Model { waits, record: AtomicU64::new(0) }] }
     }
 
-    fn note(times: &RankingTimes, revision: u64, times: usize, held: Duration) -> Cost {
-        for _ in 0..times {
+    fn note(times: &RankingTimes, revision: u64, count: usize, held: Duration) -> Cost {
+        for _ in 0..count {
             times.note(&Asked { cost: Cost::Short, model: Some((0, revision)) }, held);
         }
         times.cost(0, revision)
