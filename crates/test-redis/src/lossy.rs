@@ -22,7 +22,8 @@ pub enum Fault {
     Garbage,
     /// Passes on an array that is nested 200,000 deep.
     Nest,
-    /// Loses it and passes the next one on twice, so that the number of replies is right. Leaves nonces alone.
+    /// Loses it and passes the next one on twice, so that the number of replies is right. Leaves nonces alone, and the
+    /// first replies of a connection.
     Shift,
     /// Each of [`Fault::EACH`] in turn.
     Mixed,
@@ -62,6 +63,9 @@ struct Control {
     /// Whether the next reply is to be doubled, for [`Fault::Shift`].
     owes: Mutex<bool>,
 }
+
+/// More replies than the setup of a connection has.
+const SETUP: usize = 16;
 
 impl LossyProxy {
     /// A proxy for the server on this port, without faults for now.
@@ -127,11 +131,13 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream) {
 impl Control {
     fn spoil(&self, mut from: TcpStream, mut to: TcpStream) {
         let (mut buffer, mut ahead) = (vec![0; 1 << 16], Vec::new());
+        let mut count = 0;
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             ahead.extend_from_slice(&buffer[..length]);
             let (mut at, mut out) = (0, Vec::new());
             while let Some(length) = frame(&ahead[at..]) {
-                self.pass_reply(&ahead[at..at + length], &mut out);
+                count += 1;
+                self.pass_reply(&ahead[at..at + length], &mut out, count > SETUP);
                 at += length;
             }
             ahead.drain(..at);
@@ -143,11 +149,12 @@ impl Control {
         let _ = to.shutdown(Shutdown::Both);
     }
 
-    fn pass_reply(&self, reply: &[u8], out: &mut Vec<u8>) {
+    fn pass_reply(&self, reply: &[u8], out: &mut Vec<u8>, is_set_up: bool) {
         let number = self.replies.fetch_add(1, Ordering::SeqCst);
         let fault = Fault::ALL[self.fault.load(Ordering::SeqCst)];
-        let is_nonce = reply.windows(10).take(12).any(|bytes| bytes.starts_with(b"sparrow-"));
-        if fault == Fault::Shift && !is_nonce {
+        let is_left_alone =
+            !is_set_up || reply.windows(10).take(12).any(|bytes| bytes.starts_with(b"sparrow-"));
+        if fault == Fault::Shift && !is_left_alone {
             let mut owes = self.owes.lock().unwrap_or_else(PoisonError::into_inner);
             if std::mem::take(&mut *owes) {
                 out.extend([reply, reply].concat());
@@ -157,7 +164,7 @@ impl Control {
         // Spread, and the same in every run.
         let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
         let is_hit = random.is_multiple_of(u64::from(self.one_in.load(Ordering::SeqCst)));
-        if fault == Fault::None || !is_hit || (fault == Fault::Shift && is_nonce) {
+        if fault == Fault::None || !is_hit || (fault == Fault::Shift && is_left_alone) {
             out.extend_from_slice(reply);
             return;
         }
