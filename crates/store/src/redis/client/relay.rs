@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use fred::types::Resolve;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{self, Instant};
 
 use super::dial::{Commands, Replies, dial};
@@ -144,6 +144,8 @@ impl Resolve for Resolver {
             requests,
             owed: Mutex::default(),
             why: Mutex::default(),
+            distrusted: AtomicBool::new(false),
+            ends: Notify::new(),
         });
         let (relays, timeout) = (Arc::clone(relays), relays.timeout);
         tokio::spawn(async move {
@@ -211,6 +213,9 @@ pub(super) struct Line {
     owed: Mutex<VecDeque<Owed>>,
     /// Why it was closed.
     why: Mutex<Option<String>>,
+    /// Whether its replies cannot be trusted any more, and who waits for that.
+    distrusted: AtomicBool,
+    ends: Notify,
 }
 
 /// Commands of a read.
@@ -241,7 +246,15 @@ pub(super) type TooLarge = Arc<Mutex<Vec<(usize, usize)>>>;
 
 impl Line {
     fn is_ready(&self) -> bool {
-        self.missing.load(Ordering::Acquire) == 0 && !self.requests.is_closed()
+        self.missing.load(Ordering::Acquire) == 0
+            && !self.requests.is_closed()
+            && !self.distrusted.load(Ordering::Acquire)
+    }
+
+    /// Closes the connection. The library may keep one that it does not use any more.
+    pub(super) fn close(&self) {
+        self.distrusted.store(true, Ordering::Release);
+        self.ends.notify_one();
     }
 
     /// Sends commands, of each of whose replies this is kept, and returns the replies. An error is why the connection
@@ -272,6 +285,7 @@ impl Line {
         tokio::select! {
             ended = self.forward(from_client, requests, to) => ended,
             ended = self.deliver(from, to_client) => ended,
+            () = self.ends.notified() => Ok(()),
         }
     }
 
