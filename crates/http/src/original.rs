@@ -2,7 +2,7 @@
 //! Like there, unknown parameters are ignored.
 
 use sparrow_engine::{Candidates, Request, SimilarRequest};
-use sparrow_model::{GenreSet, Sort, UserId};
+use sparrow_model::{Sort, UserId};
 
 use crate::json;
 use crate::problem::Problem;
@@ -29,12 +29,10 @@ impl Site {
         let [id, size, model, candidates] =
             query::parse_known(query, ["id", "size", "model", "candidates"])?;
         let request = Request {
-            user: UserId(id.id()?),
             model: model.text(),
             size: size.size(SIZE)?,
-            genres: GenreSet::EMPTY,
-            exclude_seen: true,
             candidates: candidates.choice(&CANDIDATES, Candidates::Recalled)?,
+            ..Request::new(UserId(id.id()?))
         };
         let found = self.recommend(&request, &model, shared).await?;
         let mut out = Vec::new();

@@ -183,7 +183,7 @@ impl Site {
         let user = self.state(request.user).await;
         let (engine, runtime) = (Arc::clone(&self.engine), Handle::current());
         let (request, model) = (request.clone(), request.model.map(str::to_owned));
-        let request = Request { model: None, ..request };
+        let request = Request { model: None, exclude: &[], filter: None, ..request };
         let ranking = spawn_blocking(move || {
             // Nobody may be waiting any more; but what has begun is counted until it ends.
             let _permit = permit;

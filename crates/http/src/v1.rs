@@ -285,6 +285,7 @@ impl Site {
             genres: self.genre_set(&genres)?,
             exclude_seen: exclude_seen.flag(true)?,
             candidates: candidates.choice(&CANDIDATES, Candidates::Recalled)?,
+            ..Request::new(UserId(id))
         };
         let explain = explain.flag(false)?;
         let found = self.recommend(&request, &model, shared).await?;
@@ -299,7 +300,7 @@ impl Site {
         json::list(&mut out, &found.items, |out, item| {
             self.write_movie(out, item.movie);
             if explain {
-                self.write_why(out, item);
+                write_why(out, &found, item);
             }
             out.push(b'}');
         });
@@ -369,22 +370,21 @@ impl Site {
         out.extend_from_slice(b"{\"movie\":");
         out.extend_from_slice(self.v1.get(movie));
     }
+}
 
-    fn write_why(&self, out: &mut Vec<u8>, item: &Item) {
-        out.extend_from_slice(b",\"score\":");
-        match item.score {
-            Some(score) => json::float32(out, score),
-            None => out.extend_from_slice(b"null"),
-        }
-        if let Some(place) = item.ordered_by {
-            out.extend_from_slice(b",\"orderedBy\":");
-            json::string(out, self.engine.model_name(place));
-        }
-        out.extend_from_slice(b",\"recalledBy\":");
-        let strategies = self.engine.strategies().iter().enumerate();
-        let found = strategies.filter(|(place, _)| item.recalled_by.contains(*place));
-        json::strings(out, found.map(|(_, name)| &**name));
+/// Writes the score of an item, and which model and strategies it comes from.
+fn write_why(out: &mut Vec<u8>, found: &Recommendations, item: &Item) {
+    out.extend_from_slice(b",\"score\":");
+    match item.score {
+        Some(score) => json::float32(out, score),
+        None => out.extend_from_slice(b"null"),
     }
+    if let Some(model) = found.ordered_by(item) {
+        out.extend_from_slice(b",\"orderedBy\":");
+        json::string(out, model);
+    }
+    out.extend_from_slice(b",\"recalledBy\":");
+    json::strings(out, found.recalled_by(item));
 }
 
 /// Writes which model answered, and if need be why not the one that was asked for.

@@ -163,11 +163,16 @@ impl Scorer {
         self.known.get(item as usize) == Some(&true)
     }
 
-    /// Writes the scores of all items for a user with this history, each item once: 0 for those that
-    /// nothing speaks for, or that the model does not have. Says whether the model has any item of the history.
-    pub fn score_all(&self, history: impl Iterator<Item = u32>, scores: &mut Vec<f32>) -> bool {
+    /// Writes the scores of all items for a user with this history: 0 for items without a weight from the history, and
+    /// `missing` for items that the model does not have. Returns whether the model has any item of the history.
+    pub fn score_all(
+        &self,
+        history: impl Iterator<Item = u32>,
+        missing: f32,
+        scores: &mut Vec<f32>,
+    ) -> bool {
         scores.clear();
-        scores.resize(self.known.len(), 0.0);
+        scores.extend(self.known.iter().map(|&known| if known { 0.0 } else { missing }));
         let mut any = false;
         for item in history.filter(|&item| self.knows(item)) {
             any = true;
@@ -203,9 +208,9 @@ pub(crate) mod tests {
             [false, true, true, true, false]
         );
         let mut scores = vec![7.0];
-        assert!(laid_out.score_all([1, 0, 3].into_iter(), &mut scores));
-        assert_eq!(scores, [0.0, 0.0, 0.0, 1.75]);
-        assert!(!laid_out.score_all([0, 77].into_iter(), &mut scores));
+        assert!(laid_out.score_all([1, 0, 3].into_iter(), -1.0, &mut scores));
+        assert_eq!(scores, [-1.0, 0.0, 0.0, 1.75]);
+        assert!(!laid_out.score_all([0, 77].into_iter(), 0.0, &mut scores));
         assert_eq!(scores, [0.0; 4]);
     }
 

@@ -1,17 +1,28 @@
 //! Recall (candidate generation): the strategies that pick, out of the whole catalogue, the few
 //! hundred movies worth ranking for a user.
 //!
-//! [`Recall`] is the contract; [`ByOrder`], [`ByGenre`], [`ByEmbedding`] and [`ByEase`] fulfil it. A strategy does
-//! not score for the final order, fetches nothing about the user, and does not know the others:
-//! merging is the engine's work.
+//! [`Recall`] is the contract; [`ByOrder`], [`ByGenre`], [`ByEmbedding`] and [`ByScores`] implement it. A strategy does
+//! not score for the final order, does not fetch data about the user, and is independent of the others: the engine
+//! merges their candidates. [`STRATEGIES`] is the list of those that configurations can name.
 
-mod ease;
+mod registry;
+mod scores;
 mod strategies;
 
-pub use ease::ByEase;
-pub use strategies::{ByEmbedding, ByGenre, ByOrder};
+pub use registry::{Inputs, Parameter, ParameterError, StrategyKind};
+pub use scores::ByScores;
+pub use strategies::{ByEmbedding, ByGenre, ByOrder, FAVOURITE_GENRES};
 
 use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, UserState};
+
+/// The strategies that configurations can name, in the order in which the standard engine uses them.
+pub static STRATEGIES: [StrategyKind; 5] = [
+    strategies::EMBEDDING,
+    strategies::GENRE,
+    strategies::RATING,
+    strategies::RECENCY,
+    strategies::POPULARITY,
+];
 
 /// Why a strategy found nothing where it should have.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +60,9 @@ pub struct Query<'a> {
     pub genres: GenreSet,
     /// Movies that must not be found: those the user has seen, those of other genres.
     pub excluded: &'a MovieSet,
+    /// The scores of the model that the strategy names ([`Recall::model`]), one per movie of the catalogue, by index;
+    /// `None` if it names none, or if the model has no scores for the user.
+    pub scores: Option<&'a [f32]>,
 }
 
 /// A way to find candidates.
@@ -65,6 +79,12 @@ pub trait Recall: Send + Sync {
     /// A short name that answers show, such as `genre`.
     fn name(&self) -> &str;
 
+    /// The name of the ranking model whose scores it needs in [`Query::scores`]. The model must score the whole
+    /// catalogue at once, and the engine computes these scores once per request.
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
     /// Appends up to `limit` movies for the query to `found`.
     fn recall(
         &self,
@@ -74,9 +94,13 @@ pub trait Recall: Send + Sync {
     ) -> Result<(), Error>;
 }
 
-impl<R: Recall> Recall for std::sync::Arc<R> {
+impl<R: Recall + ?Sized> Recall for Box<R> {
     fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn model(&self) -> Option<&str> {
+        (**self).model()
     }
 
     fn recall(

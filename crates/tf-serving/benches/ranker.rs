@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_neural::neural_cf::Scorer;
 use sparrow_offline::{export, train};
-use sparrow_rank::Ranker as _;
+use sparrow_rank::{Query, Ranker as _};
 use sparrow_test_tensorflow::ModelServer;
 use sparrow_tf_serving::{
     Batch, Format, Inputs, Options, Remote, TfServingRanker, movie_features_of,
@@ -91,7 +91,7 @@ async fn at_once(url: &str, catalog: &Arc<Catalog>, batch: Option<Batch>, rounds
             tokio::spawn(async move {
                 let (user, mut scores) = (UserState::unknown(UserId(user)), Vec::new());
                 for _ in 0..rounds / AT_ONCE {
-                    ranker.score(&user, &movies, &mut scores).await.unwrap();
+                    ranker.score(&Query::new(&user, &movies), &mut scores).await.unwrap();
                 }
             })
         })
@@ -131,7 +131,7 @@ async fn compare(name: &str, url: &str, catalog: &Arc<Catalog>, format: Format, 
         read.clear();
         answer(&mut stream, &mut read).await;
         let between = Instant::now();
-        ranker.score(&user, &movies, &mut scores).await.unwrap();
+        ranker.score(&Query::new(&user, &movies), &mut scores).await.unwrap();
         let end = Instant::now();
         // The first ones warm up.
         if round >= rounds / 10 {

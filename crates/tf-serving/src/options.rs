@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sparrow_circuit::Options as Circuit;
 
 use crate::Error;
@@ -88,7 +89,8 @@ impl Options {
 }
 
 /// How the values of a request are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// `{"inputs":{"userId":[6,6],"movieId":[1,2]}}`: names once, the smaller one.
     #[default]

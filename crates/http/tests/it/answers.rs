@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sparrow_engine::{Engine, Parts};
+use sparrow_engine::Engine;
 use sparrow_http::{Site, SiteOptions};
 use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog};
 
@@ -321,9 +321,7 @@ fn a_genre_with_a_comma_in_its_name_can_be_asked_for() {
     let catalog =
         Catalog::new(Movies::new(movies).unwrap(), RatingLog::default().into_histories().0);
     let catalog = Arc::new(catalog);
-    let parts =
-        Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default());
-    let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+    let engine = Arc::new(Engine::builder(catalog).standard(None).build().unwrap());
     let site = Site::new(engine, SiteOptions::default());
     let running = Running::with_site(patient(), Arc::new(site));
     for (genres, expected) in [

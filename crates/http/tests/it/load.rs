@@ -4,10 +4,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sparrow_engine::{Engine, Model, Parts};
+use sparrow_engine::{Engine, Model};
 use sparrow_http::{Options, Site, SiteOptions};
-use sparrow_model::{MovieIndex, UserState};
-use sparrow_rank::{Counters, Error, Ranker};
+use sparrow_rank::{Error, Query, Ranker};
 
 use crate::support::{PATIENCE, Running, engine, patient};
 
@@ -40,19 +39,14 @@ impl Ranker for Slow {
         "slow"
     }
 
-    async fn score(
-        &self,
-        _: &UserState<'_>,
-        movies: &[MovieIndex],
-        scores: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let mut state = self.0.state.lock().unwrap();
         state.0 += 1;
         self.0.changed.notify_all();
         let state = self.0.changed.wait_timeout_while(state, PATIENCE, |state| !state.1).unwrap();
         assert!(state.0.1, "the gate did not open");
         scores.clear();
-        scores.resize(movies.len(), 1.0);
+        scores.resize(query.movies.len(), 1.0);
         Ok(())
     }
 }
@@ -61,17 +55,9 @@ impl Ranker for Slow {
 fn with_slow_model(options: Options) -> (Running, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let catalog = Arc::clone(engine().catalog());
-    let mut parts =
-        Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default());
-    parts.models.push(Model {
-        name: Arc::from("slow"),
-        aliases: Vec::new(),
-        kind: "slow",
-        ranker: Ok(Arc::new(Slow(Arc::clone(&gate)))),
-        fallback: None,
-        counters: Arc::new(Counters::default()),
-    });
-    let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+    let slow = Model::new("slow", Arc::new(Slow(Arc::clone(&gate))));
+    let engine = Engine::builder(catalog).standard(None).model(slow).build();
+    let engine = Arc::new(engine.unwrap());
     let running = Running::in_one_thread(options);
     running.server.publish(Arc::new(Site::new(engine, SiteOptions::default())));
     (running, gate)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sparrow_model::MovieIndex;
-use sparrow_rank::{self as rank, Error, Ranker as _};
+use sparrow_rank::{self as rank, Error, Query, Ranker as _};
 use sparrow_tf_serving::{Circuit, Error as RemoteError, Inputs, Options, Remote, State, Type};
 
 use crate::data::{
@@ -434,7 +434,7 @@ async fn refusals_concern_what_was_asked_and_repeat_the_trial() {
         history: Some(history.get()),
         ..sparrow_model::UserState::unknown(sparrow_model::UserId(4_000))
     };
-    let outcome = ranker.score(&user, &all(&catalog), &mut Vec::new()).await;
+    let outcome = ranker.score(&Query::new(&user, &all(&catalog)), &mut Vec::new()).await;
     assert!(matches!(outcome, Err(Error::Refused(_))));
     let State::Failing { why, .. } = until(&remote, is_failing).await else { panic!() };
     assert!(why.contains("it does not take 4000 for the input userId"), "{why}");
