@@ -3,17 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sparrow_offline::synth;
+use sparrow_console::Console;
+use sparrow_console::exit::HELP;
+use sparrow_synth as synth;
 
 use crate::compare::Compare;
-use crate::console::Console;
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
-use crate::everything::Everything;
-use crate::exit;
-use crate::features::Features;
+use crate::forward::Forwarded;
 use crate::push::Push;
-use crate::samples::Samples;
+use crate::run::Run;
 use crate::train::{Import, Train};
 use crate::tune::Tune;
 use crate::verify::Verify;
@@ -21,7 +20,7 @@ use crate::verify::Verify;
 /// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, trains
 /// models and measures them, invents data sets.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
+#[command(version, arg_required_else_help = true, after_help = HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) console: Console,
@@ -32,9 +31,11 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(Everything),
-    Features(Features),
-    Samples(Samples),
+    Run(Run),
+    /// Computes the features of all users and movies
+    Features(Forwarded),
+    /// Makes training and test samples: each rating with what was known just before it
+    Samples(Forwarded),
     Embed(Embed),
     Import(Import),
     Push(Push),

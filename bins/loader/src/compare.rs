@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_offline::evaluate::{self, Difference, Evaluation, KNOWN, Protocol};
+use sparrow_console::{Console, keep_order};
+use sparrow_evaluate::{self as evaluate, Difference, Evaluation, KNOWN, Protocol};
 
-use crate::console::Console;
 use crate::evaluate::{How, models};
 use crate::report;
 
@@ -37,7 +37,7 @@ pub(crate) struct Comparison {
     /// What to call the data set.
     pub(crate) data: String,
     /// What was found in it.
-    pub(crate) report: sparrow_offline::ReaderReport,
+    pub(crate) report: sparrow_movielens::Report,
     /// The models, as they were asked for.
     pub(crate) lines: Vec<String>,
     pub(crate) evaluations: Vec<Evaluation>,
@@ -74,6 +74,7 @@ impl Compare {
         let mut table = Vec::new();
         report::markdown(&comparison, &self.command(&comparison), &mut table)?;
         if self.out.as_os_str() == "-" {
+            keep_order();
             return io::stdout().write_all(&table).context("cannot write to standard output");
         }
         fs::write(&self.out, table).with_context(|| format!("cannot write {}", self.out.display()))

@@ -5,14 +5,13 @@ use std::thread;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use sparrow_offline::embed::{self, Method};
-use sparrow_offline::interactions::Positives;
-use sparrow_offline::{ReaderOptions, Zeros, ease, ials, item2vec};
+use sparrow_console::{Console, Unit};
+use sparrow_embed::interactions::Positives;
+use sparrow_embed::{self as embed, Method, ease, ials, item2vec};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_neural::Zeros;
 
-use crate::console::Console;
 use crate::exit::Ended;
-use crate::progress::Unit;
-use crate::run::summarise;
 
 /// Computes embeddings of a MovieLens data set.
 ///
@@ -336,7 +335,7 @@ impl Embed {
             ));
         }
         let files = written.map(|written| written.files).unwrap_or_default();
-        summarise(console, &files, started);
+        console.summarise(&files, started);
         Ok(())
     }
 
@@ -359,7 +358,7 @@ impl Embed {
             data.users
         ));
         warn_of(&zeros, console);
-        summarise(console, &files, started);
+        console.summarise(&files, started);
         Ok(())
     }
 }

@@ -6,14 +6,15 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::Args;
-use sparrow_offline::evaluate::split::Split;
-use sparrow_offline::evaluate::{self, KNOWN, Method, Options, Protocol};
-use sparrow_offline::{ReaderOptions, embed, train};
+use sparrow_console::{Console, Unit, keep_order};
+use sparrow_embed as embed;
+use sparrow_evaluate::split::Split;
+use sparrow_evaluate::{self as evaluate, KNOWN, Method, Options, Protocol};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_train as train;
 
 use crate::compare::Comparison;
-use crate::console::Console;
 use crate::exit::Ended;
-use crate::progress::Unit;
 use crate::report;
 use crate::served::{self, Served};
 
@@ -243,6 +244,7 @@ impl Evaluate {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let lines = std::iter::once(&self.model).chain(&self.against).cloned();
         let comparison = self.how.measure(lines.collect(), console)?;
+        keep_order();
         let written = if self.json {
             report::json(&comparison, &mut std::io::stdout().lock())
         } else {

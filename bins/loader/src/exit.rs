@@ -2,22 +2,14 @@
 
 use std::process::ExitCode;
 
-use sparrow_offline::{
-    ease, evaluate, export, ials, item2vec, pipeline, push, sources, synth, train, tune, verify,
-};
+use sparrow_console::exit::{BAD_INPUT, DIFFERENCES, FAILED, STORE};
+use sparrow_embed::{ease, ials, item2vec};
+use sparrow_evaluate::{self as evaluate, tune};
 use sparrow_process::Signal;
 use sparrow_process::terminal::USAGE;
-
-/// For the end of the help.
-pub(crate) const HELP: &str = "\
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 input that cannot be read or is not what it should be; \
-4 the store cannot be reached or refuses; 5 verify found differences; 130 and 143 interrupted by \
-SIGINT (Ctrl-C) and SIGTERM.";
-
-const FAILED: u8 = 1;
-const BAD_INPUT: u8 = 3;
-const STORE: u8 = 4;
-const DIFFERENCES: u8 = 5;
+use sparrow_push::{push, sources, verify};
+use sparrow_synth as synth;
+use sparrow_train::{self as train, export};
 
 /// Why a command ended that is no error of a library.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +17,9 @@ pub(crate) enum Ended {
     /// The command line is not complete or contradicts itself.
     #[error("{0}")]
     Usage(String),
+    /// A program that carries the command out is missing.
+    #[error("{0}")]
+    NotInstalled(String),
     /// A file of the input is missing.
     #[error("{0}")]
     Input(String),
@@ -42,6 +37,7 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         if let Some(ended) = cause.downcast_ref() {
             return Some(match ended {
                 Ended::Usage(_) => USAGE,
+                Ended::NotInstalled(_) => FAILED,
                 Ended::Input(_) => BAD_INPUT,
                 Ended::Differences => DIFFERENCES,
                 Ended::Interrupted(_, signal) => 128 + signal.number(),
@@ -62,9 +58,6 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
                 verify::Error::Store(error) => Some(of_store(error)),
                 _ => None,
             };
-        }
-        if let Some(error) = cause.downcast_ref::<pipeline::Error>() {
-            return error.is_bad_input().then_some(BAD_INPUT);
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(of_source(error));
@@ -110,7 +103,7 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         if let Some(export::Error::Read { .. } | export::Error::Import(_)) = cause.downcast_ref() {
             return Some(BAD_INPUT);
         }
-        cause.is::<sparrow_offline::InputError>().then_some(BAD_INPUT)
+        cause.is::<sparrow_movielens::Error>().then_some(BAD_INPUT)
     });
     ExitCode::from(known.unwrap_or(FAILED))
 }

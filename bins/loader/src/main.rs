@@ -3,18 +3,14 @@
 
 mod args;
 mod compare;
-mod console;
+mod dispatch;
 mod embed;
 mod evaluate;
-mod everything;
 mod exit;
-mod features;
-mod machine;
-mod progress;
+mod forward;
 mod push;
 mod report;
 mod run;
-mod samples;
 mod served;
 mod signals;
 mod sources;
@@ -26,5 +22,5 @@ mod verify;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    run::main()
+    dispatch::main()
 }

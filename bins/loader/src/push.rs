@@ -1,18 +1,16 @@
 //! `sparrow-loader push`.
 
-use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sparrow_offline::push;
-use sparrow_offline::sources::{Counts, Reader, Sources};
+use sparrow_console::{Console, Unit};
+use sparrow_push::push;
+use sparrow_push::sources::{Counts, Reader, Sources};
 use sparrow_store::{FeatureStore, Generation, Location};
 
-use crate::console::Console;
 use crate::exit::Ended;
-use crate::progress::Unit;
 use crate::signals::Signals;
 use crate::sources::{self, SourceArgs};
 use crate::store::{StoreArgs, duration};
@@ -44,6 +42,7 @@ impl Push {
     pub(crate) async fn run(&self, console: Console, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
         let location = self.store.location()?;
+        StoreArgs::check_ttl(location.as_ref(), self.ttl)?;
         let sources = self.sources.sources();
         if self.dry_run {
             return signals.or(rehearse(&sources, &self.store, location, console), NOTHING).await;
@@ -122,16 +121,11 @@ pub(crate) async fn push(
     let generation = tokio::select! {
         committed = &mut commit => committed?,
         _ = signals.next("") => {
-            complain("finishing the push, which is written; a second signal stops at once");
+            console.remark("finishing the push, which is written; a second signal stops at once");
             let finish = async { Ok(commit.await?) };
             let meaning = "the push is complete but for some keys, which the next one puts in order";
             signals.or(finish, meaning).await?
         }
     };
     Ok((counts, generation))
-}
-
-fn complain(text: &str) {
-    // A signal's second meaning is worth a try, and no failure.
-    drop(writeln!(io::stderr(), "{text}"));
 }

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
-use sparrow_offline::evaluate::{Difference, Evaluation, Measure, Seed};
-use sparrow_offline::metrics::Calibration;
+use sparrow_evaluate::{Difference, Evaluation, Measure, Seed};
+use sparrow_train::metrics::Calibration;
 
 use crate::compare::Comparison;
 

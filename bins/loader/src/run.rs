@@ -1,81 +1,300 @@
-//! Carries out what the command line asks for.
+//! `sparrow-loader run`.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::env;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::Parser as _;
-use sparrow_offline::{OutputError, synth};
-use sparrow_process::terminal;
-use tokio::runtime::Runtime;
+use clap::Args;
+use sparrow_console::exit::HELP;
+use sparrow_console::{Console, Unit};
+use sparrow_embed as embed;
+use sparrow_feature_files::Summary as FeatureSummary;
+use sparrow_movielens::{Options as ReaderOptions, Source};
+use sparrow_push::sources::{self, Sources};
+use sparrow_store::Location;
+use tempfile::TempDir;
+use tokio::task;
 
-use crate::args::{Cli, Command, Synth};
-use crate::console::Console;
-use crate::progress::Unit;
+use crate::embed::{HEADING, Training, Vectors, warn_of};
+use crate::push::{NOTHING, no_store, open, push, rehearse};
 use crate::signals::Signals;
-use crate::{exit, features, samples};
+use crate::sources::from_folders;
+use crate::store::{StoreArgs, duration};
 
-/// Runs the command, and says on standard error why it failed. [`exit`] has the exit codes.
-pub(crate) fn main() -> ExitCode {
-    let Cli { console, command } = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return terminal::explain(&error),
-    };
-    let outcome = match command {
-        Command::Run(args) => on_runtime(async |signals| args.run(console, signals).await),
-        Command::Features(args) => features::run(&args, console),
-        Command::Samples(args) => samples::run(&args, console),
-        Command::Embed(embed) => embed.run(console),
-        Command::Import(import) => import.run(console),
-        Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
-        Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
-        Command::Synth(synth) => invent(&synth, console),
-        Command::Train(train) => train.run(console),
-        Command::Tune(tune) => tune.run(console),
-        Command::Evaluate(evaluate) => evaluate.run(console),
-        Command::Compare(compare) => compare.run(console),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            terminal::complain(format_args!("{error:#}"));
-            exit::code(&error)
+/// Does everything: computes features and embeddings, and pushes them and the rating histories.
+///
+/// The same as "features", "embed" and "push" one after the other. At the end it says how to check.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct Run {
+    /// Folder with the data set
+    #[arg(short, long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Folder to keep the files with features and embeddings in; made if it does not exist [default: none,
+    /// they are temporary]
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    /// Read and check the data set, reach the store, and write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Keys in Redis vanish so long after the push [default: never]: 30d, 12h
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
+    ttl: Option<Duration>,
+
+    /// How vectors are computed
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        value_enum,
+        default_value = "item2vec",
+        help_heading = HEADING
+    )]
+    method: Vectors,
+
+    #[command(flatten)]
+    training: Training,
+
+    /// Threads [default: one for each processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// Folder for temporary files, without --out [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    spill: Option<PathBuf>,
+}
+
+impl Run {
+    pub(crate) async fn run(&self, console: Console, signals: &mut Signals) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let location = self.store.location()?.ok_or_else(no_store)?;
+        StoreArgs::check_ttl(Some(&location), self.ttl)?;
+        let method = self.training.method(self.method, self.threads())?;
+        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
+        if self.dry_run {
+            let sources =
+                Sources { ratings: Some(self.data.clone()), reader, ..Sources::default() };
+            let rehearsal = async {
+                rehearse(&sources, &self.store, Some(location), console).await?;
+                console.note("would compute features and embeddings, and push them too");
+                Ok(())
+            };
+            return signals.or(rehearsal, NOTHING).await;
+        }
+        let files = self.folder()?;
+        let out = files.path().to_owned();
+        // The store first: better to learn now than after an hour that it is not there.
+        let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
+
+        let kept = "the store is as it was";
+        let (features, for_features) =
+            timed(signals.or(Box::pin(self.features(&out, &reader, console)), kept)).await?;
+        console
+            .note(&format!("features of {} users and {} movies", features.users, features.movies));
+        let (embeddings, for_embeddings) =
+            timed(signals.or(self.embeddings(&out, &reader, method, console), kept)).await?;
+        let embed::Summary { users, movies, zeros, .. } = embeddings;
+        console.note(&format!("embeddings of {users} users and {movies} movies"));
+        warn_of(&zeros, console);
+        let folder = sources::Location::Local(out.clone());
+        let mut sources = from_folders(Some(&folder), Some(&folder));
+        (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
+        let reading_and_pushing = async {
+            let reader = open(&sources, console, signals).await?;
+            push(reader, &*store, console, signals).await
+        };
+        let ((counts, generation), for_push) = timed(reading_and_pushing).await?;
+
+        console.note(&format!("pushed to {location}, generation {generation}\n{counts}"));
+        if let Folder::Kept(_) = files {
+            for (path, size) in features.files.iter().chain(&embeddings.files) {
+                console.note(&format!("kept {} ({size} bytes)", path.display()));
+            }
+        }
+        let [features, embeddings, push, all] =
+            [for_features, for_embeddings, for_push, started.elapsed()].map(|it| it.as_secs_f64());
+        console.note(&format!(
+            "done in {all:.1} s: features {features:.1} s, embeddings {embeddings:.1} s, push {push:.1} s"
+        ));
+        let someone = store.user_list().await.ok();
+        let someone = someone.and_then(|list| Some(list.value.most_active.first()?.0.0));
+        console.note(&self.how_to_check(&location, someone));
+        Ok(())
+    }
+
+    /// The folder for the files: that of `--out`, or else a temporary one, where large files may be.
+    fn folder(&self) -> anyhow::Result<Folder> {
+        if let Some(folder) = &self.out {
+            return Ok(Folder::Kept(folder.clone()));
+        }
+        let parent = self.spill.clone().unwrap_or_else(env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("sparrow-").tempdir_in(&parent);
+        Ok(Folder::Temporary(
+            folder.with_context(|| {
+                format!("cannot make a temporary folder in {}", parent.display())
+            })?,
+        ))
+    }
+
+    fn threads(&self) -> usize {
+        let processors = || thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(processors, usize::from)
+    }
+
+    async fn features(
+        &self,
+        out: &Path,
+        reader: &ReaderOptions,
+        console: Console,
+    ) -> anyhow::Result<FeatureSummary> {
+        let (folder, reader) = (self.data.clone(), reader.clone());
+        let bar = console.bar("computing features", Unit::Each("ratings"));
+        let load = move || Source::open(&folder)?.load_histories(&reader);
+        let data = match task::spawn_blocking(load).await {
+            Ok(data) => data?,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        };
+        let progress = |done, total| bar.show(done, total);
+        Ok(sparrow_feature_files::write(&data, out, &progress).await?)
+    }
+
+    async fn embeddings(
+        &self,
+        out: &Path,
+        reader: &ReaderOptions,
+        method: embed::Method,
+        console: Console,
+    ) -> anyhow::Result<embed::Summary> {
+        let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
+        let bar = console.bar("embedding", Unit::Steps);
+        let write = move || {
+            let progress = |done, total| bar.show(done, total);
+            embed::write(&data, Some(&out), &reader, &method, &progress)
+        };
+        match task::spawn_blocking(write).await {
+            Ok(summary) => Ok(summary?),
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    /// Lines to paste into a shell.
+    fn how_to_check(&self, location: &Location, someone: Option<u32>) -> String {
+        let data = shell(&self.data.to_string_lossy());
+        let files = self.out.as_ref().map_or_else(String::new, |out| {
+            let out = shell(&out.to_string_lossy());
+            format!(" --features {out} --embeddings {out}")
+        });
+        let secret = self.store.has_password();
+        let mut store = if secret {
+            String::new()
+        } else {
+            format!(" --store {}", shell(&location.to_string()))
+        };
+        if !self.store.prefix.is_empty() {
+            let _ = write!(store, " --prefix {}", shell(&self.store.prefix));
+        }
+        if let Some(file) = &self.store.ca_file {
+            let _ = write!(store, " --ca-file {}", shell(&file.to_string_lossy()));
+        }
+        let mut lines = String::from("to check:");
+        let _ = write!(lines, "\n  sparrow-loader verify --data {data}{files}{store} --sample all");
+        if let (Some(cli), Some(user)) = (redis_cli(location), someone) {
+            let key = shell(&format!("{}uf:{user}", self.store.prefix));
+            let _ = write!(lines, "\n  {cli} hgetall {key}");
+        }
+        let _ = write!(lines, "\nto serve:\n  sparrow-serve --data {data}{store}");
+        if secret {
+            lines.push_str(
+                "\nThese take the store's address, which has a password, from SPARROW_STORE; redis-cli \
+                 takes the password from REDISCLI_AUTH.",
+            );
+        }
+        lines
+    }
+}
+
+/// Where the files with features and embeddings are.
+enum Folder {
+    Kept(PathBuf),
+    /// Removed at the end of the command, also when a signal ends it.
+    Temporary(TempDir),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(folder) => folder,
+            Self::Temporary(folder) => folder.path(),
         }
     }
 }
 
-/// Runs what waits for files and stores.
-fn on_runtime(work: impl AsyncFnOnce(&mut Signals) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let runtime = Runtime::new().context("cannot start the async runtime")?;
-    let outcome = runtime.block_on(async { work(&mut Signals::listen()?).await });
-    // A thread may still be reading files; after a signal the process need not wait for it.
-    runtime.shutdown_background();
-    outcome
-}
-
-fn invent(synth: &Synth, console: Console) -> anyhow::Result<()> {
+async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(T, Duration)> {
     let started = Instant::now();
-    let bar = console.bar("inventing", Unit::Each("ratings"));
-    let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total));
-    drop(bar);
-    let files = match files {
-        Err(synth::Error::Output(error @ OutputError::Exists(_))) => {
-            anyhow::bail!("{error}; --force replaces it");
-        }
-        files => files?,
-    };
-    summarise(console, &files, started);
-    Ok(())
+    Ok((work.await?, started.elapsed()))
 }
 
-/// Says what was written, if not for a dry run, and how long it took.
-pub(crate) fn summarise(console: Console, files: &[(PathBuf, u64)], started: Instant) {
-    for (path, size) in files {
-        console.note(&format!("wrote {} ({size} bytes)", path.display()));
+/// The beginning of a command for Redis' own client; for a cluster it names one of the nodes.
+fn redis_cli(location: &Location) -> Option<String> {
+    let Location::Redis(redis) = location else { return None };
+    let address = redis.to_string();
+    if let Some(path) = address.strip_prefix("unix://") {
+        let (path, database) = path.rsplit_once("?db=").unwrap_or((path, "0"));
+        return Some(format!("redis-cli -s {} -n {database}", shell(path)));
     }
-    if files.is_empty() {
-        console.note("nothing was written (--dry-run)");
+    if address.contains("-sentinel://") {
+        // Which server it is, the sentinels know.
+        return None;
     }
-    console.note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
+    let first = address.split(',').next()?;
+    Some(match first.split_once("-cluster://") {
+        Some((scheme, host)) => format!("redis-cli -c -u {}", shell(&format!("{scheme}://{host}"))),
+        None => format!("redis-cli -u {}", shell(first)),
+    })
+}
+
+/// A word as a shell reads it back.
+fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/.,:_-+@%=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_them() {
+        assert_eq!(shell("redis://h:6379/2"), "redis://h:6379/2");
+        assert_eq!(shell("{films}:"), "'{films}:'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!(shell(""), "''");
+    }
+
+    #[test]
+    fn redis_cli_gets_an_address_that_it_understands() {
+        let line = |text: &str| redis_cli(&text.parse().unwrap());
+        assert_eq!(line("rediss://u:p@h/2").unwrap(), "redis-cli -u rediss://h:6379/2");
+        assert_eq!(line("redis-cluster://a:1,b:2").unwrap(), "redis-cli -c -u redis://a:1");
+        assert_eq!(line("unix:///run/r.sock?db=2").unwrap(), "redis-cli -s /run/r.sock -n 2");
+        assert_eq!(line("redis-sentinel://a/films"), None);
+        assert_eq!(line("file:x"), None);
+    }
 }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparrow_offline::evaluate::{Answers, Fitted, Method, Training};
-use sparrow_tf_serving::{Inputs, Options, Remote, TfServingRanker, movie_features_of};
+use sparrow_evaluate::{Answers, Fitted, Method, Training};
+use sparrow_tf_serving::{Inputs, Options, ServedModel, TfServingRanker, movie_features_of};
 
 /// The model's name on the command line.
 pub(crate) const NAME: &str = "tf-serving";
@@ -13,7 +13,7 @@ pub(crate) const NAME: &str = "tf-serving";
 /// A model that takes the ids of a user and a movie, as NeuralCF does. What it was trained on only its owner
 /// knows.
 pub(crate) struct Served {
-    remote: Arc<Remote>,
+    remote: Arc<ServedModel>,
 }
 
 impl Served {
@@ -21,7 +21,7 @@ impl Served {
     pub(crate) async fn connect(url: &str) -> Result<Self, sparrow_tf_serving::Error> {
         // Users are asked for one after the other, and nobody waits: a slow answer is one, too.
         let options = Options { deadline: Duration::from_secs(30), ..Options::default() };
-        let remote = Remote::new(url, Inputs::default(), options)?;
+        let remote = ServedModel::new(url, Inputs::default(), options)?;
         remote.check().await?;
         Ok(Self { remote: Arc::new(remote) })
     }

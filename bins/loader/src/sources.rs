@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sparrow_offline::sources::{Location, Sources};
-use sparrow_offline::{ReaderOptions, embed};
-
-use crate::exit;
+use sparrow_console::exit::HELP;
+use sparrow_embed as embed;
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_push::sources::{Location, Sources};
 
 /// What is pushed or compared.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(crate) struct SourceArgs {
 
 /// The end of the help of each command that has sources.
 pub(crate) fn help() -> String {
-    format!("{URLS}\n\n{}", exit::HELP)
+    format!("{URLS}\n\n{}", HELP)
 }
 
 const URLS: &str = "\

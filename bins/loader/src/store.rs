@@ -57,6 +57,20 @@ impl StoreArgs {
         }
     }
 
+    /// Refuses a time to live for a store whose entries do not expire.
+    pub(crate) fn check_ttl(
+        location: Option<&Location>,
+        ttl: Option<Duration>,
+    ) -> Result<(), Ended> {
+        match (location, ttl) {
+            (Some(Location::File(_)), Some(_)) => {
+                let what = "--ttl is for Redis: the entries of a file store do not expire";
+                Err(Ended::Usage(what.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the address brings a user or a password along.
     pub(crate) fn has_password(&self) -> bool {
         self.store.as_ref().is_some_and(|Address(text)| text.to_string_lossy().contains('@'))

@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use sparrow_offline::metrics::LabelMetrics;
-use sparrow_offline::train::{self, Epoch, Method, Options, Split, Watch};
-use sparrow_offline::{ReaderOptions, export};
+use sparrow_console::{Bar, Console, Unit};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_train::export;
+use sparrow_train::metrics::LabelMetrics;
+use sparrow_train::{self as train, Epoch, Method, Options, Split, Watch};
 
-use crate::console::Console;
 use crate::embed::warn_of;
 use crate::exit::Ended;
-use crate::progress::{Bar, Unit};
-use crate::run::summarise;
 
 /// Trains the ranking model on a MovieLens data set.
 ///
@@ -175,7 +174,7 @@ impl Train {
             row(&trained.test)
         ));
         warn_of(&trained.zeros, console);
-        summarise(console, &written.files, started);
+        console.summarise(&written.files, started);
         Ok(())
     }
 }
@@ -208,7 +207,7 @@ impl Import {
             model.movies().dimension(),
             model.users().dimension()
         ));
-        summarise(console, &written.files, started);
+        console.summarise(&written.files, started);
         Ok(())
     }
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use sparrow_offline::ReaderOptions;
-use sparrow_offline::evaluate::{self, Protocol};
-use sparrow_offline::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
+use sparrow_console::{Console, say};
+use sparrow_evaluate::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
+use sparrow_evaluate::{self as evaluate, Protocol};
+use sparrow_movielens::Options as ReaderOptions;
 use tokio::runtime::Builder;
 
-use crate::console::{Console, say};
 use crate::exit::Ended;
 use crate::store::duration;
 
@@ -32,7 +32,7 @@ pub(crate) struct Tune {
     method: Tunable,
 
     /// Trials in the record when all is done
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     trials: usize,
 
     /// No trial begins later: 90s, 10m, 2h
@@ -54,6 +54,14 @@ pub(crate) struct Tune {
     /// Bad lines of the data set to skip and report, rather than stop
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be above zero".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is not a whole number".to_owned()),
+    }
 }
 
 fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {

@@ -3,12 +3,11 @@
 use std::time::Instant;
 
 use clap::Args;
-use sparrow_offline::sources::Reader;
-use sparrow_offline::verify::{self, Options, Report};
+use sparrow_console::{Console, Unit, say};
+use sparrow_push::sources::Reader;
+use sparrow_push::verify::{self, Options, Report};
 
-use crate::console::{Console, say};
 use crate::exit::Ended;
-use crate::progress::Unit;
 use crate::push::no_store;
 use crate::signals::Signals;
 use crate::sources::{self, SourceArgs};

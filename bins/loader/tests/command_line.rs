@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod program;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use program::{fail, run, succeed};
+use support::{fail, run, succeed};
 use tempfile::TempDir;
 
 fn synth(line: &str) -> TempDir {
@@ -264,6 +267,7 @@ fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
     let mut ratings = fs::read_to_string(&path).unwrap();
     ratings.push_str("30,nonsense,4.0,1500000000\n");
     fs::write(&path, ratings).unwrap();
+    fs::remove_file(data.path().join("_SHA256SUMS")).unwrap();
     let out = data.path().join("emb");
     let folders = [("--data", data.path()), ("--out", &*out)];
     let error = fail(3, "embed", &folders);
@@ -300,6 +304,7 @@ fn embed_says_what_is_wrong() {
 
     // Nobody likes anything.
     fs::write(data.path().join("ratings.csv"), "userId,movieId,rating,timestamp\n").unwrap();
+    fs::remove_file(data.path().join("_SHA256SUMS")).unwrap();
     let error = fail(3, "embed", &folders);
     assert!(error.contains("nothing to learn from"), "{error}");
     assert!(!out.exists());
@@ -405,6 +410,79 @@ fn damaged_outputs_are_refused_with_their_name() {
 }
 
 #[test]
+fn a_data_set_that_differs_from_its_manifest_is_refused() {
+    let data = synth("--users 40 --movies 90 --ratings 1500 --seed 4");
+    let ratings = data.path().join("ratings.csv");
+    let text = fs::read_to_string(&ratings).unwrap();
+    // One rating less: still a sound file.
+    let shorter = &text[..text.trim_end().rfind('\n').unwrap() + 1];
+    fs::write(&ratings, shorter).unwrap();
+    let out = data.path().join("out");
+    let folders = [("--data", data.path()), ("--out", &*out)];
+    let with_data = [("--data", data.path())];
+    let run_with_store = format!("run --store file:{}", data.path().join("s").display());
+    for (line, folders) in [
+        ("features", &folders[..]),
+        ("samples", &folders),
+        ("embed --epochs 1", &folders),
+        ("train --architecture neuralcf --epochs 1", &folders),
+        ("tune --method ials --trials 1", &folders),
+        ("evaluate --model popularity", &with_data),
+        ("compare --models popularity", &with_data),
+        ("push --dry-run", &with_data),
+        (&run_with_store, &with_data),
+    ] {
+        let error = fail(3, line, folders);
+        assert!(
+            error.contains("ratings.csv: its SHA-256 is not the one in _SHA256SUMS")
+                && error.contains("delete _SHA256SUMS if you changed the file on purpose"),
+            "{line}: {error}"
+        );
+        assert!(!out.exists() || names(&out).is_empty(), "{line}");
+    }
+    fs::remove_file(data.path().join("_SHA256SUMS")).unwrap();
+    succeed("features", &folders);
+}
+
+/// Standard error is a pipe that is full and that nobody reads.
+#[cfg(unix)]
+#[test]
+fn an_unread_standard_error_does_not_block() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let out = tempfile::tempdir().unwrap();
+    for (line, code) in [
+        // A warning, and then a result.
+        ("embed --method ials --regularization 3 --epochs 8 --dimension 16", 0),
+        ("embed --method ials --regularization 1000", 1),
+        ("embed --max-bad-lines 1", 3),
+    ] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // The size of a pipe on Linux; elsewhere it is smaller, and the test would block here.
+        if cfg!(target_os = "linux") {
+            writer.write_all(&[b'x'; 1 << 16]).unwrap();
+        }
+        let data = if code == 3 { Path::new("/nowhere") } else { &*demo };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
+        command.args(line.split(' ')).arg("--data").arg(data).arg("--out").arg(out.path());
+        let mut child = command.stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > end {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("{line}: it waits for the reader of its errors");
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        assert_eq!(status.code(), Some(code), "{line}");
+        drop(reader);
+    }
+}
+
+#[test]
 fn features_and_samples_take_sensible_options_only() {
     let data = synth("--users 2 --movies 5 --ratings 4");
     let folders = [("--data", data.path()), ("--out", data.path())];
@@ -412,6 +490,7 @@ fn features_and_samples_take_sensible_options_only() {
         ("features --memory-limit lots", "a size"),
         ("features --memory-limit 1MiB", "at least 16MiB"),
         ("features --threads 0", "--threads"),
+        ("tune --method ials --trials 0", "it must be above zero"),
         ("samples --split coin", "per-user-time"),
         ("samples --test-fraction 1.2", "a number from 0 to 1"),
         ("samples --sample-fraction nan", "a number from 0 to 1"),
@@ -503,7 +582,7 @@ fn help_is_wrapped_at_80_columns_and_keeps_every_word() {
 fn help_names_every_model_that_can_be_measured() {
     for command in ["evaluate", "compare"] {
         let help = succeed(&format!("{command} --help"), &[]);
-        for model in sparrow_offline::evaluate::KNOWN.map(|known| known.name) {
+        for model in sparrow_evaluate::KNOWN.map(|known| known.name) {
             let begins = format!("  {model} ");
             assert!(
                 help.lines().any(|line| line.starts_with(&begins)),

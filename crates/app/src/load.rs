@@ -136,10 +136,10 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
 
     let embeddings = match (&data.embeddings, &data.path) {
         (Some(folder), _) => {
-            let Vectors { items, users, about: description } = read_vectors(folder)
+            let Vectors { items, users, metadata } = read_vectors(folder)
                 .with_context(|| format!("cannot read the embeddings in {}", folder.display()))?;
             let about = || format!("the embeddings in {} do not fit", folder.display());
-            let similarity = similarity_of(&config.ranking, description.as_ref());
+            let similarity = similarity_of(&config.ranking, metadata.as_ref());
             Ok(lay_out(&items, users, similarity, &catalog).with_context(about)?)
         }
         (None, None) => {

@@ -1,13 +1,13 @@
 //! Keeps what is served in step with a feature store.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use sparrow_http::{FromStore, Server, Site, SiteOptions, StoreReader};
-use sparrow_model::{Catalog, Movies};
-use sparrow_store::{Error, Generation, Read, UserList};
+use sparrow_http::{Server, Snapshot, SnapshotOptions};
+use sparrow_model::{Catalog, MovieId, Movies};
+use sparrow_store::{Error, Generation, Read, StoredMovie, UserList};
+use sparrow_user_state::{StoreReader, StoreSource};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -19,9 +19,8 @@ use crate::stored::Stored;
 /// Longest pause between two attempts at a store that is not there at the start.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Builds a site from the movies' metadata and what the store says of the movies, publishes it, and
-/// builds another one beside it whenever the store holds another generation. Never ends by itself,
-/// except on data or a configuration that cannot be served.
+/// Builds a snapshot from the movies' metadata and the movies in the store, publishes it, and builds another one
+/// whenever the store has another generation. Returns only if the data or the configuration cannot be served.
 pub(crate) async fn keep(
     config: Config,
     registry: Arc<Registry>,
@@ -71,7 +70,7 @@ struct Refresher {
     histories: OnceCell<Option<Arc<Catalog>>>,
 }
 
-/// What a site was built from.
+/// What a snapshot was built from.
 #[derive(Clone, Copy)]
 struct Loaded {
     generation: Generation,
@@ -128,13 +127,13 @@ impl Refresher {
         );
         let (config, movies) = (self.config.clone(), Arc::clone(&self.movies));
         let registry = Arc::clone(&self.registry);
-        let from_store = self.users_of(None, UserList::default(), None);
-        let site = spawn_blocking(move || {
+        let options = self.options(None, Vec::new(), UserList::default(), None);
+        let snapshot = spawn_blocking(move || {
             let engine = engine_of(Movies::clone(&movies), Stored::default(), &config, &registry)?;
-            anyhow::Ok(Site::new(Arc::new(engine), options(config.data.posters, from_store)))
+            anyhow::Ok(Snapshot::new(Arc::new(engine), options))
         });
-        match site.await {
-            Ok(Ok(site)) => self.server.publish(Arc::new(site)),
+        match snapshot.await {
+            Ok(Ok(snapshot)) => self.server.publish(Arc::new(snapshot)),
             // It could be built before.
             outcome => tracing::error!(?outcome, "cannot serve the movies alone"),
         }
@@ -204,7 +203,7 @@ impl Refresher {
         self.reader.set_behind(Some(text));
     }
 
-    /// Reads the store, builds a site from it and publishes it.
+    /// Reads the store, builds a snapshot from it and publishes it.
     async fn load(&self) -> Result<(Loaded, String)> {
         let start = Instant::now();
         // First: what is written meanwhile is then noticed afterwards.
@@ -214,18 +213,22 @@ impl Refresher {
         // One bad value costs only what it is for: the list of users, the model emb.
         let left_out = |error: Error| match error {
             Error::Malformed { key, what } => {
+                self.reader.count_malformed(&key, &what);
                 tracing::warn!(key, what, "left out of what is loaded");
-                Ok(generation)
+                Ok(format!("{key} {what}"))
             }
             error => Err(error),
         };
         let users = match self.reader.user_list().await {
             Ok(users) => users,
-            Err(error) => Read { generation: left_out(error)?, value: UserList::default() },
+            Err(error) => {
+                left_out(error)?;
+                Read { generation, value: UserList::default() }
+            }
         };
         let info = match self.reader.embedding_info().await {
-            Ok(info) => info,
-            Err(error) => Read { generation: left_out(error)?, value: Some(String::new()) },
+            Ok(info) => Read { generation: info.generation, value: Ok(info.value) },
+            Err(error) => Read { generation, value: Err(left_out(error)?) },
         };
         if users.generation != generation || info.generation != generation {
             bail!("the feature store {} changed while it was read", self.reader.address());
@@ -233,6 +236,9 @@ impl Refresher {
         self.reader.set_empty(movies.value.is_empty());
         if movies.value.is_empty() {
             bail!("the feature store {} holds no movies: it is empty", self.reader.address());
+        }
+        for value in movies.value.iter().flat_map(|(_, movie)| &movie.malformed) {
+            self.reader.count_malformed(&value.key, &value.what);
         }
         let histories = if users.value.total == 0 { self.histories().await } else { None };
         let read = start.elapsed();
@@ -242,16 +248,17 @@ impl Refresher {
             Some(histories) => histories.users().len(),
             None => users.value.total as usize,
         };
-        let from_store = self.users_of(Some(generation), users.value, histories);
+        let witnesses = witnesses(&movies.value);
+        let options = self.options(Some(generation), witnesses, users.value, histories);
         let built = spawn_blocking(move || {
             let stored = Stored { movies: movies.value, embedding_info: info.value };
             let engine = engine_of(Movies::clone(&metadata), stored, &config, &registry)?;
             let summary = summary(&engine, total, generation);
-            let site = Site::new(Arc::new(engine), options(config.data.posters, from_store));
-            anyhow::Ok((site, summary))
+            let snapshot = Snapshot::new(Arc::new(engine), options);
+            anyhow::Ok((snapshot, summary))
         });
-        let (site, summary) = built.await.context("building was cut off")??;
-        self.server.publish(Arc::new(site));
+        let (snapshot, summary) = built.await.context("building was cut off")??;
+        self.server.publish(Arc::new(snapshot));
         self.reader.set_behind(None);
         tracing::info!(?read, took = ?start.elapsed(), "loaded the feature store");
         Ok((Loaded { generation, fingerprint }, summary))
@@ -273,14 +280,23 @@ impl Refresher {
         self.histories.get_or_init(read).await.clone()
     }
 
-    fn users_of(
+    fn options(
         &self,
         generation: Option<Generation>,
+        witnesses: Vec<MovieId>,
         users: UserList,
         histories: Option<Arc<Catalog>>,
-    ) -> FromStore {
-        FromStore { reader: Arc::clone(&self.reader), generation, users, histories }
+    ) -> SnapshotOptions {
+        let reader = Arc::clone(&self.reader);
+        let store = Some(StoreSource { reader, generation, witnesses, histories });
+        SnapshotOptions { posters: self.config.data.posters.clone(), store, users }
     }
+}
+
+/// Some movies of the store, from all over it.
+fn witnesses(movies: &[(MovieId, StoredMovie)]) -> Vec<MovieId> {
+    const ENOUGH: usize = 8;
+    movies.iter().step_by(movies.len().div_ceil(ENOUGH).max(1)).map(|(id, _)| *id).collect()
 }
 
 /// Changes of another program that are not loaded yet.
@@ -289,10 +305,6 @@ struct Changes {
     /// Since when there are some, and the fingerprint that was seen last.
     last: Option<(Instant, Option<u64>)>,
     next_look: Option<Instant>,
-}
-
-fn options(posters: Option<PathBuf>, store: FromStore) -> SiteOptions {
-    SiteOptions { posters, store: Some(store) }
 }
 
 fn summary(engine: &sparrow_engine::Engine, users: usize, generation: Generation) -> String {

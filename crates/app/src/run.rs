@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, Options, Server, Site, SiteOptions, StoreReader};
+use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
+use sparrow_user_state::StoreReader;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -34,7 +35,7 @@ pub fn main(
 ) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return terminal::explain(&error),
+        Err(error) => return terminal::print_clap_result(&error),
     };
     // What is not Unicode can be neither one of our keys nor one of their values.
     let environment = environment
@@ -276,8 +277,8 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
 fn load_files(config: Config, registry: &Registry, server: &Server) -> Result<String> {
     let engine = load(&config, registry)?;
     let summary = summary(&engine);
-    let options = SiteOptions { posters: config.data.posters, store: None };
-    server.publish(Arc::new(Site::new(Arc::new(engine), options)));
+    let options = SnapshotOptions { posters: config.data.posters, ..SnapshotOptions::default() };
+    server.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
     Ok(summary)
 }
 
@@ -299,7 +300,7 @@ fn summary(engine: &Engine) -> String {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    terminal::complain(format_args!("{error:#}"));
+    terminal::print_error(format_args!("{error:#}"));
     ExitCode::from(code)
 }
 

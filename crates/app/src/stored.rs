@@ -3,32 +3,43 @@
 use std::collections::BTreeMap;
 
 use sparrow_model::MovieId;
-use sparrow_neural::{About, EmbeddingTable, TableBuilder, check_vector};
+use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, TableBuilder, check_vector};
 use sparrow_store::{Kind, StoredMovie};
 
 /// What a feature store says of movies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) movies: Vec<(MovieId, StoredMovie)>,
-    /// How the vectors were made and how they compare, as it was pushed.
-    pub(crate) embedding_info: Option<String>,
+    /// How the vectors were made and how they compare, as it was pushed; an error is why that is unknown.
+    pub(crate) embedding_info: Result<Option<String>, String>,
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self { movies: Vec::new(), embedding_info: Ok(None) }
+    }
 }
 
 impl Stored {
     /// The vectors, and what is said of them. Vectors that do not fit are left out and logged: those
     /// of another length than the description says, or without one, than most have. What makes all of
     /// them useless comes back in words.
-    pub(crate) fn item_vectors(&self) -> Result<(EmbeddingTable, Option<About>), String> {
-        let about = match &self.embedding_info {
+    pub(crate) fn item_vectors(
+        &self,
+    ) -> Result<(EmbeddingTable, Option<EmbeddingMetadata>), String> {
+        let about = match self.embedding_info.as_ref().map_err(Clone::clone)? {
             Some(text) => {
                 let key = format!("{} in the feature store", Kind::EmbeddingInfo.key(0));
-                Some(About::read(text.as_bytes(), &key).map_err(|error| error.to_string())?)
+                Some(
+                    EmbeddingMetadata::read(text.as_bytes(), &key)
+                        .map_err(|error| error.to_string())?,
+                )
             }
             None => None,
         };
         let vectors =
             || self.movies.iter().filter_map(|(id, it)| Some((id.0, it.embedding.as_deref()?)));
-        let said = about.as_ref().and_then(About::dimension);
+        let said = about.as_ref().and_then(EmbeddingMetadata::dimension);
         let Some(dimension) = said.or_else(|| most_frequent(vectors().map(|(_, it)| it.len())))
         else {
             return Err("the feature store has no item vectors".to_owned());
@@ -100,7 +111,7 @@ mod tests {
         };
         Stored {
             movies: vectors.iter().map(movie).collect(),
-            embedding_info: info.map(str::to_owned),
+            embedding_info: Ok(info.map(str::to_owned)),
         }
     }
 
@@ -139,7 +150,7 @@ mod tests {
         let newer = r#"{"format":7,"method":"x","similarity":"dot"}"#;
         assert_eq!(
             fault(&stored(&MIXED, Some(newer))),
-            "sparrow:embedding in the feature store: it has format 7, this program knows formats up to 1"
+            "sparrow:embedding in the feature store: unsupported format 7, this program supports up to 1"
         );
         assert_eq!(fault(&stored(&[], None)), "the feature store has no item vectors");
     }

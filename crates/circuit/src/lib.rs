@@ -1,19 +1,19 @@
-//! A circuit breaker that follows the failure rate in a sliding window.
+//! A circuit breaker that opens by the failure rate in a sliding window.
 //!
-//! [`Breaker`] counts outcomes and decides when a service is not asked for a while. It does not ask, wait or probe:
-//! its owner rejects requests while the circuit is open, probes the service, and reports its recovery.
+//! [`Breaker`] counts outcomes and reports when the circuit opens. It has no timers and no I/O: its owner rejects
+//! requests while the circuit is open, probes the service, and reports its recovery.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// When a circuit opens.
+/// The conditions for opening a circuit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The share of failed requests at which the circuit opens, above 0 and at most 1.
+    /// The failure rate that opens the circuit, above 0 and at most 1.
     pub failure_rate: f64,
-    /// The time over which requests are counted.
+    /// The length of the sliding window, from 10 ms to 1 h.
     pub window: Duration,
-    /// With fewer requests in the window the circuit stays closed.
+    /// The circuit stays closed with fewer requests in the window. At least 1.
     pub min_requests: u32,
 }
 
@@ -24,30 +24,30 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns what is wrong with the options.
+    /// Checks the ranges of the options; the error names the first invalid one.
     pub fn check(&self) -> Result<(), &'static str> {
         if !(self.failure_rate > 0.0 && self.failure_rate <= 1.0) {
-            Err("failure_rate is above 0 and at most 1")
+            Err("failure_rate must be above 0 and at most 1")
         } else if self.window < Duration::from_millis(10) || self.window > Duration::from_hours(1) {
-            Err("the window is from 10 ms to 1 h")
+            Err("the window must be from 10 ms to 1 h")
         } else if self.min_requests == 0 {
-            Err("min_requests is at least 1")
+            Err("min_requests must be at least 1")
         } else {
             Ok(())
         }
     }
 }
 
-/// The window slides in this many steps.
+/// Number of steps in which the window slides.
 const STEPS: u32 = 10;
 
-/// Counts the outcomes of requests to a service.
+/// Counts the outcomes of requests to a service within a sliding window.
 ///
-/// After a recovery the circuit is half open: the next outcome closes it, or opens it again.
+/// After [`recovered`](Self::recovered) the circuit is half-open: the next outcome closes or reopens it.
 #[derive(Debug)]
 pub struct Breaker {
     options: Options,
-    /// The steps of the window that have requests, oldest first.
+    /// The non-empty steps of the window, oldest first.
     steps: VecDeque<Step>,
     half_open: bool,
 }
@@ -60,18 +60,18 @@ struct Step {
 }
 
 impl Breaker {
-    /// A closed circuit.
+    /// Creates a closed circuit.
     pub const fn new(options: Options) -> Self {
         Self { options, steps: VecDeque::new(), half_open: false }
     }
 
-    /// Counts a request that succeeded.
+    /// Counts a successful request.
     pub fn succeeded(&mut self, now: Instant) {
         self.half_open = false;
         self.count(now, false);
     }
 
-    /// Counts a request that failed. Returns whether the circuit is to open.
+    /// Counts a failed request. Returns whether the circuit opens.
     #[must_use]
     pub fn failed(&mut self, now: Instant) -> bool {
         self.count(now, true);
@@ -84,7 +84,7 @@ impl Breaker {
             && f64::from(failures) >= self.options.failure_rate * f64::from(requests)
     }
 
-    /// The service has passed a probe: requests may go to it again.
+    /// Makes the circuit half-open after a successful probe.
     pub fn recovered(&mut self) {
         self.steps.clear();
         self.half_open = true;
@@ -116,7 +116,7 @@ mod tests {
         Options { failure_rate: 0.5, window: Duration::from_secs(10), min_requests: 10 };
 
     #[test]
-    fn the_circuit_opens_at_the_rate_and_not_before_there_are_enough_requests() {
+    fn circuit_opens_at_the_failure_rate_with_enough_requests() {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS);
         for _ in 0..9 {
@@ -135,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_window_counts() {
+    fn outcomes_outside_the_window_are_not_counted() {
         let start = Instant::now();
         let mut breaker = Breaker::new(OPTIONS);
         for second in 0..1000 {
             let now = start + Duration::from_secs(second);
-            // Nine requests in any window of ten steps: too few.
+            // Any window has 9 requests, one fewer than the minimum.
             if second % 10 != 0 {
                 assert!(!breaker.failed(now), "{second}");
             }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn one_outcome_decides_after_a_recovery() {
+    fn half_open_circuit_closes_or_reopens_on_the_next_outcome() {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS);
         breaker.recovered();
@@ -159,12 +159,12 @@ mod tests {
         assert!(!breaker.failed(now));
     }
 
-    /// 100 requests a second for 100 s to a service that fails at random, with a probe each second while open:
-    /// how many requests it is asked.
-    fn asked(failing: f64) -> u32 {
+    /// Simulates 100 requests per second for 100 s to a service with this failure rate, probed every second while
+    /// the circuit is open. Returns the number of requests that reach the service.
+    fn requests_sent(failure_rate: f64) -> u32 {
         let start = Instant::now();
         let mut breaker = Breaker::new(OPTIONS);
-        let (mut asked, mut open_until) = (0, 0);
+        let (mut sent, mut open_until) = (0, 0);
         let mut state = 1_u64;
         for request in 0..10_000_u64 {
             if request < open_until {
@@ -173,28 +173,28 @@ mod tests {
             if request == open_until && request > 0 {
                 breaker.recovered();
             }
-            asked += 1;
+            sent += 1;
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let chance = (state >> 33) as f64 / f64::from(1_u32 << 31);
             let now = start + Duration::from_millis(request * 10);
-            if chance >= failing {
+            if chance >= failure_rate {
                 breaker.succeeded(now);
             } else if breaker.failed(now) {
                 open_until = request + 100;
             }
         }
-        asked
+        sent
     }
 
     #[test]
-    fn a_service_that_fails_three_times_in_ten_is_used() {
-        assert!(asked(0.3) > 9_500, "{}", asked(0.3));
-        assert!(asked(0.9) < 1_500, "{}", asked(0.9));
-        assert!(asked(1.0) < 200, "{}", asked(1.0));
+    fn circuit_stays_closed_below_the_failure_rate() {
+        assert!(requests_sent(0.3) > 9_500, "{}", requests_sent(0.3));
+        assert!(requests_sent(0.9) < 1_500, "{}", requests_sent(0.9));
+        assert!(requests_sent(1.0) < 200, "{}", requests_sent(1.0));
     }
 
     #[test]
-    fn options_that_cannot_be_meant_are_refused() {
+    fn out_of_range_options_are_errors() {
         assert_eq!(Options::default().check(), Ok(()));
         for wrong in [
             Options { failure_rate: 0.0, ..OPTIONS },

@@ -52,7 +52,7 @@ impl SharedScores {
     pub(crate) fn copy(&self, movies: &[MovieIndex], scores: &mut Vec<f32>) {
         scores.clear();
         if self.of_catalog {
-            scores.extend(movies.iter().map(|movie| self.scores[movie.at()]));
+            scores.extend(movies.iter().map(|movie| self.scores[movie.index()]));
         } else {
             let mut scored = self.movies.iter().zip(&self.scores);
             scores.extend(movies.iter().filter_map(|movie| {
@@ -79,7 +79,7 @@ impl Buffers {
     fn clear(&mut self) {
         self.excluded.clear();
         for movie in self.candidates.drain(..) {
-            self.recalled_by[movie.at()] = 0;
+            self.recalled_by[movie.index()] = 0;
         }
         for shared in &mut self.shared {
             shared.outcome = None;
@@ -97,12 +97,12 @@ impl Buffers {
     }
 
     pub(crate) fn recalled_by(&self, movie: MovieIndex) -> StrategyBits {
-        self.recalled_by[movie.at()]
+        self.recalled_by[movie.index()]
     }
 
     /// Adds a candidate, or adds the strategy to those that found it.
     pub(crate) fn add(&mut self, movie: MovieIndex, strategy: usize) {
-        let recalled_by = &mut self.recalled_by[movie.at()];
+        let recalled_by = &mut self.recalled_by[movie.index()];
         if *recalled_by == 0 {
             self.candidates.push(movie);
         }

@@ -60,7 +60,7 @@ impl Engine {
         let excluded = &mut buffers.excluded;
         if !request.genres.is_empty() {
             for genre in request.genres.iter() {
-                excluded.insert_all(&self.genre_members[genre.at()]);
+                excluded.insert_all(&self.genre_members[genre.index()]);
             }
             excluded.invert();
         }
@@ -69,7 +69,7 @@ impl Engine {
             excluded.extend(user.also_rated.iter().copied());
         }
         let movies = self.catalog.len();
-        excluded.extend(request.exclude.iter().copied().filter(|movie| movie.at() < movies));
+        excluded.extend(request.exclude.iter().copied().filter(|movie| movie.index() < movies));
         if let Some(filter) = &request.filter {
             let rejected = excluded.absent(movies).filter(|&movie| !(filter.0)(movie));
             let rejected: Vec<_> = rejected.collect();

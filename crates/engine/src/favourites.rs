@@ -10,15 +10,15 @@ use crate::Engine;
 fn favourites(history: &History<'_>, genre_sets: &[GenreSet], genres: &mut Vec<Genre>) {
     let (mut liked, mut counts) = (GenreSet::EMPTY, [0_u32; 64]);
     for rated in history.iter().filter(|rated| rated.stars.is_liked()) {
-        for genre in genre_sets[rated.movie.at()].iter() {
+        for genre in genre_sets[rated.movie.index()].iter() {
             liked.insert(genre);
-            counts[genre.at()] += 1;
+            counts[genre.index()] += 1;
         }
     }
     let start = genres.len();
     // The sort is stable, and the genres are in order of name.
     genres.extend(liked.iter());
-    genres[start..].sort_by_key(|genre| Reverse(counts[genre.at()]));
+    genres[start..].sort_by_key(|genre| Reverse(counts[genre.index()]));
     genres.truncate(start + FAVOURITE_GENRES);
 }
 
@@ -55,7 +55,7 @@ impl FavouriteGenres {
     }
 
     pub(crate) fn of(&self, user: UserIndex) -> &[Genre] {
-        &self.genres[self.starts[user.at()] as usize..self.starts[user.at() + 1] as usize]
+        &self.genres[self.starts[user.index()] as usize..self.starts[user.index() + 1] as usize]
     }
 }
 

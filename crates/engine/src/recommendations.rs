@@ -76,7 +76,8 @@ pub struct Recommendations {
     /// The model that ranked the items, or would have if there are none; [`NO_MODEL`](crate::NO_MODEL) if neither the
     /// requested model nor any of its fallbacks could rank.
     pub model: Arc<str>,
-    /// Whether a fallback ranked, a recall strategy failed, or the user's state is incomplete.
+    /// Whether a fallback ranked, a recall strategy failed, or the store could not return the user's state. Not set by
+    /// [`Reason::NoHistory`]: the requested model ranked, and a store may have no rating histories on purpose.
     pub degraded: bool,
     /// Why the answer is degraded, or not personal ([`Reason::UnknownUser`], even if the requested model is the same for
     /// every user), or may contain seen movies ([`Reason::NoHistory`]).

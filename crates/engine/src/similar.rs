@@ -76,7 +76,7 @@ impl Engine {
     }
 
     fn by_genre(&self, movie: MovieIndex, top: &mut TopK) {
-        let own = self.genre_sets[movie.at()];
+        let own = self.genre_sets[movie.index()];
         for (other, &genres) in self.genre_sets.iter().enumerate() {
             let other = MovieIndex(other as u32);
             if other == movie {

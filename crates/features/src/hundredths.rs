@@ -1,24 +1,23 @@
 use std::fmt;
 
-/// A number of at least 0 with two decimals, as features are stored and printed: `3.92`.
+/// A non-negative number with two decimals, the stored and printed form of features: `3.92`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Hundredths(pub u32);
 
 impl Hundredths {
-    /// Rounds to two decimals. What lies exactly in the middle goes to the even neighbour, where
-    /// "exactly" is said of the binary number: as `{:.2}` prints it, and Spark's `format_number`.
+    /// Rounds the binary value to two decimals, ties to even, like `{:.2}` and Spark's `format_number`.
     ///
-    /// `value` is from 0 to 40 million; what is less or not a number becomes 0.
+    /// `value` is from 0 to 40 million; negative numbers and NaN become 0.
     pub fn round(value: f64) -> Self {
         let below = (value * 100.0).floor();
-        // One rounding only, so the sign tells on which side of the middle the value is.
-        let beyond_middle = value.mul_add(100.0, -(below + 0.5));
+        // Fused multiply-add rounds once, so the sign is that of the exact difference.
+        let above_tie = value.mul_add(100.0, -(below + 0.5));
         let odd = below % 2.0 != 0.0;
-        let up = beyond_middle > 0.0 || (beyond_middle == 0.0 && odd);
+        let up = above_tie > 0.0 || (above_tie == 0.0 && odd);
         Self((below + f64::from(u8::from(up))) as u32)
     }
 
-    /// The nearest `f32`: for `3.92` the one that prints as 3.92.
+    /// The nearest `f32`.
     pub fn value(self) -> f32 {
         (f64::from(self.0) / 100.0) as f32
     }
@@ -37,15 +36,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_is_that_of_the_binary_number() {
+    fn ties_are_those_of_the_binary_value() {
         for (value, text) in [
             (0.0, "0.00"),
             (3.125, "3.12"),
             (3.375, "3.38"),
-            // Not in the middle: the nearest binary number is less.
+            // No tie: the binary value is less.
             (4.005, "4.00"),
             (2.0 / 3.0, "0.67"),
-            // More.
+            // No tie: the binary value is greater.
             (3.555, "3.56"),
             (1999.996, "2000.00"),
             (f64::NAN, "0.00"),
@@ -57,7 +56,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rounds_as_printing_does(sum in 0..20_000_u32, count in 1..2000_u32) {
+        fn rounding_equals_formatting(sum in 0..20_000_u32, count in 1..2000_u32) {
             let mean = f64::from(sum) / f64::from(count);
             for value in [mean, mean.sqrt(), f64::from(sum) / 200.0] {
                 prop_assert_eq!(Hundredths::round(value).to_string(), format!("{value:.2}"));

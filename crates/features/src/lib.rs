@@ -1,14 +1,13 @@
-//! The feature definitions: pure functions from a history of ratings to features.
+//! Feature definitions: pure functions from a rating history to features.
 //!
-//! * [`UserWindow`]: a user's last hundred ratings, folded in one at a time; [`UserWindow::features`]
-//!   gives the [`UserFeatures`] of the moment.
-//! * [`RatingStats`]: count, mean and deviation of ratings, and with a movie's genres and year
-//!   [`MovieFeatures`].
-//! * [`USER_FIELDS`] and [`MOVIE_FIELDS`]: the names under which stores and sample files hold them.
+//! * [`UserWindow`]: a user's latest 100 ratings, updated incrementally; [`UserWindow::features`] returns
+//!   [`UserFeatures`].
+//! * [`RatingStats`]: count, mean and standard deviation of ratings, a part of [`MovieFeatures`].
+//! * [`USER_FIELDS`] and [`MOVIE_FIELDS`]: the feature names in stores and sample files.
 //!
-//! Training samples, the feature store and the update after a new rating all use these same
-//! functions, so that training and serving cannot drift apart. The crate does no I/O. Sums are
-//! whole numbers, so folding in one rating at a time gives exactly what computing afresh would.
+//! Training samples, the feature store and online updates use the same functions, which prevents
+//! training–serving skew. Sums are integers, so incremental and batch computation return identical features.
+//! The crate has no I/O.
 
 mod hundredths;
 mod movie;
@@ -20,6 +19,6 @@ pub use movie::{MOVIE_FIELDS, MovieFeatures};
 pub use stats::RatingStats;
 pub use user::{RatedMovie, USER_FIELDS, UserFeatures, UserWindow, WINDOW};
 
-/// The version of the definitions: models and stores say by it what they were made with. It grows
-/// when the same history would give other features than before.
+/// The version of the definitions, recorded in models and stores. Increment it with every change of the
+/// features of a given history.
 pub const DEFINITIONS_VERSION: u32 = 1;

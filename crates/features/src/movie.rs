@@ -2,7 +2,7 @@ use sparrow_model::{Genre, Genres, Movie};
 
 use crate::{Hundredths, RatingStats};
 
-/// The names of a movie's features in stores (hash fields) and in files (columns), in their order.
+/// Names of the movie features, in order: hash fields in stores, columns in files.
 pub const MOVIE_FIELDS: [&str; 7] = [
     "movieGenre1",
     "movieGenre2",
@@ -20,19 +20,19 @@ pub struct MovieFeatures {
     pub genres: [Option<Genre>; 3],
     /// Number of ratings.
     pub rating_count: u32,
-    /// The release year; 0 where it is not known.
+    /// The release year; 0 if unknown.
     pub release_year: u16,
     /// The mean rating in stars; 0 without ratings.
     pub average_rating: Hundredths,
-    /// The sample deviation of the ratings in stars; 0 for fewer than two.
+    /// The sample standard deviation of the ratings in stars; 0 for fewer than two.
     pub rating_stddev: Hundredths,
 }
 
 impl MovieFeatures {
-    /// The features of a movie with these ratings.
+    /// Creates the features of a movie from its attributes and rating statistics.
     pub fn new(movie: &Movie, ratings: &RatingStats) -> Self {
         Self {
-            genres: [0, 1, 2].map(|place: usize| movie.genres.get(place).copied()),
+            genres: [0, 1, 2].map(|index: usize| movie.genres.get(index).copied()),
             rating_count: ratings.count(),
             release_year: movie.year.unwrap_or(0),
             average_rating: ratings.average(),
@@ -40,9 +40,9 @@ impl MovieFeatures {
         }
     }
 
-    /// The values as text, in the order of [`MOVIE_FIELDS`]; missing genres are empty.
+    /// Formats the values in the order of [`MOVIE_FIELDS`]; missing genres are empty.
     pub fn texts(&self, names: &Genres) -> [String; MOVIE_FIELDS.len()] {
-        let genre = |place: usize| self.genres[place].map_or("", |genre| names.name(genre));
+        let genre = |index: usize| self.genres[index].map_or("", |genre| names.name(genre));
         [
             genre(0).to_owned(),
             genre(1).to_owned(),

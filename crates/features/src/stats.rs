@@ -2,22 +2,22 @@ use sparrow_model::Stars;
 
 use crate::Hundredths;
 
-/// Count, mean and deviation of ratings. Exact: the sums are whole numbers.
+/// Count, mean and standard deviation of ratings. Exact: the sums are integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RatingStats(Sums);
 
 impl RatingStats {
-    /// The statistics of `count` ratings, of whose half stars there are the sum and the sum of squares.
+    /// Creates the statistics of `count` ratings from the sum and the sum of squares of their half stars.
     pub const fn from_sums(count: u32, half_stars: u64, squares: u64) -> Self {
         Self(Sums { count, sum: half_stars, squares })
     }
 
-    /// Takes a rating in.
+    /// Adds a rating.
     pub const fn add(&mut self, stars: Stars) {
         self.0.add(stars.half_stars() as u32);
     }
 
-    /// Takes a rating out that was taken in before.
+    /// Removes a rating that was added before.
     pub const fn remove(&mut self, stars: Stars) {
         self.0.remove(stars.half_stars() as u32);
     }
@@ -32,13 +32,13 @@ impl RatingStats {
         Hundredths::round(self.0.mean() / 2.0)
     }
 
-    /// The sample deviation (n − 1) in stars; 0 for fewer than two ratings.
+    /// The sample standard deviation (n − 1) in stars; 0 for fewer than two ratings.
     pub fn stddev(&self) -> Hundredths {
         Hundredths::round(self.0.deviation() / 2.0)
     }
 }
 
-/// The sums behind a mean and a deviation of whole numbers.
+/// The sums for a mean and a standard deviation of integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Sums {
     pub(crate) count: u32,
@@ -59,17 +59,17 @@ impl Sums {
         self.squares -= value as u64 * value as u64;
     }
 
-    /// The mean without its fraction; 0 without values.
+    /// The mean, truncated to an integer; 0 without values.
     pub(crate) const fn truncated_mean(&self) -> u32 {
         if self.count == 0 { 0 } else { (self.sum / self.count as u64) as u32 }
     }
 
-    /// 0 without values.
+    /// The mean; 0 without values.
     pub(crate) fn mean(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.sum as f64 / f64::from(self.count) }
     }
 
-    /// The sample deviation: √((n·Σx² − (Σx)²) / (n·(n − 1))); 0 for fewer than two values.
+    /// The sample standard deviation √((n·Σx² − (Σx)²) / (n·(n − 1))); 0 for fewer than two values.
     pub(crate) fn deviation(&self) -> f64 {
         if self.count < 2 {
             return 0.0;
@@ -99,20 +99,20 @@ mod tests {
     }
 
     #[test]
-    fn deviations_divide_by_one_less() {
+    fn standard_deviation_divides_by_n_minus_one() {
         let expected = |count, mean: &str, deviation: &str| (count, mean.into(), deviation.into());
         assert_eq!(printed(&[]), expected(0, "0.00", "0.00"));
         assert_eq!(printed(&[7]), expected(1, "3.50", "0.00"));
         assert_eq!(printed(&[8, 10]), expected(2, "4.50", "0.71"));
         assert_eq!(printed(&[1, 1, 1]), expected(3, "0.50", "0.00"));
-        // One of sixteen is off by half a star: 0.125 exactly.
+        // One of 16 ratings differs by half a star: the deviation is exactly 0.125.
         let mut sixteen = [6; 16];
         sixteen[3] = 7;
         assert_eq!(printed(&sixteen), expected(16, "3.03", "0.12"));
     }
 
     #[test]
-    fn what_is_taken_out_leaves_no_trace() {
+    fn remove_undoes_add() {
         let mut more = stats(&[2, 9, 4]);
         more.remove(Stars::from_half_stars(9).unwrap());
         assert_eq!(more, stats(&[2, 4]));

@@ -3,13 +3,13 @@ use sparrow_model::{Catalog, Genre, GenreSet, Genres, History, Movie, MovieId, R
 use crate::Hundredths;
 use crate::stats::{RatingStats, Sums};
 
-/// How many ratings a user's features look back on.
+/// Number of latest ratings that the features of a user cover.
 pub const WINDOW: usize = 100;
 
-/// How many liked movies, and favourite genres, are features.
+/// Number of liked movies and of favourite genres in the features.
 const LISTED: usize = 5;
 
-/// The names of a user's features in stores (hash fields) and in files (columns), in their order.
+/// Names of the user features, in order: hash fields in stores, columns in files.
 pub const USER_FIELDS: [&str; 15] = [
     "userRatedMovie1",
     "userRatedMovie2",
@@ -28,52 +28,52 @@ pub const USER_FIELDS: [&str; 15] = [
     "userGenre5",
 ];
 
-/// A rating, with what the features need to know of its movie.
+/// A rating, with the movie's attributes that the features require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RatedMovie {
     /// The movie.
     pub movie: MovieId,
     /// The user's rating of it.
     pub stars: Stars,
-    /// The movie's release year, where it is known.
+    /// The movie's release year, if known.
     pub year: Option<u16>,
     /// The movie's genres.
     pub genres: GenreSet,
 }
 
 impl RatedMovie {
-    /// The rating of this movie.
+    /// Creates a rating of this movie.
     pub const fn new(movie: &Movie, stars: Stars) -> Self {
         Self { movie: movie.id, stars, year: movie.year, genres: movie.genre_set }
     }
 }
 
-/// The features of a user at a moment.
+/// The features of a user at a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UserFeatures {
-    /// The most recent liked movies of the window, newest first.
+    /// The latest liked movies in the window, newest first.
     pub rated_movies: [Option<MovieId>; LISTED],
-    /// Genres of the window's liked movies by count, ties by name.
+    /// Genres of the liked movies in the window by count, ties by name.
     pub genres: [Option<Genre>; LISTED],
     /// Number of ratings in the window.
     pub rating_count: u32,
-    /// Mean release year of the window's movies that have one, without its fraction; 0 without any.
+    /// Mean release year of the movies in the window, truncated; 0 if none is known.
     pub average_release_year: u32,
-    /// Sample deviation of those years; 0 for fewer than two.
+    /// Sample standard deviation of the release years; 0 for fewer than two.
     pub release_year_stddev: Hundredths,
-    /// Mean of the window's ratings in stars.
+    /// Mean rating in the window, in stars.
     pub average_rating: Hundredths,
-    /// Sample deviation of those ratings in stars; 0 for fewer than two.
+    /// Sample standard deviation of the ratings in stars; 0 for fewer than two.
     pub rating_stddev: Hundredths,
 }
 
 impl UserFeatures {
-    /// The values as text, in the order of [`USER_FIELDS`]; missing movies and genres are empty.
+    /// Formats the values in the order of [`USER_FIELDS`]; missing movies and genres are empty.
     pub fn texts(&self, names: &Genres) -> [String; USER_FIELDS.len()] {
         let movie =
-            |place: usize| self.rated_movies[place].map_or_else(String::new, |id| id.to_string());
+            |index: usize| self.rated_movies[index].map_or_else(String::new, |id| id.to_string());
         let genre =
-            |place: usize| self.genres[place].map_or("", |genre| names.name(genre)).to_owned();
+            |index: usize| self.genres[index].map_or("", |genre| names.name(genre)).to_owned();
         [
             movie(0),
             movie(1),
@@ -94,10 +94,10 @@ impl UserFeatures {
     }
 }
 
-/// A user's last [`WINDOW`] ratings, and the running sums over them: taking in a rating and reading
-/// the features cost the same however long the history is.
+/// A user's latest [`WINDOW`] ratings and their running sums. Adding a rating and reading the features take
+/// constant time.
 ///
-/// Ratings are taken in by (timestamp, movie id).
+/// Add ratings in order of (timestamp, movie id).
 ///
 /// ```
 /// use sparrow_features::{RatedMovie, UserWindow};
@@ -119,19 +119,19 @@ impl UserFeatures {
 /// ```
 #[derive(Debug, Clone)]
 pub struct UserWindow {
-    /// The ratings; once there are [`WINDOW`] of them, a ring.
+    /// The ratings; a ring buffer once it has [`WINDOW`] entries.
     ring: Vec<RatedMovie>,
-    /// Ratings taken in so far.
+    /// Number of ratings added.
     seen: u64,
     ratings: RatingStats,
     years: Sums,
-    /// The last liked movies, as a ring, each with the number of its rating.
+    /// Ring buffer of the latest liked movies, each with the sequence number of its rating.
     liked: [(u64, MovieId); LISTED],
-    /// Liked movies so far.
+    /// Number of liked movies added.
     liked_count: u64,
-    /// Liked movies of the window by genre.
+    /// Number of liked movies in the window by genre.
     genre_counts: [u8; 64],
-    /// The genres whose count is not 0.
+    /// The genres with a positive count.
     liked_genres: GenreSet,
 }
 
@@ -151,7 +151,7 @@ impl Default for UserWindow {
 }
 
 impl UserWindow {
-    /// The window at the end of a history.
+    /// Creates the window at the end of a history.
     pub fn of(history: &History<'_>, catalog: &Catalog) -> Self {
         let mut window = Self::default();
         for Rated { movie, stars, .. } in history.iter().skip(history.len().saturating_sub(WINDOW))
@@ -161,31 +161,31 @@ impl UserWindow {
         window
     }
 
-    /// How many ratings there are in the window.
+    /// The number of ratings in the window.
     pub const fn len(&self) -> usize {
         self.ring.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the window is empty.
     pub const fn is_empty(&self) -> bool {
         self.ring.is_empty()
     }
 
-    /// Forgets everything, to start on another user.
+    /// Resets the window for another user, keeping its buffer.
     pub fn clear(&mut self) {
         let mut ring = std::mem::take(&mut self.ring);
         ring.clear();
         *self = Self { ring, ..Self::default() };
     }
 
-    /// Takes in the next rating; the one a hundred before it falls out.
+    /// Adds the next rating, and evicts the oldest if the window is full.
     pub fn push(&mut self, rated: RatedMovie) {
         if self.ring.len() < WINDOW {
             self.ring.push(rated);
         } else {
             let oldest =
                 std::mem::replace(&mut self.ring[(self.seen % WINDOW as u64) as usize], rated);
-            self.drop_out(oldest);
+            self.evict(oldest);
         }
         self.ratings.add(rated.stars);
         if let Some(year) = rated.year {
@@ -195,29 +195,29 @@ impl UserWindow {
             self.liked[(self.liked_count % LISTED as u64) as usize] = (self.seen, rated.movie);
             self.liked_count += 1;
             for genre in rated.genres.iter() {
-                self.genre_counts[genre.at()] += 1;
+                self.genre_counts[genre.index()] += 1;
                 self.liked_genres.insert(genre);
             }
         }
         self.seen += 1;
     }
 
-    fn drop_out(&mut self, oldest: RatedMovie) {
+    fn evict(&mut self, oldest: RatedMovie) {
         self.ratings.remove(oldest.stars);
         if let Some(year) = oldest.year {
             self.years.remove(u32::from(year));
         }
         if oldest.stars.is_liked() {
             for genre in oldest.genres.iter() {
-                self.genre_counts[genre.at()] -= 1;
-                if self.genre_counts[genre.at()] == 0 {
+                self.genre_counts[genre.index()] -= 1;
+                if self.genre_counts[genre.index()] == 0 {
                     self.liked_genres.remove(genre);
                 }
             }
         }
     }
 
-    /// The features of the ratings in the window.
+    /// Returns the features of the ratings in the window.
     pub fn features(&self) -> UserFeatures {
         UserFeatures {
             rated_movies: self.rated_movies(),
@@ -232,10 +232,10 @@ impl UserWindow {
 
     fn rated_movies(&self) -> [Option<MovieId>; LISTED] {
         let mut listed = [None; LISTED];
-        for (back, place) in (1..=self.liked_count.min(LISTED as u64)).zip(&mut listed) {
+        for (back, slot) in (1..=self.liked_count.min(LISTED as u64)).zip(&mut listed) {
             let (number, movie) = self.liked[((self.liked_count - back) % LISTED as u64) as usize];
             if number + WINDOW as u64 >= self.seen {
-                *place = Some(movie);
+                *slot = Some(movie);
             }
         }
         listed
@@ -243,14 +243,14 @@ impl UserWindow {
 
     fn genres(&self) -> [Option<Genre>; LISTED] {
         let mut listed: [Option<Genre>; LISTED] = [None; LISTED];
-        let count = |genre: Genre| self.genre_counts[genre.at()];
-        // Genres come in order of name, so those of equal count stay in it.
+        let count = |genre: Genre| self.genre_counts[genre.index()];
+        // The genres are in order of name, so ties break by name.
         for genre in self.liked_genres.iter() {
             let less =
-                |there: &Option<Genre>| there.is_none_or(|there| count(there) < count(genre));
-            if let Some(place) = listed.iter().position(less) {
-                listed[place..].rotate_right(1);
-                listed[place] = Some(genre);
+                |other: &Option<Genre>| other.is_none_or(|other| count(other) < count(genre));
+            if let Some(index) = listed.iter().position(less) {
+                listed[index..].rotate_right(1);
+                listed[index] = Some(genre);
             }
         }
         listed
@@ -272,12 +272,12 @@ mod tests {
         Genres::new(NAMES).unwrap()
     }
 
-    /// Movie id, half stars, year (0 for none), one bit for each of `NAMES`.
+    /// Movie id, half stars, year (0 if unknown), bit mask over `NAMES`.
     type Row = (u32, u8, u16, u8);
 
     fn rated(row: Row) -> RatedMovie {
         let names = names();
-        let genres = names.iter().filter(|genre| row.3 >> genre.at() & 1 == 1).collect();
+        let genres = names.iter().filter(|genre| row.3 >> genre.index() & 1 == 1).collect();
         RatedMovie {
             movie: MovieId(row.0),
             stars: Stars::from_half_stars(row.1).unwrap(),
@@ -286,8 +286,8 @@ mod tests {
         }
     }
 
-    /// The definitions, word for word, over a list of ratings, oldest first.
-    fn plain(rows: &[Row]) -> Vec<String> {
+    /// Reference implementation over a list of ratings, oldest first.
+    fn reference(rows: &[Row]) -> Vec<String> {
         let window = &rows[rows.len().saturating_sub(WINDOW)..];
         let sum = |values: &[f64]| values.iter().fold(0.0, |sum, value| sum + value);
         let mean = |values: &[f64]| sum(values) / values.len().max(1) as f64;
@@ -312,20 +312,20 @@ mod tests {
             window.iter().filter(|row| row.2 > 0).map(|row| f64::from(row.2)).collect();
 
         let mut texts: Vec<String> = (0..5)
-            .map(|place| liked.get(place).map_or_else(String::new, |row| row.0.to_string()))
+            .map(|index| liked.get(index).map_or_else(String::new, |row| row.0.to_string()))
             .collect();
         texts.push(window.len().to_string());
         texts.push(format!("{}", mean(&years).trunc()));
         texts.push(format!("{:.2}", deviation(&years)));
         texts.push(format!("{:.2}", mean(&ratings)));
         texts.push(format!("{:.2}", deviation(&ratings)));
-        texts.extend((0..5).map(|place| genres.get(place).map_or("", |genre| genre.1).to_owned()));
+        texts.extend((0..5).map(|index| genres.get(index).map_or("", |genre| genre.1).to_owned()));
         texts
     }
 
     proptest! {
         #[test]
-        fn folding_one_by_one_equals_computing_from_scratch(
+        fn incremental_features_equal_the_reference(
             rows in prop::collection::vec((1..500_u32, 1..=10_u8, prop_oneof![Just(0), 1902..2030_u16], 0..128_u8), 0..260),
         ) {
             let mut window = UserWindow::default();
@@ -334,7 +334,7 @@ mod tests {
             for (count, &row) in rows.iter().enumerate() {
                 window.push(rated(row));
                 if count % 7 == 0 || count + 1 == rows.len() {
-                    let expected = plain(&rows[..=count]);
+                    let expected = reference(&rows[..=count]);
                     prop_assert_eq!(&window.features().texts(&names())[..], &expected[..]);
                 }
             }
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_ratings_has_empty_features() {
+    fn user_without_ratings_has_default_features() {
         let texts = UserWindow::default().features().texts(&names());
         let zeros = ["0", "0", "0.00", "0.00", "0.00"];
         assert_eq!(texts[..5], [""; 5]);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn liked_movies_leave_with_the_window() {
+    fn evicted_liked_movie_is_no_feature() {
         let mut window = UserWindow::default();
         window.push(rated((1, 10, 2000, 1)));
         for id in 2..=100 {

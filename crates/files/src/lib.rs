@@ -1,23 +1,31 @@
-//! Opens files that others wrote: regular files of a limited size.
+//! Opens untrusted files: regular files of a limited size.
 //!
-//! A named pipe without a writer blocks whoever opens it, and a device such as `/dev/zero` never ends. [`open`] and
-//! [`read`] refuse both at once, and also files that are larger than expected. [`open_within`] additionally refuses
-//! symbolic links that lead out of a folder. Errors do not contain the path; callers add it.
+//! Opening a named pipe without a writer blocks, and a device such as `/dev/zero` never ends. [`open`] and [`read`]
+//! return an error for both, and for files above the size limit. [`open_within`] also rejects symbolic links that
+//! leave a folder. Errors do not contain the path; callers add it.
+//!
+//! [`Hashing`] computes the SHA-256 of what is read or written. A [`Manifest`] contains the digests of a folder's files.
+
+mod digest;
+mod manifest;
+
+pub use digest::{Hashing, sha256};
+pub use manifest::{LARGEST_MANIFEST, MANIFEST_FILE, Manifest, differs_from};
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Opens a regular file of at most so many bytes for reading. Symbolic links are followed. Never blocks on a pipe.
+/// Opens a regular file of at most `limit` bytes for reading. Follows symbolic links. Never blocks on a pipe.
 pub fn open(path: &Path, limit: u64) -> io::Result<File> {
-    // A device is not even opened.
+    // Opening a device can have side effects.
     check(&fs::metadata(path)?, limit)?;
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        // A pipe may have taken the place of the file.
+        // A pipe may have replaced the file since the check.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     }
     let file = options.open(path)?;
@@ -25,61 +33,63 @@ pub fn open(path: &Path, limit: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// The same for a file in a folder, which it may not leave by symbolic links.
+/// Opens a file in a folder like [`open`]. A path or symbolic link that leaves the folder is an error of the kind
+/// `PermissionDenied`.
 pub fn open_within(folder: &Path, name: &str, limit: u64) -> io::Result<File> {
     let folder = folder.canonicalize()?;
     let path = folder.join(name).canonicalize()?;
     if !path.starts_with(&folder) {
-        return Err(refused("it is a symbolic link out of its folder".to_owned()));
+        let what = "it is a symbolic link out of its folder";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     open(&path, limit)
 }
 
-/// The content of a regular file of at most so many bytes.
+/// Reads a regular file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path, limit)?;
     let mut content = Vec::with_capacity(file.metadata()?.len() as usize);
-    // It may grow meanwhile.
+    // The file may have grown since.
     file.take(limit.saturating_add(1)).read_to_end(&mut content)?;
     if content.len() as u64 > limit {
-        return Err(too_long(content.len() as u64, limit));
+        return Err(too_large(content.len() as u64, limit));
     }
     Ok(content)
 }
 
-fn check(about: &fs::Metadata, limit: u64) -> io::Result<()> {
-    if !about.is_file() {
-        return Err(refused(format!("it is {}, not a file", kind(about.file_type()))));
+fn check(metadata: &fs::Metadata, limit: u64) -> io::Result<()> {
+    if !metadata.is_file() {
+        return Err(invalid(format!("it is {}, not a file", kind(metadata.file_type()))));
     }
-    if about.len() > limit {
-        return Err(too_long(about.len(), limit));
+    if metadata.len() > limit {
+        return Err(too_large(metadata.len(), limit));
     }
     Ok(())
 }
 
-fn too_long(len: u64, limit: u64) -> io::Error {
-    refused(format!("it has {len} bytes, and at most {limit} are read"))
+fn too_large(len: u64, limit: u64) -> io::Error {
+    invalid(format!("the size of {len} bytes exceeds the limit of {limit}"))
 }
 
-fn refused(what: String) -> io::Error {
+fn invalid(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-fn kind(found: FileType) -> &'static str {
+fn kind(file_type: FileType) -> &'static str {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt as _;
-        if found.is_fifo() {
+        if file_type.is_fifo() {
             return "a named pipe";
         }
-        if found.is_socket() {
+        if file_type.is_socket() {
             return "a socket";
         }
-        if found.is_char_device() || found.is_block_device() {
+        if file_type.is_char_device() || file_type.is_block_device() {
             return "a device";
         }
     }
-    if found.is_dir() { "a folder" } else { "something else" }
+    if file_type.is_dir() { "a folder" } else { "something else" }
 }
 
 #[cfg(test)]
@@ -88,13 +98,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regular_files_up_to_the_limit_are_read() {
+    fn regular_file_above_the_limit_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, "12345").unwrap();
         assert_eq!(read(&path, 5).unwrap(), b"12345");
         let error = read(&path, 4).unwrap_err().to_string();
-        assert_eq!(error, "it has 5 bytes, and at most 4 are read");
+        assert_eq!(error, "the size of 5 bytes exceeds the limit of 4");
         let folder_error = open(folder.path(), u64::MAX).unwrap_err().to_string();
         assert_eq!(folder_error, "it is a folder, not a file");
         let missing = open(&folder.path().join("b"), 5).unwrap_err();
@@ -103,13 +113,13 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn pipes_and_devices_are_refused_at_once() {
+    fn pipes_and_devices_are_errors() {
         use std::os::unix::fs::symlink;
 
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
-        assert!(made.success());
+        let created = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(created.success());
         let zero = folder.path().join("zero");
         symlink("/dev/zero", &zero).unwrap();
         for (path, expected) in [
@@ -120,13 +130,13 @@ mod tests {
             assert_eq!(open(path, u64::MAX).unwrap_err().to_string(), expected);
             assert_eq!(read(path, u64::MAX).unwrap_err().to_string(), expected);
         }
-        // What a file of /proc says of its length is 0.
+        // Files in /proc report a length of 0.
         assert!(read(Path::new("/proc/self/status"), 10).is_err());
     }
 
     #[cfg(unix)]
     #[test]
-    fn links_may_not_leave_the_folder() {
+    fn symbolic_link_out_of_the_folder_is_an_error() {
         use std::os::unix::fs::symlink;
 
         let outer = tempfile::tempdir().unwrap();
@@ -143,7 +153,7 @@ mod tests {
         assert!(open_within(&folder, "../secret", 9).is_err());
         let missing = open_within(&folder, "3.jpg", 9).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        // The folder itself may be reached by one.
+        // The folder itself may be a symbolic link.
         let link = outer.path().join("link");
         symlink(&folder, &link).unwrap();
         assert!(open_within(&link, "1.jpg", 9).is_ok());

@@ -1,48 +1,33 @@
-//! The HTTP front end: routes, parameters, JSON, problem documents and web pages, on hyper.
+//! The HTTP front end: connections, routing, endpoints, JSON and web pages, on hyper.
 //!
-//! It turns a request into one call of the engine and the engine's answer into bytes. It does not
-//! recommend, reads no data set and knows nothing of configuration files: that is `sparrow-engine`'s
-//! and `sparrow-app`'s work. The API is described by `openapi.json`, which the server itself serves.
+//! It turns a request into a call of the engine, and the engine's answer into bytes. It does not recommend, reads no
+//! data set and knows no configuration files: these are the tasks of `sparrow-engine` and `sparrow-app`. The server
+//! describes its API at `/openapi.json`.
 //!
-//! Start with [`Server`]: it answers from the moment it has a listener, and answers in full from
-//! the moment a [`Site`] is published. A site holds an engine and everything that is serialised once
-//! rather than per request: each movie in both of its JSON shapes, genres, models and pages.
+//! Start with [`Server`]: it answers as soon as it has a listener, and completely once a [`Snapshot`] is published. A
+//! snapshot contains an engine and everything that is serialised once rather than per request. Users are those of
+//! the engine's catalogue, or each request reads its user from a feature store ([`SnapshotOptions::store`]).
 //!
-//! Users are those of the engine's catalogue; or, where the site has a feature store ([`FromStore`]),
-//! each request reads its user there, in one round trip, and hands the engine what it found.
+//! The modules, each of which uses only those below it:
 //!
-//! How a request travels: `server` accepts the connection, `guard` watches its progress and cuts it
-//! when there is none, `gate` refuses what no endpoint would take, `route` finds the endpoint,
-//! `query` reads its parameters, `original` and `v1` answer. What goes wrong on the way becomes a
-//! `problem`: a document of RFC 9457, made in one place.
+//! * `connection` accepts connections, limits and times them.
+//! * `routing` checks a request, finds its endpoint or page, and adds the headers of the answer.
+//! * `endpoints` contains the handlers with their descriptions. `endpoints::endpoints!` registers them.
+//! * `state` contains what requests are answered from, and shared limits.
+//! * `policy` decides which hosts and origins may use the server.
+//! * `parameters` defines and reads parameters.
+//! * `response` contains JSON types, problem documents (RFC 9457) and answers.
 
-mod addresses;
-mod cors;
-mod features;
-mod flight;
-mod gate;
-mod guard;
-mod hosts;
-mod json;
-mod limit;
-mod original;
-mod pace;
-mod pages;
-mod posters;
-mod problem;
-mod public;
-mod query;
-mod reply;
-mod route;
-mod server;
-mod site;
-mod store;
-mod texts;
-mod users;
-mod v1;
+mod connection;
+mod endpoints;
+mod parameters;
+mod policy;
+mod response;
+mod routing;
+mod state;
 
-pub use cors::Cors;
-pub use hosts::Hosts;
-pub use server::{Options, Served, Server};
-pub use site::{Site, SiteOptions};
-pub use store::{FromStore, StoreReader};
+pub use connection::accept::{Served, Server};
+pub use policy::cors::Cors;
+pub use policy::hosts::Hosts;
+pub use state::options::Options;
+pub use state::snapshot::{Snapshot, SnapshotOptions};

@@ -1,6 +1,6 @@
-//! Time of title searches on 62,000 invented movies, the costly ones above all:
+//! Latency of title searches in 62,000 generated movies, including the most expensive queries:
 //! `cargo bench -p sparrow-model --bench search`.
-#![expect(clippy::print_stdout, reason = "printing is what this program is for")]
+#![expect(clippy::print_stdout, reason = "the benchmark prints its results")]
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const MOVIES: u32 = 62_000;
 const WORDS: u64 = 45_000;
 const ROUNDS: usize = 200;
 
-/// A generator of fixed seed (splitmix64).
+/// The splitmix64 random number generator.
 struct Random(u64);
 
 impl Random {
@@ -27,7 +27,7 @@ impl Random {
     }
 }
 
-/// Word `rank` of the vocabulary: pronounceable, of 3 to 12 letters.
+/// Returns the pronounceable word of frequency rank `rank`.
 fn word(rank: u64) -> String {
     const SYLLABLES: [&str; 20] = [
         "la", "ri", "ston", "me", "co", "ba", "tu", "der", "no", "ka", "shi", "pe", "gra", "fi",
@@ -37,7 +37,7 @@ fn word(rank: u64) -> String {
     (0..2 + random.below(3)).map(|_| SYLLABLES[random.below(20) as usize]).collect()
 }
 
-/// Words by Zipf's law: rank r about as often as 1/r.
+/// Returns a title whose words follow Zipf's law.
 fn title(random: &mut Random) -> String {
     let mut words = Vec::new();
     for _ in 0..=random.below(6) {
@@ -74,10 +74,10 @@ fn main() {
         Err(error) => return println!("{error}"),
     };
     let catalog = Catalog::new(movies, RatingLog::default().into_histories().0);
-    let everything: Vec<String> =
+    let all_letters: Vec<String> =
         ('a'..='z').chain('0'..='9').map(|letter| letter.to_string()).collect();
-    let rare: Vec<String> = (0..30).map(|at| word(40_000 + at)).collect();
-    let misspelt: Vec<String> = (0..20).map(|at| word(at * 7 + 1) + "x").collect();
+    let rare: Vec<String> = (0..30).map(|n| word(40_000 + n)).collect();
+    let misspelt: Vec<String> = (0..20).map(|n| word(n * 7 + 1) + "x").collect();
     let queries = [
         "the".to_owned(),
         "a".to_owned(),
@@ -87,7 +87,7 @@ fn main() {
         "19".to_owned(),
         "the of a in 19".to_owned(),
         "l m s c b t d n".to_owned(),
-        everything.join(" "),
+        all_letters.join(" "),
         rare.join(" "),
         misspelt[..1].join(" "),
         misspelt[..5].join(" "),
@@ -108,9 +108,9 @@ fn main() {
         }
         times.sort_unstable();
         let micros = |time: Duration| time.as_micros();
-        let shown: String = query.chars().take(60).collect();
+        let prefix: String = query.chars().take(60).collect();
         println!(
-            "{:>8} {:>8}  {total:>6} found  {shown}",
+            "{:>8} {:>8}  {total:>6} found  {prefix}",
             micros(times[ROUNDS / 2]),
             micros(times[ROUNDS - 1])
         );

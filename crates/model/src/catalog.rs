@@ -5,7 +5,7 @@ use crate::{
     Genre, Genres, Histories, Movie, MovieId, MovieIndex, Movies, SearchHits, Stars, UserId,
 };
 
-/// How many of a movie's best ratings a catalogue keeps.
+/// Maximum number of best ratings stored per movie.
 const TOP_RATINGS: usize = 10;
 
 /// An order of the movies, best first; ties break by movie id.
@@ -20,19 +20,19 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// All orders; each one's place here is that of its index.
+    /// All orders, in the order of their discriminants.
     const ALL: [Self; 3] = [Self::Rating, Self::ReleaseYear, Self::Popularity];
 }
 
-/// What the ratings say of a movie.
+/// Rating statistics of a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct MovieStats {
     /// Number of ratings.
     pub count: u32,
     /// Sum of the ratings, in half stars.
     half_stars: u32,
-    /// The mean, drawn towards the mean of all ratings by as many votes as the mean rated movie has:
-    /// (C·m + Σ) / (C + n). A film with one vote stays near the middle.
+    /// The Bayesian average in stars: (C·m + Σ) / (C + n), where Σ is the sum of the movie's n ratings,
+    /// m the mean of all ratings and C the mean number of ratings of a rated movie.
     pub bayesian: f32,
 }
 
@@ -48,18 +48,18 @@ impl MovieStats {
     }
 }
 
-/// One of a movie's best ratings.
+/// One of the best ratings of a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopRating {
-    /// Who gave it.
+    /// The user.
     pub user: UserId,
     /// The rating.
     pub stars: Stars,
-    /// When, in seconds since 1970 (UTC).
+    /// Unix time in seconds.
     pub timestamp: u32,
 }
 
-/// Movies, users' histories and their indexes: immutable, meant to be shared behind an `Arc`.
+/// Movies, rating histories and their indexes. Immutable; share it in an `Arc`.
 ///
 /// ```
 /// use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog, Sort, Stars, UserId};
@@ -90,31 +90,31 @@ pub struct Catalog {
     movies: Movies,
     histories: Histories,
     stats: Vec<MovieStats>,
-    /// Best ratings of movie `m`: `top_ratings[top_starts[m]..top_starts[m + 1]]`.
+    /// `top_ratings[top_starts[m]..top_starts[m + 1]]` are the best ratings of movie `m`.
     top_ratings: Vec<TopRating>,
     top_starts: Vec<u32>,
-    /// All movies in each order of [`Sort::ALL`].
+    /// All movies, in each order of [`Sort::ALL`].
     orders: [Vec<MovieIndex>; 3],
-    /// The same for each genre.
+    /// The movies of each genre, in the same orders.
     genre_orders: Vec<[Vec<MovieIndex>; 3]>,
-    /// The same for the movies without a genre.
+    /// The movies without a genre, in the same orders.
     genreless_orders: [Vec<MovieIndex>; 3],
     titles: TitleIndex,
     mean_rating: f32,
 }
 
 impl Catalog {
-    /// Computes statistics and indexes, once. The indexes of `histories` must be positions in `movies`.
+    /// Computes statistics and indexes. `histories` must use the movie indexes of `movies`.
     ///
     /// # Panics
-    /// If a history names a movie index that `movies` does not have.
+    /// If a movie index in `histories` is out of range.
     pub fn new(movies: Movies, histories: Histories) -> Self {
         let (stats, tops) = count(&movies, &histories);
         Self::assemble(movies, histories, stats, tops)
     }
 
-    /// A catalogue without histories, whose ratings are known in sum: for each movie their number,
-    /// their sum in half stars, and the best of them in the order of [`Self::top_ratings`].
+    /// Builds a catalogue without histories from aggregated ratings. `sums` returns for each movie the number
+    /// of ratings, their sum in half stars, and the best ratings in the order of [`Self::top_ratings`].
     pub fn from_sums(
         movies: Movies,
         mut sums: impl FnMut(MovieId) -> (u32, u32, Vec<TopRating>),
@@ -152,13 +152,15 @@ impl Catalog {
             .genres()
             .iter()
             .map(|genre| {
-                let has =
-                    |index: &&MovieIndex| movies.as_slice()[index.at()].genre_set.contains(genre);
+                let has = |index: &&MovieIndex| {
+                    movies.as_slice()[index.index()].genre_set.contains(genre)
+                };
                 [0, 1, 2].map(|sort: usize| orders[sort].iter().filter(has).copied().collect())
             })
             .collect();
         let genreless_orders = [0, 1, 2].map(|sort: usize| {
-            let has_none = |index: &&MovieIndex| movies.as_slice()[index.at()].genre_set.is_empty();
+            let has_none =
+                |index: &&MovieIndex| movies.as_slice()[index.index()].genre_set.is_empty();
             orders[sort].iter().filter(has_none).copied().collect()
         });
 
@@ -184,12 +186,12 @@ impl Catalog {
         }
     }
 
-    /// How many movies there are.
+    /// The number of movies.
     pub fn len(&self) -> usize {
         self.movies.as_slice().len()
     }
 
-    /// Whether there are no movies.
+    /// Returns whether there are no movies.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -199,27 +201,27 @@ impl Catalog {
         self.movies.as_slice()
     }
 
-    /// The movie at a position.
+    /// Returns the movie of an index.
     ///
     /// # Panics
-    /// If the index comes from another catalogue with more movies; so do the other accessors.
+    /// If the index is out of range. The same holds for the other methods that take an index.
     pub fn movie(&self, index: MovieIndex) -> &Movie {
-        &self.movies.as_slice()[index.at()]
+        &self.movies.as_slice()[index.index()]
     }
 
-    /// The position of the movie with this id.
+    /// Returns the index of the movie with this id.
     pub fn index_of(&self, id: MovieId) -> Option<MovieIndex> {
         self.movies.index_of(id)
     }
 
-    /// What the ratings say of a movie.
+    /// The rating statistics of a movie.
     pub fn stats(&self, index: MovieIndex) -> &MovieStats {
-        &self.stats[index.at()]
+        &self.stats[index.index()]
     }
 
-    /// The best ratings of a movie: highest first, then the most recent; at most ten.
+    /// The best ratings of a movie, at most ten: highest first, then most recent.
     pub fn top_ratings(&self, index: MovieIndex) -> &[TopRating] {
-        let (start, end) = (self.top_starts[index.at()], self.top_starts[index.at() + 1]);
+        let (start, end) = (self.top_starts[index.index()], self.top_starts[index.index() + 1]);
         &self.top_ratings[start as usize..end as usize]
     }
 
@@ -228,16 +230,16 @@ impl Catalog {
         self.movies.genres()
     }
 
-    /// The movies, or those of one genre, in an order that was computed at the start.
+    /// All movies, or those of one genre, in a precomputed order.
     pub fn ordered(&self, sort: Sort, genre: Option<Genre>) -> &[MovieIndex] {
         let orders = match genre {
-            Some(genre) => &self.genre_orders[genre.at()],
+            Some(genre) => &self.genre_orders[genre.index()],
             None => &self.orders,
         };
         &orders[sort as usize]
     }
 
-    /// The movies without a genre, in an order that was computed at the start.
+    /// The movies without a genre, in a precomputed order.
     pub fn without_genre(&self, sort: Sort) -> &[MovieIndex] {
         &self.genreless_orders[sort as usize]
     }
@@ -252,36 +254,36 @@ impl Catalog {
         self.mean_rating
     }
 
-    /// Movies whose titles hold all words of `query`, whatever their case, accents and order: those
-    /// from place `offset` on, at most `limit`. The last letters of a word may be missing, neighbours may
-    /// be one word, numerals Roman or not; and if no title matches so, words may be divided or misspelt. The
-    /// exact title comes first, then whole words, then popularity counts.
+    /// Searches for movies whose titles contain all words of `query`; returns at most `limit` of them, from rank
+    /// `offset` on. Case, accents and word order are ignored. A word matches by prefix, two adjacent words may be
+    /// one word of the title, and numerals may be Roman or Arabic. If nothing matches, words are split, then
+    /// spelling is corrected. Exact titles rank first, then whole words, then popularity.
     pub fn search(&self, query: &str, offset: usize, limit: usize) -> SearchHits {
         self.titles.search(query, offset, limit, |movie| self.stats(movie).count)
     }
 }
 
-/// Counts and sums of the ratings of each movie, and its best ratings.
+/// Computes the rating counts, sums and best ratings of all movies.
 fn count(movies: &Movies, histories: &Histories) -> (Vec<MovieStats>, Vec<Vec<TopRating>>) {
     let mut stats = vec![MovieStats::default(); movies.as_slice().len()];
     let mut tops: Vec<Vec<TopRating>> = vec![Vec::new(); stats.len()];
-    let merit = |top: &TopRating| (top.stars, top.timestamp, Reverse(top.user));
+    let rank_key = |top: &TopRating| (top.stars, top.timestamp, Reverse(top.user));
     for history in histories.iter() {
         for rated in history.iter() {
-            let movie = &mut stats[rated.movie.at()];
+            let movie = &mut stats[rated.movie.index()];
             movie.count += 1;
             movie.half_stars += u32::from(rated.stars.half_stars());
-            let top = &mut tops[rated.movie.at()];
+            let top = &mut tops[rated.movie.index()];
             let rating =
                 TopRating { user: history.user(), stars: rated.stars, timestamp: rated.timestamp };
             if top.len() == TOP_RATINGS {
-                if top.last().is_some_and(|least| merit(least) > merit(&rating)) {
+                if top.last().is_some_and(|least| rank_key(least) > rank_key(&rating)) {
                     continue;
                 }
                 top.pop();
             }
-            let place = top.partition_point(|better| merit(better) > merit(&rating));
-            top.insert(place, rating);
+            let index = top.partition_point(|better| rank_key(better) > rank_key(&rating));
+            top.insert(index, rating);
         }
     }
     (stats, tops)
@@ -289,13 +291,13 @@ fn count(movies: &Movies, histories: &Histories) -> (Vec<MovieStats>, Vec<Vec<To
 
 fn order(sort: Sort, movies: &[Movie], stats: &[MovieStats]) -> Vec<MovieIndex> {
     let mut order: Vec<MovieIndex> = (0..movies.len() as u32).map(MovieIndex).collect();
-    // The sorts are stable and start from the order of ids.
+    // Stable sorts of the order of ids: ties break by id.
     match sort {
         Sort::Rating => {
-            order.sort_by(|a, b| stats[b.at()].bayesian.total_cmp(&stats[a.at()].bayesian));
+            order.sort_by(|a, b| stats[b.index()].bayesian.total_cmp(&stats[a.index()].bayesian));
         }
-        Sort::ReleaseYear => order.sort_by_key(|index| Reverse(movies[index.at()].year)),
-        Sort::Popularity => order.sort_by_key(|index| Reverse(stats[index.at()].count)),
+        Sort::ReleaseYear => order.sort_by_key(|index| Reverse(movies[index.index()].year)),
+        Sort::Popularity => order.sort_by_key(|index| Reverse(stats[index.index()].count)),
     }
     order
 }
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn one_vote_does_not_beat_forty() {
+    fn rating_order_ranks_many_high_votes_above_one() {
         let catalog = catalog();
         let ids = |sort, genre| {
             let order = catalog.ordered(sort, genre);
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_follow_their_definitions() {
+    fn statistics_match_their_definitions() {
         let catalog = catalog();
         let stats = catalog.stats(MovieIndex(1));
         assert_eq!((stats.count, stats.average()), (40, 4.75));
@@ -364,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_counts_liked_genres() {
+    fn profile_counts_liked_genres() {
         let catalog = catalog();
         let profile = UserProfile::new(&catalog.users().find(UserId(2)).unwrap(), &catalog);
         assert_eq!((profile.rating_count, profile.average), (2, 2.5));
@@ -379,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_give_the_same_statistics_as_histories() {
+    fn from_sums_equals_a_catalogue_from_histories() {
         let whole = catalog();
         let movies = Movies::new(vec![
             record(10, "One Vote", 1999, &["Drama"]),
@@ -403,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_catalogue_is_a_catalogue() {
+    fn empty_catalogue_returns_empty_results() {
         let catalog = Catalog::new(Movies::default(), Histories::default());
         assert!(catalog.is_empty() && catalog.ordered(Sort::Rating, None).is_empty());
         assert_eq!(catalog.search("anything", 0, 5).total, 0);

@@ -2,23 +2,23 @@ use std::collections::BTreeSet;
 
 use crate::Error;
 
-/// A genre of a catalogue: its position among the genre names in alphabetical order.
+/// The index of a genre in the alphabetical list of a catalogue's genre names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Genre(pub(crate) u8);
 
 impl Genre {
-    /// The position as a `usize`, for indexing.
-    pub const fn at(self) -> usize {
+    /// The index as a `usize`.
+    pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A set of genres, one bit each.
+/// A set of genres as a bit mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct GenreSet(u64);
 
 impl GenreSet {
-    /// The set without genres.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
 
     /// Adds a genre.
@@ -26,42 +26,42 @@ impl GenreSet {
         self.0 |= 1 << genre.0;
     }
 
-    /// Takes a genre out.
+    /// Removes a genre.
     pub fn remove(&mut self, genre: Genre) {
         self.0 &= !(1 << genre.0);
     }
 
-    /// Whether the genre is in the set.
+    /// Returns whether the set contains the genre.
     pub const fn contains(self, genre: Genre) -> bool {
         self.0 >> genre.0 & 1 == 1
     }
 
-    /// Whether the sets share a genre.
+    /// Returns whether the sets have a common genre.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// How many genres both sets have.
+    /// The number of common genres.
     pub const fn shared(self, other: Self) -> u32 {
         (self.0 & other.0).count_ones()
     }
 
-    /// How many genres there are in the set.
+    /// The number of genres.
     pub const fn len(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// Whether the set has no genre.
+    /// Returns whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The set as a number: genre `g` is the bit of value 2^`g.at()`.
+    /// The bit mask: bit `g.index()` is set if the set contains genre `g`.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The set of a number that [`bits`](Self::bits) gave.
+    /// The inverse of [`bits`](Self::bits).
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
@@ -85,7 +85,7 @@ impl FromIterator<Genre> for GenreSet {
     }
 }
 
-/// The genre names of a catalogue, in alphabetical order: at most 64.
+/// The genre names of a catalogue in alphabetical order, at most 64.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Genres {
     names: Vec<Box<str>>,
@@ -93,6 +93,9 @@ pub struct Genres {
 
 impl Genres {
     /// Collects the distinct names.
+    ///
+    /// # Errors
+    /// [`Error::TooManyGenres`] if there are more than 64.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
         let mut distinct = BTreeSet::new();
         for name in names {
@@ -104,30 +107,33 @@ impl Genres {
         Ok(Self { names: distinct.into_iter().map(Box::from).collect() })
     }
 
-    /// The genre of exactly this name.
+    /// Finds a genre by its exact name.
     pub fn find(&self, name: &str) -> Option<Genre> {
-        self.names.binary_search_by(|known| (**known).cmp(name)).ok().map(|at| Genre(at as u8))
+        self.names
+            .binary_search_by(|known| (**known).cmp(name))
+            .ok()
+            .map(|index| Genre(index as u8))
     }
 
-    /// The name of a genre of this catalogue.
+    /// The name of a genre.
     ///
     /// # Panics
-    /// If the genre belongs to another catalogue that has more genres.
+    /// If the index is out of range.
     pub fn name(&self, genre: Genre) -> &str {
-        &self.names[genre.at()]
+        &self.names[genre.index()]
     }
 
     /// All genres, in alphabetical order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Genre> {
-        (0..self.names.len()).map(|at| Genre(at as u8))
+        (0..self.names.len()).map(|index| Genre(index as u8))
     }
 
-    /// How many genres there are.
+    /// The number of genres.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether no movie has a genre.
+    /// Returns whether there are no genres.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -139,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_distinct_and_sorted() {
+    fn names_are_deduplicated_and_sorted() {
         let genres = Genres::new(["Drama", "Comedy", "Drama"]).unwrap();
         assert_eq!(genres.iter().map(|g| genres.name(g)).collect::<Vec<_>>(), ["Comedy", "Drama"]);
         assert_eq!(genres.find("Drama"), Some(Genre(1)));
@@ -147,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn sixty_four_genres_fit_and_the_next_is_refused() {
+    fn more_than_64_genres_are_an_error() {
         let names: Vec<String> = (0..65).map(|n| format!("genre {n:02}")).collect();
         assert_eq!(Genres::new(names[..64].iter().map(String::as_str)).unwrap().len(), 64);
         let error = Genres::new(names.iter().map(String::as_str)).unwrap_err();
@@ -155,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_count_and_iterate() {
+    fn set_operations_return_expected_genres() {
         let set: GenreSet = [Genre(63), Genre(0), Genre(5)].into_iter().collect();
         let other: GenreSet = [Genre(5), Genre(63), Genre(7)].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [Genre(0), Genre(5), Genre(63)]);

@@ -8,12 +8,12 @@ pub struct Rated {
     pub movie: MovieIndex,
     /// The user's rating of it.
     pub stars: Stars,
-    /// When it was rated, in seconds since 1970 (UTC).
+    /// Unix time in seconds.
     pub timestamp: u32,
 }
 
-/// A rating in eight bytes: timestamp, movie index (28 bits), half stars (4 bits), from the top, so
-/// that the order of the numbers is the order of (timestamp, movie).
+/// A rating in eight bytes, from the most significant bit: timestamp (32 bits), movie index (28), half
+/// stars (4). The integer order is the order of (timestamp, movie).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Packed(u64);
 
@@ -38,19 +38,19 @@ impl Packed {
     pub(crate) fn unpack(self) -> Rated {
         Rated {
             movie: self.movie(),
-            // Only `new` makes packed ratings, from a valid `Stars`.
+            // `new` packs valid stars only.
             stars: Stars::from_half_stars(self.0 as u8 & 15).unwrap_or(Stars::MIN),
             timestamp: self.timestamp(),
         }
     }
 }
 
-/// The ratings of all users, grouped by user in order of user id; each user's in order of
-/// (timestamp, movie id), at most one of each movie. Eight bytes a rating.
+/// The ratings of all users, sorted by (user id, timestamp, movie id), at most one per user and movie. Takes
+/// eight bytes per rating.
 #[derive(Debug, Clone, Default)]
 pub struct Histories {
     users: IdIndex,
-    /// `ratings[starts[u]..starts[u + 1]]` are those of user `u`.
+    /// `ratings[starts[u]..starts[u + 1]]` are the ratings of user `u`.
     starts: Vec<usize>,
     ratings: Vec<Packed>,
 }
@@ -61,54 +61,54 @@ impl Histories {
         Self { users: IdIndex::new(users), starts, ratings }
     }
 
-    /// The position of the user with this id.
+    /// Returns the index of the user with this id.
     pub fn index_of(&self, id: UserId) -> Option<UserIndex> {
-        self.users.position(id.0).map(UserIndex)
+        self.users.index_of(id.0).map(UserIndex)
     }
 
-    /// The history of the user at this position.
+    /// Returns the history of the user with this index.
     ///
     /// # Panics
-    /// If the index comes from another catalogue with more users.
+    /// If the index is out of range.
     pub fn get(&self, user: UserIndex) -> History<'_> {
-        let (start, end) = (self.starts[user.at()], self.starts[user.at() + 1]);
-        History { user: UserId(self.users.ids()[user.at()]), ratings: &self.ratings[start..end] }
+        let (start, end) = (self.starts[user.index()], self.starts[user.index() + 1]);
+        History { user: UserId(self.users.ids()[user.index()]), ratings: &self.ratings[start..end] }
     }
 
-    /// The history of the user with this id.
+    /// Returns the history of the user with this id.
     pub fn find(&self, id: UserId) -> Option<History<'_>> {
         self.index_of(id).map(|index| self.get(index))
     }
 
-    /// All histories, in order of user id.
+    /// Iterates over all histories in order of user id.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = History<'_>> {
         (0..self.len()).map(|user| self.get(UserIndex(user as u32)))
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub fn len(&self) -> usize {
         self.users.ids().len()
     }
 
-    /// Whether there are no users.
+    /// Returns whether there are no users.
     pub fn is_empty(&self) -> bool {
         self.users.ids().is_empty()
     }
 
-    /// How many ratings there are.
+    /// The number of ratings.
     pub fn rating_count(&self) -> usize {
         self.ratings.len()
     }
 }
 
-/// One user's ratings in order of (timestamp, movie id), each movie at most once.
+/// The ratings of one user in order of (timestamp, movie id), at most one per movie.
 #[derive(Debug, Clone, Copy)]
 pub struct History<'a> {
     user: UserId,
     ratings: &'a [Packed],
 }
 
-/// A history of its own, for a user that no catalogue holds.
+/// An owned history, for a user outside the catalogue.
 #[derive(Debug, Clone)]
 pub struct OwnedHistory {
     user: UserId,
@@ -116,10 +116,10 @@ pub struct OwnedHistory {
 }
 
 impl OwnedHistory {
-    /// The ratings of a user, each movie at most once, in any order.
+    /// Sorts the ratings of a user, at most one per movie.
     ///
     /// # Panics
-    /// In debug builds, if a movie's index has more than 28 bits: no catalogue has such a movie.
+    /// In debug builds, if a movie index has more than 28 bits, which no catalogue allows.
     pub fn new(user: UserId, ratings: impl IntoIterator<Item = Rated>) -> Self {
         let mut ratings: Vec<Packed> = ratings.into_iter().map(Packed::new).collect();
         if !ratings.is_sorted() {
@@ -128,24 +128,24 @@ impl OwnedHistory {
         Self { user, ratings }
     }
 
-    /// The history.
+    /// Borrows the history.
     pub fn get(&self) -> History<'_> {
         History { user: self.user, ratings: &self.ratings }
     }
 }
 
 impl<'a> History<'a> {
-    /// Whose history it is.
+    /// The user.
     pub const fn user(&self) -> UserId {
         self.user
     }
 
-    /// The ratings, oldest first.
+    /// Iterates over the ratings, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Rated> + ExactSizeIterator + use<'a> {
         self.ratings.iter().map(|packed| packed.unpack())
     }
 
-    /// The movies that the user rated, oldest rating first.
+    /// Iterates over the rated movies, oldest rating first.
     pub fn movies(&self) -> impl ExactSizeIterator<Item = MovieIndex> + use<'a> {
         self.ratings.iter().map(|packed| packed.movie())
     }
@@ -159,12 +159,12 @@ impl<'a> History<'a> {
         half_stars as f64 / 2.0 / self.len() as f64
     }
 
-    /// How many ratings there are.
+    /// The number of ratings.
     pub const fn len(&self) -> usize {
         self.ratings.len()
     }
 
-    /// Whether there are no ratings.
+    /// Returns whether there are no ratings.
     pub const fn is_empty(&self) -> bool {
         self.ratings.is_empty()
     }

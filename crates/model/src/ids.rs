@@ -15,57 +15,57 @@ macro_rules! id {
 }
 
 id! {
-    /// A movie's id in the outside world, as MovieLens numbers it.
+    /// The MovieLens id of a movie.
     MovieId
 }
 id! {
-    /// A user's id in the outside world, as MovieLens numbers it.
+    /// The MovieLens id of a user.
     UserId
 }
 id! {
-    /// A movie's position in its catalogue: `0..catalog.len()`, in order of movie id.
+    /// The index of a movie in its catalogue, `0..catalog.len()`, in order of movie id.
     MovieIndex
 }
 id! {
-    /// A user's position among the users of a catalogue, in order of user id.
+    /// The index of a user in a catalogue, in order of user id.
     UserIndex
 }
 
 impl MovieIndex {
-    /// The position as a `usize`, for indexing.
-    pub const fn at(self) -> usize {
+    /// The index as a `usize`.
+    pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 impl UserIndex {
-    /// The position as a `usize`, for indexing.
-    pub const fn at(self) -> usize {
+    /// The index as a `usize`.
+    pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// From ids to positions: ascending ids, and a direct table where the ids are dense enough for one.
+/// Maps ids to indexes: by a direct table if the ids are dense, otherwise by binary search.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct IdIndex {
     ids: Vec<u32>,
-    /// `table[id]` is the position, or `ABSENT`; empty where ids are too sparse.
+    /// `table[id]` is the index or `ABSENT`; empty if the ids are sparse.
     table: Vec<u32>,
 }
 
 const ABSENT: u32 = u32::MAX;
 
 impl IdIndex {
-    /// `ids` must be ascending and without duplicates.
+    /// `ids` must be strictly ascending.
     pub(crate) fn new(ids: Vec<u32>) -> Self {
         debug_assert!(ids.is_sorted_by(|a, b| a < b));
-        // MovieLens ids are about twenty times sparser than dense; 32 table entries an id cover that.
+        // MovieLens ids are about 20 times sparser than dense ones, which 32 entries per id cover.
         let table_len = ids.last().map_or(0, |&last| last as usize + 1);
         let mut table = Vec::new();
         if table_len <= ids.len() * 32 + 1024 {
             table = vec![ABSENT; table_len];
-            for (position, &id) in ids.iter().enumerate() {
-                table[id as usize] = position as u32;
+            for (index, &id) in ids.iter().enumerate() {
+                table[id as usize] = index as u32;
             }
         }
         Self { ids, table }
@@ -75,11 +75,11 @@ impl IdIndex {
         &self.ids
     }
 
-    pub(crate) fn position(&self, id: u32) -> Option<u32> {
+    pub(crate) fn index_of(&self, id: u32) -> Option<u32> {
         if self.table.is_empty() {
-            return self.ids.binary_search(&id).ok().map(|position| position as u32);
+            return self.ids.binary_search(&id).ok().map(|index| index as u32);
         }
-        self.table.get(id as usize).copied().filter(|&position| position != ABSENT)
+        self.table.get(id as usize).copied().filter(|&index| index != ABSENT)
     }
 }
 
@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_dense_and_sparse_ids_and_nothing_else() {
+    fn only_contained_ids_have_an_index() {
         for ids in [vec![], vec![0], vec![1, 2, 3, 900], vec![5, 1_000_000, u32::MAX]] {
-            let index = IdIndex::new(ids.clone());
-            for (position, &id) in ids.iter().enumerate() {
-                assert_eq!(index.position(id), Some(position as u32));
+            let map = IdIndex::new(ids.clone());
+            for (index, &id) in ids.iter().enumerate() {
+                assert_eq!(map.index_of(id), Some(index as u32));
             }
             for absent in [4, 899, 1_000_001, u32::MAX - 1] {
-                assert_eq!(index.position(absent), None, "{absent} in {ids:?}");
+                assert_eq!(map.index_of(absent), None, "{absent} in {ids:?}");
             }
         }
     }

@@ -1,11 +1,10 @@
 //! The data model of Sparrow: ids, movies, ratings, and the immutable [`Catalog`] with its indexes.
 //!
-//! Everything here is plain data in memory. The crate does no I/O and knows no async code: files are
-//! read by `sparrow-movielens`, requests are answered by `sparrow-engine`.
+//! The crate has no I/O and no async code: `sparrow-movielens` reads files, `sparrow-engine` computes
+//! recommendations.
 //!
-//! Start with [`Catalog`]: it is built once from [`Movies`] and [`Histories`], and never changes.
-//! Inside a catalogue a movie is a [`MovieIndex`], its position in order of movie id; so comparing
-//! indexes compares ids, and "ties break by movie id" is the order of indexes.
+//! Start with [`Catalog`], which is built from [`Movies`] and [`Histories`]. Inside a catalogue a movie is a
+//! [`MovieIndex`], its index in order of movie id; comparing indexes therefore compares ids.
 
 mod catalog;
 mod genre;
@@ -35,17 +34,17 @@ pub use text::skip_byte_order_mark;
 pub use title::split_year;
 pub use user_state::{Features, UserState};
 
-/// What can be wrong with data on its way into the model.
+/// An error in the input of a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Two records carry the same movie id.
+    /// Two records have the same movie id.
     #[error("movie id {0} occurs twice")]
     DuplicateMovie(MovieId),
-    /// A [`GenreSet`] holds 64 genres, and the data has more.
-    #[error("more than 64 different genres, the 65th is {0:?}")]
+    /// The data have more than the 64 genres of a [`GenreSet`].
+    #[error("more than 64 genres: the 65th is {0:?}")]
     TooManyGenres(String),
-    /// A [`MovieIndex`] has 28 bits inside a packed rating.
-    #[error("{0} movies are more than the 268435456 that a catalogue can hold")]
+    /// The data have more movies than [`Movies::MAX_LEN`].
+    #[error("{0} movies exceed the limit of 268435456")]
     TooManyMovies(usize),
 }

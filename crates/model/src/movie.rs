@@ -1,20 +1,20 @@
 use crate::ids::IdIndex;
 use crate::{Error, Genre, GenreSet, Genres, MovieId, MovieIndex};
 
-/// A movie as a data set describes it, before it has a place in a catalogue.
+/// A movie of a data set, before it is added to a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MovieRecord {
     /// The id in the data set.
     pub id: MovieId,
     /// The title without the release year.
     pub title: String,
-    /// The release year, where the title has one.
+    /// The release year, if the title contains one.
     pub year: Option<u16>,
-    /// Genre names in the order of the data set; none for `(no genres listed)`.
+    /// Genre names in the order of the data set; empty for `(no genres listed)`.
     pub genres: Vec<String>,
-    /// The id at IMDb, digits with leading zeros, where it is known.
+    /// The IMDb id, if known: digits with leading zeros.
     pub imdb_id: Option<String>,
-    /// The id at TMDB, where it is known.
+    /// The TMDB id, if known.
     pub tmdb_id: Option<String>,
 }
 
@@ -25,20 +25,19 @@ pub struct Movie {
     pub id: MovieId,
     /// The title without the release year.
     pub title: Box<str>,
-    /// The release year, where the title has one.
+    /// The release year, if the title contains one.
     pub year: Option<u16>,
     /// The genres in the order of the data set.
     pub genres: Box<[Genre]>,
     /// The same genres as a set.
     pub genre_set: GenreSet,
-    /// The id at IMDb, digits with leading zeros, where it is known.
+    /// The IMDb id, if known: digits with leading zeros.
     pub imdb_id: Option<Box<str>>,
-    /// The id at TMDB, where it is known.
+    /// The TMDB id, if known.
     pub tmdb_id: Option<Box<str>>,
 }
 
-/// The movies of a data set in order of id, with their genre names: the part of a catalogue that
-/// must be known before ratings can be read.
+/// The movies of a data set in order of id, and their genre names. Reading ratings requires them.
 #[derive(Debug, Clone, Default)]
 pub struct Movies {
     list: Vec<Movie>,
@@ -47,10 +46,13 @@ pub struct Movies {
 }
 
 impl Movies {
-    /// Most movies that a catalogue can hold: an index has 28 bits inside a packed rating.
+    /// Maximum number of movies: a packed rating has 28 bits for the index.
     pub const MAX_LEN: usize = 1 << 28;
 
-    /// Sorts the records by id and gives each its [`MovieIndex`].
+    /// Sorts the records by id and assigns each a [`MovieIndex`].
+    ///
+    /// # Errors
+    /// If two records have the same id, or there are more than 2^28 movies or 64 genres.
     pub fn new(mut records: Vec<MovieRecord>) -> Result<Self, Error> {
         if records.len() > Self::MAX_LEN {
             return Err(Error::TooManyMovies(records.len()));
@@ -88,9 +90,9 @@ impl Movies {
         Ok(Self { list, ids, genres })
     }
 
-    /// The position of the movie with this id.
+    /// Returns the index of the movie with this id.
     pub fn index_of(&self, id: MovieId) -> Option<MovieIndex> {
-        self.ids.position(id.0).map(MovieIndex)
+        self.ids.index_of(id.0).map(MovieIndex)
     }
 
     /// All movies, in order of id.
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn movies_are_in_order_of_id_and_genres_keep_theirs() {
+    fn movies_are_sorted_by_id_and_genres_keep_their_order() {
         let movies = Movies::new(vec![
             record(7, "Later", 2001, &["War", "Comedy", "War"]),
             record(2, "Earlier", 1990, &["Drama"]),
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_cannot_occur_twice() {
+    fn duplicate_id_is_an_error() {
         let twice = vec![record(7, "One", 0, &[]), record(7, "Two", 0, &[])];
         assert_eq!(Movies::new(twice).unwrap_err(), Error::DuplicateMovie(MovieId(7)));
     }

@@ -1,13 +1,13 @@
 use crate::MovieIndex;
 
-/// A set of movies of one catalogue, one bit each.
+/// A set of movies of one catalogue as a bit mask.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MovieSet {
     words: Vec<u64>,
 }
 
 impl MovieSet {
-    /// The empty set for a catalogue of `len` movies.
+    /// Creates an empty set for a catalogue of `len` movies.
     pub fn new(len: usize) -> Self {
         Self { words: vec![0; len.div_ceil(64)] }
     }
@@ -15,42 +15,42 @@ impl MovieSet {
     /// Adds a movie.
     ///
     /// # Panics
-    /// If the movie is not one of the catalogue's.
+    /// If the index is out of range.
     pub fn insert(&mut self, movie: MovieIndex) {
-        self.words[movie.at() / 64] |= 1 << (movie.at() % 64);
+        self.words[movie.index() / 64] |= 1 << (movie.index() % 64);
     }
 
-    /// Whether the movie is in the set.
+    /// Returns whether the set contains the movie.
     pub fn contains(&self, movie: MovieIndex) -> bool {
-        self.words.get(movie.at() / 64).is_some_and(|word| word >> (movie.at() % 64) & 1 == 1)
+        self.words.get(movie.index() / 64).is_some_and(|word| word >> (movie.index() % 64) & 1 == 1)
     }
 
-    /// Takes all movies out.
+    /// Removes all movies.
     pub fn clear(&mut self) {
         self.words.fill(0);
     }
 
-    /// Adds all movies of another set for the same catalogue.
+    /// Adds all movies of another set of the same catalogue.
     pub fn insert_all(&mut self, other: &Self) {
         for (word, other) in self.words.iter_mut().zip(&other.words) {
             *word |= other;
         }
     }
 
-    /// The movies that are not in the set, in order.
+    /// Iterates over the movies below index `len` that are not in the set, in order.
     pub fn absent(&self, len: usize) -> impl Iterator<Item = MovieIndex> + '_ {
-        let places = self.words.iter().enumerate().flat_map(|(place, &word)| {
+        let movies = self.words.iter().enumerate().flat_map(|(index, &word)| {
             let mut left = !word;
             std::iter::from_fn(move || {
                 let bit = (left != 0).then(|| left.trailing_zeros())?;
                 left &= left - 1;
-                Some(MovieIndex(place as u32 * 64 + bit))
+                Some(MovieIndex(index as u32 * 64 + bit))
             })
         });
-        places.take_while(move |movie| movie.at() < len)
+        movies.take_while(move |movie| movie.index() < len)
     }
 
-    /// Makes this the set of the movies that it did not have.
+    /// Replaces the set by its complement.
     pub fn invert(&mut self) {
         for word in &mut self.words {
             *word = !*word;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_come_and_go() {
+    fn set_operations_change_members() {
         let mut set = MovieSet::new(130);
         set.extend([0, 63, 64, 129].map(MovieIndex));
         let mut other = MovieSet::new(130);

@@ -1,33 +1,33 @@
 use crate::{Catalog, Genre, History, Stars};
 
-/// How a user rates: figures over the whole history.
+/// Statistics of a user's whole rating history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserProfile {
     /// Number of ratings.
     pub rating_count: usize,
     /// Mean rating in stars; 0 without ratings.
     pub average: f64,
-    /// Greatest rating given.
+    /// Highest rating; `None` without ratings.
     pub highest: Option<Stars>,
-    /// Least rating given.
+    /// Lowest rating; `None` without ratings.
     pub lowest: Option<Stars>,
-    /// The genres of liked movies by count, ties by name.
+    /// Genres of liked movies by number of likes, ties by name.
     pub favourite_genres: Vec<GenreTaste>,
 }
 
-/// How much of a genre a user has rated and liked.
+/// A user's rating counts for a genre.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GenreTaste {
     /// The genre.
     pub genre: Genre,
-    /// Rated movies of the genre.
+    /// Number of rated movies.
     pub rated: u32,
-    /// Liked ones among them: at least one.
+    /// Number of liked movies, at least 1.
     pub liked: u32,
 }
 
 impl UserProfile {
-    /// Computes the figures from the history.
+    /// Computes the statistics of a history.
     pub fn new(history: &History<'_>, catalog: &Catalog) -> Self {
         let mut tastes: Vec<GenreTaste> =
             catalog.genres().iter().map(|genre| GenreTaste { genre, rated: 0, liked: 0 }).collect();
@@ -36,13 +36,13 @@ impl UserProfile {
             highest = highest.max(Some(rated.stars));
             lowest = Some(lowest.map_or(rated.stars, |least: Stars| least.min(rated.stars)));
             for genre in catalog.movie(rated.movie).genre_set.iter() {
-                let taste = &mut tastes[genre.at()];
+                let taste = &mut tastes[genre.index()];
                 taste.rated += 1;
                 taste.liked += u32::from(rated.stars.is_liked());
             }
         }
         tastes.retain(|taste| taste.liked > 0);
-        // Stable, and the genres are in order of name: so ties break by name.
+        // A stable sort of the genres in order of name: ties break by name.
         tastes.sort_by_key(|taste| std::cmp::Reverse(taste.liked));
         Self {
             rating_count: history.len(),

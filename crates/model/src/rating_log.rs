@@ -3,13 +3,13 @@ use std::thread;
 use crate::history::Packed;
 use crate::{Histories, MovieIndex, Rated, Stars, UserId};
 
-/// Ratings a block holds: 512 KiB, so that a block given back leaves the process.
+/// Ratings per block. A block has 512 KiB, which the allocator returns to the system when freed.
 const BLOCK: usize = 1 << 16;
 
-/// Ratings as they come in, in the order of their file: a compact log that becomes [`Histories`].
+/// An append-only log of ratings in file order, which converts to [`Histories`].
 ///
-/// A rating takes eight bytes, and each run of ratings of one user eight more; so a file that is
-/// grouped by user, as MovieLens' are, costs little over 8 bytes a line.
+/// A rating takes eight bytes, and each run of ratings of one user eight more. A file grouped by user, like
+/// those of MovieLens, takes little over 8 bytes per line.
 #[derive(Debug, Default)]
 pub struct RatingLog {
     blocks: Vec<Block>,
@@ -17,13 +17,13 @@ pub struct RatingLog {
 
 #[derive(Debug)]
 struct Block {
-    /// Users and how many ratings in a row are theirs.
+    /// Run lengths: users and their numbers of consecutive ratings.
     runs: Vec<(UserId, u32)>,
     ratings: Vec<Packed>,
 }
 
 impl RatingLog {
-    /// Appends a rating; `movie` is a position in the [`Movies`](crate::Movies) of the same catalogue.
+    /// Appends a rating; `movie` is an index into the [`Movies`](crate::Movies) of the same catalogue.
     pub fn push(&mut self, user: UserId, movie: MovieIndex, stars: Stars, timestamp: u32) {
         let packed = Packed::new(Rated { movie, stars, timestamp });
         let block = match self.blocks.last_mut() {
@@ -41,35 +41,34 @@ impl RatingLog {
         }
     }
 
-    /// Appends another log behind this one.
+    /// Appends another log.
     pub fn append(&mut self, mut other: Self) {
-        // Logs of small files would otherwise keep a mostly empty block each.
+        // Frees the unused part of the last block, which is large for small logs.
         if let Some(last) = self.blocks.last_mut() {
             last.ratings.shrink_to_fit();
         }
         self.blocks.append(&mut other.blocks);
     }
 
-    /// How many ratings there are.
+    /// The number of ratings.
     pub fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.ratings.len()).sum()
     }
 
-    /// Whether there are no ratings.
+    /// Returns whether there are no ratings.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Groups the ratings by user and orders each group by (timestamp, movie id), on all cores.
+    /// Groups the ratings by user and sorts each group by (timestamp, movie id), on all cores.
     ///
-    /// Of several ratings of one movie by one user the last is kept: the one with the greatest
-    /// timestamp, and of equal timestamps the one further down the log. Returns the histories and
-    /// how many ratings were dropped so.
+    /// Of several ratings of one movie by one user, the one with the greatest timestamp is kept; among equal
+    /// timestamps, the later one in the log. Returns the histories and the number of dropped ratings.
     pub fn into_histories(self) -> (Histories, usize) {
         let mut users: Vec<u32> = Vec::new();
         for block in &self.blocks {
             users.extend(block.runs.iter().map(|(user, _)| user.0));
-            // Keeps the list short where a user's runs are spread over many blocks.
+            // Bounds the list if a user's runs are spread over many blocks.
             if users.len() > BLOCK * 64 {
                 users.sort_unstable();
                 users.dedup();
@@ -78,11 +77,11 @@ impl RatingLog {
         users.sort_unstable();
         users.dedup();
         users.shrink_to_fit();
-        let position = |user: UserId| users.partition_point(|&known| known < user.0);
+        let index_of = |user: UserId| users.partition_point(|&known| known < user.0);
 
         let mut starts = vec![0; users.len() + 1];
         for (user, count) in self.blocks.iter().flat_map(|block| &block.runs) {
-            starts[position(*user) + 1] += *count as usize;
+            starts[index_of(*user) + 1] += *count as usize;
         }
         for user in 0..users.len() {
             starts[user + 1] += starts[user];
@@ -94,22 +93,22 @@ impl RatingLog {
             let mut rest = &block.ratings[..];
             for (user, count) in block.runs {
                 let (run, behind) = rest.split_at(count as usize);
-                let cursor = &mut cursors[position(user)];
+                let cursor = &mut cursors[index_of(user)];
                 ratings[*cursor..*cursor + run.len()].copy_from_slice(run);
                 *cursor += run.len();
                 rest = behind;
             }
         }
 
-        let kept = order_each(&mut ratings, &starts);
+        let kept = sort_each(&mut ratings, &starts);
         let dropped = compact(&mut ratings, &mut starts, &kept);
         (Histories::new(users, starts, ratings), dropped)
     }
 }
 
-/// Orders each user's ratings, duplicates dropped, at the front of the user's range; returns how
-/// many each user keeps.
-fn order_each(ratings: &mut [Packed], starts: &[usize]) -> Vec<u32> {
+/// Sorts and deduplicates the ratings of each user at the front of the user's range. Returns the number of
+/// remaining ratings of each user.
+fn sort_each(ratings: &mut [Packed], starts: &[usize]) -> Vec<u32> {
     let users = starts.len() - 1;
     let mut kept = vec![0; users];
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -125,7 +124,7 @@ fn order_each(ratings: &mut [Packed], starts: &[usize]) -> Vec<u32> {
             scope.spawn(move || {
                 for (user, kept) in my_kept.iter_mut().enumerate() {
                     let range = my_starts[user] - my_starts[0]..my_starts[user + 1] - my_starts[0];
-                    *kept = order(&mut mine[range]) as u32;
+                    *kept = sort(&mut mine[range]) as u32;
                 }
             });
             (ratings, kept, first) = (others, other_kept, last);
@@ -134,10 +133,10 @@ fn order_each(ratings: &mut [Packed], starts: &[usize]) -> Vec<u32> {
     kept
 }
 
-/// Orders one user's ratings and returns how many remain without duplicates.
-fn order(ratings: &mut [Packed]) -> usize {
+/// Sorts and deduplicates the ratings of one user; returns the number of remaining ratings.
+fn sort(ratings: &mut [Packed]) -> usize {
     let mut len = ratings.len();
-    // MovieLens lists a user's ratings by movie id: then there can be no duplicates.
+    // Strictly ascending movie ids, as in MovieLens, exclude duplicates.
     if !ratings.is_sorted_by(|a, b| a.movie() < b.movie()) {
         ratings.sort_by_key(|rating| (rating.movie(), rating.timestamp()));
         let mut write = 0;
@@ -154,7 +153,7 @@ fn order(ratings: &mut [Packed]) -> usize {
     len
 }
 
-/// Closes the gaps that dropped duplicates left, and returns how many those were.
+/// Removes the gaps of dropped duplicates; returns the number of duplicates.
 fn compact(ratings: &mut Vec<Packed>, starts: &mut [usize], kept: &[u32]) -> usize {
     let before = ratings.len();
     let mut write = 0;
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_rating_of_a_pair_wins() {
+    fn last_rating_of_a_user_and_movie_is_kept() {
         let later_line = log(&[(1, 4, 2, 50), (1, 4, 9, 50), (1, 3, 5, 60)]).into_histories();
         assert_eq!(listed(&later_line.0), [(1, 4, 9, 50), (1, 3, 5, 60)]);
         assert_eq!(later_line.1, 1);
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_block_of_ratings() {
+    fn several_blocks_keep_all_ratings() {
         let many = BLOCK as u32 * 2 + 5;
         let ratings: Vec<_> = (0..many).map(|n| (n % 3, n, 4, many - n)).collect();
         let (histories, dropped) = log(&ratings).into_histories();
@@ -220,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn grouping_equals_a_plain_map(
+        fn histories_equal_a_reference_map(
             ratings in prop::collection::vec((0..6_u32, 0..8_u32, 1..=10_u8, 0..20_u32), 0..80),
             cut in 0..80_usize,
         ) {

@@ -1,13 +1,12 @@
-//! Search in titles.
+//! Title search.
 //!
-//! A query is a list of words, all of which a title must have. It is answered in the first of these
-//! ways that finds anything: as it is typed, where words may lack their last letters and two
-//! neighbours may be one word of the title; with words divided into two; with a typing error or two
-//! in the longer words.
+//! A title matches if it contains all words of the query. The first of these steps that finds a match
+//! determines the result: prefix matches of the words as typed, where two adjacent words may be one word of
+//! the title; words split into two; longer words with one or two typing errors.
 //!
-//! The work is bounded whatever the query: the number of words, of readings, and of words that
-//! are compared with the vocabulary. Candidates come from the rarest word alone; whether they have
-//! the others is looked up in their own short lists of words.
+//! The cost is bounded for every query: by limits on the number of words, of interpretations and of words
+//! compared with the vocabulary. Candidates come from the postings of the rarest word; the other words are
+//! looked up in the word list of each candidate.
 
 mod text;
 
@@ -19,100 +18,99 @@ use crate::{Movie, MovieIndex};
 
 use text::{is_number, key, other_numeral, title_keys, words};
 
-/// The rarest words of a query, so many, count; further ones are ignored.
+/// Maximum number of query words that are matched: the rarest ones.
 const MAX_WORDS: usize = 32;
 
-/// Queries of more words are not tried with neighbours joined or with words divided.
+/// Maximum number of query words for joining and splitting words.
 const MAX_WORDS_JOINED: usize = 8;
 
-/// Longer words of a query are not divided or corrected.
+/// Maximum length of words that are split or corrected.
 const LONGEST_WORD: usize = 24;
 
-/// Words of a query that are compared with the whole vocabulary.
+/// Maximum number of query words that are compared with the whole vocabulary.
 const MAX_CORRECTED: usize = 5;
 
-/// Similar words that stand for a misspelt one.
+/// Maximum number of corrections of a word.
 const MAX_SIMILAR: usize = 32;
 
-/// What precedes a release year in the vocabulary: no word of a title contains it, and it sorts
-/// behind all of them.
+/// Prefix of release years in the vocabulary. Title words do not contain it, and it sorts after them.
 const YEAR: char = '~';
 
-/// What a matched word of a query counts, added up over the words.
+/// Weights of a matched query word; the weight of a match is their sum.
 const WHOLE: u32 = 6;
 const OTHER_NUMERAL: u32 = 5;
 const RELEASE_YEAR: u32 = 4;
 const BEGINNING: u32 = 2;
-/// For one typing error; one less for two.
+/// With one typing error; one less with two.
 const SIMILAR: u32 = 2;
 
 /// The answer to a title search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchHits {
-    /// How many movies match.
+    /// Number of matching movies.
     pub total: usize,
-    /// Part of them in the order of merit.
+    /// The requested page of the matches, best first.
     pub movies: Vec<MovieIndex>,
 }
 
-/// An inverted index over the words of titles and their years.
+/// An inverted index over title words and release years.
 #[derive(Debug)]
 pub(crate) struct TitleIndex {
-    /// Distinct words in ascending order, at last the years.
+    /// The vocabulary in ascending order; years come last.
     words: Vec<Box<str>>,
-    /// The letters of each word, one bit each, for a quick comparison.
+    /// The letters of each word as a bit mask, a cheap filter before the edit distance.
     letters: Vec<u64>,
-    /// Movies with word `w`, ascending: `postings[starts[w]..starts[w + 1]]`.
+    /// `postings[starts[w]..starts[w + 1]]` are the movies with word `w`, ascending.
     starts: Vec<u32>,
     postings: Vec<MovieIndex>,
-    /// Words of movie `m`, ascending: `movie_words[movie_starts[m]..movie_starts[m + 1]]`.
+    /// `movie_words[movie_starts[m]..movie_starts[m + 1]]` are the words of movie `m`, ascending.
     movie_starts: Vec<u32>,
     movie_words: Vec<u32>,
-    /// For each movie the keys of its whole title and of what stands before a colon.
+    /// The keys of each movie's whole title and of its part before a colon.
     keys: Vec<[u64; 2]>,
 }
 
-/// What stands for one word of a query: ranges of the vocabulary, with what a match counts.
+/// The matches of one query word: ranges of the vocabulary and their weights.
 #[derive(Debug, Clone, Default)]
 struct Term {
     ranges: Vec<(Range<u32>, u32)>,
 }
 
-/// A movie that matches, as a number that grows with its merit.
-type Merit = u128;
+/// A match as a sort key, from the most significant bit: exact title, weight, popularity, inverted movie index.
+type SortKey = u128;
 
 impl TitleIndex {
     pub(crate) fn new(movies: &[Movie]) -> Self {
         let mut lists: BTreeMap<String, Vec<MovieIndex>> = BTreeMap::new();
-        for (at, movie) in movies.iter().enumerate() {
+        for (index, movie) in movies.iter().enumerate() {
             let mut words = words(&movie.title);
             words.extend(text::joined(&movie.title));
             words.extend(movie.year.map(|year| format!("{YEAR}{year}")));
             words.sort_unstable();
             words.dedup();
             for word in words {
-                lists.entry(word).or_default().push(MovieIndex(at as u32));
+                lists.entry(word).or_default().push(MovieIndex(index as u32));
             }
         }
         let (mut words, mut starts, mut postings) = (Vec::new(), vec![0], Vec::new());
         let mut of_movie = vec![0_u32; movies.len() + 1];
         for (word, list) in lists {
             for movie in &list {
-                of_movie[movie.at() + 1] += 1;
+                of_movie[movie.index() + 1] += 1;
             }
             words.push(word.into_boxed_str());
             postings.extend(list);
             starts.push(postings.len() as u32);
         }
-        for at in 1..of_movie.len() {
-            of_movie[at] += of_movie[at - 1];
+        for index in 1..of_movie.len() {
+            of_movie[index] += of_movie[index - 1];
         }
         let (movie_starts, mut next) = (of_movie.clone(), of_movie);
         let mut movie_words = vec![0; postings.len()];
         for word in 0..words.len() {
             for movie in &postings[starts[word] as usize..starts[word + 1] as usize] {
-                movie_words[next[movie.at()] as usize] = word as u32;
-                next[movie.at()] += 1;
+                movie_words[next[movie.index()] as usize] = word as u32;
+                next[movie.index()] += 1;
             }
         }
         let letters = words.iter().map(|word| letters(word)).collect();
@@ -120,7 +118,7 @@ impl TitleIndex {
         Self { words, letters, starts, postings, movie_starts, movie_words, keys }
     }
 
-    /// The matches from place `offset` on, at most `limit` of them.
+    /// Returns at most `limit` matches from rank `offset` on.
     pub(crate) fn search(
         &self,
         query: &str,
@@ -132,126 +130,130 @@ impl TitleIndex {
         let mut seen = BTreeSet::new();
         words.retain(|word| seen.insert(word.clone()));
         let title = key(query);
-        let merit = |movie: MovieIndex, weight: u32| {
-            let exact = match self.keys[movie.at()] {
+        let sort_key = |movie: MovieIndex, weight: u32| {
+            let exact = match self.keys[movie.index()] {
                 [whole, _] if whole == title => 2,
                 [_, lead] if lead == title => 1,
                 _ => 0,
             };
             let order = u64::from(popularity(movie)) << 32 | u64::from(!movie.0);
-            Merit::from(exact << 32 | u64::from(weight)) << 64 | Merit::from(order)
+            SortKey::from(exact << 32 | u64::from(weight)) << 64 | SortKey::from(order)
         };
         let found = |plans: Vec<Vec<Term>>| {
             let mut found = Vec::new();
             let several = plans.len() > 1;
             for plan in plans {
-                self.match_all(plan, |movie, weight| found.push(merit(movie, weight)));
+                self.match_all(plan, |movie, weight| found.push(sort_key(movie, weight)));
             }
             if several {
-                // Of a movie that several readings of the query find, the best counts.
-                found.sort_unstable_by_key(|&merit| (movie_of(merit), Reverse(merit)));
-                found.dedup_by_key(|merit| movie_of(*merit));
+                // Keeps the best match of a movie among the interpretations of the query.
+                found.sort_unstable_by_key(|&key| (movie_of(key), Reverse(key)));
+                found.dedup_by_key(|key| movie_of(*key));
             }
             found
         };
         let mut matches = found(self.as_typed(&words));
         if matches.is_empty() {
-            matches = found(self.divided(&words));
+            matches = found(self.split(&words));
         }
         if matches.is_empty() {
             matches = found(self.corrected(&words));
         }
         let total = matches.len();
-        let page = part(&mut matches, offset, limit);
-        SearchHits { total, movies: page.iter().map(|&merit| movie_of(merit)).collect() }
+        let page = select_page(&mut matches, offset, limit);
+        SearchHits { total, movies: page.iter().map(|&key| movie_of(key)).collect() }
     }
 
-    /// The query word by word, and with each two neighbours joined.
+    /// Interpretations of the query word by word, and with each pair of adjacent words joined.
     fn as_typed(&self, words: &[String]) -> Vec<Vec<Term>> {
         let several = words.len() > 1;
         let mut plans = vec![words.iter().map(|word| self.term(word, several)).collect()];
         if (2..=MAX_WORDS_JOINED).contains(&words.len()) {
-            for at in 1..words.len() {
-                let joined = words[at - 1..=at].concat();
+            for index in 1..words.len() {
+                let joined = words[index - 1..=index].concat();
                 let mut term = self.term(&joined, true);
-                // Two letters are the beginning of too much.
+                // A prefix of up to four letters matches too many words.
                 term.ranges.retain(|(_, weight)| *weight == WHOLE || joined.len() > 4);
                 if term.ranges.is_empty() {
                     continue;
                 }
-                // It stands for two words.
+                // The joined word replaces two words.
                 for (_, weight) in &mut term.ranges {
                     *weight *= 2;
                 }
-                let rest = words[..at - 1].iter().chain(&words[at + 1..]);
+                let rest = words[..index - 1].iter().chain(&words[index + 1..]);
                 plans.push(rest.map(|word| self.term(word, true)).chain([term]).collect());
             }
         }
         plans
     }
 
-    /// Readings in which a word that no title has is two words.
-    fn divided(&self, words: &[String]) -> Vec<Vec<Term>> {
+    /// Interpretations that split a word without matches into two words.
+    fn split(&self, words: &[String]) -> Vec<Vec<Term>> {
         let mut plans = Vec::new();
         if words.len() > MAX_WORDS_JOINED {
             return plans;
         }
-        for (at, word) in words.iter().enumerate() {
+        for (index, word) in words.iter().enumerate() {
             if word.len() > LONGEST_WORD || !self.term(word, true).ranges.is_empty() {
                 continue;
             }
-            for place in 2..word.len().saturating_sub(1) {
-                let (first, second) = word.split_at(place);
+            for middle in 2..word.len().saturating_sub(1) {
+                let (first, second) = word.split_at(middle);
                 let halves = [first, second].map(|half| self.term(half, true));
                 if halves.iter().any(|half| !half.has_whole()) {
                     continue;
                 }
-                let rest = words[..at].iter().chain(&words[at + 1..]);
+                let rest = words[..index].iter().chain(&words[index + 1..]);
                 plans.push(rest.map(|word| self.term(word, true)).chain(halves).collect());
             }
         }
         plans
     }
 
-    /// The query with similar words beside its own.
+    /// The query with spelling corrections of its rarest words.
     fn corrected(&self, words: &[String]) -> Vec<Vec<Term>> {
         let mut terms: Vec<Term> = words.iter().map(|word| self.term(word, true)).collect();
         let mut rarest: Vec<usize> = (0..words.len()).collect();
-        rarest.retain(|&at| tolerance(&words[at]) > 0);
-        rarest.sort_by_key(|&at| self.count(&terms[at]));
+        rarest.retain(|&index| tolerance(&words[index]) > 0);
+        rarest.sort_by_key(|&index| self.count(&terms[index]));
         rarest.truncate(MAX_CORRECTED);
-        for &at in &rarest {
-            terms[at].ranges.extend(self.similar(&words[at]));
+        for &index in &rarest {
+            terms[index].ranges.extend(self.similar(&words[index]));
         }
         if rarest.is_empty() { Vec::new() } else { vec![terms] }
     }
 
-    /// Words of the vocabulary that may be meant by a misspelt one.
+    /// The words of the vocabulary within the edit distance of a word.
     fn similar(&self, word: &str) -> Vec<(Range<u32>, u32)> {
         let (tolerance, own) = (tolerance(word), letters(word));
         let mut found = Vec::new();
-        for (at, known) in self.words.iter().enumerate() {
-            // Each typing error changes the letters by two at most.
-            if (self.letters[at] ^ own).count_ones() as usize > 2 * tolerance
+        for (index, known) in self.words.iter().enumerate() {
+            // A typing error changes at most two bits of the mask.
+            if (self.letters[index] ^ own).count_ones() as usize > 2 * tolerance
                 || known.len().abs_diff(word.len()) > tolerance
                 || known.starts_with(YEAR)
             {
                 continue;
             }
-            // With two errors the first letter is right, or too much would be similar.
+            // With two errors the first letter must match, to limit false positives.
             let errors = strsim::osa_distance(known, word);
             if errors <= tolerance && (errors < 2 || known.as_bytes()[0] == word.as_bytes()[0]) {
-                found.push((errors, Reverse(self.starts[at + 1] - self.starts[at]), at as u32));
+                found.push((
+                    errors,
+                    Reverse(self.starts[index + 1] - self.starts[index]),
+                    index as u32,
+                ));
             }
         }
         found.sort_unstable();
         found.truncate(MAX_SIMILAR);
         let weight = |errors| (SIMILAR + 1).saturating_sub(errors as u32);
-        found.into_iter().map(|(errors, _, at)| (at..at + 1, weight(errors))).collect()
+        found.into_iter().map(|(errors, _, index)| (index..index + 1, weight(errors))).collect()
     }
 
-    /// What matches a word of a query as it is typed. The beginning of a year counts from its third
-    /// digit on. A numeral of one letter is one beside other words only.
+    /// The matches of a query word as typed. Years match by prefixes of three digits or more. A one-letter Roman
+    /// numeral matches only in queries of several words.
     fn term(&self, word: &str, several: bool) -> Term {
         let mut term = Term::default();
         term.add(self.beginning_with(word, |known| known == word), WHOLE);
@@ -267,7 +269,7 @@ impl TitleIndex {
         term
     }
 
-    /// The range of those words that begin with `prefix` and are `wanted`, which must be the first of them.
+    /// The range of words with this prefix that satisfy `wanted`, which must hold for a leading part of them.
     fn beginning_with(&self, prefix: &str, wanted: impl Fn(&str) -> bool) -> Range<u32> {
         let first = self.words.partition_point(|word| **word < *prefix);
         let many =
@@ -275,7 +277,7 @@ impl TitleIndex {
         first as u32..(first + many) as u32
     }
 
-    /// How many postings a term has, those of several ranges counted several times.
+    /// The number of postings of a term, counted per range.
     fn count(&self, term: &Term) -> usize {
         let postings = |range: &Range<u32>| self.postings_of(range).len();
         term.ranges.iter().map(|(range, _)| postings(range)).sum()
@@ -286,7 +288,7 @@ impl TitleIndex {
             [self.starts[range.start as usize] as usize..self.starts[range.end as usize] as usize]
     }
 
-    /// The movies that match all terms, with what the matches count together.
+    /// Calls `found` with each movie that matches all terms, and the sum of its weights.
     fn match_all(&self, mut terms: Vec<Term>, mut found: impl FnMut(MovieIndex, u32)) {
         terms.sort_by_cached_key(|term| self.count(term));
         terms.truncate(MAX_WORDS);
@@ -294,18 +296,18 @@ impl TitleIndex {
         let mut candidates = vec![0_u64; self.keys.len().div_ceil(64)];
         for (range, _) in &rarest.ranges {
             for movie in self.postings_of(range) {
-                candidates[movie.at() / 64] |= 1 << (movie.at() % 64);
+                candidates[movie.index() / 64] |= 1 << (movie.index() % 64);
             }
         }
         for (block, mut bits) in candidates.into_iter().enumerate() {
             while bits != 0 {
-                let at = block * 64 + bits.trailing_zeros() as usize;
+                let index = block * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 let own = &self.movie_words
-                    [self.movie_starts[at] as usize..self.movie_starts[at + 1] as usize];
+                    [self.movie_starts[index] as usize..self.movie_starts[index + 1] as usize];
                 let weights = terms.iter().map(|term| term.weight(own));
                 if let Some(weight) = weights.sum::<Option<u32>>() {
-                    found(MovieIndex(at as u32), weight);
+                    found(MovieIndex(index as u32), weight);
                 }
             }
         }
@@ -323,8 +325,8 @@ impl Term {
         self.ranges.iter().any(|(_, weight)| *weight == WHOLE)
     }
 
-    /// What a match with a movie's words counts; `None` without one. The ranges come with descending
-    /// weights.
+    /// The greatest weight of a match with a movie's words; `None` without a match. Ranges are in order of
+    /// descending weight.
     fn weight(&self, words: &[u32]) -> Option<u32> {
         let has = |range: &Range<u32>| {
             let first = words.iter().find(|word| **word >= range.start);
@@ -334,31 +336,31 @@ impl Term {
     }
 }
 
-fn movie_of(merit: Merit) -> MovieIndex {
-    MovieIndex(!(merit as u32))
+fn movie_of(key: SortKey) -> MovieIndex {
+    MovieIndex(!(key as u32))
 }
 
-/// The matches from place `offset` on in the order of merit, best first; at most `limit`.
-fn part(matches: &mut [Merit], offset: usize, limit: usize) -> &[Merit] {
+/// Selects at most `limit` matches from rank `offset` on, best first.
+fn select_page(matches: &mut [SortKey], offset: usize, limit: usize) -> &[SortKey] {
     if offset >= matches.len() || limit == 0 {
         return &[];
     }
     let rest = if offset > 0 {
-        matches.select_nth_unstable_by_key(offset, |&merit| Reverse(merit));
+        matches.select_nth_unstable_by_key(offset, |&key| Reverse(key));
         &mut matches[offset..]
     } else {
         matches
     };
     if limit < rest.len() {
-        rest.select_nth_unstable_by_key(limit - 1, |&merit| Reverse(merit));
+        rest.select_nth_unstable_by_key(limit - 1, |&key| Reverse(key));
     }
     let len = limit.min(rest.len());
     let page = &mut rest[..len];
-    page.sort_unstable_by_key(|&merit| Reverse(merit));
+    page.sort_unstable_by_key(|&key| Reverse(key));
     page
 }
 
-/// How many typing errors a word may have.
+/// Maximum edit distance for corrections of a word.
 fn tolerance(word: &str) -> usize {
     match word.len() {
         _ if is_number(word) => 0,
@@ -369,7 +371,7 @@ fn tolerance(word: &str) -> usize {
     }
 }
 
-/// The letters and digits of a word as a set.
+/// The letters and digits of a word as a bit mask.
 fn letters(word: &str) -> u64 {
     word.bytes().fold(0, |set, letter| set | 1 << (letter % 64))
 }
@@ -387,7 +389,7 @@ mod tests {
         TitleIndex::new(Movies::new(records.collect()).unwrap().as_slice())
     }
 
-    /// All matches; the later a movie, the more popular.
+    /// Returns all matches; popularity grows with the id.
     fn all(index: &TitleIndex, query: &str) -> Vec<u32> {
         let hits = index.search(query, 0, 1000, |movie| movie.0);
         assert_eq!(hits.total, hits.movies.len());
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn case_accents_order_and_signs_do_not_matter() {
+    fn case_accents_order_and_punctuation_are_ignored() {
         assert_eq!(found("the lantern"), [0, 2]);
         assert_eq!(found("NIGHT amelies"), [1]);
         assert_eq!(found("amélie"), [1]);
@@ -417,21 +419,21 @@ mod tests {
     }
 
     #[test]
-    fn whole_words_come_before_popularity() {
+    fn whole_words_rank_above_popularity() {
         assert_eq!(found("lant"), [2, 0]);
         assert_eq!(found("lantern"), [0, 2]);
         assert_eq!(found("lanterns"), [2]);
     }
 
     #[test]
-    fn nothing_matches_nothing() {
+    fn query_without_match_returns_no_movies() {
         for query in ["", "  ", "!?", "lantern zebra", "xyz"] {
             assert_eq!(found(query), [0; 0], "{query:?}");
         }
     }
 
     #[test]
-    fn a_page_is_a_part_of_the_list_and_the_count_is_of_all() {
+    fn page_is_a_slice_of_all_matches_and_total_counts_all() {
         let index = index(&[("Same Title", 2000); 50]);
         let all = all(&index, "title");
         for (offset, limit) in [(0, 3), (3, 3), (47, 3), (48, 10), (50, 3), (usize::MAX, 3), (0, 0)]
@@ -444,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_titles_come_first_and_years_last() {
+    fn exact_titles_rank_first_and_years_last() {
         let index = index(&[
             ("Lantern", 1950),
             ("2001: The Lantern", 1968),
@@ -456,12 +458,12 @@ mod tests {
         assert_eq!(all(&index, "the lantern")[0], 2);
         assert_eq!(all(&index, "lantern"), [0, 2, 3, 1]);
         assert_eq!(all(&index, "200"), [4, 3, 1]);
-        // A digit is no year.
+        // One digit does not match a year.
         assert_eq!(all(&index, "lantern 1"), [0; 0]);
     }
 
     #[test]
-    fn numerals_are_found_in_both_notations() {
+    fn roman_and_arabic_numerals_match_each_other() {
         let index = index(&[
             ("Harbour, The", 1972),
             ("Harbour: Part II, The", 1974),
@@ -478,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn words_may_be_joined_or_divided() {
+    fn joined_and_split_words_match() {
         let index = index(&[("Night-Man", 2002), ("Nightman", 1990), ("Star Boats", 1977)]);
         assert_eq!(all(&index, "nightman"), [1, 0]);
         assert_eq!(all(&index, "night man"), [1, 0]);
@@ -487,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn typing_errors_are_forgiven_in_longer_words_alone() {
+    fn spelling_is_corrected_in_longer_words_only() {
         let index = index(&[("Lantern, The", 1994), ("Harbour of Violins", 2001), ("Cat", 1990)]);
         for query in ["lantrn", "latnern", "lanternn", "the lentern", "lantarn 1994"] {
             assert_eq!(all(&index, query), [0], "{query}");
@@ -496,14 +498,14 @@ mod tests {
         for query in ["cta", "lntrn", "lantrn 1995", "lantern 2001"] {
             assert_eq!(all(&index, query), [0; 0], "{query}");
         }
-        // What is found as it is typed is not mixed with what is similar.
+        // Exact matches exclude corrections.
         assert_eq!(all(&index, "cat"), [2]);
     }
 
     #[test]
-    fn queries_of_any_size_are_answered() {
+    fn long_queries_return() {
         let index = index(&[("Lantern, The", 1994), ("A B C D E", 2001)]);
-        let many: Vec<String> = (0..200).map(|at| format!("word{at}")).collect();
+        let many: Vec<String> = (0..200).map(|index| format!("word{index}")).collect();
         let many = many.join(" ");
         for query in [&*many, &*"a b c d e ".repeat(50), &*"x".repeat(5000), "~1994", "~"] {
             all(&index, query);

@@ -1,18 +1,18 @@
 use std::fmt;
 
-/// A rating's value: half stars from 0.5 to 5.0.
+/// A rating from 0.5 to 5.0 stars in steps of half a star.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stars(u8);
 
 impl Stars {
-    /// The least rating.
+    /// The lowest rating.
     pub const MIN: Self = Self(1);
-    /// The greatest rating.
+    /// The highest rating.
     pub const MAX: Self = Self(10);
-    /// From this rating on, the user is taken to like the movie (label 1).
+    /// The lowest rating that counts as liked (label 1).
     pub const LIKED: Self = Self(7);
 
-    /// `half_stars` from 1 to 10; anything else is `None`.
+    /// Converts from half stars; `None` outside 1 to 10.
     pub const fn from_half_stars(half_stars: u8) -> Option<Self> {
         if half_stars >= 1 && half_stars <= 10 { Some(Self(half_stars)) } else { None }
     }
@@ -27,7 +27,7 @@ impl Stars {
         f32::from(self.0) / 2.0
     }
 
-    /// Whether the rating counts as liked: 3.5 stars or more.
+    /// Returns whether the rating is at least 3.5 stars.
     pub fn is_liked(self) -> bool {
         self >= Self::LIKED
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_stars_are_bounded_and_print_with_one_digit() {
+    fn stars_are_bounded_and_display_one_decimal() {
         assert_eq!(Stars::from_half_stars(0), None);
         assert_eq!(Stars::from_half_stars(11), None);
         assert_eq!(Stars::MIN.to_string(), "0.5");

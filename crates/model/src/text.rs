@@ -1,10 +1,10 @@
-//! Text as files hold it.
+//! Decoding of text files.
 
-/// The byte order mark, which some programs write at the beginning of UTF-8 files.
+/// The byte order mark that some programs write at the start of UTF-8 files.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// The content of a text file without its byte order mark. Every reader of text files calls it, so
-/// that the mark never becomes part of the first value.
+/// Strips the byte order mark from the content of a text file. Every reader of text files must call it,
+/// or the mark becomes part of the first value.
 ///
 /// ```
 /// use sparrow_model::skip_byte_order_mark;

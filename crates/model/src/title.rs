@@ -1,7 +1,7 @@
 /// Splits a MovieLens title such as `Lantern, The (1994)` into the title and the release year.
 ///
-/// The year is the content of the last parentheses, where that is exactly four digits other than
-/// `0000`. It is cut off the title where it stands at its end. `(2009– )` is not a year.
+/// The year is the content of the last parentheses if that is four digits other than `0000`; `(2009– )` is not
+/// a year. It is removed from the title only at its end.
 pub fn split_year(raw: &str) -> (&str, Option<u16>) {
     let title = raw.trim();
     let Some(open) = title.rfind('(') else { return (title, None) };
@@ -23,7 +23,7 @@ mod tests {
     use super::split_year;
 
     #[test]
-    fn years_as_they_occur() {
+    fn years_are_split_from_titles() {
         for (raw, title, year) in [
             ("Lantern, The (1994)", "Lantern, The", Some(1994)),
             ("  Lantern (a.k.a. Lamp) (1994)  ", "Lantern (a.k.a. Lamp)", Some(1994)),

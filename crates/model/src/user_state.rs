@@ -2,32 +2,31 @@ use std::fmt::Debug;
 
 use crate::{Genre, History, MovieIndex, UserId};
 
-/// A user's features by the names that stores have for them (`userAvgRating`), as text.
+/// Lookup of a user's features by their names in stores, such as `userAvgRating`.
 pub trait Features: Debug + Sync {
-    /// The value of a feature; `None` where there is none of this name.
+    /// Returns the value of a feature as text; `None` if it is missing.
     fn get(&self, name: &str) -> Option<&str>;
 }
 
-/// What a request knows of its user: fetched once, and handed to recall and ranking.
+/// The state of the requesting user: read once per request, and passed to recall and ranking.
 #[derive(Debug, Clone, Copy)]
 pub struct UserState<'a> {
-    /// Who it is.
+    /// The user's id.
     pub id: UserId,
-    /// The ratings; `None` where they are not known.
+    /// The ratings; `None` if they are unavailable.
     pub history: Option<History<'a>>,
-    /// Movies that the user is known to have rated beside those of the history: some of them, where
-    /// the history is not known.
+    /// Rated movies outside the history. Incomplete if the history is unavailable.
     pub also_rated: &'a [MovieIndex],
-    /// Genres of liked movies, most liked first; only the first few.
+    /// The user's top genres, most liked first.
     pub favourite_genres: &'a [Genre],
-    /// The user's vector in the space of the item vectors, where there is one.
+    /// The user's vector in the space of the item vectors, if any.
     pub embedding: Option<&'a [f32]>,
-    /// The features, as a store has them; `None` where they have to be computed from the history.
+    /// The features from a store; if `None`, they are computed from the history.
     pub features: Option<&'a dyn Features>,
 }
 
 impl UserState<'_> {
-    /// A user of whom nothing is known.
+    /// A user without any data.
     pub const fn unknown(id: UserId) -> Self {
         Self {
             id,
@@ -39,12 +38,11 @@ impl UserState<'_> {
         }
     }
 
-    /// The movies that the user is known to have rated, in no order that means anything; only those rated 3.5
-    /// stars or more with `liked_only`.
+    /// Iterates over the rated movies in unspecified order; with `liked_only`, over those rated 3.5 stars or more.
     pub fn rated_movies(&self, liked_only: bool) -> impl Iterator<Item = MovieIndex> {
         let history = self.history.iter().flat_map(History::iter);
         let counted = history.filter(move |rated| !liked_only || rated.stars.is_liked());
-        // Of these the ratings are not known.
+        // The stars of these ratings are unknown.
         let others = if liked_only { &[] } else { self.also_rated };
         counted.map(|rated| rated.movie).chain(others.iter().copied())
     }

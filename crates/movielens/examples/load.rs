@@ -1,4 +1,4 @@
-//! Loads a MovieLens folder and prints what is in it, how long that took and how much memory:
+//! Loads a MovieLens folder and prints its report, the load time and the memory use:
 //! `cargo run --release -p sparrow-movielens --example load -- FOLDER [MAX_BAD_LINES]`.
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use sparrow_movielens::{Options, Source};
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for the terminal")]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program prints")]
 fn main() -> ExitCode {
     match load() {
         Ok(summary) => {
@@ -43,7 +43,7 @@ fn load() -> Result<String, Box<dyn Error>> {
     Ok(format!("{}\n{seconds:.2} s{memory}", loaded.report))
 }
 
-/// Resident memory, where the system tells it as Linux does.
+/// Current and peak resident memory (Linux only).
 fn memory() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let mib = |key: &str| {

@@ -1,44 +1,42 @@
-//! Records of CSV files (RFC 4180), read strictly: what the format does not allow is an error, never
-//! another value.
+//! A strict parser of CSV records (RFC 4180): every violation of the format is an error.
 //!
-//! [`Splitter`] splits the record at the beginning of some bytes. It reads two conventions of quoting:
-//! a quote inside a quoted field is doubled (RFC 4180, pandas), or has a backslash before it (Spark).
-//! A record is read by the second only where the first does not allow it.
+//! [`Splitter`] splits the first record of a byte slice. It supports two escapes of a quote inside a quoted field: a
+//! doubled quote (RFC 4180, pandas) and a backslash (Spark). The second is tried only if the first fails.
 
 use std::fmt;
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem};
 
-/// Splits records into fields. The buffers are reused from record to record.
+/// Splits records into fields; reuses its buffers.
 #[derive(Debug)]
 pub struct Splitter {
     limits: Limits,
-    /// The column with the ids.
+    /// Index of the id column.
     id: usize,
     text: Vec<u8>,
     ends: Vec<usize>,
 }
 
-/// How large a record may be. Without a limit, one stray quote would make a record of the rest of
-/// the file.
+/// Size limits of a record. They bound the damage of a stray quote, which would otherwise swallow the rest of the
+/// file.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of a record, its line end included.
+    /// Maximum bytes of a record with its line end.
     pub bytes: usize,
-    /// Columns of a record.
+    /// Maximum columns of a record.
     pub columns: usize,
 }
 
-/// Why some bytes are no record.
+/// A violation of the CSV format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Problem {
-    /// A quoted field does not end.
+    /// A quoted field has no closing quote.
     Unclosed,
-    /// A quoted field ends, and neither a comma nor a line end follows.
+    /// A closing quote is followed by neither a comma nor a line end.
     TextAfterQuote,
-    /// A field that does not begin with a quote has one inside.
+    /// An unquoted field contains a quote.
     BareQuote,
-    /// A quoted field contains a line that begins as a record does: a quote is missing.
+    /// A quoted field contains a line that starts like a record, so a closing quote is missing.
     SwallowedRecord,
     /// The record is longer than the limit.
     TooLong(usize),
@@ -51,19 +49,19 @@ impl fmt::Display for Problem {
         match self {
             Self::Unclosed => f.write_str("quoted field without a closing quote"),
             Self::TextAfterQuote => f.write_str("text after a closing quote"),
-            Self::BareQuote => f.write_str("quote inside a field that is not quoted"),
+            Self::BareQuote => f.write_str("quote inside an unquoted field"),
             Self::SwallowedRecord => {
                 f.write_str("quoted field contains the next record: a closing quote is missing")
             }
             Self::TooLong(bytes) => {
-                write!(f, "record longer than {bytes} bytes, perhaps because a quote is not closed")
+                write!(f, "record longer than {bytes} bytes, possibly due to an unclosed quote")
             }
             Self::TooManyColumns(columns) => write!(f, "more than {columns} columns"),
         }
     }
 }
 
-/// How a quote inside a quoted field is written.
+/// The escape of a quote inside a quoted field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Escape {
     Doubled,
@@ -71,21 +69,20 @@ enum Escape {
 }
 
 impl Splitter {
-    /// A splitter for records with the id in the first column.
+    /// Creates a splitter for records with the id in the first column.
     pub const fn new(limits: Limits) -> Self {
         Self { limits, id: 0, text: Vec::new(), ends: Vec::new() }
     }
 
-    /// Sets the column with the ids. A quoted field may contain line ends, but no line that has an id
-    /// in this column.
+    /// Sets the id column. A quoted field may contain line ends, but no line with an id in this column.
     pub const fn set_id_column(&mut self, column: usize) {
         self.id = column;
     }
 
-    /// Splits the record at the beginning of `data`, which must not begin with a line end. Returns its
-    /// length in bytes, line end included. After an error there are no [`fields`](Self::fields).
+    /// Splits the first record of `data`, which must not start with a line end. Returns its length in bytes with the
+    /// line end. After an error, [`fields`](Self::fields) is empty.
     pub fn split(&mut self, data: &[u8]) -> Result<usize, Problem> {
-        // One byte more shows whether the record is longer than the limit.
+        // One more byte detects a record above the limit.
         let data = &data[..data.len().min(self.limits.bytes + 1)];
         let split = self.split_with(data, Escape::Doubled);
         let Err(problem) = split else { return split };
@@ -103,12 +100,12 @@ impl Splitter {
     fn split_with(&mut self, data: &[u8], escape: Escape) -> Result<usize, Problem> {
         self.text.clear();
         self.ends.clear();
-        let mut at = 0;
+        let mut offset = 0;
         loop {
-            at += if data[at..].first() == Some(&b'"') {
-                self.quoted(&data[at..], escape)?
+            offset += if data[offset..].first() == Some(&b'"') {
+                self.append_quoted(&data[offset..], escape)?
             } else {
-                let field = &data[at..];
+                let field = &data[offset..];
                 let len = memchr3(b',', b'\n', b'\r', field).unwrap_or(field.len());
                 if memchr(b'"', &field[..len]).is_some() {
                     return Err(Problem::BareQuote);
@@ -120,14 +117,14 @@ impl Splitter {
                 return Err(Problem::TooManyColumns(self.limits.columns));
             }
             self.ends.push(self.text.len());
-            let len = match data[at..] {
+            let len = match data[offset..] {
                 [b',', ..] => {
-                    at += 1;
+                    offset += 1;
                     continue;
                 }
-                [b'\r', b'\n', ..] => at + 2,
-                [_, ..] => at + 1,
-                [] => at,
+                [b'\r', b'\n', ..] => offset + 2,
+                [_, ..] => offset + 1,
+                [] => offset,
             };
             if len > self.limits.bytes {
                 return Err(Problem::TooLong(self.limits.bytes));
@@ -136,12 +133,11 @@ impl Splitter {
         }
     }
 
-    /// Appends the content of the quoted field at the beginning of `data`. Returns its length, quotes
-    /// included.
-    fn quoted(&mut self, data: &[u8], escape: Escape) -> Result<usize, Problem> {
-        let mut at = 1;
+    /// Appends the content of the quoted field at the start of `data`; returns its length with the quotes.
+    fn append_quoted(&mut self, data: &[u8], escape: Escape) -> Result<usize, Problem> {
+        let mut offset = 1;
         loop {
-            let rest = &data[at..];
+            let rest = &data[offset..];
             let special = match escape {
                 Escape::Doubled => memchr(b'"', rest),
                 Escape::Backslash => memchr2(b'"', b'\\', rest),
@@ -152,28 +148,28 @@ impl Splitter {
                 return Err(if too_long { Problem::TooLong(self.limits.bytes) } else { unclosed });
             };
             self.text.extend_from_slice(&rest[..special]);
-            at += special;
-            match (escape, &data[at..]) {
+            offset += special;
+            match (escape, &data[offset..]) {
                 (Escape::Doubled, [b'"', b'"', ..]) => self.text.push(b'"'),
                 (Escape::Backslash, [b'\\', escaped @ (b'"' | b'\\'), ..]) => {
                     self.text.push(*escaped);
                 }
                 (Escape::Backslash, [b'\\', ..]) => {
                     self.text.push(b'\\');
-                    at += 1;
+                    offset += 1;
                     continue;
                 }
                 (_, [_, b',' | b'\n' | b'\r', ..] | [_]) => {
-                    at += 1;
+                    offset += 1;
                     break;
                 }
                 _ => return Err(Problem::TextAfterQuote),
             }
-            at += 2;
+            offset += 2;
         }
-        // The lines inside, and the last one with what follows the field. Where the id comes after the
-        // field, the last line has the id of this record.
-        let mut starts = memchr_iter(b'\n', &data[..at]).map(|end| &data[end + 1..]);
+        // Checks the lines inside the field, and the last with the text after the field. If the id column comes later,
+        // the last line contains the id of this record.
+        let mut starts = memchr_iter(b'\n', &data[..offset]).map(|end| &data[end + 1..]);
         if self.id > 0 {
             starts.next_back();
         }
@@ -183,10 +179,10 @@ impl Splitter {
                 return Err(Problem::SwallowedRecord);
             }
         }
-        Ok(at)
+        Ok(offset)
     }
 
-    /// Whether a line has an id in the column of ids.
+    /// Returns whether a line has an id in the id column.
     fn begins_record(&self, line: &[u8]) -> bool {
         let mut fields = line.split(|&byte| byte == b',');
         let id = fields.nth(self.id).unwrap_or_default();
@@ -195,7 +191,7 @@ impl Splitter {
         more && !id.is_empty() && id.iter().all(u8::is_ascii_digit)
     }
 
-    /// The fields of the record that was split last.
+    /// The fields of the last split record.
     pub fn fields(&self) -> Fields<'_> {
         Fields { text: &self.text, ends: &self.ends }
     }
@@ -209,24 +205,24 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// How many there are.
+    /// The number of fields.
     pub const fn len(self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no fields.
     pub const fn is_empty(self) -> bool {
         self.ends.is_empty()
     }
 
-    /// A field's bytes; empty if there is no such field.
+    /// Returns the bytes of a field; empty if the column does not exist.
     pub fn get(self, column: usize) -> &'a [u8] {
         let Some(&end) = self.ends.get(column) else { return &[] };
         let start = column.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..end]
     }
 
-    /// All fields in order.
+    /// Iterates over all fields in order.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.len()).map(move |column| self.get(column))
     }
@@ -266,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_escaped_by_spark_are_read_as_spark_writes_them() {
+    fn backslash_escapes_of_spark_are_decoded() {
         assert_record("1,\"\\\"A\\\" B\",c", &["1", "\"A\" B", "c"]);
         assert_record("1,\"a \\\"\",c", &["1", "a \"", "c"]);
         assert_record("1,\"a\\\\ \\\"b\\c\\\"\"", &["1", "a\\ \"b\\c\""]);
@@ -285,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_field_does_not_swallow_the_next_record() {
+    fn quoted_field_with_the_next_record_is_an_error() {
         for next in ["2,Sea", "\"2\",Sea"] {
             let data = format!("1,\"Lantern,Drama\n{next}\",War\n");
             assert!(
@@ -304,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_bounded() {
+    fn record_above_a_limit_is_an_error() {
         let long = "x".repeat(LIMITS.bytes);
         assert_eq!(split(&long), Ok(record(64, &[&long])));
         for data in [format!("{long}\n"), format!("\"{long}\"\n"), format!("\"{long}")] {
@@ -315,13 +311,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_quoted_reads_back_equal(
+        fn written_fields_are_parsed_unchanged(
             fields in prop::collection::vec("[a-z,\"\\\\\r\n ]{0,8}", 1..4),
             quote_all in any::<bool>(),
         ) {
             let mut data = Vec::new();
-            for (at, field) in fields.iter().enumerate() {
-                if at > 0 {
+            for (index, field) in fields.iter().enumerate() {
+                if index > 0 {
                     data.push(b',');
                 }
                 if quote_all {
@@ -340,7 +336,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(data in "[1a,\"\\\\\r\n]{1,80}") {
+        fn arbitrary_bytes_do_not_panic(data in "[1a,\"\\\\\r\n]{1,80}") {
             let mut splitter = Splitter::new(LIMITS);
             if let Ok(len) = splitter.split(data.as_bytes()) {
                 prop_assert!(len <= data.len() && len <= LIMITS.bytes);

@@ -3,7 +3,7 @@ use std::io;
 use crate::BadLine;
 use crate::report::Listing;
 
-/// Why a data set cannot be read.
+/// An error in reading a data set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,60 +12,68 @@ pub enum Error {
     Io {
         /// The file or folder.
         file: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The folder has none of the known sets of files.
+    /// The folder contains no known data set.
     #[error("no MovieLens data set in {folder}: {detail}")]
     NotFound {
         /// The folder.
         folder: String,
-        /// What was looked for and what of it is there.
+        /// The expected and the missing files.
         detail: String,
     },
-    /// The folder has the files of several data sets.
-    #[error("several MovieLens data sets in {folder}: {detail}; keep each in a folder of its own")]
+    /// The folder contains several data sets.
+    #[error("several MovieLens data sets in {folder}: {detail}; use one folder per data set")]
     Ambiguous {
         /// The folder.
         folder: String,
-        /// Which ones.
+        /// The data sets.
         detail: String,
     },
-    /// The first row of a CSV file does not name the columns that are needed.
-    #[error("{file}: no column {missing} in the header row, which is {header}")]
+    /// Required columns are missing in the header row of a CSV file.
+    #[error("{file}: missing column {missing} in the header row {header}")]
     Header {
         /// The file.
         file: String,
         /// Names of the missing columns.
         missing: String,
-        /// The header row as it is, shortened.
+        /// The header row, truncated.
         header: String,
     },
-    /// The first row of a CSV file names a column twice that must be there once; case does not count.
-    #[error("{file}: two columns {column} in the header row, which is {header}")]
+    /// A column occurs twice in the header row of a CSV file, ignoring case.
+    #[error("{file}: duplicate column {column} in the header row {header}")]
     RepeatedColumn {
         /// The file.
         file: String,
         /// The name of the column.
         column: String,
-        /// The header row as it is, shortened.
+        /// The header row, truncated.
         header: String,
     },
     /// The columns of a CSV file are not separated by commas.
-    #[error("{file}: its columns are separated by {separator}, not by commas")]
+    #[error("{file}: columns are separated by {separator}, expected commas")]
     Separator {
         /// The file.
         file: String,
-        /// What separates them.
+        /// The separator.
         separator: &'static str,
     },
-    /// A file is of another kind than its name says.
+    /// A file has an unsupported type.
     #[error("{file} is {found}")]
     OtherKind {
         /// The file.
         file: String,
-        /// What it is, and what to do about it.
+        /// The type and a remedy.
         found: &'static str,
+    },
+    /// A file does not match the digest that the manifest of its folder has for it.
+    #[error("{file}: {what}")]
+    Digest {
+        /// The file.
+        file: String,
+        /// What may have happened, and the remedy.
+        what: String,
     },
     /// There are no movies.
     #[error("no movies in {file}")]
@@ -73,25 +81,25 @@ pub enum Error {
         /// The file.
         file: String,
     },
-    /// A line without which the rest of the data set cannot be understood.
+    /// A malformed line that cannot be skipped.
     #[error("{0}")]
     Malformed(BadLine),
     /// There are more bad lines than [`Options::max_bad_lines`](crate::Options::max_bad_lines).
-    #[error("{}", Listing::refused(*count, *allowed, first))]
+    #[error("{}", Listing::too_many(*count, *allowed, first))]
     BadLines {
-        /// How many there are in the files that were read.
+        /// Number of bad lines in the files read so far.
         count: usize,
-        /// How many were allowed.
+        /// The limit.
         allowed: usize,
-        /// The first of them, in the order of the files.
+        /// The first bad lines, in file order.
         first: Vec<BadLine>,
     },
-    /// The data does not fit into the data model.
+    /// The data exceed a limit of the data model.
     #[error("{file} cannot be loaded")]
     Model {
         /// The file.
         file: String,
-        /// What does not fit.
+        /// The limit.
         source: sparrow_model::Error,
     },
 }

@@ -1,23 +1,23 @@
-//! What kind of file some bytes are the beginning of.
+//! Detects file types by their magic bytes.
 
-/// How many bytes [`Kind::of`] needs at most.
-pub const LONGEST: usize = 8;
+/// Number of leading bytes that [`Kind::of`] requires.
+pub const MAGIC_LEN: usize = 8;
 
-/// The kinds of files that are told apart where text is expected.
+/// File types that are distinguished if text is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Text, as far as the beginning shows.
+    /// Text: no known magic bytes.
     Text,
     /// Compressed with gzip.
     Gzip,
     /// Apache Parquet.
     Parquet,
-    /// A kind that is not read: what it is, and what to do about it.
+    /// An unsupported type; the message contains the type and a remedy.
     Other(&'static str),
 }
 
 impl Kind {
-    /// The kind of the file that begins with these bytes, [`LONGEST`] or all that there are.
+    /// Detects the type from the first [`MAGIC_LEN`] bytes, or all bytes of a shorter file.
     pub fn of(start: &[u8]) -> Self {
         const KINDS: [(&[u8], Kind); 9] = [
             (b"\x1f\x8b", Kind::Gzip),
@@ -40,9 +40,9 @@ impl Kind {
         known.map_or(Self::Text, |(_, kind)| kind)
     }
 
-    /// The same for a file of which only the name is known: whether it has to be unpacked, and how.
-    pub(crate) fn of_packed(name: &str) -> Option<&'static str> {
-        const PACKED: [(&str, &str); 8] = [
+    /// Returns a message if the extension is that of an unsupported archive.
+    pub(crate) fn of_archive(name: &str) -> Option<&'static str> {
+        const ARCHIVES: [(&str, &str); 8] = [
             (".zip", "a zip archive: unpack it"),
             (".7z", "a 7-Zip archive: unpack it"),
             (".tar", "a tar archive: unpack it"),
@@ -53,7 +53,7 @@ impl Kind {
             (".zst", "compressed with zstd: decompress it, or compress it with gzip"),
         ];
         let name = name.to_ascii_lowercase();
-        PACKED.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, what)| what)
+        ARCHIVES.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, message)| message)
     }
 }
 
@@ -62,14 +62,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_told_apart_by_their_first_bytes() {
+    fn file_types_are_detected_by_magic_bytes() {
         assert_eq!(Kind::of(b""), Kind::Text);
         assert_eq!(Kind::of(b"\xef\xbb\xbfmovieId"), Kind::Text);
         assert_eq!(Kind::of(b"\x1f\x8b\x08\0"), Kind::Gzip);
         assert_eq!(Kind::of(b"PAR1"), Kind::Parquet);
-        assert!(matches!(Kind::of(b"PK\x03\x04\x14"), Kind::Other(what) if what.contains("zip")));
-        assert!(matches!(Kind::of(b"\xff\xfem\0"), Kind::Other(what) if what.contains("UTF-16")));
-        assert_eq!(Kind::of_packed("ML-25M.ZIP"), Some("a zip archive: unpack it"));
-        assert_eq!(Kind::of_packed("ratings.csv.gz"), None);
+        assert!(
+            matches!(Kind::of(b"PK\x03\x04\x14"), Kind::Other(message) if message.contains("zip"))
+        );
+        assert!(
+            matches!(Kind::of(b"\xff\xfem\0"), Kind::Other(message) if message.contains("UTF-16"))
+        );
+        assert_eq!(Kind::of_archive("ML-25M.ZIP"), Some("a zip archive: unpack it"));
+        assert_eq!(Kind::of_archive("ratings.csv.gz"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Reads MovieLens data sets into a [`Catalog`](sparrow_model::Catalog), and writes them (module [`mod@write`]).
 //!
-//! [`Source::open`] tells the formats apart by their files; [`Source::load`] reads them
-//! ([`Source::survey`] only looks them through):
+//! [`Source::open`] detects the format by the file names, [`Source::load`] reads the files, and [`Source::survey`]
+//! validates them without storing the ratings:
 //!
 //! | format | files |
 //! |---|---|
@@ -9,28 +9,26 @@
 //! | ml-1m (and ml-10m) | `movies.dat`, `ratings.dat` |
 //! | ml-100k | `u.item`, `u.data`, optional `u.genre` |
 //!
-//! Each file may be compressed with gzip: its name then ends in `.gz`.
+//! Each file may be compressed with gzip, with the extension `.gz`.
 //!
-//! Whatever cannot be read as what it should be is a bad line with its file and number, never
-//! silently something else; [`Options::max_bad_lines`] says how many may be skipped. Blank lines are
-//! skipped. Links never prevent the rest from being read: links that are malformed, and links of
-//! movies that are not there, are left out and listed in the [`Report`]. Ratings files are read in
-//! blocks on all cores.
+//! Parsing is strict: every malformed line is reported with file and line number, and
+//! [`Options::max_bad_lines`] limits how many are skipped. Blank lines are ignored. Malformed links and links of
+//! unknown movies are skipped and listed in the [`Report`]. Ratings files are read in blocks on all cores.
 //!
-//! Other readers of tables use the modules [`csv`] and [`kind`].
+//! Other CSV readers reuse the modules [`csv`] and [`kind`].
 //!
-//! The crate does not recommend anything, keeps no state and knows no async code.
+//! The crate has no state and no async code.
 
 pub mod csv;
 mod error;
 pub mod kind;
 mod links;
 mod movies;
-mod outline;
 mod ratings;
+mod reader;
 mod report;
 mod source;
-mod table;
+mod summary;
 mod timestamp;
 pub mod write;
 

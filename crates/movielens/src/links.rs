@@ -1,71 +1,80 @@
-//! `links.csv`: the ids of movies at other sites. It never prevents a data set from being read: what is
-//! clear is taken, and the rest is listed.
+//! Reads `links.csv`, the ids of movies at IMDb and TMDB. Errors never fail the load: malformed entries are skipped
+//! and listed.
 
 use std::collections::HashMap;
 
 use sparrow_model::{MovieId, MovieRecord};
 
-use crate::movies::Places;
-use crate::report::{BadLines, shown};
+use crate::Error;
+use crate::movies::MovieRows;
+use crate::reader::{CsvReader, WithOptional, parse_id, strip_zero_fraction};
+use crate::report::{BadLines, excerpt};
 use crate::source::Input;
-use crate::table::{Opened, Table, id, without_zero_fraction};
 
-/// What links were left out.
+/// Links that were skipped.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut {
-    /// Rows for movies that are not there.
+pub(crate) struct SkippedLinks {
+    /// Number of rows for unknown movies.
     pub(crate) unknown: usize,
-    /// Rows, and ids in them, that are not what they should be.
+    /// Malformed rows and ids.
     pub(crate) bad: BadLines,
 }
 
-/// The ids of a movie at IMDb and at TMDB.
+/// The IMDb and TMDB ids of a movie.
 type Ids = [Option<String>; 2];
 
-/// The columns of those ids.
+/// The columns of [`Ids`].
 const SITES: [&str; 2] = ["imdbId", "tmdbId"];
 
 /// Reads the links into the records.
-pub(crate) fn read(input: &Input, records: &mut [MovieRecord], places: &Places) -> LeftOut {
-    let mut left_out = LeftOut::default();
+///
+/// # Errors
+/// Only [`Error::Digest`]: the file differs from the manifest of the data set.
+pub(crate) fn read(
+    input: &Input,
+    records: &mut [MovieRecord],
+    rows: &MovieRows,
+) -> Result<SkippedLinks, Error> {
+    let mut skipped = SkippedLinks::default();
     let content = match input.read() {
         Ok(content) => content,
+        Err(error @ Error::Digest { .. }) => return Err(error),
         Err(error) => {
-            left_out.bad.push(&input.name, 1, chain(&error));
-            return left_out;
+            skipped.bad.push(&input.name, 1, chain(&error));
+            return Ok(skipped);
         }
     };
-    let table = Table::with_optional(&input.name, &content, ["movieId"], SITES);
-    let Opened { mut table, needed: [movie], optional: sites } = match table {
-        Ok(table) => table,
+    let opened = CsvReader::with_optional(&input.name, &content, ["movieId"], SITES);
+    let WithOptional { mut reader, needed: [movie], optional: sites } = match opened {
+        Ok(opened) => opened,
         Err(error) => {
-            left_out.bad.push(&input.name, 1, error.to_string());
-            return left_out;
+            skipped.bad.push(&input.name, 1, error.to_string());
+            return Ok(skipped);
         }
     };
     let mut linked: HashMap<MovieId, (u64, Ids)> = HashMap::new();
-    while let Some((line, fields)) = table.next() {
+    while let Some((line, fields)) = reader.next() {
         let link = fields.and_then(|fields| {
-            let movie = MovieId(id("movieId", fields.get(movie))?);
+            let movie = MovieId(parse_id("movieId", fields.get(movie))?);
             Ok((movie, sites.map(|site| site.map_or(&b""[..], |column| fields.get(column)))))
         });
-        let mut report = |what: String| left_out.bad.push(&input.name, line, what);
+        let mut report = |message: String| skipped.bad.push(&input.name, line, message);
         let (movie, texts) = match link {
             Ok(link) => link,
-            Err(what) => {
-                report(what);
+            Err(message) => {
+                report(message);
                 continue;
             }
         };
         let mut ids = Ids::default();
         for ((id, text), site) in ids.iter_mut().zip(texts).zip(SITES) {
-            match digits(site, text) {
+            match parse_external_id(site, text) {
                 Ok(digits) => *id = digits,
-                Err(()) => report(format!("{site} is {}, not an id", shown(text))),
+                Err(()) => report(format!("{site} is {}, not an id", excerpt(text))),
             }
         }
-        let Some(&(at, _)) = places.get(&movie) else {
-            left_out.unknown += 1;
+        let Some(&(index, _)) = rows.get(&movie) else {
+            skipped.unknown += 1;
             continue;
         };
         let (earlier, known) = linked.entry(movie).or_insert((line, Ids::default()));
@@ -73,7 +82,7 @@ pub(crate) fn read(input: &Input, records: &mut [MovieRecord], places: &Places) 
             match (&known, id) {
                 (Some(known), Some(id)) if *known != id => {
                     report(format!(
-                        "{site} of movie {movie} is {id}, and {known} in line {earlier}"
+                        "{site} of movie {movie} is {id}, but {known} in line {earlier}"
                     ));
                 }
                 (None, id) => *known = id,
@@ -81,28 +90,27 @@ pub(crate) fn read(input: &Input, records: &mut [MovieRecord], places: &Places) 
             }
         }
         let [imdb, tmdb] = known;
-        records[at].imdb_id.clone_from(imdb);
-        records[at].tmdb_id.clone_from(tmdb);
+        records[index].imdb_id.clone_from(imdb);
+        records[index].tmdb_id.clone_from(tmdb);
     }
-    left_out
+    Ok(skipped)
 }
 
-fn chain(error: &crate::Error) -> String {
+fn chain(error: &Error) -> String {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
 }
 
-/// An id at another site: digits whose leading zeros belong to it, or nothing. IMDb writes `tt` before
-/// its ids. Where there are gaps pandas writes `NaN` for nothing, and other ids with a fraction and without
-/// leading zeros: those of IMDb have seven digits or more. Addresses are made of these, so that nothing
-/// else may pass.
-fn digits(site: &str, text: &[u8]) -> Result<Option<String>, ()> {
+/// Parses an external id: digits with significant leading zeros, or nothing. IMDb ids may have the prefix `tt`. In
+/// columns with missing values, pandas writes `NaN`, adds a zero fraction, and drops leading zeros, of which IMDb ids
+/// of at least seven digits are refilled. Strict, because URLs are built from the ids.
+fn parse_external_id(site: &str, text: &[u8]) -> Result<Option<String>, ()> {
     let missing: [&[u8]; 6] = [b"nan", b"none", b"null", b"na", b"n/a", b"<na>"];
     if text.is_empty() || missing.iter().any(|missing| text.eq_ignore_ascii_case(missing)) {
         return Ok(None);
     }
     let text = text.strip_prefix(b"tt").unwrap_or(text);
-    let digits = without_zero_fraction(text);
+    let digits = strip_zero_fraction(text);
     if digits.is_empty() || digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(());
     }
@@ -120,7 +128,7 @@ mod tests {
         ("movies.csv", b"movieId,title,genres\n1,Lantern,Drama\n2,Harbour,Drama\n3,Sea,Drama\n");
     const NO_RATINGS: (&str, &[u8]) = ("ratings.csv", b"userId,movieId,rating,timestamp\n");
 
-    /// The ids of movies 1, 2, 3, and what was left out.
+    /// Returns the ids of movies 1, 2 and 3, and the malformed links.
     fn links(content: &str) -> (Vec<[Option<String>; 2]>, Vec<String>) {
         let files = [MOVIES, ("links.csv", content.as_bytes()), NO_RATINGS];
         let loaded = load(&files, 0).unwrap();
@@ -138,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn links_as_pandas_writes_them_are_read() {
+    fn links_written_by_pandas_are_parsed() {
         let (read, bad) = links(
             "movieId,imdbId,tmdbId\n1.0,tt0114709,862.0\n2,114709.0,NaN\n3,,nan\n1,tt0114709,862\n",
         );
@@ -147,17 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn columns_may_be_missing() {
+    fn missing_id_columns_are_allowed() {
         assert_eq!(links("movieId,imdbId\n2,5\n").0[1], ids("5", ""));
         assert_eq!(links("movieId,tmdbId\n2,5\n").0[1], ids("", "5"));
         let (read, bad) = links("id,imdbId,tmdbId\n2,5,6\n");
         assert_eq!(read[1], ids("", ""));
         assert_eq!(bad.len(), 1);
-        assert!(bad[0].starts_with("links.csv:1: set/links.csv: no column movieId"), "{bad:?}");
+        assert!(
+            bad[0].starts_with("links.csv:1: set/links.csv: missing column movieId"),
+            "{bad:?}"
+        );
     }
 
     #[test]
-    fn what_is_malformed_is_left_out_and_listed() {
+    fn malformed_links_are_skipped_and_listed() {
         let (read, bad) = links(
             "movieId,imdbId,tmdbId\n1,x0114709,1\n2,0114709,862.5\n3,5,6\n3,5,7\nx,1,2\n1,2\n\
              2,/../1,8\n9,x,\n",
@@ -168,9 +179,9 @@ mod tests {
             [
                 "links.csv:2: imdbId is \"x0114709\", not an id",
                 "links.csv:3: tmdbId is \"862.5\", not an id",
-                "links.csv:5: tmdbId of movie 3 is 7, and 6 in line 4",
-                "links.csv:6: movieId is \"x\", not a whole number from 1 to 4294967295",
-                "links.csv:7: 3 columns expected, 2 found",
+                "links.csv:5: tmdbId of movie 3 is 7, but 6 in line 4",
+                "links.csv:6: movieId is \"x\", not an integer from 1 to 4294967295",
+                "links.csv:7: expected 3 columns, found 2",
                 "links.csv:8: imdbId is \"/../1\", not an id",
                 "links.csv:9: imdbId is \"x\", not an id",
             ]
@@ -178,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn the_report_lists_the_links_that_are_left_out() {
+    fn report_lists_skipped_links() {
         let files = [MOVIES, ("links.csv", b"movieId,imdbId,tmdbId\n1,x,1\n7,1,1\n"), NO_RATINGS];
         let report = load(&files, 0).unwrap().report;
         assert_eq!((report.bad_link_count, report.unknown_links), (1, 1));
         let text = report.to_string();
         assert!(
             text.ends_with(
-                "\n1 link of unknown movies left out\n1 malformed link left out:\n  \
+                "\n1 link of unknown movies skipped\n1 malformed link skipped:\n  \
                  set/links.csv:2: imdbId is \"x\", not an id"
             ),
             "{text}"

@@ -1,20 +1,20 @@
-//! The movies of a data set, with their genres and links.
+//! Reads the movies of a data set with their genres and links.
 
 use std::collections::HashMap;
 
 use memchr::memmem;
 use sparrow_model::{MovieId, MovieRecord, Movies, split_year};
 
-use crate::links::{self, LeftOut};
-use crate::report::{BadLines, shown};
+use crate::links::{self, SkippedLinks};
+use crate::reader::{CsvReader, lines, parse_digits, parse_id, wrong_columns};
+use crate::report::{BadLines, excerpt};
 use crate::source::{Format, Input, Source};
-use crate::table::{Table, id, lines, whole, wrong_columns};
 use crate::{BadLine, Error};
 
-/// What MovieLens writes for a movie without genres.
+/// The genre field of a movie without genres.
 pub(crate) const NO_GENRES: &str = "(no genres listed)";
 
-/// The genres of ml-100k in the order of its flags, for folders without `u.genre`.
+/// The genres of ml-100k in the order of its flags, the default for folders without `u.genre`.
 const ML_100K_GENRES: [&str; 19] = [
     "unknown",
     "Action",
@@ -37,54 +37,54 @@ const ML_100K_GENRES: [&str; 19] = [
     "Western",
 ];
 
-/// Columns of `u.item` before the genre flags: id, title, release date, video release date, URL.
+/// Number of columns of `u.item` before the genre flags: id, title, release date, video release date, URL.
 const ML_100K_COLUMNS: usize = 5;
 
-/// Where the movies are among the records, and on which lines.
-pub(crate) type Places = HashMap<MovieId, (usize, u64)>;
+/// The record index and the line number of each movie.
+pub(crate) type MovieRows = HashMap<MovieId, (usize, u64)>;
 
-/// Reads the movies and what belongs to them.
-pub(crate) fn read(source: &Source, bad: &mut BadLines) -> Result<(Movies, LeftOut), Error> {
+/// Reads the movies and their links.
+pub(crate) fn read(source: &Source, bad: &mut BadLines) -> Result<(Movies, SkippedLinks), Error> {
     let content = source.movies.read()?;
     let mut list =
-        List { file: &source.movies.name, bad, records: Vec::new(), known: HashMap::new() };
+        MovieList { file: &source.movies.name, bad, records: Vec::new(), known: HashMap::new() };
     match source.format {
         Format::Latest => list.read_csv(&content)?,
         Format::Ml1m => list.read_dat(&content),
         Format::Ml100k => list.read_item(&content, source.extra.as_ref())?,
     }
-    let List { mut records, known, .. } = list;
-    let left_out = match (source.format, &source.extra) {
-        (Format::Latest, Some(file)) => links::read(file, &mut records, &known),
-        _ => LeftOut::default(),
+    let MovieList { mut records, known, .. } = list;
+    let skipped_links = match (source.format, &source.extra) {
+        (Format::Latest, Some(file)) => links::read(file, &mut records, &known)?,
+        _ => SkippedLinks::default(),
     };
     let movies = Movies::new(records)
         .map_err(|error| Error::Model { file: source.movies.name.clone(), source: error })?;
-    Ok((movies, left_out))
+    Ok((movies, skipped_links))
 }
 
-struct List<'a> {
+struct MovieList<'a> {
     file: &'a str,
     bad: &'a mut BadLines,
     records: Vec<MovieRecord>,
-    known: Places,
+    known: MovieRows,
 }
 
-impl List<'_> {
+impl MovieList<'_> {
     fn read_csv(&mut self, content: &[u8]) -> Result<(), Error> {
-        let (mut table, [id, title, genres]) =
-            Table::new(self.file, content, ["movieId", "title", "genres"])?;
-        while let Some((line, fields)) = table.next() {
+        let (mut reader, [id, title, genres]) =
+            CsvReader::new(self.file, content, ["movieId", "title", "genres"])?;
+        while let Some((line, fields)) = reader.next() {
             let added = fields.and_then(|fields| {
                 let genres = text(fields.get(genres)).split('|');
                 self.add(line, fields.get(id), text(fields.get(title)), genres)
             });
-            self.note(line, added);
+            self.record_error(line, added);
         }
         Ok(())
     }
 
-    /// `id::title::genre|genre`; the title may have `::` in it.
+    /// Reads `id::title::genre|genre`; the title may contain `::`.
     fn read_dat(&mut self, content: &[u8]) {
         for (line, row) in lines(content) {
             let fields = row.split_once("::").and_then(|(id, rest)| {
@@ -97,7 +97,7 @@ impl List<'_> {
                 }
                 None => Err(wrong_columns(3, memmem::find_iter(row.as_bytes(), "::").count() + 1)),
             };
-            self.note(line, added);
+            self.record_error(line, added);
         }
     }
 
@@ -109,7 +109,7 @@ impl List<'_> {
         for (line, row) in lines(content) {
             let fields: Vec<&str> = row.split('|').collect();
             let added = self.add_item(line, &fields, &names);
-            self.note(line, added);
+            self.record_error(line, added);
         }
         Ok(())
     }
@@ -126,8 +126,8 @@ impl List<'_> {
                 "1" if name == "unknown" => {}
                 "1" => genres.push(name.as_str()),
                 other => {
-                    let other = shown(other.as_bytes());
-                    return Err(format!("the flag of genre {name} is {other}, not 0 or 1"));
+                    let other = excerpt(other.as_bytes());
+                    return Err(format!("the flag of genre {name} is {other}, expected 0 or 1"));
                 }
             }
         }
@@ -141,13 +141,13 @@ impl List<'_> {
         title: &str,
         genres: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), String> {
-        let movie = MovieId(id("movieId", id_field)?);
+        let movie = MovieId(parse_id("movieId", id_field)?);
         let (title, year) = split_year(title);
         if title.is_empty() {
             return Err("the title is empty".to_owned());
         }
         if let Some((_, earlier)) = self.known.get(&movie) {
-            return Err(format!("movieId {movie} is that of line {earlier} too"));
+            return Err(format!("duplicate movieId {movie}, first in line {earlier}"));
         }
         self.known.insert(movie, (self.records.len(), line));
         self.records.push(MovieRecord {
@@ -166,32 +166,32 @@ impl List<'_> {
         Ok(())
     }
 
-    fn note(&mut self, line: u64, added: Result<(), String>) {
-        if let Err(what) = added {
-            self.bad.push(self.file, line, what);
+    fn record_error(&mut self, line: u64, added: Result<(), String>) {
+        if let Err(message) = added {
+            self.bad.push(self.file, line, message);
         }
     }
 }
 
-/// Reads `u.genre`: `name|number`, numbered from 0 in the order of the flags.
+/// Reads `u.genre`: lines `name|number`, with numbers from 0 in the order of the flags.
 fn read_genre_names(input: &Input) -> Result<Vec<String>, Error> {
     let content = input.read()?;
     let mut names = Vec::new();
     for (line, row) in lines(&content) {
         let fields = row.split_once('|');
         let numbered = |(_, number): &(&str, &str)| {
-            whole(number.as_bytes()).is_some_and(|number| number as usize == names.len())
+            parse_digits(number.as_bytes()).is_some_and(|number| number as usize == names.len())
         };
         let Some((name, _)) = fields.filter(numbered) else {
-            let what = format!("{} is not a name, | and {}", shown(row.as_bytes()), names.len());
-            return Err(Error::Malformed(BadLine { file: input.name.clone(), line, what }));
+            let message = format!("{} is not `name|{}`", excerpt(row.as_bytes()), names.len());
+            return Err(Error::Malformed(BadLine { file: input.name.clone(), line, message }));
         };
         names.push(name.to_owned());
     }
     Ok(names)
 }
 
-/// A field that [`Table`] has checked.
+/// Decodes a field that [`CsvReader`] has validated.
 fn text(field: &[u8]) -> &str {
     str::from_utf8(field).unwrap_or_default()
 }
@@ -204,7 +204,7 @@ mod tests {
     const NO_RATINGS: (&str, &[u8]) = ("ratings.csv", b"userId,movieId,rating,timestamp\n");
 
     #[test]
-    fn movies_with_all_that_csv_allows() {
+    fn movies_with_all_csv_features_are_read() {
         let movies = "\u{feff}movieId,title,genres\r\n\
             12,\"Lantern, The (1994)\",Comedy|Drama\r\n\
             \r\n\
@@ -239,12 +239,12 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "MovieLens CSV: 4 movies (2 without a year, 2 without genres), 0 users, 0 ratings\n\
-             1 link of unknown movies left out"
+             1 link of unknown movies skipped"
         );
     }
 
     #[test]
-    fn bad_movies() {
+    fn malformed_movies_are_bad_lines() {
         let long = "9".repeat(50);
         let movies = [
             &b"movieId,title,genres\n1,Lantern,Drama\n-2,Minus,Drama\n0,Naught,Drama\n"[..],
@@ -257,19 +257,19 @@ mod tests {
         assert_eq!(
             bad_lines(&[("movies.csv", &movies), NO_RATINGS]),
             [
-                "movies.csv:3: movieId is \"-2\", not a whole number from 1 to 4294967295",
-                "movies.csv:4: movieId is \"0\", not a whole number from 1 to 4294967295",
-                "movies.csv:5: movieId is \"4294967296\", not a whole number from 1 to 4294967295",
+                "movies.csv:3: movieId is \"-2\", not an integer from 1 to 4294967295",
+                "movies.csv:4: movieId is \"0\", not an integer from 1 to 4294967295",
+                "movies.csv:5: movieId is \"4294967296\", not an integer from 1 to 4294967295",
                 "movies.csv:6: \"x\\xe9\" is not UTF-8",
-                "movies.csv:7: movieId is \"\", not a whole number from 1 to 4294967295",
+                "movies.csv:7: movieId is \"\", not an integer from 1 to 4294967295",
                 "movies.csv:8: the title is empty",
                 "movies.csv:9: the title is empty",
-                "movies.csv:10: movieId 1 is that of line 2 too",
-                "movies.csv:11: 3 columns expected, 4 found",
-                "movies.csv:12: 3 columns expected, 2 found",
+                "movies.csv:10: duplicate movieId 1, first in line 2",
+                "movies.csv:11: expected 3 columns, found 4",
+                "movies.csv:12: expected 3 columns, found 2",
                 "movies.csv:13: \"Sea \\xe9\" is not UTF-8",
                 &format!(
-                    "movies.csv:15: movieId is \"{}\"…, not a whole number from 1 to 4294967295",
+                    "movies.csv:15: movieId is \"{}\"…, not an integer from 1 to 4294967295",
                     &long[..40]
                 ),
                 "movies.csv:16: quoted field without a closing quote",
@@ -278,12 +278,12 @@ mod tests {
     }
 
     #[test]
-    fn stray_quotes_are_bad_lines_and_swallow_nothing() {
+    fn stray_quotes_invalidate_only_their_lines() {
         let movies = b"movieId,title,genres\n1,\"Lantern (1994),Drama\n2,Sea (2001),Drama\n\
             3,Harbour (1950),War\n4,\"Night\" Watch (1999),Thriller\n\
             5,Great \"River\" (1999),Drama\n6,\"Isle (1990),Drama\n7,Cape (1991)\",War\n";
         let files = [("movies.csv", &movies[..]), NO_RATINGS];
-        let bare = "quote inside a field that is not quoted";
+        let bare = "quote inside an unquoted field";
         assert_eq!(
             bad_lines(&files),
             [
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_as_spark_writes_them() {
+    fn titles_written_by_spark_are_read() {
         let movies = br#"movieId,title,genres
 1,"\"Great Performances\" Cats (1998)",Musical
 2,"Lantern, \"The\" (1999)",Drama
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_in_latin_1_leaves_the_others_as_they_are() {
+    fn encoding_is_detected_per_line() {
         let movies =
             b"1::Caf\xc3\xa9 (1999)::Drama\n2::Caf\xe9 (1998)::Drama\n3::\x93Sea\x94 \x96 (1997)::Drama\n";
         let catalog = load(&[("movies.dat", movies), ("ratings.dat", b"")], 0).unwrap().catalog;
@@ -342,13 +342,13 @@ mod tests {
     }
 
     #[test]
-    fn a_data_set_needs_movies_and_at_most_64_genres() {
+    fn no_movies_or_more_than_64_genres_is_an_error() {
         let no_movies = [("movies.csv", &b"movieId,title,genres\r\n"[..]), NO_RATINGS];
         assert_eq!(load(&no_movies, 0).unwrap_err().to_string(), "no movies in set/movies.csv");
         let missing = [("movies.csv", &b"movieId,genres\n1,Drama\n"[..]), NO_RATINGS];
         assert_eq!(
             load(&missing, 0).unwrap_err().to_string(),
-            "set/movies.csv: no column title in the header row, which is \"movieId,genres\""
+            "set/movies.csv: missing column title in the header row \"movieId,genres\""
         );
         let genres: Vec<String> = (0..65).map(|n| format!("g{n:02}")).collect();
         let movies = format!("movieId,title,genres\n1,Everything,{}\n", genres.join("|"));
@@ -359,19 +359,19 @@ mod tests {
     }
 
     #[test]
-    fn bad_movies_are_reported_before_the_ratings_that_they_spoil() {
+    fn bad_movies_are_reported_before_dependent_ratings() {
         let movies = b"movieId,title,genres\n1,Lantern,Drama\n2,Sh\n";
         let ratings = b"userId,movieId,rating,timestamp\n1,1,4,5\n1,2,4,5\n";
         let files = [("movies.csv", &movies[..]), ("ratings.csv", ratings)];
         assert_eq!(
             load(&files, 0).unwrap_err().to_string(),
-            "1 bad line, and --max-bad-lines allows 0:\n  \
-             set/movies.csv:3: 3 columns expected, 2 found"
+            "1 bad line, more than --max-bad-lines=0:\n  \
+             set/movies.csv:3: expected 3 columns, found 2"
         );
         assert_eq!(
             load(&files, 1).unwrap_err().to_string(),
-            "2 bad lines, and --max-bad-lines allows 1:\n  \
-             set/movies.csv:3: 3 columns expected, 2 found\n  \
+            "2 bad lines, more than --max-bad-lines=1:\n  \
+             set/movies.csv:3: expected 3 columns, found 2\n  \
              set/ratings.csv:3: movieId 2 is not in movies.csv"
         );
         let report = load(&files, 2).unwrap().report;
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn ml_1m_in_latin_1() {
+    fn ml_1m_is_decoded_from_latin_1() {
         let files = [
             (
                 "movies.dat",
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn ml_1m_bad_lines_and_utf_8() {
+    fn ml_1m_reads_utf_8_and_reports_bad_lines() {
         let files = [
             ("movies.dat", "7::Café (1999)::Drama\n\n8::Short\n9\n7::Café::Drama\n".as_bytes()),
             ("ratings.dat", b"1::7::5\n1::7::5::9::9\n1:7:5:9\n1::7::6::9\n1::7::4.5::9\n"),
@@ -411,13 +411,13 @@ mod tests {
         assert_eq!(
             bad_lines(&files),
             [
-                "movies.dat:3: 3 columns expected, 2 found",
-                "movies.dat:4: 3 columns expected, 1 found",
-                "movies.dat:5: movieId 7 is that of line 1 too",
-                "ratings.dat:1: 4 columns expected, 3 found",
-                "ratings.dat:2: 4 columns expected, 5 found",
-                "ratings.dat:3: 4 columns expected, 1 found",
-                "ratings.dat:4: rating is \"6\", not one of 0.5, 1.0, … 5.0",
+                "movies.dat:3: expected 3 columns, found 2",
+                "movies.dat:4: expected 3 columns, found 1",
+                "movies.dat:5: duplicate movieId 7, first in line 1",
+                "ratings.dat:1: expected 4 columns, found 3",
+                "ratings.dat:2: expected 4 columns, found 5",
+                "ratings.dat:3: expected 4 columns, found 1",
+                "ratings.dat:4: rating is \"6\", expected 0.5, 1.0, … 5.0",
             ]
         );
         let catalog = load(&files, 7).unwrap().catalog;
@@ -425,7 +425,7 @@ mod tests {
         assert_eq!(ratings(&catalog), [(1, 7, 9, 9)]);
     }
 
-    /// A row of `u.item` with these genre flags set.
+    /// Formats a row of `u.item` with these genre flags set.
     fn item(start: &str, genres: &[usize]) -> String {
         let flags: Vec<&str> =
             (0..19).map(|flag| if genres.contains(&flag) { "1" } else { "0" }).collect();
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn ml_100k_in_latin_1() {
+    fn ml_100k_is_decoded_from_latin_1() {
         let rows = [
             item("1|Lantern, The (1994)|01-Jan-1994||http://lantern.example/", &[5, 1]),
             item("3|unknown|||", &[0]),
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn ml_100k_bad_lines() {
+    fn ml_100k_malformed_rows_are_bad_lines() {
         let rows = [
             item("1|Lantern|||", &[1]),
             "2|Short|||\n".to_owned(),
@@ -482,14 +482,14 @@ mod tests {
         assert_eq!(
             bad_lines(&files),
             [
-                "u.item:2: 24 columns expected, 5 found",
-                "u.item:3: the flag of genre Western is \"7\", not 0 or 1",
-                "u.data:1: 4 columns expected, 1 found",
-                "u.data:2: timestamp is \"\", not a whole number from 0 to 4294967295",
+                "u.item:2: expected 24 columns, found 5",
+                "u.item:3: the flag of genre Western is \"7\", expected 0 or 1",
+                "u.data:1: expected 4 columns, found 1",
+                "u.data:2: timestamp is \"\", not an integer from 0 to 4294967295",
             ]
         );
         let error =
             load(&[files[0], files[1], ("u.genre", b"unknown|0\nAction\n")], 9).unwrap_err();
-        assert_eq!(error.to_string(), "set/u.genre:2: \"Action\" is not a name, | and 1");
+        assert_eq!(error.to_string(), "set/u.genre:2: \"Action\" is not `name|1`");
     }
 }

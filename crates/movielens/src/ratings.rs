@@ -1,51 +1,51 @@
-//! Ratings files, read in blocks on all cores.
+//! Reads ratings files in blocks, in parallel.
 //!
-//! A line belongs to the block in which it starts. Every thread takes the next block, parses it into
-//! a log of its own, and hands that over; logs are joined in the order of the file, so that "the last
-//! rating of a pair" and line numbers mean the same as in a single pass.
+//! A line belongs to the block in which it starts. Each thread takes the next block and parses it into its own
+//! collection. Collections are merged in file order, so duplicates and line numbers equal those of a sequential pass.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, SeekFrom};
+use std::io::{self, Read, SeekFrom, Write as _};
 use std::mem;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use memchr::{memchr, memmem, memrchr};
+use sparrow_files::Hashing;
 use sparrow_model::{MovieId, MovieIndex, Movies, RatingLog, Stars, UserId, skip_byte_order_mark};
 
 use crate::Error;
 use crate::csv::Splitter;
-use crate::report::{BadLines, BadPart, shown};
+use crate::reader::{CsvReader, LIMITS, MAX_LEN, first_line, parse_id, wrong_columns};
+use crate::report::{BadLines, BadPart, excerpt};
 use crate::source::{Content, Format, Input, ReadSeek, Source};
-use crate::table::{LIMITS, MAX_LEN, Table, first_line, id, wrong_columns};
 use crate::timestamp;
 
-/// How the work is divided; tests choose blocks smaller than a line.
+/// Block size and number of threads. Tests use blocks smaller than a line.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Division {
-    /// Length of a block in bytes, at least 1.
+pub(crate) struct BlockPlan {
+    /// Block size in bytes, at least 1.
     pub(crate) block: u64,
     pub(crate) threads: usize,
 }
 
-impl Division {
-    /// Blocks of 4 MiB on all cores.
-    pub(crate) fn for_this_machine() -> Self {
+impl BlockPlan {
+    /// Blocks of 4 MiB, one thread per core.
+    pub(crate) fn all_cores() -> Self {
         Self { block: 4 << 20, threads: thread::available_parallelism().map_or(1, NonZero::get) }
     }
 }
 
-/// What rows are gathered into: in the threads block by block, then joined in the order of the file.
-pub(crate) trait Gather: Default + Send {
+/// A mergeable collection of rows.
+pub(crate) trait Collect: Default + Send {
     fn push(&mut self, user: UserId, movie: MovieIndex, stars: Stars, timestamp: u32);
 
-    /// Takes in what comes later in the file.
+    /// Appends rows from later in the file.
     fn append(&mut self, later: Self);
 }
 
-impl Gather for RatingLog {
+impl Collect for RatingLog {
     fn push(&mut self, user: UserId, movie: MovieIndex, stars: Stars, timestamp: u32) {
         Self::push(self, user, movie, stars, timestamp);
     }
@@ -57,152 +57,210 @@ impl Gather for RatingLog {
     }
 }
 
-/// What is read.
-pub(crate) struct Gathered<G> {
-    pub(crate) rows: G,
-    /// How many rows are not plain: in quotes, with more columns or columns in another order, or
-    /// numbers in an unusual form.
+/// The content of a ratings file.
+pub(crate) struct ReadRatings<C> {
+    pub(crate) rows: C,
+    /// Number of rows that the fast path rejects: quoted, with other columns, or with unusual number formats.
     pub(crate) unusual: u64,
-    /// Whether the file is text as it is.
+    /// Whether the file is uncompressed.
     pub(crate) plain_file: bool,
 }
 
-/// Reads the ratings of a data set whose movies are known.
-pub(crate) fn read<G: Gather>(
+/// Reads the ratings of a data set after its movies.
+pub(crate) fn read<C: Collect>(
     source: &Source,
     movies: &Movies,
     bad: &mut BadLines,
-    division: Division,
-) -> Result<Gathered<G>, Error> {
+    plan: BlockPlan,
+) -> Result<ReadRatings<C>, Error> {
     let input = &source.ratings;
     let mut content = input.open()?;
     let mut layout = Layout {
         separator: b",",
         columns: 4,
-        places: [0, 1, 2, 3],
+        column_indexes: [0, 1, 2, 3],
         movies,
         movies_file: source.movies.file_name(),
     };
     let beginning = content.read_up_to(MAX_LEN as u64).map_err(|error| input.io_error(error))?;
-    // Where the rows start, and the number of that line.
+    // Offset and line number of the first row.
     let mut start = (beginning.len() - skip_byte_order_mark(&beginning).len(), 1);
     match source.format {
         Format::Ml1m => layout.separator = b"::",
         Format::Ml100k => layout.separator = b"\t",
         Format::Latest => {
             let names = ["userId", "movieId", "rating", "timestamp"];
-            let (table, places) = Table::new(&input.name, &beginning, names)?;
-            (layout.columns, layout.places) = (table.columns(), places);
-            start = table.position();
+            let (reader, column_indexes) = CsvReader::new(&input.name, &beginning, names)?;
+            (layout.columns, layout.column_indexes) = (reader.columns(), column_indexes);
+            start = reader.position();
         }
     }
-    let block = division.block.max(1);
+    let block = plan.block.max(1);
     let (blocks, count) = match content {
         Content::Plain(mut reader) => {
             let end = reader.seek(SeekFrom::End(0)).map_err(|error| input.io_error(error))?;
             let start = start.0 as u64;
-            let blocks = Blocks::Sought { start, end, next: AtomicU64::new(0) };
+            let blocks = Blocks::Seekable { start, end, next: AtomicU64::new(0) };
             (blocks, end.saturating_sub(start).div_ceil(block))
         }
         Content::Gzip(reader) => {
-            let ahead = beginning[start.0..].to_vec();
-            (Blocks::Streamed(Mutex::new(Stream { reader, ahead, next: 0 })), u64::MAX)
+            input.check_whole()?;
+            let read_ahead = beginning[start.0..].to_vec();
+            (Blocks::Streamed(Mutex::new(Stream { reader, read_ahead, next: 0 })), u64::MAX)
         }
     };
-    let plain_file = matches!(blocks, Blocks::Sought { .. });
+    let plain_file = matches!(blocks, Blocks::Seekable { .. });
+    let digest = (plain_file && input.has_digest()).then(|| Digest::new(&beginning[..start.0]));
     let job = Job {
         input,
         layout,
+        digest,
         blocks,
         block,
         stop: AtomicBool::new(false),
-        joined: Mutex::new(Joined {
+        merged: Mutex::new(Merged {
             next: 0,
             waiting: BTreeMap::new(),
-            gathered: Gathered { rows: G::default(), unusual: 0, plain_file },
+            ratings: ReadRatings { rows: C::default(), unusual: 0, plain_file },
             lines: start.1 - 1,
             bad: mem::take(bad),
         }),
     };
     let outcome = thread::scope(|scope| {
-        let helpers = (division.threads as u64).min(count).saturating_sub(1);
-        // Where the system gives no more threads, those that run do all the work.
+        let helpers = (plan.threads as u64).min(count).saturating_sub(1);
+        // If a thread cannot be spawned, the others do the work.
         let helpers: Vec<_> = (0..helpers)
             .map_while(|_| thread::Builder::new().spawn_scoped(scope, || job.work()).ok())
             .collect();
-        let mine = job.work();
-        helpers.into_iter().fold(mine, |outcome, helper| {
+        let own = job.work();
+        helpers.into_iter().fold(own, |outcome, helper| {
             outcome.and(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     });
-    let joined = job.joined.into_inner().unwrap_or_else(PoisonError::into_inner);
-    *bad = joined.bad;
+    let merged = job.merged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    *bad = merged.bad;
     outcome?;
-    Ok(joined.gathered)
+    // Before the bad lines are counted: they may come from the damage.
+    if let Some(digest) = job.digest {
+        input.check(&digest.finish())?;
+    }
+    Ok(merged.ratings)
 }
 
-/// What the threads share.
-struct Job<'a, G> {
+/// State shared by the threads.
+struct Job<'a, C> {
     input: &'a Input,
     layout: Layout<'a>,
+    /// For a file that is to be compared with a digest.
+    digest: Option<Digest>,
     blocks: Blocks,
-    /// Length of a block in bytes.
+    /// Block size in bytes.
     block: u64,
-    /// Set when a thread has failed.
+    /// Set if a thread has failed.
     stop: AtomicBool,
-    joined: Mutex<Joined<G>>,
+    merged: Mutex<Merged<C>>,
 }
 
-/// How threads come to the next block.
+/// The access to the next block.
 enum Blocks {
-    /// Each thread seeks to its block in the bytes `start..end` of the file.
-    Sought {
+    /// Each thread seeks to its block in the byte range `start..end`.
+    Seekable {
         start: u64,
         end: u64,
-        /// The next block that no thread has taken.
+        /// Number of the next unassigned block.
         next: AtomicU64,
     },
-    /// Each thread in turn reads its block from a stream.
+    /// The threads read their blocks in turn from a stream.
     Streamed(Mutex<Stream>),
 }
 
-/// What has been read, joined in the order of the file.
-struct Joined<G> {
-    /// The next block to join.
+/// The SHA-256 of a file whose blocks are read by several threads. Each hashes its block when the blocks before it
+/// are hashed: what is parsed is what is hashed, and the file is read once.
+struct Digest {
+    state: Mutex<Hashed>,
+    advanced: Condvar,
+}
+
+struct Hashed {
+    hashing: Hashing<io::Sink>,
+    /// The next block to hash.
     next: u64,
-    /// Blocks that were done before an earlier one.
-    waiting: BTreeMap<u64, Part<G>>,
-    gathered: Gathered<G>,
-    /// Lines before the next block.
+}
+
+impl Digest {
+    /// Starts with the bytes before the first block.
+    fn new(beginning: &[u8]) -> Self {
+        let mut hashing = Hashing::new(io::sink());
+        // A sink never fails.
+        drop(hashing.write_all(beginning));
+        Self { state: Mutex::new(Hashed { hashing, next: 0 }), advanced: Condvar::new() }
+    }
+
+    /// Adds a block after the blocks before it, unless another thread has failed.
+    fn add(&self, number: u64, block: &[u8], stop: &AtomicBool) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .advanced
+            .wait_while(state, |state| state.next != number && !stop.load(Ordering::Relaxed));
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(state.hashing.write_all(block));
+        state.next += 1;
+        drop(state);
+        self.advanced.notify_all();
+    }
+
+    /// Wakes threads that wait for a block of a failed thread.
+    fn wake(&self) {
+        // With the lock: a thread that has just looked at the flag does not miss it.
+        let _state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.advanced.notify_all();
+    }
+
+    fn finish(self) -> String {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).hashing.sha256()
+    }
+}
+
+/// The results, merged in file order.
+struct Merged<C> {
+    /// Number of the next block to merge.
+    next: u64,
+    /// Parsed blocks that wait for an earlier one.
+    waiting: BTreeMap<u64, Part<C>>,
+    ratings: ReadRatings<C>,
+    /// Number of lines before the next block.
     lines: u64,
     bad: BadLines,
 }
 
-impl<G: Gather> Joined<G> {
-    fn put(&mut self, file: &str, number: u64, part: Part<G>) {
+impl<C: Collect> Merged<C> {
+    fn insert(&mut self, file: &str, number: u64, part: Part<C>) {
         self.waiting.insert(number, part);
         while let Some(part) = self.waiting.remove(&self.next) {
             self.next += 1;
             self.bad.append(file, self.lines, part.bad);
             self.lines += part.lines;
-            self.gathered.rows.append(part.rows);
-            self.gathered.unusual += part.unusual;
+            self.ratings.rows.append(part.rows);
+            self.ratings.unusual += part.unusual;
         }
     }
 }
 
-impl<G: Gather> Job<'_, G> {
+impl<C: Collect> Job<'_, C> {
     fn work(&self) -> Result<(), Error> {
         let done = self.parse_blocks();
         if done.is_err() {
             self.stop.store(true, Ordering::Relaxed);
+            if let Some(digest) = &self.digest {
+                digest.wake();
+            }
         }
         done
     }
 
     fn parse_blocks(&self) -> Result<(), Error> {
         let mut reader = match self.blocks {
-            Blocks::Sought { .. } => Some(self.input.reopen()?),
+            Blocks::Seekable { .. } => Some(self.input.reopen()?),
             Blocks::Streamed(_) => None,
         };
         let mut lines = Lines::default();
@@ -210,9 +268,12 @@ impl<G: Gather> Job<'_, G> {
         while !self.stop.load(Ordering::Relaxed) {
             let number = self.next_block(reader.as_deref_mut(), &mut lines);
             let Some(number) = number.map_err(|error| self.input.io_error(error))? else { break };
+            if let Some(digest) = &self.digest {
+                digest.add(number, lines.block(), &self.stop);
+            }
             let part = self.layout.parse(&lines, &mut splitter);
-            let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
-            joined.put(&self.input.name, number, part);
+            let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+            merged.insert(&self.input.name, number, part);
         }
         Ok(())
     }
@@ -224,7 +285,7 @@ impl<G: Gather> Job<'_, G> {
         lines: &mut Lines,
     ) -> io::Result<Option<u64>> {
         match (&self.blocks, reader) {
-            (Blocks::Sought { start, end, next }, Some(reader)) => {
+            (Blocks::Seekable { start, end, next }, Some(reader)) => {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let from = number.checked_mul(self.block).and_then(|at| at.checked_add(*start));
                 let Some(from) = from.filter(|from| from < end) else { return Ok(None) };
@@ -235,26 +296,26 @@ impl<G: Gather> Job<'_, G> {
             (Blocks::Streamed(stream), _) => {
                 stream.lock().unwrap_or_else(PoisonError::into_inner).read(lines, self.block)
             }
-            (Blocks::Sought { .. }, None) => Ok(None),
+            (Blocks::Seekable { .. }, None) => Ok(None),
         }
     }
 }
 
-/// The text of a compressed file, which is decompressed once, block by block.
+/// A decompressing reader that is read block by block.
 struct Stream {
     reader: Box<dyn Read + Send>,
-    /// What has been read behind the last block.
-    ahead: Vec<u8>,
+    /// Bytes read beyond the last block.
+    read_ahead: Vec<u8>,
     /// The number of the next block.
     next: u64,
 }
 
 impl Stream {
-    /// Reads about a block of whole lines and returns its number; `None` at the end of the file.
+    /// Reads a block of whole lines and returns its number; `None` at the end of the file.
     fn read(&mut self, lines: &mut Lines, block: u64) -> io::Result<Option<u64>> {
         let bytes = &mut lines.bytes;
         bytes.clear();
-        bytes.append(&mut self.ahead);
+        bytes.append(&mut self.read_ahead);
         let missing = block.saturating_sub(bytes.len() as u64);
         self.reader.by_ref().take(missing).read_to_end(bytes)?;
         let last_line = memrchr(b'\n', bytes).map_or(0, |line_end| line_end + 1);
@@ -265,13 +326,13 @@ impl Stream {
                 break;
             }
             if let Some(line_end) = memchr(b'\n', &bytes[before..]) {
-                self.ahead = bytes.split_off(before + line_end + 1);
+                self.read_ahead = bytes.split_off(before + line_end + 1);
                 break;
             }
-            // What is cut off belongs to a line that is too long in any case.
+            // The truncated bytes belong to a line that exceeds the limit anyway.
             bytes.truncate(last_line + MAX_LEN + 1);
         }
-        (lines.first, lines.end) = (0, bytes.len());
+        (lines.start, lines.first, lines.end) = (0, 0, bytes.len());
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -280,19 +341,25 @@ impl Stream {
     }
 }
 
-/// The lines that start in a block; the buffer is used again for the next block.
+/// The lines that start in a block, in a reusable buffer.
 #[derive(Debug, Default)]
 struct Lines {
     bytes: Vec<u8>,
-    /// Where the first of them starts.
+    /// Offset of the block.
+    start: usize,
+    /// Offset of the first line.
     first: usize,
-    /// The end of the block: the last of them starts before it and may go on behind it.
+    /// End of the block. The last line starts before it and may continue after it.
     end: usize,
 }
 
 impl Lines {
-    /// Reads the lines that start in the bytes `start..end` of the file; `at_line` says that a line
-    /// starts at `start` whatever is before it.
+    /// The bytes of the block.
+    fn block(&self) -> &[u8] {
+        &self.bytes[self.start.min(self.end)..self.end]
+    }
+
+    /// Reads the lines that start in the byte range `start..end`. `at_line` forces a line start at `start`.
     fn read(
         &mut self,
         reader: &mut dyn ReadSeek,
@@ -300,13 +367,14 @@ impl Lines {
         end: u64,
         at_line: bool,
     ) -> io::Result<()> {
-        // The byte before the block tells whether a line starts with the block.
+        // The byte before the block determines whether a line starts at its start.
         let from = if at_line { start } else { start - 1 };
+        self.start = (start - from) as usize;
         reader.seek(SeekFrom::Start(from))?;
         self.bytes.clear();
         self.bytes.reserve_exact((end - from) as usize + CHUNK as usize);
         reader.take(end - from).read_to_end(&mut self.bytes)?;
-        // Less than was asked for if the file has become shorter.
+        // Shorter than requested if the file was truncated meanwhile.
         self.end = self.bytes.len();
         self.first = match memchr(b'\n', &self.bytes) {
             _ if at_line => 0,
@@ -330,26 +398,26 @@ impl Lines {
     }
 }
 
-/// How much is read at once to find the end of a block's last line.
+/// Bytes per read when searching the end of the last line.
 const CHUNK: u64 = 1 << 10;
 
-/// What a block holds.
+/// The parsed rows of a block.
 #[derive(Debug, Default)]
-struct Part<G> {
-    rows: G,
+struct Part<C> {
+    rows: C,
     lines: u64,
     unusual: u64,
     bad: BadPart,
 }
 
-/// What a line is made of.
+/// The columns of a line.
 struct Layout<'a> {
     separator: &'static [u8],
     columns: usize,
-    /// Columns of user id, movie id, rating and timestamp.
-    places: [usize; 4],
+    /// Indexes of the columns user id, movie id, rating and timestamp.
+    column_indexes: [usize; 4],
     movies: &'a Movies,
-    /// The name of the file with the movies, for messages.
+    /// The name of the movies file, for messages.
     movies_file: &'a str,
 }
 
@@ -362,30 +430,30 @@ struct Row {
 }
 
 impl Layout<'_> {
-    fn parse<G: Gather>(&self, lines: &Lines, splitter: &mut Splitter) -> Part<G> {
+    fn parse<C: Collect>(&self, lines: &Lines, splitter: &mut Splitter) -> Part<C> {
         match self.separator {
-            _ if self.columns != 4 || self.places != [0, 1, 2, 3] => {
+            _ if self.columns != 4 || self.column_indexes != [0, 1, 2, 3] => {
                 self.parse_with(lines, splitter, |_| None)
             }
-            b"," => self.parse_with(lines, splitter, |data| self.plain(data, *b",")),
-            b"::" => self.parse_with(lines, splitter, |data| self.plain(data, *b"::")),
-            _ => self.parse_with(lines, splitter, |data| self.plain(data, *b"\t")),
+            b"," => self.parse_with(lines, splitter, |data| self.parse_fast(data, *b",")),
+            b"::" => self.parse_with(lines, splitter, |data| self.parse_fast(data, *b"::")),
+            _ => self.parse_with(lines, splitter, |data| self.parse_fast(data, *b"\t")),
         }
     }
 
-    /// Parses the lines with `quick`, and with care those that it does not take.
-    fn parse_with<G: Gather>(
+    /// Parses each line with the fast path, and falls back to [`parse_slow`](Self::parse_slow).
+    fn parse_with<C: Collect>(
         &self,
         lines: &Lines,
         splitter: &mut Splitter,
-        quick: impl Fn(&[u8]) -> Option<(Row, usize)>,
-    ) -> Part<G> {
-        let mut part: Part<G> = Part::default();
+        fast: impl Fn(&[u8]) -> Option<(Row, usize)>,
+    ) -> Part<C> {
+        let mut part: Part<C> = Part::default();
         let mut at = lines.first;
         while at < lines.end {
             part.lines += 1;
             let data = &lines.bytes[at..];
-            if let Some((row, len)) = quick(data) {
+            if let Some((row, len)) = fast(data) {
                 part.rows.push(row.user, row.movie, row.stars, row.timestamp);
                 at += len;
                 continue;
@@ -396,32 +464,32 @@ impl Layout<'_> {
             if line.is_empty() {
                 continue;
             }
-            match self.careful(line, splitter) {
+            match self.parse_slow(line, splitter) {
                 Ok(row) => {
                     part.unusual += 1;
                     part.rows.push(row.user, row.movie, row.stars, row.timestamp);
                 }
-                Err(what) => part.bad.push(part.lines, || what),
+                Err(message) => part.bad.push(part.lines, || message),
             }
         }
         part
     }
 
-    /// Parses a line of plain numbers at the beginning of `data`. Returns the row and the length of
-    /// the line; `None` for whatever is unusual, right or wrong.
+    /// Parses a line of plain numbers at the start of `data`. Returns the row and the length of the line, or `None` for
+    /// any other line, valid or not.
     #[inline]
-    fn plain<const N: usize>(&self, data: &[u8], separator: [u8; N]) -> Option<(Row, usize)> {
-        let (user, rest) = number(data)?;
-        let (movie, rest) = number(rest.strip_prefix(&separator)?)?;
+    fn parse_fast<const N: usize>(&self, data: &[u8], separator: [u8; N]) -> Option<(Row, usize)> {
+        let (user, rest) = parse_number(data)?;
+        let (movie, rest) = parse_number(rest.strip_prefix(&separator)?)?;
         let rest = rest.strip_prefix(&separator)?;
         let [star @ b'0'..=b'5', rest @ ..] = rest else { return None };
-        let whole_stars = (star - b'0') * 2;
+        let full_stars = (star - b'0') * 2;
         let (half_stars, rest) = match rest {
-            [b'.', b'0', rest @ ..] => (whole_stars, rest),
-            [b'.', b'5', rest @ ..] => (whole_stars + 1, rest),
-            _ => (whole_stars, rest),
+            [b'.', b'0', rest @ ..] => (full_stars, rest),
+            [b'.', b'5', rest @ ..] => (full_stars + 1, rest),
+            _ => (full_stars, rest),
         };
-        let (timestamp, rest) = number(rest.strip_prefix(&separator)?)?;
+        let (timestamp, rest) = parse_number(rest.strip_prefix(&separator)?)?;
         let rest = match rest {
             [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
             [] => rest,
@@ -439,15 +507,15 @@ impl Layout<'_> {
         Some((row, data.len() - rest.len()))
     }
 
-    /// Parses a line of any kind, or says what is wrong with it.
-    fn careful(&self, line: &[u8], splitter: &mut Splitter) -> Result<Row, String> {
+    /// Parses any line; the error is a message.
+    fn parse_slow(&self, line: &[u8], splitter: &mut Splitter) -> Result<Row, String> {
         if line.len() > MAX_LEN {
             return Err("line longer than 65536 bytes".to_owned());
         }
         if self.separator == b"," && memchr(b'"', line).is_some() {
             let len = splitter.split(line).map_err(|problem| problem.to_string())?;
             if len < line.len() {
-                return Err("line break inside a line".to_owned());
+                return Err("carriage return inside a line".to_owned());
             }
             let fields = splitter.fields();
             return self.row(fields.len(), |column| fields.get(column));
@@ -466,13 +534,13 @@ impl Layout<'_> {
         if columns != self.columns {
             return Err(wrong_columns(self.columns, columns));
         }
-        let [user, movie, stars, timestamp] = self.places.map(&field);
+        let [user, movie, stars, timestamp] = self.column_indexes.map(&field);
         if let Some(column) = (0..columns).find(|&column| str::from_utf8(field(column)).is_err()) {
-            return Err(format!("{} is not UTF-8", shown(field(column))));
+            return Err(format!("{} is not UTF-8", excerpt(field(column))));
         }
-        let user = UserId(id("userId", user)?);
-        let movie = MovieId(id("movieId", movie)?);
-        let stars = rating(stars)?;
+        let user = UserId(parse_id("userId", user)?);
+        let movie = MovieId(parse_id("movieId", movie)?);
+        let stars = parse_stars(stars)?;
         let timestamp = timestamp::parse(timestamp)?;
         let Some(movie) = self.movies.index_of(movie) else {
             return Err(format!("movieId {movie} is not in {}", self.movies_file));
@@ -481,9 +549,9 @@ impl Layout<'_> {
     }
 }
 
-/// Up to ten digits at the beginning of `data`, and what follows.
+/// Parses up to ten digits at the start of `data`; returns the number and the rest.
 #[inline]
-fn number(data: &[u8]) -> Option<(u32, &[u8])> {
+fn parse_number(data: &[u8]) -> Option<(u32, &[u8])> {
     let mut number = 0_u64;
     let mut len = 0;
     while let Some(digit @ b'0'..=b'9') = data.get(len) {
@@ -499,18 +567,18 @@ fn number(data: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::try_from(number).ok()?, &data[len..]))
 }
 
-/// Parses a rating: a number without sign or exponent, on the grid of half stars.
-fn rating(text: &[u8]) -> Result<Stars, String> {
+/// Parses a rating: a number without sign or exponent, in steps of half a star.
+fn parse_stars(text: &[u8]) -> Result<Stars, String> {
     let plain = text.first().is_some_and(u8::is_ascii_digit)
         && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
     let value = str::from_utf8(text).ok().filter(|_| plain).and_then(|text| text.parse().ok());
     let Some(value): Option<f64> = value else {
-        return Err(format!("rating is {}, not a number", shown(text)));
+        return Err(format!("rating is {}, not a number", excerpt(text)));
     };
     let half_stars = value * 2.0;
     let on_grid = half_stars.fract() == 0.0 && half_stars <= 10.0;
     Stars::from_half_stars(if on_grid { half_stars as u8 } else { 0 })
-        .ok_or_else(|| format!("rating is {}, not one of 0.5, 1.0, … 5.0", shown(text)))
+        .ok_or_else(|| format!("rating is {}, expected 0.5, 1.0, … 5.0", excerpt(text)))
 }
 
 #[cfg(test)]
@@ -520,7 +588,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::samples::{bad_lines, gzip, load, load_divided, ratings, source};
+    use crate::samples::{bad_lines, gzip, load, load_blocks, ratings, source};
 
     const MOVIES: (&str, &[u8]) =
         ("movies.csv", b"movieId,title,genres\n1,Lantern,Drama\n2,Sea,Drama\n30,Harbour,War\n");
@@ -530,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_ratings_in_many_shapes() {
+    fn equivalent_notations_parse_to_equal_ratings() {
         let expected = [(1, 1, 8, 964_982_703), (1, 30, 1, u32::MAX), (7, 2, 10, 0)];
         for data in [
             "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n1,30,0.5,4294967295\n7,2,5,0\n",
@@ -553,41 +621,43 @@ mod tests {
     }
 
     #[test]
-    fn no_ratings_are_a_catalogue() {
+    fn file_without_ratings_is_valid() {
         for data in ["userId,movieId,rating,timestamp", "userId,movieId,rating,timestamp\r\n\r\n"] {
             assert_eq!(loaded(data.as_bytes()), []);
         }
         let error = load(&[MOVIES, ("ratings.csv", b"")], 0).unwrap_err();
-        assert!(error.to_string().starts_with("set/ratings.csv: no column userId, movieId, rat"));
+        assert!(
+            error.to_string().starts_with("set/ratings.csv: missing column userId, movieId, rat")
+        );
     }
 
     #[test]
-    fn the_last_rating_of_a_pair_wins() {
+    fn last_rating_of_a_user_and_movie_is_kept() {
         let data =
             b"userId,movieId,rating,timestamp\n1,1,1.0,50\n2,1,2.0,50\n1,1,3.0,50\n2,1,1.5,9\n";
         let loaded = load(&[MOVIES, ("ratings.csv", data)], 0).unwrap();
         assert_eq!(ratings(&loaded.catalog), [(1, 1, 6, 50), (2, 1, 4, 50)]);
         assert_eq!((loaded.report.ratings, loaded.report.duplicates), (2, 2));
-        assert!(loaded.report.to_string().contains("2 ratings replaced by a later one"));
+        assert!(loaded.report.to_string().contains("2 duplicate ratings replaced by the latest"));
     }
 
     #[test]
-    fn bad_ratings() {
-        let whole = |column: &str, value: &str| {
+    fn malformed_ratings_are_bad_lines() {
+        let integer = |column: &str, value: &str| {
             let least = u32::from(column != "timestamp");
-            format!("{column} is \"{value}\", not a whole number from {least} to 4294967295")
+            format!("{column} is \"{value}\", not an integer from {least} to 4294967295")
         };
-        let grid = |value: &str| format!("rating is \"{value}\", not one of 0.5, 1.0, … 5.0");
+        let grid = |value: &str| format!("rating is \"{value}\", expected 0.5, 1.0, … 5.0");
         let number = |value: &str| format!("rating is \"{value}\", not a number");
-        let columns = |found: usize| format!("4 columns expected, {found} found");
-        for (row, what) in [
-            ("0,1,4.0,5", whole("userId", "0")),
-            ("-1,1,4.0,5", whole("userId", "-1")),
-            ("4294967296,1,4.0,5", whole("userId", "4294967296")),
-            (" 1,1,4.0,5", whole("userId", " 1")),
-            ("1,0,4.0,5", whole("movieId", "0")),
-            ("1,1e3,4.0,5", whole("movieId", "1e3")),
-            ("1,,4.0,5", whole("movieId", "")),
+        let columns = |found: usize| format!("expected 4 columns, found {found}");
+        for (row, message) in [
+            ("0,1,4.0,5", integer("userId", "0")),
+            ("-1,1,4.0,5", integer("userId", "-1")),
+            ("4294967296,1,4.0,5", integer("userId", "4294967296")),
+            (" 1,1,4.0,5", integer("userId", " 1")),
+            ("1,0,4.0,5", integer("movieId", "0")),
+            ("1,1e3,4.0,5", integer("movieId", "1e3")),
+            ("1,,4.0,5", integer("movieId", "")),
             ("1,3,4.0,5", "movieId 3 is not in movies.csv".to_owned()),
             ("1,1,0,5", grid("0")),
             ("1,1,0.0,5", grid("0.0")),
@@ -603,47 +673,47 @@ mod tests {
             ("1,1,.5,5", number(".5")),
             ("1,1,1.2.3,5", number("1.2.3")),
             ("1,1,,5", number("")),
-            ("1,1,4.0,-5", whole("timestamp", "-5")),
-            ("1,1,4.0,4294967296", whole("timestamp", "4294967296")),
-            ("1,1,4.0,99999999999999999999999", whole("timestamp", "99999999999999999999999")),
-            ("1,1,4.0,5.5", whole("timestamp", "5.5")),
-            ("1.5,1,4.0,5", whole("userId", "1.5")),
+            ("1,1,4.0,-5", integer("timestamp", "-5")),
+            ("1,1,4.0,4294967296", integer("timestamp", "4294967296")),
+            ("1,1,4.0,99999999999999999999999", integer("timestamp", "99999999999999999999999")),
+            ("1,1,4.0,5.5", integer("timestamp", "5.5")),
+            ("1.5,1,4.0,5", integer("userId", "1.5")),
             ("1,\"1\"0,4.0,5", "text after a closing quote".to_owned()),
             ("\"1\"1,1,\"4.0\",5", "text after a closing quote".to_owned()),
-            ("1\"1\",1,4.0,5", "quote inside a field that is not quoted".to_owned()),
+            ("1\"1\",1,4.0,5", "quote inside an unquoted field".to_owned()),
             (
                 "1,1,4.0,964982703000",
-                "timestamp is \"964982703000\", in milliseconds: seconds are expected".to_owned(),
+                "timestamp is \"964982703000\", in milliseconds, expected seconds".to_owned(),
             ),
-            ("1,1,4.0,5 ", whole("timestamp", "5 ")),
-            ("1,1,4.0,", whole("timestamp", "")),
+            ("1,1,4.0,5 ", integer("timestamp", "5 ")),
+            ("1,1,4.0,", integer("timestamp", "")),
             ("1,1,4.0", columns(3)),
             ("1,1,4.0,5,", columns(5)),
             ("1", columns(1)),
             (" ", columns(1)),
             ("1;1;4.0;5", columns(1)),
             ("\"1,1,4.0,5", "quoted field without a closing quote".to_owned()),
-            ("\"1\",1,4.0,5\r1", "line break inside a line".to_owned()),
-            ("1,1,4.0,\u{1b}[2J", whole("timestamp", "\\u{1b}[2J")),
+            ("\"1\",1,4.0,5\r1", "carriage return inside a line".to_owned()),
+            ("1,1,4.0,\u{1b}[2J", integer("timestamp", "\\u{1b}[2J")),
         ] {
             let start = "userId,movieId,rating,timestamp\r\n2,2,4.0,7\r\n\r\n";
             for end in ["", "\n", "\r\n", "\r\n9,2,4.0,7\n"] {
                 let data = format!("{start}{row}{end}");
                 let files = [MOVIES, ("ratings.csv", data.as_bytes())];
-                assert_eq!(bad_lines(&files), [format!("ratings.csv:4: {what}")], "{data:?}");
+                assert_eq!(bad_lines(&files), [format!("ratings.csv:4: {message}")], "{data:?}");
             }
         }
     }
 
     #[test]
-    fn lines_without_end_are_bad_but_bounded() {
+    fn overlong_lines_are_bad_lines_with_bounded_memory() {
         let long = "1".repeat(MAX_LEN * 3);
         let data = format!("userId,movieId,rating,timestamp\n1,1,4,5\n{long}\n1,2,4,5\n{long}");
         let compressed = source(&[MOVIES, ("ratings.csv", &gzip(data.as_bytes()))]).unwrap();
         let source = source(&[MOVIES, ("ratings.csv", data.as_bytes())]).unwrap();
         for block in [100, MAX_LEN as u64, 1 << 30] {
             for source in [&source, &compressed] {
-                let loaded = load_divided(source, block, 2).unwrap();
+                let loaded = load_blocks(source, block, 2).unwrap();
                 let bad: Vec<String> =
                     loaded.report.bad_lines.iter().map(ToString::to_string).collect();
                 let expected =
@@ -655,21 +725,21 @@ mod tests {
     }
 
     #[test]
-    fn of_many_bad_lines_the_first_are_shown() {
+    fn error_lists_the_first_bad_lines() {
         let mut data = "userId,movieId,rating,timestamp\n".to_owned();
         for n in 0..5000 {
             data += if n % 2 == 0 { "1,1,4.0,5\n" } else { "1,1,9.0,5\n" };
         }
         let source = source(&[MOVIES, ("ratings.csv", data.as_bytes())]).unwrap();
-        let error = load_divided(&source, 512, 4).unwrap_err().to_string();
+        let error = load_blocks(&source, 512, 4).unwrap_err().to_string();
         let rows: Vec<&str> = error.lines().collect();
-        assert_eq!(rows[0], "2500 bad lines, and --max-bad-lines allows 1000:");
-        assert_eq!(rows[1], "  set/ratings.csv:3: rating is \"9.0\", not one of 0.5, 1.0, … 5.0");
+        assert_eq!(rows[0], "2500 bad lines, more than --max-bad-lines=1000:");
+        assert_eq!(rows[1], "  set/ratings.csv:3: rating is \"9.0\", expected 0.5, 1.0, … 5.0");
         assert!(rows[10].starts_with("  set/ratings.csv:21: "));
         assert_eq!(rows[11..], ["  and 2490 more"]);
     }
 
-    /// Lines good and bad, with the line ends that occur.
+    /// Generates valid and malformed lines with LF and CRLF ends.
     fn lines() -> impl Strategy<Value = Vec<u8>> {
         let good = (1..5_u32, prop::sample::select(vec![1, 2, 30]), 1..=10_u8, 0..40_u32).prop_map(
             |(user, movie, half, time)| {
@@ -703,7 +773,7 @@ mod tests {
         })
     }
 
-    /// Bytes that mean something to one of the formats, and any others among them.
+    /// Generates bytes with syntactic meaning in a format, mixed with arbitrary ones.
     fn noise(len: usize) -> impl Strategy<Value = Vec<u8>> {
         let signs = prop::sample::select(b"0123459,,,\"\"\n\n\r.:::|||\t\t -\xc3\xa9".to_vec());
         vec(prop_oneof![9 => signs, 1 => any::<u8>()], 0..len)
@@ -711,20 +781,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blocks_do_not_show(data in lines(), block in 1..64_u64, threads in 1..4_usize) {
+        fn result_is_independent_of_blocks_and_threads(data in lines(), block in 1..64_u64, threads in 1..4_usize) {
             let compressed = source(&[MOVIES, ("ratings.csv", &gzip(&data))]).unwrap();
             let source = source(&[MOVIES, ("ratings.csv", &data)]).unwrap();
-            let whole = load_divided(&source, u64::MAX, 1).unwrap();
-            let parts = load_divided(&source, block, threads).unwrap();
+            let whole = load_blocks(&source, u64::MAX, 1).unwrap();
+            let parts = load_blocks(&source, block, threads).unwrap();
             prop_assert_eq!(&parts.report, &whole.report);
             prop_assert_eq!(ratings(&parts.catalog), ratings(&whole.catalog));
-            let parts = load_divided(&compressed, block, threads).unwrap();
+            let parts = load_blocks(&compressed, block, threads).unwrap();
             prop_assert_eq!(&parts.report, &whole.report);
             prop_assert_eq!(ratings(&parts.catalog), ratings(&whole.catalog));
         }
 
         #[test]
-        fn the_quick_way_and_the_careful_way_agree(
+        fn fast_and_slow_path_agree(
             line in "[0-9]{1,11},(1|2|30|5|007),[0-6](\\.[0-9])?,[0-9]{1,11}",
         ) {
             let source = source(&[MOVIES, ("ratings.csv", b"")]).unwrap();
@@ -732,27 +802,27 @@ mod tests {
             let layout = Layout {
                 separator: b",",
                 columns: 4,
-                places: [0, 1, 2, 3],
+                column_indexes: [0, 1, 2, 3],
                 movies: &movies,
                 movies_file: "movies.csv",
             };
-            let careful = layout.careful(line.as_bytes(), &mut Splitter::new(LIMITS)).ok();
+            let parse_slow = layout.parse_slow(line.as_bytes(), &mut Splitter::new(LIMITS)).ok();
             for end in ["", "\n", "\r\n", "\nmore"] {
                 let data = format!("{line}{end}");
                 let len = data.len() - if end == "\nmore" { 4 } else { 0 };
-                if let Some((row, used)) = layout.plain(data.as_bytes(), *b",") {
-                    prop_assert_eq!((Some(row), used), (careful, len));
+                if let Some((row, used)) = layout.parse_fast(data.as_bytes(), *b",") {
+                    prop_assert_eq!((Some(row), used), (parse_slow, len));
                 }
             }
-            // What is good must mostly be taken quickly: leading zeros beyond ten digits excepted.
+            // The fast path must accept every valid line whose fields have at most ten digits.
             if line.split(',').all(|field| field.len() <= 10) {
-                let quick = layout.plain(line.as_bytes(), *b",").map(|(row, _)| row);
-                prop_assert_eq!(quick, careful);
+                let fast = layout.parse_fast(line.as_bytes(), *b",").map(|(row, _)| row);
+                prop_assert_eq!(fast, parse_slow);
             }
         }
 
         #[test]
-        fn no_bytes_make_it_panic(
+        fn arbitrary_bytes_do_not_panic(
             movies in noise(60),
             others in noise(120),
             block in 1..64_u64,
@@ -770,11 +840,11 @@ mod tests {
                 headed(b"movieId,imdbId,tmdbId", &others),
             ];
             let bare = [movies.clone(), others.clone(), others.clone()];
-            let loaded = load_divided(&files(csv, contents), block, 2);
+            let loaded = load_blocks(&files(csv, contents), block, 2);
             prop_assert!(loaded.is_ok(), "{:?}", loaded.err());
-            let _ = load_divided(&files(csv, bare.clone()), block, 2);
-            let _ = load_divided(&files(["movies.dat", "ratings.dat", "x"], bare.clone()), block, 2);
-            let _ = load_divided(&files(["u.item", "u.data", "u.genre"], bare), block, 2);
+            let _ = load_blocks(&files(csv, bare.clone()), block, 2);
+            let _ = load_blocks(&files(["movies.dat", "ratings.dat", "x"], bare.clone()), block, 2);
+            let _ = load_blocks(&files(["u.item", "u.data", "u.genre"], bare), block, 2);
         }
     }
 }

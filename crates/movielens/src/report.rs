@@ -2,30 +2,30 @@ use std::fmt;
 
 use crate::{Error, Format};
 
-/// How many bad lines are kept; of the rest only the number is known.
-const KEPT: usize = 20;
+/// Maximum number of bad lines that are stored; further ones are only counted.
+const MAX_STORED: usize = 20;
 
-/// How many bad lines an error message shows.
-const SHOWN: usize = 10;
+/// Maximum number of bad lines in an error message.
+const MAX_LISTED: usize = 10;
 
-/// A line that is not what it should be.
+/// A malformed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
-    /// The file, as its path was given.
+    /// The path of the file as given.
     pub file: String,
-    /// The number of the line in the file where the record starts, from 1.
+    /// The line number at which the record starts, from 1.
     pub line: u64,
-    /// What is wrong with it.
-    pub what: String,
+    /// The error.
+    pub message: String,
 }
 
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
     }
 }
 
-/// What was found in a data set.
+/// Counts of a data set, and its skipped lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -35,28 +35,28 @@ pub struct Report {
     pub movies: usize,
     /// Number of users with ratings.
     pub users: usize,
-    /// Number of ratings, duplicates not counted.
+    /// Number of ratings without duplicates.
     pub ratings: usize,
-    /// Movies whose title has no release year.
+    /// Number of movies without a release year in the title.
     pub movies_without_year: usize,
-    /// Movies without genres.
+    /// Number of movies without genres.
     pub movies_without_genres: usize,
-    /// Ratings that a later one of the same movie by the same user has replaced.
+    /// Number of ratings replaced by a later rating of the same user and movie.
     pub duplicates: usize,
-    /// Rows of `links.csv` for movies that are not in `movies.csv`; they are left out.
+    /// Number of skipped rows of `links.csv` for unknown movies.
     pub unknown_links: usize,
-    /// How many malformed rows, or ids in them, `links.csv` has; they are left out.
+    /// Number of skipped malformed rows and ids of `links.csv`.
     pub bad_link_count: usize,
-    /// The first twenty of them.
+    /// The first 20 of them.
     pub bad_links: Vec<BadLine>,
-    /// How many bad lines were skipped.
+    /// Number of skipped bad lines.
     pub bad_line_count: usize,
-    /// The first twenty of them, in the order of the files.
+    /// The first 20 of them, in file order.
     pub bad_lines: Vec<BadLine>,
 }
 
 impl Report {
-    /// Whether malformed lines or links were left out.
+    /// Returns whether malformed lines or links were skipped.
     pub const fn is_incomplete(&self) -> bool {
         self.bad_line_count > 0 || self.bad_link_count > 0
     }
@@ -75,15 +75,15 @@ impl fmt::Display for Report {
             counted(self.ratings, "rating")
         )?;
         if self.duplicates > 0 {
-            let replaced = counted(self.duplicates, "rating");
-            write!(f, "\n{replaced} replaced by a later one of the same movie by the same user")?;
+            let duplicates = counted(self.duplicates, "duplicate rating");
+            write!(f, "\n{duplicates} replaced by the latest of the same user and movie")?;
         }
         if self.unknown_links > 0 {
-            write!(f, "\n{} of unknown movies left out", counted(self.unknown_links, "link"))?;
+            write!(f, "\n{} of unknown movies skipped", counted(self.unknown_links, "link"))?;
         }
         if self.bad_link_count > 0 {
             let listing = Listing { count: self.bad_link_count, first: &self.bad_links };
-            write!(f, "\n{} left out:{listing}", counted(self.bad_link_count, "malformed link"))?;
+            write!(f, "\n{} skipped:{listing}", counted(self.bad_link_count, "malformed link"))?;
         }
         if self.bad_line_count > 0 {
             let listing = Listing { count: self.bad_line_count, first: &self.bad_lines };
@@ -98,7 +98,7 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// Prints the first bad lines, one a row, and how many more there are.
+/// Formats the first bad lines, one per row, and the number of further ones.
 pub(crate) struct Listing<'a> {
     count: usize,
     first: &'a [BadLine],
@@ -106,26 +106,26 @@ pub(crate) struct Listing<'a> {
 
 impl Listing<'_> {
     /// The message of [`Error::BadLines`](crate::Error::BadLines).
-    pub(crate) fn refused(count: usize, allowed: usize, first: &[BadLine]) -> String {
+    pub(crate) fn too_many(count: usize, allowed: usize, first: &[BadLine]) -> String {
         let listing = Listing { count, first };
-        format!("{}, and --max-bad-lines allows {allowed}:{listing}", counted(count, "bad line"))
+        format!("{}, more than --max-bad-lines={allowed}:{listing}", counted(count, "bad line"))
     }
 }
 
 impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = &self.first[..self.first.len().min(SHOWN)];
-        for bad in shown {
+        let listed = &self.first[..self.first.len().min(MAX_LISTED)];
+        for bad in listed {
             write!(f, "\n  {bad}")?;
         }
-        match self.count - shown.len() {
+        match self.count - listed.len() {
             0 => Ok(()),
             more => write!(f, "\n  and {more} more"),
         }
     }
 }
 
-/// Bad lines as they are found, in the order of the files.
+/// Collects bad lines in file order.
 #[derive(Debug, Default)]
 pub(crate) struct BadLines {
     pub(crate) count: usize,
@@ -133,10 +133,10 @@ pub(crate) struct BadLines {
 }
 
 impl BadLines {
-    pub(crate) fn push(&mut self, file: &str, line: u64, what: impl Into<String>) {
+    pub(crate) fn push(&mut self, file: &str, line: u64, message: impl Into<String>) {
         self.count += 1;
-        if self.first.len() < KEPT {
-            self.first.push(BadLine { file: file.to_owned(), line, what: what.into() });
+        if self.first.len() < MAX_STORED {
+            self.first.push(BadLine { file: file.to_owned(), line, message: message.into() });
         }
     }
 
@@ -147,19 +147,19 @@ impl BadLines {
         Err(Error::BadLines { count: self.count, allowed, first: self.first.clone() })
     }
 
-    /// Appends those of a part of `file` before which there are `lines_before` lines.
+    /// Appends the bad lines of a part of `file` that starts after `lines_before` lines.
     pub(crate) fn append(&mut self, file: &str, lines_before: u64, part: BadPart) {
         self.count += part.count;
-        let room = KEPT - self.first.len();
-        self.first.extend(part.first.into_iter().take(room).map(|(line, what)| BadLine {
+        let free = MAX_STORED - self.first.len();
+        self.first.extend(part.first.into_iter().take(free).map(|(line, message)| BadLine {
             file: file.to_owned(),
             line: lines_before + line,
-            what,
+            message,
         }));
     }
 }
 
-/// Bad lines of a part of a file, numbered from 1 within the part.
+/// Bad lines of a part of a file, with line numbers from 1 within the part.
 #[derive(Debug, Default)]
 pub(crate) struct BadPart {
     count: usize,
@@ -167,16 +167,16 @@ pub(crate) struct BadPart {
 }
 
 impl BadPart {
-    pub(crate) fn push(&mut self, line: u64, what: impl FnOnce() -> String) {
+    pub(crate) fn push(&mut self, line: u64, message: impl FnOnce() -> String) {
         self.count += 1;
-        if self.first.len() < KEPT {
-            self.first.push((line, what()));
+        if self.first.len() < MAX_STORED {
+            self.first.push((line, message()));
         }
     }
 }
 
-/// Text from a file as an error message may show it: escaped, and cut to forty characters.
-pub(crate) fn shown(text: &[u8]) -> String {
+/// Escapes text from a file for an error message, truncated to 40 bytes.
+pub(crate) fn excerpt(text: &[u8]) -> String {
     let (text, cut) = match text.get(..40) {
         Some(start) if text.len() > 40 => (start, "…"),
         _ => (text, ""),
@@ -194,15 +194,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shown_text_is_short_and_harmless() {
-        assert_eq!(shown(b"a\"b\x1b[1m\n"), "\"a\\\"b\\u{1b}[1m\\n\"");
-        assert_eq!(shown(b"caf\xe9"), "\"caf\\xe9\"");
-        assert_eq!(shown("é".repeat(300).as_bytes()), format!("\"{}\"…", "é".repeat(20)));
-        assert_eq!(shown(&[b'x'; 40]), format!("\"{}\"", "x".repeat(40)));
+    fn excerpt_is_escaped_and_truncated() {
+        assert_eq!(excerpt(b"a\"b\x1b[1m\n"), "\"a\\\"b\\u{1b}[1m\\n\"");
+        assert_eq!(excerpt(b"caf\xe9"), "\"caf\\xe9\"");
+        assert_eq!(excerpt("é".repeat(300).as_bytes()), format!("\"{}\"…", "é".repeat(20)));
+        assert_eq!(excerpt(&[b'x'; 40]), format!("\"{}\"", "x".repeat(40)));
     }
 
     #[test]
-    fn only_the_first_bad_lines_are_kept() {
+    fn only_the_first_bad_lines_are_stored() {
         let mut bad = BadLines::default();
         for line in 0..15 {
             bad.push("a", line, "odd");
@@ -212,10 +212,10 @@ mod tests {
             part.push(line, || "odd".to_owned());
         }
         bad.append("b", 70, part);
-        assert_eq!((bad.count, bad.first.len()), (1015, KEPT));
+        assert_eq!((bad.count, bad.first.len()), (1015, MAX_STORED));
         assert_eq!(bad.first[15].to_string(), "b:71: odd");
-        let message = Listing::refused(bad.count, 3, &bad.first);
-        assert!(message.starts_with("1015 bad lines, and --max-bad-lines allows 3:\n  a:0: odd\n"));
+        let message = Listing::too_many(bad.count, 3, &bad.first);
+        assert!(message.starts_with("1015 bad lines, more than --max-bad-lines=3:\n  a:0: odd\n"));
         assert!(message.ends_with("\n  a:9: odd\n  and 1005 more"), "{message}");
     }
 }

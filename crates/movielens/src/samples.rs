@@ -6,10 +6,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sparrow_model::{Catalog, Movie};
 
-use crate::ratings::Division;
+use crate::ratings::BlockPlan;
 use crate::{Error, Loaded, Options, Source};
 
-/// A data set of these files. The text is leaked: sources in memory are meant for embedded data.
+/// Creates a source from files in memory. Leaks the contents, because `Source::in_memory` requires static data.
 pub(crate) fn source(files: &[(&str, &[u8])]) -> Result<Source, Error> {
     let files: Vec<(&str, &'static [u8])> = files
         .iter()
@@ -22,7 +22,7 @@ pub(crate) fn load(files: &[(&str, &[u8])], max_bad_lines: usize) -> Result<Load
     source(files)?.load(&Options { max_bad_lines })
 }
 
-/// Compressed with gzip, in two members as tools that append write it.
+/// Compresses with gzip, in two members like tools that append.
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut compressed = Vec::new();
     for part in [&content[..content.len() / 3], &content[content.len() / 3..]] {
@@ -33,7 +33,7 @@ pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     compressed
 }
 
-/// The bad lines of a data set as texts without the folder.
+/// Formats the bad lines of a data set, without the folder.
 pub(crate) fn bad_lines(files: &[(&str, &[u8])]) -> Vec<String> {
     match load(files, 1000) {
         Ok(loaded) => {
@@ -44,12 +44,12 @@ pub(crate) fn bad_lines(files: &[(&str, &[u8])]) -> Vec<String> {
     }
 }
 
-/// Reads with blocks of `block` bytes on `threads` threads.
-pub(crate) fn load_divided(source: &Source, block: u64, threads: usize) -> Result<Loaded, Error> {
-    source.load_divided(&Options { max_bad_lines: 1000 }, Division { block, threads })
+/// Reads in blocks of `block` bytes on `threads` threads.
+pub(crate) fn load_blocks(source: &Source, block: u64, threads: usize) -> Result<Loaded, Error> {
+    source.load_blocks(&Options { max_bad_lines: 1000 }, BlockPlan { block, threads })
 }
 
-/// All ratings as (user id, movie id, half stars, timestamp) in the order of the catalogue.
+/// Returns all ratings as (user id, movie id, half stars, timestamp), in catalogue order.
 pub(crate) fn ratings(catalog: &Catalog) -> Vec<(u32, u32, u8, u32)> {
     let mut all = Vec::new();
     for history in catalog.users().iter() {
@@ -61,7 +61,7 @@ pub(crate) fn ratings(catalog: &Catalog) -> Vec<(u32, u32, u8, u32)> {
     all
 }
 
-/// The names of a movie's genres.
+/// Returns the genre names of a movie.
 pub(crate) fn genres<'a>(catalog: &'a Catalog, movie: &Movie) -> Vec<&'a str> {
     movie.genres.iter().map(|&genre| catalog.genres().name(genre)).collect()
 }

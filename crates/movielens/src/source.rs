@@ -4,16 +4,17 @@ use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use sparrow_files::{Hashing, MANIFEST_FILE, Manifest, differs_from, sha256};
 use sparrow_model::{Catalog, Histories, Movie, Movies, RatingLog, UserId};
 
 use crate::kind::{self, Kind};
-use crate::links::LeftOut;
-use crate::outline::{Findings, Outline};
-use crate::ratings::{self, Division, Gathered};
+use crate::links::SkippedLinks;
+use crate::ratings::{self, BlockPlan, ReadRatings};
 use crate::report::BadLines;
+use crate::summary::{Summary, SummaryBuilder};
 use crate::{Error, Report, movies};
 
-/// The file formats in which MovieLens data sets come.
+/// The formats of MovieLens data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// CSV files: ml-latest-small, ml-20m, ml-25m, ml-32m.
@@ -27,8 +28,7 @@ pub enum Format {
 impl Format {
     const ALL: [Self; 3] = [Self::Latest, Self::Ml1m, Self::Ml100k];
 
-    /// The names of the file with the movies, and of that with the ratings. The first of each is the
-    /// one in the data sets of GroupLens, the second that on Kaggle.
+    /// The names of the movies file and of the ratings file: first GroupLens, then Kaggle.
     const fn files(self) -> [&'static [&'static str]; 2] {
         match self {
             Self::Latest => [&["movies.csv", "movie.csv"], &["ratings.csv", "rating.csv"]],
@@ -37,7 +37,7 @@ impl Format {
         }
     }
 
-    /// The names of the file that may be missing.
+    /// The names of the optional file.
     const fn extra(self) -> &'static [&'static str] {
         match self {
             Self::Latest => &["links.csv", "link.csv"],
@@ -47,10 +47,10 @@ impl Format {
     }
 }
 
-/// The first of the names that is there, as it is or compressed.
+/// Returns the first existing name, uncompressed or compressed.
 fn find(names: &[&str], has: &dyn Fn(&str) -> bool) -> Option<String> {
-    let mut there = names.iter().flat_map(|&name| [name.to_owned(), format!("{name}.gz")]);
-    there.find(|name| has(name))
+    let mut candidates = names.iter().flat_map(|&name| [name.to_owned(), format!("{name}.gz")]);
+    candidates.find(|name| has(name))
 }
 
 impl fmt::Display for Format {
@@ -63,11 +63,11 @@ impl fmt::Display for Format {
     }
 }
 
-/// How to read a data set.
+/// Options for reading a data set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// How many bad lines in the whole data set are skipped and reported; one more is an error.
-    /// A movie whose line is skipped makes its ratings bad lines too, since nobody knows it then.
+    /// Maximum number of bad lines in the data set that are skipped and reported; more are an error. The ratings of a
+    /// movie whose line is skipped are bad lines too.
     pub max_bad_lines: usize,
 }
 
@@ -76,84 +76,88 @@ pub struct Options {
 pub struct Loaded {
     /// The movies, users and ratings.
     pub catalog: Catalog,
-    /// What was found, and what was skipped.
+    /// Counts and skipped lines.
     pub report: Report,
 }
 
-/// A data set in memory, without the indexes of a [`Catalog`].
+/// A data set in memory without the indexes of a [`Catalog`].
 #[derive(Debug)]
 pub struct LoadedHistories {
     /// The movies.
     pub movies: Movies,
     /// The users and their ratings.
     pub histories: Histories,
-    /// What was found, and what was skipped.
+    /// Counts and skipped lines.
     pub report: Report,
 }
 
-/// What is known of a data set after a look at every line.
+/// The result of validating every line of a data set.
 #[derive(Debug)]
 pub struct Survey {
     /// The movies.
     pub movies: Movies,
-    /// What was found, and what was skipped. Users are counted right, and duplicates left out, only
-    /// where [`grouped_csv`](Self::grouped_csv) holds.
+    /// Counts and skipped lines. The counts of users and duplicates are valid only if
+    /// [`grouped_csv`](Self::grouped_csv) is true.
     pub report: Report,
-    /// The greatest user id; none without ratings.
+    /// The greatest user id; `None` without ratings.
     pub greatest_user: Option<UserId>,
-    /// Whether `ratings.csv` can be read by any reader of CSV as it is: it is not compressed, has the columns userId,
-    /// movieId, rating, timestamp in this order and plain numbers in them, no bad lines and no
-    /// duplicates, and is sorted by user id, as GroupLens publishes it.
+    /// Whether any CSV reader can read `ratings.csv`, as published by GroupLens: uncompressed, columns userId, movieId,
+    /// rating, timestamp in this order, plain numbers, no bad lines, no duplicates, sorted by user id.
     pub grouped_csv: bool,
 }
 
-/// A data set that has been recognised by its files.
+/// A data set with a detected format.
 #[derive(Debug, Clone)]
 pub struct Source {
     pub(crate) format: Format,
     pub(crate) movies: Input,
     pub(crate) ratings: Input,
-    /// `links.csv` or `u.genre`, where it is there.
+    /// `links.csv` or `u.genre`, if it exists.
     pub(crate) extra: Option<Input>,
 }
 
 impl Source {
-    /// Recognises the data set in a folder by its files, which it does not read yet.
+    /// Detects the data set in a folder by its file names, without reading the files.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or contains no data set or several.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        Self::open_folder(dir, Needed::All)
+        Self::open_folder(dir, Required::All)
     }
 
-    /// The same for a folder of which only the movies will be read, with
-    /// [`load_movies`](Self::load_movies): it need not have the ratings.
+    /// Like [`open`](Self::open) for [`load_movies`](Self::load_movies): the ratings file may be missing.
     pub fn open_movies(dir: &Path) -> Result<Self, Error> {
-        Self::open_folder(dir, Needed::Movies)
+        Self::open_folder(dir, Required::Movies)
     }
 
-    fn open_folder(dir: &Path, needed: Needed) -> Result<Self, Error> {
+    fn open_folder(dir: &Path, required: Required) -> Result<Self, Error> {
         let folder = dir.display().to_string();
         if dir.is_file() {
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
-            let found = Kind::of_packed(&name);
-            let found = found.unwrap_or("a file: name the folder that contains the data set");
+            let found = Kind::of_archive(&name);
+            let found = found.unwrap_or("a file, expected the folder of the data set");
             return Err(Error::OtherKind { file: folder, found });
         }
         if let Err(source) = fs::read_dir(dir) {
             return Err(Error::Io { file: folder, source });
         }
-        let has = |name: &str| dir.join(name).is_file();
-        let format = detect(&folder, needed, &has, || hint(dir, needed))?;
-        Ok(Self::with(format, &has, |name| Input::path(&dir.join(name))))
+        let has = |name: &str| is_there(&dir.join(name));
+        let format = detect(&folder, required, &has, || hint(dir, required))?;
+        let manifest = Manifest::of(dir).map_err(|source| Error::Io { file: folder, source })?;
+        let input = |name: &str| Input::path(&dir.join(name), manifest.get(name));
+        Ok(Self::with(format, &has, input))
     }
 
-    /// The same for files in memory: `files` are names such as `movies.csv` and contents; `name`
-    /// stands for the folder in messages.
+    /// Like [`open`](Self::open) for files in memory: `files` are names such as `movies.csv` and contents; `name` replaces
+    /// the folder in messages.
     pub fn in_memory(name: &str, files: &[(&str, &'static [u8])]) -> Result<Self, Error> {
         let find = |wanted: &str| files.iter().find(|(name, _)| *name == wanted);
         let has = |wanted: &str| find(wanted).is_some();
-        let format = detect(name, Needed::All, &has, String::new)?;
+        let format = detect(name, Required::All, &has, String::new)?;
         Ok(Self::with(format, &has, |wanted| Input {
             name: format!("{name}/{wanted}"),
             data: Data::Memory(find(wanted).map_or(&[], |(_, bytes)| bytes)),
+            sha256: None,
         }))
     }
 
@@ -164,7 +168,7 @@ impl Source {
         Self { format, movies, ratings, extra }
     }
 
-    /// How messages call the file with the ratings: its path, for a data set in a folder.
+    /// The path of the ratings file, as in messages.
     pub fn ratings_file(&self) -> &str {
         &self.ratings.name
     }
@@ -179,77 +183,79 @@ impl Source {
     /// # Errors
     /// If a file cannot be read, has too many bad lines or no movies, or does not fit into the model.
     pub fn load(&self, options: &Options) -> Result<Loaded, Error> {
-        self.load_divided(options, Division::for_this_machine())
+        self.load_blocks(options, BlockPlan::all_cores())
     }
 
-    /// Reads only the movies and their links. The report counts no users and no ratings.
+    /// Reads only movies and links. The counts of users and ratings in the report are 0.
     ///
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn load_movies(&self, options: &Options) -> Result<(Movies, Report), Error> {
-        let MoviesRead { movies, left_out, bad } = self.movies(options)?;
+        let MoviesRead { movies, skipped_links, bad } = self.movies(options)?;
         let counts = Counts { users: 0, ratings: 0, duplicates: 0 };
-        let report = self.report(&movies, counts, left_out, bad);
+        let report = self.report(&movies, counts, skipped_links, bad);
         Ok((movies, report))
     }
 
-    pub(crate) fn load_divided(
-        &self,
-        options: &Options,
-        division: Division,
-    ) -> Result<Loaded, Error> {
-        let LoadedHistories { movies, histories, report } = self.histories(options, division)?;
+    pub(crate) fn load_blocks(&self, options: &Options, plan: BlockPlan) -> Result<Loaded, Error> {
+        let LoadedHistories { movies, histories, report } = self.histories(options, plan)?;
         Ok(Loaded { catalog: Catalog::new(movies, histories), report })
     }
 
-    /// Reads all files, on all cores, and stops short of the indexes of a catalogue.
+    /// Reads all files, on all cores, without building the indexes of a catalogue.
     ///
     /// # Errors
-    /// As those of [`load`](Self::load).
+    /// As for [`load`](Self::load).
     pub fn load_histories(&self, options: &Options) -> Result<LoadedHistories, Error> {
-        self.histories(options, Division::for_this_machine())
+        self.histories(options, BlockPlan::all_cores())
     }
 
-    fn histories(&self, options: &Options, division: Division) -> Result<LoadedHistories, Error> {
-        let MoviesRead { movies, left_out, mut bad } = self.movies(options)?;
-        let log: RatingLog = ratings::read(self, &movies, &mut bad, division)?.rows;
+    fn histories(&self, options: &Options, plan: BlockPlan) -> Result<LoadedHistories, Error> {
+        let MoviesRead { movies, skipped_links, mut bad } = self.movies(options)?;
+        let log: RatingLog = ratings::read(self, &movies, &mut bad, plan)?.rows;
         bad.check(options.max_bad_lines)?;
         let (histories, duplicates) = log.into_histories();
         let (users, ratings) = (histories.len(), histories.rating_count());
         let counts = Counts { users, ratings, duplicates };
-        let report = self.report(&movies, counts, left_out, bad);
+        let report = self.report(&movies, counts, skipped_links, bad);
         Ok(LoadedHistories { movies, histories, report })
     }
 
-    /// Reads all files, on all cores, checks every line, and keeps the movies alone.
+    /// Validates every line of all files, on all cores, without storing the ratings.
     ///
     /// # Errors
-    /// As those of [`load`](Self::load).
+    /// As for [`load`](Self::load).
     pub fn survey(&self, options: &Options) -> Result<Survey, Error> {
-        let MoviesRead { movies, left_out, mut bad } = self.movies(options)?;
-        let read: Gathered<Outline> =
-            ratings::read(self, &movies, &mut bad, Division::for_this_machine())?;
+        let MoviesRead { movies, skipped_links, mut bad } = self.movies(options)?;
+        let read: ReadRatings<SummaryBuilder> =
+            ratings::read(self, &movies, &mut bad, BlockPlan::all_cores())?;
         bad.check(options.max_bad_lines)?;
-        let Findings { rows, greatest_user, grouped, users } = read.rows.findings();
+        let Summary { rows, greatest_user, grouped, users } = read.rows.finish();
         let ready =
             self.format == Format::Latest && read.plain_file && read.unusual == 0 && bad.count == 0;
         let counts = Counts { users: users as usize, ratings: rows as usize, duplicates: 0 };
-        let report = self.report(&movies, counts, left_out, bad);
+        let report = self.report(&movies, counts, skipped_links, bad);
         Ok(Survey { movies, report, greatest_user, grouped_csv: ready && grouped })
     }
 
     fn movies(&self, options: &Options) -> Result<MoviesRead, Error> {
         let mut bad = BadLines::default();
-        let (movies, left_out) = movies::read(self, &mut bad)?;
-        // Ratings of movies that were skipped would only hide the cause.
+        let (movies, skipped_links) = movies::read(self, &mut bad)?;
+        // The bad ratings of skipped movies would hide the cause.
         bad.check(options.max_bad_lines)?;
         if movies.as_slice().is_empty() {
             return Err(Error::NoMovies { file: self.movies.name.clone() });
         }
-        Ok(MoviesRead { movies, left_out, bad })
+        Ok(MoviesRead { movies, skipped_links, bad })
     }
 
-    fn report(&self, movies: &Movies, counts: Counts, left_out: LeftOut, bad: BadLines) -> Report {
+    fn report(
+        &self,
+        movies: &Movies,
+        counts: Counts,
+        skipped_links: SkippedLinks,
+        bad: BadLines,
+    ) -> Report {
         let count = |test: fn(&Movie) -> bool| movies.as_slice().iter().filter(|m| test(m)).count();
         Report {
             format: self.format,
@@ -259,24 +265,24 @@ impl Source {
             movies_without_year: count(|movie| movie.year.is_none()),
             movies_without_genres: count(|movie| movie.genres.is_empty()),
             duplicates: counts.duplicates,
-            unknown_links: left_out.unknown,
-            bad_link_count: left_out.bad.count,
-            bad_links: left_out.bad.first,
+            unknown_links: skipped_links.unknown,
+            bad_link_count: skipped_links.bad.count,
+            bad_links: skipped_links.bad.first,
             bad_line_count: bad.count,
             bad_lines: bad.first,
         }
     }
 }
 
-/// Which files a folder must have.
+/// The files that a folder must contain.
 #[derive(Debug, Clone, Copy)]
-enum Needed {
+enum Required {
     All,
     Movies,
 }
 
-impl Needed {
-    /// The names that each of the files may have.
+impl Required {
+    /// The alternative names of each required file.
     fn files(self, format: Format) -> Vec<&'static [&'static str]> {
         let [movies, ratings] = format.files();
         match self {
@@ -285,14 +291,14 @@ impl Needed {
         }
     }
 
-    fn are_there(self, format: Format, has: &dyn Fn(&str) -> bool) -> bool {
+    fn exist(self, format: Format, has: &dyn Fn(&str) -> bool) -> bool {
         self.files(format).into_iter().all(|names| find(names, has).is_some())
     }
 }
 
 struct MoviesRead {
     movies: Movies,
-    left_out: LeftOut,
+    skipped_links: SkippedLinks,
     bad: BadLines,
 }
 
@@ -305,17 +311,17 @@ struct Counts {
 
 fn detect(
     folder: &str,
-    needed: Needed,
+    required: Required,
     has: &dyn Fn(&str) -> bool,
     hint: impl FnOnce() -> String,
 ) -> Result<Format, Error> {
     let complete: Vec<Format> =
-        Format::ALL.into_iter().filter(|&format| needed.are_there(format, has)).collect();
+        Format::ALL.into_iter().filter(|&format| required.exist(format, has)).collect();
     match complete[..] {
         [format] => Ok(format),
         [] => {
             let looked_for = Format::ALL.map(|format| {
-                let files = needed.files(format);
+                let files = required.files(format);
                 let missing: Vec<&str> = files
                     .iter()
                     .filter(|names| find(names, has).is_none())
@@ -335,7 +341,7 @@ fn detect(
             let found: Vec<String> = complete
                 .iter()
                 .map(|&format| {
-                    let files = needed.files(format).into_iter();
+                    let files = required.files(format).into_iter();
                     let names: Vec<String> = files.filter_map(|names| find(names, has)).collect();
                     format!("{format} ({})", names.join(", "))
                 })
@@ -345,32 +351,38 @@ fn detect(
     }
 }
 
-/// Names a sub-folder that looks like a data set, because people often unpack one level too deep, or
-/// else a file that has to be unpacked.
-fn hint(dir: &Path, needed: Needed) -> String {
+/// Suggests a sub-folder with a data set, a common result of unpacking archives, or an archive to unpack.
+fn hint(dir: &Path, required: Required) -> String {
     let Ok(entries) = fs::read_dir(dir) else { return String::new() };
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
-    let looks_right = |path: &&PathBuf| {
-        let has = |name: &str| path.join(name).is_file();
-        Format::ALL.into_iter().any(|format| needed.are_there(format, &has))
+    let has_data_set = |path: &&PathBuf| {
+        let has = |name: &str| is_there(&path.join(name));
+        Format::ALL.into_iter().any(|format| required.exist(format, &has))
     };
-    if let Some(path) = paths.iter().find(looks_right) {
-        return format!("; {} looks like one", path.display());
+    if let Some(path) = paths.iter().find(has_data_set) {
+        return format!("; {} contains one", path.display());
     }
-    let packed = paths.iter().find_map(|path| {
+    let archive = paths.iter().find_map(|path| {
         let name = path.file_name()?.to_str()?;
-        Kind::of_packed(name).map(|what| format!("; {name} is {what}"))
+        Kind::of_archive(name).map(|message| format!("; {name} is {message}"))
     });
-    packed.unwrap_or_default()
+    archive.unwrap_or_default()
+}
+
+/// Whether there is something to open. What is no regular file, such as a named pipe, is refused when it is opened.
+fn is_there(path: &Path) -> bool {
+    path.exists() && !path.is_dir()
 }
 
 /// One file of a data set.
 #[derive(Debug, Clone)]
 pub(crate) struct Input {
-    /// How messages call it.
+    /// The name in messages.
     pub(crate) name: String,
     data: Data,
+    /// What the manifest of its folder has for it.
+    sha256: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -379,14 +391,14 @@ enum Data {
     Memory(&'static [u8]),
 }
 
-/// Readable from anywhere. Each thread opens its own, so that nobody moves another's position.
+/// A seekable reader. Each thread opens its own, because the position is not shared.
 pub(crate) trait ReadSeek: Read + Seek + Send {}
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
 /// An open file.
 pub(crate) enum Content {
     Plain(Box<dyn ReadSeek>),
-    /// The text of a compressed file, which is read from beginning to end.
+    /// A decompressing reader, which cannot seek.
     Gzip(Box<dyn Read + Send>),
 }
 
@@ -398,7 +410,7 @@ impl Content {
         }
     }
 
-    /// Reads up to so many bytes.
+    /// Reads up to `bytes` bytes.
     pub(crate) fn read_up_to(&mut self, bytes: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         self.as_read().take(bytes).read_to_end(&mut content)?;
@@ -407,8 +419,35 @@ impl Content {
 }
 
 impl Input {
-    fn path(path: &Path) -> Self {
-        Self { name: path.display().to_string(), data: Data::Path(path.to_owned()) }
+    fn path(path: &Path, sha256: Option<&str>) -> Self {
+        let name = path.display().to_string();
+        Self { name, data: Data::Path(path.to_owned()), sha256: sha256.map(str::to_owned) }
+    }
+
+    /// Whether [`check`](Self::check) compares anything.
+    pub(crate) const fn has_digest(&self) -> bool {
+        self.sha256.is_some()
+    }
+
+    /// Compares the file's SHA-256 with that in the manifest of its folder, if there is one.
+    pub(crate) fn check(&self, found: &str) -> Result<(), Error> {
+        match &self.sha256 {
+            Some(expected) if expected != found => {
+                Err(Error::Digest { file: self.name.clone(), what: differs_from(MANIFEST_FILE) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the file through and compares its SHA-256: for compressed files, of which the decoder need not read the
+    /// end.
+    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+        if !self.has_digest() {
+            return Ok(());
+        }
+        let mut reader = Hashing::new(self.reopen()?);
+        io::copy(&mut reader, &mut io::sink()).map_err(|source| self.io_error(source))?;
+        self.check(&reader.sha256())
     }
 
     /// The name without its folder.
@@ -416,10 +455,10 @@ impl Input {
         self.name.rsplit(['/', std::path::MAIN_SEPARATOR]).next().unwrap_or_default()
     }
 
-    /// Opens the file, and looks at what kind it is of.
+    /// Opens the file and detects its type.
     pub(crate) fn open(&self) -> Result<Content, Error> {
         let mut content = Content::Plain(self.reopen()?);
-        let start = content.read_up_to(kind::LONGEST as u64);
+        let start = content.read_up_to(kind::MAGIC_LEN as u64);
         let start = start.map_err(|source| self.io_error(source))?;
         match Kind::of(&start) {
             Kind::Text => Ok(Content::Plain(self.reopen()?)),
@@ -436,7 +475,7 @@ impl Input {
     pub(crate) fn reopen(&self) -> Result<Box<dyn ReadSeek>, Error> {
         Ok(match &self.data {
             Data::Path(path) => {
-                // However large: it is read in blocks.
+                // No size limit: the file is read in blocks.
                 let file = sparrow_files::open(path, u64::MAX);
                 Box::new(file.map_err(|source| self.io_error(source))?)
             }
@@ -444,12 +483,19 @@ impl Input {
         })
     }
 
-    /// The whole content, for the small files.
+    /// Reads the whole file, which must be small.
     pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
-        let content = self.open()?.read_up_to(LARGEST + 1);
+        let mut file = self.open()?;
+        if matches!(file, Content::Gzip(_)) {
+            self.check_whole()?;
+        }
+        let content = file.read_up_to(MAX_WHOLE_FILE + 1);
         let content = content.map_err(|source| self.io_error(source))?;
-        if content.len() as u64 > LARGEST {
-            return Err(self.other_kind("larger than 1 GiB, which no list of movies is"));
+        if content.len() as u64 > MAX_WHOLE_FILE {
+            return Err(self.other_kind("larger than the limit of 1 GiB"));
+        }
+        if self.has_digest() && matches!(file, Content::Plain(_)) {
+            self.check(&sha256(&content))?;
         }
         Ok(content)
     }
@@ -463,8 +509,8 @@ impl Input {
     }
 }
 
-/// The largest content of a file that is read whole.
-const LARGEST: u64 = 1 << 30;
+/// Maximum size in bytes of a file that is read as a whole.
+const MAX_WHOLE_FILE: u64 = 1 << 30;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -477,7 +523,7 @@ mod tests {
     const LINKS: &[u8] = b"movieId,imdbId,tmdbId\n1,0000123,862\n";
 
     #[test]
-    fn files_named_as_on_kaggle_or_compressed_are_read() {
+    fn kaggle_names_and_compressed_files_are_read() {
         let compressed = [MOVIES, RATINGS, LINKS].map(gzip);
         let [movies, ratings, links] = [&compressed[0], &compressed[1], &compressed[2]];
         for files in [
@@ -501,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_grouplens_comes_before_others_of_the_same_content() {
+    fn grouplens_name_takes_precedence() {
         let other = gzip(b"userId,movieId,rating,timestamp\n");
         let files = [
             ("movies.csv", MOVIES),
@@ -513,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_another_kind_are_named() {
+    fn unsupported_file_type_is_an_error() {
         let utf_16: Vec<u8> =
             [0xff, 0xfe].into_iter().chain(RATINGS.iter().flat_map(|&byte| [byte, 0])).collect();
         for (ratings, expected) in [
@@ -522,7 +568,7 @@ mod tests {
             (&utf_16, "set/ratings.csv is text in UTF-16: save it in UTF-8"),
             (
                 b"userId;movieId;rating;timestamp\n7;1;4.0;9\n",
-                "set/ratings.csv: its columns are separated by semicolons, not by commas",
+                "set/ratings.csv: columns are separated by semicolons, expected commas",
             ),
             (b"\x1f\x8b\x08\0", "cannot read set/ratings.csv"),
         ] {
@@ -535,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_files_are_for_other_readers() {
+    fn grouped_csv_requires_an_uncompressed_plain_file() {
         let grouped = |ratings: &[u8]| {
             let files = [("movies.csv", MOVIES), ("ratings.csv", ratings)];
             crate::samples::source(&files).unwrap().survey(&Options::default()).unwrap().grouped_csv
@@ -551,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_told_apart_by_their_files() {
+    fn format_is_detected_by_file_names() {
         let format = |names: &[&str]| {
             let files: Vec<_> = names.iter().map(|&name| (name, &b""[..])).collect();
             Source::in_memory("set", &files).map(|source| source.format())
@@ -567,7 +613,7 @@ mod tests {
         assert_eq!(
             format(&["movies.csv", "ratings.csv", "u.item", "u.data"]).unwrap_err().to_string(),
             "several MovieLens data sets in set: MovieLens CSV (movies.csv, ratings.csv) and \
-             MovieLens 100K (u.item, u.data); keep each in a folder of its own"
+             MovieLens 100K (u.item, u.data); use one folder per data set"
         );
     }
 }

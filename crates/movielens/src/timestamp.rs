@@ -1,30 +1,29 @@
-//! Moments as files write them.
+//! Parses timestamps.
 
-use crate::report::shown;
-use crate::table::{integral, whole};
+use crate::reader::{parse_digits, parse_integer};
+use crate::report::excerpt;
 
-/// Parses a moment: seconds since 1970, or a date and time in UTC as Kaggle's files have it. What is
-/// wrong is returned in words.
+/// Parses Unix time in seconds, or a UTC date and time as in Kaggle's files. The error is a message.
 pub(crate) fn parse(text: &[u8]) -> Result<u32, String> {
-    if let Some(seconds) = integral(text).or_else(|| date_and_time(text)) {
+    if let Some(seconds) = parse_integer(text).or_else(|| date_and_time(text)) {
         return Ok(seconds);
     }
-    let shown = shown(text);
+    let text_excerpt = excerpt(text);
     Err(if is_in_milliseconds(text) {
-        format!("timestamp is {shown}, in milliseconds: seconds are expected")
+        format!("timestamp is {text_excerpt}, in milliseconds, expected seconds")
     } else {
-        format!("timestamp is {shown}, not a whole number from 0 to 4294967295")
+        format!("timestamp is {text_excerpt}, not an integer from 0 to 4294967295")
     })
 }
 
-/// Whether a number is a moment from 1973 to 2106 in milliseconds. In seconds it would be after 5000.
+/// Returns whether a number is a time from 1973 to 2106 in milliseconds. As seconds it would be after the year 5000.
 fn is_in_milliseconds(text: &[u8]) -> bool {
     (12..=13).contains(&text.len())
-        && whole(&text[..text.len() - 3])
+        && parse_digits(&text[..text.len() - 3])
             .is_some_and(|seconds| seconds >= 100_000_000 && text.iter().all(u8::is_ascii_digit))
 }
 
-/// Seconds since 1970 of `2005-04-02 23:53:47`, with a space or a `T` in the middle.
+/// Parses `2005-04-02 23:53:47`, with a space or `T` as separator, to Unix time.
 fn date_and_time(text: &[u8]) -> Option<u32> {
     const SHAPE: &[u8] = b"0000-00-00 00:00:00";
     let fits = |(&byte, &shape): (&u8, &u8)| match shape {
@@ -35,7 +34,7 @@ fn date_and_time(text: &[u8]) -> Option<u32> {
     if text.len() != SHAPE.len() || !text.iter().zip(SHAPE).all(fits) {
         return None;
     }
-    let part = |from: usize, to: usize| whole(&text[from..to]).map(i64::from);
+    let part = |from: usize, to: usize| parse_digits(&text[from..to]).map(i64::from);
     let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
     let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -49,8 +48,7 @@ fn date_and_time(text: &[u8]) -> Option<u32> {
     if !(1..=days_of_month).contains(&day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    // Years begin in March, so that the leap day is the last of a year. Months from then on alternate
-    // in a pattern of 153 days for 5 months.
+    // Years begin in March, so a leap day ends its year. From March on, every 5 months have 153 days.
     let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days =
         years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day - 1;
@@ -64,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_seconds_since_1970() {
+    fn dates_parse_to_unix_time() {
         for (text, seconds) in [
             ("1970-01-01 00:00:00", 0),
             ("2005-04-02 23:53:47", 1_112_486_027),
@@ -78,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_refused() {
+    fn invalid_timestamps_are_errors() {
         for text in [
             "1969-12-31 23:59:59",
             "2106-02-07 06:28:16",
@@ -97,22 +95,25 @@ mod tests {
             "+964982703",
         ] {
             assert!(
-                parse(text.as_bytes()).is_err_and(|what| what.contains("whole number")),
+                parse(text.as_bytes()).is_err_and(|message| message.contains("not an integer")),
                 "{text}"
             );
         }
     }
 
     #[test]
-    fn milliseconds_are_named() {
+    fn millisecond_timestamp_error_names_the_unit() {
         for text in ["964982703000", "1112486027123"] {
             assert!(
-                parse(text.as_bytes()).is_err_and(|what| what.contains("milliseconds")),
+                parse(text.as_bytes()).is_err_and(|message| message.contains("milliseconds")),
                 "{text}"
             );
         }
         for text in ["96498270300", "99999999999999", "4294967296000"] {
-            assert!(parse(text.as_bytes()).is_err_and(|what| !what.contains("milli")), "{text}");
+            assert!(
+                parse(text.as_bytes()).is_err_and(|message| !message.contains("milli")),
+                "{text}"
+            );
         }
     }
 }

@@ -1,8 +1,6 @@
-//! Streaming writers of the CSV format: correct quoting, LF line ends, fast enough for tens of
-//! millions of ratings.
+//! Buffered writers of the CSV format, with LF line ends and quoting by RFC 4180.
 //!
-//! Each writer buffers, and must be [finished](RatingsWriter::finish): a writer that is only dropped
-//! swallows the error of its last write.
+//! Call [`finish`](RatingsWriter::finish) on each writer: dropping it ignores the error of the last write.
 //!
 //! ```
 //! use sparrow_model::{MovieId, Stars, UserId};
@@ -41,11 +39,11 @@ impl<W: Write> MoviesWriter<W> {
         Ok(Self { out })
     }
 
-    /// Writes a movie. The title is the one of the file, with the year in parentheses at its end
-    /// where there is one. Without genres it writes `(no genres listed)`.
+    /// Writes a movie. `title` includes the release year in parentheses, if any. Without genres, writes
+    /// `(no genres listed)`.
     ///
     /// # Errors
-    /// Of kind `InvalidInput` for a genre name with a `|` in it, which separates genres.
+    /// `InvalidInput` if a genre name contains the separator `|`; otherwise the error of the output.
     pub fn write<'a>(
         &mut self,
         id: MovieId,
@@ -55,7 +53,7 @@ impl<W: Write> MoviesWriter<W> {
         let mut list = String::new();
         for genre in genres {
             if genre.contains('|') {
-                let problem = format!("genre {genre:?} has the sign that separates genres");
+                let problem = format!("genre {genre:?} contains the separator |");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
             }
             if !list.is_empty() {
@@ -74,7 +72,7 @@ impl<W: Write> MoviesWriter<W> {
         self.out.write_all(b"\n")
     }
 
-    /// Writes out what is buffered, and gives back what was written to.
+    /// Flushes the buffer and returns the output.
     pub fn finish(self) -> io::Result<W> {
         finish(self.out)
     }
@@ -94,12 +92,12 @@ impl<W: Write> RatingsWriter<W> {
         Ok(Self { out })
     }
 
-    /// Writes no header row: for a part of a file that is put together from several.
+    /// Creates a writer without a header row, for a part of a file.
     pub fn without_header(out: W) -> Self {
         Self { out: BufWriter::with_capacity(BUFFER, out) }
     }
 
-    /// Writes a rating; `timestamp` is in seconds since 1970 (UTC).
+    /// Writes a rating; `timestamp` is Unix time in seconds.
     pub fn write(
         &mut self,
         user: UserId,
@@ -107,7 +105,7 @@ impl<W: Write> RatingsWriter<W> {
         stars: Stars,
         timestamp: u32,
     ) -> io::Result<()> {
-        // One write a line: three numbers of up to ten digits, the stars, and the signs between.
+        // One write per line: three numbers of up to ten digits, the stars, and separators.
         let mut line = [0; 40];
         let mut len = 0;
         let mut append = |text: &[u8]| {
@@ -126,7 +124,7 @@ impl<W: Write> RatingsWriter<W> {
         self.out.write_all(&line[..len])
     }
 
-    /// Writes out what is buffered, and gives back what was written to.
+    /// Flushes the buffer and returns the output.
     pub fn finish(self) -> io::Result<W> {
         finish(self.out)
     }
@@ -146,7 +144,7 @@ impl<W: Write> LinksWriter<W> {
         Ok(Self { out })
     }
 
-    /// Writes the ids of a movie at IMDb (seven digits or more, with leading zeros) and at TMDB.
+    /// Writes the IMDb id (at least seven digits, with leading zeros) and the TMDB id of a movie.
     pub fn write(&mut self, id: MovieId, imdb: Option<&str>, tmdb: Option<&str>) -> io::Result<()> {
         self.out.write_all(itoa::Buffer::new().format(id.0).as_bytes())?;
         for other in [imdb, tmdb] {
@@ -156,13 +154,13 @@ impl<W: Write> LinksWriter<W> {
         self.out.write_all(b"\n")
     }
 
-    /// Writes out what is buffered, and gives back what was written to.
+    /// Flushes the buffer and returns the output.
     pub fn finish(self) -> io::Result<W> {
         finish(self.out)
     }
 }
 
-/// Writes a field, in quotes where it needs them (RFC 4180).
+/// Writes a field, quoted if necessary (RFC 4180).
 pub fn field(out: &mut impl Write, text: &str) -> io::Result<()> {
     if !text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         return out.write_all(text.as_bytes());
@@ -188,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_quoted_where_they_must_be() {
+    fn fields_are_quoted_only_if_necessary() {
         let mut movies = MoviesWriter::new(Vec::new()).unwrap();
         movies.write(MovieId(u32::MAX), "The \"Inner\" Sea\r\n(1990)", []).unwrap();
         movies.write(MovieId(2), " plain ", ["Sea, Sky", "War"]).unwrap();
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_genre_cannot_hold_the_separator() {
+    fn genre_with_separator_is_an_error() {
         let mut movies = MoviesWriter::new(Vec::new()).unwrap();
         let error = movies.write(MovieId(1), "Lantern", ["a|b"]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_rating_fits() {
+    fn longest_rating_fits_the_line_buffer() {
         let mut ratings = RatingsWriter::new(Vec::new()).unwrap();
         ratings.write(UserId(u32::MAX), MovieId(u32::MAX), Stars::MIN, u32::MAX).unwrap();
         ratings.write(UserId(1), MovieId(0), Stars::MAX, 0).unwrap();
@@ -221,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_ids_are_blank() {
+    fn missing_ids_are_written_empty() {
         let mut links = LinksWriter::new(Vec::new()).unwrap();
         links.write(MovieId(3), Some("0012345"), None).unwrap();
         links.write(MovieId(4), None, Some("862")).unwrap();
@@ -230,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_noticed() {
+    fn finish_returns_write_errors() {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -1,9 +1,14 @@
-//! Data sets in folders.
+//! Loading data sets from folders.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sparrow_files::{MANIFEST_FILE, Manifest, sha256};
 use sparrow_movielens::{Format, Options, Source};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -15,7 +20,7 @@ fn write_set(folder: &Path) -> Result<(), std::io::Error> {
 }
 
 #[test]
-fn a_folder_is_loaded_with_and_without_links() -> Outcome {
+fn folder_loads_with_and_without_links() -> Outcome {
     let folder = tempfile::tempdir()?;
     write_set(folder.path())?;
     let source = Source::open(folder.path())?;
@@ -34,7 +39,7 @@ fn a_folder_is_loaded_with_and_without_links() -> Outcome {
 }
 
 #[test]
-fn movies_are_read_without_ratings() -> Outcome {
+fn load_movies_works_without_ratings_file() -> Outcome {
     let folder = tempfile::tempdir()?;
     write_set(folder.path())?;
     fs::remove_file(folder.path().join("ratings.csv"))?;
@@ -52,7 +57,7 @@ fn movies_are_read_without_ratings() -> Outcome {
 }
 
 #[test]
-fn errors_name_the_folder_and_the_file() -> Outcome {
+fn errors_contain_the_path() -> Outcome {
     let folder = tempfile::tempdir()?;
     let missing = folder.path().join("missing");
     let error = Source::open(&missing).expect_err("there is no such folder");
@@ -73,7 +78,7 @@ fn errors_name_the_folder_and_the_file() -> Outcome {
 }
 
 #[test]
-fn a_sub_folder_that_looks_right_is_named() -> Outcome {
+fn error_suggests_a_sub_folder_with_a_data_set() -> Outcome {
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("a"))?;
     let error = Source::open(folder.path()).expect_err("the folder is empty").to_string();
@@ -82,6 +87,106 @@ fn a_sub_folder_that_looks_right_is_named() -> Outcome {
     let inner = folder.path().join("inner");
     write_set(&inner)?;
     let error = Source::open(folder.path()).expect_err("the files are deeper").to_string();
-    assert!(error.ends_with(&format!("; {} looks like one", inner.display())), "{error}");
+    assert!(error.ends_with(&format!("; {} contains one", inner.display())), "{error}");
+    Ok(())
+}
+
+/// Writes the manifest of the folder's files, as `sha256sum * >_SHA256SUMS` does.
+fn write_manifest(folder: &Path, names: &[&str]) -> Outcome {
+    let mut manifest = Manifest::default();
+    for name in names {
+        manifest.set(name, sha256(&fs::read(folder.join(name))?));
+    }
+    fs::write(folder.join(MANIFEST_FILE), manifest.to_bytes())?;
+    Ok(())
+}
+
+#[test]
+fn files_are_compared_with_the_manifest_of_their_folder() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    write_set(folder)?;
+    fs::write(folder.join("links.csv"), "movieId,imdbId,tmdbId\n5,0000123,\n")?;
+    // More than one block of 4 MiB, so that several threads read it.
+    let mut ratings = String::from("userId,movieId,rating,timestamp\r\n");
+    for user in 1..=500_000 {
+        writeln!(ratings, "{user},5,4.5,{user}")?;
+    }
+    fs::write(folder.join("ratings.csv"), &ratings)?;
+    let names = ["movies.csv", "links.csv", "ratings.csv"];
+    write_manifest(folder, &names)?;
+    let load = || -> Result<usize, sparrow_movielens::Error> {
+        Ok(Source::open(folder)?.load(&Options::default())?.report.ratings)
+    };
+    let survey = || Source::open(folder)?.survey(&Options::default());
+    assert_eq!(load()?, 500_000);
+    assert!(survey()?.grouped_csv);
+
+    let remedy = "or delete _SHA256SUMS if you changed the file on purpose";
+    for name in names {
+        let path = folder.join(name);
+        let whole = fs::read(&path)?;
+        // Still a data set, but another one.
+        let mut changed = whole.clone();
+        let at = changed.iter().rposition(|&byte| byte == b'5').ok_or("no 5")?;
+        changed[at] = b'4';
+        // A file that was cut has a bad line too, which is not the cause.
+        let cut = &whole[..whole.len() - 4];
+        for content in [&changed[..], cut] {
+            fs::write(&path, content)?;
+            for error in [load().map(drop), survey().map(drop)] {
+                let error = error.expect_err(name).to_string();
+                let expected = format!("{}: its SHA-256 is not the one in", path.display());
+                assert!(error.starts_with(&expected) && error.ends_with(remedy), "{error}");
+            }
+        }
+        fs::write(&path, whole)?;
+    }
+    assert_eq!(load()?, 500_000);
+
+    // Compressed files are compared as they are.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(ratings.as_bytes())?;
+    let mut compressed = encoder.finish()?;
+    fs::remove_file(folder.join("ratings.csv"))?;
+    fs::write(folder.join("ratings.csv.gz"), &compressed)?;
+    assert_eq!(load()?, 500_000, "a file without an entry");
+    write_manifest(folder, &["ratings.csv.gz"])?;
+    assert_eq!(load()?, 500_000);
+    // A byte of the header that decoders ignore: the time.
+    compressed[4] ^= 1;
+    fs::write(folder.join("ratings.csv.gz"), &compressed)?;
+    let error = load().expect_err("it was changed").to_string();
+    assert!(error.contains("ratings.csv.gz: its SHA-256"), "{error}");
+
+    fs::write(folder.join(MANIFEST_FILE), "nonsense")?;
+    let error = load().expect_err("the manifest is malformed");
+    assert_eq!(error.to_string(), format!("cannot read {}", folder.display()));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn named_pipes_are_refused_at_once() -> Outcome {
+    for name in ["movies.csv", "ratings.csv", "links.csv"] {
+        let folder = tempfile::tempdir()?;
+        write_set(folder.path())?;
+        let path = folder.path().join(name);
+        if name != "links.csv" {
+            fs::remove_file(&path)?;
+        }
+        assert!(std::process::Command::new("mkfifo").arg(&path).status()?.success());
+        let loaded = Source::open(folder.path())?.load(&Options::default());
+        if name == "links.csv" {
+            // Links never prevent the rest from being read.
+            let listed = loaded?.report.bad_links[0].to_string();
+            assert!(listed.contains("it is a named pipe, not a file"), "{listed}");
+            continue;
+        }
+        let error = loaded.map(drop).expect_err(name);
+        assert_eq!(error.to_string(), format!("cannot read {}", path.display()));
+        let cause = error.source().ok_or("no cause")?.to_string();
+        assert_eq!(cause, "it is a named pipe, not a file");
+    }
     Ok(())
 }

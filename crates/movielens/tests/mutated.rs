@@ -1,4 +1,4 @@
-//! Damaged files: whatever they hold, reading them ends with a data set or an error.
+//! Fuzz test with damaged files: loading returns a data set or an error that names the file.
 
 use sparrow_movielens::{Error, Options, Source};
 
@@ -9,10 +9,10 @@ const RATINGS: &[u8] =
     7,2,5,0\n7,30,3.5,964982703.0\n";
 const LINKS: &[u8] = b"movieId,imdbId,tmdbId\n1,tt0114709,862.0\n2,,NaN\n30,0000123,9\n";
 
-/// A generator of numbers (SplitMix64), so that each run has the same files.
-struct Numbers(u64);
+/// The SplitMix64 random number generator; its fixed seed makes runs reproducible.
+struct Random(u64);
 
-impl Numbers {
+impl Random {
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -22,8 +22,8 @@ impl Numbers {
     }
 }
 
-/// Changes a file in a few places.
-fn mutate(content: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+/// Applies a few random mutations.
+fn mutate(content: &[u8], random: &mut Random) -> Vec<u8> {
     const PIECES: [&[u8]; 12] = [
         b"\"",
         b"\"\"",
@@ -39,33 +39,35 @@ fn mutate(content: &[u8], numbers: &mut Numbers) -> Vec<u8> {
         b"NaN",
     ];
     let mut content = content.to_vec();
-    for _ in 0..=numbers.below(3) {
-        let at = numbers.below(content.len() + 1);
-        let end = (at + numbers.below(8)).min(content.len());
-        match numbers.below(6) {
-            0 => content.truncate(at),
-            1 => drop(content.drain(at..end)),
+    for _ in 0..=random.below(3) {
+        let offset = random.below(content.len() + 1);
+        let end = (offset + random.below(8)).min(content.len());
+        match random.below(6) {
+            0 => content.truncate(offset),
+            1 => drop(content.drain(offset..end)),
             2 => {
-                let piece = content[at..end].to_vec();
-                let to = numbers.below(content.len() + 1);
+                let piece = content[offset..end].to_vec();
+                let to = random.below(content.len() + 1);
                 content.splice(to..to, piece);
             }
-            3 if at < content.len() => content[at] ^= 1 << numbers.below(8),
-            4 if at < content.len() => content[at] = numbers.below(256) as u8,
-            _ => drop(content.splice(at..at, PIECES[numbers.below(PIECES.len())].iter().copied())),
+            3 if offset < content.len() => content[offset] ^= 1 << random.below(8),
+            4 if offset < content.len() => content[offset] = random.below(256) as u8,
+            _ => drop(
+                content.splice(offset..offset, PIECES[random.below(PIECES.len())].iter().copied()),
+            ),
         }
     }
     content
 }
 
 #[test]
-fn damaged_files_are_read_or_refused() {
-    let mut numbers = Numbers(1);
-    let (mut read, mut refused) = (0, 0);
+fn damaged_files_load_or_return_an_error() {
+    let mut random = Random(1);
+    let (mut read, mut rejected) = (0, 0);
     for round in 0..4550 {
         let mut files = [("movies.csv", MOVIES), ("ratings.csv", RATINGS), ("links.csv", LINKS)];
         let (_, file) = &mut files[round % 3];
-        *file = mutate(file, &mut numbers).leak();
+        *file = mutate(file, &mut random).leak();
         let source = Source::in_memory("set", &files).expect("the files are there");
         match source.load(&Options { max_bad_lines: 100 }) {
             Ok(loaded) => {
@@ -73,8 +75,8 @@ fn damaged_files_are_read_or_refused() {
                 assert!(loaded.report.movies <= 8 && loaded.report.ratings <= 12, "{files:?}");
             }
             Err(error) => {
-                refused += 1;
-                let named = match &error {
+                rejected += 1;
+                let names_file = match &error {
                     Error::Io { file, .. }
                     | Error::Header { file, .. }
                     | Error::RepeatedColumn { file, .. }
@@ -84,9 +86,9 @@ fn damaged_files_are_read_or_refused() {
                     | Error::Model { file, .. } => file.starts_with("set/"),
                     _ => false,
                 };
-                assert!(named, "{error:?}");
+                assert!(names_file, "{error:?}");
             }
         }
     }
-    assert!(read > 3000 && refused > 100, "{read} read, {refused} refused");
+    assert!(read > 3000 && rejected > 100, "{read} read, {rejected} rejected");
 }

@@ -1,4 +1,4 @@
-//! ml-latest-small as GroupLens publishes it.
+//! Loading the published ml-latest-small.
 
 use std::env;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use sparrow_movielens::{Options, Source};
 
 #[test]
 #[ignore = "needs the MovieLens data: set SPARROW_ML_LATEST_SMALL, run .ci/test"]
-fn ml_latest_small_is_read_completely() {
+fn ml_latest_small_loads_without_errors() {
     let folder = env::var_os("SPARROW_ML_LATEST_SMALL").map(PathBuf::from);
     let folder = folder.expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small");
     let source = Source::open(&folder).expect("it is a MovieLens folder");

@@ -1,4 +1,4 @@
-//! What the writers write, the reader reads.
+//! The reader reads the output of the writers unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use sparrow_movielens::{Options, Source};
 struct Movie {
     title: String,
     genres: BTreeSet<String>,
-    /// Ids at IMDb and TMDB, where the movie is in `links.csv`.
+    /// IMDb and TMDB ids, if the movie is in `links.csv`.
     links: Option<(Option<String>, Option<String>)>,
 }
 
 fn movie() -> impl Strategy<Value = Movie> {
-    // Titles with whatever means something to CSV or to the search for the year, and not blank.
+    // Non-blank titles with characters that are special in CSV or in the detection of years.
     let title = "[a-z(),\"'é\r\n| 0-9]{0,12}[a-z][a-z(),\"'é\r\n| 0-9]{0,12}( \\([0-9]{4}\\) ?)?";
     let genre = select(vec!["Drama", "Sci-Fi", "Sea, Sky", "The \"New\" Wave", "Ø"]);
     let links = option::of((option::of("[0-9]{1,8}"), option::of("[1-9][0-9]{0,6}")));
-    // A line of a title that begins as a record does is taken for one: a quote may be missing.
+    // The reader rejects a title line that starts like a record, since a quote may be missing.
     let title = title.prop_filter("a line of it begins with an id", |title: &String| {
         title.split('\n').skip(1).all(|line| {
             let id = line.split(',').next().unwrap_or_default().trim_matches('"');
@@ -40,13 +40,13 @@ fn leak(content: Vec<u8>) -> &'static [u8] {
 
 proptest! {
     #[test]
-    fn reading_gives_back_what_was_written(
+    fn written_data_set_is_read_unchanged(
         movies in btree_map(1..=u32::MAX, movie(), 1..20),
         ratings in vec((1..5_u32, any::<prop::sample::Index>(), 1..=10_u8, any::<u32>()), 0..60),
     ) {
         let mut movies_csv = MoviesWriter::new(Vec::new())?;
         let mut links_csv = LinksWriter::new(Vec::new())?;
-        // The order of the file is not that of the ids.
+        // The file order differs from the id order.
         for (&id, movie) in movies.iter().rev() {
             let genres = movie.genres.iter().map(String::as_str);
             movies_csv.write(MovieId(id), &movie.title, genres)?;

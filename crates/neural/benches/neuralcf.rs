@@ -1,10 +1,9 @@
-//! How fast NeuralCF scores: `cargo bench -p sparrow-neural --bench neuralcf`.
+//! Throughput of NeuralCF scoring: `cargo bench -p sparrow-neural --bench neuralcf`.
 //!
-//! Pairs a second on one core, for each instruction set that this processor has: all of 62,000 movies for
-//! one user after another, and 800 scattered ones as the server ranks candidates. Medians of rounds that
-//! take turns, so that a noisy machine troubles all alike, and the best round.
-#![expect(clippy::print_stdout, reason = "printing is what this program is for")]
-#![expect(clippy::expect_used, reason = "sizes are right by construction")]
+//! Pairs per second on one core for each available instruction set: all 62,000 movies of one user after another, and
+//! 800 scattered candidates. Prints the median and the best of interleaved rounds, so noise affects all equally.
+#![expect(clippy::print_stdout, reason = "the benchmark prints its results")]
+#![expect(clippy::expect_used, reason = "sizes are valid by construction")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -19,16 +18,16 @@ const ROUNDS: usize = 25;
 
 fn main() {
     let model = model();
-    let mut kernels: Vec<Scorer> = Scorer::each(&model, &(0..MOVIES));
+    let mut kernels: Vec<Scorer> = Scorer::for_each_kernel(&model, &(0..MOVIES));
     println!("NeuralCF, embeddings of 10, layers of 10 and 10; {MOVIES} movies, one thread");
     let mut all_times = vec![Vec::new(); kernels.len()];
     let mut some_times = all_times.clone();
     let mut scores = Vec::new();
     for round in 0..ROUNDS {
-        for (place, kernel) in kernels.iter_mut().enumerate() {
-            all_times[place].push(time(20, |user| all(kernel, user, &mut scores)));
+        for (index, kernel) in kernels.iter_mut().enumerate() {
+            all_times[index].push(time(20, |user| all(kernel, user, &mut scores)));
             let first = round as u32;
-            some_times[place].push(time(200, |user| some(kernel, user + first, &mut scores)));
+            some_times[index].push(time(200, |user| some(kernel, user + first, &mut scores)));
         }
     }
     println!("{:10}  {:37}  {CANDIDATES} candidates, one user", "", "all movies, one user");
@@ -51,14 +50,14 @@ fn all(model: &Scorer, user: u32, scores: &mut Vec<f32>) {
 }
 
 fn some(model: &Scorer, user: u32, scores: &mut Vec<f32>) {
-    // A stride that shares no factor with the number of movies: every time other movies.
-    let items = (0..CANDIDATES).map(|place| (place * 7919 + user * 104_729) % MOVIES);
+    // The stride is coprime to the number of movies, so the movies are distinct.
+    let items = (0..CANDIDATES).map(|index| (index * 7919 + user * 104_729) % MOVIES);
     scores.clear();
     model.score(&model.query(user), items, scores);
     black_box(&scores);
 }
 
-/// Seconds a call.
+/// Returns the seconds per call.
 fn time(calls: u32, mut call: impl FnMut(u32)) -> f64 {
     let start = Instant::now();
     for user in 0..calls {
@@ -72,7 +71,7 @@ fn median_and_best(mut times: Vec<f64>) -> (f64, f64) {
     (times[times.len() / 2], times[0])
 }
 
-/// A model of random weights, as large as trained ones.
+/// Creates a model with random weights of the magnitude of trained ones.
 fn model() -> Model {
     let mut state = 1_u64;
     let mut numbers = |count: usize, size: f32| -> Vec<f32> {

@@ -1,8 +1,7 @@
-//! Item–item weights: how much a movie in a user's history speaks for another one (Steck 2019,
-//! "Embarrassingly Shallow Autoencoders for Sparse Data", EASE).
+//! EASE: item–item weights (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data").
 //!
-//! [`ItemWeights`] is the model as its file has it, by movie id; [`Scorer`] is the model laid out for a
-//! catalogue. The score of a movie is the sum of the weights that the movies of the history have for it.
+//! [`ItemWeights`] is the model by movie id, as in its file; [`Scorer`] is the model by the indexes of a catalogue. The
+//! score of a movie is the sum of the weights from the movies of the history to it.
 
 use std::fmt;
 
@@ -12,38 +11,41 @@ mod file;
 #[cfg(feature = "model-file")]
 pub use file::{EaseFile, EaseFileError, EaseMetadata};
 
-/// Weights from items to items: for each item those to others that were kept, by the other's row.
+/// A sparse item–item weight matrix in compressed rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemWeights {
-    /// The ids of the rows, ascending.
+    /// Item ids of the rows, ascending.
     ids: Vec<u32>,
-    /// The weights of row `r` are at `starts[r]..starts[r + 1]`.
+    /// `targets` and `weights` of row `r` are at `starts[r]..starts[r + 1]`.
     starts: Vec<u32>,
-    /// The rows that the weights speak for.
+    /// Target rows of the weights.
     targets: Vec<u32>,
     weights: Vec<f32>,
 }
 
-/// What makes weights no model.
+/// The error of an invalid weight matrix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unusable(String);
+pub struct InvalidWeights(String);
 
 impl ItemWeights {
-    /// Puts a model together and checks it: ids ascend, each row has its part of the weights, targets are
-    /// rows, ascending within a row, and weights are finite.
+    /// Creates and validates a weight matrix.
+    ///
+    /// # Errors
+    /// If there are no ids, ids or the targets of a row are not strictly ascending, a target is no row, the lengths of
+    /// the arrays differ, or a weight is not finite or above 1e15.
     pub fn new(
         ids: Vec<u32>,
         starts: Vec<u32>,
         targets: Vec<u32>,
         weights: Vec<f32>,
-    ) -> Result<Self, Unusable> {
-        let unusable = |what: fmt::Arguments<'_>| Err(Unusable(what.to_string()));
+    ) -> Result<Self, InvalidWeights> {
+        let invalid = |message: fmt::Arguments<'_>| Err(InvalidWeights(message.to_string()));
         if ids.is_empty() {
-            return unusable(format_args!("it has no movies"));
+            return invalid(format_args!("no items"));
         }
         if let Some([id, _]) = ids.array_windows().find(|[a, b]| a >= b) {
-            return unusable(format_args!("the id after {id} is not greater"));
+            return invalid(format_args!("ids are not strictly ascending after {id}"));
         }
         let complete = starts.len() == ids.len() + 1
             && starts.first() == Some(&0)
@@ -51,72 +53,72 @@ impl ItemWeights {
             && starts.last().is_some_and(|&end| end as usize == targets.len())
             && weights.len() == targets.len();
         if !complete {
-            return unusable(format_args!("its rows and weights do not fit together"));
+            return invalid(format_args!("row offsets and weights are inconsistent"));
         }
         let rows =
             starts.array_windows().map(|&[start, end]| &targets[start as usize..end as usize]);
         for (row, id) in rows.zip(&ids) {
             if !row.is_sorted_by(|a, b| a < b) {
-                return unusable(format_args!("the targets of {id} do not ascend"));
+                return invalid(format_args!("the targets of id {id} are not strictly ascending"));
             }
             if let Some(target) = row.last().filter(|&&target| target as usize >= ids.len()) {
-                return unusable(format_args!("{id} speaks for row {target} of {}", ids.len()));
+                return invalid(format_args!("id {id} has target row {target} of {}", ids.len()));
             }
         }
         match weights.iter().find(|weight| weight.is_nan() || weight.abs() > 1e15) {
-            Some(weight) => unusable(format_args!("{weight} is not a weight of a sensible size")),
+            Some(weight) => invalid(format_args!("weight {weight} is not finite or too large")),
             None => Ok(Self { ids, starts, targets, weights }),
         }
     }
 
-    /// The ids of the items, ascending.
+    /// The item ids, ascending.
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
 
-    /// How many items there are.
+    /// The number of items.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether there are no items.
+    /// Returns whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// How many weights there are.
+    /// The number of weights.
     pub fn weight_count(&self) -> usize {
         self.weights.len()
     }
 
-    /// How many items have no weight to another.
+    /// The number of items without any weight.
     pub fn without_weights(&self) -> usize {
         self.starts.array_windows().filter(|[start, end]| start == end).count()
     }
 }
 
-/// Weights laid out for a catalogue.
+/// A weight matrix by the item indexes of a catalogue.
 #[derive(Debug, Clone)]
 pub struct Scorer {
-    /// For each item of the catalogue whether the model has it.
-    known: Vec<bool>,
-    known_count: usize,
-    /// The weights of item `i` are at `starts[i]..starts[i + 1]`.
+    /// Whether the model contains each item of the catalogue.
+    contained: Vec<bool>,
+    contained_count: usize,
+    /// `weights[starts[i]..starts[i + 1]]` are the weights of item `i`.
     starts: Vec<u32>,
-    /// Items that they speak for, and how much.
+    /// Target items and weights.
     weights: Vec<(u32, f32)>,
 }
 
 impl Scorer {
-    /// For a catalogue of `len` items. `position` maps an id to an item's position, `None` where the
-    /// catalogue does not have it; positions ascend with ids.
-    pub fn new(model: &ItemWeights, len: usize, position: impl Fn(u32) -> Option<u32>) -> Self {
+    /// Creates a scorer for a catalogue of `len` items. `index_of` maps an id to an item index, or to `None` if the
+    /// catalogue does not contain it; indexes must ascend with ids.
+    pub fn new(model: &ItemWeights, len: usize, index_of: impl Fn(u32) -> Option<u32>) -> Self {
         let items: Vec<Option<u32>> = model
             .ids
             .iter()
-            .map(|&id| position(id).filter(|&item| (item as usize) < len))
+            .map(|&id| index_of(id).filter(|&item| (item as usize) < len))
             .collect();
-        let mut known = vec![false; len];
+        let mut contained = vec![false; len];
         let mut starts = vec![0; len + 1];
         let mut weights = Vec::new();
         let mut next = 0;
@@ -124,12 +126,12 @@ impl Scorer {
         for (row, item) in items.iter().enumerate() {
             let Some(item) = *item else { continue };
             if (item as usize) < filled {
-                // Positions that do not ascend: the later of the items goes.
+                // The index does not ascend: skip the item.
                 continue;
             }
             starts[filled..=item as usize].fill(next);
             filled = item as usize + 1;
-            known[item as usize] = true;
+            contained[item as usize] = true;
             let row = model.starts[row] as usize..model.starts[row + 1] as usize;
             for (&target, &weight) in model.targets[row.clone()].iter().zip(&model.weights[row]) {
                 if let Some(target) = items[target as usize] {
@@ -139,32 +141,33 @@ impl Scorer {
             next = weights.len() as u32;
         }
         starts[filled..].fill(next);
-        let known_count = known.iter().filter(|&&known| known).count();
-        Self { known, known_count, starts, weights }
+        let contained_count = contained.iter().filter(|&&contained| contained).count();
+        Self { contained, contained_count, starts, weights }
     }
 
-    /// How many items the catalogue has.
+    /// The number of items of the catalogue.
     pub fn len(&self) -> usize {
-        self.known.len()
+        self.contained.len()
     }
 
-    /// Whether the catalogue has no items.
+    /// Returns whether the catalogue has no items.
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.contained.is_empty()
     }
 
-    /// How many of the catalogue's items the model has.
-    pub const fn known(&self) -> usize {
-        self.known_count
+    /// The number of items of the catalogue that the model contains.
+    pub const fn contained_count(&self) -> usize {
+        self.contained_count
     }
 
-    /// Whether the model has an item of the catalogue.
-    pub fn knows(&self, item: u32) -> bool {
-        self.known.get(item as usize) == Some(&true)
+    /// Returns whether the model contains an item of the catalogue.
+    pub fn contains(&self, item: u32) -> bool {
+        self.contained.get(item as usize) == Some(&true)
     }
 
-    /// Writes the scores of all items for a user with this history: 0 for items without a weight from the history, and
-    /// `missing` for items that the model does not have. Returns whether the model has any item of the history.
+    /// Computes the scores of all items for a history of distinct items. Items without weights from the history score 0,
+    /// and items that the model does not contain score `missing`. Returns whether the model contains any item of the
+    /// history.
     pub fn score_all(
         &self,
         history: impl Iterator<Item = u32>,
@@ -172,9 +175,9 @@ impl Scorer {
         scores: &mut Vec<f32>,
     ) -> bool {
         scores.clear();
-        scores.extend(self.known.iter().map(|&known| if known { 0.0 } else { missing }));
+        scores.extend(self.contained.iter().map(|&known| if known { 0.0 } else { missing }));
         let mut any = false;
-        for item in history.filter(|&item| self.knows(item)) {
+        for item in history.filter(|&item| self.contains(item)) {
             any = true;
             let item = item as usize;
             let row = self.starts[item] as usize..self.starts[item + 1] as usize;
@@ -191,46 +194,49 @@ impl Scorer {
 pub(crate) mod tests {
     use super::*;
 
-    /// 10 speaks for 20 and against 40, 20 for 10, and 40 for itself: no model would, but it tells rows apart.
+    /// Four items with distinct rows, one of them (unlike in real models) with a weight to itself.
     pub(crate) fn weights() -> ItemWeights {
         let (targets, weights) = (vec![1, 3, 0, 3], vec![0.5, -0.25, 0.75, 2.0]);
         ItemWeights::new(vec![10, 20, 30, 40], vec![0, 2, 3, 3, 4], targets, weights).unwrap()
     }
 
     #[test]
-    fn scores_are_sums_over_the_history() {
-        // The catalogue has 5, 10, 30, 40.
-        let position = |id| [5, 10, 30, 40].iter().position(|&known| known == id);
-        let laid_out = Scorer::new(&weights(), 4, |id| position(id).map(|at| at as u32));
-        assert_eq!((laid_out.len(), laid_out.known()), (4, 3));
+    fn scores_are_sums_of_weights_over_the_history() {
+        // The ids of the catalogue are 5, 10, 30, 40.
+        let index_of = |id| [5, 10, 30, 40].iter().position(|&known| known == id);
+        let scorer = Scorer::new(&weights(), 4, |id| index_of(id).map(|index| index as u32));
+        assert_eq!((scorer.len(), scorer.contained_count()), (4, 3));
         assert_eq!(
-            [0, 1, 2, 3, 9].map(|item| laid_out.knows(item)),
+            [0, 1, 2, 3, 9].map(|item| scorer.contains(item)),
             [false, true, true, true, false]
         );
         let mut scores = vec![7.0];
-        assert!(laid_out.score_all([1, 0, 3].into_iter(), -1.0, &mut scores));
+        assert!(scorer.score_all([1, 0, 3].into_iter(), -1.0, &mut scores));
         assert_eq!(scores, [-1.0, 0.0, 0.0, 1.75]);
-        assert!(!laid_out.score_all([0, 77].into_iter(), 0.0, &mut scores));
+        assert!(!scorer.score_all([0, 77].into_iter(), 0.0, &mut scores));
         assert_eq!(scores, [0.0; 4]);
     }
 
     #[test]
-    fn what_is_no_model_is_refused() {
+    fn invalid_weights_are_errors() {
         let of = |ids: &[u32], starts: &[u32], targets: &[u32], weights: &[f32]| {
             ItemWeights::new(ids.to_vec(), starts.to_vec(), targets.to_vec(), weights.to_vec())
                 .map_err(|error| error.to_string())
                 .unwrap_err()
         };
-        assert_eq!(of(&[], &[0], &[], &[]), "it has no movies");
-        assert_eq!(of(&[4, 4], &[0, 0, 0], &[], &[]), "the id after 4 is not greater");
-        let unfit = "its rows and weights do not fit together";
-        assert_eq!(of(&[4], &[0], &[], &[]), unfit);
-        assert_eq!(of(&[4], &[0, 2], &[0], &[1.0]), unfit);
-        assert_eq!(of(&[4], &[0, 1], &[0], &[]), unfit);
-        assert_eq!(of(&[4, 5], &[0, 2, 1], &[0], &[1.0]), unfit);
-        assert_eq!(of(&[4], &[0, 1], &[1], &[1.0]), "4 speaks for row 1 of 1");
-        assert_eq!(of(&[4, 5], &[0, 2, 2], &[1, 0], &[1.0; 2]), "the targets of 4 do not ascend");
+        assert_eq!(of(&[], &[0], &[], &[]), "no items");
+        assert_eq!(of(&[4, 4], &[0, 0, 0], &[], &[]), "ids are not strictly ascending after 4");
+        let inconsistent = "row offsets and weights are inconsistent";
+        assert_eq!(of(&[4], &[0], &[], &[]), inconsistent);
+        assert_eq!(of(&[4], &[0, 2], &[0], &[1.0]), inconsistent);
+        assert_eq!(of(&[4], &[0, 1], &[0], &[]), inconsistent);
+        assert_eq!(of(&[4, 5], &[0, 2, 1], &[0], &[1.0]), inconsistent);
+        assert_eq!(of(&[4], &[0, 1], &[1], &[1.0]), "id 4 has target row 1 of 1");
+        assert_eq!(
+            of(&[4, 5], &[0, 2, 2], &[1, 0], &[1.0; 2]),
+            "the targets of id 4 are not strictly ascending"
+        );
         let nan = of(&[4], &[0, 1], &[0], &[f32::NAN]);
-        assert_eq!(nan, "NaN is not a weight of a sensible size");
+        assert_eq!(nan, "weight NaN is not finite or too large");
     }
 }

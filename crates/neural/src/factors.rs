@@ -4,123 +4,122 @@ use std::thread;
 use crate::kernel::{Kernel, LANES, Lanes, System, Task};
 use crate::{ItemVectors, Similarity};
 
-/// Rows whose products are summed in single precision before they are added to the others.
+/// Number of rows whose products are summed in single precision before they are added to the double-precision total.
 const GRAM_BLOCK: usize = 2048;
 
-/// The error, as a part of a vector's length, at which solving stops early.
+/// Relative error of a vector at which the solver stops.
 const TOLERANCE: f32 = 1e-4;
 
-/// Steps after which a vector is as exact as single precision makes it.
-pub const MANY_STEPS: usize = 60;
+/// Number of conjugate gradient steps that reach single precision.
+pub const CONVERGED_STEPS: usize = 60;
 
-/// The vectors of one side of a factorisation, users or items, row after row.
+/// The factor matrix of one side of a factorisation, users or items, row-major.
 #[derive(Debug, Clone)]
 pub struct Factors {
     dimension: usize,
     width: usize,
-    /// Each row padded with zeros to `width` times `LANES`.
+    /// Rows padded with zeros to `width * LANES`.
     rows: Vec<Lanes>,
 }
 
-/// A row of [`Factors`] that can be written.
+/// A mutable row of [`Factors`].
 #[derive(Debug)]
 pub struct RowMut<'a>(&'a mut [Lanes]);
 
 impl Factors {
-    /// `len` rows of this many numbers, which `fill` gives row after row, knowing which row it is.
+    /// Creates `len` rows; `fill` returns the components row by row, and takes the row index.
     ///
     /// # Panics
     /// If `dimension` is 0.
     pub fn new(len: usize, dimension: usize, mut fill: impl FnMut(usize) -> f32) -> Self {
-        assert!(dimension > 0, "vectors have numbers");
+        assert!(dimension > 0, "the dimension is positive");
         let width = dimension.div_ceil(LANES);
         let mut rows = vec![Lanes::default(); len * width];
-        for (place, row) in rows.chunks_exact_mut(width).enumerate() {
-            for at in 0..dimension {
-                row[at / LANES].0[at % LANES] = fill(place);
+        for (index, row) in rows.chunks_exact_mut(width).enumerate() {
+            for component in 0..dimension {
+                row[component / LANES].0[component % LANES] = fill(index);
             }
         }
         Self { dimension, width, rows }
     }
 
-    /// The length of a row.
+    /// The dimension of the vectors.
     pub const fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len() / self.width
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// A row.
+    /// Returns a row.
     ///
     /// # Panics
-    /// If there are not that many.
-    pub fn row(&self, at: usize) -> Vec<f32> {
-        self.lanes(at).iter().flat_map(|lanes| lanes.0).take(self.dimension).collect()
+    /// If the index is out of range.
+    pub fn row(&self, index: usize) -> Vec<f32> {
+        self.lanes(index).iter().flat_map(|lanes| lanes.0).take(self.dimension).collect()
     }
 
-    /// Whether a row's numbers are all finite.
-    ///
-    /// # Panics
-    /// As [`row`](Self::row).
-    pub fn is_finite(&self, at: usize) -> bool {
-        self.lanes(at).iter().all(|lanes| lanes.0.iter().all(|value| value.is_finite()))
-    }
-
-    /// Whether a row's numbers are all 0.
+    /// Returns whether all components of a row are finite.
     ///
     /// # Panics
     /// As [`row`](Self::row).
-    pub fn is_zero(&self, at: usize) -> bool {
-        self.lanes(at).iter().all(|lanes| lanes.0 == [0.0; LANES])
+    pub fn is_finite(&self, index: usize) -> bool {
+        self.lanes(index).iter().all(|lanes| lanes.0.iter().all(|value| value.is_finite()))
     }
 
-    fn lanes(&self, at: usize) -> &[Lanes] {
-        &self.rows[at * self.width..(at + 1) * self.width]
+    /// Returns whether all components of a row are 0.
+    ///
+    /// # Panics
+    /// As [`row`](Self::row).
+    pub fn is_zero(&self, index: usize) -> bool {
+        self.lanes(index).iter().all(|lanes| lanes.0 == [0.0; LANES])
     }
 
-    /// All rows, to be written, in order.
+    fn lanes(&self, index: usize) -> &[Lanes] {
+        &self.rows[index * self.width..(index + 1) * self.width]
+    }
+
+    /// Iterates over all rows mutably.
     pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = RowMut<'_>> {
         self.rows.chunks_exact_mut(self.width).map(RowMut)
     }
 }
 
-/// What implicit matrix factorisation minimises: over the positive pairs c·(1 − w·h)², plus
-/// `unobserved`·(w·h)² over all pairs, plus a ridge on each vector's square (Hu, Koren, Volinsky 2008,
-/// with the scaling of Rendle, Krichene, Zhang, Koren 2021, "Revisiting the Performance of iALS on Item
-/// Recommendation Benchmarks").
+/// The objective of implicit matrix factorisation: the sum of c·(1 − w·h)² over positive pairs, of
+/// `unobserved`·(w·h)² over all pairs, and an L2 penalty on each vector (Hu, Koren, Volinsky 2008, with the scaling of
+/// Rendle, Krichene, Zhang, Koren 2021, "Revisiting the Performance of iALS on Item Recommendation Benchmarks").
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "model-file", derive(serde::Serialize, serde::Deserialize))]
 pub struct Objective {
-    /// The weight of a pair whatever is known of it; positive pairs have theirs on top.
+    /// The weight of every pair; positive pairs add their own.
     pub unobserved: f32,
-    /// How strongly vectors are pulled towards zero.
+    /// The strength of the L2 regularisation.
     pub regularization: f32,
-    /// How the pull grows with what a vector takes part in: 1 for in proportion, 0 for not at all.
+    /// The exponent of its scaling with the number of pairs of a vector: 0 for none, 1 for proportional.
     pub exponent: f32,
 }
 
 impl Objective {
-    /// The ridge on a vector with so many positive pairs, where the other side has `others` vectors.
+    /// The L2 penalty factor of a vector with `positives` positive pairs, if the other side has `others` vectors.
     pub fn ridge(&self, positives: usize, others: usize) -> f32 {
         let pairs = f64::from(self.unobserved).mul_add(others as f64, positives as f64);
         (f64::from(self.regularization) * pairs.powf(f64::from(self.exponent))) as f32
     }
 }
 
-/// The sum over rows of their products with themselves, times a weight: laid out as [`System`] has it.
+/// The weighted Gram matrix of rows, in the layout of [`System`].
 #[derive(Debug, Clone)]
 struct Gramian(Vec<Lanes>);
 
 impl Gramian {
-    /// The same for any number of threads.
+    /// Independent of the number of threads.
     fn new(rows: &[Lanes], width: usize, weight: f32, threads: usize) -> Self {
         let kernel = Kernel::detect();
         let numbers = width * width * LANES;
@@ -159,17 +158,16 @@ impl Gramian {
     }
 }
 
-/// The positive pairs of one vector.
+/// The positive pairs of a vector.
 #[derive(Debug, Clone, Copy)]
 pub struct Positives<'a> {
-    /// Rows of the other side, each once.
+    /// Distinct rows of the other side.
     pub rows: &'a [u32],
-    /// The weight of each pair; without them, each has 1.
+    /// The weight of each pair; 1 if `None`.
     pub weights: Option<&'a [f32]>,
 }
 
-/// The least-squares problems that fixed vectors of one side pose to those of the other: the half step
-/// of alternating least squares.
+/// A half step of alternating least squares: solves for the vectors of one side, with the other side fixed.
 #[derive(Debug)]
 pub struct HalfStep<'a> {
     fixed: &'a Factors,
@@ -178,17 +176,17 @@ pub struct HalfStep<'a> {
 }
 
 impl<'a> HalfStep<'a> {
-    /// Against these vectors; `unobserved` as in [`Objective`].
+    /// Creates a half step against `fixed`; `unobserved` as in [`Objective`].
     pub fn new(fixed: &'a Factors, unobserved: f32, threads: usize) -> Self {
         let gram = Gramian::new(&fixed.rows, fixed.width, unobserved, threads);
         Self { fixed, gram, kernel: Kernel::detect() }
     }
 
-    /// Moves a vector, from where it is, towards the solution by so many steps of conjugate gradients at
-    /// most. The outcome depends on the processor's instruction set in its last digits, on nothing else.
+    /// Solves for `row` by at most `steps` conjugate gradient steps from its current value. The result is deterministic
+    /// up to rounding differences between instruction sets.
     ///
     /// # Panics
-    /// If a row is not one of the fixed side, or if there are not as many weights as rows.
+    /// If a row is out of range, or the numbers of weights and rows differ.
     pub fn solve(&self, positives: Positives<'_>, ridge: f32, steps: usize, row: &mut RowMut<'_>) {
         let Factors { width, rows: matrix, .. } = self.fixed;
         let system = System { width: *width, matrix, gram: &self.gram.0 };
@@ -198,9 +196,8 @@ impl<'a> HalfStep<'a> {
     }
 }
 
-/// Computes the vector of a user from the movies that the user rated, against the item vectors of an
-/// implicit factorisation: what training would give a user with these movies if the items stayed as they
-/// are.
+/// Folds new users into an implicit factorisation: computes the user vector that training would return with fixed item
+/// vectors.
 #[derive(Debug, Clone)]
 pub struct FoldIn {
     items: Arc<ItemVectors>,
@@ -209,8 +206,8 @@ pub struct FoldIn {
 }
 
 impl FoldIn {
-    /// Over these item vectors, which the objective is that of. `None` where they are compared by
-    /// cosine: their lengths are lost then.
+    /// Creates it from the item vectors and their objective. Returns `None` for cosine similarity, which discards the
+    /// vector lengths.
     pub fn new(items: Arc<ItemVectors>, objective: Objective) -> Option<Self> {
         if items.similarity() != Similarity::Dot || items.is_empty() {
             return None;
@@ -220,8 +217,8 @@ impl FoldIn {
         Some(Self { items, objective, gram })
     }
 
-    /// The vector of a user with these items, each once; those without a vector do not count. `None`
-    /// if none has one. Takes microseconds: some ten passes over the items' vectors.
+    /// Computes the vector of a user from distinct items; items without a vector are ignored. Returns `None` if no item
+    /// has one. Takes microseconds.
     pub fn fold_in(&self, items: &[u32]) -> Option<Vec<f32>> {
         let rows: Vec<u32> = items.iter().filter_map(|&item| self.items.row(item)).collect();
         if rows.is_empty() {
@@ -230,8 +227,13 @@ impl FoldIn {
         let (matrix, width) = self.items.matrix();
         let system = System { width, matrix, gram: &self.gram.0 };
         let ridge = self.objective.ridge(rows.len(), self.items.len());
-        let task =
-            Task { rows: &rows, weights: None, ridge, steps: MANY_STEPS, tolerance: TOLERANCE };
+        let task = Task {
+            rows: &rows,
+            weights: None,
+            ridge,
+            steps: CONVERGED_STEPS,
+            tolerance: TOLERANCE,
+        };
         let mut vector = vec![Lanes::default(); width];
         Kernel::detect().solve(&system, &task, &mut vector);
         Some(vector.iter().flat_map(|lanes| lanes.0).take(self.items.dimension()).collect())
@@ -246,7 +248,7 @@ mod tests {
     use super::*;
     use crate::TableBuilder;
 
-    /// Some numbers between -1 and 1 that repeat themselves on every machine.
+    /// A seeded generator of numbers between -1 and 1.
     fn numbers(seed: u64) -> impl FnMut() -> f32 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         move || {
@@ -262,7 +264,7 @@ mod tests {
         Factors::new(len, dimension, |_| next())
     }
 
-    /// What is to be 0, computed plainly: the sum of c·(1 − h·x)·h, less the Gramian and the ridge times x.
+    /// Reference for the residual, 0 at the solution: the sum of c·(1 − h·x)·h, minus Gram matrix and ridge times x.
     fn residual(
         items: &Factors,
         unobserved: f32,
@@ -279,13 +281,13 @@ mod tests {
                 *sum += factor * f64::from(*h);
             }
         };
-        for at in 0..items.len() {
-            let h = items.row(at);
+        for index in 0..items.len() {
+            let h = items.row(index);
             add(&h, -f64::from(unobserved) * dot(&h));
         }
-        for (at, &row) in rows.iter().enumerate() {
+        for (index, &row) in rows.iter().enumerate() {
             let h = items.row(row as usize);
-            let weight = weights.map_or(1.0, |weights| f64::from(weights[at]));
+            let weight = weights.map_or(1.0, |weights| f64::from(weights[index]));
             add(&h, weight * (1.0 - dot(&h)));
         }
         sums
@@ -295,7 +297,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn many_steps_reach_the_solution(
+        fn converged_steps_reach_the_solution(
             seed in any::<u64>(),
             dimension in prop_oneof![1..40_usize, Just(128), Just(150)],
             len in 1..60_usize,
@@ -310,17 +312,17 @@ mod tests {
             let mut users = factors(seed ^ 1, 1, dimension);
             let step = HalfStep::new(&items, unobserved, 2);
             let positives = Positives { rows: &rows, weights };
-            step.solve(positives, ridge, MANY_STEPS, &mut users.rows_mut().next().unwrap());
+            step.solve(positives, ridge, CONVERGED_STEPS, &mut users.rows_mut().next().unwrap());
             let x = users.row(0);
             let rest = residual(&items, unobserved, &rows, weights, ridge, &x);
             let length = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
             let size = length(&x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
-            // The error is at most this over the ridge.
+            // The error is at most the residual divided by the ridge.
             prop_assert!(length(&rest) / f64::from(ridge) < 1e-3 * size.max(0.1), "{rest:?}");
         }
 
         #[test]
-        fn every_instruction_set_gives_the_same(
+        fn instruction_sets_agree(
             seed in any::<u64>(),
             dimension in 1..150_usize,
             len in 1..40_usize,
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_stays_zero_and_threads_change_nothing() {
+    fn padding_stays_zero_and_result_is_independent_of_threads() {
         let items = factors(3, 9000, 20);
         let rows = [4, 77, 8999];
         let of = |threads| {
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_folded_in_as_training_would() {
+    fn folded_in_user_equals_the_training_solution() {
         let items = factors(5, 50, 12);
         let objective = Objective { unobserved: 0.2, regularization: 0.5, exponent: 0.8 };
         let mut table = TableBuilder::default();
@@ -370,7 +372,7 @@ mod tests {
             table.push(id, &items.row(id as usize)).unwrap();
         }
         let table = table.build().unwrap();
-        // The catalogue has movie 50 too, without a vector.
+        // Movie 50 of the catalogue has no vector.
         let of = |similarity| Arc::new(ItemVectors::new(&table, 51, similarity, Some));
         assert!(FoldIn::new(of(Similarity::Cosine), objective).is_none());
         let fold_in = FoldIn::new(of(Similarity::Dot), objective).unwrap();
@@ -383,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ridge_grows_as_the_exponent_says() {
+    fn ridge_scales_with_the_exponent() {
         let ridge =
             |exponent| Objective { unobserved: 0.1, regularization: 0.5, exponent }.ridge(90, 100);
         assert!((ridge(1.0) - 50.0).abs() < 1e-4);

@@ -2,54 +2,54 @@ use crate::kernel::{Kernel, LANES, Lanes, Pairs, pack};
 use crate::table::{has_direction, inverse_length};
 use crate::{EmbeddingTable, TopK};
 
-/// Rows scored between two looks at the threshold.
+/// Number of rows scored between updates of the threshold.
 const CHUNK: usize = 16 * LANES;
 
-/// How a query and an item are compared.
+/// The similarity of a query and an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "model-file", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "model-file", serde(rename_all = "lowercase"))]
 pub enum Similarity {
-    /// The cosine of the angle: lengths do not count.
+    /// Cosine of the angle.
     #[default]
     Cosine,
-    /// The dot product.
+    /// Dot product.
     Dot,
 }
 
-/// The vectors of a catalogue's items, by the items' positions there.
+/// The vectors of a catalogue's items, by item index.
 ///
-/// Held twice, each in one flat allocation: row-major for the scores of items, and rounded to 16 bits,
-/// in blocks of 16 rows with equal components side by side, for scans over all. A scan reads half the
-/// memory so; it only leaves out what cannot be among the best, by a bound on the rounding, and the rest
-/// is scored in full precision. The answer is exact. For [`Similarity::Cosine`] the rows have length 1.
+/// Stored twice: row-major in full precision, and rounded to 16 bits in blocks of 16 rows with equal components side
+/// by side. A scan over all items reads the rounded vectors, which halves the memory traffic, and excludes items by a
+/// bound on the rounding error. The remaining items are scored in full precision, so the result is exact. For
+/// [`Similarity::Cosine`] the rows are normalised.
 #[derive(Debug, Clone)]
 pub struct ItemVectors {
     dimension: usize,
     similarity: Similarity,
     kernel: Kernel,
-    /// Row of each item in `rows`, or `NO_ROW`.
+    /// Row index of each item, or `NO_ROW`.
     row_of: Vec<u32>,
-    /// Item of each row, ascending.
+    /// Item index of each row, ascending.
     items: Vec<u32>,
-    /// Row-major, each row padded with zeros to `width` times `LANES`.
+    /// Row-major, rows padded with zeros to `width * LANES`.
     rows: Vec<Lanes>,
     width: usize,
-    /// The directions of the rows, rounded, in blocks of `LANES` rows; padded with zeros.
+    /// The normalised rows, rounded, in blocks of `LANES` rows; padded with zeros.
     blocks: Vec<Pairs>,
-    /// The length of each row, padded with zeros like the blocks.
+    /// The length of each row, zero-padded like the blocks.
     lengths: Vec<f32>,
 }
 
-/// The length of a rounded direction. Products of two such components, summed over any dimension, are
-/// at most its square (Cauchy–Schwarz), and rounding adds little to that: they fit into 32 bits.
+/// The length of a rounded, normalised vector. The dot product of two is at most its square (Cauchy–Schwarz) plus a
+/// small rounding error, which fits into 32 bits.
 const UNIT: f32 = 32_000.0;
 
-/// A query as scans need it.
+/// A rounded, normalised query for scans.
 struct Rounded {
     pairs: Vec<i32>,
-    /// How far the cosine of rounded directions can be from that of the directions, and more than
-    /// rounding in single precision adds: each component is off by half at most.
+    /// Upper bound of the error of a cosine of rounded vectors. Rounding changes a component by at most half; a margin
+    /// covers single precision.
     error: f32,
 }
 
@@ -66,57 +66,56 @@ impl Rounded {
     }
 }
 
-/// By how much the lengths of items count.
+/// Whether scores include the lengths of items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lengths {
-    Count,
-    DoNot,
+    Include,
+    Ignore,
 }
 
-/// Blocks that are looked at to guess a score that is worth collecting from.
+/// Number of blocks that are sampled to estimate the score threshold.
 const SAMPLED_BLOCKS: usize = 32;
 
 const NO_ROW: u32 = u32::MAX;
 
 impl ItemVectors {
-    /// Lays out the vectors of `len` items. `position` maps a table's id to an item's position, `None`
-    /// where the catalogue does not have it: such vectors are left out, and so are those without a
-    /// [direction](has_direction).
+    /// Creates the layout for a catalogue of `len` items. `index_of` maps an id to an item index, or to `None` if the
+    /// catalogue does not contain it. Such vectors and those without a [direction](has_direction) are skipped.
     ///
     /// # Panics
-    /// If `position` returns one that is not below `len`, or the same for two ids.
+    /// If `index_of` returns an index out of range, or the same index for two ids.
     pub fn new(
         table: &EmbeddingTable,
         len: usize,
         similarity: Similarity,
-        position: impl Fn(u32) -> Option<u32>,
+        index_of: impl Fn(u32) -> Option<u32>,
     ) -> Self {
-        Self::with_kernel(table, len, similarity, position, Kernel::detect())
+        Self::with_kernel(table, len, similarity, index_of, Kernel::detect())
     }
 
     fn with_kernel(
         table: &EmbeddingTable,
         len: usize,
         similarity: Similarity,
-        position: impl Fn(u32) -> Option<u32>,
+        index_of: impl Fn(u32) -> Option<u32>,
         kernel: Kernel,
     ) -> Self {
-        let mut known: Vec<(u32, &[f32])> = table
+        let mut vectors: Vec<(u32, &[f32])> = table
             .iter()
             .filter(|(_, row)| has_direction(row))
-            .filter_map(|(id, row)| Some((position(id)?, row)))
+            .filter_map(|(id, row)| Some((index_of(id)?, row)))
             .collect();
-        known.sort_unstable_by_key(|&(item, _)| item);
+        vectors.sort_unstable_by_key(|&(item, _)| item);
         let dimension = table.dimension();
         let width = dimension.div_ceil(LANES);
         let pairs = dimension.div_ceil(2);
-        let block_count = known.len().div_ceil(LANES);
+        let block_count = vectors.len().div_ceil(LANES);
 
         let mut row_of = vec![NO_ROW; len];
-        let mut rows = vec![Lanes::default(); known.len() * width];
+        let mut rows = vec![Lanes::default(); vectors.len() * width];
         let mut blocks = vec![Pairs::default(); block_count * pairs];
         let mut lengths = vec![0.0; block_count * LANES];
-        for (row, &(item, vector)) in known.iter().enumerate() {
+        for (row, &(item, vector)) in vectors.iter().enumerate() {
             assert_eq!(row_of[item as usize], NO_ROW, "two vectors for item {item}");
             row_of[item as usize] = row as u32;
             let inverse = inverse_length(vector);
@@ -131,59 +130,59 @@ impl ItemVectors {
                     (value * inverse * UNIT).round() as i16;
             }
         }
-        let items = known.into_iter().map(|(item, _)| item).collect();
+        let items = vectors.into_iter().map(|(item, _)| item).collect();
         Self { dimension, similarity, kernel, row_of, items, rows, width, blocks, lengths }
     }
 
-    /// The length of every vector.
+    /// The dimension of the vectors.
     pub const fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// How queries and items are compared.
+    /// The similarity of queries and items.
     pub const fn similarity(&self) -> Similarity {
         self.similarity
     }
 
-    /// How many items have a vector.
+    /// The number of items with a vector.
     pub const fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether no item has a vector.
+    /// Returns whether no item has a vector.
     pub const fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The vector of an item, of length 1 for [`Similarity::Cosine`].
+    /// Returns the vector of an item, normalised for [`Similarity::Cosine`].
     pub fn get(&self, item: u32) -> Option<Vec<f32>> {
         let row = *self.row_of.get(item as usize).filter(|&&row| row != NO_ROW)? as usize;
         let row = &self.rows[row * self.width..(row + 1) * self.width];
         Some(row.iter().flat_map(|lanes| lanes.0).take(self.dimension).collect())
     }
 
-    /// The rows, and how many times [`LANES`] numbers each has.
+    /// The rows, and their length in units of [`LANES`].
     pub(crate) fn matrix(&self) -> (&[Lanes], usize) {
         (&self.rows, self.width)
     }
 
-    /// The row of an item that has a vector.
+    /// Returns the row index of an item, if it has a vector.
     pub(crate) fn row(&self, item: u32) -> Option<u32> {
         self.row_of.get(item as usize).copied().filter(|&row| row != NO_ROW)
     }
 
-    /// Finds the `k` items with the greatest scores for `query` among those that `skip` does not leave
-    /// out; ties go to the lesser item. They are then in `top`, which is only working memory before.
+    /// Selects into `top` the `k` items with the highest scores for `query`, without those for which `skip` returns
+    /// true. Ties break by the lower item index. Previous content of `top` is discarded.
     ///
-    /// For [`Similarity::Cosine`] the query should have length 1; the order is right for any.
+    /// For [`Similarity::Cosine`], scores are cosines only if the query is normalised; the order is always correct.
     ///
     /// # Panics
-    /// If the query's length is not [`dimension`](Self::dimension).
+    /// If the length of the query is not [`dimension`](Self::dimension).
     pub fn best(&self, query: &[f32], k: usize, skip: impl Fn(u32) -> bool, top: &mut TopK) {
-        self.find_best(query, Lengths::Count, k, skip, top);
+        self.find_best(query, Lengths::Include, k, skip, top);
     }
 
-    /// As [`best`](Self::best), by cosine whatever the similarity is.
+    /// Like [`best`](Self::best), but always by cosine.
     pub fn best_by_cosine(
         &self,
         query: &[f32],
@@ -193,7 +192,7 @@ impl ItemVectors {
     ) {
         let scale = inverse_length(query);
         let query: Vec<f32> = query.iter().map(|value| value * scale).collect();
-        self.find_best(&query, Lengths::DoNot, k, skip, top);
+        self.find_best(&query, Lengths::Ignore, k, skip, top);
     }
 
     fn find_best(
@@ -204,13 +203,13 @@ impl ItemVectors {
         skip: impl Fn(u32) -> bool,
         top: &mut TopK,
     ) {
-        assert_eq!(query.len(), self.dimension, "the query is not of the vectors' dimension");
+        assert_eq!(query.len(), self.dimension, "the dimensions of query and items differ");
         let padded = self.padded(query);
         let mut scores = Vec::new();
-        if let Some((floor, rows)) = self.worth_scoring(query, lengths, k, &skip) {
-            // What was left out scores at most `floor`: if enough do better, nothing is missing.
+        if let Some((floor, rows)) = self.candidate_rows(query, lengths, k, &skip) {
+            // Excluded rows score at most `floor`: with `k` better candidates the result is exact.
             top.reset_above(k, floor);
-            self.offer(&padded, lengths, &rows, &skip, &mut scores, top);
+            self.add_scored(&padded, lengths, &rows, &skip, &mut scores, top);
             if top.is_full() {
                 return;
             }
@@ -218,12 +217,12 @@ impl ItemVectors {
         top.reset(k);
         let all: Vec<u32> = (0..self.items.len() as u32).collect();
         for rows in all.chunks(CHUNK) {
-            self.offer(&padded, lengths, rows, &skip, &mut scores, top);
+            self.add_scored(&padded, lengths, rows, &skip, &mut scores, top);
         }
     }
 
-    /// Scores rows in full precision and offers them to `top`.
-    fn offer(
+    /// Scores rows in full precision and adds them to `top`.
+    fn add_scored(
         &self,
         query: &[Lanes],
         lengths: Lengths,
@@ -234,12 +233,12 @@ impl ItemVectors {
     ) {
         scores.clear();
         self.kernel.gather(query, &self.rows, rows, scores);
-        if lengths == Lengths::DoNot {
+        if lengths == Lengths::Ignore {
             for (score, &row) in scores.iter_mut().zip(rows) {
                 *score /= self.lengths[row as usize];
             }
         }
-        // Rows ascend, so an item that only equals the threshold loses against those before it.
+        // Rows ascend, so an item equal to the threshold loses the tie.
         let threshold = top.threshold();
         top.extend(scores.iter().zip(rows).map(|(&score, &row)| {
             let item = self.items[row as usize];
@@ -247,9 +246,9 @@ impl ItemVectors {
         }));
     }
 
-    /// A score, and the rows that may exceed it: likely somewhat more than `k`. `None` where there are
-    /// too few items for such a guess, or where `k` is no small part of them.
-    fn worth_scoring(
+    /// Estimates a score threshold and returns it with the rows that may exceed it, probably somewhat more than `k`.
+    /// Returns `None` if there are too few items for an estimate, or `k` is a large share of them.
+    fn candidate_rows(
         &self,
         query: &[f32],
         lengths: Lengths,
@@ -259,7 +258,7 @@ impl ItemVectors {
         let blocks = self.items.len() / LANES;
         let stride = blocks / SAMPLED_BLOCKS;
         let expected = (k * SAMPLED_BLOCKS) as f32 / blocks as f32;
-        // Three standard deviations of the number of the best `k` that fall into the sample.
+        // Expected number of the best `k` in the sample, plus three standard deviations.
         let rank = (expected + 3.0 * expected.sqrt() + 3.0) as usize;
         if stride < 2 || rank > SAMPLED_BLOCKS * LANES / 4 {
             return None;
@@ -286,7 +285,7 @@ impl ItemVectors {
             let bounds = &mut bounds[..len.next_multiple_of(LANES)];
             self.estimate(&rounded.pairs, lengths, first, rounded.error, bounds);
             let count = self.kernel.above(bounds, floor, &mut hits);
-            // What pads the last block is no item; its places come last.
+            // Skip the padding of the last block.
             let hits = hits[..count].iter().filter(|&&hit| usize::from(hit) < len);
             rows.extend(hits.map(|&hit| first as u32 + u32::from(hit)));
         }
@@ -294,8 +293,8 @@ impl ItemVectors {
         Some((floor * length as f32, rows))
     }
 
-    /// For the rows from `first` on, which begins a block, their estimated scores for a query of
-    /// length 1; or bounds on them, where `error` is that of the estimated cosines.
+    /// Estimates the scores of the rows from `first` on, the start of a block, for a normalised query. With the `error`
+    /// of the estimated cosines, computes upper bounds.
     fn estimate(
         &self,
         query: &[i32],
@@ -313,14 +312,14 @@ impl ItemVectors {
                 *estimate = sum as f32 / (UNIT * UNIT) + error;
             }
         }
-        if lengths == Lengths::Count && self.similarity == Similarity::Dot {
+        if lengths == Lengths::Include && self.similarity == Similarity::Dot {
             for (estimate, length) in estimates.iter_mut().zip(&self.lengths[first..]) {
                 *estimate *= length;
             }
         }
     }
 
-    /// A query in the form of a row.
+    /// Pads a query like a row.
     fn padded(&self, query: &[f32]) -> Vec<Lanes> {
         let mut padded = vec![Lanes::default(); self.width];
         for (lanes, values) in padded.iter_mut().zip(query.chunks(LANES)) {
@@ -329,10 +328,10 @@ impl ItemVectors {
         padded
     }
 
-    /// Appends the score of each of `items` for `query`; `missing` for those without a vector.
+    /// Appends the scores of `items` for `query`; items without a vector score `missing`.
     ///
     /// # Panics
-    /// If the query's length is not [`dimension`](Self::dimension).
+    /// If the length of the query is not [`dimension`](Self::dimension).
     pub fn score(
         &self,
         query: &[f32],
@@ -340,14 +339,14 @@ impl ItemVectors {
         missing: f32,
         scores: &mut Vec<f32>,
     ) {
-        assert_eq!(query.len(), self.dimension, "the query is not of the vectors' dimension");
+        assert_eq!(query.len(), self.dimension, "the dimensions of query and items differ");
         if self.rows.is_empty() {
             scores.extend(items.map(|_| missing));
             return;
         }
         let row = |item: u32| self.row_of.get(item as usize).copied().unwrap_or(NO_ROW);
         let start = scores.len();
-        // Items without a vector are scored as the first row, then overwritten.
+        // Items without a vector get the score of the first row, which is then overwritten.
         let rows: Vec<u32> = items
             .clone()
             .map(|item| match row(item) {
@@ -377,14 +376,14 @@ mod tests {
     fn table(rows: &[Vec<f32>]) -> EmbeddingTable {
         let mut builder = TableBuilder::default();
         for (id, row) in rows.iter().enumerate() {
-            // Every other item has a vector, under twice its position as id.
+            // Every other item has a vector; its id is twice its index.
             builder.push(id as u32 * 4, row).unwrap();
         }
         builder.build().unwrap()
     }
 
-    /// The definition, in double precision.
-    fn plain(a: &[f32], b: &[f32], similarity: Similarity) -> f64 {
+    /// Reference implementation in double precision.
+    fn reference(a: &[f32], b: &[f32], similarity: Similarity) -> f64 {
         let dot = |a: &[f32], b: &[f32]| -> f64 {
             a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
         };
@@ -405,7 +404,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_kernel_scores_as_the_definition_says(
+        fn every_kernel_matches_the_reference(
             (query, rows) in vectors(),
             cosine in any::<bool>(),
         ) {
@@ -433,23 +432,22 @@ mod tests {
                 }
                 for (item, (&score, &scanned)) in scores.iter().zip(&scanned).enumerate() {
                     let expected = match item % 2 {
-                        0 => plain(&query, &rows[item / 2], similarity),
+                        0 => reference(&query, &rows[item / 2], similarity),
                         _ => -9.0,
                     };
                     prop_assert!((f64::from(score) - expected).abs() < 4e-6, "{:?} {}", kernel, item);
                     prop_assert!((f64::from(scanned) - expected).abs() < 4e-6, "{:?} {}", kernel, item);
                 }
-                // By cosine, whatever the similarity is.
                 items.best_by_cosine(&query, len, |_| false, &mut top);
                 for (score, item) in top.sorted() {
-                    let expected = plain(&query, &rows[item as usize / 2], Similarity::Cosine);
+                    let expected = reference(&query, &rows[item as usize / 2], Similarity::Cosine);
                     prop_assert!((f64::from(score) - expected).abs() < 4e-6);
                 }
             }
         }
 
         #[test]
-        fn the_best_k_are_those_of_a_full_sort(
+        fn best_equals_a_full_sort(
             (query, rows) in vectors(),
             k in 0..30_usize,
             skipped in prop::collection::vec(any::<bool>(), 80),
@@ -469,14 +467,14 @@ mod tests {
         }
     }
 
-    /// Enough rows for the floor to be guessed, right in most cases and wrong in the others.
+    /// Enough rows for the estimate of the threshold, which is too high for one order.
     #[test]
-    fn many_rows_in_any_order() {
+    fn best_is_exact_for_any_order_of_many_rows() {
         let count = SAMPLED_BLOCKS * LANES * 5 + 7;
         let ascending = |row: usize| row as f32;
         let descending = |row: usize| -(row as f32);
         let scattered = |row: usize| (row * 7919 % 4099) as f32;
-        // The sampled blocks hold the best: too few others exceed what they promise.
+        // The sampled blocks contain the best rows, so the estimated threshold is too high.
         let misleading = |row: usize| {
             if (row / LANES).is_multiple_of(5) { 1e6 - row as f32 } else { -(row as f32) }
         };
@@ -500,9 +498,9 @@ mod tests {
         }
     }
 
-    /// The bound on rounding must leave nothing out, for close calls too.
+    /// The error bound must not exclude near ties.
     #[test]
-    fn rounding_costs_no_item_its_place() {
+    fn best_is_exact_for_near_ties() {
         let mut state = 1_u32;
         let mut random = move || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -510,7 +508,7 @@ mod tests {
         };
         for dimension in [1, 5, 32, 100] {
             let around: Vec<f32> = (0..dimension).map(|_| random()).collect();
-            // Half of the rows differ by less than rounding keeps apart.
+            // Half of the rows differ by less than the rounding error.
             let rows: Vec<Vec<f32>> = (0..SAMPLED_BLOCKS * LANES * 3)
                 .map(|row| {
                     let spread = if row % 2 == 0 { 1e-5 } else { 1.0 };
@@ -543,16 +541,16 @@ mod tests {
     }
 
     #[test]
-    fn ids_outside_the_catalogue_are_left_out() {
+    fn ids_outside_the_catalogue_are_skipped() {
         let rows = [vec![1.0], vec![2.0]];
-        let position = |id: u32| (id == 4).then_some(0);
-        let items = ItemVectors::new(&table(&rows), 3, Similarity::Dot, position);
+        let index_of = |id: u32| (id == 4).then_some(0);
+        let items = ItemVectors::new(&table(&rows), 3, Similarity::Dot, index_of);
         assert_eq!((items.len(), items.get(0), items.get(1)), (1, Some(vec![2.0]), None));
         assert_eq!(items.get(99), None);
     }
 
     #[test]
-    fn zero_vectors_are_left_out() {
+    fn zero_vectors_are_skipped() {
         let rows = [vec![0.0, 0.0], vec![3.0, 4.0], vec![-0.0, 1e-40]];
         for similarity in [Similarity::Cosine, Similarity::Dot] {
             let items = ItemVectors::new(&table(&rows), 6, similarity, |id| Some(id / 2));

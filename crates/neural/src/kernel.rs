@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "functions for detected instruction sets can only be called so")]
+#![expect(unsafe_code, reason = "calling functions for detected instruction sets is unsafe")]
 
 mod forward;
 mod least_squares;
@@ -7,45 +7,45 @@ mod vector;
 pub(crate) use forward::{Layer, Stack, User};
 pub(crate) use least_squares::{System, Task};
 
-/// Items whose scores are computed side by side, and the multiple that rows are padded to.
+/// Number of items scored in parallel, and the multiple to which rows are padded.
 pub(crate) const LANES: usize = 16;
 
-/// Values side by side, on a boundary of cache lines: loads that straddle two lines cost twice.
+/// [`LANES`] values, aligned to cache lines, because loads across two lines cost twice.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 pub(crate) struct Lanes(pub(crate) [f32; LANES]);
 
-/// Two rounded components of each of [`LANES`] rows, side by side.
+/// Two rounded components of each of [`LANES`] rows.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 pub(crate) struct Pairs(pub(crate) [[i16; 2]; LANES]);
 
-/// Two rounded components of a query in one number, as [`Kernel::scan`] takes them.
+/// Packs two rounded components of a query for [`Kernel::scan`].
 pub(crate) fn pack(first: i16, second: i16) -> i32 {
     i32::from(second) << 16 | i32::from(first.cast_unsigned())
 }
 
-/// The instruction set that the inner loops use.
+/// The instruction set of the inner loops.
 ///
-/// Kernels with fused multiply-add round once where the plain one rounds twice: scores agree to about
-/// 1e-6 of the vectors' lengths, not to the last bit. Integer sums agree exactly.
+/// Kernels with fused multiply-add round once, the plain one twice: scores agree to about 1e-6 of the vectors'
+/// lengths. Integer sums are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
-    /// AVX-512 for networks, 16 lanes an instruction; AVX2, which it implies, for the rest.
+    /// AVX-512 for networks, 16 lanes per instruction; otherwise AVX2, which it implies.
     Avx512,
-    /// AVX2 with fused multiply-add: 8 lanes an instruction.
+    /// AVX2 with fused multiply-add, 8 lanes per instruction.
     Avx2,
-    /// Whatever the target always has: SSE2 on x86-64, NEON on AArch64.
+    /// The baseline of the target: SSE2 on x86-64, NEON on AArch64.
     Plain,
 }
 
 impl Kernel {
-    /// The fastest kernel that this processor can run.
+    /// Returns the fastest available kernel.
     pub(crate) fn detect() -> Self {
         Self::available()[0]
     }
 
-    /// All kernels that this processor can run, fastest first.
+    /// Returns all kernels that this processor supports, fastest first.
     pub(crate) fn available() -> Vec<Self> {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -59,7 +59,7 @@ impl Kernel {
         kernels
     }
 
-    /// What people call it.
+    /// The common name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Avx512 => "AVX-512",
@@ -68,9 +68,9 @@ impl Kernel {
         }
     }
 
-    /// Dot products of a rounded query with rounded rows in blocks: a block holds [`LANES`] rows, two
-    /// components of each at a time; the query is packed likewise, see [`pack`]. `blocks` has a whole number of blocks, `sums` one place for each
-    /// of their rows. The sums must fit into 32 bits.
+    /// Computes the dot products of a rounded query with rounded rows. A block contains [`LANES`] rows, two components of
+    /// each at a time; the query is packed by [`pack`]. `sums` has one entry per row of `blocks`. The sums must fit into
+    /// 32 bits.
     pub(crate) fn scan(self, query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
         assert_eq!(blocks.len() * LANES, sums.len() * query.len());
         assert_eq!(sums.len() % LANES, 0);
@@ -82,9 +82,8 @@ impl Kernel {
         }
     }
 
-    /// Writes the places of the scores above the threshold to the front of `hits`, in ascending order,
-    /// and returns how many there are. The number of scores is a multiple of [`LANES`], and `hits`
-    /// has a place for each of them.
+    /// Writes the indexes of the scores above the threshold to the front of `hits` in ascending order; returns their
+    /// number. The number of scores must be a multiple of [`LANES`], and at most the length of `hits`.
     pub(crate) fn above(self, scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
         assert!(hits.len() >= scores.len());
         match self {
@@ -95,8 +94,8 @@ impl Kernel {
         }
     }
 
-    /// Dot products of `query` with chosen rows of a row-major matrix, appended to `scores`. The
-    /// query's length is that of a row.
+    /// Appends to `scores` the dot products of `query` with selected rows of a row-major matrix. The length of the query
+    /// is that of a row.
     pub(crate) fn gather(
         self,
         query: &[Lanes],
@@ -112,8 +111,8 @@ impl Kernel {
         }
     }
 
-    /// Scores items for a user: `blocks` has the numbers of [`LANES`] items after those of another, see
-    /// [`Stack`]; `scores` a place for each item.
+    /// Scores items for a user. `blocks` contains the values of [`LANES`] items per block, see [`Stack`]; `scores` has one
+    /// entry per item.
     pub(crate) fn forward(self, stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
         match self {
             // SAFETY: as in `scan`.
@@ -126,7 +125,7 @@ impl Kernel {
         }
     }
 
-    /// Adds the products of each of `rows`, each `width` times [`LANES`] long, with itself to `gram`.
+    /// Adds the outer product of each row with itself to `gram`. A row has `width * LANES` components.
     pub(crate) fn add_gram(self, width: usize, rows: &[Lanes], gram: &mut [Lanes]) {
         match self {
             // SAFETY: as in `scan`.
@@ -139,7 +138,7 @@ impl Kernel {
         }
     }
 
-    /// Brings `x` nearer to the solution of a task, see [`Task`].
+    /// Improves the solution `x` of a [`Task`].
     pub(crate) fn solve(self, system: &System<'_>, task: &Task<'_>, x: &mut [Lanes]) {
         match self {
             // SAFETY: as in `scan`.
@@ -153,12 +152,11 @@ impl Kernel {
     }
 }
 
-/// How many rows ahead of the one being scored are asked for: chosen rows lie where the processor
-/// cannot guess.
+/// Prefetch distance in rows. The hardware cannot predict the addresses of selected rows.
 #[cfg(target_arch = "x86_64")]
-const AHEAD: usize = 12;
+const PREFETCH_DISTANCE: usize = 12;
 
-/// Written with intrinsics, since loops as below do not dependably become the instructions meant.
+/// Intrinsics, because the compiler does not reliably vectorise the plain loops below.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
@@ -169,7 +167,7 @@ mod avx2 {
         _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_si256,
     };
 
-    use super::{AHEAD, LANES, Lanes, Pairs};
+    use super::{LANES, Lanes, PREFETCH_DISTANCE, Pairs};
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn scan(query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
@@ -183,14 +181,14 @@ mod avx2 {
             for (&both, pairs) in query.iter().zip(block) {
                 let both = _mm256_set1_epi32(both);
                 let from: *const __m256i = pairs.0.as_ptr().cast();
-                // SAFETY: `Pairs` is 64 bytes, on a boundary of 64.
+                // SAFETY: `Pairs` has 64 bytes and an alignment of 64.
                 let (left, right) =
                     unsafe { (_mm256_load_si256(from), _mm256_load_si256(from.add(1))) };
                 low = _mm256_add_epi32(low, _mm256_madd_epi16(left, both));
                 high = _mm256_add_epi32(high, _mm256_madd_epi16(right, both));
             }
             let to: *mut __m256i = sums.as_mut_ptr().cast();
-            // SAFETY: `sums` has 16 numbers of 4 bytes here.
+            // SAFETY: `sums` has 16 values of 4 bytes.
             unsafe {
                 _mm256_storeu_si256(to, low);
                 _mm256_storeu_si256(to.add(1), high);
@@ -204,12 +202,12 @@ mod avx2 {
         let mut len = 0;
         for (group, scores) in scores.as_chunks::<LANES>().0.iter().enumerate() {
             let from = scores.as_ptr();
-            // SAFETY: `scores` has 16 numbers here.
+            // SAFETY: `scores` has 16 values.
             let (left, right) = unsafe { (_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) };
             let left = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(left, threshold));
             let right = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(right, threshold));
             let mask = left | right << 8;
-            // One branch a group; none a score, since whether one is a hit cannot be predicted.
+            // One branch per group and none per score, because hits are unpredictable.
             if mask != 0 {
                 for lane in 0..LANES {
                     hits[len] = (group * LANES + lane) as u16;
@@ -227,18 +225,18 @@ mod avx2 {
         assert!(rows.is_empty() || (greatest + 1) * width <= matrix.len());
         let start = scores.len();
         scores.resize(start + rows.len(), 0.0);
-        for (at, (score, &row)) in scores[start..].iter_mut().zip(rows).enumerate() {
-            if let Some(&ahead) = rows.get(at + AHEAD) {
+        for (index, (score, &row)) in scores[start..].iter_mut().zip(rows).enumerate() {
+            if let Some(&ahead) = rows.get(index + PREFETCH_DISTANCE) {
                 for line in 0..width {
-                    // A wrong address would do no harm: a prefetch has no effect that a program sees.
+                    // A prefetch of an invalid address has no effect.
                     let line = matrix.as_ptr().wrapping_add(ahead as usize * width + line);
                     _mm_prefetch::<_MM_HINT_T0>(line.cast());
                 }
             }
             let (mut low, mut high) = (_mm256_setzero_ps(), _mm256_setzero_ps());
             for lanes in 0..width {
-                // SAFETY: `lanes` is below the length of the query, and the row lies in the matrix, as
-                // asserted above. `Lanes` is 64 bytes, on a boundary of 64.
+                // SAFETY: `lanes` is below the length of the query, and the row is inside the matrix, as
+                // asserted above. `Lanes` has 64 bytes and an alignment of 64.
                 unsafe {
                     let query: *const f32 = query.as_ptr().add(lanes).cast();
                     let row: *const f32 = matrix.as_ptr().add(row as usize * width + lanes).cast();
@@ -275,8 +273,8 @@ fn scan(query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
 
 fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
     let mut len = 0;
-    for (place, &score) in scores.iter().enumerate() {
-        hits[len] = place as u16;
+    for (index, &score) in scores.iter().enumerate() {
+        hits[len] = index as u16;
         len += usize::from(score > threshold);
     }
     len
@@ -292,7 +290,7 @@ fn gather(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>
                 *sum = multiply_add(query, row, *sum);
             }
         }
-        // Halves onto each other: four vector additions instead of fifteen in a chain.
+        // Pairwise reduction: four vector additions instead of a chain of fifteen.
         let mut half = LANES / 2;
         while half > 0 {
             let (front, back) = sums.split_at_mut(half);
@@ -305,7 +303,7 @@ fn gather(query: &[Lanes], matrix: &[Lanes], rows: &[u32], scores: &mut Vec<f32>
     }));
 }
 
-/// On AArch64 fused multiply-add is always there; elsewhere it may be a function call.
+/// Fused on AArch64, which always supports it; elsewhere it may be a function call.
 fn multiply_add(a: f32, b: f32, sum: f32) -> f32 {
     if cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
 }

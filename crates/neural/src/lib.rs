@@ -1,41 +1,38 @@
-//! Embedding tables, dot products, exact top-k and NeuralCF, with SIMD chosen at run time.
+//! Embedding tables, exact nearest-neighbour search, implicit ALS, EASE and NeuralCF, with SIMD selected at run time.
 //!
-//! * [`EmbeddingTable`]: vectors by id, and their text form (`id:f f f …` a line).
-//! * [`ItemVectors`]: the vectors of a catalogue laid out for the two questions that are asked of
-//!   them: the best of all items for a query, and the scores of a few given items.
-//! * [`TopK`]: selects the best of a stream of scores without sorting it.
-//! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, in training for all vectors of
-//!   a side, and in serving for a user whom training has not seen.
-//! * [`ease`]: item–item weights, and the scores that a history gives by them.
-//! * [`neural_cf`]: the ranking model, its forward pass over a whole catalogue, and with the feature
-//!   `model-file` its file and its folder.
+//! * [`EmbeddingTable`]: vectors by id, and their text format (lines `id:f f f …`).
+//! * [`ItemVectors`]: the vectors of a catalogue, for exact top-k search and for scoring candidates.
+//! * [`TopK`]: streaming top-k selection.
+//! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, for training and for folding in new users.
+//! * [`ease`]: item–item weights.
+//! * [`neural_cf`]: the ranking model and its forward pass; its file format with the feature `model-file`.
 //!
-//! The crate knows neither catalogues nor histories, and does no I/O beyond the readers and writers that it
-//! is handed, and looking for versions in a model folder. It is the only one in the workspace with `unsafe` code, all of it in `kernel`: calls of
-//! functions compiled for instruction sets that were detected before, and their loads and stores.
+//! The crate is independent of catalogues and histories. Its only I/O is through readers and writers passed to it, and
+//! listing the versions in a model folder. It is the only crate of the workspace with `unsafe` code, all in `kernel`:
+//! calls of functions for detected instruction sets, and their loads and stores.
 
 #[cfg(feature = "model-file")]
-mod about;
-#[cfg(feature = "model-file")]
-mod digest;
 pub mod ease;
 mod factors;
 mod item_vectors;
 mod kernel;
+#[cfg(feature = "model-file")]
+mod metadata;
 pub mod neural_cf;
 mod table;
 #[cfg(feature = "model-file")]
 mod tensors;
 mod top_k;
+mod zeros;
 
 #[cfg(feature = "model-file")]
-pub use about::{ABOUT_FILE, About, AboutError};
-#[cfg(feature = "model-file")]
-pub use digest::{Hashing, sha256};
-pub use factors::{Factors, FoldIn, HalfStep, MANY_STEPS, Objective, Positives, RowMut};
+pub use factors::{CONVERGED_STEPS, Factors, FoldIn, HalfStep, Objective, Positives, RowMut};
 pub use item_vectors::{ItemVectors, Similarity};
+#[cfg(feature = "model-file")]
+pub use metadata::{EmbeddingMetadata, EmbeddingMetadataError, METADATA_FILE};
 pub use table::{
     EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, has_direction,
     normalise, parse_line,
 };
 pub use top_k::TopK;
+pub use zeros::{Zeros, is_zero};

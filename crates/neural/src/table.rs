@@ -2,61 +2,62 @@ use std::io::{self, BufRead, Write};
 
 use sparrow_model::skip_byte_order_mark;
 
-/// The name of the file with the movies' vectors, as the original system writes it.
+/// The name of the item vectors file, as in the original system.
 pub const ITEM_FILE: &str = "item2vecEmb.csv";
-/// The name of the file with the users' vectors.
+/// The name of the user vectors file.
 pub const USER_FILE: &str = "userEmb.csv";
 
-/// The greatest magnitude of a value: squares of it, summed over any dimension, stay finite.
+/// Maximum magnitude of a component: sums of squares stay finite.
 const MAX_MAGNITUDE: f32 = 1e15;
 
-/// What can be wrong with an embedding file.
+/// The error of an embedding file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file could not be read.
+    /// An I/O error.
     #[error("cannot read {file}")]
     Io {
-        /// Which file.
+        /// The file.
         file: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A line is not `id:f f f …`.
-    #[error("{file}:{line}: {what}")]
+    #[error("{file}:{line}: {message}")]
     Malformed {
-        /// Which file.
+        /// The file.
         file: String,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong with it.
-        what: String,
+        /// The error.
+        message: String,
     },
-    /// The file is not the one that the description of its set names.
+    /// The SHA-256 of the file differs from the metadata.
     #[error(
-        "{0} does not have the SHA-256 that embedding.json names: it is damaged, or of another run of \
-         embed than the files beside it"
+        "the SHA-256 of {0} differs from embedding.json: the file is damaged or from another run of embed"
     )]
     Digest(String),
-    /// The file has no vector.
+    /// The file has no vectors.
     #[error("{0} has no vectors")]
     Empty(String),
 }
 
-/// Vectors of one dimension by id, in order of id.
+/// Vectors of equal dimension by id, in order of id.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EmbeddingTable {
     dimension: usize,
     ids: Vec<u32>,
-    /// Row after row.
+    /// Row-major.
     values: Vec<f32>,
 }
 
 impl EmbeddingTable {
-    /// Reads the text form: a line `id:f f f …` for each vector, in any order of ids. `file` is the
-    /// name for error messages. Vectors must have one length, ids occur once, and numbers be finite.
+    /// Reads the text format: one line `id:f f f …` per vector, in any order. `file` is the name in error messages.
+    ///
+    /// # Errors
+    /// On I/O errors, malformed lines, different dimensions, duplicate ids, non-finite components or no vectors.
     pub fn read(mut input: impl BufRead, file: &str) -> Result<Self, Error> {
-        let malformed = |line, what| Error::Malformed { file: file.to_owned(), line, what };
+        let malformed = |line, message| Error::Malformed { file: file.to_owned(), line, message };
         let mut builder = TableBuilder::default();
         let (mut bytes, mut line) = (Vec::new(), 0);
         loop {
@@ -73,23 +74,23 @@ impl EmbeddingTable {
                 let parsed = parse_line(text, &mut builder.values);
                 parsed
                     .and_then(|id| builder.close_row(id))
-                    .map_err(|what| malformed(line, what))?;
+                    .map_err(|message| malformed(line, message))?;
             }
         }
         if builder.ids.is_empty() {
             return Err(Error::Empty(file.to_owned()));
         }
-        builder.build().map_err(|what| malformed(line, what))
+        builder.build().map_err(|message| malformed(line, message))
     }
 
-    /// As [`read`](Self::read), of a file that is to have this SHA-256, if one is known.
+    /// Like [`read`](Self::read), and verifies the SHA-256 if given.
     #[cfg(feature = "model-file")]
     pub fn read_verified(
         input: impl io::Read,
         file: &str,
         sha256: Option<&str>,
     ) -> Result<Self, Error> {
-        let mut input = io::BufReader::with_capacity(1 << 18, crate::Hashing::new(input));
+        let mut input = io::BufReader::with_capacity(1 << 18, sparrow_files::Hashing::new(input));
         let table = Self::read(&mut input, file)?;
         match sha256 {
             Some(expected) if input.get_ref().sha256() != expected => {
@@ -99,66 +100,66 @@ impl EmbeddingTable {
         }
     }
 
-    /// Writes the text form, in order of id, each number in the fewest digits that read back equal.
+    /// Writes the text format in order of id, with the shortest exact decimal representation.
     pub fn write(&self, mut output: impl Write) -> io::Result<()> {
         for (id, row) in self.iter() {
             write!(output, "{id}:")?;
-            for (at, value) in row.iter().enumerate() {
-                write!(output, "{}{value}", if at == 0 { "" } else { " " })?;
+            for (index, value) in row.iter().enumerate() {
+                write!(output, "{}{value}", if index == 0 { "" } else { " " })?;
             }
             output.write_all(b"\n")?;
         }
         output.flush()
     }
 
-    /// The length of every vector.
+    /// The dimension of the vectors.
     pub const fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// How many vectors there are.
+    /// The number of vectors.
     pub const fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether there are no vectors.
+    /// Returns whether there are no vectors.
     pub const fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// The vector of an id.
+    /// Returns the vector of an id.
     pub fn get(&self, id: u32) -> Option<&[f32]> {
-        // Ids of MovieLens users are dense from 1 on: look there first.
-        let at = match self.ids.get((id as usize).wrapping_sub(1)) {
+        // MovieLens user ids are dense from 1 on: try the direct index first.
+        let index = match self.ids.get((id as usize).wrapping_sub(1)) {
             Some(&there) if there == id => id as usize - 1,
             _ => self.ids.binary_search(&id).ok()?,
         };
-        Some(self.row(at))
+        Some(self.row(index))
     }
 
-    /// Ids and vectors, in order of id.
+    /// Iterates over ids and vectors in order of id.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[f32])> {
-        self.ids.iter().enumerate().map(|(at, &id)| (id, self.row(at)))
+        self.ids.iter().enumerate().map(|(index, &id)| (id, self.row(index)))
     }
 
-    /// How many vectors do not [have a direction](has_direction).
+    /// The number of vectors without a [direction](has_direction).
     pub fn zero_count(&self) -> usize {
         self.iter().filter(|(_, row)| !has_direction(row)).count()
     }
 
-    /// Scales every vector to length 1; vectors of zeros stay as they are.
+    /// Normalises every vector to length 1, except zero vectors.
     pub fn normalise(&mut self) {
         for row in self.values.chunks_exact_mut(self.dimension) {
             normalise(row);
         }
     }
 
-    fn row(&self, at: usize) -> &[f32] {
-        &self.values[at * self.dimension..(at + 1) * self.dimension]
+    fn row(&self, index: usize) -> &[f32] {
+        &self.values[index * self.dimension..(index + 1) * self.dimension]
     }
 }
 
-/// Scales a vector to length 1, unless it is all zeros.
+/// Normalises a vector to length 1, unless it has no [direction](has_direction).
 pub fn normalise(vector: &mut [f32]) {
     let scale = inverse_length(vector);
     for value in vector {
@@ -166,8 +167,8 @@ pub fn normalise(vector: &mut [f32]) {
     }
 }
 
-/// Whether a vector has a direction: it is neither all zeros nor so short that 1 / length overflows.
-/// A vector without one scores 0 against every other, so it is treated as missing.
+/// Returns whether a vector can be normalised: it is neither zero nor so short that 1 / length overflows. Vectors
+/// without a direction are treated as missing.
 pub fn has_direction(vector: &[f32]) -> bool {
     reciprocal_length(vector).is_some()
 }
@@ -183,45 +184,43 @@ fn reciprocal_length(vector: &[f32]) -> Option<f32> {
     inverse.is_finite().then_some(inverse)
 }
 
-/// Appends the numbers of a line `id:f f f …` to `values` and returns its id. What is wrong comes back
-/// in words.
+/// Appends the components of a line `id:f f f …` to `values` and returns the id. The error is a message.
 pub fn parse_line(text: &str, values: &mut Vec<f32>) -> Result<u32, String> {
-    let (id, numbers) =
-        text.split_once(':').ok_or_else(|| format!("no colon after the id in {:?}", cut(text)))?;
+    let (id, numbers) = text
+        .split_once(':')
+        .ok_or_else(|| format!("no colon after the id in {:?}", truncate(text)))?;
     let id = id
         .trim()
         .parse()
-        .map_err(|_| format!("id {:?} is not a whole number from 0 to {}", cut(id), u32::MAX))?;
+        .map_err(|_| format!("id {:?} is not an integer from 0 to {}", truncate(id), u32::MAX))?;
     for number in numbers.split_ascii_whitespace() {
-        values.push(number.parse().map_err(|_| format!("{:?} is not a number", cut(number)))?);
+        values.push(number.parse().map_err(|_| format!("{:?} is not a number", truncate(number)))?);
     }
     Ok(id)
 }
 
-/// Whether a vector may be in a table: it has numbers, as many as those before it, if there are any,
-/// and each is finite and of a sensible size. What is wrong comes back in words.
+/// Checks that a vector is not empty, has the given dimension, and finite components of at most 1e15. The error is a
+/// message.
 pub fn check_vector(id: u32, vector: &[f32], dimension: Option<usize>) -> Result<(), String> {
     if vector.is_empty() {
-        return Err(format!("id {id} has no numbers"));
+        return Err(format!("id {id} has no components"));
     }
     if let Some(dimension) = dimension.filter(|&dimension| dimension != vector.len()) {
         let length = vector.len();
-        return Err(format!(
-            "id {id} has {length} numbers where the lines before have {dimension}"
-        ));
+        return Err(format!("id {id} has {length} dimensions, previous vectors have {dimension}"));
     }
     match vector.iter().find(|value| value.is_nan() || value.abs() > MAX_MAGNITUDE) {
-        Some(bad) => Err(format!("id {id}: {bad} is not a finite number of a sensible size")),
+        Some(bad) => Err(format!("id {id}: component {bad} is not finite or too large")),
         None => Ok(()),
     }
 }
 
-/// A piece of a line that is short enough for a message.
-fn cut(text: &str) -> &str {
+/// Truncates a text for a message.
+fn truncate(text: &str) -> &str {
     text.char_indices().nth(40).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Collects vectors into an [`EmbeddingTable`].
+/// Builds an [`EmbeddingTable`].
 #[derive(Debug, Default)]
 pub struct TableBuilder {
     dimension: usize,
@@ -230,13 +229,13 @@ pub struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// Adds a vector. The first one decides the dimension. What is wrong comes back in words.
+    /// Adds a vector. The first one determines the dimension. The error is a message.
     pub fn push(&mut self, id: u32, vector: &[f32]) -> Result<(), String> {
         self.values.extend_from_slice(vector);
         self.close_row(id)
     }
 
-    /// Takes the values behind the last whole row as the vector of `id`.
+    /// Completes a row: the values after the last row become the vector of `id`.
     fn close_row(&mut self, id: u32) -> Result<(), String> {
         let start = self.ids.len() * self.dimension;
         let row = &self.values[start..];
@@ -246,21 +245,21 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// The table, or what is wrong: an id that occurs twice.
+    /// Builds the table. The error is a message that names a duplicate id.
     pub fn build(self) -> Result<EmbeddingTable, String> {
         let Self { dimension, ids, values } = self;
         if ids.is_sorted_by(|a, b| a < b) {
             return Ok(EmbeddingTable { dimension, ids, values });
         }
         let mut order: Vec<usize> = (0..ids.len()).collect();
-        order.sort_by_key(|&at| ids[at]);
-        let sorted: Vec<u32> = order.iter().map(|&at| ids[at]).collect();
-        if let Some([twice, _]) = sorted.array_windows().find(|[a, b]| a == b) {
-            return Err(format!("id {twice} occurs twice"));
+        order.sort_by_key(|&index| ids[index]);
+        let sorted: Vec<u32> = order.iter().map(|&index| ids[index]).collect();
+        if let Some([duplicate, _]) = sorted.array_windows().find(|[a, b]| a == b) {
+            return Err(format!("duplicate id {duplicate}"));
         }
         let mut ordered = Vec::with_capacity(values.len());
-        for at in order {
-            ordered.extend_from_slice(&values[at * dimension..(at + 1) * dimension]);
+        for index in order {
+            ordered.extend_from_slice(&values[index * dimension..(index + 1) * dimension]);
         }
         Ok(EmbeddingTable { dimension, ids: sorted, values: ordered })
     }
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_in_any_order_with_any_line_end() {
+    fn lines_are_read_in_any_order_with_any_line_end() {
         let table = read("\u{feff}9:1 -2.5e-1\r\n\r\n3: 0.5  7\n").unwrap();
         assert_eq!((table.dimension(), table.len()), (2, 2));
         assert_eq!(table.get(9), Some(&[1.0, -0.25][..]));
@@ -288,18 +287,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_file_and_line() {
+    fn errors_contain_file_and_line() {
         for (text, message) in [
             ("", "emb.csv has no vectors"),
             ("1:0.5\n2 0.5\n", "emb.csv:2: no colon after the id in \"2 0.5\""),
-            ("-1:0.5\n", "emb.csv:1: id \"-1\" is not a whole number from 0 to 4294967295"),
+            ("-1:0.5\n", "emb.csv:1: id \"-1\" is not an integer from 0 to 4294967295"),
             ("1:0.5 x\n", "emb.csv:1: \"x\" is not a number"),
-            ("1:\n", "emb.csv:1: id 1 has no numbers"),
-            ("1:1 2\n2:1\n", "emb.csv:2: id 2 has 1 numbers where the lines before have 2"),
-            ("1:nan\n", "emb.csv:1: id 1: NaN is not a finite number of a sensible size"),
-            ("1:1e39\n", "emb.csv:1: id 1: inf is not a finite number of a sensible size"),
-            ("2:1\n1:1\n2:3\n", "emb.csv:3: id 2 occurs twice"),
-            ("1:1\n1:1\n", "emb.csv:2: id 1 occurs twice"),
+            ("1:\n", "emb.csv:1: id 1 has no components"),
+            ("1:1 2\n2:1\n", "emb.csv:2: id 2 has 1 dimensions, previous vectors have 2"),
+            ("1:nan\n", "emb.csv:1: id 1: component NaN is not finite or too large"),
+            ("1:1e39\n", "emb.csv:1: id 1: component inf is not finite or too large"),
+            ("2:1\n1:1\n2:3\n", "emb.csv:3: duplicate id 2"),
+            ("1:1\n1:1\n", "emb.csv:2: duplicate id 1"),
         ] {
             assert_eq!(read(text).unwrap_err(), message);
         }
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_become_one_and_zeros_stay() {
+    fn normalise_scales_all_but_zero_vectors() {
         let mut table = read("1:3 4\n2:0 0\n3:1e-40 0\n").unwrap();
         table.normalise();
         assert_eq!(table.get(1), Some(&[0.6, 0.8][..]));
@@ -319,7 +318,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_equal(
+        fn written_table_is_read_unchanged(
             rows in prop::collection::btree_map(any::<u32>(), prop::array::uniform3(-1e15..1e15_f32), 1..20),
         ) {
             let mut builder = TableBuilder::default();
@@ -333,7 +332,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = EmbeddingTable::read(&bytes[..], "emb.csv");
         }
     }

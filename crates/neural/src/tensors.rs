@@ -1,27 +1,28 @@
-//! What files in the safetensors format have in common.
+//! Reading and writing of safetensors files with a digest in their metadata.
 
+use std::io::{self, Write as _};
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use sha2::{Digest as _, Sha256};
+use sparrow_files::Hashing;
 
-/// The one key of a file's own metadata; its value is JSON.
+/// The key of our metadata; its value is JSON.
 pub(crate) const METADATA_KEY: &str = "sparrow";
 
-/// The tensors of a file that is read.
+/// The tensors of a file.
 pub(crate) struct Tensors<'a>(pub(crate) SafeTensors<'a>);
 
 impl<'a> Tensors<'a> {
-    /// Whether there is one of this name.
+    /// Returns whether the file has a tensor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.tensor(name).is_ok()
     }
 
     fn view(&self, name: &str) -> Result<TensorView<'a>, String> {
-        self.0.tensor(name).map_err(|_| format!("it has no tensor {name:?}"))
+        self.0.tensor(name).map_err(|_| format!("missing tensor {name:?}"))
     }
 
-    /// The numbers of a tensor with as many axes as `axes`, and its shape.
+    /// Returns the values of an F32 tensor with `AXES` axes, and its shape.
     pub(crate) fn floats<const AXES: usize>(
         &self,
         name: &str,
@@ -29,27 +30,31 @@ impl<'a> Tensors<'a> {
         let view = self.view(name)?;
         let shape = shape(&view, name)?;
         if view.dtype() != Dtype::F32 {
-            return Err(format!("{name:?} is of type {:?}, not F32", view.dtype()));
+            return Err(format!("{name:?} has type {:?}, expected F32", view.dtype()));
         }
         let (values, _) = view.data().as_chunks::<4>();
         Ok((values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(), shape))
     }
 
-    /// The whole numbers of a tensor with one axis.
+    /// Returns the values of an integer tensor with one axis.
     pub(crate) fn ids(&self, name: &str) -> Result<Vec<u32>, String> {
         let view = self.view(name)?;
         let [_] = shape(&view, name)?;
         let four = view.data().as_chunks::<4>().0.iter();
         let eight = view.data().as_chunks::<8>().0.iter();
-        let whole: Vec<i64> = match view.dtype() {
+        let integers: Vec<i64> = match view.dtype() {
             Dtype::U32 => four.map(|&bytes| u32::from_le_bytes(bytes).into()).collect(),
             Dtype::I32 => four.map(|&bytes| i32::from_le_bytes(bytes).into()).collect(),
             Dtype::I64 | Dtype::U64 => eight.map(|&bytes| i64::from_le_bytes(bytes)).collect(),
-            other => return Err(format!("{name:?} is of type {other:?}, not of whole numbers")),
+            other => return Err(format!("{name:?} has type {other:?}, expected integers")),
         };
-        whole
+        integers
             .into_iter()
-            .map(|id| u32::try_from(id).map_err(|_| format!("{id} in {name:?} is no id")))
+            .map(|id| {
+                u32::try_from(id).map_err(|_| {
+                    format!("{name:?} contains {id}, expected ids from 0 to 4294967295")
+                })
+            })
             .collect()
     }
 }
@@ -57,10 +62,10 @@ impl<'a> Tensors<'a> {
 fn shape<const AXES: usize>(view: &TensorView<'_>, name: &str) -> Result<[usize; AXES], String> {
     view.shape()
         .try_into()
-        .map_err(|_| format!("{name:?} has the shape {:?}, not {AXES} axes", view.shape()))
+        .map_err(|_| format!("{name:?} has the shape {:?}, expected {AXES} axes", view.shape()))
 }
 
-/// A tensor on its way into a file.
+/// A tensor to be written.
 pub(crate) struct Stored {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
@@ -69,7 +74,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Numbers in single precision.
+    /// Creates an F32 tensor.
     pub(crate) fn floats<'a, const AXES: usize>(
         name: String,
         shape: [usize; AXES],
@@ -79,8 +84,8 @@ impl Stored {
         Self { name, dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
-    /// Whole numbers, along one axis.
-    pub(crate) fn whole(name: String, values: impl ExactSizeIterator<Item = u32>) -> Self {
+    /// Creates a U32 tensor with one axis.
+    pub(crate) fn integers(name: String, values: impl ExactSizeIterator<Item = u32>) -> Self {
         let shape = vec![values.len()];
         let bytes = values.flat_map(u32::to_le_bytes).collect();
         Self { name, dtype: Dtype::U32, shape, bytes }
@@ -92,18 +97,18 @@ impl Stored {
     }
 }
 
-/// What stands before the digest in a file: its key in the metadata's JSON, which is text of the header.
+/// The bytes before the digest in a file: its key in the escaped JSON of the header.
 const DIGEST: &[u8] = b"sha256\\\":\\\"";
 
-/// The digits of a digest.
+/// Number of hexadecimal digits of a digest.
 const DIGITS: usize = 64;
 
-/// The content of a file with these tensors and this metadata, an object in JSON. Its key `sha256` is added:
-/// the digest of the whole file with zeros in that place.
+/// Serialises tensors and metadata, a JSON object. Adds its key `sha256`, the digest of the whole file with zeros
+/// instead of the digest.
 pub(crate) fn serialize(tensors: &[Stored], json: &str) -> Result<Vec<u8>, String> {
-    let rest = json.strip_prefix('{').ok_or("its metadata is no object")?;
+    let rest = json.strip_prefix('{').ok_or("the metadata is not a JSON object")?;
     let json = format!("{{\"sha256\":\"{}\",{rest}", "0".repeat(DIGITS));
-    // One key only: several would be written in an order that changes from run to run.
+    // A single key, because the order of several would be random.
     let metadata = [(METADATA_KEY.to_owned(), json)].into_iter().collect();
     let views = tensors
         .iter()
@@ -111,14 +116,14 @@ pub(crate) fn serialize(tensors: &[Stored], json: &str) -> Result<Vec<u8>, Strin
         .collect::<Result<Vec<_>, String>>()?;
     let mut bytes =
         safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
-    let place = digest_in(&bytes).ok_or("its header has no digest")?;
-    let digest = crate::sha256(&bytes);
-    bytes[place].copy_from_slice(digest.as_bytes());
+    let range = digest_range(&bytes).ok_or("the header has no digest")?;
+    let digest = sparrow_files::sha256(&bytes);
+    bytes[range].copy_from_slice(digest.as_bytes());
     Ok(bytes)
 }
 
-/// Where the header of a file has its digest, if it has one.
-fn digest_in(bytes: &[u8]) -> Option<Range<usize>> {
+/// Returns the byte range of the digest, if the file has one.
+fn digest_range(bytes: &[u8]) -> Option<Range<usize>> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let header = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     let start = header.windows(DIGEST.len()).position(|window| window == DIGEST)?;
@@ -126,20 +131,19 @@ fn digest_in(bytes: &[u8]) -> Option<Range<usize>> {
     (start + DIGITS <= 8 + header.len()).then_some(start..start + DIGITS)
 }
 
-/// Compares the content of a file with its digest, where it has one.
+/// Verifies the digest of a file, if it has one.
 pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
-    let Some(place) = digest_in(bytes) else { return Ok(()) };
-    let mut hasher = Sha256::new();
-    hasher.update(&bytes[..place.start]);
-    hasher.update([b'0'; DIGITS]);
-    hasher.update(&bytes[place.end..]);
-    if crate::digest::hex(&hasher.finalize()).as_bytes() == &bytes[place] {
+    let Some(range) = digest_range(bytes) else { return Ok(()) };
+    let mut hasher = Hashing::new(io::sink());
+    let parts = [&bytes[..range.start], &[b'0'; DIGITS], &bytes[range.end..]];
+    let hashed = parts.into_iter().try_for_each(|part| hasher.write_all(part));
+    if hashed.is_ok() && hasher.sha256().as_bytes() == &bytes[range] {
         return Ok(());
     }
-    Err("it is damaged: its SHA-256 is not the one in its metadata".to_owned())
+    Err("damaged file: the SHA-256 differs from the metadata".to_owned())
 }
 
-/// As other programs write files.
+/// Serialises like other programs, without our metadata.
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) fn without_metadata(tensors: &[Stored]) -> Vec<u8> {
@@ -147,11 +151,11 @@ pub(crate) fn without_metadata(tensors: &[Stored]) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-/// The same content as a program that knows no digests has it, so that damage gets to what reads it.
+/// Disables the digest, so that tests reach the parser with damaged content.
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) fn unverified(mut bytes: Vec<u8>) -> Vec<u8> {
-    let place = digest_in(&bytes).unwrap();
-    bytes[place.start - DIGEST.len()] = b'_';
+    let range = digest_range(&bytes).unwrap();
+    bytes[range.start - DIGEST.len()] = b'_';
     bytes
 }

@@ -1,34 +1,33 @@
-/// Selects the `k` greatest of a stream of (score, item) pairs; ties go to the lesser item.
+/// Selects the `k` highest of a stream of (score, item) pairs; ties break by the lower item.
 ///
-/// Scores and items are packed into one integer whose order is the wanted one, and kept in a buffer
-/// of twice `k`: when it is full, a selection (not a sort) drops the lesser half. Most items of a long
-/// stream cost one comparison with the threshold. The value can be used again without allocating.
+/// Pairs are packed into integers of the same order, in a buffer of size 2·`k`. When it is full, a selection drops the
+/// lower half. Most items of a long stream cost one comparison with the threshold. Reuse does not allocate.
 ///
-/// Scores must not be NaN; one would be ordered by its sign, above or below all numbers.
+/// Scores must not be NaN, which would rank above or below all numbers by its sign.
 #[derive(Debug, Clone, Default)]
 pub struct TopK {
     k: usize,
     keys: Vec<u64>,
-    /// The `k`-th greatest score so far, once that is known.
+    /// A lower bound of the `k`-th highest score so far.
     threshold: Option<f32>,
 }
 
 impl TopK {
-    /// Ready to select the `k` best.
+    /// Creates a selection of the `k` best.
     pub fn new(k: usize) -> Self {
         let mut top = Self::default();
         top.reset(k);
         top
     }
 
-    /// Forgets everything, and selects the `k` best from now on.
+    /// Clears the selection and sets `k`.
     pub fn reset(&mut self, k: usize) {
         self.k = k;
         self.keys.clear();
         self.threshold = (k == 0).then_some(f32::INFINITY);
     }
 
-    /// As [`reset`](Self::reset), but only items with scores above `floor` count.
+    /// Like [`reset`](Self::reset), but ignores items with scores of at most `floor`.
     pub(crate) fn reset_above(&mut self, k: usize, floor: f32) {
         self.reset(k);
         if k > 0 {
@@ -36,24 +35,22 @@ impl TopK {
         }
     }
 
-    /// Whether as many items as wanted have been found.
+    /// Returns whether there are at least `k` items.
     pub(crate) fn is_full(&self) -> bool {
         self.keys.len() >= self.k
     }
 
-    /// Whether a score can still be among the best, given that the items come in ascending order.
+    /// Returns whether a score can be among the best, if items are pushed in ascending order.
     pub fn accepts(&self, score: f32) -> bool {
         self.threshold.is_none_or(|threshold| score > threshold)
     }
 
-    /// The score that a later item has to exceed; minus infinity, which no finite score is below,
-    /// while every item counts.
+    /// The score that a later item must exceed; minus infinity if there is no bound yet.
     pub(crate) fn threshold(&self) -> f32 {
         self.threshold.unwrap_or(f32::NEG_INFINITY)
     }
 
-    /// Offers an item. The order of the items does not matter, unless [`accepts`](Self::accepts) or
-    /// the threshold was used to leave some out.
+    /// Adds an item. Items may come in any order, unless [`accepts`](Self::accepts) or the threshold is used as a filter.
     pub fn push(&mut self, score: f32, item: u32) {
         if self.threshold.is_some_and(|threshold| score < threshold) || self.k == 0 {
             return;
@@ -62,8 +59,7 @@ impl TopK {
         self.shrink_if_full();
     }
 
-    /// Offers items of which many are not wanted: (score, item, wanted). Faster than to leave them out
-    /// where which ones cannot be predicted.
+    /// Adds those of (score, item, wanted) that are wanted. Without branches, which is faster if they are unpredictable.
     pub(crate) fn extend(&mut self, items: impl ExactSizeIterator<Item = (f32, u32, bool)>) {
         if self.k == 0 {
             return;
@@ -92,7 +88,7 @@ impl TopK {
         }
     }
 
-    /// The best so far as (score, item), best first.
+    /// Returns the best pairs so far, best first.
     pub fn sorted(&mut self) -> impl ExactSizeIterator<Item = (f32, u32)> + '_ {
         if self.k > 0 {
             self.shrink();
@@ -106,7 +102,7 @@ fn key(score: f32, item: u32) -> u64 {
     u64::from(ordered(score)) << 32 | u64::from(!item)
 }
 
-/// The bits of a score in an order that integers share; both zeros are one.
+/// Maps a score to an integer of the same order; both zeros are equal.
 fn ordered(score: f32) -> u32 {
     let bits = (score + 0.0).to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
@@ -124,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ties_go_to_the_lesser_item_and_zeros_are_equal() {
+    fn ties_break_by_lower_item_and_zeros_are_equal() {
         let mut top = TopK::new(3);
         for (score, item) in [(0.0, 9), (1.0, 8), (-0.0, 2), (1.0, 3), (f32::NEG_INFINITY, 0)] {
             top.push(score, item);
@@ -133,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn none_of_many() {
+    fn selection_of_zero_returns_nothing() {
         let mut top = TopK::new(0);
         top.push(1.0, 1);
         assert!(!top.accepts(f32::MAX));
@@ -142,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn selecting_equals_sorting(
+        fn selection_equals_sorting(
             scores in prop::collection::vec(-3..3_i8, 0..300),
             k in 0..40_usize,
             early in any::<bool>(),

@@ -1,8 +1,7 @@
-//! What both programs need as processes: help, errors on the terminal, output that never blocks, and the
-//! signals that end them.
+//! Process infrastructure of both programs: help and errors on the terminal, non-blocking output, and signals.
 //!
-//! The crate knows neither the programs' options nor what they do. Start reading at [`terminal`], [`Stream`]
-//! and [`Signals`].
+//! The crate is independent of the programs' options and tasks. Start reading at [`terminal`], [`Stream`] and
+//! [`Signals`].
 
 mod signals;
 mod stream;

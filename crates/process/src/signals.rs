@@ -1,17 +1,17 @@
-//! SIGTERM and SIGINT.
+//! Termination signals: SIGTERM and SIGINT.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long after a signal further ones belong to it.
+/// Time after a signal in which further ones are repeats of it.
 ///
-/// One request to stop often arrives several times: `timeout` signals its child and then the whole process
-/// group, and a supervisor forwards the Ctrl-C that the terminal has sent to everybody already.
+/// One stop request often arrives as several signals: `timeout` signals its child and then the process group; a
+/// supervisor forwards a Ctrl-C that the terminal has already sent to the whole group.
 const BURST: Duration = Duration::from_secs(1);
 
-/// A signal that asks a program to stop.
+/// A termination signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT: Ctrl-C.
@@ -21,7 +21,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Its number.
+    /// The signal number.
     pub const fn number(self) -> u8 {
         match self {
             Self::Interrupt => 2,
@@ -30,7 +30,7 @@ impl Signal {
     }
 }
 
-/// Receives SIGTERM and SIGINT; elsewhere than on Unix, Ctrl-C.
+/// Receives SIGTERM and SIGINT; Ctrl-C on systems other than Unix.
 #[derive(Debug)]
 pub struct Signals {
     source: Source,
@@ -38,15 +38,14 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals no longer end the process. Needs a Tokio runtime.
+    /// Installs the handlers: from now on the signals do not terminate the process. Requires a Tokio runtime.
     pub fn listen() -> io::Result<Self> {
         Ok(Self { source: Source::listen()?, burst: Burst::default() })
     }
 
-    /// The next request to stop. Signals within a second of the one that was returned last are repeats of it
-    /// and ignored.
+    /// Waits for the next stop request. Signals within a second of the last returned one are ignored as repeats.
     ///
-    /// Cancel safe: a signal that arrives while no caller waits is returned by the next call.
+    /// Cancel safe: the next call returns a signal that arrived in between.
     pub async fn next(&mut self) -> Signal {
         loop {
             let signal = self.source.next().await;
@@ -57,14 +56,14 @@ impl Signals {
     }
 }
 
-/// Tells a new request to stop from repeats of the last one.
+/// Distinguishes new stop requests from repeats.
 #[derive(Debug, Default)]
 struct Burst {
     began: Option<Instant>,
 }
 
 impl Burst {
-    /// Whether a signal that arrives now is a new request.
+    /// Returns whether a signal at this time is a new request.
     fn starts_at(&mut self, now: Instant) -> bool {
         let repeats = self.began.is_some_and(|began| now.duration_since(began) < BURST);
         if !repeats {
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeats_within_a_second_belong_to_the_first_signal() {
+    fn repeated_signals_within_a_second_are_ignored() {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let mut burst = Burst::default();
@@ -130,7 +129,10 @@ mod tests {
         assert!(!burst.starts_at(at(0)));
         assert!(!burst.starts_at(at(600)));
         assert!(!burst.starts_at(at(999)));
-        assert!(burst.starts_at(at(1000)), "counted from the first, not from the last repeat");
+        assert!(
+            burst.starts_at(at(1000)),
+            "the second counts from the first signal, not from repeats"
+        );
         assert!(!burst.starts_at(at(1999)));
         assert!(burst.starts_at(at(5000)));
     }

@@ -1,4 +1,4 @@
-//! Output that never blocks its writers and never fails them.
+//! Output streams whose writers never block or fail.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,17 +8,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Bytes that wait to be written, at most.
+/// Maximum size of the queue in bytes.
 const QUEUE: usize = 1 << 20;
 
-/// Standard output or error, written by a thread of its own.
+/// A lossy, buffered writer to standard output or error with its own thread.
 ///
-/// A disk may be full, the reader of a pipe may have ended, or be there and not read: writing then fails or
-/// blocks. With a stream only its thread notices. Texts are queued up to 1 MiB; further ones are dropped
-/// and counted, as are those that cannot be written.
+/// Writing blocks or fails if a disk is full or the reader of a pipe is stalled or gone. This affects only the
+/// stream's thread. Up to 1 MiB of texts is queued; further texts, and those that cannot be written, are dropped
+/// and counted.
 ///
-/// The thread writes to the file itself and takes no lock of the standard library, so that a blocked
-/// stream does not block `println!` or a panic either.
+/// The thread writes to the file descriptor without the lock of the standard library, so a blocked stream does not
+/// block `println!` or a panic.
 #[derive(Debug, Clone)]
 pub struct Stream(Arc<Shared>);
 
@@ -32,23 +32,23 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     texts: VecDeque<Vec<u8>>,
-    /// Of all texts and of the one that is being written.
+    /// Size of the queued texts and of the one being written.
     bytes: usize,
 }
 
 impl Stream {
-    /// Standard output. `recovered` is called as in [`Stream::over`].
+    /// Creates a stream to standard output. See [`Stream::over`] for `recovered`.
     pub fn stdout(recovered: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         Self::over(file_of(&io::stdout())?, recovered)
     }
 
-    /// Standard error. `recovered` is called as in [`Stream::over`].
+    /// Creates a stream to standard error. See [`Stream::over`] for `recovered`.
     pub fn stderr(recovered: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         Self::over(file_of(&io::stderr())?, recovered)
     }
 
-    /// Any output. `recovered` is called with [`Stream::lost`] when texts have been lost and writing
-    /// works again. An error means that the thread cannot be started.
+    /// Creates a stream to any writer. Calls `recovered` with [`Stream::lost`] when writing succeeds again after texts
+    /// were lost. Returns an error if the thread cannot be started.
     pub fn over(
         output: impl Write + Send + 'static,
         recovered: impl Fn(u64) + Send + 'static,
@@ -61,7 +61,7 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Queues a text, whole or not at all.
+    /// Queues a text, or drops it as a whole if the queue is full.
     pub fn send(&self, text: impl Into<Vec<u8>>) {
         let text = text.into();
         let mut queue = self.0.lock();
@@ -75,15 +75,15 @@ impl Stream {
         self.0.changed.notify_all();
     }
 
-    /// How many texts could not be queued or written.
+    /// The number of dropped texts.
     pub fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until all that was queued is written, but not longer than `patience`. Returns whether it is.
-    pub fn finish(&self, patience: Duration) -> bool {
+    /// Waits at most `timeout` for the queue to be written. Returns whether it was.
+    pub fn finish(&self, timeout: Duration) -> bool {
         let queue = self.0.lock();
-        let waited = self.0.changed.wait_timeout_while(queue, patience, |queue| queue.bytes > 0);
+        let waited = self.0.changed.wait_timeout_while(queue, timeout, |queue| queue.bytes > 0);
         let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.bytes == 0
     }
@@ -105,7 +105,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes, until the process ends.
+    /// Writes queued texts until the process ends.
     fn write_all(&self, mut output: impl Write, recovered: impl Fn(u64)) {
         let mut reported = 0;
         loop {
@@ -134,7 +134,7 @@ impl Shared {
     }
 }
 
-/// The file behind a standard stream, to be written without its lock.
+/// Duplicates the descriptor of a standard stream.
 #[cfg(unix)]
 fn file_of(stream: &impl std::os::fd::AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))
@@ -154,7 +154,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// Writes what it is allowed to, fails on "fail", and blocks where nothing is allowed.
+    /// A writer that waits for permission for each text, and fails on "fail".
     struct Output {
         allowed: mpsc::Receiver<()>,
         written: mpsc::Sender<String>,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_cannot_be_written_are_counted_and_reported_later() {
+    fn lost_texts_are_counted_and_reported_after_recovery() {
         let (allow, allowed) = mpsc::channel();
         let (written, texts) = mpsc::channel();
         let (report, reports) = mpsc::channel();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_output_blocks_nobody_and_the_queue_is_bounded() {
+    fn blocked_output_drops_texts_beyond_the_queue_limit() {
         let (allow, allowed) = mpsc::channel();
         let (written, texts) = mpsc::channel();
         let stream = Stream::over(Output { allowed, written }, |_| {}).unwrap();

@@ -1,6 +1,6 @@
-//! Help and errors, for a reader at a terminal.
+//! Help and errors on the terminal.
 //!
-//! Colours are clap's, and left out where the output is no terminal or `NO_COLOR` is set.
+//! Colours are those of clap. They are disabled if the output is not a terminal or `NO_COLOR` is set.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -9,17 +9,17 @@ use std::process::ExitCode;
 use clap::Command;
 use clap::error::ErrorKind;
 
-/// Columns of a line of help.
+/// Columns per line of help.
 const WIDTH: usize = 80;
 
-/// Exit code for a wrong command line or configuration.
+/// Exit code for an invalid command line or configuration.
 pub const USAGE: u8 = 2;
 
-/// Prints what clap returned instead of arguments: help and the version to standard output, wrapped at 80
-/// columns, or an error to standard error. Returns the exit code.
-pub fn explain(error: &clap::Error) -> ExitCode {
+/// Prints clap's help or version to standard output, wrapped at 80 columns, or its error to standard error. Returns
+/// the exit code.
+pub fn print_clap_result(error: &clap::Error) -> ExitCode {
     let text = error.render().ansi().to_string();
-    // Where even printing fails, the exit code remains.
+    // If printing fails, the exit code still reports the error.
     if error.use_stderr() {
         let help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         let text = if help { wrapped(&text) } else { text };
@@ -33,12 +33,12 @@ pub fn explain(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Prints an error as clap prints its own.
-pub fn complain(message: impl Display) {
+/// Prints an error in clap's format to standard error.
+pub fn print_error(message: impl Display) {
     drop(io::stderr().write_all(error(message).as_bytes()));
 }
 
-/// The text of an error for standard error, as clap prints its own.
+/// Formats an error like clap, with colours if standard error supports them.
 pub fn error(message: impl Display) -> String {
     let text = styled(message);
     match anstream::AutoStream::choice(&io::stderr()) {
@@ -47,14 +47,14 @@ pub fn error(message: impl Display) -> String {
     }
 }
 
-/// The error with clap's colours.
+/// Formats an error like clap, with colours.
 fn styled(message: impl Display) -> String {
     let error = clap::Error::raw(ErrorKind::Io, format_args!("{message}\n"));
     error.with_cmd(&Command::new("")).render().ansi().to_string()
 }
 
-/// Breaks lines between words. A continued line begins where the text of the first one does: behind the
-/// name of an option, or else under the first word.
+/// Wraps lines between words, with a hanging indent: continuation lines start below the text after an option's
+/// name, or else below the first word.
 fn wrapped(text: &str) -> String {
     let mut whole = String::with_capacity(text.len() + text.len() / 40);
     for line in text.split_inclusive('\n') {
@@ -65,7 +65,7 @@ fn wrapped(text: &str) -> String {
         }
         let hang = hanging_indent(content);
         let mut column = 0;
-        // The spaces before a word go with it unless the line breaks there.
+        // The spaces before a word are dropped at a line break.
         let mut rest = content;
         while !rest.is_empty() {
             let spaces = rest.len() - rest.trim_start_matches(' ').len();
@@ -87,11 +87,11 @@ fn wrapped(text: &str) -> String {
     whole
 }
 
-/// Where continued lines begin.
+/// The column at which continuation lines start.
 fn hanging_indent(line: &str) -> usize {
     let plain = plain(line);
     let indent = plain.len() - plain.trim_start_matches(' ').len();
-    // Behind "  -o, --out <DIR>   ", or the name of a subcommand; not in prose, which is not indented.
+    // After "  -o, --out <DIR>   " or the name of a subcommand. Prose is not indented.
     let gap = plain[indent..].find("  ").filter(|_| indent > 0).map(|gap| indent + gap);
     let text = gap.map(|gap| {
         let spaces = plain[gap..].len() - plain[gap..].trim_start_matches(' ').len();
@@ -100,12 +100,12 @@ fn hanging_indent(line: &str) -> usize {
     text.filter(|&column| column <= WIDTH / 2).unwrap_or(indent)
 }
 
-/// Characters that take a column.
+/// The number of visible characters.
 fn width(text: &str) -> usize {
     plain(text).chars().count()
 }
 
-/// The text without the sequences that switch colours.
+/// Strips colour escape sequences.
 fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lines_break_between_words_and_hang_under_their_text() {
+    fn long_lines_wrap_between_words_with_a_hanging_indent() {
         let prose = "word ".repeat(30);
         let text = format!("{prose}\n\n      --out <DIR>  {prose}\n\nshort\n");
         let wrapped = wrapped(&text);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_columns_and_words_that_are_too_long_stay_whole() {
+    fn colours_have_no_width_and_long_words_are_not_split() {
         let coloured = format!("{}\n", "\u{1b}[1mword\u{1b}[0m ".repeat(16).trim_end());
         assert_eq!(wrapped(&coloured), coloured, "79 columns");
         let long = "x".repeat(200);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_look_like_those_of_clap() {
+    fn errors_match_the_format_of_clap() {
         let ours = styled("no store");
         assert_eq!(plain(&ours), "error: no store\n");
         let theirs = Command::new("x").try_get_matches_from(["x", "--no"]).unwrap_err();

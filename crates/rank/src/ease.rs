@@ -25,7 +25,7 @@ impl EaseRanker {
 
     /// The number of movies of the catalogue that the model contains.
     pub fn known_movies(&self) -> usize {
-        self.scorer.known()
+        self.scorer.contained_count()
     }
 
     fn score_catalog(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
@@ -53,7 +53,7 @@ impl Ranker for EaseRanker {
         let all = scores.len();
         scores.reserve(query.movies.len());
         for movie in query.movies {
-            scores.push(scores[movie.at()]);
+            scores.push(scores[movie.index()]);
         }
         scores.drain(..all);
         Ok(())
@@ -90,7 +90,7 @@ mod tests {
         let movies = [3, 2, 1, 0, 1].map(MovieIndex);
         ready(ranker.score(&Query::new(&user, &movies), &mut scores))?;
         ranker.score_all(&user, &mut all).unwrap()?;
-        assert_eq!(scores, movies.map(|movie| all[movie.at()]));
+        assert_eq!(scores, movies.map(|movie| all[movie.index()]));
         Ok(scores)
     }
 

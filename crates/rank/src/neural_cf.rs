@@ -24,7 +24,7 @@ impl NeuralCfRanker {
 
     /// The number of movies of the catalogue that were in the training data.
     pub fn known_movies(&self) -> usize {
-        self.scorer.known()
+        self.scorer.known_items()
     }
 }
 
@@ -49,7 +49,7 @@ impl Ranker for NeuralCfRanker {
             let all = scores.len();
             scores.reserve(movies.len());
             for movie in movies {
-                scores.push(scores[movie.at()]);
+                scores.push(scores[movie.index()]);
             }
             scores.drain(..all);
         } else {

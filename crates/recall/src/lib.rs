@@ -1,5 +1,4 @@
-//! Recall (candidate generation): the strategies that pick, out of the whole catalogue, the few
-//! hundred movies worth ranking for a user.
+//! Recall (candidate generation): strategies that select a few hundred movies of the catalogue for ranking.
 //!
 //! [`Recall`] is the contract; [`ByOrder`], [`ByGenre`], [`ByEmbedding`] and [`ByScores`] implement it. A strategy does
 //! not score for the final order, does not fetch data about the user, and is independent of the others: the engine
@@ -24,59 +23,58 @@ pub static STRATEGIES: [StrategyKind; 5] = [
     strategies::POPULARITY,
 ];
 
-/// Why a strategy found nothing where it should have.
+/// The error of a recall strategy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What the strategy depends on is not there or answers no more.
+    /// A dependency of the strategy is unavailable.
     #[error("recall {strategy} is unavailable")]
     Unavailable {
         /// The strategy's name.
         strategy: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The user's vector has another length than the items'.
-    #[error("user {user} has a vector of {found} numbers where the items have {expected}")]
+    /// The dimensions of the user's vector and of the item vectors differ.
+    #[error("the vector of user {user} has {found} dimensions, the item vectors have {expected}")]
     Dimension {
-        /// Whose vector.
+        /// The user.
         user: sparrow_model::UserId,
-        /// Its length.
+        /// The dimension of the user's vector.
         found: usize,
-        /// The items' length.
+        /// The dimension of the item vectors.
         expected: usize,
     },
 }
 
-/// What a strategy may look at.
+/// The input of a strategy.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
-    /// The movies.
+    /// The catalogue.
     pub catalog: &'a Catalog,
     /// The user.
     pub user: &'a UserState<'a>,
-    /// The genres that the request asks for; empty for all. Movies of no other are wanted, and
-    /// `excluded` already holds the rest.
+    /// The requested genres; empty for all. `excluded` already contains the movies without any of them.
     pub genres: GenreSet,
-    /// Movies that must not be found: those the user has seen, those of other genres.
+    /// Movies that must not be returned: those that the user has rated, and those of other genres.
     pub excluded: &'a MovieSet,
     /// The scores of the model that the strategy names ([`Recall::model`]), one per movie of the catalogue, by index;
     /// `None` if it names none, or if the model has no scores for the user.
     pub scores: Option<&'a [f32]>,
 }
 
-/// A way to find candidates.
+/// A strategy for candidate generation.
 ///
-/// The contract:
-/// * `found` gets at most `limit` movies appended, best first, each once, none of `query.excluded`.
-///   Fewer are right where there are no more; a user whom the strategy cannot serve (no vector, no
-///   favourite genre) gets none, and that is no error.
-/// * Equal queries give equal answers; ties go to the lesser movie index.
-/// * On an error nothing is promised of what was appended: the caller drops it, goes on with the
-///   other strategies, and marks the answer as degraded. Nobody retries within a request.
-/// * It computes in memory within microseconds, on the thread that calls.
+/// Contract of [`recall`](Self::recall):
+/// * It appends at most `limit` distinct movies to `found`, best first, none of them in `query.excluded`. It
+///   appends fewer if there are no more, and none for a user without the required input (vector, favourite
+///   genres), which is no error.
+/// * It is deterministic; ties break by the lower movie index.
+/// * After an error, the appended movies are unspecified. The caller discards them, continues with the other
+///   strategies, and marks the response as degraded. There are no retries within a request.
+/// * It runs on the calling thread, without I/O, within microseconds.
 pub trait Recall: Send + Sync {
-    /// A short name that answers show, such as `genre`.
+    /// A short name for responses, such as `genre`.
     fn name(&self) -> &str;
 
     /// The name of the ranking model whose scores it needs in [`Query::scores`]. The model must score the whole
@@ -85,7 +83,10 @@ pub trait Recall: Send + Sync {
         None
     }
 
-    /// Appends up to `limit` movies for the query to `found`.
+    /// Appends up to `limit` candidates to `found`.
+    ///
+    /// # Errors
+    /// If a dependency is unavailable, or the dimension of the user's vector is wrong.
     fn recall(
         &self,
         query: &Query<'_>,

@@ -52,7 +52,7 @@ pub(crate) const POPULARITY: StrategyKind = StrategyKind {
     build: |_| Some(Box::new(ByOrder(Sort::Popularity))),
 };
 
-/// The first movies of one of the catalogue's orders: best rated, newest, or most popular.
+/// The first movies of a catalogue order: best rated, newest, or most popular.
 #[derive(Debug, Clone, Copy)]
 pub struct ByOrder(pub Sort);
 
@@ -79,22 +79,21 @@ impl Recall for ByOrder {
     }
 }
 
-/// The best rated movies of the genres asked for, or else of the user's favourite genres, in turn:
-/// the first of each, the second of each, and so on.
+/// The best rated movies of the requested genres, or else of the user's favourite genres, interleaved round-robin.
 #[derive(Debug, Clone, Copy)]
 pub struct ByGenre {
     favourites: usize,
 }
 
 impl ByGenre {
-    /// Over this many of the user's favourite genres, the most liked ones.
+    /// A strategy over this many of the user's favourite genres, the most liked ones.
     pub const fn of_favourites(favourites: usize) -> Self {
         Self { favourites }
     }
 }
 
 impl Default for ByGenre {
-    /// Over all favourite genres of a user's state.
+    /// A strategy over all favourite genres of a user's state.
     fn default() -> Self {
         Self::of_favourites(usize::MAX)
     }
@@ -111,20 +110,20 @@ impl Recall for ByGenre {
         limit: usize,
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
-        let asked: Vec<Genre> = query.genres.iter().collect();
+        let requested: Vec<Genre> = query.genres.iter().collect();
         let favourites = query.user.favourite_genres;
         let favourites = &favourites[..favourites.len().min(self.favourites)];
-        let genres = if asked.is_empty() { favourites } else { &asked };
+        let genres = if requested.is_empty() { favourites } else { &requested };
         let mut orders: Vec<_> = genres
             .iter()
             .map(|&genre| query.catalog.ordered(Sort::Rating, Some(genre)).iter().copied())
             .collect();
-        let mut taken = query.excluded.clone();
+        let mut seen = query.excluded.clone();
         let mut left = limit;
         while left > 0 && !orders.is_empty() {
-            orders.retain_mut(|order| match order.find(|&movie| !taken.contains(movie)) {
+            orders.retain_mut(|order| match order.find(|&movie| !seen.contains(movie)) {
                 Some(movie) if left > 0 => {
-                    taken.insert(movie);
+                    seen.insert(movie);
                     found.push(movie);
                     left -= 1;
                     true
@@ -136,14 +135,14 @@ impl Recall for ByGenre {
     }
 }
 
-/// The movies whose vectors are nearest to the user's: exact, over all movies that have one.
+/// The movies with the vectors nearest to the user's, by exact search.
 #[derive(Debug, Clone)]
 pub struct ByEmbedding {
     items: Arc<ItemVectors>,
 }
 
 impl ByEmbedding {
-    /// Over these vectors, whose items are the catalogue's movie indexes.
+    /// Creates the strategy. The items of `items` must be the catalogue's movie indexes.
     pub const fn new(items: Arc<ItemVectors>) -> Self {
         Self { items }
     }
@@ -191,7 +190,7 @@ mod tests {
     use super::*;
     use crate::ByScores;
 
-    /// Twelve movies; the greater the id, the newer and the better liked, and the less popular.
+    /// Twelve movies. With the id grow the release year and the ratings; the popularity falls.
     /// By Bayesian average: 8, 9, 7, 10, 6, 11, 4, … Every third is a comedy, every second a drama.
     fn catalog() -> Catalog {
         let record = |id: u32| MovieRecord {
@@ -229,20 +228,19 @@ mod tests {
             genres.iter().map(|name| catalog.genres().find(name).unwrap()).collect();
         let mut set = MovieSet::new(catalog.len());
         set.extend(excluded.iter().copied().map(MovieIndex));
-        // As a model scores: by the user's first rated movie, and only users with ratings.
+        // Scores of a model that can score only users with ratings.
         let scores = user.history.map(|_| SCORES);
         let scores = scores.as_ref().map(|scores| &scores[..]);
         let query = Query { catalog: &catalog, user, genres, excluded: &set, scores };
-        // What is there stays there.
+        // Existing entries must remain.
         let mut found = vec![MovieIndex(99)];
         strategy.recall(&query, limit, &mut found).unwrap();
         assert_eq!(found[0], MovieIndex(99));
         found[1..].iter().map(|movie| movie.0).collect()
     }
 
-    /// What the contract asks of every strategy, whoever the user is.
     #[test]
-    fn every_strategy_keeps_the_contract() {
+    fn every_strategy_fulfils_the_contract() {
         let mut builder = TableBuilder::default();
         for id in [1, 3, 4, 5, 8] {
             builder.push(id, &[id as f32, 1.0]).unwrap();
@@ -285,16 +283,16 @@ mod tests {
     }
 
     #[test]
-    fn orders_are_those_of_the_catalogue() {
-        let nobody = UserState::unknown(UserId(404));
-        let by = |sort| recalled(&ByOrder(sort), &nobody, &[], &[11], 3);
+    fn by_order_returns_catalogue_order() {
+        let unknown = UserState::unknown(UserId(404));
+        let by = |sort| recalled(&ByOrder(sort), &unknown, &[], &[11], 3);
         assert_eq!(by(Sort::ReleaseYear), [10, 9, 8]);
         assert_eq!(by(Sort::Popularity), [0, 1, 2]);
         assert_eq!(by(Sort::Rating), [8, 9, 7]);
     }
 
     #[test]
-    fn genres_take_turns_and_asked_ones_count_before_favourites() {
+    fn by_genre_interleaves_requested_or_favourite_genres() {
         let catalog = catalog();
         let genre = |name| catalog.genres().find(name).unwrap();
         let mut user = UserState::unknown(UserId(1));
@@ -326,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_vector_finds_no_movie() {
+    fn zero_vector_returns_no_candidates() {
         let mut builder = TableBuilder::default();
         builder.push(0, &[1.0, 2.0]).unwrap();
         let items = ItemVectors::new(&builder.build().unwrap(), 12, Similarity::Cosine, Some);
@@ -335,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_of_another_length_is_an_error() {
+    fn wrong_vector_dimension_is_an_error() {
         let mut builder = TableBuilder::default();
         builder.push(0, &[1.0, 2.0]).unwrap();
         let items = ItemVectors::new(&builder.build().unwrap(), 12, Similarity::Cosine, Some);
@@ -351,6 +349,9 @@ mod tests {
             scores: None,
         };
         let error = strategy.recall(&query, 5, &mut Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "user 3 has a vector of 1 numbers where the items have 2");
+        assert_eq!(
+            error.to_string(),
+            "the vector of user 3 has 1 dimensions, the item vectors have 2"
+        );
     }
 }

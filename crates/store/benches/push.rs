@@ -156,7 +156,7 @@ async fn pushed(redis: &TestRedis, chunks: &[Vec<Entry>]) -> Round {
     let (stage, staged) = (start.elapsed(), Instant::now());
     push.commit().await.unwrap();
     let commit = staged.elapsed().saturating_sub(options.grace);
-    let mut commands: BTreeMap<String, u64> = redis.executed().into_iter().collect();
+    let mut commands: BTreeMap<String, u64> = redis.command_calls().into_iter().collect();
     commands.retain(|name, _| !name.starts_with("config") && name != "info");
     Round { stage: stage.as_secs_f64(), commit: commit.as_secs_f64(), commands }
 }

@@ -151,6 +151,7 @@ impl RedisLocation {
         }
         let name = path.strip_prefix('/').unwrap_or(path);
         let (topology, number) = match form {
+            Form::Socket if !cfg!(unix) => return Err(no_sockets()),
             Form::Socket if !hosts.is_empty() || name.is_empty() => {
                 return Err(fault(
                     "the path of a socket is absolute, as in unix:///run/redis.sock",
@@ -288,6 +289,11 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Host, Error> {
             .ok_or_else(|| fault("the port is a number from 1 to 65535"))?,
     };
     Ok((host.to_owned(), port))
+}
+
+/// The error of a Unix socket on a platform that has none for programs like this one.
+pub(crate) fn no_sockets() -> Error {
+    fault("unix:// is not supported on this platform")
 }
 
 /// Says what is wrong without quoting anything: it might be part of a password.

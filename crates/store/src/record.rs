@@ -183,6 +183,15 @@ impl Kind {
         }
     }
 
+    /// The kind of the value under a key, whatever prefix the key has.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let start = key.rfind(':').map_or("", |colon| &key[..=colon]);
+        Self::ALL.into_iter().find(|kind| {
+            let key = if kind.is_single() { key } else { start };
+            key.ends_with(kind.key_prefix())
+        })
+    }
+
     /// Whether a store has one entry of this kind, whose id is 0, and not one for each user or movie.
     pub const fn is_single(self) -> bool {
         matches!(self, Self::UserList | Self::EmbeddingInfo)
@@ -265,5 +274,22 @@ impl Entry {
             Some(what) => Err(Error::Malformed { key: self.key(), what: what.to_owned() }),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_kind_they_were_made_from() {
+        for kind in Kind::ALL {
+            for prefix in ["", "p:", "{movies}:"] {
+                let key = format!("{prefix}{}", kind.key(6));
+                assert_eq!(Kind::of_key(&key), Some(kind), "{key}");
+            }
+        }
+        assert_eq!(Kind::of_key("sparrow:generation"), None);
+        assert_eq!(Kind::of_key("other"), None);
     }
 }

@@ -1,7 +1,7 @@
 use crate::server::free_port;
 use crate::{TestRedis, wait_until};
 
-/// Primaries of a Redis Cluster on `127.0.0.1`, which share the slots evenly.
+/// A Redis Cluster of primaries on `127.0.0.1`, with evenly distributed slots.
 #[derive(Debug)]
 pub struct TestCluster {
     nodes: Vec<TestRedis>,
@@ -10,10 +10,10 @@ pub struct TestCluster {
 const SLOTS: usize = 16_384;
 
 impl TestCluster {
-    /// Starts so many primaries, and waits until each finds the cluster whole.
+    /// Starts a cluster and waits until each node reports the state `ok`.
     ///
     /// # Panics
-    /// When that does not come about.
+    /// If the cluster does not become ready in time.
     pub fn start(primaries: usize) -> Self {
         let nodes: Vec<TestRedis> = (0..primaries)
             .map(|_| {
@@ -28,12 +28,12 @@ impl TestCluster {
                 ])
             })
             .collect();
-        for (at, node) in nodes.iter().enumerate() {
-            let first = SLOTS * at / primaries;
-            let last = SLOTS * (at + 1) / primaries - 1;
+        for (index, node) in nodes.iter().enumerate() {
+            let first = SLOTS * index / primaries;
+            let last = SLOTS * (index + 1) / primaries - 1;
             let range = [first.to_string(), last.to_string()];
             assert_eq!(node.cli(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]), "OK");
-            let epoch = (at + 1).to_string();
+            let epoch = (index + 1).to_string();
             assert_eq!(node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]), "OK");
         }
         for node in &nodes[1..] {
@@ -41,7 +41,7 @@ impl TestCluster {
             assert_eq!(node.cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]), "OK");
         }
         for node in &nodes {
-            wait_until("the cluster is whole", || {
+            wait_until("cluster_state:ok", || {
                 let info = node.cli(&["CLUSTER", "INFO"]);
                 let known = format!("cluster_known_nodes:{primaries}");
                 info.contains("cluster_state:ok") && info.contains(&known)
@@ -50,7 +50,7 @@ impl TestCluster {
         Self { nodes }
     }
 
-    /// The address, as a store takes it; names only the first node.
+    /// The URL of the store, with the first node as seed.
     pub fn url(&self) -> String {
         format!("redis-cluster://127.0.0.1:{}", self.nodes[0].port())
     }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::wait_until;
 
-/// A redis-server on `127.0.0.1`; killed, and its folder removed, when dropped.
+/// A Redis server on `127.0.0.1`. Dropping it kills the server and removes its folder.
 #[derive(Debug)]
 pub struct TestRedis {
     child: Child,
@@ -20,14 +20,13 @@ pub struct TestRedis {
 }
 
 impl TestRedis {
-    /// Starts a server with more configuration, such as `["--maxmemory", "10mb"]`; it keeps nothing on disk
-    /// unless told to.
+    /// Starts a server with additional options, such as `["--maxmemory", "10mb"]`. Persistence is off by default.
     ///
     /// # Panics
-    /// When the server does not come up.
+    /// If the server does not start.
     pub fn start(config: &[&str]) -> Self {
         let config: Vec<String> = config.iter().map(|&word| word.to_owned()).collect();
-        // Someone else may take the port between our look and the server's.
+        // Another process may take the port before the server binds it.
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let port = free_port();
@@ -37,17 +36,17 @@ impl TestRedis {
                 port,
                 config: config.clone(),
             };
-            if server.comes_up() {
+            if server.wait_until_ready() {
                 return server;
             }
         }
         panic!("redis-server does not start with {config:?}");
     }
 
-    /// Starts a sentinel with this configuration.
+    /// Starts a sentinel with this configuration. A line `tls-port N` makes it speak TLS on that port.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// If it does not start.
     pub fn start_sentinel(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
@@ -63,12 +62,14 @@ impl TestRedis {
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is on the PATH (Debian package redis-server)");
-        let mut server = Self { child, folder, port, config: Vec::new() };
-        assert!(server.comes_up(), "a sentinel does not start");
+        let tls_port = config.lines().find_map(|line| line.strip_prefix("tls-port "));
+        let tls_port = tls_port.map(|port| vec!["--tls-port".to_owned(), port.to_owned()]);
+        let mut server = Self { child, folder, port, config: tls_port.unwrap_or_default() };
+        assert!(server.wait_until_ready(), "a sentinel does not start");
         server
     }
 
-    /// The address, as a store takes it.
+    /// The URL of the store.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -83,10 +84,11 @@ impl TestRedis {
         self.folder.path()
     }
 
-    /// What `redis-cli` prints for a command, without the last line end.
+    /// Runs a command with `redis-cli` and returns its output without the trailing newline. An error reply is returned
+    /// as output.
     ///
     /// # Panics
-    /// When redis-cli fails; an error that Redis answers is what it prints.
+    /// If redis-cli fails.
     pub fn cli(&self, command: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
@@ -99,10 +101,10 @@ impl TestRedis {
         printed
     }
 
-    /// Feeds lines to `redis-cli --pipe`, which is quick for many; `lines` are commands with plain words.
+    /// Sends many inline commands, one per line, with `redis-cli --pipe`.
     ///
     /// # Panics
-    /// When redis-cli fails.
+    /// If redis-cli fails.
     pub fn cli_lines(&self, lines: &str) -> String {
         let mut child = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
@@ -119,10 +121,10 @@ impl TestRedis {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// A number that `INFO` has, such as `total_commands_processed`.
+    /// Returns a numeric field of `INFO`, such as `total_commands_processed`.
     ///
     /// # Panics
-    /// When there is none of that name.
+    /// If the field is missing.
     pub fn info(&self, name: &str) -> u64 {
         let info = self.cli(&["INFO", "everything"]);
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -131,11 +133,11 @@ impl TestRedis {
             .unwrap_or_else(|| panic!("{name} in {info}"))
     }
 
-    /// How often each command was executed since the server started, or since `CONFIG RESETSTAT`.
+    /// Returns the number of calls of each command since the start or `CONFIG RESETSTAT`.
     ///
     /// # Panics
-    /// When redis-cli fails.
-    pub fn executed(&self) -> Vec<(String, u64)> {
+    /// If redis-cli fails.
+    pub fn command_calls(&self) -> Vec<(String, u64)> {
         let stats = self.cli(&["INFO", "commandstats"]);
         let of_line = |line: &str| {
             let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
@@ -144,36 +146,36 @@ impl TestRedis {
         stats.lines().filter_map(of_line).collect()
     }
 
-    /// Ends the server, without warning.
+    /// Kills the server (SIGKILL).
     ///
     /// # Panics
-    /// When the system does not let us.
+    /// If the operating system returns an error.
     pub fn kill(&mut self) {
-        self.child.kill().expect("a process of ours");
-        self.child.wait().expect("a process of ours");
+        self.child.kill().expect("the child process is valid");
+        self.child.wait().expect("the child process is valid");
     }
 
-    /// Starts it again after [`kill`](Self::kill), on the same port and with the same folder.
+    /// Restarts the server after [`kill`](Self::kill), with the same port and folder.
     ///
     /// # Panics
-    /// When it does not come up.
-    pub fn start_again(&mut self) {
+    /// If it does not start.
+    pub fn restart(&mut self) {
         self.child = spawn(self.port, self.folder.path(), &self.config);
-        assert!(self.comes_up(), "redis-server does not start again: {}", self.log());
+        assert!(self.wait_until_ready(), "redis-server does not restart: {}", self.log());
     }
 
-    /// Stops the server in its tracks (SIGSTOP): connections stand, nothing is answered.
+    /// Suspends the server (SIGSTOP): connections stay open, requests time out.
     ///
     /// # Panics
-    /// When the system does not let us.
+    /// If the operating system returns an error.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes the server (SIGCONT).
     ///
     /// # Panics
-    /// When the system does not let us.
+    /// If the operating system returns an error.
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
@@ -183,12 +185,12 @@ impl TestRedis {
         assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
     }
 
-    /// Whether it answers, or at least listens where it wants TLS or a password.
-    fn comes_up(&mut self) -> bool {
+    /// Waits until the server answers, or listens if it requires TLS. Returns false if it exited.
+    fn wait_until_ready(&mut self) -> bool {
         let mut up = false;
         wait_until("redis-server answers", || {
             up = self.answers();
-            up || self.child.try_wait().expect("a process of ours").is_some()
+            up || self.child.try_wait().expect("the child process is valid").is_some()
         });
         up
     }
@@ -208,13 +210,13 @@ impl TestRedis {
         answer().unwrap_or(false)
     }
 
-    /// The port for TLS that the configuration names.
+    /// The TLS port of the configuration.
     ///
     /// # Panics
-    /// When it names none.
+    /// If `--tls-port` is missing.
     pub fn tls_port(&self) -> u16 {
-        let at = self.config.iter().position(|word| word == "--tls-port");
-        let port = at.and_then(|at| self.config.get(at + 1)?.parse().ok());
+        let index = self.config.iter().position(|word| word == "--tls-port");
+        let port = index.and_then(|index| self.config.get(index + 1)?.parse().ok());
         port.expect("--tls-port with a number is in the configuration")
     }
 
@@ -243,20 +245,20 @@ fn spawn(port: u16, folder: &Path, config: &[String]) -> Child {
         .expect("redis-server is on the PATH (Debian package redis-server)")
 }
 
-/// A port that nothing listens on at the moment.
+/// Returns an unused port.
 ///
 /// # Panics
-/// When there is none.
+/// If there is none.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
 impl TestRedis {
-    /// A port that nothing listens on at the moment.
+    /// Returns an unused port.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is none.
     pub fn free_port() -> u16 {
         free_port()
     }

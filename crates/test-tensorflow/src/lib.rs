@@ -1,9 +1,9 @@
-//! For tests: the real TensorFlow, and a server of its models on a free port of this machine, gone when dropped.
+//! Test support: TensorFlow, and a model server on a free local port, stopped when dropped.
 //!
-//! [`script`] runs a script of `fixtures/tensorflow`, [`ModelServer`] serves model folders by TensorFlow
-//! Serving's REST API. `SPARROW_TENSORFLOW` names a Python that has the packages of
-//! `fixtures/tensorflow/requirements.txt`; without it, and whenever something does not come about in time, this
-//! panics and says why. Nothing but tests depends on this crate.
+//! [`script`] runs a script in `fixtures/tensorflow`; [`ModelServer`] serves models with TensorFlow Serving's REST
+//! API. `SPARROW_TENSORFLOW` must name a Python interpreter with the packages of
+//! `fixtures/tensorflow/requirements.txt`. Functions panic with the cause if it is missing or an operation times out.
+//! Only tests depend on this crate.
 
 mod model_server;
 
@@ -19,7 +19,7 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tensorflow")
 }
 
-/// Python with a script of the fixtures.
+/// Prepares a command that runs a script of the fixtures.
 fn python(script: &str) -> Command {
     let python = std::env::var_os("SPARROW_TENSORFLOW")
         .expect("SPARROW_TENSORFLOW must name a Python with TensorFlow: run .ci/test");
@@ -28,10 +28,10 @@ fn python(script: &str) -> Command {
     command
 }
 
-/// What a script of the fixtures prints.
+/// Runs a script of the fixtures with `input` on standard input; returns its standard output.
 ///
 /// # Panics
-/// When it fails.
+/// If the script fails.
 pub fn script<S: AsRef<OsStr>>(
     name: &str,
     arguments: impl IntoIterator<Item = S>,
@@ -43,7 +43,7 @@ pub fn script<S: AsRef<OsStr>>(
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot run Python with {name}: {error}"));
-    // The scripts read all of their input before they write.
+    // No deadlock: the scripts read their whole input before they write.
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(input.as_bytes()).expect("the script reads");
     drop(stdin);

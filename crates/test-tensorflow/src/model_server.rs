@@ -8,11 +8,11 @@ use std::{env, thread};
 
 use crate::python;
 
-/// A server of one model with TensorFlow Serving's REST API on `127.0.0.1`; killed when dropped.
+/// A model server with TensorFlow Serving's REST API on `127.0.0.1`; killed when dropped.
 ///
-/// [`start`](Self::start) takes `tensorflow_model_server` where that is on the `PATH`, and
-/// `fixtures/tensorflow/model_server.py` otherwise; [`start_switchable`](Self::start_switchable) takes the
-/// latter, which can be told to go wrong.
+/// [`start`](Self::start) runs `tensorflow_model_server` if it is on the `PATH`, otherwise
+/// `fixtures/tensorflow/model_server.py`. [`start_switchable`](Self::start_switchable) always runs the script, which
+/// supports fault injection.
 #[derive(Debug)]
 pub struct ModelServer {
     child: Child,
@@ -22,33 +22,33 @@ pub struct ModelServer {
     switchable: bool,
 }
 
-/// Starting TensorFlow takes a few seconds, more on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// TensorFlow takes seconds to start, longer on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl ModelServer {
-    /// Serves the numbered versions in this folder.
+    /// Serves the numbered versions in a folder.
     ///
     /// # Panics
-    /// When the server does not come up.
+    /// If the server does not start.
     pub fn start(name: &str, folder: &Path) -> Self {
-        match real() {
+        match find_model_server() {
             Some(program) => Self::start_real(&program, name, folder),
             None => Self::start_switchable(name, folder),
         }
     }
 
-    /// The same by a server that takes [`switch`](Self::switch).
+    /// Serves a folder with a server that supports [`switch`](Self::switch).
     ///
     /// # Panics
-    /// When the server does not come up.
+    /// If the server does not start.
     pub fn start_switchable(name: &str, folder: &Path) -> Self {
         Self::start_with(name, folder, &[])
     }
 
-    /// The same with more arguments for `model_server.py`, such as `--versions=2`.
+    /// Like [`start_switchable`](Self::start_switchable), with additional arguments such as `--versions=2`.
     ///
     /// # Panics
-    /// When the server does not come up.
+    /// If the server does not start.
     pub fn start_with(name: &str, folder: &Path, arguments: &[&str]) -> Self {
         let (child, port) = spawn_python(name, folder, 0, arguments);
         Self { child, port, name: name.to_owned(), folder: folder.to_owned(), switchable: true }
@@ -71,8 +71,11 @@ impl ModelServer {
         let (name, folder) = (name.to_owned(), folder.to_owned());
         let server = Self { child, port, name, folder, switchable: false };
         let path = format!("/v1/models/{}", server.name);
-        let end = Instant::now() + PATIENCE;
-        while !server.ask("GET", &path, "").is_some_and(|answer| answer.contains("AVAILABLE")) {
+        let end = Instant::now() + START_TIMEOUT;
+        while !server
+            .request("GET", &path, "")
+            .is_some_and(|response| response.contains("AVAILABLE"))
+        {
             assert!(Instant::now() < end, "tensorflow_model_server does not serve the model");
             thread::sleep(Duration::from_millis(20));
         }
@@ -84,47 +87,48 @@ impl ModelServer {
         format!("http://127.0.0.1:{}/v1/models/{}", self.port, self.name)
     }
 
-    /// Has the server go wrong as a JSON object says, `{}` for not at all: see `model_server.py`.
+    /// Sets the injected faults to a JSON object, `{}` for none; `model_server.py` lists them.
     ///
     /// # Panics
-    /// When the server cannot, or does not answer.
+    /// If the server does not support it or does not response.
     pub fn switch(&self, switches: &str) {
         assert!(self.switchable, "only model_server.py has switches");
-        let answer = self.ask("POST", "/switches", switches).expect("the model server answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let response =
+            self.request("POST", "/switches", switches).expect("the model server responds");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
 
     /// Kills the server at once.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// If waiting for the process fails.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
+        // Fails if the process has already exited.
         drop(self.child.kill());
         self.child.wait().expect("the server's end");
     }
 
-    /// Starts it again after [`kill`](Self::kill), on the same port.
+    /// Kills the server and restarts it on the same port.
     ///
     /// # Panics
-    /// When the server does not come up, or another program took the port.
+    /// If the server does not start, or another process took the port.
     pub fn restart(&mut self) {
         self.kill();
-        assert!(self.switchable, "only model_server.py is started again");
+        assert!(self.switchable, "only model_server.py can be restarted");
         (self.child, _) = spawn_python(&self.name, &self.folder, self.port, &[]);
     }
 
-    /// The whole answer to a request, head and body; `None` if there is none.
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<String> {
+    /// Sends a request; returns the response with its head, or `None` on an I/O error.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> Option<String> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
         let length = body.len();
-        let request = format!(
+        let text = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        Some(String::from_utf8_lossy(&answer).into_owned())
+        stream.write_all(text.as_bytes()).ok()?;
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).ok()?;
+        Some(String::from_utf8_lossy(&response).into_owned())
     }
 }
 
@@ -135,8 +139,8 @@ impl Drop for ModelServer {
     }
 }
 
-/// The path of `tensorflow_model_server`.
-fn real() -> Option<OsString> {
+/// Finds `tensorflow_model_server` on the `PATH`.
+fn find_model_server() -> Option<OsString> {
     let paths = env::var_os("PATH")?;
     let named = |folder: PathBuf| folder.join("tensorflow_model_server");
     env::split_paths(&paths).map(named).find(|path| path.is_file()).map(Into::into)
@@ -153,13 +157,13 @@ fn spawn_python(name: &str, folder: &Path, port: u16, arguments: &[&str]) -> (Ch
         .spawn()
         .expect("Python runs");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    // It says so when it listens, and ends when it cannot.
+    // The script prints its address when it listens, and exits if it cannot.
     let line = lines.next().and_then(Result::ok);
     let port = line.as_deref().and_then(|line| line.strip_prefix("listening on ")?.parse().ok());
     let Some(port) = port else {
         drop(child.kill());
         drop(child.wait());
-        panic!("model_server.py says {line:?}");
+        panic!("unexpected output of model_server.py: {line:?}");
     };
     (child, port)
 }

@@ -1,12 +1,12 @@
-//! What the ranker adds to the model server: scores of 800 movies through it, against the same request as prebuilt
-//! bytes over a kept connection, turn by turn in one run.
+//! Overhead of the ranker: latency of scoring 800 movies, compared with the same prebuilt request over a keep-alive
+//! connection, alternating in one run.
 //!
-//! `cargo bench -p sparrow-tf-serving --bench ranker`. One server in this process answers at once from memory, which
-//! makes the most of what is added; one reads what is asked, scores it by NeuralCF and writes the answer, about
-//! the least that a model server can do; and with `SPARROW_TENSORFLOW` there is the real TensorFlow behind
-//! `model_server.py`. `ROUNDS` is the number of turns.
+//! `cargo bench -p sparrow-tf-serving --bench ranker`. Servers: one that replies at once from memory, the worst case for
+//! relative overhead; one that parses the request, scores it by NeuralCF and serialises the response, the minimum work
+//! of a model server; and with `SPARROW_TENSORFLOW`, TensorFlow behind `model_server.py`. `ROUNDS` sets the number of
+//! rounds.
 //!
-//! Then how many requests a second come of 16 at once, one by one and in batches.
+//! Then the throughput of 16 concurrent requests, with and without batching.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may")]
 
@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_neural::neural_cf::Scorer;
-use sparrow_offline::{export, train};
 use sparrow_rank::{Query, Ranker as _};
 use sparrow_test_tensorflow::ModelServer;
 use sparrow_tf_serving::{
-    Batch, Format, Inputs, Options, Remote, TfServingRanker, movie_features_of,
+    Batch, Format, Inputs, Options, ServedModel, TfServingRanker, movie_features_of,
 };
+use sparrow_train::{self as train, export};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -50,7 +50,7 @@ fn main() {
     let formats = [Format::Columns, Format::Rows];
     for format in formats {
         let url = format!("http://127.0.0.1:{}/v1/models/m", fast_server(Arc::new(canned)));
-        run("answers at once", &url, format, rounds);
+        run("replies at once", &url, format, rounds);
     }
     let ids = catalog.movies().iter().map(|movie| movie.id.0);
     let ids: Arc<[u32]> = ids.collect();
@@ -59,38 +59,38 @@ fn main() {
         let (scorer, ids) = (Arc::clone(&scorer), Arc::clone(&ids));
         let score = move |body: &[u8]| scored(body, &scorer, &ids);
         let url = format!("http://127.0.0.1:{}/v1/models/m", fast_server(Arc::new(score)));
-        run("reads, scores and writes", &url, format, rounds / 2);
+        run("parses, scores and serialises", &url, format, rounds / 2);
     }
     if std::env::var_os("SPARROW_TENSORFLOW").is_some() {
         let server = ModelServer::start("m", folder.path());
         for format in formats {
             run("TensorFlow", &server.url(), format, rounds / 20);
         }
-        println!("\n{AT_ONCE} requests at once; requests/s");
-        let batch = Batch { wait: Duration::from_millis(1), max_rows: AT_ONCE * MOVIES };
+        println!("\n{CONCURRENCY} concurrent requests; requests/s");
+        let batch = Batch { wait: Duration::from_millis(1), max_rows: CONCURRENCY * MOVIES };
         for (name, batch) in [("one by one", None), ("in batches", Some(batch))] {
-            let found = runtime.block_on(at_once(&server.url(), &catalog, batch, rounds / 20));
+            let found = runtime.block_on(throughput(&server.url(), &catalog, batch, rounds / 20));
             println!("TensorFlow, {name:<24} {found:>9.0}");
         }
     }
 }
 
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
-/// Requests a second of several users at once.
-async fn at_once(url: &str, catalog: &Arc<Catalog>, batch: Option<Batch>, rounds: usize) -> f64 {
+/// Measures requests per second of concurrent users.
+async fn throughput(url: &str, catalog: &Arc<Catalog>, batch: Option<Batch>, rounds: usize) -> f64 {
     let options = Options { batch, deadline: Duration::from_secs(5), ..Options::default() };
-    let remote = Arc::new(Remote::new(url, Inputs::default(), options).unwrap());
+    let remote = Arc::new(ServedModel::new(url, Inputs::default(), options).unwrap());
     remote.check().await.unwrap();
     let ranker = Arc::new(TfServingRanker::new(remote, catalog, movie_features_of(catalog)));
     let movies: Arc<[MovieIndex]> = (0..MOVIES as u32).map(MovieIndex).collect();
     let start = Instant::now();
-    let users: Vec<_> = (1..=AT_ONCE as u32)
+    let users: Vec<_> = (1..=CONCURRENCY as u32)
         .map(|user| {
             let (ranker, movies) = (Arc::clone(&ranker), Arc::clone(&movies));
             tokio::spawn(async move {
                 let (user, mut scores) = (UserState::unknown(UserId(user)), Vec::new());
-                for _ in 0..rounds / AT_ONCE {
+                for _ in 0..rounds / CONCURRENCY {
                     ranker.score(&Query::new(&user, &movies), &mut scores).await.unwrap();
                 }
             })
@@ -99,17 +99,18 @@ async fn at_once(url: &str, catalog: &Arc<Catalog>, batch: Option<Batch>, rounds
     for user in users {
         user.await.unwrap();
     }
-    (rounds / AT_ONCE * AT_ONCE) as f64 / start.elapsed().as_secs_f64()
+    (rounds / CONCURRENCY * CONCURRENCY) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Prints how long a request takes directly and through the ranker.
+/// Prints the latency of direct requests and of the ranker.
 async fn compare(name: &str, url: &str, catalog: &Arc<Catalog>, format: Format, rounds: usize) {
     let options = Options { format, deadline: Duration::from_secs(5), ..Options::default() };
-    let remote = Arc::new(Remote::new(url, Inputs::default(), options).unwrap());
+    let remote = Arc::new(ServedModel::new(url, Inputs::default(), options).unwrap());
     remote.check().await.unwrap();
     let ranker = TfServingRanker::new(remote, catalog, movie_features_of(catalog));
     let step = catalog.len() / MOVIES;
-    let movies: Vec<MovieIndex> = (0..MOVIES).map(|at| MovieIndex((at * step) as u32)).collect();
+    let movies: Vec<MovieIndex> =
+        (0..MOVIES).map(|index| MovieIndex((index * step) as u32)).collect();
     let user = UserState::unknown(UserId(6));
     let mut scores = Vec::new();
 
@@ -129,11 +130,11 @@ async fn compare(name: &str, url: &str, catalog: &Arc<Catalog>, format: Format, 
         let start = Instant::now();
         stream.write_all(request.as_bytes()).await.unwrap();
         read.clear();
-        answer(&mut stream, &mut read).await;
+        read_response(&mut stream, &mut read).await;
         let between = Instant::now();
         ranker.score(&Query::new(&user, &movies), &mut scores).await.unwrap();
         let end = Instant::now();
-        // The first ones warm up.
+        // Skip the warm-up.
         if round >= rounds / 10 {
             direct.push(between - start);
             through.push(end - between);
@@ -154,8 +155,8 @@ async fn compare(name: &str, url: &str, catalog: &Arc<Catalog>, format: Format, 
     );
 }
 
-/// Reads an answer with a length.
-async fn answer(stream: &mut TcpStream, read: &mut Vec<u8>) {
+/// Reads a response with a content length.
+async fn read_response(stream: &mut TcpStream, read: &mut Vec<u8>) {
     let mut end = usize::MAX;
     while read.len() < end {
         assert!(stream.read_buf(read).await.unwrap() > 0);
@@ -186,7 +187,7 @@ fn body(catalog: &Catalog, movies: &[MovieIndex], format: Format) -> String {
     }
 }
 
-/// Predictions, laid out as TensorFlow Serving does it.
+/// Formats predictions like TensorFlow Serving.
 fn predictions(scores: impl Iterator<Item = f32>) -> String {
     let mut text = "{\n    \"outputs\": [".to_owned();
     for (row, score) in scores.enumerate() {
@@ -196,22 +197,22 @@ fn predictions(scores: impl Iterator<Item = f32>) -> String {
     text + "\n    ]\n}"
 }
 
-/// Predictions for 2 rows or for [`MOVIES`], whatever was asked.
+/// Returns fixed predictions for 2 or [`MOVIES`] rows.
 fn canned(body: &[u8]) -> Arc<str> {
-    static ANSWERS: OnceLock<[Arc<str>; 2]> = OnceLock::new();
-    let answers = ANSWERS.get_or_init(|| {
+    static RESPONSES: OnceLock<[Arc<str>; 2]> = OnceLock::new();
+    let responses = RESPONSES.get_or_init(|| {
         [2, MOVIES].map(|rows| {
             predictions((0..rows).map(|row| (row * 123_457 % 1_000_003) as f32 / 1_000_003.0))
                 .into()
         })
     });
-    Arc::clone(&answers[usize::from(body.len() > 200)])
+    Arc::clone(&responses[usize::from(body.len() > 200)])
 }
 
-/// What is asked, in either format.
+/// A predict request in either format.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Asked {
+enum PredictRequest {
     Inputs(Columns),
     Instances(Vec<Row>),
 }
@@ -230,11 +231,13 @@ struct Row {
     movie_id: u32,
 }
 
-/// The scores of one user's movies.
+/// Scores the movies of a request by NeuralCF.
 fn scored(body: &[u8], model: &Scorer, ids: &[u32]) -> Arc<str> {
     let (user, movies): (u32, Vec<u32>) = match serde_json::from_slice(body).unwrap() {
-        Asked::Inputs(columns) => (columns.user_id[0], columns.movie_id),
-        Asked::Instances(rows) => (rows[0].user_id, rows.iter().map(|row| row.movie_id).collect()),
+        PredictRequest::Inputs(columns) => (columns.user_id[0], columns.movie_id),
+        PredictRequest::Instances(rows) => {
+            (rows[0].user_id, rows.iter().map(|row| row.movie_id).collect())
+        }
     };
     let items = movies.iter().map(|id| ids.binary_search(id).unwrap() as u32);
     let mut scores = Vec::new();
@@ -244,22 +247,22 @@ fn scored(body: &[u8], model: &Scorer, ids: &[u32]) -> Arc<str> {
 
 type Predict = dyn Fn(&[u8]) -> Arc<str> + Send + Sync;
 
-/// A server on a thread of its own; gives the port.
+/// Starts a server on its own thread; returns the port.
 fn fast_server(predict: Arc<Predict>) -> u16 {
     let described = r#"{"model_spec":{"name":"m","version":"1"},"metadata":{"signature_def":{"signature_def":{"serving_default":{"inputs":{"userId":{"dtype":"DT_INT32","tensor_shape":{"dim":[{"size":"-1"}]}},"movieId":{"dtype":"DT_INT32","tensor_shape":{"dim":[{"size":"-1"}]}}},"outputs":{"score":{"dtype":"DT_FLOAT","tensor_shape":{"dim":[{"size":"-1"},{"size":"1"}]}}}}}}}}"#;
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap().port()).unwrap();
+            sender.send(listener.local_addr().unwrap().port()).unwrap();
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
                 let predict = Arc::clone(&predict);
                 tokio::spawn(async move {
                     let mut read = Vec::with_capacity(1 << 20);
-                    while let Some(length) = request(&mut stream, &mut read).await {
+                    while let Some(length) = read_request(&mut stream, &mut read).await {
                         let body = match length {
                             0 => described.into(),
                             _ => predict(&read[read.len() - length..]),
@@ -274,11 +277,11 @@ fn fast_server(predict: Arc<Predict>) -> u16 {
             }
         });
     });
-    told.recv().unwrap()
+    receiver.recv().unwrap()
 }
 
-/// Reads a request; the length of its body, or `None` at the end.
-async fn request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<usize> {
+/// Reads a request; returns the length of its body, or `None` at the end of the connection.
+async fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<usize> {
     read.clear();
     loop {
         if stream.read_buf(read).await.unwrap_or(0) == 0 {

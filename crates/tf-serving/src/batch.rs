@@ -1,4 +1,4 @@
-//! Requests of several users as one.
+//! Batching: combines the requests of several users into one.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,45 +6,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::{self, Instant};
 
-use crate::body::Body;
 use crate::options::Batch;
+use crate::request_body::RequestBody;
 use crate::signature::Layout;
-use crate::{Error, Remote};
+use crate::{Error, ServedModel};
 
-/// Those that wait to be sent together.
+/// The current batch, which collects requests.
 #[derive(Debug, Default)]
-pub(crate) struct Batches(Mutex<Open>);
+pub(crate) struct Batches(Mutex<OpenBatch>);
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenBatch {
     jobs: Vec<Job>,
     rows: usize,
-    /// Tells one batch from the next.
+    /// Sequence number of the batch.
     number: u64,
 }
 
-/// One of them.
+/// A request in a batch.
 #[derive(Debug)]
 struct Job {
-    body: Body,
+    body: RequestBody,
     layout: Arc<Layout>,
-    until: Instant,
-    answer: oneshot::Sender<Result<Vec<f32>, Error>>,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Vec<f32>, Error>>,
 }
 
 impl Batches {
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenBatch> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The batch, unless it has gone.
+    /// Takes the batch with this number; empty if it was already sent.
     fn take(&self, number: u64) -> Vec<Job> {
         let mut open = self.open();
         if open.number == number { open.take() } else { Vec::new() }
     }
 }
 
-impl Open {
+impl OpenBatch {
     fn take(&mut self) -> Vec<Job> {
         self.number += 1;
         self.rows = 0;
@@ -52,73 +52,73 @@ impl Open {
     }
 }
 
-/// The scores of a body, which may be sent together with others. Batches are sent by tasks of their own, so that
-/// it does not matter who of those that wait goes away.
+/// Scores the rows of a body, possibly in one request with others. Separate tasks send the batches, so cancelling a
+/// caller does not affect the others.
 pub(crate) async fn predict(
-    remote: &Arc<Remote>,
+    model: &Arc<ServedModel>,
     batch: &Batch,
     layout: Arc<Layout>,
-    body: Body,
-    until: Instant,
+    body: RequestBody,
+    deadline: Instant,
 ) -> Result<Vec<f32>, Error> {
-    let (answer, answered) = oneshot::channel();
+    let (reply, response) = oneshot::channel();
     {
-        let mut open = remote.batches.open();
+        let mut open = model.batches.open();
         open.rows += body.rows;
-        open.jobs.push(Job { body, layout, until, answer });
+        open.jobs.push(Job { body, layout, deadline, reply });
         if open.rows >= batch.max_rows {
             let jobs = open.take();
             drop(open);
-            let remote = Arc::clone(remote);
-            tokio::spawn(async move { send(&remote, jobs).await });
+            let model = Arc::clone(model);
+            tokio::spawn(async move { send(&model, jobs).await });
         } else if open.jobs.len() == 1 {
             let number = open.number;
             drop(open);
-            let (remote, wait) = (Arc::clone(remote), batch.wait);
+            let (model, wait) = (Arc::clone(model), batch.wait);
             tokio::spawn(async move {
                 time::sleep(wait).await;
-                let jobs = remote.batches.take(number);
-                send(&remote, jobs).await;
+                let jobs = model.batches.take(number);
+                send(&model, jobs).await;
             });
         }
     }
-    answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the batch was given up".to_owned())))
+    response.await.unwrap_or_else(|_| Err(Error::Unavailable("the batch was cancelled".to_owned())))
 }
 
-async fn send(remote: &Remote, mut jobs: Vec<Job>) {
-    jobs.retain(|job| !job.answer.is_closed());
-    // Between two versions of a model, values may be laid out in two ways.
+async fn send(model: &ServedModel, mut jobs: Vec<Job>) {
+    jobs.retain(|job| !job.reply.is_closed());
+    // During a change of the model version, layouts may differ.
     while let Some(layout) = jobs.first().map(|job| Arc::clone(&job.layout)) {
-        let (alike, others): (Vec<Job>, Vec<Job>) =
+        let (same_layout, others): (Vec<Job>, Vec<Job>) =
             jobs.into_iter().partition(|job| job.layout == layout);
-        send_alike(remote, alike).await;
+        send_joined(model, same_layout).await;
         jobs = others;
     }
 }
 
-async fn send_alike(remote: &Remote, jobs: Vec<Job>) {
-    let Some(until) = jobs.iter().map(|job| job.until).min() else { return };
-    let bodies: Vec<&Body> = jobs.iter().map(|job| &job.body).collect();
-    match remote.predict_joined(&bodies, until).await {
+async fn send_joined(model: &ServedModel, jobs: Vec<Job>) {
+    let Some(deadline) = jobs.iter().map(|job| job.deadline).min() else { return };
+    let bodies: Vec<&RequestBody> = jobs.iter().map(|job| &job.body).collect();
+    match model.predict_joined(&bodies, deadline).await {
         Ok(scores) => {
             let mut rest = &scores[..];
             for job in jobs {
                 let (own, others) = rest.split_at(job.body.rows);
                 rest = others;
-                // Whoever asked may be gone.
-                let _ = job.answer.send(Ok(own.to_vec()));
+                // The caller may be gone.
+                let _ = job.reply.send(Ok(own.to_vec()));
             }
         }
-        // What one of them asks is wrong; the others should not suffer for it.
+        // One of the requests is invalid: repeat them one by one.
         Err(Error::Refused(_)) if jobs.len() > 1 => {
             for job in jobs {
-                let outcome = remote.predict(job.body, job.until).await;
-                let _ = job.answer.send(outcome);
+                let outcome = model.predict(job.body, job.deadline).await;
+                let _ = job.reply.send(outcome);
             }
         }
         Err(error) => {
             for job in jobs {
-                let _ = job.answer.send(Err(error.clone()));
+                let _ = job.reply.send(Err(error.clone()));
             }
         }
     }

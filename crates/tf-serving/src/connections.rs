@@ -1,4 +1,4 @@
-//! Kept-alive connections to one server, and requests over them.
+//! A pool of keep-alive connections to a server.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -22,14 +22,14 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
 
-use crate::answer::error_message;
 use crate::location::Location;
+use crate::response::error_message;
 use crate::{Error, Options, tls};
 
-/// Connections to a server: as many as there are requests out at once, up to a limit.
+/// A connection pool: one connection per concurrent request, up to a limit.
 ///
-/// A connection is driven by the request that uses it. Dropping the request closes the connection, so half an
-/// exchange is never left for the next one.
+/// The request that uses a connection drives it. Dropping the request closes the connection, so no partial response
+/// remains for the next request.
 pub(crate) struct Connections {
     location: Location,
     host: HeaderValue,
@@ -40,19 +40,18 @@ pub(crate) struct Connections {
     permits: Semaphore,
     queue: usize,
     waiting: AtomicUsize,
-    /// The one that was used last is used first.
+    /// A stack: the most recently used connection is reused first.
     idle: Mutex<Vec<Connection>>,
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Connections that rested longer than this are not used: something between here and the server may have
-/// forgotten them.
-const REST: Duration = Duration::from_secs(30);
+/// Idle connections are discarded after this time, because a middlebox may have dropped them.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The right to one connection.
-pub(crate) struct Slot<'a>(
-    #[expect(dead_code, reason = "it is held, not read")] SemaphorePermit<'a>,
+/// The permit for one connection.
+pub(crate) struct ConnectionPermit<'a>(
+    #[expect(dead_code, reason = "held until dropped, never read")] SemaphorePermit<'a>,
 );
 
 impl fmt::Debug for Connections {
@@ -70,15 +69,15 @@ struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Pin<Box<Driver>>,
     ended: bool,
-    /// When it was used last.
+    /// Time of the last use.
     used: Instant,
 }
 
-/// Why a request over a connection failed.
+/// The failure of a request on a connection.
 enum Failure {
-    /// Before anything of an answer came.
+    /// No response arrived: the request can be retried.
     Unanswered(hyper::Error),
-    /// For good.
+    /// Not retryable.
     Final(Error),
 }
 
@@ -91,7 +90,7 @@ impl Connections {
         } else {
             None
         };
-        let fault = || Error::Url("the URL of the model cannot be asked for".to_owned());
+        let fault = || Error::Url("the URL of the model is not a valid request target".to_owned());
         let uri =
             |suffix: &str| format!("{}{suffix}", location.path).parse::<Uri>().map_err(|_| fault());
         Ok(Self {
@@ -112,8 +111,8 @@ impl Connections {
         &self.location
     }
 
-    /// Waits for the right to a connection.
-    pub(crate) async fn slot(&self) -> Result<Slot<'_>, Error> {
+    /// Waits for a connection permit.
+    pub(crate) async fn acquire(&self) -> Result<ConnectionPermit<'_>, Error> {
         struct Waiting<'a>(&'a AtomicUsize);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -121,35 +120,39 @@ impl Connections {
             }
         }
         if let Ok(permit) = self.permits.try_acquire() {
-            return Ok(Slot(permit));
+            return Ok(ConnectionPermit(permit));
         }
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         if ahead >= self.queue {
-            return Err(Error::Unavailable(format!("{ahead} requests wait for it already")));
+            return Err(Error::Unavailable(format!("{ahead} requests are already queued")));
         }
         match self.permits.acquire().await {
-            Ok(permit) => Ok(Slot(permit)),
-            // Nobody closes it.
-            Err(_) => Err(Error::Unavailable("it is closed".to_owned())),
+            Ok(permit) => Ok(ConnectionPermit(permit)),
+            // Unreachable: the semaphore is never closed.
+            Err(_) => Err(Error::Unavailable("the connection pool is closed".to_owned())),
         }
     }
 
-    /// The model's metadata.
-    pub(crate) async fn metadata(&self, slot: &Slot<'_>) -> Result<Vec<u8>, Error> {
-        self.exchange(slot, Method::GET, &self.metadata, Bytes::new()).await
+    /// Requests the metadata of the model.
+    pub(crate) async fn metadata(&self, permit: &ConnectionPermit<'_>) -> Result<Vec<u8>, Error> {
+        self.exchange(permit, Method::GET, &self.metadata, Bytes::new()).await
     }
 
-    /// The answer to a request to predict.
-    pub(crate) async fn predict(&self, slot: &Slot<'_>, body: Bytes) -> Result<Vec<u8>, Error> {
-        self.exchange(slot, Method::POST, &self.predict, body).await
+    /// Sends a predict request; returns the body of the response.
+    pub(crate) async fn predict(
+        &self,
+        permit: &ConnectionPermit<'_>,
+        body: Bytes,
+    ) -> Result<Vec<u8>, Error> {
+        self.exchange(permit, Method::POST, &self.predict, body).await
     }
 
-    /// The body of a good answer. A server may close a connection between two requests: then the request is sent
-    /// once more, over a new one. To predict twice does no harm.
+    /// Sends a request and returns the body of a successful response. If the server closed an idle connection, retries once
+    /// on a new one; predict requests are idempotent.
     async fn exchange(
         &self,
-        _slot: &Slot<'_>,
+        _permit: &ConnectionPermit<'_>,
         method: Method,
         uri: &Uri,
         body: Bytes,
@@ -164,15 +167,15 @@ impl Connections {
             }
             request
         };
-        while let Some(mut connection) = self.rested() {
-            if !connection.is_sound().await {
+        while let Some(mut connection) = self.take_idle() {
+            if !connection.is_usable().await {
                 continue;
             }
             match connection.exchange(request(), self.max_body).await {
-                Ok(answer) => return Ok(self.keep(connection, answer).await),
+                Ok(response) => return Ok(self.return_idle(connection, response).await),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Unanswered(_)) => {
-                    // The others are as old.
+                    // The other idle connections are probably closed too.
                     self.idle().clear();
                     break;
                 }
@@ -180,7 +183,7 @@ impl Connections {
         }
         let mut connection = self.connect().await?;
         match connection.exchange(request(), self.max_body).await {
-            Ok(answer) => Ok(self.keep(connection, answer).await),
+            Ok(response) => Ok(self.return_idle(connection, response).await),
             Err(Failure::Final(error)) => Err(error),
             Err(Failure::Unanswered(error)) => Err(Error::Unavailable(with_sources(&error))),
         }
@@ -190,24 +193,24 @@ impl Connections {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last.
-    fn rested(&self) -> Option<Connection> {
+    /// Takes the most recently used idle connection.
+    fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle();
         let connection = idle.pop()?;
-        if connection.used.elapsed() > REST {
-            // The others rest longer yet.
+        if connection.used.elapsed() > IDLE_TIMEOUT {
+            // The others are older.
             idle.clear();
             return None;
         }
         Some(connection)
     }
 
-    async fn keep(&self, mut connection: Connection, answer: Vec<u8>) -> Vec<u8> {
-        if connection.is_sound().await {
+    async fn return_idle(&self, mut connection: Connection, response: Vec<u8>) -> Vec<u8> {
+        if connection.is_usable().await {
             connection.used = Instant::now();
             self.idle().push(connection);
         }
-        answer
+        response
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
@@ -233,7 +236,7 @@ impl Connections {
 }
 
 impl Connection {
-    /// Runs a future that waits for the connection, and the connection meanwhile.
+    /// Polls a future together with the connection that it depends on. Returns `None` if the connection ends first.
     async fn drive<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -242,7 +245,7 @@ impl Connection {
                     return Poll::Ready(Some(outcome));
                 }
                 if self.ended {
-                    // What it had to say was said before it ended.
+                    // The connection delivered all data before it ended.
                     return Poll::Ready(None);
                 }
                 if self.driver.as_mut().poll(context).is_ready() {
@@ -258,8 +261,8 @@ impl Connection {
         .await
     }
 
-    /// Whether the connection can take a request now, as far as can be seen.
-    async fn is_sound(&mut self) -> bool {
+    /// Returns whether the connection is open and ready for a request.
+    async fn is_usable(&mut self) -> bool {
         poll_fn(|context| {
             self.ended = self.ended || self.driver.as_mut().poll(context).is_ready();
             Poll::Ready(!self.ended && self.sender.is_ready())
@@ -299,11 +302,11 @@ impl Connection {
         response: Response<Incoming>,
         max_body: usize,
     ) -> Result<Vec<u8>, Error> {
-        let too_long = || Error::Malformed(format!("it is longer than {max_body} bytes"));
+        let too_large = || Error::Malformed(format!("the body exceeds {max_body} bytes"));
         let mut body = response.into_body();
         let announced = body.size_hint().exact().unwrap_or(0);
         if announced > max_body as u64 {
-            return Err(too_long());
+            return Err(too_large());
         }
         let mut bytes = Vec::with_capacity(announced as usize);
         loop {
@@ -311,7 +314,7 @@ impl Connection {
                 Some(Some(Ok(frame))) => {
                     if let Some(data) = frame.data_ref() {
                         if bytes.len() + data.len() > max_body {
-                            return Err(too_long());
+                            return Err(too_large());
                         }
                         bytes.extend_from_slice(data);
                     }
@@ -325,15 +328,15 @@ impl Connection {
 }
 
 fn closed() -> Error {
-    Error::Unavailable("it closed the connection".to_owned())
+    Error::Unavailable("the server closed the connection".to_owned())
 }
 
-/// Whether the server spoke, but not HTTP.
+/// Returns whether the response is not valid HTTP.
 fn is_malformed(error: &hyper::Error) -> bool {
     error.is_parse() || error.is_parse_too_large() || error.is_parse_status()
 }
 
-/// The error and what caused it.
+/// Formats an error with its sources.
 fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

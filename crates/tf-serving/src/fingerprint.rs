@@ -1,11 +1,11 @@
-//! FarmHash's 64-bit fingerprint, which is fixed for all time and machines.
+//! FarmHash Fingerprint64, which is stable across platforms and versions.
 
 const K0: u64 = 0xc3a5_c85c_97cb_3127;
 const K1: u64 = 0xb492_b66f_be98_f273;
 const K2: u64 = 0x9ae1_6a3b_2f90_404f;
 
-/// The fingerprint of a text (Fingerprint64 of <https://github.com/google/farmhash>), by which TensorFlow's
-/// `to_hash_bucket_fast` and `categorical_column_with_hash_bucket` choose a bucket.
+/// Computes Fingerprint64 of <https://github.com/google/farmhash>, the hash of TensorFlow's `to_hash_bucket_fast` and
+/// `categorical_column_with_hash_bucket`.
 pub(crate) fn fingerprint64(text: &[u8]) -> u64 {
     match text.len() {
         0..=16 => up_to_16(text),
@@ -15,15 +15,16 @@ pub(crate) fn fingerprint64(text: &[u8]) -> u64 {
     }
 }
 
-/// The eight bytes from this place on, as a number.
-fn eight(text: &[u8], at: usize) -> u64 {
+/// Reads eight bytes at an offset as a little-endian integer.
+fn eight(text: &[u8], offset: usize) -> u64 {
     let mut bytes = [0; 8];
-    bytes.copy_from_slice(&text[at..at + 8]);
+    bytes.copy_from_slice(&text[offset..offset + 8]);
     u64::from_le_bytes(bytes)
 }
 
-fn four(text: &[u8], at: usize) -> u64 {
-    (0..4).rev().fold(0, |value, place| value << 8 | u64::from(text[at + place]))
+/// Reads four bytes at an offset as a little-endian integer.
+fn four(text: &[u8], offset: usize) -> u64 {
+    (0..4).rev().fold(0, |value, index| value << 8 | u64::from(text[offset + index]))
 }
 
 const fn fold(value: u64) -> u64 {
@@ -62,7 +63,7 @@ fn up_to_16(text: &[u8]) -> u64 {
     }
 }
 
-/// What both middle lengths make of the ends of a text.
+/// The common part of the hashes of 17 to 64 bytes: mixes both ends of the text.
 fn ends(text: &[u8], first: u64) -> (u64, u64) {
     let (len, by) = (text.len(), multiplier(text.len()));
     let second = eight(text, 8);
@@ -79,7 +80,7 @@ fn up_to_32(text: &[u8]) -> u64 {
     mix(u, v, multiplier(text.len()))
 }
 
-#[expect(clippy::many_single_char_names, reason = "so FarmHash's own description has them")]
+#[expect(clippy::many_single_char_names, reason = "the names of the FarmHash reference")]
 fn up_to_64(text: &[u8]) -> u64 {
     let (len, by) = (text.len(), multiplier(text.len()));
     let a = eight(text, 0).wrapping_mul(K2);
@@ -97,7 +98,7 @@ fn up_to_64(text: &[u8]) -> u64 {
     )
 }
 
-/// The state of a long text's fingerprint, over blocks of 64 bytes.
+/// The state of the hash of a long text, over blocks of 64 bytes.
 struct State {
     x: u64,
     y: u64,
@@ -107,16 +108,16 @@ struct State {
 }
 
 impl State {
-    /// Takes in the block at this place; what is carried over counts `weight` times.
-    fn block(&mut self, text: &[u8], at: usize, by: u64, weight: u64) {
+    /// Mixes in the block at an offset; `weight` scales parts of the previous state.
+    fn block(&mut self, text: &[u8], start: usize, by: u64, weight: u64) {
         let Self { x, y, z, v, w } = self;
-        let at = |offset| eight(text, at + offset);
+        let at = |offset| eight(text, start + offset);
         *x = x.wrapping_add(*y).wrapping_add(v.0).wrapping_add(at(8));
         *x = x.rotate_right(37).wrapping_mul(by) ^ w.1.wrapping_mul(weight);
         *y = y.wrapping_add(v.1).wrapping_add(at(48)).rotate_right(42).wrapping_mul(by);
         *y = y.wrapping_add(v.0.wrapping_mul(weight)).wrapping_add(at(40));
         *z = z.wrapping_add(w.0).rotate_right(33).wrapping_mul(by);
-        // Half a block, and two numbers that it stirs.
+        // Mixes half a block into two values.
         let half = |from: usize, a: u64, b: u64| {
             let words = [0, 8, 16, 24].map(|offset| at(from + offset));
             let a = a.wrapping_add(words[0]);
@@ -140,12 +141,12 @@ fn long(text: &[u8]) -> u64 {
         v: (0, 0),
         w: (0, 0),
     };
-    let beyond = text.len() - 1;
-    for block in 0..beyond / 64 {
+    let last = text.len() - 1;
+    for block in 0..last / 64 {
         state.block(text, block * 64, K1, 1);
     }
     let by = K1.wrapping_add((state.z & 0xff) << 1);
-    state.w.0 = state.w.0.wrapping_add(beyond as u64 & 63);
+    state.w.0 = state.w.0.wrapping_add(last as u64 & 63);
     state.v.0 = state.v.0.wrapping_add(state.w.0);
     state.w.0 = state.w.0.wrapping_add(state.v.0);
     state.block(text, text.len() - 64, by, 9);
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equals_tensorflow_at_every_length_where_something_changes() {
+    fn fingerprint_equals_tensorflow_for_all_length_classes() {
         let text: Vec<u8> = (0..300_u32).map(|at| b'a' + (at * 7 % 26) as u8).collect();
         // tf.strings.to_hash_bucket_fast of the first bytes, with 2^62 buckets.
         for (len, expected) in [

@@ -6,32 +6,31 @@ use serde::{Deserialize, Serialize};
 use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
 
 use crate::Error;
-use crate::value::Conversion;
+use crate::conversion::Conversion;
 
-/// One input of a model: where its values come from, and what is made of them.
+/// An input of a model: its source and its preprocessing.
 ///
-/// Values are handled as feature stores have them, as text: `3.92`, `1995`, `Comedy`. A value that is
-/// missing, empty or not what the input takes counts as the default, before any step.
+/// Values are text, as in feature stores: `3.92`, `1995`, `Comedy`. Missing, empty and invalid values are replaced by
+/// the default before the first step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     /// The name in the model's signature.
     pub name: String,
-    /// Where the values come from.
+    /// The source of the values.
     pub source: Source,
-    /// What is sent.
+    /// The type in requests.
     pub value_type: Type,
-    /// The greatest value that the model knows, for whole numbers. Movies whose id is beyond it are not sent
-    /// and not scored; a user beyond it is one whom the model cannot serve; a feature beyond it counts as
-    /// missing.
+    /// The maximum value that the model accepts, for integers. Movies with greater ids are not scored, users with greater
+    /// ids are an error, and greater features count as missing.
     pub max: Option<u32>,
-    /// What stands for a missing value; without it, what training samples have there: 0, and "" for words.
+    /// The default of missing values; if `None`, that of training samples: 0, or "" for words.
     pub default: Option<String>,
-    /// What is done with a value before it is sent, in this order.
+    /// The preprocessing steps, in order.
     pub steps: Vec<Step>,
 }
 
 impl Input {
-    /// An input that sends what its source gives.
+    /// Creates an input without preprocessing.
     pub fn plain(name: &str, source: Source, value_type: Type) -> Self {
         Self {
             name: name.to_owned(),
@@ -44,20 +43,20 @@ impl Input {
     }
 }
 
-/// Where an input's values come from.
+/// The source of an input's values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// `user.id`
     UserId,
     /// `movie.id`
     MovieId,
-    /// `uf.FIELD` or `uf:FIELD`: a feature of the user.
+    /// `uf.FIELD` or `uf:FIELD`: a user feature.
     User(String),
-    /// `mf.FIELD` or `mf:FIELD`: a feature of the movie.
+    /// `mf.FIELD` or `mf:FIELD`: a movie feature.
     Movie(String),
-    /// `context.timestamp`: the moment of the request, in seconds since 1970.
+    /// `context.timestamp`: the time of the request, Unix time in seconds.
     Timestamp,
-    /// The same value in every request, as text: `3.5`.
+    /// A constant, as text: `3.5`.
     Constant(String),
 }
 
@@ -78,7 +77,7 @@ impl FromStr for Source {
         let source = field("uf").map(Self::User).or_else(|| field("mf").map(Self::Movie));
         source.ok_or_else(|| {
             format!(
-                "the source {text:?} is none of user.id, movie.id, uf.FIELD, mf.FIELD, context.timestamp"
+                "unknown source {text:?}, expected user.id, movie.id, uf.FIELD, mf.FIELD or context.timestamp"
             )
         })
     }
@@ -97,40 +96,40 @@ impl fmt::Display for Source {
     }
 }
 
-/// What a source gives, as far as that is known beforehand.
+/// The kind of a source's values, if known in advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nature {
-    /// Whole numbers.
-    Whole,
-    /// Numbers with decimals.
+pub(crate) enum ValueKind {
+    /// Integers.
+    Integer,
+    /// Decimal numbers.
     Decimal,
     /// Words.
     Word,
-    /// A field that the feature definitions do not have.
+    /// A field outside the feature definitions.
     Unknown,
 }
 
 impl Source {
-    pub(crate) fn nature(&self) -> Nature {
+    pub(crate) fn value_kind(&self) -> ValueKind {
         let (field, known): (&str, &[&str]) = match self {
-            Self::UserId | Self::MovieId | Self::Timestamp => return Nature::Whole,
+            Self::UserId | Self::MovieId | Self::Timestamp => return ValueKind::Integer,
             Self::User(field) => (field, &USER_FIELDS),
             Self::Movie(field) => (field, &MOVIE_FIELDS),
-            Self::Constant(_) => return Nature::Unknown,
+            Self::Constant(_) => return ValueKind::Unknown,
         };
         if !known.contains(&field) {
-            Nature::Unknown
+            ValueKind::Unknown
         } else if field.contains("Genre") {
-            Nature::Word
+            ValueKind::Word
         } else if field.ends_with("AvgRating") || field.ends_with("Stddev") {
-            Nature::Decimal
+            ValueKind::Decimal
         } else {
-            Nature::Whole
+            ValueKind::Integer
         }
     }
 }
 
-/// The type of the values that are sent.
+/// The type of values in requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Type {
@@ -153,7 +152,7 @@ impl FromStr for Type {
             "int64" => Ok(Self::Int64),
             "float32" => Ok(Self::Float32),
             "string" => Ok(Self::String),
-            _ => Err(format!("the type {text:?} is none of int32, int64, float32, string")),
+            _ => Err(format!("unknown type {text:?}, expected int32, int64, float32 or string")),
         }
     }
 }
@@ -169,43 +168,43 @@ impl fmt::Display for Type {
     }
 }
 
-/// Something that is done with a value before it is sent.
+/// A preprocessing step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// ln(1 + x), where what is below 0 counts as 0.
+    /// ln(1 + max(x, 0)).
     Log,
-    /// (x − mean) / deviation.
+    /// (x − mean) / stddev.
     Standardise {
         /// The mean.
         mean: f64,
         /// The standard deviation, above 0.
         stddev: f64,
     },
-    /// (x − least) / (greatest − least): from 0 to 1 for values between the two.
+    /// (x − min) / (max − min).
     Scale {
-        /// What becomes 0.
+        /// The value that maps to 0.
         min: f64,
-        /// What becomes 1.
+        /// The value that maps to 1.
         max: f64,
     },
-    /// The number of boundaries that are not above the value: `[1980, 1990]` makes 0 of 1979, 1 of 1980 and
-    /// 2 of 1990. Boundaries ascend.
+    /// The number of boundaries up to the value: `[1980, 1990]` maps 1979 to 0, 1980 to 1 and 1990 to 2. Boundaries must
+    /// ascend.
     Bucketise(Vec<f64>),
-    /// The position of a word in this list, from 0.
+    /// The index of a word in a list, from 0.
     Vocabulary {
         /// The words.
         words: Vec<String>,
-        /// The number of all other words; without it, the number of words.
+        /// The index of all other words; the number of words if `None`.
         other: Option<u32>,
     },
-    /// The FarmHash fingerprint of the text modulo this, as TensorFlow's `to_hash_bucket_fast` has it.
+    /// The FarmHash fingerprint of the text modulo `buckets`, like TensorFlow's `to_hash_bucket_fast`.
     Hash {
-        /// How many buckets there are.
+        /// The number of buckets.
         buckets: u32,
     },
 }
 
-/// The inputs of a model, known to make sense.
+/// The validated inputs of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inputs {
     inputs: Vec<Input>,
@@ -213,22 +212,25 @@ pub struct Inputs {
 }
 
 impl Default for Inputs {
-    /// Those of NeuralCF: `userId` and `movieId`, whole numbers of 32 bits.
+    /// The inputs of NeuralCF: `userId` and `movieId`, 32-bit integers.
     fn default() -> Self {
         let inputs = vec![
             Input::plain("userId", Source::UserId, Type::Int32),
             Input::plain("movieId", Source::MovieId, Type::Int32),
         ];
-        let conversions = vec![Conversion::whole(), Conversion::whole()];
+        let conversions = vec![Conversion::integer(), Conversion::integer()];
         Self { inputs, conversions }
     }
 }
 
 impl Inputs {
-    /// Refuses what cannot be meant, naming the input. An empty list stands for NeuralCF's.
+    /// Validates inputs. An empty list means those of NeuralCF.
     ///
-    /// Fields are those of the feature definitions. One that they do not have, which another program puts
-    /// into the store, is taken where a default is given and the name is no slip in one that they have.
+    /// Fields outside the feature definitions, which other programs write to the store, require a default.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for missing or duplicate names, likely typing errors in field names, and invalid steps, types or
+    /// defaults.
     pub fn new(inputs: Vec<Input>) -> Result<Self, Error> {
         if inputs.is_empty() {
             return Ok(Self::default());
@@ -238,10 +240,10 @@ impl Inputs {
         for input in &inputs {
             let fault = |what| Error::Input { input: input.name.clone(), what };
             if input.name.is_empty() {
-                return Err(fault("a name is missing".to_owned()));
+                return Err(fault("missing name".to_owned()));
             }
             if !names.insert(&*input.name) {
-                return Err(fault("the name stands for two inputs".to_owned()));
+                return Err(fault("duplicate name".to_owned()));
             }
             check_field(input).map_err(fault)?;
             conversions.push(Conversion::new(input).map_err(fault)?);
@@ -249,22 +251,22 @@ impl Inputs {
         Ok(Self { inputs, conversions })
     }
 
-    /// The inputs, in the order in which they were given.
+    /// The inputs in their configured order.
     pub fn as_slice(&self) -> &[Input] {
         &self.inputs
     }
 
-    /// The inputs, with how their values are made.
+    /// Iterates over the inputs and their conversions.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&Input, &Conversion)> {
         self.inputs.iter().zip(&self.conversions)
     }
 }
 
-/// How many letters a name may differ in to count as a slip.
-const SLIP: usize = 2;
+/// Maximum edit distance of a typing error.
+const MAX_TYPO_DISTANCE: usize = 2;
 
 fn check_field(input: &Input) -> Result<(), String> {
-    let (field, whose, known): (_, _, &[&str]) = match &input.source {
+    let (field, owners, known): (_, _, &[&str]) = match &input.source {
         Source::User(field) => (field, "users", &USER_FIELDS),
         Source::Movie(field) => (field, "movies", &MOVIE_FIELDS),
         _ => return Ok(()),
@@ -275,12 +277,12 @@ fn check_field(input: &Input) -> Result<(), String> {
     let distance =
         |known: &&&str| strsim::osa_distance(&field.to_lowercase(), &known.to_lowercase());
     let nearest = known.iter().min_by_key(distance);
-    if let Some(near) = nearest.filter(|near| distance(near) <= SLIP) {
-        return Err(format!("{whose} have no feature {field:?}, did you mean {near:?}?"));
+    if let Some(near) = nearest.filter(|near| distance(near) <= MAX_TYPO_DISTANCE) {
+        return Err(format!("{owners} have no feature {field:?}, did you mean {near:?}?"));
     }
     if input.default.is_none() {
         return Err(format!(
-            "{whose} have no feature {field:?}; a field that another program puts into the store needs a default"
+            "{owners} have no feature {field:?}; fields of other programs require a default"
         ));
     }
     Ok(())
@@ -291,14 +293,14 @@ fn check_field(input: &Input) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn refusal(change: impl FnOnce(&mut Input)) -> String {
+    fn error_of(change: impl FnOnce(&mut Input)) -> String {
         let mut input = Input::plain("x", Source::UserId, Type::Int32);
         change(&mut input);
         Inputs::new(vec![input]).unwrap_err().to_string()
     }
 
     #[test]
-    fn sources_are_read_as_they_are_written() {
+    fn sources_parse_and_display_equally() {
         for text in ["user.id", "movie.id", "uf.userGenre1", "mf.releaseYear", "context.timestamp"]
         {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
@@ -306,32 +308,32 @@ mod tests {
         let with_colon = "uf:userGenre1".parse();
         assert_eq!(with_colon, Ok(Source::User("userGenre1".to_owned())));
         for wrong in ["", "user", "uf", "uf.", "mf:", "ufo.x", "userId", "context.time"] {
-            assert!(wrong.parse::<Source>().unwrap_err().contains("none of user.id"), "{wrong}");
+            assert!(wrong.parse::<Source>().unwrap_err().contains("expected user.id"), "{wrong}");
         }
     }
 
     #[test]
-    fn constants_are_of_the_type_and_sent_as_they_are() {
+    fn constants_must_match_the_type_without_steps() {
         let constant = |value: &str| Source::Constant(value.to_owned());
-        let wrong = refusal(|input| input.source = constant("3.5"));
-        assert_eq!(wrong, "input x: the constant \"3.5\" is no int32");
-        let with_max = refusal(|input| (input.source, input.max) = (constant("3"), Some(4)));
-        assert!(with_max.contains("without max, default or steps"), "{with_max}");
+        let wrong = error_of(|input| input.source = constant("3.5"));
+        assert_eq!(wrong, "input x: the constant \"3.5\" is not a valid int32");
+        let with_max = error_of(|input| (input.source, input.max) = (constant("3"), Some(4)));
+        assert!(with_max.contains("does not allow max, default or steps"), "{with_max}");
         let good = Input::plain("x", constant("3.5"), Type::Float32);
         assert!(Inputs::new(vec![good]).is_ok());
     }
 
     #[test]
-    fn unknown_fields_are_slips_or_need_a_default() {
-        let slip = refusal(|input| input.source = Source::User("userGenre6".to_owned()));
+    fn unknown_fields_are_typos_or_require_a_default() {
+        let typo = error_of(|input| input.source = Source::User("userGenre6".to_owned()));
         assert_eq!(
-            slip,
+            typo,
             "input x: users have no feature \"userGenre6\", did you mean \"userGenre1\"?"
         );
-        let slip = refusal(|input| input.source = Source::Movie("releaseyear".to_owned()));
-        assert!(slip.ends_with("did you mean \"releaseYear\"?"), "{slip}");
-        let other = refusal(|input| input.source = Source::User("country".to_owned()));
-        assert!(other.ends_with("needs a default"), "{other}");
+        let typo = error_of(|input| input.source = Source::Movie("releaseyear".to_owned()));
+        assert!(typo.ends_with("did you mean \"releaseYear\"?"), "{typo}");
+        let other = error_of(|input| input.source = Source::User("country".to_owned()));
+        assert!(other.ends_with("require a default"), "{other}");
 
         let mut input = Input::plain("x", Source::User("country".to_owned()), Type::String);
         input.default = Some("none".to_owned());
@@ -339,11 +341,11 @@ mod tests {
     }
 
     #[test]
-    fn names_are_given_and_given_once() {
-        assert_eq!(refusal(|input| input.name.clear()), "input : a name is missing");
+    fn missing_and_duplicate_names_are_errors() {
+        assert_eq!(error_of(|input| input.name.clear()), "input : missing name");
         let twice = vec![Input::plain("x", Source::UserId, Type::Int32); 2];
         let error = Inputs::new(twice).unwrap_err().to_string();
-        assert_eq!(error, "input x: the name stands for two inputs");
+        assert_eq!(error, "input x: duplicate name");
         let neural_cf = Inputs::new(Vec::new()).unwrap();
         let names: Vec<&str> = neural_cf.as_slice().iter().map(|input| &*input.name).collect();
         assert_eq!(names, ["userId", "movieId"]);

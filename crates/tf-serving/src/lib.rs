@@ -1,68 +1,66 @@
-//! Ranking by a model that TensorFlow Serving serves, over its REST API.
+//! Ranking by models in TensorFlow Serving, over its REST API.
 //!
-//! * [`Inputs`]: which values a model takes, where they come from, and what is made of them.
-//! * [`Remote`]: a model at a server: its connections, deadlines, and whether it is well.
-//! * [`TfServingRanker`]: scores the movies of a catalogue by it.
+//! * [`Inputs`]: the inputs of a model, their sources and their preprocessing.
+//! * [`ServedModel`]: a model in a server: connections, deadlines, health checks and circuit breaker.
+//! * [`TfServingRanker`]: scores the movies of a catalogue.
 //!
-//! The crate fetches no features and knows no configuration files; it does not load models, and starts no
-//! server. Start reading at [`Remote`].
+//! The crate reads no features and no configuration files, and starts no server. Start reading at [`ServedModel`].
 
-mod answer;
 mod batch;
-mod body;
 mod connections;
+mod conversion;
 mod fingerprint;
 mod input;
 mod location;
 mod options;
 mod ranker;
-mod remote;
+mod request_body;
+mod response;
+mod served_model;
 mod signature;
 mod tls;
 mod trial;
-mod value;
 
 pub use input::{Input, Inputs, Source, Step, Type};
 pub use options::{Batch, Format, Options, Pin};
 pub use ranker::{TfServingRanker, movie_features_of};
-pub use remote::{Remote, State};
+pub use served_model::{ServedModel, State};
 pub use sparrow_circuit::Options as Circuit;
 
-/// Why a model server cannot be used.
+/// An error of a model server or of its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The URL cannot be one of a model.
+    /// The URL is not that of a model.
     #[error("{0}")]
     Url(String),
-    /// An option makes no sense.
+    /// An option is out of range.
     #[error("{0}")]
     Options(&'static str),
-    /// The certificates cannot be used.
+    /// The certificates are missing or invalid.
     #[error("{0}")]
     Certificates(String),
-    /// An input makes no sense by itself.
+    /// An input is invalid.
     #[error("input {input}: {what}")]
     Input {
         /// The name of the input.
         input: String,
-        /// What is wrong with it.
+        /// The error.
         what: String,
     },
-    /// The model's signature and the inputs do not fit.
-    #[error("the model does not fit: {0}")]
+    /// The signature of the model does not match the configured inputs.
+    #[error("the model does not match its configuration: {0}")]
     Mismatch(String),
-    /// The server cannot be reached, or says that it cannot serve the model.
+    /// The server cannot be reached, or cannot serve the model.
     #[error("the model server is unavailable: {0}")]
     Unavailable(String),
-    /// It did not answer in time.
-    #[error("the model server did not answer in time")]
+    /// The deadline was exceeded.
+    #[error("the model server exceeded the deadline")]
     TimedOut,
-    /// It refused what it was asked: a value that its model does not take, such as an id beyond those that the
-    /// model knows.
+    /// The server rejected the request (400), for example because of an id outside the model's range.
     #[error("the model server refused the request: {0}")]
     Refused(String),
-    /// What it answered cannot be right.
-    #[error("the model server's answer is malformed: {0}")]
+    /// The response is invalid.
+    #[error("malformed response of the model server: {0}")]
     Malformed(String),
 }

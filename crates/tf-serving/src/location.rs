@@ -1,4 +1,4 @@
-//! The URL of a model, taken apart.
+//! Parses the URL of a model.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use url::{Host, Url};
 use crate::options::Pin;
 use crate::{Error, Options};
 
-/// Where a model is.
+/// The location of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) tls: bool,
-    /// Without the brackets of an IPv6 address.
+    /// IPv6 addresses have no brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// What the header `Host` says.
+    /// The value of the header `Host`.
     pub(crate) authority: String,
     /// The path of the model, with its version or label.
     pub(crate) path: String,
@@ -22,24 +22,24 @@ pub(crate) struct Location {
 
 impl Location {
     pub(crate) fn new(text: &str, options: &Options) -> Result<Self, Error> {
-        // A URL may hold a password, so nothing of one that is refused is shown.
+        // Errors do not contain the URL, which may contain a password.
         let fault = |what: &str| Err(Error::Url(format!("the URL of the model {what}")));
         let Ok(url) = Url::parse(text) else {
-            return fault("cannot be read: it is like http://host:8501/v1/models/name");
+            return fault("is malformed, expected http://host:8501/v1/models/name");
         };
         let tls = match url.scheme() {
             "http" => false,
             "https" => true,
-            _ => return fault("begins with http:// or https://"),
+            _ => return fault("must start with http:// or https://"),
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return fault("holds a user or password, and none is sent");
+            return fault("must not contain a user or password");
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return fault("has no ? and no #");
+            return fault("must not contain ? or #");
         }
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return fault("names no host");
+            return fault("has no host");
         };
         let host_text = match host {
             Host::Domain(name) => name.to_owned(),
@@ -57,24 +57,30 @@ impl Location {
             [.., "models", name, "versions", version] if !name.is_empty() => {
                 match version.parse() {
                     Ok(version) => Some(Pin::Version(version)),
-                    Err(_) => return fault("has a version that is no number"),
+                    Err(_) => return fault("has a version that is not a number"),
                 }
             }
             [.., "models", name, "labels", label] if !name.is_empty() && !label.is_empty() => {
                 Some(Pin::Label((*label).to_owned()))
             }
             [.., "models", name] if !name.is_empty() && !name.contains(':') => None,
-            _ => return fault("ends with /v1/models/NAME, and a version or a label may follow"),
+            _ => {
+                return fault(
+                    "must end with /v1/models/NAME, optionally followed by a version or label",
+                );
+            }
         };
         let suffix = match (&pin, &options.pin) {
             (Some(in_url), Some(other)) if in_url != other => {
-                return fault("pins a version or label, and so does another option");
+                return fault("pins another version or label than the options");
             }
             (None, Some(Pin::Version(version))) => format!("/versions/{version}"),
             (None, Some(Pin::Label(label))) => {
                 let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
                 if label.is_empty() || !label.chars().all(plain) {
-                    return Err(Error::Options("a label has letters, digits, -, ., _ and ~"));
+                    return Err(Error::Options(
+                        "a label may only contain letters, digits, -, ., _ and ~",
+                    ));
                 }
                 format!("/labels/{label}")
             }
@@ -102,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn urls_are_parsed() {
         let plain = location("http://serving:8501/v1/models/recmodel", None).unwrap();
         assert_eq!((plain.tls, &*plain.host, plain.port), (false, "serving", 8501));
         assert_eq!(plain.authority, "serving:8501");
@@ -121,22 +127,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_model_is_refused_without_showing_it() {
+    fn invalid_url_is_an_error_without_the_url() {
         for (url, expected) in [
-            ("models", "cannot be read"),
-            ("redis://h/v1/models/m", "begins with http"),
-            ("http://me:secret@h/v1/models/m", "holds a user or password"),
-            ("http://h/v1/models/m?x", "no ?"),
-            ("http://h/v1/models/", "ends with /v1/models/NAME"),
-            ("http://h/v1/models/m:predict", "ends with /v1/models/NAME"),
-            ("http://h/v1/models/m/versions/last", "no number"),
-            ("http://h/v1/models/m/metadata", "ends with"),
+            ("models", "is malformed"),
+            ("redis://h/v1/models/m", "must start with http"),
+            ("http://me:secret@h/v1/models/m", "must not contain a user"),
+            ("http://h/v1/models/m?x", "must not contain ?"),
+            ("http://h/v1/models/", "must end with /v1/models/NAME"),
+            ("http://h/v1/models/m:predict", "must end with /v1/models/NAME"),
+            ("http://h/v1/models/m/versions/last", "not a number"),
+            ("http://h/v1/models/m/metadata", "must end with"),
         ] {
             let text = location(url, None).unwrap_err().to_string();
             assert!(text.contains(expected) && !text.contains("secret"), "{url}: {text}");
         }
         let both = location("http://h/v1/models/m/versions/1", Some(Pin::Version(2)));
-        assert!(both.unwrap_err().to_string().contains("so does another option"));
+        assert!(both.unwrap_err().to_string().contains("than the options"));
         let label = location("http://h/v1/models/m", Some(Pin::Label("a b".to_owned())));
         assert!(label.is_err());
     }

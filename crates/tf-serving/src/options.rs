@@ -6,38 +6,38 @@ use sparrow_circuit::Options as Circuit;
 
 use crate::Error;
 
-/// How a model server is asked. The defaults suit one in the same network.
+/// Options of a model server. The defaults suit a server in the same network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// How the values are laid out in a request.
+    /// The format of requests.
     pub format: Format,
-    /// Which version is asked, where the URL does not say; without, the one that the server prefers.
+    /// The version or label, if not in the URL; `None` for the default of the server.
     pub pin: Option<Pin>,
-    /// After this a request has failed; it includes the wait for a connection.
+    /// The deadline of a request, including the wait for a connection.
     pub deadline: Duration,
-    /// Requests that are out at once, each on a connection of its own.
+    /// Maximum number of concurrent requests, one per connection.
     pub connections: usize,
-    /// Requests that may wait for a connection; one more fails at once.
+    /// Maximum number of requests that wait for a connection; further ones fail at once.
     pub queue: usize,
-    /// The longest answer that is read, in bytes.
+    /// Maximum size of a response body in bytes.
     pub max_body: usize,
-    /// Requests of several users are sent as one.
+    /// Combines requests of several users.
     pub batch: Option<Batch>,
-    /// Certificates (PEM) to trust for TLS, instead of those of the system.
+    /// Trusted TLS certificates (PEM), instead of those of the system.
     pub ca_file: Option<PathBuf>,
-    /// The name of the signature that is asked.
+    /// The name of the signature.
     pub signature: String,
-    /// The name of the output that is the score, for models with several.
+    /// The name of the score output, for models with several outputs.
     pub output: Option<String>,
-    /// Time between two looks at the server: whether it is back, and which version it serves.
+    /// The interval of health checks, which also detect new versions.
     pub interval: Duration,
-    /// The deadline of such a look. A model's first prediction takes longer than later ones.
+    /// The deadline of a health check. The first prediction of a model is slower than later ones.
     pub check_deadline: Duration,
-    /// When requests go elsewhere until a look finds the server well.
+    /// The options of the circuit breaker.
     pub circuit: Circuit,
 }
 
-/// The signature that TensorFlow Serving uses where a request names none.
+/// The default signature of TensorFlow Serving.
 pub(crate) const SERVING_DEFAULT: &str = "serving_default";
 
 impl Default for Options {
@@ -61,26 +61,26 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether they make sense.
+    /// Checks the ranges of the options; the error names the first invalid one.
     pub fn check(&self) -> Result<(), Error> {
         let fault = if self.deadline.is_zero() || self.check_deadline.is_zero() {
-            "deadlines are above zero"
+            "deadlines must be above zero"
         } else if self.interval < Duration::from_millis(10) {
-            "the interval of checks is at least 10 ms"
+            "the interval of checks must be at least 10 ms"
         } else if self.connections == 0 || self.connections > 1024 {
-            "there are 1 to 1024 connections"
+            "connections must be from 1 to 1024"
         } else if self.queue > 1 << 20 {
-            "at most 1048576 requests wait"
+            "the queue must be at most 1048576"
         } else if self.max_body < 1024 || self.max_body > 1 << 30 {
-            "an answer's limit is from 1 KiB to 1 GiB"
+            "the limit of a response must be from 1 KiB to 1 GiB"
         } else if self.signature.is_empty() {
-            "a signature has a name"
+            "the signature name must not be empty"
         } else if let Err(fault) = self.circuit.check() {
             fault
         } else if self.batch.as_ref().is_some_and(|batch| batch.max_rows == 0) {
-            "a batch has at least one row"
+            "a batch must have at least one row"
         } else if self.batch.as_ref().is_some_and(|batch| batch.wait >= self.deadline) {
-            "the wait for a batch is below the deadline"
+            "the wait for a batch must be below the deadline"
         } else {
             return Ok(());
         };
@@ -88,31 +88,31 @@ impl Options {
     }
 }
 
-/// How the values of a request are laid out.
+/// The format of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// `{"inputs":{"userId":[6,6],"movieId":[1,2]}}`: names once, the smaller one.
+    /// `{"inputs":{"userId":[6,6],"movieId":[1,2]}}`: the more compact one.
     #[default]
     Columns,
     /// `{"instances":[{"userId":6,"movieId":1},{"userId":6,"movieId":2}]}`.
     Rows,
 }
 
-/// Which of a model's versions is asked.
+/// The version of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Pin {
-    /// This one.
+    /// A version number.
     Version(u64),
-    /// The one that the server's configuration gives this label.
+    /// A label of the server's configuration.
     Label(String),
 }
 
-/// How requests of several users become one.
+/// Options of batching.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Batch {
-    /// How long the first of them waits for others.
+    /// Maximum time that the first request waits for others.
     pub wait: Duration,
-    /// Movies of all of them together, at which they are sent without waiting further.
+    /// Number of rows at which a batch is sent at once.
     pub max_rows: usize,
 }

@@ -8,45 +8,43 @@ use sparrow_model::{Catalog, MovieIndex, UserState};
 use sparrow_rank::{Error, Query, Ranker, Status, UNSCORED};
 use tokio::time::Instant;
 
-use crate::body::{MovieValues, Values};
 use crate::input::Source;
-use crate::remote::now;
+use crate::request_body::{MovieValues, Values};
+use crate::served_model::unix_time;
 use crate::trial::Trial;
-use crate::{Remote, batch};
+use crate::{ServedModel, batch};
 
-/// Scores by a model at a TensorFlow Serving, for the movies of a catalogue.
+/// A ranker that scores the movies of a catalogue by a model in TensorFlow Serving.
 #[derive(Debug)]
 pub struct TfServingRanker {
-    remote: Arc<Remote>,
+    model: Arc<ServedModel>,
     catalog: Arc<Catalog>,
-    /// For each input that movies have values of, those.
+    /// The movie values of each movie input.
     movie_values: Vec<Option<MovieValues>>,
-    /// Which movies the model knows; empty if it knows all.
+    /// Whether each movie id is in the model's range; empty if all are.
     known: Vec<bool>,
 }
 
 impl TfServingRanker {
-    /// Prepares the movies' values of all inputs. From now on the extremes of this catalogue are what the
-    /// model scores on trial.
+    /// Serialises the movie values of all inputs, and replaces the trial of the model by the extremes of this catalogue.
     ///
-    /// `movie_features` gives a movie's value of a field as text, and `None` where it has none: out of a feature
-    /// store, or by [`movie_features_of`] a catalogue with histories. What it does not give is taken of the movie
-    /// as one without ratings.
+    /// `movie_features` returns the value of a movie feature as text, from a feature store or from
+    /// [`movie_features_of`]. Missing features default to those of a movie without ratings.
     pub fn new<'a>(
-        remote: Arc<Remote>,
+        model: Arc<ServedModel>,
         catalog: &Arc<Catalog>,
         movie_features: impl Fn(MovieIndex, &str) -> Option<Cow<'a, str>>,
     ) -> Self {
         let movies = || (0..catalog.len() as u32).map(MovieIndex);
         let mut known = vec![true; catalog.len()];
         let mut movie_values = Vec::new();
-        for (input, conversion) in remote.inputs().iter() {
+        for (input, conversion) in model.inputs().iter() {
             let mut values = MovieValues::default();
             match &input.source {
                 Source::MovieId => {
                     for movie in movies() {
                         let id = catalog.movie(movie).id.0;
-                        values.push(|out| known[movie.at()] &= conversion.write_id(id, out));
+                        values.push(|out| known[movie.index()] &= conversion.write_id(id, out));
                     }
                 }
                 Source::Movie(field) => {
@@ -63,19 +61,19 @@ impl TfServingRanker {
             }
             movie_values.push(Some(values));
         }
-        remote.set_trial(Trial::of(remote.inputs(), catalog, &movie_values));
+        model.set_trial(Trial::of(model.inputs(), catalog, &movie_values));
         if known.iter().all(|known| *known) {
             known = Vec::new();
         }
-        Self { remote, catalog: Arc::clone(catalog), movie_values, known }
+        Self { model, catalog: Arc::clone(catalog), movie_values, known }
     }
 
-    /// The model that is asked.
-    pub const fn remote(&self) -> &Arc<Remote> {
-        &self.remote
+    /// The model.
+    pub const fn model(&self) -> &Arc<ServedModel> {
+        &self.model
     }
 
-    /// How many of the catalogue's movies the model is asked about.
+    /// The number of movies of the catalogue in the model's range.
     pub fn known_movies(&self) -> usize {
         if self.known.is_empty() {
             return self.catalog.len();
@@ -83,22 +81,22 @@ impl TfServingRanker {
         self.known.iter().filter(|known| **known).count()
     }
 
-    /// The values of the inputs that are the same for all movies; empty for the others.
+    /// Serialises the values of the inputs that are equal for all movies; empty for the others.
     fn request_values(&self, user: &UserState<'_>) -> Result<Vec<String>, Error> {
         let computed: OnceCell<[String; USER_FIELDS.len()]> = OnceCell::new();
         let feature = |field: &str| -> Option<&str> {
             if let Some(features) = user.features {
                 return features.get(field);
             }
-            let place = USER_FIELDS.iter().position(|known| *known == field)?;
+            let index = USER_FIELDS.iter().position(|known| *known == field)?;
             let history = user.history.as_ref()?;
             let texts = computed.get_or_init(|| {
                 let window = UserWindow::of(history, &self.catalog);
                 window.features().texts(self.catalog.genres())
             });
-            Some(&texts[place])
+            Some(&texts[index])
         };
-        self.remote
+        self.model
             .inputs()
             .iter()
             .map(|(input, conversion)| {
@@ -111,7 +109,7 @@ impl TfServingRanker {
                     }
                     Source::User(field) => conversion.write(feature(field), &mut text),
                     Source::Timestamp => {
-                        if !conversion.write_id(now(), &mut text) {
+                        if !conversion.write_id(unix_time(), &mut text) {
                             conversion.write(None, &mut text);
                         }
                     }
@@ -131,43 +129,47 @@ impl Ranker for TfServingRanker {
     }
 
     fn status(&self) -> Status {
-        self.remote.status()
+        self.model.status()
     }
 
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let Query { user, movies, .. } = *query;
-        let until = Instant::now() + self.remote.options().deadline;
-        let layout = self.remote.admit()?;
+        let deadline = Instant::now() + self.model.options().deadline;
+        let layout = self.model.admit()?;
         if user.history.is_some() || user.features.is_some() {
-            self.remote.saw_user(user.id);
+            self.model.record_user(user.id);
         }
         let texts = self.request_values(user)?;
         let values: Vec<Values<'_>> = texts
             .iter()
             .zip(&self.movie_values)
-            .map(|(text, values)| values.as_ref().map_or(Values::Same(text), Values::OfMovie))
+            .map(|(text, values)| values.as_ref().map_or(Values::Same(text), Values::PerMovie))
             .collect();
-        let asked: Cow<'_, [MovieIndex]> = if self.known.is_empty() {
+        let scorable: Cow<'_, [MovieIndex]> = if self.known.is_empty() {
             Cow::Borrowed(movies)
         } else {
-            movies.iter().copied().filter(|movie| self.known[movie.at()]).collect()
+            movies.iter().copied().filter(|movie| self.known[movie.index()]).collect()
         };
         scores.clear();
-        if asked.is_empty() {
+        if scorable.is_empty() {
             scores.resize(movies.len(), UNSCORED);
             return Ok(());
         }
-        let body = self.remote.form().body(&layout, &values, &asked);
-        let answer = match &self.remote.options().batch {
-            Some(batch) => batch::predict(&self.remote, batch, layout, body, until).await?,
-            None => self.remote.predict(body, until).await?,
+        let body = self.model.template().body(&layout, &values, &scorable);
+        let response = match &self.model.options().batch {
+            Some(batch) => batch::predict(&self.model, batch, layout, body, deadline).await?,
+            None => self.model.predict(body, deadline).await?,
         };
-        if asked.len() == movies.len() {
-            *scores = answer;
+        if scorable.len() == movies.len() {
+            *scores = response;
         } else {
-            let mut answer = answer.into_iter();
+            let mut response = response.into_iter();
             scores.extend(movies.iter().map(|movie| {
-                if self.known[movie.at()] { answer.next().unwrap_or(UNSCORED) } else { UNSCORED }
+                if self.known[movie.index()] {
+                    response.next().unwrap_or(UNSCORED)
+                } else {
+                    UNSCORED
+                }
             }));
         }
         Ok(())
@@ -185,20 +187,20 @@ impl From<crate::Error> for Error {
     }
 }
 
-/// A feature of a movie that nobody has rated.
+/// Returns a feature of a movie without ratings.
 fn unrated(catalog: &Catalog, movie: MovieIndex, field: &str) -> Option<String> {
-    let place = MOVIE_FIELDS.iter().position(|known| *known == field)?;
+    let index = MOVIE_FIELDS.iter().position(|known| *known == field)?;
     let features = MovieFeatures::new(catalog.movie(movie), &RatingStats::default());
-    Some(std::mem::take(&mut features.texts(catalog.genres())[place]))
+    Some(std::mem::take(&mut features.texts(catalog.genres())[index]))
 }
 
-/// The features of movies by the ratings that a catalogue holds, as a feature store would have them.
+/// Computes the movie features from the ratings of a catalogue, in the format of a feature store.
 pub fn movie_features_of(
     catalog: &Catalog,
 ) -> impl Fn(MovieIndex, &str) -> Option<Cow<'static, str>> {
     let mut ratings = vec![RatingStats::default(); catalog.len()];
     for rated in catalog.users().iter().flat_map(|history| history.iter()) {
-        ratings[rated.movie.at()].add(rated.stars);
+        ratings[rated.movie.index()].add(rated.stars);
     }
     let texts: Vec<[String; MOVIE_FIELDS.len()]> = catalog
         .movies()
@@ -207,7 +209,7 @@ pub fn movie_features_of(
         .map(|(movie, ratings)| MovieFeatures::new(movie, ratings).texts(catalog.genres()))
         .collect();
     move |movie, field| {
-        let place = MOVIE_FIELDS.iter().position(|known| *known == field)?;
-        Some(Cow::Owned(texts[movie.at()][place].clone()))
+        let index = MOVIE_FIELDS.iter().position(|known| *known == field)?;
+        Some(Cow::Owned(texts[movie.index()][index].clone()))
     }
 }

@@ -1,4 +1,4 @@
-//! A model's signature, as the server describes it, against the inputs that are configured.
+//! Compares the signature of a model with the configured inputs.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::Error;
 use crate::input::{Inputs, Type};
 
-/// The inputs and outputs of a version of a model.
+/// The inputs and outputs of a model version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signature {
     pub(crate) version: u64,
@@ -15,43 +15,43 @@ pub(crate) struct Signature {
     outputs: BTreeMap<String, Tensor>,
 }
 
-/// What is to know of it for asking.
+/// The layout of requests for a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// For each input, whether each value is a row of its own: `[[6],[6]]` in place of `[6,6]`.
+    /// Whether the values of each input are wrapped in lists: `[[6],[6]]` instead of `[6,6]`.
     pub(crate) wrapped: Vec<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tensor {
     dtype: String,
-    /// The sizes of the dimensions, −1 for any; `None` if even their number is open.
+    /// The sizes of the axes, −1 for any; `None` for an unknown rank.
     shape: Option<Vec<i64>>,
 }
 
 impl Signature {
-    /// Reads the signature of this name from the answer to `/metadata`.
+    /// Parses a signature from the response of `/metadata`.
     pub(crate) fn read(body: &[u8], name: &str) -> Result<Self, Error> {
-        let malformed = |what: String| Error::Malformed(format!("its metadata: {what}"));
-        let mut answer: Answer =
+        let malformed = |message: String| Error::Malformed(format!("metadata: {message}"));
+        let mut response: MetadataResponse =
             serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
-        let version = &answer.model_spec.version;
+        let version = &response.model_spec.version;
         let version =
-            version.parse().map_err(|_| malformed(format!("{version:?} is no version")))?;
-        let definitions = &mut answer.metadata.signature_def.signature_def;
+            version.parse().map_err(|_| malformed(format!("invalid version {version:?}")))?;
+        let definitions = &mut response.metadata.signature_def.signature_def;
         let Some(definition) = definitions.remove(name) else {
-            // What initialises a model takes no inputs.
+            // Signatures without inputs initialise the model.
             let usable = definitions.iter().filter(|(_, definition)| !definition.inputs.is_empty());
             let names: Vec<&str> = usable.map(|(name, _)| name.as_str()).collect();
             let others = if names.is_empty() {
-                "and no other".to_owned()
+                "the model has none".to_owned()
             } else {
-                format!("but {}: name one with the key \"signature\"", names.join(", "))
+                format!("set \"signature\" to one of {}", names.join(", "))
             };
-            return Err(Error::Mismatch(format!("it has no signature {name}, {others}")));
+            return Err(Error::Mismatch(format!("unknown signature {name}: {others}")));
         };
-        let tensors = |described: BTreeMap<String, Described>| -> Result<_, String> {
-            described
+        let tensors = |infos: BTreeMap<String, TensorInfo>| -> Result<_, String> {
+            infos
                 .into_iter()
                 .map(|(name, tensor)| Ok((name, tensor.read()?)))
                 .collect::<Result<BTreeMap<_, _>, String>>()
@@ -63,7 +63,7 @@ impl Signature {
         })
     }
 
-    /// How to ask this model, or everything in which it and the inputs differ.
+    /// Returns the layout of requests; the error lists all differences between signature and inputs.
     pub(crate) fn layout(&self, inputs: &Inputs, output: Option<&str>) -> Result<Layout, String> {
         let mut faults = Vec::new();
         let mut wrapped = Vec::new();
@@ -71,7 +71,7 @@ impl Signature {
         for input in inputs.as_slice() {
             let name = &input.name;
             let Some(tensor) = self.inputs.get(name) else {
-                faults.push(format!("it takes no input {name}, but {}", names()));
+                faults.push(format!("unknown input {name}, the model has {}", names()));
                 continue;
             };
             let type_fits = match input.value_type {
@@ -82,19 +82,19 @@ impl Signature {
             };
             if !type_fits {
                 let (dtype, sent) = (&tensor.dtype, input.value_type);
-                faults.push(format!("it takes the input {name} as {dtype}, not as {sent}"));
+                faults.push(format!("the input {name} has type {dtype}, configured as {sent}"));
             }
-            match tensor.one_a_row() {
+            match tensor.is_wrapped() {
                 Some(is_wrapped) => wrapped.push(is_wrapped),
                 None => faults.push(format!(
-                    "it takes the input {name} in the shape {:?}, not as one value a row",
+                    "the input {name} has the shape {:?}, expected one value per row",
                     tensor.shape.as_deref().unwrap_or_default()
                 )),
             }
         }
         for name in self.inputs.keys() {
             if !inputs.as_slice().iter().any(|input| input.name == *name) {
-                faults.push(format!("it takes the input {name}, which is not configured"));
+                faults.push(format!("the input {name} is not configured"));
             }
         }
         let outputs = || self.outputs.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -106,22 +106,22 @@ impl Signature {
         match (chosen, output) {
             (Some((name, tensor)), _) => {
                 if !matches!(&*tensor.dtype, "DT_FLOAT" | "DT_DOUBLE" | "DT_HALF" | "DT_BFLOAT16") {
-                    faults.push(format!("its output {name} is {}, no score", tensor.dtype));
-                } else if tensor.one_a_row().is_none() {
                     faults.push(format!(
-                        "its output {name} has the shape {:?}, not one score a row",
+                        "the output {name} has type {}, expected a float",
+                        tensor.dtype
+                    ));
+                } else if tensor.is_wrapped().is_none() {
+                    faults.push(format!(
+                        "the output {name} has the shape {:?}, expected one score per row",
                         tensor.shape.as_deref().unwrap_or_default()
                     ));
                 }
             }
             (None, Some(output)) => {
-                faults.push(format!("it has no output {output}, but {}", outputs()));
+                faults.push(format!("unknown output {output}, the model has {}", outputs()));
             }
             (None, None) => {
-                faults.push(format!(
-                    "it has the outputs {}: name the score with the key \"output\"",
-                    outputs()
-                ));
+                faults.push(format!("several outputs: set \"output\" to one of {}", outputs()));
             }
         }
         if faults.is_empty() { Ok(Layout { wrapped }) } else { Err(faults.join("; ")) }
@@ -129,8 +129,8 @@ impl Signature {
 }
 
 impl Tensor {
-    /// Whether a row's only value is wrapped in a list; `None` if rows are of another form.
-    fn one_a_row(&self) -> Option<bool> {
+    /// Returns whether the single value of a row is wrapped in a list; `None` for other shapes.
+    fn is_wrapped(&self) -> Option<bool> {
         match self.shape.as_deref() {
             None | Some([-1]) => Some(false),
             Some([-1, 1 | -1]) => Some(true),
@@ -140,7 +140,7 @@ impl Tensor {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct MetadataResponse {
     model_spec: ModelSpec,
     metadata: Metadata,
 }
@@ -163,13 +163,13 @@ struct Definitions {
 #[derive(Deserialize)]
 struct Definition {
     #[serde(default)]
-    inputs: BTreeMap<String, Described>,
+    inputs: BTreeMap<String, TensorInfo>,
     #[serde(default)]
-    outputs: BTreeMap<String, Described>,
+    outputs: BTreeMap<String, TensorInfo>,
 }
 
 #[derive(Deserialize)]
-struct Described {
+struct TensorInfo {
     dtype: String,
     tensor_shape: Shape,
 }
@@ -187,11 +187,11 @@ struct Dimension {
     size: String,
 }
 
-impl Described {
+impl TensorInfo {
     fn read(self) -> Result<Tensor, String> {
         let shape = &self.tensor_shape;
         let sizes: Result<Vec<i64>, _> = shape.dim.iter().map(|dim| dim.size.parse()).collect();
-        let sizes = sizes.map_err(|_| "a size that is no number".to_owned())?;
+        let sizes = sizes.map_err(|_| "a dimension is not a number".to_owned())?;
         Ok(Tensor { dtype: self.dtype, shape: (!shape.unknown_rank).then_some(sizes) })
     }
 }

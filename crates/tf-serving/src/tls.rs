@@ -1,4 +1,4 @@
-//! The certificates that are trusted.
+//! TLS client configuration.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use sparrow_model::skip_byte_order_mark;
 
 use crate::Error;
 
-/// Trusts the certificates of this file, or those of the system.
+/// Creates a configuration that trusts the certificates of a file, or those of the system.
 pub(crate) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
@@ -20,8 +20,8 @@ pub(crate) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
-/// The largest file of certificates, in bytes.
-const LARGEST: u64 = 16 << 20;
+/// Maximum size of a certificate file in bytes.
+const MAX_FILE_SIZE: u64 = 16 << 20;
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
@@ -29,20 +29,21 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
         let (_, _) =
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
-            let fault = "the system has no certificates for TLS: name a file with some";
+            let fault = "the system has no TLS certificates: configure a certificate file";
             return Err(Error::Certificates(fault.to_owned()));
         }
         return Ok(roots);
     };
-    let fault =
-        |what: String| Error::Certificates(format!("certificates in {}: {what}", path.display()));
-    let pem = sparrow_files::read(path, LARGEST).map_err(|error| fault(error.to_string()))?;
+    let fault = |message: String| {
+        Error::Certificates(format!("certificates in {}: {message}", path.display()))
+    };
+    let pem = sparrow_files::read(path, MAX_FILE_SIZE).map_err(|error| fault(error.to_string()))?;
     for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&pem)) {
         let certificate = certificate.map_err(|error| fault(error.to_string()))?;
         roots.add(certificate).map_err(|error| fault(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(fault("there are none".to_owned()));
+        return Err(fault("no certificates found".to_owned()));
     }
     Ok(roots)
 }

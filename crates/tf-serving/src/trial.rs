@@ -1,14 +1,14 @@
-//! What a model scores on trial before requests are sent to it: the extremes of a catalogue.
+//! The trial: a request with the extremes of a catalogue, which a model must score before it receives requests.
 
 use sparrow_features::WINDOW;
 use sparrow_model::Catalog;
 
-use crate::body::MovieValues;
+use crate::conversion::Conversion;
 use crate::input::{Input, Inputs, Source};
-use crate::value::Conversion;
+use crate::request_body::MovieValues;
 
-/// The values of a trial for each input, as they are sent. A model that takes the extremes of a catalogue does
-/// not refuse one of its ids or features later.
+/// The serialised values of a trial for each input. A model that accepts the extremes of a catalogue accepts all its ids
+/// and features.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trial {
     values: Vec<Pair>,
@@ -16,7 +16,7 @@ pub(crate) struct Trial {
     user: u32,
 }
 
-/// An ordinary value of an input, and its extreme.
+/// An ordinary and an extreme value of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pair {
     ordinary: String,
@@ -24,7 +24,7 @@ struct Pair {
 }
 
 impl Trial {
-    /// Ids from 1 on and missing features, for a model without a catalogue.
+    /// Creates a trial with id 1 and missing features, for a model without a catalogue.
     pub(crate) fn without_catalog(inputs: &Inputs) -> Self {
         let values = inputs.iter().map(|(input, conversion)| {
             let ordinary = ordinary(input, conversion);
@@ -33,37 +33,40 @@ impl Trial {
         Self { values: values.collect(), user: 0 }
     }
 
-    /// The extremes of a catalogue: of `movie_values`, which are those of its movies for each input, and of what
-    /// users can have.
+    /// Creates a trial with the extremes of a catalogue: of its `movie_values` for each input, and of the ranges of user
+    /// features.
     pub(crate) fn of(
         inputs: &Inputs,
         catalog: &Catalog,
         movie_values: &[Option<MovieValues>],
     ) -> Self {
-        let values = inputs.iter().zip(movie_values).map(|((input, conversion), of_movies)| {
-            let ordinary = ordinary(input, conversion);
-            let mut extreme = Extreme::from(ordinary.clone());
-            match (of_movies, &input.source) {
-                (Some(of_movies), _) => of_movies.iter().for_each(|value| extreme.add(value)),
-                (None, Source::User(field)) => of_users(field, catalog, |value| {
-                    let mut text = String::new();
-                    conversion.write(Some(value), &mut text);
-                    extreme.add(&text);
-                }),
-                _ => {}
-            }
-            Pair { ordinary, extreme: extreme.text }
-        });
+        let values =
+            inputs.iter().zip(movie_values).map(|((input, conversion), values_of_movies)| {
+                let ordinary = ordinary(input, conversion);
+                let mut extreme = Extreme::from(ordinary.clone());
+                match (values_of_movies, &input.source) {
+                    (Some(values_of_movies), _) => {
+                        values_of_movies.iter().for_each(|value| extreme.add(value))
+                    }
+                    (None, Source::User(field)) => for_user_extremes(field, catalog, |value| {
+                        let mut text = String::new();
+                        conversion.write(Some(value), &mut text);
+                        extreme.add(&text);
+                    }),
+                    _ => {}
+                }
+                Pair { ordinary, extreme: extreme.text }
+            });
         let users = catalog.users().iter().map(|history| history.user().0);
         Self { values: values.collect(), user: users.max().unwrap_or(0) }
     }
 
-    /// The same where the greatest user id is at least this one.
+    /// Returns the trial with a greatest user id of at least `id`.
     pub(crate) fn with_user(&self, inputs: &Inputs, id: u32) -> Self {
         let mut trial = self.clone();
         let id = id.max(trial.user);
         if id == 0 {
-            // No user is known.
+            // There are no known users.
             return trial;
         }
         for (pair, (input, conversion)) in trial.values.iter_mut().zip(inputs.iter()) {
@@ -78,11 +81,11 @@ impl Trial {
         trial
     }
 
-    /// For each input the values of two rows: ordinary ones, and the extremes of the inputs that are chosen.
-    pub(crate) fn rows(&self, is_chosen: impl Fn(usize) -> bool) -> Vec<MovieValues> {
-        let rows = |(place, pair): (usize, &Pair)| {
+    /// Returns two rows of values per input: ordinary values, and the extremes of the selected inputs.
+    pub(crate) fn rows(&self, is_selected: impl Fn(usize) -> bool) -> Vec<MovieValues> {
+        let rows = |(index, pair): (usize, &Pair)| {
             let mut values = MovieValues::default();
-            let second = if is_chosen(place) { &pair.extreme } else { &pair.ordinary };
+            let second = if is_selected(index) { &pair.extreme } else { &pair.ordinary };
             values.push(|out| out.push_str(&pair.ordinary));
             values.push(|out| out.push_str(second));
             values
@@ -90,14 +93,14 @@ impl Trial {
         self.values.iter().enumerate().map(rows).collect()
     }
 
-    /// The extreme of an input, as it is sent; `None` if it is nothing out of the ordinary.
-    pub(crate) fn extreme(&self, place: usize) -> Option<&str> {
-        let Pair { ordinary, extreme } = &self.values[place];
+    /// The serialised extreme of an input; `None` if it equals the ordinary value.
+    pub(crate) fn extreme(&self, index: usize) -> Option<&str> {
+        let Pair { ordinary, extreme } = &self.values[index];
         (ordinary != extreme).then_some(extreme)
     }
 }
 
-/// The greatest number, or the longest text.
+/// Keeps the greatest number or the longest text.
 struct Extreme {
     text: String,
     size: f64,
@@ -123,15 +126,15 @@ fn size(text: &str) -> f64 {
     text.parse().unwrap_or(text.len() as f64)
 }
 
-/// A value that every model takes.
+/// Returns a value that every model accepts.
 fn ordinary(input: &Input, conversion: &Conversion) -> String {
     let mut text = String::new();
     let sent = match &input.source {
-        // Models know the ids from 1 on, if any.
+        // Ids start from 1, in some models from 0.
         Source::UserId | Source::MovieId => {
             conversion.write_id(1, &mut text) || conversion.write_id(0, &mut text)
         }
-        Source::Timestamp => conversion.write_id(crate::remote::now(), &mut text),
+        Source::Timestamp => conversion.write_id(crate::served_model::unix_time(), &mut text),
         Source::Constant(constant) => {
             conversion.write(Some(constant), &mut text);
             true
@@ -144,8 +147,8 @@ fn ordinary(input: &Input, conversion: &Conversion) -> String {
     text
 }
 
-/// The values that a feature of users can have at most and at least.
-fn of_users(field: &str, catalog: &Catalog, mut value: impl FnMut(&str)) {
+/// Calls `value` with the possible extremes of a user feature.
+fn for_user_extremes(field: &str, catalog: &Catalog, mut value: impl FnMut(&str)) {
     let movies = || catalog.movies().iter();
     if field.starts_with("userRatedMovie") {
         movies().for_each(|movie| value(&movie.id.0.to_string()));
@@ -158,7 +161,7 @@ fn of_users(field: &str, catalog: &Catalog, mut value: impl FnMut(&str)) {
         let bounds = match field {
             "userRatingCount" => ["0".to_owned(), WINDOW.to_string()],
             "userAvgReleaseYear" => [first.to_string(), last.to_string()],
-            // Two values deviate most, by their distance over the root of two.
+            // The deviation of two values is greatest: their distance divided by √2.
             "userReleaseYearStddev" => {
                 let greatest = f64::from(last - first) / std::f64::consts::SQRT_2;
                 ["0.00".to_owned(), format!("{greatest:.2}")]

@@ -13,7 +13,7 @@ use sparrow_model::{Catalog, MovieId, Movies, RatingLog, UserId, UserState};
 use sparrow_rank::{Query, Ranker as _};
 use sparrow_test_tensorflow::{ModelServer, script};
 use sparrow_tf_serving::{
-    Input, Inputs, Options, Remote, Source, Step, TfServingRanker, Type, movie_features_of,
+    Input, Inputs, Options, ServedModel, Source, Step, TfServingRanker, Type, movie_features_of,
 };
 
 use crate::{fixtures, succeed};
@@ -135,7 +135,7 @@ async fn an_embedding_mlp_gets_for_a_live_user_what_the_samples_have() {
 
     let server = ModelServer::start_switchable("embeddingmlp", &models);
     let options = Options { deadline: Duration::from_secs(10), ..Options::default() };
-    let remote = Remote::new(&server.url(), Inputs::new(inputs()).unwrap(), options).unwrap();
+    let remote = ServedModel::new(&server.url(), Inputs::new(inputs()).unwrap(), options).unwrap();
     let remote = Arc::new(remote);
     remote.check().await.unwrap();
     let source = sparrow_movielens::Source::open(&demo).unwrap();
@@ -152,7 +152,7 @@ async fn an_embedding_mlp_gets_for_a_live_user_what_the_samples_have() {
         let movie = catalog.index_of(MovieId(sample.movie)).unwrap();
         ranker.score(&Query::new(&user, &[movie]), &mut scores).await.unwrap();
 
-        let last = server.ask("GET", "/last", "").unwrap();
+        let last = server.request("GET", "/last", "").unwrap();
         let sent: Value = serde_json::from_str(last.split_once("\r\n\r\n").unwrap().1).unwrap();
         let sent = sent["inputs"].as_object().unwrap();
         assert_eq!(sent.len(), 26);

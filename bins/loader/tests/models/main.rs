@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod embedding_mlp;
-#[path = "../program/mod.rs"]
-mod program;
+#[path = "../support/mod.rs"]
+mod support;
 mod tensorflow;
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use sparrow_neural::neural_cf::{Architecture, MODEL_FILE, ModelFile, versions};
 
-use program::{fail, succeed};
+use support::{fail, succeed};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::{data_set, ends, fails, loader, succeeds, vectors};
+use crate::support::{data_set, ends, fails, loader, succeeds, vectors};
 
 fn store(folder: &Path) -> String {
     format!("file:{}", folder.join("store.redb").display())
@@ -208,6 +208,9 @@ fn usage_is_checked_before_anything_is_done() {
         "push --store file:x --features a --user-features b --item-embeddings {}",
         "push --store file:x --item-embeddings {} --ttl 30",
         "push --store file:x --item-embeddings {} --ttl 0s",
+        "push --store file:x --item-embeddings {} --ttl 30d",
+        "push --dry-run --store file:x --item-embeddings {} --ttl 30d",
+        "run --store file:x --data {} --ttl 30d",
         "push --store file:x --item-embeddings {} --pool many",
         "push --store file:x --item-embeddings hdfs://host/{}",
         "verify --store file:x --item-embeddings {} --sample 0",

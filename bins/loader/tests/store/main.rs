@@ -5,6 +5,6 @@
 mod contract;
 mod file;
 mod moto;
-mod program;
 mod redis;
 mod s3;
+mod support;

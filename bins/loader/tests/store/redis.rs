@@ -7,11 +7,11 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 
-use sparrow_test_redis::{TestCluster, TestRedis, wait_until};
+use sparrow_test_redis::{Fault, LossyProxy, TestCluster, TestRedis, wait_until};
 use tempfile::TempDir;
 
 use crate::contract::Plain;
-use crate::program::{Running, data_set, ends, fails, loader, succeeds, vectors};
+use crate::support::{Running, data_set, ends, fails, loader, succeeds, vectors};
 
 /// What Redis answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,6 +328,37 @@ fn a_push_that_is_killed_behind_its_announcement_stands() {
         assert_eq!(redis.cli(&["GET", "i2vEmb:2"]), "2 2");
         assert!(succeeds(line, &[&many, &redis.url()]).contains("\n0 differences"));
     }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn verify_through_lost_replies_fails_or_is_right() {
+    let redis = TestRedis::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let some = vectors(folder.path(), 3000, 2);
+    succeeds("push --item-embeddings {} --store {}", &[&some, &redis.url()]);
+    let proxy = LossyProxy::before(redis.port());
+    let (mut right, mut failed) = (0, 0);
+    for _ in 0..12 {
+        proxy.set(Fault::Mixed, 60);
+        let line = "verify --item-embeddings {} --store {}";
+        let output = loader(line, &[&some, &proxy.url()]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            Some(0) => {
+                assert!(said.contains("\n0 differences"), "{said}");
+                right += 1;
+            }
+            // The store: it is never the data that differ, and never a crash.
+            Some(4) => failed += 1,
+            code => panic!("{code:?}: {said}{errors}"),
+        }
+    }
+    assert!(proxy.spoilt() > 0 && failed > 0, "{right} right, {failed} failed");
+    proxy.set(Fault::None, 1);
+    let said = succeeds("verify --item-embeddings {} --store {}", &[&some, &proxy.url()]);
+    assert!(said.contains("\n0 differences"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use sparrow_test_redis::TestRedis;
 
 use crate::moto::Moto;
-use crate::program::{data_set, ends, loader, succeeds};
+use crate::support::{data_set, ends, loader, succeeds};
 
 fn with_moto<'a>(command: &'a mut Command, endpoint: &str) -> &'a mut Command {
     command
@@ -16,6 +16,10 @@ fn with_moto<'a>(command: &'a mut Command, endpoint: &str) -> &'a mut Command {
         .env("AWS_SECRET_ACCESS_KEY", "s3cret")
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ALLOW_HTTP", "true")
+}
+
+fn succeeds_from_moto(moto: &Moto, line: &str) {
+    ends(0, with_moto(&mut loader(line, &[]), &moto.url()));
 }
 
 #[test]
@@ -53,6 +57,33 @@ fn features_and_embeddings_come_from_an_object_store() {
     // The same is in the local files.
     let line = "verify --features {} --embeddings {} --store {} --sample all";
     assert!(succeeds(line, &[&out, &out, &store]).contains("\n0 differences"));
+
+    // Objects are compared with the digests beside them.
+    upload(&out.join("_SHA256SUMS"), "daily/_SHA256SUMS");
+    succeeds_from_moto(&moto, "push --dry-run --features s3://films/daily");
+    let mut damaged = fs::read(out.join("userFeatures.parquet")).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    moto.put("/films/daily/userFeatures.parquet", &damaged);
+    upload(&out.join("embedding.json"), "set/embedding.json");
+    upload(&out.join("userEmb.csv"), "set/userEmb.csv");
+    let item_vectors = fs::read_to_string(out.join("item2vecEmb.csv")).unwrap();
+    moto.put("/films/set/item2vecEmb.csv", item_vectors.replace('1', "2").as_bytes());
+    for (line, expected) in [
+        (
+            "--features s3://films/daily",
+            "daily/userFeatures.parquet: its SHA-256 is not the one in _SHA",
+        ),
+        (
+            "--embeddings s3://films/set",
+            "set/item2vecEmb.csv: its SHA-256 is not the one in embedding.",
+        ),
+    ] {
+        let line = format!("push --dry-run {line}");
+        let (_, errors) = ends(3, with_moto(&mut loader(&line, &[]), &moto.url()));
+        assert!(errors.contains(expected), "{errors}");
+    }
+    upload(&out.join("userFeatures.parquet"), "daily/userFeatures.parquet");
 
     for (source, expected) in [
         ("s3://films/nothing", "cannot read s3://films/nothing"),

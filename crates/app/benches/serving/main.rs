@@ -15,7 +15,7 @@
 //! real TensorFlow where `SPARROW_TENSORFLOW` names a Python that has it.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
-#[path = "../../tests/it/entries.rs"]
+#[path = "../../tests/integration/entries.rs"]
 mod entries;
 mod load;
 mod models;
@@ -35,12 +35,14 @@ use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use sparrow_app::config::Store;
 use sparrow_app::{Config, Running};
+use sparrow_embed::{self as embed, item2vec};
 use sparrow_engine::{Engine, Request};
 use sparrow_model::UserId;
 use sparrow_movielens::Source;
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, USER_FILE};
-use sparrow_offline::{embed, item2vec, synth, train};
+use sparrow_synth as synth;
 use sparrow_test_redis::TestRedis;
+use sparrow_train as train;
 
 use load::{Figures, Load};
 

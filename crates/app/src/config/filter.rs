@@ -8,7 +8,7 @@ use super::layers::{nearest, suggestion};
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The targets of this workspace's log lines.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "sparrow_app",
     "sparrow_engine",
     "sparrow_features",
@@ -20,6 +20,7 @@ const TARGETS: [&str; 11] = [
     "sparrow_recall",
     "sparrow_store",
     "sparrow_tf_serving",
+    "sparrow_user_state",
 ];
 
 /// Reads a filter that selects what it seems to.

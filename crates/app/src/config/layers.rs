@@ -763,7 +763,7 @@ mod tests {
             ),
             (
                 &format!("{tf}url = 'http://me:secret@h/v1/models/m'"),
-                "models[0].url in FILE: the URL of the model holds a user or password",
+                "models[0].url in FILE: the URL of the model must not contain a user or password",
             ),
             (
                 &format!("{tf}{url}version = 1\nlabel = 'a'"),
@@ -779,7 +779,7 @@ mod tests {
             ),
             (
                 &format!("{tf}{url}failure_rate = 1.5"),
-                "models[0].url in FILE: failure_rate is above 0 and at most 1",
+                "models[0].url in FILE: failure_rate must be above 0 and at most 1",
             ),
             (
                 &format!("{tf}{url}max_body = '5'"),
@@ -804,7 +804,7 @@ mod tests {
             ),
             (
                 &format!("{tf}{url}[[models.inputs]]\nname = 'u'\nsource = 'user'"),
-                "models[0].inputs[0].source in FILE: the source \"user\" is none of user.id,",
+                "models[0].inputs[0].source in FILE: unknown source \"user\", expected user.id,",
             ),
             (
                 &format!("{tf}{url}[[models.inputs]]\nname = 'u'\nsource = 'user.id'\nmax = 1.5"),

@@ -34,7 +34,7 @@ impl ModelKind for Ease {
         let file = folder.join(MODEL_FILE);
         // A file that cannot be read is one of NeuralCF, and loading it reports the error.
         file.is_file()
-            && sparrow_files::open(&file, u64::MAX).and_then(EaseFile::is_one).unwrap_or(false)
+            && sparrow_files::open(&file, u64::MAX).and_then(EaseFile::detect).unwrap_or(false)
     }
 
     fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, OwnedHistory, UserId};
 use sparrow_neural::{
-    ABOUT_FILE, About, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE, has_direction,
+    EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Similarity, USER_FILE,
+    has_direction,
 };
 use sparrow_rank::{EmbeddingRanker, Ranker, Unavailable};
 use toml::Table;
@@ -20,7 +21,7 @@ use crate::config::{self, Ranking};
 const LARGEST_VECTORS: u64 = 64 << 30;
 
 /// The largest description of vectors, in bytes.
-const LARGEST_ABOUT: u64 = 1 << 20;
+const LARGEST_METADATA: u64 = 1 << 20;
 
 /// Models with a `path` are loaded from it. Without one, the model `emb` ranks by the engine's own vectors.
 pub(super) struct Embedding;
@@ -36,7 +37,7 @@ impl ModelKind for Embedding {
     }
 
     fn files(&self) -> &'static [&'static str] {
-        &[ITEM_FILE, USER_FILE, ABOUT_FILE]
+        &[ITEM_FILE, USER_FILE, METADATA_FILE]
     }
 
     fn allows_unversioned(&self) -> bool {
@@ -48,8 +49,8 @@ impl ModelKind for Embedding {
     }
 
     fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let Vectors { items, mut users, about } = read_vectors(folder)?;
-        let similarity = similarity_of(ranking, about.as_ref());
+        let Vectors { items, mut users, metadata } = read_vectors(folder)?;
+        let similarity = similarity_of(ranking, metadata.as_ref());
         ensure!(
             items.dimension() == users.dimension(),
             "user vectors have {} dimensions, item vectors {}",
@@ -111,31 +112,34 @@ pub(crate) struct Vectors {
     pub(crate) items: EmbeddingTable,
     pub(crate) users: EmbeddingTable,
     /// Their description, if the folder contains one.
-    pub(crate) about: Option<About>,
+    pub(crate) metadata: Option<EmbeddingMetadata>,
 }
 
 /// Reads the vectors of items and of users in a folder. Errors name the files, but not the folder.
 pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
-    let about = match sparrow_files::read(&folder.join(ABOUT_FILE), LARGEST_ABOUT) {
-        Ok(bytes) => Some(About::read(&bytes, ABOUT_FILE)?),
+    let metadata = match sparrow_files::read(&folder.join(METADATA_FILE), LARGEST_METADATA) {
+        Ok(bytes) => Some(EmbeddingMetadata::read(&bytes, METADATA_FILE)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {ABOUT_FILE}")),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {METADATA_FILE}")),
     };
     // The files are one set: those that do not match belong to different runs.
     let read = |name: &str| {
         let file = sparrow_files::open(&folder.join(name), LARGEST_VECTORS)
             .with_context(|| format!("cannot open {name}"))?;
-        let sha256 = about.as_ref().and_then(|about: &About| about.sha256(name));
+        let sha256 =
+            metadata.as_ref().and_then(|metadata: &EmbeddingMetadata| metadata.sha256(name));
         anyhow::Ok(EmbeddingTable::read_verified(file, name, sha256)?)
     };
     let (items, users) = (read(ITEM_FILE)?, read(USER_FILE)?);
-    Ok(Vectors { items, users, about })
+    Ok(Vectors { items, users, metadata })
 }
 
 /// How vectors are compared: as configured, or else as their description specifies, or else by cosine.
-pub(crate) fn similarity_of(ranking: &Ranking, about: Option<&About>) -> Similarity {
+pub(crate) fn similarity_of(ranking: &Ranking, metadata: Option<&EmbeddingMetadata>) -> Similarity {
     match ranking.similarity {
-        config::Similarity::Auto => about.map(|about| about.similarity).unwrap_or_default(),
+        config::Similarity::Auto => {
+            metadata.map(|metadata| metadata.similarity).unwrap_or_default()
+        }
         config::Similarity::Cosine => Similarity::Cosine,
         config::Similarity::Dot => Similarity::Dot,
     }

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { h, plural, s } from "./dom.js";
 import { movieUrl, problemBox } from "./parts.js";
+import { restoreScroll } from "./scroll.js";
 import { displayTitle } from "./title.js";
 
 /** Features whose value is a movie id. */
@@ -51,6 +52,7 @@ export function features(place, path) {
     body.replaceChildren(h("span", { class: "bone" }), h("span", { class: "bone bone--short" }));
     try {
       body.replaceChildren(...(await shown(await get(path))));
+      restoreScroll();
     } catch (error) {
       body.replaceChildren(problemBox(error, load));
     }
@@ -60,4 +62,5 @@ export function features(place, path) {
     if (box.open && body.childElementCount === 0) load();
   });
   place.replaceChildren(box);
+  restoreScroll();
 }

@@ -3,7 +3,7 @@ import "./site.js";
 import { get, latest, models } from "./api.js";
 import { announce, count, day, h, plural } from "./dom.js";
 import { features } from "./features.js";
-import { addressWith, card, emptyBox, genreUrl, NO_GENRE, problemBox, problemPage, segmented, settled, stars, unknownChoiceBox, userUrl, waiting } from "./parts.js";
+import { addressWith, card, emptyBox, genreUrl, NO_GENRE, problemBox, problemPage, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
 import { poster } from "./poster.js";
 import { reasonText } from "./reasons.js";
 import { readdress } from "./scroll.js";
@@ -61,7 +61,7 @@ function fans(movie) {
     h(
       "ol",
       { class: "fans", role: "list" },
-      ...movie.topRatings.map((rating) => h("li", {}, h("a", { href: userUrl(rating.userId) }, `User ${rating.userId}`), stars(rating.score), h("span", { class: "quiet" }, day(rating.timestamp)))),
+      ...movie.topRatings.map((rating) => h("li", {}, stars(rating.score), h("span", { class: "quiet" }, day(rating.timestamp)))),
     ),
   );
 }

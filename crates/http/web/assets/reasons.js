@@ -19,7 +19,6 @@ const REASONS = new Map(Object.entries({
   "store-unavailable": "The feature store is not available at the moment.",
   "store-updating": "The feature store is being updated.",
   "store-failed": "The stored data of this user is malformed.",
-  "no-history": "This user's ratings are missing from the store: the list may contain movies that the user has seen.",
   "no-history": "The store has no rating history of this user, so movies that the user has seen may be among these.",
   "recall-failed": "A recall strategy failed, so some candidates are missing.",
 }));

@@ -1,7 +1,11 @@
-// Scroll positions of history entries. The browser restores a position before a page has loaded its
-// content, when the page is still too short, so pages do it themselves after they have drawn it.
+// Where history entries were left: scroll positions, of the page and of rows that scroll sideways, and
+// opened boxes. The browser restores the page's position before a page has loaded its content, when the
+// page is still too short, and the others not at all. So pages do it themselves after they have drawn.
 
 const PREFIX = "scroll:";
+
+/** What scrolls sideways. */
+const ROWS = ".row__list, .sideways, .chips--genres, .choices__list";
 
 /** An id for the current history entry; it survives reloads and is there again after Back. */
 function entryKey() {
@@ -13,29 +17,65 @@ function entryKey() {
 }
 
 function stored(key) {
+  let left;
   try {
-    const text = sessionStorage.getItem(PREFIX + key);
-    return text === null ? null : Number(text);
+    left = JSON.parse(sessionStorage.getItem(PREFIX + key));
   } catch {
     // Storage can be disabled; then Back leads to the top.
-    return null;
   }
+  return { top: left?.top ?? null, rows: new Map(left?.rows), boxes: new Set(left?.boxes) };
 }
 
+/** Elements by names that are the same each time the page is drawn. */
+function named(selector, nameOf) {
+  const found = new Map();
+  for (const element of document.querySelectorAll(selector)) {
+    const name = nameOf(element);
+    let number = 0;
+    while (found.has(`${name}#${number}`)) number += 1;
+    found.set(`${name}#${number}`, element);
+  }
+  return found;
+}
+
+const rows = () => named(ROWS, (row) => row.closest("[data-row]")?.dataset.row ?? row.id);
+const boxes = () => named("details", (box) => box.querySelector("summary")?.textContent ?? "");
+
 let current = entryKey();
+/** What is still to be restored. */
 let target = stored(current);
 
 function remember() {
+  // What was not drawn again is as it was left before.
+  const positions = new Map(target.rows);
+  for (const [name, row] of rows()) if (row.scrollLeft > 0) positions.set(name, Math.round(row.scrollLeft));
+  const opened = new Set(target.boxes);
+  for (const [name, box] of boxes()) if (box.open) opened.add(name);
+  const left = { top: Math.round(scrollY), rows: [...positions], boxes: [...opened] };
   try {
-    sessionStorage.setItem(PREFIX + current, String(Math.round(scrollY)));
+    sessionStorage.setItem(PREFIX + current, JSON.stringify(left));
   } catch {
     // As above.
   }
 }
 
-/** Scrolls to where this history entry was left; does nothing after the first input of the visitor. */
+/**
+ * Opens the boxes and scrolls to where this history entry was left. The first input of the visitor ends it for the
+ * page; a row follows when it has its content.
+ */
 export function restoreScroll() {
-  if (target !== null) scrollTo({ top: target, behavior: "instant" });
+  if (target.boxes.size > 0) {
+    for (const [name, box] of boxes()) if (target.boxes.delete(name)) box.open = true;
+  }
+  if (target.rows.size > 0) {
+    for (const [name, row] of rows()) {
+      const left = target.rows.get(name);
+      if (left === undefined) continue;
+      row.scrollTo({ left, behavior: "instant" });
+      if (Math.abs(row.scrollLeft - left) < 2) target.rows.delete(name);
+    }
+  }
+  if (target.top !== null) scrollTo({ top: target.top, behavior: "instant" });
 }
 
 /** Adds a history entry with this address. */
@@ -43,7 +83,7 @@ export function visit(url) {
   remember();
   history.pushState(null, "", url);
   current = entryKey();
-  target = null;
+  target = stored(current);
 }
 
 /** Changes the address of the current history entry. */
@@ -53,7 +93,7 @@ export function readdress(url) {
 
 history.scrollRestoration = "manual";
 for (const input of ["wheel", "touchstart", "pointerdown", "keydown"]) {
-  addEventListener(input, () => (target = null), { passive: true, capture: true });
+  addEventListener(input, () => (target.top = null), { passive: true, capture: true });
 }
 addEventListener("pagehide", remember);
 // Registered before the listeners of the pages, which draw the entry's content and restore again.

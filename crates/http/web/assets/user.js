@@ -310,9 +310,12 @@ async function start() {
     section.hidden = false;
   });
   controls();
-  $("models").closest("details").addEventListener("toggle", (event) => {
-    if (event.target.open) refreshModels();
+  const models = $("models").closest("details");
+  models.addEventListener("toggle", () => {
+    if (models.open) refreshModels();
   });
+  // Restored after Back.
+  if (models.open) refreshModels();
   $("show-more").addEventListener("click", () => {
     readdress(addressWith({ show: Math.min(MOST, queryNumber("show", STEP, MOST) + STEP) }));
     recommendations({ keep: true });

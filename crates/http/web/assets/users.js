@@ -55,7 +55,7 @@ async function show(focus = false) {
             badge(user.userId),
             h("span", { class: "user-card__name" }, `User ${user.userId}`),
             h("span", { class: "quiet small" }, plural(user.ratingCount, "rating")),
-            stars(user.averageRating),
+            user.averageRating === null ? h("span", { class: "quiet small" }, "no average") : stars(user.averageRating),
           ),
         ),
       ),

@@ -1,16 +1,16 @@
-//! From titles and queries to words.
+//! Tokenisation and normalisation of titles and queries.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use deunicode::deunicode;
 
-/// The Roman numerals that titles count with, from 1.
+/// Roman numerals from 1.
 const ROMAN: [&str; 20] = [
     "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv",
     "xvi", "xvii", "xviii", "xix", "xx",
 ];
 
-/// The words of a text in lower-case ASCII; apostrophes vanish, other signs separate words.
+/// Splits a text into lower-case ASCII words. Apostrophes are removed; other punctuation separates words.
 pub(super) fn words(text: &str) -> Vec<String> {
     let mut plain = deunicode(text);
     plain.make_ascii_lowercase();
@@ -22,7 +22,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What hyphens and the like divide, as one word too: people type `nightlight` for `Night-Light`.
+/// Hyphenated words without their hyphens: `nightlight` for `Night-Light`.
 pub(super) fn joined(title: &str) -> Vec<String> {
     title
         .split_whitespace()
@@ -32,10 +32,10 @@ pub(super) fn joined(title: &str) -> Vec<String> {
         .collect()
 }
 
-/// The same number in the other notation: `ii` for `2` and `2` for `ii`.
+/// Converts between Roman and Arabic numerals: `ii` for `2` and `2` for `ii`.
 pub(super) fn other_numeral(word: &str) -> Option<String> {
-    if let Some(at) = ROMAN.iter().position(|roman| *roman == word) {
-        return Some((at + 1).to_string());
+    if let Some(index) = ROMAN.iter().position(|roman| *roman == word) {
+        return Some((index + 1).to_string());
     }
     let value: usize = word.parse().ok()?;
     ROMAN.get(value.checked_sub(1)?).map(|roman| (*roman).to_owned())
@@ -45,20 +45,20 @@ pub(super) fn is_number(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A title in two keys: of all of it but what stands in parentheses, and of what stands before a
-/// colon. Equal keys mean titles that differ in case, accents, signs, articles or numerals alone.
+/// Hashes a title twice: without parentheses, and only its part before a colon. Keys are equal for titles that
+/// differ only in case, accents, punctuation, articles or numerals.
 pub(super) fn title_keys(title: &str) -> [u64; 2] {
     let main = title.split_once(" (").map_or(title, |(main, _)| main);
     let (lead, rest) = main.split_once(':').unwrap_or((main, ""));
-    // `Godfather: Part II, The`: the article belongs to the beginning.
+    // `Godfather: Part II, The`: the article belongs before the title.
     let article = rest.rsplit_once(", ").map(|(_, article)| article).unwrap_or_default();
     [key(main), key(&format!("{lead}, {article}"))]
 }
 
-/// The key of a title or of a query that may be one.
+/// Hashes a normalised title or query.
 pub(super) fn key(title: &str) -> u64 {
     let mut words = match title.rsplit_once(", ") {
-        // `Lantern, The` is `The Lantern`.
+        // `Lantern, The` becomes `The Lantern`.
         Some((name, article)) if article.trim().len() <= 3 => {
             let mut words = words(article);
             words.extend(self::words(name));
@@ -70,9 +70,9 @@ pub(super) fn key(title: &str) -> u64 {
         words.remove(0);
     }
     let mut hasher = DefaultHasher::new();
-    for (at, word) in words.iter().enumerate() {
-        // Byte by byte, so that `spider-man` and `spiderman` are the same.
-        let digits = other_numeral(word).filter(|_| at > 0 && !is_number(word));
+    for (index, word) in words.iter().enumerate() {
+        // Byte by byte, so that `spider-man` and `spiderman` have equal hashes.
+        let digits = other_numeral(word).filter(|_| index > 0 && !is_number(word));
         for byte in digits.as_deref().unwrap_or(word).bytes() {
             byte.hash(&mut hasher);
         }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numerals_have_two_notations() {
+    fn numerals_convert_between_notations() {
         for (word, other) in [("2", "ii"), ("ii", "2"), ("20", "xx"), ("iv", "4")] {
             assert_eq!(other_numeral(word).as_deref(), Some(other));
         }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_title_has_the_same_key() {
+    fn equivalent_titles_have_equal_keys() {
         for (title, query) in [
             ("Lantern, The", "the lantern"),
             ("Lantern, The", "LANTERN"),

@@ -1,15 +1,15 @@
-//! The forward pass of a small network, [`LANES`] items at a time: written once over a vector type,
-//! compiled for each instruction set.
+//! The forward pass of a small network for [`LANES`] items at a time, generic over the vector type of an instruction
+//! set.
 
 use super::vector::{ROUNDER, Vector};
 use super::{LANES, Lanes};
 
-/// Outputs of a layer that are summed at the same time: enough chains of additions to keep the
-/// processor busy, few enough for the sums to stay in AVX2's sixteen registers.
+/// Number of outputs summed concurrently: enough independent chains of additions to hide latency, few enough for the
+/// 16 registers of AVX2.
 const GROUP: usize = 5;
 
-/// A fully connected layer, its weights in the order in which they are used: for each group of
-/// [`GROUP`] outputs (the last may have fewer) their biases, then for each input its weights to them.
+/// A fully connected layer with weights in order of use: for each group of [`GROUP`] outputs (or fewer in the last),
+/// their biases, then their weights for each input.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     inputs: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// `weight` has a row for each input, with a column for each output.
+    /// `weight` has the shape [inputs, outputs].
     pub(crate) fn new(weight: &[f32], bias: &[f32]) -> Self {
         let outputs = bias.len();
         let inputs = weight.len() / outputs.max(1);
@@ -35,28 +35,28 @@ impl Layer {
     }
 }
 
-/// A network that scores items: what is the same for every user.
+/// The part of a scoring network that is independent of the user.
 ///
-/// An item is a column of a block, with `hidden` numbers and then `linear` ones. The hidden ones are
-/// the items' half of the first layer before its ReLU; the linear ones are weighed and added up beside
-/// the layers. The score is the sigmoid of the sum of both.
+/// An item is a column of a block with `hidden` and then `linear` values. The hidden values are the item's part of the
+/// first layer before the ReLU. The linear values enter a weighted sum beside the layers. The score is the sigmoid of
+/// both sums.
 #[derive(Debug, Clone)]
 pub(crate) struct Stack {
-    /// Numbers of an item that enter the layers; none where there are no layers.
+    /// Number of an item's values that enter the layers; 0 without layers.
     pub(crate) hidden: usize,
-    /// Numbers of an item that are added up.
+    /// Number of an item's values in the weighted sum.
     pub(crate) linear: usize,
-    /// The layers behind the first one. The last has one output; the others end in a ReLU.
+    /// The layers after the first. The last has one output; the others end in a ReLU.
     pub(crate) layers: Vec<Layer>,
 }
 
 impl Stack {
-    /// Numbers an item.
+    /// Number of values per item.
     pub(crate) const fn width(&self) -> usize {
         self.hidden + self.linear
     }
 
-    /// Whether the sizes fit together; what is unsafe below relies on nothing else.
+    /// Asserts consistent sizes, on which the unsafe code relies.
     fn check(&self, user: &User, blocks: &[Lanes], scores: &[f32]) {
         let mut inputs = self.hidden;
         for layer in &self.layers {
@@ -71,12 +71,12 @@ impl Stack {
     }
 }
 
-/// What a user adds.
+/// The part of a user.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct User {
-    /// The user's half of the first layer, its bias included.
+    /// The user's part of the first layer, with its bias.
     pub(crate) hidden: Vec<f32>,
-    /// The weights of the items' linear numbers.
+    /// The weights of the items' linear values.
     pub(crate) linear: Vec<f32>,
     /// Added to every sum.
     pub(crate) bias: f32,
@@ -85,20 +85,20 @@ pub(crate) struct User {
 /// 1 / (1 + e⁻ˣ), to about 1e-7.
 #[inline(always)]
 unsafe fn sigmoid<V: Vector>(x: V) -> V {
-    // ln 2 in two parts, the first with few enough digits for its multiples to be exact.
+    // ln 2 in two parts; the multiples of the first are exact.
     const HIGH: f32 = 355.0 / 512.0;
     const LOW: f32 = (std::f64::consts::LN_2 - 355.0 / 512.0) as f32;
-    // SAFETY: the caller answers for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let splat = |value| V::splat(value);
-        // Beyond these the sigmoid is 0 or 1 to single precision.
+        // Outside this range the sigmoid is 0 or 1 in single precision.
         let x = x.max(splat(-87.0)).min(splat(87.0));
-        // e⁻ˣ = 2ⁿ eʳ with a whole n and a small r.
+        // e⁻ˣ = 2ⁿ eʳ with an integer n and a small r.
         let shifted = x.mul_add(splat(-std::f32::consts::LOG2_E), splat(ROUNDER));
         let n = shifted.subtract(splat(ROUNDER));
         let minus_x = x.mul_add(splat(-1.0), splat(0.0));
         let r = n.mul_add(splat(-LOW), n.mul_add(splat(-HIGH), minus_x));
-        // The series of eʳ; with |r| < 0.35 what is left out is below 1e-8.
+        // Taylor series of eʳ; for |r| < 0.35 the remainder is below 1e-8.
         let mut power = splat(1.0 / 5040.0);
         for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
             power = power.mul_add(r, splat(coefficient));
@@ -108,12 +108,12 @@ unsafe fn sigmoid<V: Vector>(x: V) -> V {
     }
 }
 
-/// The sums of a group of outputs.
+/// Computes the sums of a group of outputs.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn group<V: Vector, const N: usize>(weights: &[f32], inputs: &[Lanes]) -> [V; N] {
     let (bias, weights) = weights.split_at(N);
-    // SAFETY: the caller answers for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     let mut sums = [unsafe { V::splat(0.0) }; N];
     for (sum, &bias) in sums.iter_mut().zip(bias) {
         // SAFETY: as above.
@@ -131,7 +131,7 @@ unsafe fn group<V: Vector, const N: usize>(weights: &[f32], inputs: &[Lanes]) ->
     sums
 }
 
-/// A layer with its ReLU.
+/// Applies a layer and its ReLU.
 #[inline(always)]
 unsafe fn dense<V: Vector>(layer: &Layer, inputs: &[Lanes], outputs: &mut [Lanes]) {
     #[inline(always)]
@@ -141,7 +141,7 @@ unsafe fn dense<V: Vector>(layer: &Layer, inputs: &[Lanes], outputs: &mut [Lanes
         inputs: &[Lanes],
         out: &mut [Lanes],
     ) {
-        // SAFETY: the caller answers for the instruction set.
+        // SAFETY: the caller guarantees the instruction set.
         unsafe {
             for (sum, out) in group::<V, N>(weights, inputs).into_iter().zip(out) {
                 sum.max(V::splat(0.0)).store(&mut out.0);
@@ -174,7 +174,7 @@ unsafe fn forward<V: Vector>(stack: &Stack, user: &User, blocks: &[Lanes], score
     let scores = scores.as_chunks_mut::<LANES>().0;
     for (block, scores) in blocks.chunks_exact(stack.width()).zip(scores) {
         let (hidden, linear) = block.split_at(stack.hidden);
-        // SAFETY: the caller answers for the instruction set.
+        // SAFETY: the caller guarantees the instruction set.
         unsafe {
             let mut logit = V::splat(user.bias);
             for (column, &weight) in linear.iter().zip(&user.linear) {
@@ -198,7 +198,7 @@ unsafe fn forward<V: Vector>(stack: &Stack, user: &User, blocks: &[Lanes], score
 }
 
 pub(super) fn plain(stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
-    // SAFETY: arrays of numbers need no instruction set in particular.
+    // SAFETY: arrays require no particular instruction set.
     unsafe { forward::<Lanes>(stack, user, blocks, scores) }
 }
 #[cfg(target_arch = "x86_64")]
@@ -210,7 +210,7 @@ pub(super) mod x86 {
 
     #[target_feature(enable = "avx2,fma")]
     pub(in super::super) fn avx2(stack: &Stack, user: &User, blocks: &[Lanes], scores: &mut [f32]) {
-        // SAFETY: this function has the features itself.
+        // SAFETY: this function enables the features.
         unsafe { forward::<Pair>(stack, user, blocks, scores) }
     }
 

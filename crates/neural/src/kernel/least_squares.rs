@@ -1,14 +1,14 @@
-//! Regularised least squares over chosen rows of a matrix, by conjugate gradients: written once over a
-//! vector type, compiled for each instruction set.
+//! Regularised least squares over selected rows of a matrix by conjugate gradients, generic over the vector type of an
+//! instruction set.
 
 use super::vector::Vector;
 use super::{LANES, Lanes};
 
-/// Rows up to this width (128 numbers) are worked on in registers.
+/// Maximum width of rows (128 components) that are processed in registers.
 const NARROW: usize = 8;
 
-/// The part of a system that many vectors share: a matrix of rows, each `width` times [`LANES`] long,
-/// and a symmetric matrix of as many rows and columns as a row has numbers.
+/// The shared part of the linear systems: a row-major matrix with rows of `width * LANES` components, and a symmetric
+/// matrix of that size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct System<'a> {
     pub(crate) width: usize,
@@ -16,27 +16,27 @@ pub(crate) struct System<'a> {
     pub(crate) gram: &'a [Lanes],
 }
 
-/// What one vector is to fulfil: the sum over `rows` h of the matrix of c·(1 − h·x)·h, less `gram`·x
-/// and `ridge`·x, is to be 0. `weights` are the c; without them they are all 1.
+/// The linear system of one vector x: the sum of c·(1 − h·x)·h over `rows` h of the matrix, minus `gram`·x and
+/// `ridge`·x, is 0. `weights` are the c; `None` means 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task<'a> {
     pub(crate) rows: &'a [u32],
     pub(crate) weights: Option<&'a [f32]>,
     pub(crate) ridge: f32,
-    /// How many steps to take at most.
+    /// Maximum number of steps.
     pub(crate) steps: usize,
-    /// The error, as a part of the vector's length, that is good enough.
+    /// Relative error at which the solver stops.
     pub(crate) tolerance: f32,
 }
 
 impl Task<'_> {
-    fn weight(&self, place: usize) -> f32 {
-        self.weights.map_or(1.0, |weights| weights[place])
+    fn weight(&self, index: usize) -> f32 {
+        self.weights.map_or(1.0, |weights| weights[index])
     }
 }
 
 impl System<'_> {
-    /// Whether the sizes fit together.
+    /// Asserts consistent sizes.
     fn check(&self, task: &Task<'_>, x: &[Lanes]) {
         assert!(self.width > 0 && x.len() == self.width);
         assert_eq!(self.gram.len(), self.width * self.width * LANES);
@@ -46,21 +46,21 @@ impl System<'_> {
     }
 }
 
-/// Adds the products of each row with itself to `gram`, which is laid out as in [`System`].
+/// Adds the outer product of each row with itself to `gram`, in the layout of [`System`].
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn add_gram<V: Vector>(width: usize, rows: &[Lanes], gram: &mut [Lanes]) {
     assert!(width > 0 && gram.len() == width * width * LANES && rows.len().is_multiple_of(width));
-    // Four rows at a time: a sum is loaded and stored once for them.
+    // Four rows at a time, to load and store each sum once.
     let mut fours = rows.chunks_exact(4 * width);
     for four in &mut fours {
-        for (at, sums) in gram.chunks_exact_mut(width).enumerate() {
+        for (column, sums) in gram.chunks_exact_mut(width).enumerate() {
             for (lane, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the caller answers for the instruction set, here and below.
+                // SAFETY: the caller guarantees the instruction set, here and below.
                 unsafe {
                     let mut total = V::load(sum);
                     for row in four.chunks_exact(width) {
-                        let factor = V::splat(row[at / LANES].0[at % LANES]);
+                        let factor = V::splat(row[column / LANES].0[column % LANES]);
                         total = V::load(&row[lane]).mul_add(factor, total);
                     }
                     total.store(&mut sum.0);
@@ -69,11 +69,11 @@ unsafe fn add_gram<V: Vector>(width: usize, rows: &[Lanes], gram: &mut [Lanes]) 
         }
     }
     for row in fours.remainder().chunks_exact(width) {
-        for (at, sums) in gram.chunks_exact_mut(width).enumerate() {
+        for (column, sums) in gram.chunks_exact_mut(width).enumerate() {
             for (sum, lanes) in sums.iter_mut().zip(row) {
                 // SAFETY: see above.
                 unsafe {
-                    let factor = V::splat(row[at / LANES].0[at % LANES]);
+                    let factor = V::splat(row[column / LANES].0[column % LANES]);
                     V::load(lanes).mul_add(factor, V::load(sum)).store(&mut sum.0);
                 }
             }
@@ -81,7 +81,7 @@ unsafe fn add_gram<V: Vector>(width: usize, rows: &[Lanes], gram: &mut [Lanes]) 
     }
 }
 
-/// Writes the sum over the rows of c·(`target` − h·p)·h, less `gram`·p and `ridge`·p, to `out`.
+/// Computes into `out` the sum of c·(`target` − h·p)·h over the rows, minus `gram`·p and `ridge`·p.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn residual<V: Vector>(
@@ -91,7 +91,7 @@ unsafe fn residual<V: Vector>(
     p: &[Lanes],
     out: &mut [Lanes],
 ) {
-    // SAFETY: the caller answers for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         match system.width {
             1 => narrow::<V, 1>(system, task, target, p, out),
@@ -107,8 +107,7 @@ unsafe fn residual<V: Vector>(
     }
 }
 
-/// As [`residual`], for rows of `W` times [`LANES`] numbers: sums stay in registers, and a row is read
-/// once.
+/// [`residual`] for rows of `W * LANES` components: keeps sums in registers and reads each row once.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn narrow<V: Vector, const W: usize>(
@@ -118,7 +117,7 @@ unsafe fn narrow<V: Vector, const W: usize>(
     p: &[Lanes],
     out: &mut [Lanes],
 ) {
-    // SAFETY: the caller answers for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let mut vector = [V::splat(0.0); W];
         let mut sums = [V::splat(0.0); W];
@@ -133,7 +132,7 @@ unsafe fn narrow<V: Vector, const W: usize>(
             }
         }
         let matrix = system.matrix.as_chunks::<W>().0;
-        for (place, &row) in task.rows.iter().enumerate() {
+        for (index, &row) in task.rows.iter().enumerate() {
             let row = &matrix[row as usize];
             let mut values = [V::splat(0.0); W];
             let mut product = V::splat(0.0);
@@ -141,7 +140,7 @@ unsafe fn narrow<V: Vector, const W: usize>(
                 values[lane] = V::load(&row[lane]);
                 product = values[lane].mul_add(vector[lane], product);
             }
-            let factor = V::splat(task.weight(place) * (target - product.sum()));
+            let factor = V::splat(task.weight(index) * (target - product.sum()));
             for lane in 0..W {
                 sums[lane] = values[lane].mul_add(factor, sums[lane]);
             }
@@ -152,7 +151,7 @@ unsafe fn narrow<V: Vector, const W: usize>(
     }
 }
 
-/// As [`residual`], for rows of any width.
+/// [`residual`] for rows of any width.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn wide<V: Vector>(
@@ -162,7 +161,7 @@ unsafe fn wide<V: Vector>(
     p: &[Lanes],
     out: &mut [Lanes],
 ) {
-    // SAFETY: the caller answers for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         for (sum, lanes) in out.iter_mut().zip(p) {
             V::load(lanes).mul_add(V::splat(-task.ridge), V::splat(0.0)).store(&mut sum.0);
@@ -171,10 +170,10 @@ unsafe fn wide<V: Vector>(
         for (row, factor) in system.gram.chunks_exact(system.width).zip(factors) {
             add::<V>(row, -factor, out);
         }
-        for (place, &row) in task.rows.iter().enumerate() {
+        for (index, &row) in task.rows.iter().enumerate() {
             let start = row as usize * system.width;
             let row = &system.matrix[start..start + system.width];
-            add::<V>(row, task.weight(place) * (target - dot::<V>(row, p)), out);
+            add::<V>(row, task.weight(index) * (target - dot::<V>(row, p)), out);
         }
     }
 }
@@ -184,7 +183,7 @@ unsafe fn wide<V: Vector>(
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn add<V: Vector>(from: &[Lanes], factor: f32, to: &mut [Lanes]) {
     for (to, from) in to.iter_mut().zip(from) {
-        // SAFETY: the caller answers for the instruction set.
+        // SAFETY: the caller guarantees the instruction set.
         unsafe { V::load(from).mul_add(V::splat(factor), V::load(to)).store(&mut to.0) }
     }
 }
@@ -192,15 +191,14 @@ unsafe fn add<V: Vector>(from: &[Lanes], factor: f32, to: &mut [Lanes]) {
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn dot<V: Vector>(a: &[Lanes], b: &[Lanes]) -> f32 {
-    // SAFETY: the caller answers for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let zero = V::splat(0.0);
         a.iter().zip(b).fold(zero, |sum, (a, b)| V::load(a).mul_add(V::load(b), sum)).sum()
     }
 }
 
-/// Brings `x` nearer to what the task wants, from where it is, by the method of conjugate gradients
-/// (Hestenes and Stiefel 1952).
+/// Improves `x` by the conjugate gradient method (Hestenes and Stiefel 1952).
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of functions for other instruction sets")]
 unsafe fn solve<V: Vector>(system: &System<'_>, task: &Task<'_>, x: &mut [Lanes]) {
@@ -215,13 +213,13 @@ unsafe fn solve<V: Vector>(system: &System<'_>, task: &Task<'_>, x: &mut [Lanes]
     };
     let (rest, work) = work.split_at_mut(system.width);
     let (direction, product) = work.split_at_mut(system.width);
-    // SAFETY: the caller answers for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         residual::<V>(system, task, 1.0, x, rest);
         direction.copy_from_slice(rest);
         let mut square = dot::<V>(rest, rest);
         for _ in 0..task.steps {
-            // No direction is less curved than the ridge: this bounds the error.
+            // The ridge is a lower bound of the curvature, so this bounds the error.
             if square <= (task.tolerance * task.ridge).powi(2) * dot::<V>(x, x) {
                 return;
             }
@@ -247,7 +245,7 @@ pub(super) mod plain {
     use super::{Lanes, System, Task};
 
     pub(in super::super) fn add_gram(width: usize, rows: &[Lanes], gram: &mut [Lanes]) {
-        // SAFETY: arrays of numbers need no instruction set in particular.
+        // SAFETY: arrays require no particular instruction set.
         unsafe { super::add_gram::<Lanes>(width, rows, gram) }
     }
 
@@ -264,7 +262,7 @@ pub(super) mod avx2 {
 
     #[target_feature(enable = "avx2,fma")]
     pub(in super::super) fn add_gram(width: usize, rows: &[Lanes], gram: &mut [Lanes]) {
-        // SAFETY: this function has the features itself.
+        // SAFETY: this function enables the features.
         unsafe { super::add_gram::<Pair>(width, rows, gram) }
     }
 
@@ -283,7 +281,7 @@ pub(super) mod avx512 {
 
     #[target_feature(enable = "avx512f")]
     pub(in super::super) fn add_gram(width: usize, rows: &[Lanes], gram: &mut [Lanes]) {
-        // SAFETY: this function has the features itself.
+        // SAFETY: this function enables the features.
         unsafe { super::add_gram::<__m512>(width, rows, gram) }
     }
 

@@ -1,10 +1,10 @@
-//! Vectors of [`LANES`] numbers: what the kernels are written in, for each instruction set.
+//! SIMD vectors of [`LANES`] values, the abstraction over instruction sets.
 
 use super::{LANES, Lanes, multiply_add};
 
-/// [`LANES`] numbers in the registers of an instruction set.
+/// [`LANES`] values in the registers of an instruction set.
 ///
-/// The methods may be called only where the processor has that instruction set.
+/// The methods are safe to call only if the processor supports the instruction set.
 pub(super) trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: &Lanes) -> Self;
@@ -16,15 +16,15 @@ pub(super) trait Vector: Copy {
     unsafe fn min(self, other: Self) -> Self;
     /// `self * factor + sum`.
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
-    /// 2ⁿ, where `self` is [`ROUNDER`] + n and n from −126 to 127.
+    /// 2ⁿ for `self` = [`ROUNDER`] + n, with n from −126 to 127.
     unsafe fn power_of_two(self) -> Self;
-    /// The sum of the numbers.
+    /// The sum of all lanes.
     unsafe fn sum(self) -> f32;
 }
 
-/// A number so large that adding it rounds to whole numbers, which are then its lowest bits.
+/// Adding this number rounds a value to an integer in the lowest bits.
 pub(super) const ROUNDER: f32 = 12_582_912.0;
-/// The bits that a power of two in the lowest bits of [`ROUNDER`] has too many.
+/// Difference of the bits of [`ROUNDER`] and the exponent bias.
 const EXPONENT_OFFSET: i32 = ROUNDER.to_bits().cast_signed() - 127;
 impl Lanes {
     #[inline(always)]
@@ -99,7 +99,7 @@ impl Vector for Lanes {
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         let Self(mut sums) = self;
-        // Halves onto each other: four vector additions instead of fifteen in a chain.
+        // Pairwise reduction: four vector additions instead of a chain of fifteen.
         let mut half = LANES / 2;
         while half > 0 {
             let (front, back) = sums.split_at_mut(half);
@@ -127,16 +127,16 @@ pub(super) mod x86 {
 
     use super::{EXPONENT_OFFSET, LANES, Lanes, Vector};
 
-    /// Two registers of AVX2.
+    /// Two AVX2 registers.
     #[derive(Clone, Copy)]
     pub(in super::super) struct Pair(__m256, __m256);
 
-    // The pointers below are those of whole arrays of `LANES` numbers, `Lanes` on a boundary of 64.
+    // The pointers below point to arrays of `LANES` values, those of `Lanes` with an alignment of 64.
     #[expect(clippy::inline_always, reason = "one or two instructions each")]
     impl Vector for Pair {
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
-            // SAFETY: the caller answers for the instruction set, here and below.
+            // SAFETY: the caller guarantees the instruction set, here and below.
             let half = unsafe { _mm256_set1_ps(value) };
             Self(half, half)
         }
@@ -229,19 +229,19 @@ pub(super) mod x86 {
     impl Vector for __m512 {
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
-            // SAFETY: the caller answers for the instruction set, here and below.
+            // SAFETY: the caller guarantees the instruction set, here and below.
             unsafe { _mm512_set1_ps(value) }
         }
 
         #[inline(always)]
         unsafe fn load(from: &Lanes) -> Self {
-            // SAFETY: `Lanes` has 16 numbers, on a boundary of 64.
+            // SAFETY: `Lanes` has 16 values and an alignment of 64.
             unsafe { _mm512_load_ps(from.0.as_ptr()) }
         }
 
         #[inline(always)]
         unsafe fn store(self, to: &mut [f32; LANES]) {
-            // SAFETY: there are 16 numbers.
+            // SAFETY: the array has 16 values.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) }
         }
 

@@ -7,32 +7,32 @@ use super::{Architecture, Dense, Embedding, MAX_LAYERS, Model, Network};
 use crate::TableBuilder;
 use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize, verify};
 
-/// The version of the file format. It grows when files could be misread by older programs.
+/// The format version, incremented by incompatible changes.
 const FORMAT: u32 = 1;
 
-/// What a model file says of its model.
+/// The metadata of a model file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// The version of the file format.
+    /// The format version.
     format: u32,
-    /// How the model is put together.
+    /// The architecture of the model.
     pub architecture: String,
-    /// A hash of the ratings that it was trained with, or where else it comes from.
+    /// The hash of the training ratings, or another origin.
     #[serde(default)]
     pub data: String,
-    /// The version of the feature definitions in the program that trained it.
+    /// The version of the feature definitions at training.
     #[serde(default)]
     pub features_version: u32,
-    /// The settings of its training.
+    /// The hyperparameters of the training.
     #[serde(default)]
     pub training: BTreeMap<String, String>,
-    /// How good it was found to be: `roc_auc`, `log_loss` and so on.
+    /// Evaluation metrics, such as `roc_auc` and `log_loss`.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
 }
 
 impl Metadata {
-    /// For a model of this architecture, with nothing else said.
+    /// Creates metadata with an architecture and no other fields.
     pub fn new(architecture: Architecture) -> Self {
         Self {
             format: FORMAT,
@@ -45,23 +45,23 @@ impl Metadata {
     }
 }
 
-/// Why a model file cannot be used.
+/// The error of an unreadable or unwritable model file.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: {what}")]
+#[error("{file}: {message}")]
 pub struct FileError {
     file: String,
-    what: String,
+    message: String,
 }
 
-/// A model with what its file says of it.
+/// A model file: the model and its metadata.
 ///
-/// The file is in the safetensors format. Tensors of 32-bit floats, where not said otherwise:
+/// The file is in the safetensors format. Tensors have the type F32 unless stated otherwise:
 ///
 /// | name | shape | |
 /// |---|---|---|
-/// | `movie.embedding` | movies, length | |
-/// | `movie.ids` | movies | whole numbers; without it, a movie's id is its row |
-/// | `movie.unknown` | length | for other ids; without it, the mean of the rows |
+/// | `movie.embedding` | movies, dimension | |
+/// | `movie.ids` | movies | integers; default: the row index |
+/// | `movie.unknown` | dimension | for other ids; default: the mean of the rows |
 /// | `user.embedding`, `user.ids`, `user.unknown` | | the same for users |
 /// | `dense.0.weight`, `dense.1.weight`, … | inputs, outputs | of the architecture `neuralcf` |
 /// | `dense.0.bias`, … | outputs | |
@@ -71,20 +71,20 @@ pub struct FileError {
 pub struct ModelFile {
     /// The model.
     pub model: Model,
-    /// What is said of it.
+    /// The metadata.
     pub metadata: Metadata,
 }
 
 impl ModelFile {
-    /// Reads a file's content; `file` is the name for error messages. A file without metadata of ours,
-    /// as other programs write it, is read too.
+    /// Parses the content of a file; `file` is the name in error messages. Accepts files of other programs, without our
+    /// metadata.
     pub fn read(bytes: &[u8], file: &str) -> Result<Self, FileError> {
-        read(bytes).map_err(|what| FileError { file: file.to_owned(), what })
+        read(bytes).map_err(|message| FileError { file: file.to_owned(), message })
     }
 
-    /// The content of a file. Equal models give equal bytes.
+    /// Serialises deterministically to the content of a file.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
-        write(self).map_err(|what| FileError { file: super::MODEL_FILE.to_owned(), what })
+        write(self).map_err(|message| FileError { file: super::MODEL_FILE.to_owned(), message })
     }
 }
 
@@ -96,10 +96,10 @@ fn read(bytes: &[u8]) -> Result<ModelFile, String> {
     let metadata = match ours {
         Some(json) => {
             let metadata: Metadata = serde_json::from_str(json)
-                .map_err(|error| format!("its metadata cannot be read: {error}"))?;
+                .map_err(|error| format!("malformed metadata: {error}"))?;
             if metadata.format > FORMAT {
                 return Err(format!(
-                    "it has format {}, this program knows formats up to {FORMAT}",
+                    "unsupported format {}, this program supports up to {FORMAT}",
                     metadata.format
                 ));
             }
@@ -123,7 +123,7 @@ fn read(bytes: &[u8]) -> Result<ModelFile, String> {
     let metadata = metadata.unwrap_or_else(|| Metadata::new(model.architecture()));
     if metadata.architecture != model.architecture().name() {
         return Err(format!(
-            "it says that its architecture is {:?}, and has the tensors of {:?}",
+            "the architecture in the metadata is {:?}, the tensors are those of {:?}",
             metadata.architecture,
             model.architecture().name()
         ));
@@ -132,17 +132,17 @@ fn read(bytes: &[u8]) -> Result<ModelFile, String> {
 }
 
 impl Tensors<'_> {
-    fn embedding(&self, of: &str) -> Result<Embedding, String> {
-        let (values, [rows, dimension]) = self.floats(&format!("{of}.embedding"))?;
+    fn embedding(&self, side: &str) -> Result<Embedding, String> {
+        let (values, [rows, dimension]) = self.floats(&format!("{side}.embedding"))?;
         if rows == 0 || dimension == 0 {
-            return Err(format!("\"{of}.embedding\" is empty"));
+            return Err(format!("\"{side}.embedding\" is empty"));
         }
-        let name = format!("{of}.ids");
+        let name = format!("{side}.ids");
         let ids = if self.has(&name) { self.ids(&name)? } else { (0..rows as u32).collect() };
         if ids.len() != rows {
             return Err(format!("{name:?} has {} ids for {rows} rows", ids.len()));
         }
-        let name = format!("{of}.unknown");
+        let name = format!("{side}.unknown");
         let unknown = if self.has(&name) {
             self.floats::<1>(&name)?.0
         } else {
@@ -160,7 +160,7 @@ impl Tensors<'_> {
     }
 
     fn layers(&self, name: &str) -> Result<Vec<Dense>, String> {
-        let names = (0..=MAX_LAYERS).map(|place| format!("{name}.{place}"));
+        let names = (0..=MAX_LAYERS).map(|index| format!("{name}.{index}"));
         names
             .take_while(|name| self.has(&format!("{name}.weight")))
             .map(|name| self.dense(&name))
@@ -182,21 +182,21 @@ impl Tensors<'_> {
 fn write(file: &ModelFile) -> Result<Vec<u8>, String> {
     let model = &file.model;
     let mut tensors = Vec::new();
-    for (of, embedding) in [("movie", model.movies()), ("user", model.users())] {
+    for (side, embedding) in [("movie", model.movies()), ("user", model.users())] {
         let table = &embedding.table;
         tensors.extend([
-            Stored::whole(format!("{of}.ids"), table.iter().map(|(id, _)| id)),
+            Stored::integers(format!("{side}.ids"), table.iter().map(|(id, _)| id)),
             Stored::floats(
-                format!("{of}.embedding"),
+                format!("{side}.embedding"),
                 [table.len(), table.dimension()],
                 table.iter().flat_map(|(_, row)| row),
             ),
-            Stored::floats(format!("{of}.unknown"), [table.dimension()], &embedding.unknown),
+            Stored::floats(format!("{side}.unknown"), [table.dimension()], &embedding.unknown),
         ]);
     }
     let mut add = |name: &str, layers: &[Dense]| {
-        for (place, layer) in layers.iter().enumerate() {
-            tensors.extend(stored_dense(&format!("{name}.{place}"), layer));
+        for (index, layer) in layers.iter().enumerate() {
+            tensors.extend(stored_dense(&format!("{name}.{index}"), layer));
         }
     };
     match model.network() {
@@ -237,7 +237,7 @@ mod tests {
         ModelFile { model, metadata }
     }
 
-    /// A file of these tensors of floats, without metadata.
+    /// Serialises a file without metadata.
     fn foreign(tensors: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
         let stored: Vec<Stored> = tensors
             .iter()
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back_equal() {
+    fn written_model_is_read_unchanged() {
         for towers in [false, true] {
             let file = file(towers);
             let bytes = file.to_bytes().unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_other_programs_may_leave_out_ids_and_unknown() {
+    fn ids_and_unknown_rows_are_optional() {
         let bytes = foreign(&[
             ("movie.embedding", &[3, 1], &[1.0, 2.0, 6.0]),
             ("user.embedding", &[2, 1], &[0.5, 1.5]),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_files_return_descriptive_errors() {
         let embeddings = [
             ("movie.embedding", &[1, 1][..], &[1.0][..]),
             ("user.embedding", &[1, 1], &[0.5]),
@@ -285,37 +285,37 @@ mod tests {
             let bytes = foreign(&[&embeddings[..], more].concat());
             ModelFile::read(&bytes, "m").unwrap_err().to_string()
         };
-        assert_eq!(with(&[]), "m: it has no tensor \"output.weight\"");
+        assert_eq!(with(&[]), "m: missing tensor \"output.weight\"");
         assert_eq!(
             with(&[("output.weight", &[2], &[1.0, 1.0])]),
-            "m: \"output.weight\" has the shape [2], not 2 axes"
+            "m: \"output.weight\" has the shape [2], expected 2 axes"
         );
         assert_eq!(
             with(&[("output.weight", &[1, 1], &[1.0]), ("user.ids", &[1], &[1.0])]),
-            "m: \"user.ids\" is of type F32, not of whole numbers"
+            "m: \"user.ids\" has type F32, expected integers"
         );
         assert_eq!(
             with(&[("output.weight", &[2, 1], &[1.0, 1.0])]),
-            "m: output has 2 weights where 1 inputs and 1 outputs need 1"
+            "m: output has 2 weights, expected 1 for 1 inputs and 1 outputs"
         );
         let mut wrong = file(false);
         wrong.metadata.architecture = "two-towers".to_owned();
         let error = ModelFile::read(&wrong.to_bytes().unwrap(), "m").unwrap_err().to_string();
-        assert!(error.contains("says that its architecture is \"two-towers\""), "{error}");
+        assert!(error.contains("architecture in the metadata is \"two-towers\""), "{error}");
         wrong.metadata.format = 9;
         let error = ModelFile::read(&wrong.to_bytes().unwrap(), "m").unwrap_err().to_string();
-        assert!(error.contains("it has format 9"), "{error}");
+        assert!(error.contains("unsupported format 9"), "{error}");
     }
 
     #[test]
-    fn flipped_bits_are_refused() {
+    fn flipped_bits_are_errors() {
         let file = file(false);
         let bytes = file.to_bytes().unwrap();
         for bit in (0..bytes.len() * 8).step_by(7) {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             if let Ok(read) = ModelFile::read(&damaged, "m") {
-                // In the digest's own name: then the file counts as one of an older program.
+                // A flip in the key of the digest: files without digest are accepted.
                 assert_eq!(read, file, "{bit}");
             }
         }
@@ -323,20 +323,20 @@ mod tests {
         *damaged.last_mut().unwrap() ^= 1;
         assert_eq!(
             ModelFile::read(&damaged, "m").unwrap_err().to_string(),
-            "m: it is damaged: its SHA-256 is not the one in its metadata"
+            "m: damaged file: the SHA-256 differs from the metadata"
         );
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(
-            at in any::<prop::sample::Index>(),
+        fn arbitrary_bytes_do_not_panic(
+            offset in any::<prop::sample::Index>(),
             byte in any::<u8>(),
             cut in any::<prop::sample::Index>(),
         ) {
             let mut bytes = unverified(file(false).to_bytes().unwrap());
             let header = 8 + usize::from(bytes[0]) + 256 * usize::from(bytes[1]);
-            bytes[at.index(header)] = byte;
+            bytes[offset.index(header)] = byte;
             let _ = ModelFile::read(&bytes, "m");
             let _ = ModelFile::read(&bytes[..cut.index(bytes.len())], "m");
         }

@@ -1,30 +1,29 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// The file in a version's folder that holds the model.
+/// The name of the model file in a version's folder.
 pub const MODEL_FILE: &str = "model.safetensors";
-/// The file there that TensorFlow Serving loads.
+/// The name of the SavedModel file there, for TensorFlow Serving.
 pub const SAVED_MODEL_FILE: &str = "saved_model.pb";
 
 /// A numbered version in a model folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// Its number: that of `003` is 3.
+    /// The number: 3 for `003`.
     pub number: u64,
-    /// Its folder.
+    /// The folder.
     pub path: PathBuf,
 }
 
 impl Version {
-    /// The name of the version that comes after all of these.
+    /// The folder name of the next version.
     pub fn next_name(versions: &[Self]) -> String {
         let greatest = versions.iter().map(|version| version.number).max().unwrap_or(0);
         format!("{:03}", greatest.saturating_add(1))
     }
 }
 
-/// The versions in a model folder, greatest number first. Whatever else is in the folder is passed
-/// over, as TensorFlow Serving does.
+/// Lists the versions in a model folder, greatest number first. Ignores other entries, like TensorFlow Serving.
 pub fn versions(folder: &Path) -> io::Result<Vec<Version>> {
     let mut versions = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -47,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_numbers_and_compare_as_such() {
+    fn versions_are_sorted_by_number() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Version::next_name(&versions(folder.path()).unwrap()), "001");
         for name in ["002", "10", "9", ".011.partial", "v12", "-1"] {

@@ -1,7 +1,7 @@
-//! Neural collaborative filtering (He et al. 2017): how much a user likes a movie, from an embedding
-//! of each and a small network.
+//! Neural collaborative filtering (He et al. 2017): predicts the probability that a user likes a movie, from an
+//! embedding of each and a small network.
 //!
-//! [`Model`] holds the weights, [`Scorer`] is a model laid out for scoring a catalogue.
+//! [`Model`] contains the weights; [`Scorer`] is a model prepared for scoring a catalogue.
 
 #[cfg(feature = "model-file")]
 mod file;
@@ -20,26 +20,25 @@ use std::str::FromStr;
 
 use crate::EmbeddingTable;
 
-/// The most layers of one network.
+/// Maximum number of layers of a network.
 const MAX_LAYERS: usize = 16;
-/// The most outputs of one layer, and the greatest length of embeddings.
+/// Maximum number of outputs of a layer, and maximum dimension of embeddings.
 const MAX_WIDTH: usize = 1024;
-/// The greatest magnitude of a weight: far beyond what training ends with, and far below where sums
-/// over layers stop being numbers.
+/// Maximum magnitude of a weight: far above trained values, and far below an overflow of sums over layers.
 const MAX_WEIGHT: f32 = 1e4;
 
-/// How a model is put together.
+/// The architecture of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Architecture {
     /// One network over both embeddings, the movie's first.
     #[default]
     NeuralCf,
-    /// A network over each embedding, and the dot product of what they give.
+    /// A network over each embedding, and the dot product of their outputs.
     TwoTowers,
 }
 
 impl Architecture {
-    /// Its name in files and on command lines.
+    /// The name in files and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NeuralCf => "neuralcf",
@@ -61,38 +60,40 @@ impl FromStr for Architecture {
         match name {
             "neuralcf" => Ok(Self::NeuralCf),
             "two-towers" => Ok(Self::TwoTowers),
-            _ => Err(Error(format!("{name:?} is neither \"neuralcf\" nor \"two-towers\""))),
+            _ => Err(Error(format!(
+                "unknown architecture {name:?}, expected \"neuralcf\" or \"two-towers\""
+            ))),
         }
     }
 }
 
-/// What is wrong with a model, in words.
+/// The error of an invalid model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
 
 impl From<String> for Error {
-    fn from(what: String) -> Self {
-        Self(what)
+    fn from(message: String) -> Self {
+        Self(message)
     }
 }
 
-/// Embeddings by id, and one for ids that are not among them.
+/// Embeddings by id, with a default row for unknown ids.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// The embeddings of the known ids.
+    /// The embeddings of the ids in the training data.
     pub table: EmbeddingTable,
-    /// That of all others.
+    /// The embedding of all other ids.
     pub unknown: Vec<f32>,
 }
 
 impl Embedding {
-    /// The embedding of an id, known or not.
+    /// Returns the embedding of an id, or the row for unknown ids.
     pub fn get(&self, id: u32) -> &[f32] {
         self.table.get(id).unwrap_or(&self.unknown)
     }
 
-    /// The length of every embedding.
+    /// The dimension of the embeddings.
     pub const fn dimension(&self) -> usize {
         self.table.dimension()
     }
@@ -101,19 +102,19 @@ impl Embedding {
 /// A fully connected layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {
-    /// A row for each input, with a column for each output.
+    /// Row-major, with the shape [inputs, outputs].
     pub weight: Vec<f32>,
-    /// One for each output.
+    /// One value per output.
     pub bias: Vec<f32>,
 }
 
 impl Dense {
-    /// How many outputs there are.
+    /// The number of outputs.
     pub const fn outputs(&self) -> usize {
         self.bias.len()
     }
 
-    /// How many inputs there are.
+    /// The number of inputs.
     pub const fn inputs(&self) -> usize {
         match self.bias.len() {
             0 => 0,
@@ -121,7 +122,7 @@ impl Dense {
         }
     }
 
-    /// The sums of the outputs for these inputs, in double precision.
+    /// Computes the outputs before activation, in double precision.
     fn sums(&self, inputs: &[f64]) -> Vec<f64> {
         let mut sums: Vec<f64> = self.bias.iter().map(|&bias| f64::from(bias)).collect();
         for (row, &input) in self.weight.chunks_exact(self.outputs()).zip(inputs) {
@@ -138,19 +139,19 @@ impl Dense {
 pub enum Network {
     /// See [`Architecture::NeuralCf`].
     NeuralCf {
-        /// Each ends in a ReLU; at least one. The first takes the movie's embedding, then the user's.
+        /// At least one layer, each with a ReLU. The input is the movie's embedding, then the user's.
         hidden: Vec<Dense>,
     },
     /// See [`Architecture::TwoTowers`].
     TwoTowers {
-        /// Over the movie's embedding; each ends in a ReLU.
+        /// Layers over the movie's embedding, each with a ReLU.
         movie: Vec<Dense>,
-        /// Over the user's, with as many outputs.
+        /// Layers over the user's embedding, with the same number of outputs.
         user: Vec<Dense>,
     },
 }
 
-/// A trained model: the probability that a user likes a movie.
+/// A trained model that predicts the probability that a user likes a movie.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     movies: Embedding,
@@ -160,11 +161,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Puts a model together. `output` has one output, which goes through a sigmoid; its inputs are
-    /// the last hidden layer's outputs, or for two towers their dot product.
+    /// Creates and validates a model. `output` has one output, followed by a sigmoid; its inputs are the outputs of the
+    /// last hidden layer, or the dot product of the towers.
     ///
     /// # Errors
-    /// If sizes do not fit together or numbers are not finite and sensible.
+    /// If sizes are inconsistent, or a weight is not finite or above 1e4.
     pub fn new(
         movies: Embedding,
         users: Embedding,
@@ -174,23 +175,25 @@ impl Model {
         for (of, embedding) in [("movie", &movies), ("user", &users)] {
             let dimension = embedding.dimension();
             if !(1..=MAX_WIDTH).contains(&dimension) {
-                return Err(Error(format!("{of} embeddings have {dimension} numbers")));
+                return Err(Error(format!(
+                    "{of} embeddings have {dimension} dimensions, expected 1 to {MAX_WIDTH}"
+                )));
             }
             if embedding.unknown.len() != dimension {
                 let unknown = embedding.unknown.len();
                 return Err(Error(format!(
-                    "{of} embeddings have {dimension} numbers, that of unknown ids {unknown}"
+                    "{of} embeddings have {dimension} dimensions, that of unknown ids {unknown}"
                 )));
             }
             let rows = embedding.table.iter().map(|(_, row)| row);
             for row in rows.chain([&embedding.unknown[..]]) {
-                check_numbers(row, || format!("{of} embeddings"))?;
+                check_weights(row, || format!("{of} embeddings"))?;
             }
         }
         let output_inputs = match &network {
             Network::NeuralCf { hidden } => {
                 if hidden.is_empty() {
-                    return Err(Error("there is no hidden layer".to_owned()));
+                    return Err(Error("no hidden layer".to_owned()));
                 }
                 check_layers(hidden, movies.dimension() + users.dimension(), "dense")?
             }
@@ -207,12 +210,12 @@ impl Model {
         };
         check_layer(&output, output_inputs, "output")?;
         if output.outputs() != 1 {
-            return Err(Error(format!("output has {} outputs, not 1", output.outputs())));
+            return Err(Error(format!("output has {} outputs, expected 1", output.outputs())));
         }
         Ok(Self { movies, users, network, output })
     }
 
-    /// How it is put together.
+    /// The architecture.
     pub const fn architecture(&self) -> Architecture {
         match self.network {
             Network::NeuralCf { .. } => Architecture::NeuralCf,
@@ -220,12 +223,12 @@ impl Model {
         }
     }
 
-    /// The movies' embeddings.
+    /// The movie embeddings.
     pub const fn movies(&self) -> &Embedding {
         &self.movies
     }
 
-    /// The users' embeddings.
+    /// The user embeddings.
     pub const fn users(&self) -> &Embedding {
         &self.users
     }
@@ -235,13 +238,12 @@ impl Model {
         &self.network
     }
 
-    /// The last layer.
+    /// The output layer.
     pub const fn output(&self) -> &Dense {
         &self.output
     }
 
-    /// The score of one pair, word for word as the model is defined, in double precision: what
-    /// [`Scorer`] is held against.
+    /// Reference implementation of the score of a pair, in double precision.
     pub fn score(&self, user: u32, movie: u32) -> f64 {
         let wide = |row: &[f32]| row.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
         let (movie, user) = (wide(self.movies.get(movie)), wide(self.users.get(user)));
@@ -256,21 +258,21 @@ impl Model {
     }
 }
 
-/// What layers with their ReLUs make of an input.
+/// Applies layers with their ReLUs.
 fn run(layers: &[Dense], input: Vec<f64>) -> Vec<f64> {
     layers.iter().fold(input, |input, layer| {
         layer.sums(&input).into_iter().map(|sum| sum.max(0.0)).collect()
     })
 }
 
-/// Whether layers fit onto each other; the number of outputs of the last.
+/// Checks the sizes of consecutive layers; returns the number of outputs of the last.
 fn check_layers(layers: &[Dense], inputs: usize, name: &str) -> Result<usize, Error> {
     if layers.len() > MAX_LAYERS {
         return Err(Error(format!("{name} has {} layers, more than {MAX_LAYERS}", layers.len())));
     }
     let mut inputs = inputs;
-    for (place, layer) in layers.iter().enumerate() {
-        check_layer(layer, inputs, &format!("{name}.{place}"))?;
+    for (index, layer) in layers.iter().enumerate() {
+        check_layer(layer, inputs, &format!("{name}.{index}"))?;
         inputs = layer.outputs();
     }
     Ok(inputs)
@@ -279,22 +281,22 @@ fn check_layers(layers: &[Dense], inputs: usize, name: &str) -> Result<usize, Er
 fn check_layer(layer: &Dense, inputs: usize, name: &str) -> Result<(), Error> {
     let outputs = layer.outputs();
     if !(1..=MAX_WIDTH).contains(&outputs) {
-        return Err(Error(format!("{name} has {outputs} outputs, not 1 to {MAX_WIDTH}")));
+        return Err(Error(format!("{name} has {outputs} outputs, expected 1 to {MAX_WIDTH}")));
     }
     if layer.weight.len() != inputs * outputs {
         return Err(Error(format!(
-            "{name} has {} weights where {inputs} inputs and {outputs} outputs need {}",
+            "{name} has {} weights, expected {} for {inputs} inputs and {outputs} outputs",
             layer.weight.len(),
             inputs * outputs
         )));
     }
-    check_numbers(&layer.weight, || format!("{name}.weight"))?;
-    check_numbers(&layer.bias, || format!("{name}.bias"))
+    check_weights(&layer.weight, || format!("{name}.weight"))?;
+    check_weights(&layer.bias, || format!("{name}.bias"))
 }
 
-fn check_numbers(numbers: &[f32], name: impl Fn() -> String) -> Result<(), Error> {
+fn check_weights(numbers: &[f32], name: impl Fn() -> String) -> Result<(), Error> {
     match numbers.iter().find(|number| number.is_nan() || number.abs() > MAX_WEIGHT) {
-        Some(bad) => Err(Error(format!("{bad} in {} is no sensible weight", name()))),
+        Some(bad) => Err(Error(format!("{} contains {bad}, not finite or too large", name()))),
         None => Ok(()),
     }
 }

@@ -1,60 +1,61 @@
 use super::{Dense, Model, Network, run};
 use crate::kernel::{Kernel, LANES, Lanes, Layer, Stack, User};
 
-/// Items that are scored before their scores are handed on: their numbers stay in the cache.
+/// Number of blocks scored per call of the kernel; their values fit into the cache.
 const CHUNK: usize = 16;
 
-/// A model laid out for scoring the items of a catalogue, by their positions there.
+/// A model prepared for scoring the items of a catalogue, by item index.
 ///
-/// What depends on the movie alone is computed here, once: its half of the first layer (which is
-/// linear in both embeddings), or what its tower gives. What depends on the user alone is computed
-/// once a request, in [`Scorer::query`]. What is left for a pair is a few hundred multiplications, done
-/// for 16 movies side by side with the best instruction set that the processor has.
+/// The part that depends only on the movie is precomputed: its half of the first layer, which is linear in both
+/// embeddings, or the output of its tower. The part that depends only on the user is computed once per request, in
+/// [`Scorer::query`]. The remaining few hundred multiplications per pair run for 16 movies in parallel with SIMD.
 ///
-/// The items' numbers are held twice: in blocks for scoring all items, and row by row for scoring
-/// a few of them.
+/// Item values are stored twice: in blocks for scoring all items, and row-major for scoring candidates.
 #[derive(Debug, Clone)]
 pub struct Scorer {
     kernel: Kernel,
     stack: Stack,
-    users: Halves,
+    user_part: UserPart,
     dimension: usize,
     len: usize,
-    /// For each [`LANES`] items the numbers of the stack, each a `Lanes`.
+    /// The values of the stack for each block of [`LANES`] items.
     blocks: Vec<Lanes>,
-    /// An item's numbers, padded to `row_lanes`.
+    /// The values of each item, padded to `row_lanes`.
     rows: Vec<Lanes>,
     row_lanes: usize,
-    /// Items that the model has an embedding of.
-    known: usize,
+    /// Number of items with an embedding.
+    known_items: usize,
 }
 
-/// What is needed to compute what a user adds.
+/// The parts of the model that [`Scorer::query`] requires.
 #[derive(Debug, Clone)]
-struct Halves {
+struct UserPart {
     users: super::Embedding,
     network: Network,
     output: Dense,
 }
 
-/// A user as a [`Scorer`] needs it.
+/// The user's part of the network.
 #[derive(Debug, Clone)]
 pub struct Query(User);
 
 impl Scorer {
-    /// Lays out a model for the items of these ids, in their order. Items that the model does not
-    /// know are scored as unknown ones.
+    /// Prepares a model for the items of these ids, in their order. Items outside the training data use the row for
+    /// unknown ids.
     pub fn new(model: &Model, items: impl ExactSizeIterator<Item = u32>) -> Self {
         Self::with_kernel(model, items, Kernel::detect())
     }
 
-    /// One for each instruction set that this processor has, fastest first; for comparisons.
-    pub fn each(model: &Model, items: &(impl ExactSizeIterator<Item = u32> + Clone)) -> Vec<Self> {
+    /// Creates one scorer per available instruction set, fastest first, for comparisons.
+    pub fn for_each_kernel(
+        model: &Model,
+        items: &(impl ExactSizeIterator<Item = u32> + Clone),
+    ) -> Vec<Self> {
         let kernels = Kernel::available().into_iter();
         kernels.map(|kernel| Self::with_kernel(model, items.clone(), kernel)).collect()
     }
 
-    /// The instruction set that it uses, such as `AVX2`.
+    /// The name of the instruction set, such as `AVX2`.
     pub const fn kernel_name(&self) -> &'static str {
         self.kernel.name()
     }
@@ -82,51 +83,51 @@ impl Scorer {
         let len = items.len();
         let mut blocks = vec![Lanes::default(); len.div_ceil(LANES) * width];
         let mut rows = vec![Lanes::default(); len * row_lanes];
-        let mut known = 0;
+        let mut known_items = 0;
         for (item, id) in items.enumerate().take(len) {
-            known += usize::from(model.movies.table.get(id).is_some());
+            known_items += usize::from(model.movies.table.get(id).is_some());
             for (column, value) in movie_half(model, id).into_iter().enumerate() {
                 blocks[item / LANES * width + column].0[item % LANES] = value;
                 rows[item * row_lanes + column / LANES].0[column % LANES] = value;
             }
         }
-        let users = Halves {
+        let user_part = UserPart {
             users: model.users.clone(),
             network: model.network.clone(),
             output: model.output.clone(),
         };
         let dimension = model.movies.dimension();
-        Self { kernel, stack, users, dimension, len, blocks, rows, row_lanes, known }
+        Self { kernel, stack, user_part, dimension, len, blocks, rows, row_lanes, known_items }
     }
 
-    /// How many items there are.
+    /// The number of items.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are no items.
+    /// Returns whether there are no items.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many of the items were in the model's training.
-    pub const fn known(&self) -> usize {
-        self.known
+    /// The number of items in the training data of the model.
+    pub const fn known_items(&self) -> usize {
+        self.known_items
     }
 
-    /// Whether a user was in the model's training.
-    pub fn knows_user(&self, user: u32) -> bool {
-        self.users.users.table.get(user).is_some()
+    /// Returns whether the user was in the training data of the model.
+    pub fn is_known_user(&self, user: u32) -> bool {
+        self.user_part.users.table.get(user).is_some()
     }
 
-    /// The length of the movies' embeddings.
+    /// The dimension of the movie embeddings.
     pub const fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// A user, known to the model or not.
+    /// Computes the user's part of the network, with the row for unknown ids if necessary.
     pub fn query(&self, user: u32) -> Query {
-        let Halves { users, network, output } = &self.users;
+        let UserPart { users, network, output } = &self.user_part;
         let embedding = users.get(user).iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
         let bias = output.bias[0];
         Query(match network {
@@ -144,7 +145,7 @@ impl Scorer {
         })
     }
 
-    /// Appends the scores of all items, in their order.
+    /// Appends the scores of all items, in order.
     pub fn score_all(&self, query: &Query, scores: &mut Vec<f32>) {
         let start = scores.len();
         scores.resize(start + self.len.next_multiple_of(LANES), 0.0);
@@ -152,10 +153,10 @@ impl Scorer {
         scores.truncate(start + self.len);
     }
 
-    /// Appends the scores of some items, in their order.
+    /// Appends the scores of some items, in order.
     ///
     /// # Panics
-    /// If there is no such item.
+    /// If an item index is out of range.
     pub fn score(
         &self,
         query: &Query,
@@ -187,24 +188,24 @@ impl Scorer {
         }
     }
 
-    /// Puts the numbers of at most [`LANES`] items side by side. Places without an item get what does no harm.
+    /// Transposes the values of at most [`LANES`] items into a block. The values of unused lanes are unspecified.
     fn gather(&self, items: &[u32], block: &mut [Lanes]) {
         for (part, columns) in block.chunks_mut(LANES).enumerate() {
-            // Whole rows first, then their transpose: both have fixed sizes, and need no branch a number.
+            // Copy whole rows, then transpose: both have fixed sizes and no branch per value.
             let mut rows = [Lanes::default(); LANES];
             for (row, &item) in rows.iter_mut().zip(items) {
                 *row = self.rows[item as usize * self.row_lanes + part];
             }
-            for (place, column) in columns.iter_mut().enumerate() {
+            for (index, column) in columns.iter_mut().enumerate() {
                 for (value, row) in column.0.iter_mut().zip(&rows) {
-                    *value = row.0[place % LANES];
+                    *value = row.0[index % LANES];
                 }
             }
         }
     }
 }
 
-/// The numbers of a movie.
+/// Computes the values of a movie.
 fn movie_half(model: &Model, id: u32) -> Vec<f32> {
     let row = model.movies.get(id).iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
     match &model.network {
@@ -215,16 +216,16 @@ fn movie_half(model: &Model, id: u32) -> Vec<f32> {
     }
 }
 
-/// Which inputs of a layer are there.
+/// The half of a layer's inputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Half {
-    /// The first ones.
+    /// The leading inputs.
     First,
-    /// The last ones; they bring the bias.
+    /// The trailing inputs, including the bias.
     Second,
 }
 
-/// What a part of the inputs adds to the sums of a layer.
+/// Computes the contribution of a half of the inputs to the sums of a layer.
 fn half(layer: &Dense, inputs: &[f64], which: Half) -> Vec<f32> {
     let outputs = layer.outputs();
     let first_row = if which == Half::First { 0 } else { layer.inputs() - inputs.len() };
@@ -248,7 +249,7 @@ pub(super) mod samples {
     use crate::TableBuilder;
     use crate::neural_cf::Embedding;
 
-    /// Numbers from -1 to 1 out of a seed.
+    /// Generates numbers from -1 to 1.
     fn numbers(seed: &mut u64, count: usize) -> Vec<f32> {
         let mut next = || {
             *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -268,7 +269,7 @@ pub(super) mod samples {
     fn layers(seed: &mut u64, mut inputs: usize, widths: &[usize]) -> Vec<Dense> {
         let mut layers = Vec::new();
         for &outputs in widths {
-            // As large as those of trained layers: sums neither grow nor vanish from layer to layer.
+            // The magnitude of trained layers, which preserves the magnitude of sums.
             let scale = (3.0 / inputs as f32).sqrt();
             let weight = numbers(seed, inputs * outputs).iter().map(|w| w * scale).collect();
             layers.push(Dense { weight, bias: numbers(seed, outputs) });
@@ -308,7 +309,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_kernel_scores_as_the_definition_says(
+        fn every_kernel_matches_the_reference(
             seed in any::<u64>(),
             towers in any::<bool>(),
             dimensions in prop::array::uniform2(1..20_usize),
@@ -316,7 +317,7 @@ mod tests {
             len in 0..70_u32,
             chosen in prop::collection::vec(0..70_u32, 0..60),
         ) {
-            // Towers may have no layers, and then embeddings have one length.
+            // Towers may have no layers; then both embeddings have the same dimension.
             let bare = towers && seed % 3 == 0;
             let dimensions = if bare { [dimensions[0]; 2] } else { dimensions };
             let model = model(seed, towers, dimensions, if bare { &[] } else { &widths });
@@ -342,9 +343,9 @@ mod tests {
         }
     }
 
-    /// More than one chunk of chosen items, with a tail.
+    /// More than one chunk of items, with a partial one.
     #[test]
-    fn many_chosen_items() {
+    fn scores_of_many_selected_items_equal_those_of_all() {
         let model = model(9, false, [10, 10], &[10, 10]);
         let scorer = Scorer::new(&model, 0..1000);
         let query = scorer.query(3);
@@ -354,12 +355,12 @@ mod tests {
         scorer.score(&query, (0..1000).rev(), &mut some);
         some.reverse();
         assert_eq!(some, all);
-        assert_eq!((scorer.len(), scorer.known(), scorer.dimension()), (1000, 40, 10));
-        assert!(scorer.knows_user(6) && !scorer.knows_user(7));
+        assert_eq!((scorer.len(), scorer.known_items(), scorer.dimension()), (1000, 40, 10));
+        assert!(scorer.is_known_user(6) && !scorer.is_known_user(7));
     }
 
     #[test]
-    fn scores_far_from_the_middle_stay_probabilities() {
+    fn extreme_logits_yield_valid_probabilities() {
         let mut model = model(9, false, [10, 10], &[10, 10]);
         for bias in [-1e4, -200.0, -20.0, 20.0, 200.0, 1e4] {
             model.output.bias[0] = bias;
@@ -376,9 +377,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn inconsistent_models_are_errors() {
         let good = model(9, false, [3, 2], &[4, 5]);
-        let refused = |change: &dyn Fn(&mut Model)| {
+        let error_of = |change: &dyn Fn(&mut Model)| {
             let mut model = good.clone();
             change(&mut model);
             Model::new(model.movies, model.users, model.network, model.output).unwrap_err().0
@@ -391,24 +392,24 @@ mod tests {
         for (change, message) in [
             (
                 &(|model: &mut Model| model.network = hidden(vec![])) as &dyn Fn(&mut Model),
-                "there is no hidden layer",
+                "no hidden layer",
             ),
             (
                 &|model: &mut Model| model.network = hidden(vec![dense(6, 4)]),
-                "dense.0 has 24 weights where 5 inputs and 4 outputs need 20",
+                "dense.0 has 24 weights, expected 20 for 5 inputs and 4 outputs",
             ),
             (
                 &|model: &mut Model| model.network = hidden(vec![dense(5, 0)]),
-                "dense.0 has 0 outputs, not 1 to 1024",
+                "dense.0 has 0 outputs, expected 1 to 1024",
             ),
-            (&|model: &mut Model| model.output = dense(5, 2), "output has 2 outputs, not 1"),
+            (&|model: &mut Model| model.output = dense(5, 2), "output has 2 outputs, expected 1"),
             (
                 &|model: &mut Model| model.output.bias[0] = f32::NAN,
-                "NaN in output.bias is no sensible weight",
+                "output.bias contains NaN, not finite or too large",
             ),
             (
                 &|model: &mut Model| model.users.unknown.push(0.0),
-                "user embeddings have 2 numbers, that of unknown ids 3",
+                "user embeddings have 2 dimensions, that of unknown ids 3",
             ),
             (
                 &|model: &mut Model| {
@@ -418,7 +419,7 @@ mod tests {
                 "the movie tower has 4 outputs, the user tower 5",
             ),
         ] {
-            assert_eq!(refused(change), message);
+            assert_eq!(error_of(change), message);
         }
     }
 }

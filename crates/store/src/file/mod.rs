@@ -128,9 +128,8 @@ impl Inner {
             Some(opened) if opened.identity == identity => Arc::clone(&opened.database),
             _ => {
                 *open = None;
-                if !metadata.is_file() {
-                    return Err(Error::refused(&self.address, "it is not a file"));
-                }
+                // The library would wait for the writer of a pipe.
+                sparrow_files::open(&self.path, u64::MAX).map_err(|error| self.io(&error))?;
                 let database =
                     Builder::new().set_cache_size(READER_CACHE).open_read_only(&self.path);
                 let database = Arc::new(database.map_err(|error| self.fault(error.into()))?);
@@ -164,6 +163,7 @@ impl Inner {
             PermissionDenied | StorageFull | QuotaExceeded | ReadOnlyFilesystem | FileTooLarge => {
                 Error::refused(&self.address, error.to_string())
             }
+            io::ErrorKind::InvalidInput => Error::refused(&self.address, error.to_string()),
             io::ErrorKind::InvalidData => {
                 Error::refused(&self.address, "the file is no feature store")
             }

@@ -12,15 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time;
-use tokio_rustls::TlsConnector;
 
-use super::client::{Connections, Node, Place, refusal, slot, tls_config};
+use super::client::{Connections, Node, dial, refusal, slot, tls_config, words};
 use crate::{Error, Options, RedisLocation};
 
 /// A piece is written when it has so many bytes.
@@ -166,27 +163,12 @@ impl Pipe {
         location: &RedisLocation,
         options: &Options,
     ) -> Result<Self, Error> {
-        let away = |error: io::Error| Error::Unavailable {
+        let tls = location.tls.then(|| tls_config(options)).transpose()?.map(Arc::new);
+        let socket = dial(&node.place, tls.as_ref().map(|config| (config, &*node.tls_name)));
+        let (from, to) = socket.await.map_err(|error| Error::Unavailable {
             store: address.to_owned(),
             what: error.to_string(),
-        };
-        let socket = match &node.place {
-            Place::Host(host, port) => TcpStream::connect((&**host, *port)).await.map_err(away)?,
-            Place::Socket(path) => {
-                let (from, to) = UnixStream::connect(path).await.map_err(away)?.into_split();
-                return Self::begin(address, location, BufReader::new(from), to).await;
-            }
-        };
-        socket.set_nodelay(true).map_err(away)?;
-        if !location.tls {
-            let (from, to) = socket.into_split();
-            return Self::begin(address, location, BufReader::new(from), to).await;
-        }
-        let name = ServerName::try_from(node.tls_name.clone())
-            .map_err(|_| Error::Configuration("no host name for TLS".to_owned()))?;
-        let connector = TlsConnector::from(Arc::new(tls_config(options)?));
-        let socket = connector.connect(name, socket).await.map_err(away)?;
-        let (from, to) = tokio::io::split(socket);
+        })?;
         Self::begin(address, location, BufReader::new(from), to).await
     }
 
@@ -349,27 +331,6 @@ async fn read(
             unreported = 0;
         }
     }
-}
-
-/// Appends a command as Redis reads it: an array of byte strings.
-fn words(to: &mut Vec<u8>, name: &str, arguments: &[&[u8]]) {
-    head(to, b'*', 1 + arguments.len());
-    word(to, name.as_bytes());
-    for argument in arguments {
-        word(to, argument);
-    }
-}
-
-fn word(to: &mut Vec<u8>, bytes: &[u8]) {
-    head(to, b'$', bytes.len());
-    to.extend_from_slice(bytes);
-    to.extend_from_slice(b"\r\n");
-}
-
-fn head(to: &mut Vec<u8>, kind: u8, number: usize) {
-    to.push(kind);
-    to.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    to.extend_from_slice(b"\r\n");
 }
 
 /// The answer to a write.

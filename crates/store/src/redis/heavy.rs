@@ -55,20 +55,26 @@ impl Heavy {
             && !key.0.is_single()
             && size(reply) > LARGEST
         {
-            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-            out.insert(key, Instant::now() + PAUSE);
-            self.any.store(true, Ordering::Release);
+            self.leave_out(key);
             return Ok(Reply::TooLarge);
         }
         value
+    }
+
+    /// Leaves a key out for a while.
+    pub(super) fn leave_out(&self, key: Key) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.insert(key, Instant::now() + PAUSE);
+        self.any.store(true, Ordering::Release);
     }
 }
 
 fn size(reply: &Reply) -> usize {
     match reply {
         Reply::Text(text) => text.len(),
-        Reply::List(parts) => parts.iter().map(size).sum(),
-        Reply::Nothing | Reply::Number(_) | Reply::TooLarge => 0,
+        Reply::List(parts) => parts.iter().map(size).fold(0, usize::saturating_add),
+        Reply::Nothing | Reply::Number(_) => 0,
+        Reply::TooLarge => usize::MAX,
     }
 }
 

@@ -262,7 +262,18 @@ impl Inner {
             })
         };
         let strings: Vec<Bytes> = iter::once(self.keys.marker()).chain(places(false)).collect();
-        let (mut strings, mut hashes) = self.read(strings, places(true), end).await?;
+        // Only single entries, such as the list of users, may be larger.
+        let batch = if keys.iter().any(|(kind, _)| kind.is_single()) {
+            Batch::default()
+        } else {
+            Batch::limited(LARGEST)
+        };
+        let too_large = batch.too_large();
+        let read = self.read(batch, strings, places(true), end).await;
+        let (mut strings, mut hashes) = read.map_err(|error| {
+            let too_large = too_large.lock().unwrap_or_else(PoisonError::into_inner);
+            self.without_large(error, state, keys, &too_large)
+        })?;
         let marker = self.state(next(&mut strings))?;
         let mut values = Vec::with_capacity(keys.len());
         for (&(kind, id), &out) in keys.iter().zip(&out) {
@@ -295,17 +306,41 @@ impl Inner {
         Ok((marker, values))
     }
 
+    /// The error of a read during which these values turned out too large: their keys are left out from now on, and
+    /// it is the values that are at fault, not the store.
+    fn without_large(
+        &self,
+        error: Error,
+        state: &State,
+        keys: &[(Kind, u32)],
+        too_large: &[Bytes],
+    ) -> Error {
+        let is_large = |&&(kind, id): &&(Kind, u32)| {
+            let staged = self.keys.staged(kind, id, state.fence());
+            too_large.iter().any(|key| *key == self.keys.plain(kind, id) || *key == staged)
+        };
+        let mut first = None;
+        for &(kind, id) in keys.iter().filter(is_large) {
+            self.heavy.leave_out((kind, id));
+            first.get_or_insert((kind, id));
+        }
+        first.map_or(error, |(kind, id)| {
+            let Malformed { key, what } = self.malformed(kind, id, too_large_fault());
+            Error::Malformed { key, what }
+        })
+    }
+
     /// The values of strings and of hashes in one round trip, the first string before all others. On one
     /// server a single command reads all strings, which costs both sides much less; one that is not a
     /// string is missing then, where it is an error by itself.
     async fn read(
         &self,
+        mut batch: Batch,
         strings: Vec<Bytes>,
         hashes: impl Iterator<Item = Bytes>,
         end: Instant,
     ) -> Result<(vec::IntoIter<Answer>, vec::IntoIter<Answer>), Error> {
         let (count, at_once) = (strings.len(), self.connections.is_one_server());
-        let mut batch = Batch::default();
         if at_once {
             batch.push(Command::GetMany(strings));
         } else {
@@ -486,7 +521,23 @@ impl FeatureStore for RedisStore {
     }
 
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
-        self.0.single(Kind::EmbeddingInfo, codec::unpack_text).await
+        let read = self.0.single(Kind::EmbeddingInfo, codec::unpack_text).await?;
+        let Some(text) = read.value else { return Ok(read) };
+        let (stamp, text) = text::unstamped(&text);
+        let held = read.generation;
+        // Without a marker another program has filled the store.
+        if let Some(stamp) = stamp
+            && stamp != held.0
+            && held != Generation(0)
+        {
+            let what = format!(
+                "describes the vectors of generation {stamp}, and the store holds generation {held}: another program, or an \
+                 older loader, has replaced them"
+            );
+            let Malformed { key, what } = self.0.malformed(Kind::EmbeddingInfo, 0, what);
+            return Err(Error::Malformed { key, what });
+        }
+        Ok(Read { generation: held, value: Some(text) })
     }
 
     async fn fingerprint(&self) -> Result<Option<u64>, Error> {
@@ -577,7 +628,7 @@ fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
     let parts = match answer {
         Ok(Reply::Nothing) => return Ok(None),
         Ok(Reply::List(parts)) => parts,
-        Ok(Reply::TooLarge) => return Err(too_large()),
+        Ok(Reply::TooLarge) => return Err(too_large_fault()),
         _ => return Err("is not a hash".to_owned()),
     };
     let mut fields = Vec::with_capacity(parts.len() / 2);
@@ -593,7 +644,7 @@ fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
     Ok((!fields.is_empty()).then_some(Fields(fields)))
 }
 
-fn too_large() -> Fault {
+fn too_large_fault() -> Fault {
     format!("is larger than {LARGEST} bytes")
 }
 
@@ -604,7 +655,7 @@ fn string<T>(
     match answer {
         Ok(Reply::Nothing) => Ok(None),
         Ok(Reply::Text(text)) => parse(&text).map(Some),
-        Ok(Reply::TooLarge) => Err(too_large()),
+        Ok(Reply::TooLarge) => Err(too_large_fault()),
         _ => Err("is not a string".to_owned()),
     }
 }

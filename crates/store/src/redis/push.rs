@@ -20,7 +20,7 @@ use tokio::time::{self, Instant};
 
 use super::bulk::Bulk;
 use super::client::{Answer, Batch, Command, Reply, refusal};
-use super::text::embedding_text;
+use super::text::{embedding_text, stamped, unstamped};
 use super::{Inner, State, is_hash};
 use crate::record::is_replaced;
 use crate::{Entry, Error, Generation, Kind, Push, codec};
@@ -283,7 +283,7 @@ impl RedisPush {
             Entry::UserRatings(_, ratings) => codec::pack_ratings(&ratings),
             Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings),
             Entry::UserList(list) => codec::pack_users(&list),
-            Entry::EmbeddingInfo(text) => text.into_bytes(),
+            Entry::EmbeddingInfo(text) => stamped(&text, self.state.generation.0).into_bytes(),
         };
         self.set(&key, &value).await
     }
@@ -333,6 +333,7 @@ impl RedisPush {
     /// Waits until everything is staged, and stages what says which keys are to go; returns those.
     async fn complete(&mut self) -> Result<Vec<(Kind, u32)>, Error> {
         self.bulk()?.land().await?;
+        self.restamp().await?;
         let tombstones = self.stale().await?;
         for &(kind, id) in &tombstones {
             let key = self.held.store.keys.staged(kind, id, Some(&self.held.token));
@@ -348,6 +349,27 @@ impl RedisPush {
         self.set(&staged_marker, &settled).await?;
         self.bulk()?.land().await?;
         Ok(tombstones.into_iter().collect())
+    }
+
+    /// Vectors that stay belong to the new generation too, and so does their description. One of any other
+    /// generation than the last does not describe them.
+    async fn restamp(&mut self) -> Result<(), Error> {
+        let put = |kind: Kind| !self.put[kind as usize].is_empty();
+        if is_replaced(Kind::EmbeddingInfo, put) {
+            return Ok(());
+        }
+        let store = Arc::clone(&self.held.store);
+        let mut batch = Batch::default();
+        batch.push(Command::Get(store.keys.plain(Kind::EmbeddingInfo, 0)));
+        let answers = store.connections.run(batch, store.bulk_deadline()).await?;
+        if let Some(Ok(Reply::Text(text))) = answers.into_iter().next()
+            && let Ok(text) = str::from_utf8(&text)
+            && let (Some(stamp), text) = unstamped(text)
+            && stamp == self.before.generation.0
+        {
+            self.stage(vec![Entry::EmbeddingInfo(text)]).await?;
+        }
+        Ok(())
     }
 
     /// Makes the staged values the current ones.

@@ -1,4 +1,4 @@
-//! Embeddings as text.
+//! Embeddings, and their description, as text.
 
 use std::fmt::Write;
 
@@ -35,6 +35,30 @@ pub(super) fn parse_embedding(text: &[u8]) -> Result<Vec<f32>, Fault> {
     if vector.is_empty() { Err("holds no numbers".to_owned()) } else { Ok(vector) }
 }
 
+/// What a description of vectors begins with.
+const STAMP: &str = "{\"generation\":";
+
+/// A description of vectors, which is a JSON object, with the generation that it belongs to.
+pub(super) fn stamped(text: &str, generation: u64) -> String {
+    match text.strip_prefix('{') {
+        Some(rest) if rest.trim_start().starts_with('}') => format!("{STAMP}{generation}{rest}"),
+        Some(rest) => format!("{STAMP}{generation},{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+/// The generation of what [`stamped`] returned, and what it was made from. Other texts have no generation.
+pub(super) fn unstamped(text: &str) -> (Option<u64>, String) {
+    let parts = || {
+        let rest = text.strip_prefix(STAMP)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let generation = rest[..end].parse().ok()?;
+        let rest = &rest[end..];
+        Some((Some(generation), format!("{{{}", rest.strip_prefix(',').unwrap_or(rest))))
+    };
+    parts().unwrap_or_else(|| (None, text.to_owned()))
+}
+
 /// The beginning of a text that another program wrote, for a message.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 40;
@@ -68,6 +92,17 @@ mod tests {
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = parse_embedding(&bytes);
         }
+    }
+
+    #[test]
+    fn descriptions_carry_their_generation() {
+        for text in [r#"{"format":1,"method":"als"}"#, "{}", "not JSON", ""] {
+            let stamped = stamped(text, 17);
+            let generation = text.starts_with('{').then_some(17);
+            assert_eq!(unstamped(&stamped), (generation, text.to_owned()), "{stamped}");
+        }
+        assert_eq!(stamped(r#"{"format":1}"#, 17), r#"{"generation":17,"format":1}"#);
+        assert_eq!(unstamped(r#"{"generation":x}"#).0, None);
     }
 
     #[test]

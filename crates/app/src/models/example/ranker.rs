@@ -32,7 +32,7 @@ impl Ranker for DecadeRanker {
 
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         scores.clear();
-        scores.extend(query.movies.iter().map(|movie| self.scores[movie.at()]));
+        scores.extend(query.movies.iter().map(|movie| self.scores[movie.index()]));
         Ok(())
     }
 }

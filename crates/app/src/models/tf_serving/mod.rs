@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sparrow_rank::Ranker;
-use sparrow_tf_serving::{self as tf, Remote, TfServingRanker};
+use sparrow_tf_serving::{self as tf, ServedModel, TfServingRanker};
 use toml::Table;
 
 use super::{EngineData, ModelKind, ModelSource, TableError, read_table};
@@ -32,7 +32,7 @@ impl ModelKind for TfServing {
         let (url, inputs, options) = read_table::<ServerTable>(table)?.settings()?;
         // The file with certificates may be created later.
         let options = tf::Options { ca_file: None, ..options };
-        match Remote::new(&url, inputs, options) {
+        match ServedModel::new(&url, inputs, options) {
             Ok(_) => Ok(()),
             Err(error) => Err(TableError::new("url", error.to_string())),
         }
@@ -42,17 +42,17 @@ impl ModelKind for TfServing {
         let settings = read_table::<ServerTable>(table).and_then(|table| table.settings());
         let (url, inputs, options) =
             settings.map_err(|TableError { key, message }| anyhow::anyhow!("{key}: {message}"))?;
-        let remote = Remote::new(&url, inputs, options)?;
-        Ok(Arc::new(Server(Arc::new(remote.named(name)))))
+        let model = ServedModel::new(&url, inputs, options)?;
+        Ok(Arc::new(Server(Arc::new(model.named(name)))))
     }
 }
 
-struct Server(Arc<Remote>);
+struct Server(Arc<ServedModel>);
 
 impl ModelSource for Server {
     fn ranker(&self, data: &EngineData<'_>) -> Arc<dyn Ranker> {
-        let remote = Arc::clone(&self.0);
-        Arc::new(TfServingRanker::new(remote, data.catalog, data.movie_feature))
+        let model = Arc::clone(&self.0);
+        Arc::new(TfServingRanker::new(model, data.catalog, data.movie_feature))
     }
 
     fn takes_movie_features(&self) -> bool {
@@ -61,7 +61,7 @@ impl ModelSource for Server {
     }
 
     fn maintenance(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let remote = Arc::clone(&self.0);
-        Some(Box::pin(async move { remote.keep().await }))
+        let model = Arc::clone(&self.0);
+        Some(Box::pin(async move { model.monitor().await }))
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
-    ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig,
+    ServerConfig, TcpConfig, UnresponsiveConfig,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -12,7 +12,7 @@ use sparrow_model::skip_byte_order_mark;
 use crate::location::{Host, Topology};
 use crate::{Error, Options, RedisLocation};
 
-pub(super) fn config(location: &RedisLocation, options: &Options) -> Result<Config, Error> {
+pub(super) fn config(location: &RedisLocation) -> Config {
     let server = |(host, port): &Host| Server::new(host.as_str(), *port);
     let server = match &location.topology {
         Topology::Server(host) => ServerConfig::Centralized { server: server(host) },
@@ -26,25 +26,32 @@ pub(super) fn config(location: &RedisLocation, options: &Options) -> Result<Conf
             username: username.clone(),
             password: password.clone(),
         },
-        Topology::Socket(path) => ServerConfig::Unix { path: path.clone() },
+        // The relay connects to the socket, whatever the name.
+        Topology::Socket(_) => ServerConfig::Centralized { server: Server::new("localhost", 0) },
     };
-    Ok(Config {
+    Config {
         // Reports the first failure instead of trying on in silence; `keep` tries on.
         fail_fast: true,
         username: location.username.clone(),
         password: location.password.clone(),
         server,
         database: (location.database != 0).then_some(location.database),
-        tls: location.tls.then(|| tls(location, options)).transpose()?,
         ..Config::default()
-    })
+    }
 }
 
-fn tls(location: &RedisLocation, options: &Options) -> Result<TlsConfig, Error> {
-    // The nodes of a cluster name each other by address; certificates rarely do.
-    let hostnames =
-        if location.is_cluster() { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
-    Ok(TlsConfig { connector: TlsConnector::from(tls_config(options)?), hostnames })
+/// The name that a server's certificate must have. The nodes of a cluster name each other by address, and
+/// certificates rarely do: theirs must have the name of the first node that the location names.
+pub(super) fn tls_name(location: &RedisLocation, host: &str) -> String {
+    let hosts = location.hosts();
+    match hosts.first() {
+        Some((first, _))
+            if location.is_cluster() && hosts.iter().all(|(known, _)| known != host) =>
+        {
+            first.clone()
+        }
+        _ => host.to_owned(),
+    }
 }
 
 pub(in crate::redis) fn tls_config(options: &Options) -> Result<rustls::ClientConfig, Error> {

@@ -44,15 +44,15 @@ pub(super) fn translate(address: &str, error: &fred::error::Error) -> Error {
     }
 }
 
-/// The library prints errors of the system and of TLS for debugging: `Os { code: 111, kind: …, message: "…" }`,
-/// `Custom { kind: …, error: "…" }`, `Custom { kind: …, error: InvalidCertificate(…) }`.
+/// The library prints errors of the system for debugging: `Os { code: 111, kind: …, message: "…" }`,
+/// `Custom { kind: …, error: "…" }`.
 fn plain_words(details: &str) -> String {
     let inner = ["message: ", "error: "].iter().find_map(|mark| {
         let (_, rest) = details.strip_suffix(" }")?.split_once(mark)?;
         Some(rest.trim_matches('"'))
     });
     let words = inner.unwrap_or(details).trim_end_matches('.');
-    if words.contains("InvalidCertificate") {
+    if words.contains("invalid peer certificate") {
         format!("its certificate is not trusted ({words})")
     } else {
         words.to_owned()
@@ -70,8 +70,8 @@ mod tests {
         let unknown = "Custom { kind: Uncategorized, error: \"failed to lookup address\" }";
         assert_eq!(plain_words(unknown), "failed to lookup address");
         assert_eq!(plain_words("Connection closed."), "Connection closed");
-        let tls = "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }";
-        let words = "its certificate is not trusted (InvalidCertificate(UnknownIssuer))";
+        let tls = "invalid peer certificate: UnknownIssuer";
+        let words = "its certificate is not trusted (invalid peer certificate: UnknownIssuer)";
         assert_eq!(plain_words(tls), words);
         let oom = refusal("redis://h:1", "OOM command not allowed");
         assert!(oom.to_string().contains("no memory left (OOM command not allowed)"), "{oom}");

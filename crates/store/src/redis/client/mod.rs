@@ -4,13 +4,20 @@
 //! * A command is sent at most once, and not at all while there is no connection: nobody waits for a
 //!   server that is away, and nothing is written behind the back of someone who gave up.
 //! * Replies carry no name of their command: after one that was lost, all later ones would go to the wrong
-//!   commands. So every batch begins and ends with `ECHO` of a nonce, and is taken only if both nonces
-//!   come back in their places; a connection on which they do not, or on which a deadline passes, is
-//!   closed.
+//!   commands. So an `ECHO` of a nonce stands before every command whose reply could be taken for that of another one
+//!   in its batch, and behind the last. A batch is taken only if all nonces come back in their places; a connection
+//!   on which they do not, or on which a deadline passes, is closed.
+//! * Between the library and each server is a relay of ours, which limits replies and serves reads by itself.
 
 mod config;
+mod dial;
 mod faults;
+mod frames;
+mod keeper;
+mod library;
 mod probe;
+mod reads;
+mod relay;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,24 +26,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{
-    ClientInterface, ClientLike, ClusterInterface, EventInterface, HashesInterface, KeysInterface,
-};
+use fred::interfaces::{ClientLike, ClusterInterface};
 use fred::types::config::{Options as CommandOptions, Server};
-use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
-use futures::future;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
-use self::config::{config, connection, performance, reconnect};
-use self::faults::{said_by_server, translate};
+use self::config::{config, connection, performance, reconnect, tls_name};
+use self::keeper::keep;
+use self::library::{command_options, send};
+use self::reads::{Unproven, prove};
+use self::relay::Relays;
 use crate::location::Topology;
 use crate::{Error, Options, RedisLocation};
 
 pub(super) use self::config::tls_config;
+pub(super) use self::dial::dial;
 pub(super) use self::faults::refusal;
+pub(super) use self::frames::words;
 
 /// What the server answered to one command.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +87,19 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Whether it only reads values, and so may go to the server without the library.
+    const fn is_read(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::GetMany(_) | Self::HashGetAll(_))
+    }
+
+    /// The key that a place in the reply to a read is about.
+    fn key_at(&self, place: usize) -> Option<&Bytes> {
+        match self {
+            Self::GetMany(keys) => keys.get(place),
+            other => other.key(),
+        }
+    }
+
     /// The key that says which server the command goes to; `None` goes to any.
     fn key(&self) -> Option<&Bytes> {
         match self {
@@ -96,13 +117,35 @@ impl Command {
     }
 }
 
+/// The limit for one string of a reply, unless a batch has its own.
+const LARGEST_STRING: usize = 64 << 20;
+
 /// Commands that go out together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
     commands: Vec<Command>,
+    largest: usize,
+    too_large: Arc<Mutex<Vec<Bytes>>>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::limited(LARGEST_STRING)
+    }
 }
 
 impl Batch {
+    /// A batch that reads no larger strings, and no larger hashes, than of so many bytes. In place of those is
+    /// [`Reply::TooLarge`].
+    pub(super) fn limited(largest: usize) -> Self {
+        Self { commands: Vec::new(), largest, too_large: Arc::default() }
+    }
+
+    /// Where keys are noted whose values were still being skipped when the time was over.
+    pub(super) fn too_large(&self) -> Arc<Mutex<Vec<Bytes>>> {
+        Arc::clone(&self.too_large)
+    }
+
     pub(super) fn push(&mut self, command: Command) {
         self.commands.push(command);
     }
@@ -147,9 +190,6 @@ pub(super) fn slot(key: &[u8]) -> u16 {
 /// Batches on their way at once; more fail at once.
 const PLACES: usize = 4096;
 
-/// Errors that a server may answer `ECHO` with.
-const REFUSALS: [&str; 6] = ["LOADING", "BUSY", "NOPERM", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN"];
-
 /// A few connections, used in turn.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -167,6 +207,7 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct Connection {
     client: Client,
+    relays: Arc<Relays>,
     reset: Arc<Reset>,
     /// Why there is no connection, as of the last attempt.
     trouble: Arc<Mutex<Option<Error>>>,
@@ -204,7 +245,9 @@ impl Connection {
     }
 
     fn stands(&self) -> bool {
-        self.client.is_connected() && !self.reset.now.load(Ordering::Acquire)
+        self.client.is_connected()
+            && !self.reset.now.load(Ordering::Acquire)
+            && self.relays.line(None).is_some()
     }
 }
 
@@ -249,7 +292,8 @@ impl Connections {
     /// Starts to connect; must be called inside of a tokio runtime.
     pub(super) fn open(location: &RedisLocation, options: &Options) -> Result<Self, Error> {
         let address = location.to_string();
-        let config = config(location, options)?;
+        let config = config(location);
+        let tls = location.tls.then(|| tls_config(options)).transpose()?.map(Arc::new);
         let all = (0..options.connections)
             .map(|_| {
                 let client = Client::new(
@@ -259,10 +303,16 @@ impl Connections {
                     Some(reconnect()),
                 );
                 let trouble = Arc::new(Mutex::new(None));
-                let keeper =
-                    keep(client.clone(), location.clone(), address.clone(), Arc::clone(&trouble));
+                let relays = Arc::new(Relays::new(location, tls.clone(), options));
+                let keeper = keep(
+                    client.clone(),
+                    Arc::clone(&relays),
+                    location.clone(),
+                    address.clone(),
+                    Arc::clone(&trouble),
+                );
                 let reset = Arc::default();
-                Connection { client, reset, trouble, keeper: tokio::spawn(keeper) }
+                Connection { client, relays, reset, trouble, keeper: tokio::spawn(keeper) }
             })
             .collect();
         Ok(Self {
@@ -298,11 +348,11 @@ impl Connections {
         };
         let mut nodes: Vec<Node> = Vec::new();
         for range in state.slots() {
-            let Server { host, port, tls_server_name } = &range.primary;
+            let Server { host, port, .. } = &range.primary;
             let place = Place::Host(host.to_string(), *port);
             let at = nodes.iter().position(|node| node.place == place);
             let at = at.unwrap_or_else(|| {
-                let tls_name = tls_server_name.as_ref().unwrap_or(host).to_string();
+                let tls_name = tls_name(&self.location, host);
                 nodes.push(Node { place, tls_name, slots: Vec::new() });
                 nodes.len() - 1
             });
@@ -367,31 +417,47 @@ impl Connections {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(self.unavailable("too many commands wait for it"));
         };
+        if let Some(parts) = self.parts(connection, &batch)
+            && let Some(answers) = self.read(connection, &batch, &parts, end).await?
+        {
+            return Ok(answers);
+        }
         let left = end.saturating_duration_since(Instant::now());
         self.exchange(connection, batch, &command_options(left, None), end).await
+    }
+
+    fn nonce(&self) -> Bytes {
+        format!("sparrow-{}", self.nonces.fetch_add(1, Ordering::Relaxed)).into()
     }
 
     /// Sends the commands between nonces, and takes the replies if all nonces come back in their places.
     async fn exchange(
         &self,
         connection: &Connection,
-        mut batch: Batch,
+        batch: Batch,
         options: &CommandOptions,
         end: Instant,
     ) -> Result<Vec<Answer>, Error> {
         let slots = self.slots(&connection.client, &batch);
-        let nonce = self.nonces.fetch_add(2, Ordering::Relaxed);
-        let nonces = [nonce, nonce + 1].map(|nonce| Bytes::from(format!("sparrow-{nonce}")));
-        let echoes = |nonce: &Bytes| {
-            let nonce = nonce.clone();
-            slots.iter().map(move |&slot| Command::Echo(nonce.clone(), slot)).collect::<Vec<_>>()
+        let (mut commands, mut nonces) = (Vec::new(), Vec::new());
+        let mut echo = |commands: &mut Vec<Command>, slot| {
+            let nonce = self.nonce();
+            nonces.push((commands.len(), nonce.clone()));
+            commands.push(Command::Echo(nonce, slot));
         };
-        let mut commands = echoes(&nonces[0]);
-        commands.append(&mut batch.commands);
-        commands.extend(echoes(&nonces[1]));
+        for command in batch.commands {
+            let slot =
+                if self.cluster { Some(command.key().map_or(0, |key| slot(key))) } else { None };
+            echo(&mut commands, slot);
+            commands.push(command);
+        }
+        for &slot in &slots {
+            echo(&mut commands, slot);
+        }
         let expected = commands.len();
         let mut exchange = Exchange::begin(connection, end);
-        let sent = send(&connection.client, Batch { commands }, options, &self.address, end).await;
+        let commands = Batch { commands, ..Batch::default() };
+        let sent = send(&connection.client, commands, options, &self.address, end).await;
         let mut answers = match sent {
             Ok(answers) if answers.len() == expected => answers,
             Ok(_) => {
@@ -407,24 +473,17 @@ impl Connections {
             }
         };
         exchange.over = true;
-        let last = answers.split_off(expected - slots.len());
-        let inner = answers.split_off(slots.len());
-        for (nonce, answers) in nonces.iter().zip([&answers, &last]) {
-            for answer in answers {
-                match answer {
-                    Ok(Reply::Text(text)) if text == nonce => {}
-                    // To this command itself: the server is loading, or does not let us.
-                    Err(says) if REFUSALS.iter().any(|code| says.starts_with(code)) => {
-                        return Err(refusal(&self.address, says));
-                    }
-                    _ => {
-                        exchange.distrust();
-                        return Err(self.unavailable("its replies are out of step"));
-                    }
+        for (at, nonce) in nonces.iter().rev() {
+            match prove(&answers.remove(*at), nonce) {
+                Ok(()) => {}
+                Err(Unproven::Refused(says)) => return Err(refusal(&self.address, &says)),
+                Err(_) => {
+                    exchange.distrust();
+                    return Err(self.unavailable("its replies are out of step"));
                 }
             }
         }
-        Ok(inner)
+        Ok(answers)
     }
 
     /// A slot of each server that the commands go to.
@@ -494,9 +553,6 @@ impl Connections {
 }
 
 const START: Bytes = Bytes::from_static(b"0");
-/// Keys that Redis looks at for one page: some milliseconds at most.
-const PAGE: &str = "2000";
-
 /// A listing of keys: those that are there all the time come at least once, others maybe.
 pub(super) struct Scan<'a> {
     connections: &'a Connections,
@@ -539,195 +595,5 @@ impl Scan<'_> {
 
     fn nonsense(&self) -> Error {
         self.connections.unavailable("an answer to SCAN that is none")
-    }
-}
-
-async fn send(
-    client: &Client,
-    mut batch: Batch,
-    options: &CommandOptions,
-    address: &str,
-    end: Instant,
-) -> Result<Vec<Answer>, Error> {
-    let Some(last) = batch.commands.pop() else { return Ok(Vec::new()) };
-    let expected = batch.commands.len();
-    let pipeline = client.pipeline().with_options(options);
-    for command in batch.commands {
-        // Only takes note of the command.
-        let _: Result<Value, _> = issue(command, &pipeline).await;
-    }
-    // The library flushes its socket after every command of a pipeline while its queue is empty. The last
-    // command waiting behind the others keeps it from that: all go out in one write.
-    let behind = client.with_options(options);
-    let all = future::join(pipeline.try_all::<Value>(), issue(last, &behind));
-    let (mut answers, last) = time::timeout_at(end, all)
-        .await
-        .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
-    if answers.len() != expected && !answers.iter().any(Result::is_err) {
-        let what = "an answer that does not fit the commands".to_owned();
-        return Err(Error::Unavailable { store: address.to_owned(), what });
-    }
-    answers.push(last);
-    let answers: Vec<Answer> = answers
-        .into_iter()
-        .map(|answer| match answer {
-            Ok(value) => Ok(Ok(reply(value))),
-            Err(error) => said_by_server(&error).map(Err).ok_or_else(|| translate(address, &error)),
-        })
-        .collect::<Result<_, _>>()?;
-    if answers.len() == expected + 1 {
-        Ok(answers)
-    } else {
-        let says = answers.into_iter().find_map(Result::err).unwrap_or_default();
-        Err(refusal(address, &says))
-    }
-}
-
-fn command_options(timeout: Duration, node: Option<Server>) -> CommandOptions {
-    CommandOptions {
-        max_attempts: Some(1),
-        timeout: Some(timeout.max(Duration::from_millis(1))),
-        cluster_node: node,
-        fail_fast: true,
-        ..CommandOptions::default()
-    }
-}
-
-fn reply(value: Value) -> Reply {
-    match value {
-        Value::Null | Value::Queued => Reply::Nothing,
-        Value::Integer(number) => Reply::Number(number),
-        Value::Boolean(yes) => Reply::Number(i64::from(yes)),
-        Value::Double(number) => Reply::Text(number.to_string().into()),
-        Value::String(text) => Reply::Text(text.into_inner()),
-        Value::Bytes(bytes) => Reply::Text(bytes),
-        Value::Array(values) => Reply::List(values.into_iter().map(reply).collect()),
-        Value::Map(map) => {
-            let pairs = map.inner().into_iter();
-            Reply::List(
-                pairs
-                    .flat_map(|(key, value)| [Reply::Text(key.into_bytes()), reply(value)])
-                    .collect(),
-            )
-        }
-    }
-}
-
-async fn issue<C: KeysInterface + HashesInterface + ClientInterface>(
-    command: Command,
-    client: &C,
-) -> Result<Value, fred::error::Error> {
-    let millis = |time: Duration| time.as_millis() as i64;
-    match command {
-        Command::Get(key) => client.get(key).await,
-        Command::GetMany(keys) => {
-            client.mget(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
-        }
-        Command::HashGetAll(key) => client.hgetall(key).await,
-        Command::HashHas(key, field) => client.hexists(key, field).await,
-        Command::SetIfMissing(key, value, ttl) => {
-            let (ttl, missing) = (Expiration::PX(millis(ttl)), SetOptions::NX);
-            client.set(key, value, Some(ttl), Some(missing), false).await
-        }
-        Command::Length(key) => client.strlen(key).await,
-        Command::Expire(key, ttl) => client.pexpire(key, millis(ttl), None).await,
-        Command::TimeLeft(key) => client.pttl(key).await,
-        Command::Rename(from, to) => client.rename(from, to).await,
-        Command::Unlink(keys) => {
-            client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
-        }
-        // The client library writes a command that it does not know at once, in a piece of its own.
-        Command::Echo(text, None) => client.echo(text).await,
-        Command::Echo(text, Some(slot)) => {
-            let echo = CustomCommand::new_static("ECHO", ClusterHash::Custom(slot), false);
-            client.custom(echo, vec![text]).await
-        }
-        Command::Script(text, keys, arguments) => {
-            let slot = keys.first().map_or(0, |key| slot(key));
-            let eval = CustomCommand::new_static("EVAL", ClusterHash::Custom(slot), false);
-            let count = Bytes::from(keys.len().to_string());
-            let words = [text, count].into_iter().chain(keys).chain(arguments);
-            client.custom(eval, words.collect::<Vec<_>>()).await
-        }
-        Command::Info => {
-            let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
-            client.custom(info, Vec::<Bytes>::new()).await
-        }
-        Command::Scan(cursor, pattern) => {
-            let [matching, count, number] = ["MATCH", "COUNT", PAGE].map(Bytes::from);
-            let scan = CustomCommand::new_static("SCAN", ClusterHash::FirstKey, false);
-            client.custom(scan, vec![cursor, matching, pattern, count, number]).await
-        }
-    }
-}
-
-/// Connects, and connects again after what the library does not get over by itself.
-async fn keep(
-    client: Client,
-    location: RedisLocation,
-    address: String,
-    trouble: Arc<Mutex<Option<Error>>>,
-) {
-    const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-    const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
-    let mut pause = SHORTEST_PAUSE;
-    let note = async |error: fred::error::Error| {
-        let mut error = translate(&address, &error);
-        if let Error::Unavailable { .. } | Error::TimedOut { .. } = &error
-            && let Some(what) = wrong_scheme(&location, &address).await
-        {
-            error = Error::Unavailable { store: address.clone(), what };
-        }
-        tracing::debug!(%error, "no connection to the feature store");
-        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    };
-    loop {
-        let (mut errors, began) = (client.error_rx(), Instant::now());
-        // Dropped with this task, it takes the connection with it.
-        let mut connection = AbortOnDrop(client.connect());
-        loop {
-            tokio::select! {
-                end = &mut connection.0 => {
-                    if let Ok(Err(error)) = end {
-                        note(error).await;
-                    }
-                    break;
-                }
-                error = errors.recv() => match error {
-                    Ok((error, _)) => note(error).await,
-                    // Missed some; the next one will do.
-                    Err(_) => time::sleep(pause).await,
-                },
-            }
-        }
-        time::sleep(pause).await;
-        let lasted = began.elapsed() > 2 * LONGEST_PAUSE;
-        pause = if lasted { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-    }
-}
-
-/// What to say of a server that cannot be connected to because one side speaks TLS and the other does not.
-/// A server that expects TLS just closes the connection; one that does not may wait for more.
-async fn wrong_scheme(location: &RedisLocation, address: &str) -> Option<String> {
-    let (host, port) = location.hosts().first()?;
-    let (scheme, _) = address.split_once("://")?;
-    if location.tls && probe::speaks_plain(host, *port).await {
-        let other = scheme.replacen("rediss", "redis", 1);
-        return Some(format!(
-            "the port does not speak TLS: try {other}:// in place of {scheme}://"
-        ));
-    }
-    if !location.tls && probe::speaks_tls(host, *port).await {
-        let other = scheme.replacen("redis", "rediss", 1);
-        return Some(format!("the port speaks TLS: try {other}:// in place of {scheme}://"));
-    }
-    None
-}
-
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -1,0 +1,77 @@
+//! Carries out what the command line asks for.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use sparrow_console::{Console, Unit};
+use sparrow_output::Error as OutputError;
+use sparrow_process::terminal;
+use sparrow_synth as synth;
+use tokio::runtime::Runtime;
+
+use crate::args::{Cli, Command, Synth};
+use crate::signals::Signals;
+use crate::{exit, forward};
+
+/// Runs the command, and says on standard error why it failed. [`exit`] has the exit codes.
+pub(crate) fn main() -> ExitCode {
+    if forward::is_help() {
+        return end(forward::run());
+    }
+    let Cli { console, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return terminal::print_clap_result(&error),
+    };
+    let outcome = match command {
+        Command::Run(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Features(_) | Command::Samples(_) => return end(forward::run()),
+        Command::Embed(embed) => embed.run(console),
+        Command::Import(import) => import.run(console),
+        Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Synth(synth) => invent(&synth, console),
+        Command::Train(train) => train.run(console),
+        Command::Tune(tune) => tune.run(console),
+        Command::Evaluate(evaluate) => evaluate.run(console),
+        Command::Compare(compare) => compare.run(console),
+    };
+    end(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn end(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    let code = match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            sparrow_console::complain(format_args!("{error:#}"));
+            exit::code(&error)
+        }
+    };
+    sparrow_console::finish();
+    code
+}
+
+/// Runs what waits for files and stores.
+fn on_runtime(work: impl AsyncFnOnce(&mut Signals) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start the async runtime")?;
+    let outcome = runtime.block_on(async { work(&mut Signals::listen()?).await });
+    // A thread may still be reading files; after a signal the process need not wait for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn invent(synth: &Synth, console: Console) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let bar = console.bar("inventing", Unit::Each("ratings"));
+    let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total));
+    drop(bar);
+    let files = match files {
+        Err(synth::Error::Output(error @ OutputError::Exists(_))) => {
+            anyhow::bail!("{error}; --force replaces it");
+        }
+        files => files?,
+    };
+    console.summarise(&files, started);
+    Ok(())
+}

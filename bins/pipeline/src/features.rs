@@ -1,0 +1,57 @@
+//! The subcommand `features`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use sparrow_console::{Console, Unit};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_pipeline::{self as pipeline, DataSet};
+
+use crate::machine::Machine;
+
+/// Computes the features of all users and movies.
+///
+/// Writes userFeatures and movieFeatures, each as Parquet and as CSV. A user's features are those of
+/// the last 100 ratings; a movie's are over all its ratings, and movies without any are left out.
+/// Movies that a user's list lacks are null in Parquet and empty in CSV, genres are empty in both.
+#[derive(Debug, Args)]
+pub(crate) struct Features {
+    /// Folder with the data set
+    #[arg(short, long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Folder to write into; made if it does not exist, files in it are replaced
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Compute everything and write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn run(args: &Features, console: Console) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let session = pipeline::session(&args.machine.session())?;
+    let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
+    let out = (!args.dry_run).then_some(args.out.as_path());
+    let bar = console.bar("computing features", Unit::Each("ratings"));
+    let (report, summary) = args.machine.runtime()?.block_on(async {
+        let data = DataSet::open(&session, &args.data, &reader).await?;
+        let progress = |done, total| bar.show(done, total);
+        let summary = pipeline::write_features(&data, out, &progress).await?;
+        Ok::<_, pipeline::Error>((data.report().clone(), summary))
+    })?;
+    drop(bar);
+    let (users, movies) = (summary.users, summary.movies);
+    console.note(&format!("{report}\nfeatures of {users} users and {movies} movies"));
+    console.summarise(&summary.files, started);
+    Ok(())
+}

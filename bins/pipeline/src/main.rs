@@ -1,0 +1,74 @@
+//! `sparrow-pipeline`: the subcommands of `sparrow-loader` that compute with DataFusion. It is a program of its
+//! own because DataFusion takes longer to compile than all the rest.
+
+mod features;
+mod machine;
+mod samples;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sparrow_console::{Console, exit};
+use sparrow_pipeline::Error;
+use sparrow_process::terminal;
+
+use features::Features;
+use samples::Samples;
+
+/// Computes features and training samples, for sparrow-loader.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
+struct Cli {
+    #[command(flatten)]
+    console: Console,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Features(Features),
+    Samples(Samples),
+}
+
+fn main() -> ExitCode {
+    let Cli { console, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return terminal::print_clap_result(&error),
+    };
+    let outcome = match command {
+        Command::Features(args) => features::run(&args, console),
+        Command::Samples(args) => samples::run(&args, console),
+    };
+    let code = match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            sparrow_console::complain(format_args!("{error:#}"));
+            ExitCode::from(code(&error))
+        }
+    };
+    sparrow_console::finish();
+    code
+}
+
+/// The exit code for an error.
+fn code(error: &anyhow::Error) -> u8 {
+    let bad_input = error.chain().any(|cause| {
+        cause.downcast_ref().is_some_and(Error::is_bad_input)
+            || cause.is::<sparrow_movielens::Error>()
+    });
+    if bad_input { exit::BAD_INPUT } else { exit::FAILED }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,145 @@
+//! The subcommand `samples`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use sparrow_console::{Console, Unit};
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions};
+
+use crate::machine::Machine;
+
+/// Makes training and test samples: each rating with what was known just before it.
+///
+/// Writes trainingSamples and testSamples. A sample has the features of its user over the (at most)
+/// 100 ratings before it, and the statistics of its movie over all ratings with an earlier timestamp.
+/// Ratings of users with fewer than two earlier ones are left out. Movies that a user's list lacks
+/// are 0, genres are empty. The label is 1 for ratings of 3.5 and more.
+#[derive(Debug, Args)]
+pub(crate) struct Samples {
+    /// Folder with the data set
+    #[arg(short, long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Folder to write into; made if it does not exist, files in it are replaced
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// How samples are divided into those to train on and those to test with
+    #[arg(long, value_enum, default_value_t)]
+    split: Split,
+
+    /// Part of the samples that is for testing
+    #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = fraction)]
+    test_fraction: f64,
+
+    /// Part of the samples that is kept, picked by chance
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = fraction)]
+    sample_fraction: f64,
+
+    /// Order of the samples in each file: random, as training wants it, or that of the data: by user,
+    /// time and movie
+    #[arg(long, value_enum, default_value_t)]
+    order: Order,
+
+    /// Another seed picks other samples and another random order
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+
+    /// Formats to write
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "parquet,csv")]
+    format: Vec<Format>,
+
+    /// Compute everything and write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Bad lines of the data set to skip and report, rather than stop
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    #[command(flatten)]
+    machine: Machine,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Split {
+    /// Each by chance
+    #[default]
+    Random,
+    /// The latest of all are for testing
+    Time,
+    /// The latest of each user are for testing
+    PerUserTime,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Order {
+    /// Random; the same for the same seed
+    #[default]
+    Random,
+    /// By user, time and movie
+    Data,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Parquet,
+    Csv,
+}
+
+/// Parses a part of a whole.
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
+        _ => Err("a number from 0 to 1 is expected".to_owned()),
+    }
+}
+
+impl Samples {
+    fn options(&self) -> SampleOptions {
+        SampleOptions {
+            split: match self.split {
+                Split::Random => pipeline::Split::Random,
+                Split::Time => pipeline::Split::Time,
+                Split::PerUserTime => pipeline::Split::PerUserTime,
+            },
+            test_fraction: self.test_fraction,
+            seed: self.seed,
+            order: match self.order {
+                Order::Random => pipeline::Order::Random,
+                Order::Data => pipeline::Order::Data,
+            },
+            sample_fraction: self.sample_fraction,
+        }
+    }
+
+    /// The formats, each once.
+    fn formats(&self) -> Vec<FileFormat> {
+        [(Format::Parquet, FileFormat::Parquet), (Format::Csv, FileFormat::Csv)]
+            .into_iter()
+            .filter_map(|(asked, format)| self.format.contains(&asked).then_some(format))
+            .collect()
+    }
+}
+
+pub(crate) fn run(args: &Samples, console: Console) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let session = pipeline::session(&args.machine.session())?;
+    let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
+    let out = (!args.dry_run).then_some(args.out.as_path());
+    let bar = console.bar("making samples", Unit::Each("ratings"));
+    let (report, summary) = args.machine.runtime()?.block_on(async {
+        let data = DataSet::open(&session, &args.data, &reader).await?;
+        let progress = |done, total| bar.show(done, total);
+        let (options, formats) = (args.options(), args.formats());
+        let summary = pipeline::write_samples(&data, out, &options, &formats, &progress).await?;
+        Ok::<_, pipeline::Error>((data.report().clone(), summary))
+    })?;
+    drop(bar);
+    let (training, test) = (summary.training, summary.test);
+    console.note(&format!("{report}\n{training} training samples and {test} test samples"));
+    console.summarise(&summary.files, started);
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! Runs the program as `sparrow-loader` does.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sparrow-pipeline")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn both_subcommands_are_in_the_help() {
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    assert!(help.contains("  features ") && help.contains("  samples "), "{help}");
+}
+
+#[test]
+fn a_missing_data_set_is_bad_input() {
+    for command in ["features", "samples"] {
+        let output = run(&[command, "--data", "missing", "--out", "missing/out"]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{error}");
+        assert!(error.starts_with("error: ") && error.contains("missing"), "{error}");
+    }
+}

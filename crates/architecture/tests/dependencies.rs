@@ -1,0 +1,158 @@
+//! Which crate depends on what, as Cargo resolves it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use serde_json::Value;
+
+/// What Cargo prints for this workspace.
+fn cargo(arguments: &[&str]) -> String {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(arguments)
+        .args(["--locked", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A crate of the workspace.
+struct Member {
+    folder: PathBuf,
+    /// What it depends on directly, dependencies of tests and build scripts aside.
+    dependencies: BTreeSet<String>,
+}
+
+/// The crates of the workspace by name.
+fn members() -> BTreeMap<String, Member> {
+    let metadata = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 20, "{} packages", packages.len());
+    let member = |package: &Value| {
+        let name = package["name"].as_str().unwrap().to_owned();
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let dependencies = dependencies
+            .filter(|dependency| dependency["kind"].is_null())
+            .map(|dependency| dependency["name"].as_str().unwrap().to_owned())
+            .collect();
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        (name, Member { folder: manifest.parent().unwrap().to_owned(), dependencies })
+    };
+    packages.iter().map(member).collect()
+}
+
+/// The crates that depend on another one directly.
+fn dependents(members: &BTreeMap<String, Member>, on: &str) -> Vec<String> {
+    let depends = |member: &Member| member.dependencies.contains(on);
+    members.iter().filter(|(_, member)| depends(member)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Everything that a crate depends on, with the features that it selects itself.
+fn tree(package: &str) -> BTreeSet<String> {
+    let lines = cargo(&["tree", "--package", package, "--edges", "normal", "--prefix", "none"]);
+    let names = lines.lines().filter_map(|line| line.split(' ').next());
+    let names: BTreeSet<String> = names.map(str::to_owned).collect();
+    assert!(names.contains(package), "{lines}");
+    names
+}
+
+fn assert_absent(package: &str, absent: &[&str]) {
+    let tree = tree(package);
+    for name in absent {
+        assert!(!tree.contains(*name), "{package} depends on {name}");
+    }
+}
+
+#[test]
+fn engine_and_below_depend_on_no_io() {
+    for package in
+        ["sparrow-engine", "sparrow-recall", "sparrow-rank", "sparrow-features", "sparrow-model"]
+    {
+        let io = ["hyper", "serde", "serde_json", "tokio", "object_store", "fred", "redb"];
+        assert_absent(package, &io);
+        let crates = ["sparrow-files", "sparrow-http", "sparrow-movielens", "sparrow-store"];
+        assert_absent(package, &crates);
+    }
+}
+
+#[test]
+fn recall_and_rank_do_not_depend_on_each_other() {
+    assert_absent("sparrow-recall", &["sparrow-rank"]);
+    assert_absent("sparrow-rank", &["sparrow-recall"]);
+}
+
+#[test]
+fn each_large_library_is_used_by_the_crates_of_its_subject() {
+    let members = members();
+    for (library, users) in [
+        ("datafusion", &["sparrow-pipeline"][..]),
+        ("faer", &["sparrow-embed"]),
+        ("fred", &["sparrow-store"]),
+        ("hyper", &["sparrow-http", "sparrow-tf-serving"]),
+        ("indicatif", &["sparrow-console"]),
+        ("object_store", &["sparrow-push"]),
+        ("prost", &["sparrow-train"]),
+        ("redb", &["sparrow-store"]),
+    ] {
+        assert_eq!(dependents(&members, library), users, "{library}");
+    }
+}
+
+#[test]
+fn only_the_program_of_the_pipeline_contains_datafusion() {
+    let members = members();
+    assert_eq!(dependents(&members, "sparrow-pipeline"), ["sparrow-pipeline-cli"]);
+    assert_eq!(dependents(&members, "sparrow-pipeline-cli"), [""; 0]);
+    for package in ["sparrow-serve", "sparrow-loader"] {
+        assert_absent(package, &["datafusion", "datafusion-common", "sparrow-pipeline"]);
+    }
+    assert!(tree("sparrow-pipeline-cli").contains("datafusion"));
+}
+
+#[test]
+fn the_server_contains_nothing_that_trains() {
+    let absent = [
+        "sparrow-embed",
+        "sparrow-evaluate",
+        "sparrow-feature-files",
+        "sparrow-push",
+        "sparrow-synth",
+        "sparrow-train",
+        "faer",
+        "parquet",
+    ];
+    assert_absent("sparrow-serve", &absent);
+}
+
+/// All sources below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+#[test]
+fn only_the_kernel_of_neural_contains_unsafe_code() {
+    let mut with_unsafe = BTreeSet::new();
+    for (name, member) in members() {
+        for path in sources(&member.folder.join("src")) {
+            let text = fs::read_to_string(&path).unwrap();
+            let unsafe_code = ["unsafe {", "unsafe fn ", "unsafe impl ", "unsafe extern "];
+            if unsafe_code.iter().any(|code| text.contains(code)) {
+                let inside = path.strip_prefix(&member.folder).unwrap().to_owned();
+                let in_kernel =
+                    inside.starts_with("src/kernel") || inside == Path::new("src/kernel.rs");
+                assert!(in_kernel, "{}", path.display());
+                with_unsafe.insert(name.clone());
+            }
+        }
+    }
+    assert_eq!(Vec::from_iter(with_unsafe), ["sparrow-neural"]);
+}

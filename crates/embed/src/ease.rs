@@ -1,0 +1,514 @@
+//! EASE: item–item weights in closed form (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse
+//! Data").
+//!
+//! With X the matrix of users and the items that they chose, and P the inverse of XᵀX + λ, the weights are
+//! −P_ij / P_jj, and none from an item to itself. There is nothing to iterate: the work is the inverse of a
+//! matrix as wide as there are items, and so is the memory, which is looked at before it starts.
+//!
+//! Start reading at [`train`]; it knows nothing of movies or files. [`write()`] makes a version in a model
+//! folder.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{
+    LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
+};
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::linalg::triangular_inverse::invert_lower_triangular;
+use faer::{Accum, MatMut, MatRef, Par, Spec};
+use sparrow_model::{Catalog, History};
+use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
+use sparrow_neural::ease::{EaseFile, EaseMetadata, InvalidWeights, ItemWeights};
+use sparrow_output::model_folder::{self, Written};
+use sparrow_progress::Progress;
+
+use crate::interactions::{Interactions, Positives};
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// λ: the greater, the less rare items speak.
+    pub regularization: f32,
+    /// Items that fewer users chose are left out.
+    pub min_count: usize,
+    /// How many weights of each item are kept, the greatest in size.
+    pub keep: usize,
+    /// Whether only liked movies count (3.5 stars or more), rather than all that were rated.
+    pub liked_only: bool,
+    /// Threads.
+    pub threads: usize,
+    /// How many bytes the work may take; `None` for what the system has available.
+    pub memory: Option<u64>,
+}
+
+impl Options {
+    /// One thread; the rest as measured on MovieLens' small set.
+    pub const DEFAULT: Self = Self {
+        regularization: 400.0,
+        min_count: 2,
+        keep: 500,
+        liked_only: false,
+        threads: 1,
+        memory: None,
+    };
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Why there are no weights. Nothing half-written is left in any of these cases.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option is outside its range.
+    #[error("{option} must be {allowed}, got {got}")]
+    Option {
+        /// The option's name on a command line.
+        option: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+        /// What it was.
+        got: String,
+    },
+    /// The data set cannot be read.
+    #[error("cannot read the data set")]
+    Input(#[from] sparrow_movielens::Error),
+    /// No item was chosen often enough.
+    #[error("nothing to learn from: no movie has enough ratings")]
+    NothingToLearn,
+    /// No user chose two of the items.
+    #[error("nothing to learn from: no user rated two of the {0} movies with enough ratings")]
+    NoWeights(usize),
+    /// The inverse does not fit into memory.
+    #[error(
+        "weights between {items} movies need {} MiB of memory, and {} MiB are available; leaving out rare \
+         movies (min-count) helps: the need grows with the square of their number",
+        .needed >> 20, .available >> 20
+    )]
+    Memory {
+        /// How many items there are.
+        items: usize,
+        /// Bytes that the work takes.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+    },
+    /// The matrix has no inverse in single precision.
+    #[error("no weights in single precision; a stronger regularization than {0} will help")]
+    Singular(f32),
+    /// The weights are no model.
+    #[error("cannot store the weights")]
+    Weights(#[from] InvalidWeights),
+    /// The weights do not fit into their file.
+    #[error("cannot store the weights")]
+    File(#[from] sparrow_neural::ease::EaseFileError),
+    /// The version cannot be written.
+    #[error(transparent)]
+    Output(#[from] sparrow_output::Error),
+}
+
+impl Options {
+    /// Refuses what cannot work, before any work is done.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |option, allowed, got: &dyn ToString| {
+            Err(Error::Option { option, allowed, got: got.to_string() })
+        };
+        if !(1.0..=1e9).contains(&self.regularization) {
+            return refuse("regularization", "from 1 to 1000000000", &self.regularization);
+        }
+        if self.min_count == 0 {
+            return refuse("min-count", "at least 1", &self.min_count);
+        }
+        if self.keep == 0 {
+            return refuse("keep", "at least 1", &self.keep);
+        }
+        if !(1..=1024).contains(&self.threads) {
+            return refuse("threads", "from 1 to 1024", &self.threads);
+        }
+        Ok(())
+    }
+
+    /// Its settings, for reports, under the names that the loader's options have.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+        vec![
+            line("regularization", &self.regularization),
+            line("min-count", &self.min_count),
+            line("keep", &self.keep),
+            line("positives", &self.positives()),
+        ]
+    }
+
+    const fn positives(&self) -> Positives {
+        if self.liked_only { Positives::Liked } else { Positives::All }
+    }
+
+    /// Bytes that the work on so many items takes: two square matrices, the weights that are kept, and their file.
+    pub fn memory_need(&self, items: usize) -> u64 {
+        let items = items as u64;
+        let kept = items * (self.keep as u64).min(items);
+        // The weights are put together when the second matrix is gone.
+        items * items * 4 + (items * items * 4).max(kept * 24)
+    }
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Summary {
+    /// What was found in the data set.
+    pub data: ReaderReport,
+    /// How many movies the model has.
+    pub movies: usize,
+    /// How many ratings it was learned from.
+    pub pairs: usize,
+    /// How many weights were kept.
+    pub weights: usize,
+    /// Movies without any weight to another.
+    pub without_weights: usize,
+    /// The version; `None` for a rehearsal.
+    pub written: Option<Written>,
+}
+
+/// Computes weights and writes them as the next version into the model folder `out`, which is made if it
+/// does not exist; without it, nothing is written.
+pub fn write(
+    data: &Path,
+    out: Option<&Path>,
+    reader: &ReaderOptions,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Summary, Error> {
+    options.check()?;
+    let loaded = Source::open(data)?.load(reader)?;
+    let catalog = &loaded.catalog;
+    let weights = compute(catalog, options, progress)?;
+    let counted = |history: History<'_>| {
+        history.iter().filter(|rated| options.positives().counts(rated)).count()
+    };
+    let pairs = catalog.users().iter().map(counted).sum();
+    let (movies, kept) = (weights.len(), weights.weight_count());
+    let without_weights = weights.without_weights();
+    let written = match out {
+        Some(out) => {
+            let mut metadata = EaseMetadata::new(options.liked_only);
+            metadata.training = options.settings().into_iter().collect();
+            let bytes = EaseFile { weights, metadata }.to_bytes()?;
+            Some(model_folder::write(out, &[(sparrow_neural::neural_cf::MODEL_FILE, bytes)])?)
+        }
+        None => None,
+    };
+    Ok(Summary { data: loaded.report, movies, pairs, weights: kept, without_weights, written })
+}
+
+/// Computes weights from the ratings of a catalogue.
+pub fn compute(
+    catalog: &Catalog,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<ItemWeights, Error> {
+    let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
+    train(&Interactions::of(catalog, options.positives()), &ids, options, progress)
+}
+
+/// Computes weights between the columns of `users`, whose ids are `ids`, ascending. Progress is counted in
+/// columns, each four times.
+pub fn train(
+    users: &Interactions,
+    ids: &[u32],
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<ItemWeights, Error> {
+    options.check()?;
+    let items = users.transposed();
+    let kept: Vec<u32> = (0..items.len() as u32)
+        .filter(|&item| items.row(item as usize).len() >= options.min_count)
+        .collect();
+    if kept.is_empty() {
+        return Err(Error::NothingToLearn);
+    }
+    let n = kept.len();
+    let needed = options.memory_need(n);
+    if let Some(available) = options.memory.or_else(available_memory)
+        && needed > available
+    {
+        return Err(Error::Memory { items: n, needed, available });
+    }
+    let inverse = inverse(users, &items, &kept, options, progress)?;
+    let rows = rows(&inverse, n, options, progress);
+    drop(inverse);
+    let mut starts = vec![0_u32];
+    let (mut targets, mut weights) = (Vec::new(), Vec::new());
+    for row in rows {
+        targets.extend(row.iter().map(|&(target, _)| target));
+        weights.extend(row.iter().map(|&(_, weight)| weight));
+        starts.push(targets.len() as u32);
+    }
+    if weights.is_empty() {
+        return Err(Error::NoWeights(n));
+    }
+    let ids = kept.iter().map(|&item| ids[item as usize]).collect();
+    Ok(ItemWeights::new(ids, starts, targets, weights)?)
+}
+
+/// The inverse of XᵀX + λ over the kept items, column after column, its lower half only.
+fn inverse(
+    users: &Interactions,
+    items: &Interactions,
+    kept: &[u32],
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Vec<f32>, Error> {
+    let n = kept.len();
+    let total = 4 * n as u64;
+    let mut place = vec![u32::MAX; items.len()];
+    for (row, &item) in kept.iter().enumerate() {
+        place[item as usize] = row as u32;
+    }
+    let mut matrix = vec![0.0_f32; n * n];
+    let column = |at: usize, column: &mut [f32]| {
+        for &user in items.row(kept[at] as usize) {
+            for &other in users.row(user as usize) {
+                let row = place[other as usize];
+                if row != u32::MAX && row as usize >= at {
+                    column[row as usize] += 1.0;
+                }
+            }
+        }
+        column[at] += options.regularization;
+    };
+    in_parallel(matrix.chunks_mut(n).enumerate(), options.threads, |(at, values)| {
+        column(at, values);
+        progress(at as u64, total);
+    });
+
+    let par = Par::rayon(options.threads);
+    let scratch = cholesky_in_place_scratch::<f32>(n, par, Spec::default());
+    let mut buffer = MemBuffer::new(scratch);
+    let lower = MatMut::from_column_major_slice_mut(&mut matrix, n, n);
+    let stack = MemStack::new(&mut buffer);
+    cholesky_in_place(lower, LltRegularization::default(), par, stack, Spec::default())
+        .map_err(|_| Error::Singular(options.regularization))?;
+    progress(2 * n as u64, total);
+
+    let mut other = vec![0.0_f32; n * n];
+    let triangle = MatMut::from_column_major_slice_mut(&mut other, n, n);
+    invert_lower_triangular(triangle, MatRef::from_column_major_slice(&matrix, n, n), par);
+    let triangle = MatRef::from_column_major_slice(&other, n, n);
+    matmul(
+        MatMut::from_column_major_slice_mut(&mut matrix, n, n),
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        triangle.transpose(),
+        BlockStructure::TriangularUpper,
+        triangle,
+        BlockStructure::TriangularLower,
+        1.0,
+        par,
+    );
+    progress(3 * n as u64, total);
+    let diagonal = (0..n).map(|at| matrix[at * n + at]);
+    if diagonal.into_iter().all(|value| value.is_finite() && value > 0.0) {
+        Ok(matrix)
+    } else {
+        Err(Error::Singular(options.regularization))
+    }
+}
+
+/// Rows whose weights are looked at together, so that the matrix is read in pieces of lines.
+const BLOCK: usize = 64;
+
+/// For each item its greatest weights in size, in order of target.
+fn rows(
+    inverse: &[f32],
+    n: usize,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Vec<Vec<(u32, f32)>> {
+    let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n];
+    in_parallel(rows.chunks_mut(BLOCK).enumerate(), options.threads, |(block, rows)| {
+        let first = block * BLOCK;
+        for (target, column) in inverse.chunks_exact(n).enumerate() {
+            let diagonal = column[target];
+            for (at, row) in (first..).zip(&mut *rows) {
+                // Above the diagonal the other half stands for it.
+                let value = if at >= target { column[at] } else { inverse[at * n + target] };
+                if at != target && value != 0.0 {
+                    row.push((target as u32, -value / diagonal));
+                }
+            }
+        }
+        for row in rows {
+            if row.len() > options.keep {
+                row.select_nth_unstable_by(options.keep - 1, |a, b| {
+                    b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0))
+                });
+                row.truncate(options.keep);
+                row.sort_unstable_by_key(|&(target, _)| target);
+            }
+            row.shrink_to_fit();
+        }
+        progress((3 * n + first) as u64, 4 * n as u64);
+    });
+    rows
+}
+
+/// Hands the parts of some work to so many threads.
+fn in_parallel<P: Send>(
+    parts: impl Iterator<Item = P> + Send,
+    threads: usize,
+    work: impl Fn(P) + Sync,
+) {
+    let parts = Mutex::new(parts);
+    let take = || {
+        loop {
+            let next = parts.lock().map_or(None, |mut parts| parts.next());
+            let Some(part) = next else { return };
+            work(part);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(take);
+        }
+        take();
+    });
+}
+
+/// What the system says it has, where it says so.
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use sparrow_neural::ease::Scorer;
+
+    use super::*;
+    use sparrow_random::Random;
+
+    fn users(seed: u64, users: usize, items: usize) -> Interactions {
+        let mut random = Random::new(seed, 0);
+        let rows: Vec<Vec<u32>> = (0..users)
+            .map(|_| (0..items as u32).filter(|_| random.chance(0.3)).collect())
+            .collect();
+        Interactions::from_rows(rows.iter().map(Vec::as_slice), items)
+    }
+
+    fn options() -> Options {
+        Options { regularization: 3.0, min_count: 1, ..Options::default() }
+    }
+
+    /// Weights by ridge regression of each item on the others: what EASE stands for.
+    fn by_regression(users: &Interactions, lambda: f64) -> Vec<Vec<f64>> {
+        let n = users.column_count();
+        let has = |user: usize, item: usize| users.row(user).contains(&(item as u32));
+        let both = |a, b| (0..users.len()).filter(|&u| has(u, a) && has(u, b)).count() as f64;
+        let mut weights = vec![vec![0.0; n]; n];
+        let targets = 0..n;
+        for target in targets {
+            let others: Vec<usize> = (0..n).filter(|&item| item != target).collect();
+            // Gauss elimination of (XᵀX + λ) b = Xᵀx.
+            let mut system: Vec<Vec<f64>> = others
+                .iter()
+                .map(|&a| {
+                    let row =
+                        others.iter().map(|&b| both(a, b) + if a == b { lambda } else { 0.0 });
+                    row.chain([both(a, target)]).collect()
+                })
+                .collect();
+            for pivot in 0..others.len() {
+                let row = system[pivot].clone();
+                for (_, other) in system.iter_mut().enumerate().filter(|(at, _)| *at != pivot) {
+                    let factor = other[pivot] / row[pivot];
+                    for (value, &of_pivot) in other.iter_mut().zip(&row) {
+                        *value -= factor * of_pivot;
+                    }
+                }
+            }
+            for (at, &item) in others.iter().enumerate() {
+                weights[item][target] = system[at][others.len()] / system[at][at];
+            }
+        }
+        weights
+    }
+
+    /// The weights of an item, by target, where ids begin at `first`.
+    fn of_one(model: &ItemWeights, item: u32, items: usize, first: u32) -> Vec<f32> {
+        let laid_out = Scorer::new(model, items, |id| Some(id - first));
+        let mut weights = Vec::new();
+        laid_out.score_all([item].into_iter(), 0.0, &mut weights);
+        weights
+    }
+
+    #[test]
+    fn weights_are_those_of_ridge_regression() {
+        let users = users(3, 40, 9);
+        let ids: Vec<u32> = (0..9).collect();
+        for threads in [1, 2] {
+            let model = train(&users, &ids, &Options { threads, ..options() }, &|_, _| {}).unwrap();
+            let expected = by_regression(&users, 3.0);
+            for item in 0..9 {
+                let found = of_one(&model, item, 9, 0);
+                for (found, expected) in found.iter().zip(&expected[item as usize]) {
+                    assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_greatest_weights_are_kept_and_rare_items_left_out() {
+        let users = users(4, 60, 100);
+        let ids: Vec<u32> = (1000..1100).collect();
+        let all = train(&users, &ids, &options(), &|_, _| {}).unwrap();
+        assert_eq!((all.len(), all.weight_count()), (100, 9900));
+        let few = train(&users, &ids, &Options { keep: 5, ..options() }, &|_, _| {}).unwrap();
+        assert_eq!(few.weight_count(), 500);
+        let row = |model| of_one(model, 7, 100, 1000);
+        let mut sizes: Vec<f32> = row(&all).iter().map(|weight| weight.abs()).collect();
+        sizes.sort_by(|a, b| b.total_cmp(a));
+        let kept = row(&few).into_iter().filter(|weight| *weight != 0.0).map(f32::abs);
+        assert_eq!(kept.fold(f32::INFINITY, f32::min), sizes[4]);
+
+        let counts = users.transposed();
+        let frequent = (0..100).filter(|&item| counts.row(item).len() >= 18).count();
+        let without = Options { min_count: 18, ..options() };
+        assert_eq!(train(&users, &ids, &without, &|_, _| {}).unwrap().len(), frequent);
+        let none = Options { min_count: 61, ..options() };
+        assert!(matches!(train(&users, &ids, &none, &|_, _| {}), Err(Error::NothingToLearn)));
+    }
+
+    #[test]
+    fn no_two_movies_of_one_user_is_an_error_and_a_movie_alone_is_counted() {
+        let of = |rows: &[&[u32]]| {
+            let users = Interactions::from_rows(rows.iter().copied(), 3);
+            train(&users, &[1, 2, 3], &options(), &|_, _| {})
+        };
+        assert!(matches!(of(&[&[0], &[1], &[2]]), Err(Error::NoWeights(3))));
+        assert_eq!(of(&[&[0, 1], &[2]]).unwrap().without_weights(), 1);
+    }
+
+    #[test]
+    fn too_little_memory_is_said_before_the_work() {
+        let users = users(4, 60, 100);
+        let ids: Vec<u32> = (0..100).collect();
+        let options = Options { memory: Some(50_000), keep: 1000, ..options() };
+        let error = train(&users, &ids, &options, &|_, _| {}).unwrap_err();
+        assert!(matches!(error, Error::Memory { items: 100, needed: 280_000, .. }), "{error}");
+        let large = Error::Memory { items: 20_000, needed: 3 << 30, available: 1 << 30 };
+        assert!(large.to_string().starts_with(
+            "weights between 20000 movies need 3072 MiB of memory, and 1024 MiB are available"
+        ));
+    }
+}

@@ -1,0 +1,473 @@
+//! Item vectors from sequences of items that people liked: skip-gram with negative sampling
+//! (Mikolov et al. 2013, "Distributed Representations of Words and Phrases and their
+//! Compositionality") over items instead of words (Barkan and Koenigstein 2016, "Item2Vec").
+//!
+//! Two items that the same people like, near each other in time, get vectors with a large cosine.
+//! Start reading at [`train`]; it knows nothing of movies or files.
+
+mod shared;
+mod trainer;
+
+use sparrow_progress::Progress;
+
+/// The greatest dimension.
+pub const MAX_DIMENSION: usize = 1024;
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Length of the vectors, from 1 to [`MAX_DIMENSION`].
+    pub dimension: usize,
+    /// How many neighbours on either side, at most, an item is paired with.
+    pub window: usize,
+    /// How often the sequences are gone through; `None` for [as often as suits
+    /// them](Sequences::suitable_epochs).
+    pub epochs: Option<usize>,
+    /// How many random items each item is told apart from.
+    pub negatives: usize,
+    /// Random items are drawn by their frequency to this power: 0.75 for words (Mikolov et al. 2013), 0 for
+    /// each as often as the others, negative for rare ones more often, which can suit items better
+    /// (Caselles-Dupré, Lesaint, Royo-Letelier 2018, "Word2Vec Applied to Recommendation: Hyperparameters
+    /// Matter").
+    pub negative_exponent: f64,
+    /// The step of the first update; it falls in a straight line to nearly 0.
+    pub learning_rate: f32,
+    /// Items that make up more than this part of all are passed over now and then, the more often
+    /// the more frequent they are; 0 turns that off.
+    pub subsample: f64,
+    /// Items that occur less often get no vector.
+    pub min_count: usize,
+    /// With one thread the same seed gives the same vectors; with more, threads race for updates
+    /// (Niu et al. 2011, "Hogwild!") and results differ in detail from run to run.
+    pub threads: usize,
+    /// Another seed gives other vectors.
+    pub seed: u64,
+}
+
+impl Options {
+    /// One thread; the rest as measured on MovieLens' small set and the demonstration set
+    /// (`docs/quality.md`). Enough epochs matter most, then the wide window: what a user likes in one year
+    /// says as much about the next as about the same evening.
+    pub const DEFAULT: Self = Self {
+        dimension: 32,
+        window: 25,
+        epochs: None,
+        negatives: 5,
+        negative_exponent: 0.25,
+        learning_rate: 0.05,
+        subsample: 1e-3,
+        min_count: 5,
+        threads: 1,
+        seed: 1,
+    };
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Why there are no vectors.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option is outside its range.
+    #[error("{option} must be {allowed}, got {got}")]
+    Option {
+        /// The option's name, as in [`Options`] but with hyphens.
+        option: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+        /// What it was.
+        got: String,
+    },
+    /// No sequence has two items that occur often enough.
+    #[error("nothing to learn from: no two movies with enough likes were liked by one user")]
+    NothingToLearn,
+    /// The updates ran away from each other and left numbers that are none.
+    #[error("training diverged; a lower learning rate than {0} will help")]
+    Diverged(f32),
+}
+
+impl Options {
+    /// Refuses what cannot work, before any work is done.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |option, allowed, got: &dyn ToString| {
+            Err(Error::Option { option, allowed, got: got.to_string() })
+        };
+        if !(1..=MAX_DIMENSION).contains(&self.dimension) {
+            return refuse("dimension", "from 1 to 1024", &self.dimension);
+        }
+        if !(1..=100_000).contains(&self.window) {
+            return refuse("window", "from 1 to 100000", &self.window);
+        }
+        if let Some(epochs) = self.epochs
+            && !(1..=100_000).contains(&epochs)
+        {
+            return refuse("epochs", "from 1 to 100000", &epochs);
+        }
+        if !(1..=1000).contains(&self.negatives) {
+            return refuse("negatives", "from 1 to 1000", &self.negatives);
+        }
+        if !(-1.0..=1.0).contains(&self.negative_exponent) {
+            return refuse("negative-exponent", "from -1 to 1", &self.negative_exponent);
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
+            return refuse("learning-rate", "more than 0 and at most 1", &self.learning_rate);
+        }
+        if !(0.0..=1.0).contains(&self.subsample) {
+            return refuse("subsample", "from 0 to 1", &self.subsample);
+        }
+        if self.min_count == 0 {
+            return refuse("min-count", "at least 1", &self.min_count);
+        }
+        if !(1..=1024).contains(&self.threads) {
+            return refuse("threads", "from 1 to 1024", &self.threads);
+        }
+        Ok(())
+    }
+}
+
+/// Sequences of items, one after the other in one vector. Items are numbered from 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sequences {
+    items: Vec<u32>,
+    /// Where each sequence ends.
+    ends: Vec<usize>,
+}
+
+impl Sequences {
+    /// Appends a sequence.
+    pub fn push(&mut self, items: impl IntoIterator<Item = u32>) {
+        self.items.extend(items);
+        self.ends.push(self.items.len());
+    }
+
+    /// The sequence at this position.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn get(&self, at: usize) -> &[u32] {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.items[start..self.ends[at]]
+    }
+
+    /// All sequences, in the order in which they were appended.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        (0..self.ends.len()).map(|at| self.get(at))
+    }
+
+    /// How many sequences there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many items all of them have together.
+    pub fn item_count(&self) -> usize {
+        self.items.len()
+    }
+
+    /// How many epochs suit so many items: from 20 for up to a quarter of a million to 1 for five million
+    /// and more, since each item then occurs often enough in one.
+    pub fn suitable_epochs(&self) -> usize {
+        (5_000_000 / self.items.len().max(1)).clamp(1, 20)
+    }
+}
+
+/// A vector for each item that there was something to learn about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vectors {
+    dimension: usize,
+    /// For each item its row, or `NONE`.
+    rows: Vec<u32>,
+    values: Vec<f32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Vectors {
+    /// The vector of an item, of length 1; `None` for an item that was too rare.
+    pub fn get(&self, item: u32) -> Option<&[f32]> {
+        let row = *self.rows.get(item as usize)?;
+        (row != NONE).then(|| {
+            let start = row as usize * self.dimension;
+            &self.values[start..start + self.dimension]
+        })
+    }
+
+    /// Items and their vectors, in order of item.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[f32])> {
+        (0..self.rows.len() as u32).filter_map(|item| Some((item, self.get(item)?)))
+    }
+
+    /// The mean of these items' vectors; `None` if none of them has one.
+    pub fn mean(&self, items: &[u32]) -> Option<Vec<f32>> {
+        let mut sums = vec![0.0_f64; self.dimension];
+        let mut count = 0_u32;
+        for vector in items.iter().filter_map(|&item| self.get(item)) {
+            for (sum, value) in sums.iter_mut().zip(vector) {
+                *sum += f64::from(*value);
+            }
+            count += 1;
+        }
+        (count > 0).then(|| sums.iter().map(|sum| (sum / f64::from(count)) as f32).collect())
+    }
+}
+
+/// Trains vectors. Progress is counted in items, each once an epoch.
+///
+/// Vectors have length 1: what is left of their length after training tells little but how frequent
+/// the item is, and this way the dot product and the cosine put items into the same order.
+///
+/// An item gets a vector if it occurs at least `min_count` times and at least once beside another
+/// such item.
+pub fn train(
+    sequences: &Sequences,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Vectors, Error> {
+    options.check()?;
+    let (vocabulary, sequences) = vocabulary(sequences, options.min_count);
+    if vocabulary.counts.is_empty() {
+        return Err(Error::NothingToLearn);
+    }
+    let mut values = trainer::train(&sequences, &vocabulary.counts, options, progress);
+    for vector in values.chunks_exact_mut(options.dimension) {
+        if !normalise(vector) {
+            return Err(Error::Diverged(options.learning_rate));
+        }
+    }
+    Ok(Vectors { dimension: options.dimension, rows: vocabulary.rows, values })
+}
+
+/// Scales a vector to length 1, or returns false if it has none to speak of, or an infinite one.
+fn normalise(vector: &mut [f32]) -> bool {
+    let length =
+        vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
+    if !(1e-12..1e30).contains(&length) {
+        return false;
+    }
+    for value in vector {
+        *value = (f64::from(*value) / length) as f32;
+    }
+    true
+}
+
+/// The items that are trained.
+struct Vocabulary {
+    /// For each item its row, or `NONE`.
+    rows: Vec<u32>,
+    /// For each row how often it occurs.
+    counts: Vec<u64>,
+}
+
+/// Chooses the items, and puts their rows in place of them; sequences too short to learn from go.
+fn vocabulary(sequences: &Sequences, min_count: usize) -> (Vocabulary, Sequences) {
+    let items = sequences.items.iter().max().map_or(0, |&most| most as usize + 1);
+    let mut frequency = vec![0_usize; items];
+    for &item in &sequences.items {
+        frequency[item as usize] += 1;
+    }
+    let mut paired = vec![false; items];
+    let mut kept = Sequences::default();
+    for sequence in sequences.iter() {
+        let start = kept.items.len();
+        let frequent = |item: &&u32| frequency[**item as usize] >= min_count;
+        kept.items.extend(sequence.iter().filter(frequent));
+        if kept.items.len() - start < 2 {
+            kept.items.truncate(start);
+            continue;
+        }
+        for &item in &kept.items[start..] {
+            paired[item as usize] = true;
+        }
+        kept.ends.push(kept.items.len());
+    }
+    let mut rows = vec![NONE; items];
+    let mut next = 0;
+    for (row, _) in rows.iter_mut().zip(paired).filter(|(_, paired)| *paired) {
+        *row = next;
+        next += 1;
+    }
+    let mut counts = vec![0; next as usize];
+    for item in &mut kept.items {
+        *item = rows[*item as usize];
+        counts[*item as usize] += 1;
+    }
+    (Vocabulary { rows, counts }, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparrow_random::Random;
+
+    /// Users who each like items of one group of ten, among many groups.
+    fn groups(groups: u32, users: u32) -> Sequences {
+        let mut random = Random::new(8, 0);
+        let mut sequences = Sequences::default();
+        for user in 0..users {
+            let group = user % groups;
+            let mut items: Vec<u32> = (group * 10..group * 10 + 10).collect();
+            random.shuffle(&mut items);
+            items.truncate(6);
+            sequences.push(items);
+        }
+        sequences
+    }
+
+    fn cosine(a: &[f32], b: &[f32]) -> f32 {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    }
+
+    fn options() -> Options {
+        Options {
+            dimension: 12,
+            epochs: Some(30),
+            subsample: 0.0,
+            min_count: 1,
+            ..Options::default()
+        }
+    }
+
+    /// For each item, the part of its nine nearest items that belong to its own group.
+    fn neighbours_of_own_group(vectors: &Vectors) -> f64 {
+        let all: Vec<(u32, &[f32])> = vectors.iter().collect();
+        let mut own = 0;
+        for (item, vector) in &all {
+            let mut others: Vec<(f32, u32)> = all
+                .iter()
+                .filter(|(other, _)| other != item)
+                .map(|(other, other_vector)| (cosine(vector, other_vector), *other))
+                .collect();
+            others.sort_by(|a, b| b.0.total_cmp(&a.0));
+            own += others[..9].iter().filter(|(_, other)| other / 10 == item / 10).count();
+        }
+        own as f64 / (9 * all.len()) as f64
+    }
+
+    #[test]
+    fn items_that_the_same_people_like_are_near() -> Result<(), Error> {
+        for threads in [1, 3] {
+            let options = Options { threads, ..options() };
+            let vectors = train(&groups(8, 400), &options, &|_, _| {})?;
+            let own = neighbours_of_own_group(&vectors);
+            assert!(own > 0.95, "{own} with {threads} threads; by chance it would be 0.11");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_thread_repeats_itself_and_seeds_differ() -> Result<(), Error> {
+        let sequences = groups(4, 100);
+        let train = |seed| train(&sequences, &Options { seed, ..options() }, &|_, _| {});
+        assert_eq!(train(1)?, train(1)?);
+        assert_ne!(train(1)?, train(2)?);
+        Ok(())
+    }
+
+    #[test]
+    fn progress_reaches_the_end() -> Result<(), Error> {
+        let last = std::sync::Mutex::new((0, 1));
+        let sequences = groups(4, 1000);
+        train(&sequences, &options(), &|done, total| {
+            if let Ok(mut last) = last.lock() {
+                *last = (done.max(last.0), total);
+            }
+        })?;
+        let total = 30 * sequences.item_count() as u64;
+        assert_eq!(last.into_inner().ok(), Some((total, total)));
+        Ok(())
+    }
+
+    #[test]
+    fn rare_and_lonely_items_have_no_vector() -> Result<(), Error> {
+        let mut sequences = Sequences::default();
+        sequences.push([0, 1, 5]);
+        sequences.push([0, 1]);
+        sequences.push([3]);
+        sequences.push([3]);
+        sequences.push([]);
+        let vectors = train(&sequences, &Options { min_count: 2, ..options() }, &|_, _| {})?;
+        let items: Vec<u32> = vectors.iter().map(|(item, _)| item).collect();
+        assert_eq!(items, [0, 1]);
+        assert_eq!(vectors.get(5), None);
+        assert_eq!(vectors.get(77), None);
+        assert_eq!(vectors.mean(&[3, 5]), None);
+        let mean = vectors.mean(&[0, 1, 3]).expect("two of them have vectors");
+        let expected =
+            f32::midpoint(vectors.get(0).expect("trained")[7], vectors.get(1).expect("trained")[7]);
+        assert!((mean[7] - expected).abs() < 1e-6);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_to_learn_is_an_error() {
+        let mut alone = Sequences::default();
+        alone.push([4]);
+        alone.push([2]);
+        for sequences in [Sequences::default(), alone] {
+            assert_eq!(train(&sequences, &options(), &|_, _| {}), Err(Error::NothingToLearn));
+        }
+    }
+
+    #[test]
+    fn vectors_are_finite_at_the_greatest_rate() -> Result<(), Error> {
+        let options = Options { learning_rate: 1.0, negatives: 100, ..options() };
+        match train(&groups(3, 300), &options, &|_, _| {}) {
+            Ok(vectors) => {
+                assert!(vectors.iter().all(|(_, vector)| vector.iter().all(|v| v.is_finite())));
+                Ok(())
+            }
+            Err(Error::Diverged(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[test]
+    fn vectors_have_length_1_and_infinite_ones_are_refused() {
+        let mut vector = [3.0, 0.0, -4.0];
+        assert!(normalise(&mut vector));
+        assert_eq!(vector.map(f32::to_bits), [0.6, 0.0, -0.8_f32].map(f32::to_bits));
+        for value in [f32::NAN, f32::INFINITY, f32::MAX, 0.0] {
+            assert!(!normalise(&mut [1e-20, value]), "{value}");
+        }
+    }
+
+    #[test]
+    fn more_data_needs_fewer_epochs() {
+        let epochs = |items: u32| {
+            let mut sequences = Sequences::default();
+            sequences.push(0..items);
+            sequences.suitable_epochs()
+        };
+        assert_eq!([0, 50_000, 1_000_000, 9_000_000].map(epochs), [20, 20, 5, 1]);
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        let cases: [(Options, &str); 10] = [
+            (Options { dimension: 0, ..options() }, "dimension must be from 1 to 1024, got 0"),
+            (Options { dimension: 1025, ..options() }, "dimension must be"),
+            (Options { window: 0, ..options() }, "window must be"),
+            (Options { epochs: Some(0), ..options() }, "epochs must be"),
+            (Options { negatives: 0, ..options() }, "negatives must be"),
+            (Options { negative_exponent: 1.5, ..options() }, "negative-exponent must be"),
+            (Options { learning_rate: f32::NAN, ..options() }, "learning-rate must be"),
+            (Options { subsample: -0.1, ..options() }, "subsample must be"),
+            (Options { min_count: 0, ..options() }, "min-count must be"),
+            (Options { threads: 0, ..options() }, "threads must be from 1 to 1024, got 0"),
+        ];
+        for (options, expected) in cases {
+            let error = options.check().expect_err("out of range").to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Finds ratings of the test part where only those of the training part should be.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use sparrow_model::{Catalog, MovieIndex, UserId};
+
+use super::Fitted;
+use super::split::{Parts, Split};
+
+/// What should not be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leak {
+    /// A rating is known that is in the test part.
+    Rating {
+        /// Whose.
+        user: UserId,
+        /// Of what.
+        movie: MovieIndex,
+    },
+    /// A movie's statistics count other ratings than those of the training part.
+    Statistics {
+        /// Of what.
+        movie: MovieIndex,
+        /// How many it counts.
+        counted: u32,
+        /// How many training has.
+        training: u32,
+    },
+    /// A rating in training is later than one in the test part that it must come before.
+    Future {
+        /// Whose.
+        user: UserId,
+    },
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rating { user, movie } => {
+                write!(f, "that of user {user} for the movie at place {}", movie.0)
+            }
+            Self::Statistics { movie, counted, training } => write!(
+                f,
+                "{counted} are counted of the movie at place {}, which has {training} in training",
+                movie.0
+            ),
+            Self::Future { user } => write!(f, "user {user} has later ones in training"),
+        }
+    }
+}
+
+/// Looks through the division and what the fitted model knows of movies and users: histories and statistics,
+/// from which features are computed, too. What a ranker holds beside them cannot be seen from here.
+pub fn check(parts: &Parts, split: Split, fitted: &Fitted) -> Result<(), Leak> {
+    future(parts, split)?;
+    catalog(parts, &parts.training)?;
+    if !std::sync::Arc::ptr_eq(&parts.training, &fitted.catalog) {
+        catalog(parts, &fitted.catalog)?;
+    }
+    Ok(())
+}
+
+/// Checks what a catalogue knows.
+fn catalog(parts: &Parts, catalog: &Catalog) -> Result<(), Leak> {
+    for test in parts.test.iter() {
+        let Some(known) = catalog.users().find(test.user()) else { continue };
+        let known: HashSet<MovieIndex> = known.movies().collect();
+        if let Some(movie) = test.movies().find(|movie| known.contains(movie)) {
+            return Err(Leak::Rating { user: test.user(), movie });
+        }
+    }
+    let mut counts = vec![(0, 0); parts.training.len()];
+    for rated in parts.training.users().iter().flat_map(|history| history.iter()) {
+        let (count, half_stars) = &mut counts[rated.movie.index()];
+        *count += 1;
+        *half_stars += u32::from(rated.stars.half_stars());
+    }
+    for (movie, (training, half_stars)) in (0..).map(MovieIndex).zip(counts) {
+        let stats = catalog.stats(movie);
+        if (stats.count, stats.half_stars()) != (training, half_stars) {
+            return Err(Leak::Statistics { movie, counted: stats.count, training });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that what is measured with comes after what is learnt from, where the split says so.
+fn future(parts: &Parts, split: Split) -> Result<(), Leak> {
+    let first = |history: sparrow_model::History<'_>| history.iter().next().map(|r| r.timestamp);
+    let of_all = parts.test.iter().filter_map(first).min();
+    for known in parts.training.users().iter() {
+        let limit = match split {
+            Split::Random | Split::RandomByMovie => None,
+            Split::Time => of_all,
+            Split::PerUserTime | Split::LeaveOneOut => {
+                parts.test.find(known.user()).and_then(first)
+            }
+        };
+        let last = known.iter().next_back().map(|rated| rated.timestamp);
+        if let (Some(limit), Some(last)) = (limit, last)
+            && last > limit
+        {
+            return Err(Leak::Future { user: known.user() });
+        }
+    }
+    Ok(())
+}

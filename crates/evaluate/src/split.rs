@@ -1,0 +1,226 @@
+//! Divides the ratings of a data set into those to learn from and those to measure with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sparrow_model::{Catalog, Histories, MovieIndex, MovieRecord, Movies, RatingLog};
+use sparrow_random::Random;
+use sparrow_train as train;
+use sparrow_train::split::{Sample, held_out, samples};
+
+/// How ratings are divided into those to learn from and those to measure with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// Any are held out, each as likely as the others.
+    Random,
+    /// Any, but as large a part of each movie's ratings, rounded up: of a movie with one rating, that
+    /// one. So Microsoft's Recommenders divide (`python_stratified_split` with `filter_by="item"`).
+    RandomByMovie,
+    /// The latest of each user are held out.
+    PerUserTime,
+    /// The latest of all.
+    Time,
+    /// The latest one of each user who has two or more; the fraction does not matter.
+    LeaveOneOut,
+}
+
+impl Split {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::RandomByMovie => "random-by-movie",
+            Self::PerUserTime => "per-user-time",
+            Self::Time => "time",
+            Self::LeaveOneOut => "leave-one-out",
+        }
+    }
+
+    /// How a model should hold out ratings of its own, to know when to stop: as these were.
+    pub const fn inner(self) -> train::Split {
+        match self {
+            Self::Random | Self::RandomByMovie => train::Split::Random,
+            Self::PerUserTime | Self::LeaveOneOut => train::Split::PerUserTime,
+            Self::Time => train::Split::Time,
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The ratings of a data set, divided.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// All movies, and the ratings to learn from: its statistics, orders and histories know no others. A
+    /// movie has the index that it has in the whole catalogue.
+    pub training: Arc<Catalog>,
+    /// The ratings to measure with. Not each of their users need be in training.
+    pub test: Histories,
+}
+
+impl Parts {
+    /// Holds out `fraction` of a catalogue's ratings. To choose settings, a training part can be divided once
+    /// more.
+    pub fn new(catalog: &Catalog, split: Split, fraction: f64, seed: u64) -> Self {
+        let samples = samples(catalog);
+        let mut random = Random::new(seed, 0);
+        let held_out = match split {
+            Split::Random => held_out(&samples, train::Split::Random, fraction, &mut random),
+            Split::Time => held_out(&samples, train::Split::Time, fraction, &mut random),
+            Split::PerUserTime => {
+                held_out(&samples, train::Split::PerUserTime, fraction, &mut random)
+            }
+            Split::RandomByMovie => by_movie(&samples, fraction, &mut random),
+            Split::LeaveOneOut => last_ones(&samples),
+        };
+        let (mut training, mut test) = (RatingLog::default(), RatingLog::default());
+        let mut held_out = held_out.into_iter();
+        for history in catalog.users().iter() {
+            for (rated, held_out) in history.iter().zip(&mut held_out) {
+                let part = if held_out { &mut test } else { &mut training };
+                part.push(history.user(), rated.movie, rated.stars, rated.timestamp);
+            }
+        }
+        let (training, test) = (training.into_histories().0, test.into_histories().0);
+        Self { training: Arc::new(Catalog::new(movies(catalog), training)), test }
+    }
+}
+
+/// The movies of a catalogue once more.
+fn movies(catalog: &Catalog) -> Movies {
+    let records = catalog.movies().iter().map(|movie| MovieRecord {
+        id: movie.id,
+        title: movie.title.to_string(),
+        year: movie.year,
+        genres: movie.genres.iter().map(|&g| catalog.genres().name(g).to_owned()).collect(),
+        imdb_id: movie.imdb_id.as_deref().map(str::to_owned),
+        tmdb_id: movie.tmdb_id.as_deref().map(str::to_owned),
+    });
+    Movies::new(records.collect()).expect("movies that make a catalogue make another one")
+}
+
+/// Holds out a part of each movie's ratings, by chance.
+fn by_movie(samples: &[Sample], fraction: f64, random: &mut Random) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    random.shuffle(&mut order);
+    // Stable: the order within a movie stays random.
+    order.sort_by_key(|&place| samples[place].movie);
+    let mut held_out = vec![false; samples.len()];
+    for of_movie in order.chunk_by(|&a, &b| samples[a].movie == samples[b].movie) {
+        // A little more, so that 3/4 of 4 are 3 whatever the rounding.
+        let kept = ((1.0 - fraction) * of_movie.len() as f64 + 1e-9) as usize;
+        for &place in &of_movie[kept..] {
+            held_out[place] = true;
+        }
+    }
+    held_out
+}
+
+/// Holds out the last rating of each user who has another.
+fn last_ones(samples: &[Sample]) -> Vec<bool> {
+    let mut held_out = vec![false; samples.len()];
+    let mut end = 0;
+    for history in samples.chunk_by(|a, b| a.user == b.user) {
+        end += history.len();
+        held_out[end - 1] = history.len() > 1;
+    }
+    held_out
+}
+
+/// The movies that a catalogue has ratings of.
+pub fn rated_movies(catalog: &Catalog) -> Vec<MovieIndex> {
+    let all = (0..catalog.len() as u32).map(MovieIndex);
+    all.filter(|&movie| catalog.stats(movie).count > 0).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::tests::invented;
+
+    const ALL: [Split; 5] =
+        [Split::Random, Split::RandomByMovie, Split::PerUserTime, Split::Time, Split::LeaveOneOut];
+
+    fn pairs(histories: &Histories) -> Vec<(u32, u32, u32, u8)> {
+        let of = |history: sparrow_model::History<'_>| {
+            let user = history.user().0;
+            let line = move |rated: sparrow_model::Rated| {
+                (user, rated.movie.0, rated.timestamp, rated.stars.half_stars())
+            };
+            history.iter().map(line).collect::<Vec<_>>()
+        };
+        histories.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn each_rating_is_in_one_part() {
+        let catalog = invented(60, 40, 900);
+        for split in ALL {
+            let parts = Parts::new(&catalog, split, 0.25, 3);
+            let mut all = pairs(parts.training.users());
+            all.extend(pairs(&parts.test));
+            all.sort_unstable();
+            let mut expected = pairs(catalog.users());
+            expected.sort_unstable();
+            assert_eq!(all, expected, "{split}");
+            assert!(parts.test.rating_count() > 0, "{split}");
+            for (ours, theirs) in parts.training.movies().iter().zip(catalog.movies()) {
+                assert_eq!((ours, ours.id), (theirs, theirs.id));
+            }
+        }
+    }
+
+    #[test]
+    fn time_splits_keep_the_future_out_of_training() {
+        let catalog = invented(60, 40, 900);
+        for split in [Split::PerUserTime, Split::LeaveOneOut] {
+            let parts = Parts::new(&catalog, split, 0.25, 3);
+            for history in parts.test.iter() {
+                let first = history.iter().next().unwrap().timestamp;
+                let training = parts.training.users().find(history.user()).unwrap();
+                assert!(training.iter().all(|rated| rated.timestamp <= first), "{split}");
+            }
+        }
+        let parts = Parts::new(&catalog, Split::Time, 0.25, 3);
+        let times = |histories: &Histories| -> Vec<u32> {
+            pairs(histories).into_iter().map(|(.., time, _)| time).collect()
+        };
+        let last = times(parts.training.users()).into_iter().max();
+        assert!(last <= times(&parts.test).into_iter().min());
+        assert_eq!(parts.test.rating_count(), 225);
+    }
+
+    #[test]
+    fn one_is_left_out() {
+        let catalog = invented(60, 40, 900);
+        let parts = Parts::new(&catalog, Split::LeaveOneOut, 0.25, 3);
+        assert!(parts.test.iter().all(|history| history.len() == 1));
+        let several = catalog.users().iter().filter(|history| history.len() > 1).count();
+        assert_eq!(parts.test.len(), several);
+    }
+
+    /// As `rank / count <= 0.75` selects, with ranks from 1.
+    #[test]
+    fn a_quarter_of_each_movie_is_held_out_rounded_up() {
+        let catalog = invented(60, 40, 900);
+        let parts = Parts::new(&catalog, Split::RandomByMovie, 0.25, 3);
+        let mut kept: BTreeMap<u32, usize> = BTreeMap::new();
+        for (_, movie, ..) in pairs(parts.training.users()) {
+            *kept.entry(movie).or_default() += 1;
+        }
+        for movie in rated_movies(&catalog) {
+            let count = catalog.stats(movie).count;
+            let expected = (1..=count).filter(|&rank| 4 * rank <= 3 * count).count();
+            assert_eq!(kept.get(&movie.0).copied().unwrap_or(0), expected, "{count} ratings");
+        }
+        let other = Parts::new(&catalog, Split::RandomByMovie, 0.25, 4);
+        assert_ne!(pairs(&parts.test), pairs(&other.test));
+    }
+}

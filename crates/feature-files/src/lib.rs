@@ -1,0 +1,104 @@
+//! The features of users and movies as files.
+//!
+//! [`write()`] computes the features of a data set in memory and writes them as Parquet and CSV. The crate
+//! `sparrow-pipeline` does the same for data sets of any size, with the same definitions (`sparrow-features`)
+//! and the same writer of files ([`table`]): a test compares the bytes. Which features there are is not decided
+//! here. Start reading at [`write()`].
+
+mod columns;
+mod csv;
+pub mod table;
+
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use sparrow_features::RatingStats;
+use sparrow_model::{Movie, UserIndex};
+use sparrow_movielens::LoadedHistories;
+use sparrow_output::AtomicFile;
+use sparrow_progress::Progress;
+
+pub use columns::id_type;
+use columns::{MovieRows, UserRows};
+use table::{FileFormat, TableWriter};
+
+/// Rows in a batch. The pages of a Parquet file depend on it, so it is that of the pipeline.
+pub const BATCH: usize = 8192;
+
+/// The formats that features are written in.
+pub const FORMATS: [FileFormat; 2] = [FileFormat::Parquet, FileFormat::Csv];
+
+/// The names of the files, without the extensions of their formats.
+pub const USER_FEATURES: &str = "userFeatures";
+/// The same for movies.
+pub const MOVIE_FEATURES: &str = "movieFeatures";
+
+/// What was written.
+#[derive(Debug)]
+pub struct Summary {
+    /// How many users there are.
+    pub users: u64,
+    /// How many movies with ratings.
+    pub movies: u64,
+    /// The files with their sizes in bytes; none if nothing was to be written.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+/// Writes the features of all users to `userFeatures.parquet` and `userFeatures.csv`, those of all movies with
+/// ratings to `movieFeatures.…`, in the folder `out`, which is created if it does not exist. Existing files
+/// are replaced once all new ones are complete. Progress is counted in ratings.
+///
+/// Runs in a Tokio runtime, and yields to it between batches. Dropped before its end, it leaves the files as
+/// they were.
+pub async fn write(
+    data: &LoadedHistories,
+    out: &Path,
+    progress: Progress<'_>,
+) -> Result<Summary, sparrow_output::Error> {
+    sparrow_output::prepare(out, &[], true)?;
+    let LoadedHistories { movies, histories, .. } = data;
+    let ratings = histories.rating_count() as u64;
+    let mut done = 0;
+
+    let rows = UserRows::new(movies, histories);
+    let mut sums = vec![RatingStats::default(); movies.as_slice().len()];
+    let users = TableWriter::create(out, USER_FEATURES, &FORMATS, rows.schema())?;
+    for start in (0..histories.len()).step_by(BATCH) {
+        let block = start..histories.len().min(start + BATCH);
+        for history in block.clone().map(|user| histories.get(UserIndex(user as u32))) {
+            done += history.len() as u64;
+            for rated in history.iter() {
+                sums[rated.movie.0 as usize].add(rated.stars);
+            }
+        }
+        if !hand_over(&users, rows.batch(block)).await {
+            break;
+        }
+        progress(done, ratings);
+    }
+
+    let rated: Vec<(&Movie, &RatingStats)> =
+        movies.as_slice().iter().zip(&sums).filter(|(_, sums)| sums.count() > 0).collect();
+    let rows = MovieRows::new(movies);
+    let of_movies = TableWriter::create(out, MOVIE_FEATURES, &FORMATS, rows.schema())?;
+    for block in rated.chunks(BATCH) {
+        if !hand_over(&of_movies, rows.batch(block)).await {
+            break;
+        }
+    }
+
+    let mut files = users.finish().await?;
+    files.extend(of_movies.finish().await?);
+    Ok(Summary {
+        users: histories.len() as u64,
+        movies: rated.len() as u64,
+        files: AtomicFile::commit(files)?,
+    })
+}
+
+/// Passes rows to the writers. Returns whether they take more.
+async fn hand_over(table: &TableWriter, batch: RecordBatch) -> bool {
+    // A computation that never waits would keep signals waiting.
+    tokio::task::yield_now().await;
+    table.write(&batch).await
+}

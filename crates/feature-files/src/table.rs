@@ -1,0 +1,162 @@
+//! Tables as files, each written by a thread of its own while the next rows are computed.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use sparrow_output::AtomicFile;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::csv;
+
+/// The format of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileFormat {
+    /// Apache Parquet, compressed with Snappy.
+    Parquet,
+    /// CSV with a header row.
+    Csv,
+}
+
+impl FileFormat {
+    /// The end of the file's name.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+/// How many batches wait for a writer, at most.
+const WAITING: usize = 8;
+
+/// A table that is being written, in one format or more.
+#[derive(Debug)]
+pub struct TableWriter {
+    files: Vec<FileWriter>,
+}
+
+#[derive(Debug)]
+struct FileWriter {
+    batches: mpsc::Sender<RecordBatch>,
+    done: JoinHandle<Result<AtomicFile, sparrow_output::Error>>,
+}
+
+impl TableWriter {
+    /// Starts files for a table with these columns, named
+    /// `stem` with the extension of their format, not yet under these names.
+    pub fn create(
+        folder: &Path,
+        stem: &str,
+        formats: &[FileFormat],
+        schema: &Schema,
+    ) -> Result<Self, sparrow_output::Error> {
+        let schema = file_schema(schema);
+        let start = |&format: &FileFormat| {
+            let name = format!("{stem}.{}", format.extension());
+            let path = folder.join(&name);
+            let file = AtomicFile::create(folder, &name)?;
+            let (batches, mut receiver) = mpsc::channel(WAITING);
+            let schema = Arc::clone(&schema);
+            let done = tokio::task::spawn_blocking(move || {
+                let written = match format {
+                    FileFormat::Parquet => parquet(file, &schema, &mut receiver),
+                    FileFormat::Csv => csv(file, &schema, &mut receiver),
+                };
+                written.map_err(sparrow_output::Error::io(&path))
+            });
+            Ok(FileWriter { batches, done })
+        };
+        Ok(Self { files: formats.iter().map(start).collect::<Result<_, _>>()? })
+    }
+
+    /// Hands rows over. Returns whether all writers still take them; what stopped one is the error
+    /// of [`finish`](Self::finish).
+    pub async fn write(&self, batch: &RecordBatch) -> bool {
+        for file in &self.files {
+            if file.batches.send(batch.clone()).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until everything is written, and gives the files to be committed.
+    pub async fn finish(self) -> Result<Vec<AtomicFile>, sparrow_output::Error> {
+        let mut files = Vec::new();
+        for FileWriter { batches, done } in self.files {
+            drop(batches);
+            let file =
+                done.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+            files.push(file?);
+        }
+        Ok(files)
+    }
+}
+
+fn csv(
+    mut file: AtomicFile,
+    schema: &SchemaRef,
+    batches: &mut mpsc::Receiver<RecordBatch>,
+) -> io::Result<AtomicFile> {
+    csv::header(&mut file, schema)?;
+    while let Some(batch) = batches.blocking_recv() {
+        csv::rows(&mut file, &batch)?;
+    }
+    Ok(file)
+}
+
+/// The columns of a file: only movies in lists may be missing, whatever the plan thinks.
+fn file_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let nullable = field.is_nullable() && field.name().starts_with("userRatedMovie");
+        field.as_ref().clone().with_nullable(nullable)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Rows in a row group: many enough to read fast, few enough to hold their columns in memory.
+const ROW_GROUP: usize = 256 << 10;
+
+fn parquet(
+    file: AtomicFile,
+    schema: &SchemaRef,
+    batches: &mut mpsc::Receiver<RecordBatch>,
+) -> io::Result<AtomicFile> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_created_by(concat!("sparrow-loader ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build();
+    // Without Arrow's own schema genres are plain text to every reader.
+    let options =
+        ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer =
+        ArrowWriter::try_new_with_options(file, Arc::clone(schema), options).map_err(io_error)?;
+    while let Some(batch) = batches.blocking_recv() {
+        let batch = RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec());
+        writer.write(&batch.map_err(io::Error::other)?).map_err(io_error)?;
+    }
+    writer.into_inner().map_err(io_error)
+}
+
+/// What the operating system said, if the error comes from there.
+fn io_error(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(cause) => *cause,
+            Err(other) => io::Error::other(other),
+        },
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,189 @@
+//! Accepts connections and ends them.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::connection::addresses::Addresses;
+use crate::connection::serve::{refuse, serve_connection};
+use crate::routing::dispatch::Lane;
+use crate::state::options::Options;
+use crate::state::shared::Shared;
+use crate::state::snapshot::Snapshot;
+
+/// How many connections beyond the limit get an answer at a time.
+const REFUSALS: usize = 64;
+
+/// Concurrent connections to the admin port.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// The pause after the system failed to accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// The number of connections that did not end in time and were cut.
+    pub cut: usize,
+}
+
+/// An HTTP/1.1 server.
+///
+/// It may listen before it has data: until a [`Snapshot`] is published, `/healthz` reports that the process is
+/// alive, and everything else is answered 503.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Arc<Addresses>,
+}
+
+impl Server {
+    /// A server without a snapshot.
+    pub fn new(options: Options) -> Self {
+        Self {
+            addresses: Addresses::new(options.max_connections_per_address),
+            shared: Arc::new(Shared::new(options)),
+        }
+    }
+
+    /// Answers from this snapshot from the next request on, also on open connections. Requests in progress keep
+    /// their snapshot.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.shared.publish(snapshot);
+    }
+
+    /// Serves connections until `shutdown` resolves. From then on the server is not ready; after
+    /// [`Options::drain_delay`] it accepts no more connections. Each open one is closed with its next answer, which
+    /// has `Connection: close`, or when it has been idle for half a second. Connections that do not end within
+    /// [`Options::shutdown_timeout`] are cut.
+    ///
+    /// A client that keeps connections and sends its requests without longer pauses loses none: a connection is
+    /// never closed behind an answer that did not announce it.
+    ///
+    /// Failures to accept, because of missing file descriptors for example, are logged and retried. Dropping the
+    /// future cuts all connections. A server serves once: after shutdown it stays shut.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Served {
+        let mut accepting = Accepting {
+            server: self,
+            listener,
+            connections: JoinSet::new(),
+            refusals: JoinSet::new(),
+        };
+        accepting.until(shutdown).await;
+        self.shared.drain();
+        accepting.until(tokio::time::sleep(self.shared.options.drain_delay)).await;
+        let mut connections = accepting.finish().await;
+
+        self.shared.begin_shutdown();
+        let all_end = async { while connections.join_next().await.is_some() {} };
+        if timeout(self.shared.options.shutdown_timeout, all_end).await.is_ok() {
+            return Served { cut: 0 };
+        }
+        let cut = connections.len();
+        connections.shutdown().await;
+        tracing::warn!(cut, "cut connections that did not end in time");
+        Served { cut }
+    }
+
+    /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages
+    /// that are not public. Meant for a port of its own and, so that nothing blocks it, a thread of its own.
+    pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                Some(_) = connections.join_next() => continue,
+                accepted = listener.accept(), if connections.len() < ADMIN_CONNECTIONS => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let shared = Arc::clone(&self.shared);
+                    connections.spawn(serve_connection(shared, None, stream, Lane::Admin));
+                }
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Accepts connections, and collects those that have ended.
+struct Accepting<'a> {
+    server: &'a Server,
+    listener: TcpListener,
+    connections: JoinSet<()>,
+    refusals: JoinSet<()>,
+}
+
+impl Accepting<'_> {
+    async fn until(&mut self, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut end => return,
+                Some(ended) = self.connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "the task of a connection failed");
+                    }
+                    continue;
+                }
+                Some(_) = self.refusals.join_next() => continue,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.take(stream, peer),
+                Err(error) if concerns_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections, retrying");
+                    tokio::select! {
+                        () = &mut end => return,
+                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let shared = Arc::clone(&self.server.shared);
+        if self.connections.len() < shared.options.max_connections {
+            let addresses = Some(Arc::clone(&self.server.addresses));
+            self.connections.spawn(serve_connection(shared, addresses, stream, Lane::Public));
+            return;
+        }
+        tracing::warn!(%peer, "too many connections, refusing one");
+        if self.refusals.len() < REFUSALS {
+            self.refusals.spawn(refuse(shared, stream));
+        }
+    }
+
+    /// Takes the connections that the system has accepted already, which closing the listener would reset, and
+    /// closes the listener.
+    async fn finish(mut self) -> JoinSet<()> {
+        while let Poll::Ready(Ok((stream, peer))) =
+            poll_fn(|cx| Poll::Ready(self.listener.poll_accept(cx))).await
+        {
+            self.take(stream, peer);
+        }
+        self.connections
+    }
+}
+
+/// Whether accepting failed because of the connection rather than the server.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

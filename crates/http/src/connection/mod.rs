@@ -1,0 +1,6 @@
+//! Connections: accepting, limiting, timing, and ending them.
+
+pub(crate) mod accept;
+pub(crate) mod addresses;
+pub(crate) mod serve;
+pub(crate) mod timed_stream;

@@ -1,0 +1,572 @@
+//! `/openapi.json`: the description of the API in OpenAPI 3.1, made from the endpoints.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use sparrow_engine::Engine;
+
+use crate::endpoints::endpoint::{Answer, Call, Endpoint, Exposure, Group};
+use crate::parameters::definition::{Kind as ParameterKind, NO_GENRE, NOT_BLANK, Parameter};
+use crate::response::json;
+use crate::response::problem::{Document, Kind, Problem};
+use crate::response::reply::{METHODS, Reply};
+use crate::response::schema::{Field, Schema, Type};
+
+pub(crate) static DESCRIPTION: Endpoint<[Parameter; 0]> = Endpoint::other(
+    Group::Server,
+    "/openapi.json",
+    "getDescription",
+    [],
+    Answer::Json(Schema::Object(&Type::new("", "", &[]))),
+    "Shows this document.",
+);
+
+pub(crate) fn show(
+    call: &Call<'_>,
+    endpoints: impl Iterator<Item = &'static Endpoint>,
+) -> Result<Reply, Problem> {
+    let snapshot = call.snapshot()?;
+    let write = || json::document(&document(&Names::of(&snapshot.engine), endpoints)).into();
+    Ok(Reply::json(snapshot.open_api.get_or_init(write).clone()))
+}
+
+/// The names from data and configuration that are values of parameters.
+struct Names<'a> {
+    models: Vec<String>,
+    similar_models: [&'a str; 2],
+    genres: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn of(engine: &'a Engine) -> Self {
+        let genres = engine.catalog().genres();
+        Self {
+            models: engine.models().into_iter().map(|model| model.name.to_string()).collect(),
+            similar_models: engine.similar_models(),
+            genres: genres.iter().map(|genre| genres.name(genre)).collect(),
+        }
+    }
+}
+
+/// JSON whose objects keep the order of their fields.
+enum Json {
+    Bool(bool),
+    Integer(u64),
+    Float(f64),
+    Text(String),
+    List(Vec<Json>),
+    Object(Vec<(String, Json)>),
+    Value(serde_json::Value),
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => serializer.serialize_u64(*value),
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Object(fields) => serializer.collect_map(fields.iter().map(|(k, v)| (k, v))),
+            Self::Value(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl From<&str> for Json {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<u32> for Json {
+    fn from(number: u32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<bool> for Json {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl<T: Into<Self>> From<Vec<T>> for Json {
+    fn from(items: Vec<T>) -> Self {
+        Self::List(items.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<const N: usize> From<[(&str, Self); N]> for Json {
+    fn from(fields: [(&str, Self); N]) -> Self {
+        Self::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+impl Json {
+    fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::List(texts.into_iter().map(Self::from).collect())
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Self>) -> Self {
+        if let Self::Object(fields) = &mut self {
+            fields.push((name.to_owned(), value.into()));
+        }
+        self
+    }
+
+    /// Adds a text, unless it is empty. Lines of doc comments are joined.
+    fn with_text(self, name: &str, text: &str) -> Self {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.is_empty() { self } else { self.with(name, &*text) }
+    }
+}
+
+fn reference(kind: &str, name: &str) -> Json {
+    Json::from([("$ref", Json::Text(format!("#/components/{kind}/{name}")))])
+}
+
+fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint>) -> Json {
+    let mut types = BTreeMap::new();
+    let mut paths = Vec::new();
+    for endpoint in endpoints {
+        if let Answer::Json(schema) | Answer::Ranked(schema) = &endpoint.answer {
+            collect_types(schema, &mut types);
+        }
+        let operation = Json::from([("get", operation(endpoint, names))]);
+        paths.push((endpoint.path.template.to_owned(), operation));
+    }
+    collect_types(&Schema::Named(&Document::TYPE), &mut types);
+    let schemas = types.into_values().map(|named| (named.name.to_owned(), object(named)));
+    let responses =
+        PROBLEMS.iter().map(|problem| (problem.name.to_owned(), problem_response(problem)));
+    Json::from([
+        ("openapi", "3.1.0".into()),
+        ("info", info()),
+        ("servers", Json::List(vec![Json::from([("url", "/".into())])])),
+        ("tags", Json::List(GROUPS.iter().map(tag).collect())),
+        ("paths", Json::Object(paths)),
+        (
+            "components",
+            Json::from([
+                ("schemas", Json::Object(schemas.collect())),
+                ("responses", Json::Object(responses.collect())),
+            ]),
+        ),
+    ])
+}
+
+fn info() -> Json {
+    let license = [("name", "Apache-2.0".into()), ("identifier", "Apache-2.0".into())];
+    let description = "Answers are JSON; problems are documents of RFC 9457. Every endpoint takes GET and HEAD, and \
+        no body. Endpoints under `/v1` take exactly the listed parameters, each at most once unless its description \
+        permits more; the others ignore unknown parameters. Web pages of every origin may read `/getmovie`, \
+        `/getsimilarmovie` and `/getrecommendation`; those of the origins in `[cors] origins` may read `/getuser`, \
+        `/getrecforyou` and `/v1`. Numbers are decimal digits without a sign or leading zeros. The names of genres \
+        and models are those of the data and configuration of this server. The web pages of the server are not \
+        described here.";
+    Json::from([
+        ("title", "Sparrow".into()),
+        ("version", "1".into()),
+        ("summary", "A movie recommender.".into()),
+        ("license", Json::from(license)),
+    ])
+    .with_text("description", description)
+}
+
+const GROUPS: [Group; 5] =
+    [Group::Recommendations, Group::Movies, Group::Users, Group::SparrowRecSys, Group::Server];
+
+impl Group {
+    const fn tag(self) -> &'static str {
+        match self {
+            Self::Recommendations => "recommendations",
+            Self::Movies => "movies",
+            Self::Users => "users",
+            Self::SparrowRecSys => "original",
+            Self::Server => "server",
+        }
+    }
+}
+
+fn tag(group: &Group) -> Json {
+    let tag = Json::from([("name", group.tag().into())]);
+    if *group != Group::SparrowRecSys {
+        return tag;
+    }
+    tag.with_text(
+        "description",
+        "Endpoints with the paths, parameters and field names of SparrowRecSys, so that its front ends can use this \
+         server.",
+    )
+}
+
+fn operation(endpoint: &Endpoint, names: &Names<'_>) -> Json {
+    let variable = endpoint.variable.iter().map(|parameter| (parameter, "path"));
+    let query = endpoint.query.iter().map(|parameter| (parameter, "query"));
+    let parameters: Vec<Json> =
+        variable.chain(query).map(|(parameter, place)| describe(parameter, place, names)).collect();
+    let mut operation = Json::from([
+        ("operationId", endpoint.operation_id.into()),
+        ("tags", Json::texts([endpoint.group.tag()])),
+    ])
+    .with_text("summary", endpoint.summary)
+    .with_text("description", endpoint.description);
+    if !parameters.is_empty() {
+        operation = operation.with("parameters", Json::List(parameters));
+    }
+    operation.with("responses", responses(endpoint))
+}
+
+fn responses(endpoint: &Endpoint) -> Json {
+    let mut responses = vec![("200".to_owned(), success(&endpoint.answer))];
+    if matches!(endpoint.answer, Answer::Image) {
+        let description = "The client has this version (`If-None-Match`).";
+        responses.push(("304".to_owned(), Json::from([("description", description.into())])));
+    }
+    for problem in &PROBLEMS {
+        let is_possible = match problem.kind {
+            Kind::NotFound | Kind::Internal => endpoint.problems.contains(&problem.kind),
+            Kind::MisdirectedRequest => endpoint.exposure != Exposure::Probe,
+            _ => true,
+        };
+        if is_possible {
+            let status = problem.kind.status().as_str().to_owned();
+            responses.push((status, reference("responses", problem.name)));
+        }
+    }
+    Json::Object(responses)
+}
+
+fn success(answer: &Answer) -> Json {
+    let response = Json::from([("description", "The answer.".into())]);
+    let content = |content: Json| Json::from([("application/json", content)]);
+    let of = |described: &Schema| content(Json::from([("schema", schema(described))]));
+    match answer {
+        Answer::Json(described) => response.with("content", of(described)),
+        Answer::Image => response.with("content", Json::from([("image/jpeg", Json::from([]))])),
+        Answer::Ranked(described) => {
+            let header = |description: &str, schema: Json| {
+                Json::from([
+                    ("description", description.into()),
+                    ("required", true.into()),
+                    ("schema", schema),
+                ])
+            };
+            let model = header("The model that answered.", schema(&Schema::Text));
+            let degraded = schema(&Schema::Words(&["true", "false"]));
+            let degraded = header("Whether the answer is degraded.", degraded);
+            response
+                .with(
+                    "headers",
+                    Json::from([("X-Sparrow-Model", model), ("X-Sparrow-Degraded", degraded)]),
+                )
+                .with("content", of(described))
+        }
+    }
+}
+
+fn describe(parameter: &Parameter, place: &str, names: &Names<'_>) -> Json {
+    let mut described = Json::from([("name", parameter.name.into()), ("in", place.into())])
+        .with_text("description", parameter.description);
+    if parameter.required {
+        described = described.with("required", true);
+    }
+    let words = |words: Json| Json::from([("type", "string".into()), ("enum", words)]);
+    let genres = || Json::texts(names.genres.iter().copied());
+    let values = match parameter.kind {
+        ParameterKind::Id => schema(&crate::response::schema::ID),
+        ParameterKind::Number { least, most, default } => {
+            schema(&Schema::Integer { least, most: Some(most) }).with("default", default)
+        }
+        ParameterKind::Flag { default } => schema(&Schema::Boolean).with("default", default),
+        ParameterKind::Word(all) => schema(&Schema::Words(all)).with("default", all[0]),
+        ParameterKind::Text { most, .. } => schema(&Schema::Text)
+            .with("minLength", 1)
+            .with("maxLength", most)
+            .with("pattern", NOT_BLANK),
+        ParameterKind::Model => words(Json::texts(names.models.iter().map(String::as_str))),
+        ParameterKind::SimilarModel => {
+            words(Json::texts(names.similar_models)).with("default", names.similar_models[0])
+        }
+        ParameterKind::Genre => words(Json::texts(names.genres.iter().copied().chain([NO_GENRE]))),
+        ParameterKind::Genres => Json::from([
+            ("type", "array".into()),
+            ("items", words(genres())),
+            ("minItems", 1.into()),
+        ]),
+    };
+    described = described.with("schema", values);
+    match parameter.kind {
+        ParameterKind::Id => described.with("example", 1),
+        ParameterKind::Text { example, .. } => described.with("example", example),
+        ParameterKind::Genres => described.with("style", "form").with("explode", true),
+        _ => described,
+    }
+}
+
+/// The description of a JSON value.
+fn schema(described: &Schema) -> Json {
+    let of = |name: &str| Json::from([("type", name.into())]);
+    let float = |number: f64| {
+        if number.fract() == 0.0 { Json::Integer(number as u64) } else { Json::Float(number) }
+    };
+    match *described {
+        Schema::Boolean => of("boolean"),
+        Schema::Text => of("string"),
+        Schema::Formatted(format) => of("string").with("format", format),
+        Schema::Constant(text) => Json::from([("const", text.into())]),
+        Schema::Words(words) => of("string").with("enum", Json::texts(words.iter().copied())),
+        Schema::Integer { least, most } => {
+            let integer = of("integer").with("minimum", least);
+            match most {
+                Some(most) => integer.with("maximum", most),
+                None => integer,
+            }
+        }
+        Schema::Number => of("number"),
+        Schema::Within(least, most) => {
+            of("number").with("minimum", float(least)).with("maximum", float(most))
+        }
+        Schema::HalfSteps(least, most) => {
+            schema(&Schema::Within(least, most)).with("multipleOf", Json::Float(0.5))
+        }
+        Schema::List(items) => of("array").with("items", schema(items)),
+        Schema::AtMost(most, items) => schema(&Schema::List(items)).with("maxItems", most),
+        Schema::NonEmpty(items) => schema(&Schema::List(items)).with("minItems", 1),
+        Schema::TextMap => of("object").with("additionalProperties", of("string")),
+        Schema::CountMap => {
+            of("object").with("additionalProperties", of("integer").with("minimum", 1))
+        }
+        Schema::Object(described) => object(described),
+        Schema::Named(described) => reference("schemas", described.name),
+        Schema::Optional(described) => schema(described),
+        Schema::OrNull(described) => match schema(described) {
+            Json::Object(mut fields) => {
+                for (name, value) in &mut fields {
+                    if let ("type", Json::Text(text)) = (&**name, &*value) {
+                        *value = Json::texts([text, "null"]);
+                    }
+                }
+                Json::Object(fields)
+            }
+            other => other,
+        },
+    }
+}
+
+/// The fields of a type, those of its base first.
+fn fields(described: &Type) -> impl Iterator<Item = &'static Field> {
+    described.base.map_or(&[][..], |base| base.fields).iter().chain(described.fields)
+}
+
+fn object(described: &Type) -> Json {
+    let object =
+        Json::from([("type", "object".into())]).with_text("description", described.description);
+    // The description of this document is the only one without fields.
+    if fields(described).next().is_none() {
+        return object.with("required", Json::texts(["openapi", "info", "paths"]));
+    }
+    let properties = fields(described).map(|field| {
+        (field.name.to_owned(), schema(&field.schema).with_text("description", field.description))
+    });
+    let required = fields(described)
+        .filter(|field| !matches!(field.schema, Schema::Optional(_)))
+        .map(|field| field.name);
+    let object = object
+        .with("properties", Json::Object(properties.collect()))
+        .with("required", Json::texts(required))
+        .with("additionalProperties", false);
+    let example = described.example.and_then(|example| serde_json::from_str(example).ok());
+    match example {
+        Some(example) => object.with("examples", Json::List(vec![Json::Value(example)])),
+        None => object,
+    }
+}
+
+/// Collects the named types in a schema.
+fn collect_types(schema: &Schema, types: &mut BTreeMap<&'static str, &'static Type>) {
+    match *schema {
+        Schema::List(inner)
+        | Schema::AtMost(_, inner)
+        | Schema::NonEmpty(inner)
+        | Schema::OrNull(inner)
+        | Schema::Optional(inner) => collect_types(inner, types),
+        Schema::Object(described) => {
+            for field in fields(described) {
+                collect_types(&field.schema, types);
+            }
+        }
+        Schema::Named(described) => {
+            if types.insert(described.name, described).is_none() {
+                collect_types(&Schema::Object(described), types);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A problem of endpoints, as a response.
+struct ProblemResponse {
+    name: &'static str,
+    kind: Kind,
+    description: &'static str,
+    example: fn() -> Problem,
+}
+
+const fn response(
+    name: &'static str,
+    kind: Kind,
+    description: &'static str,
+    example: fn() -> Problem,
+) -> ProblemResponse {
+    ProblemResponse { name, kind, description, example }
+}
+
+static PROBLEMS: [ProblemResponse; 10] = [
+    response(
+        "BadRequest",
+        Kind::InvalidParameter,
+        "A parameter is missing, repeated, unknown or invalid, or the request is malformed.",
+        || {
+            let detail = "size must be a whole number from 1 to 1000, got \"abc\"";
+            Problem::new(Kind::InvalidParameter, detail).parameter("size")
+        },
+    ),
+    response("NotFound", Kind::NotFound, "Nothing has this id.", || {
+        Problem::not_found("there is no movie 2")
+    }),
+    response("MethodNotAllowed", Kind::MethodNotAllowed, "Every method but GET and HEAD.", || {
+        let detail = format!("the method must be one of {METHODS}, got \"POST\"");
+        Problem::new(Kind::MethodNotAllowed, detail).allowed("", ["GET", "HEAD"])
+    }),
+    response(
+        "Timeout",
+        Kind::Timeout,
+        "The request head did not arrive in time. The connection is closed.",
+        || Problem::new(Kind::Timeout, "the request head did not arrive within 10s"),
+    ),
+    response(
+        "UnexpectedBody",
+        Kind::UnexpectedBody,
+        "The request has a body. The connection is closed.",
+        || Problem::new(Kind::UnexpectedBody, "no endpoint takes a request body"),
+    ),
+    response(
+        "UriTooLong",
+        Kind::UriTooLong,
+        "The URL is longer than the configured limit, 8 KiB by default.",
+        || Problem::new(Kind::UriTooLong, "the URL may have 8192 bytes, it has 9000"),
+    ),
+    response(
+        "Misdirected",
+        Kind::MisdirectedRequest,
+        "The server does not accept this host (`[server] hosts`).",
+        || {
+            let detail = "this server does not answer for the host \"rebound.example\"; if it should, add it to hosts \
+                          in [server] of the configuration";
+            Problem::new(Kind::MisdirectedRequest, detail)
+        },
+    ),
+    response(
+        "HeadersTooLarge",
+        Kind::HeadersTooLarge,
+        "There are more than a hundred headers, or they are larger than the configured limit, 16 KiB by default.",
+        || {
+            let detail = "the headers may have 16384 bytes in all, they have 20000";
+            Problem::new(Kind::HeadersTooLarge, detail)
+        },
+    ),
+    response("Internal", Kind::Internal, "The server has failed.", || {
+        Problem::new(Kind::Internal, "the engine has failed")
+    }),
+    response(
+        "Unavailable",
+        Kind::Unavailable,
+        "The server is loading its data or shutting down, has too many connections, a model took too long, or the \
+         feature store does not answer.",
+        || Problem::new(Kind::Unavailable, "the server is loading its data"),
+    ),
+];
+
+fn problem_response(problem: &ProblemResponse) -> Json {
+    let response = Json::from([("description", problem.description.into())]);
+    let header = |name: &str, header: Json| Json::from([(name, header)]);
+    let response = match problem.kind {
+        Kind::MethodNotAllowed => {
+            let methods = schema(&Schema::Constant(METHODS));
+            let allow = Json::from([("required", true.into()), ("schema", methods)]);
+            response.with("headers", header("Allow", allow))
+        }
+        Kind::Unavailable => {
+            let seconds = schema(&Schema::Integer { least: 1, most: None });
+            let retry = Json::from([
+                ("description", "Seconds.".into()),
+                ("required", true.into()),
+                ("schema", seconds),
+            ]);
+            response.with("headers", header("Retry-After", retry))
+        }
+        _ => response,
+    };
+    let example = serde_json::from_slice(&(problem.example)().to_json()).unwrap_or_default();
+    let content = Json::from([
+        ("schema", reference("schemas", Document::TYPE.name)),
+        ("example", Json::Value(example)),
+    ]);
+    response.with("content", Json::from([("application/problem+json", content)]))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::endpoints::ENDPOINTS;
+
+    fn described() -> serde_json::Value {
+        let names = Names {
+            models: vec!["emb".to_owned()],
+            similar_models: ["emb", "genre"],
+            genres: vec!["Drama"],
+        };
+        let endpoints = ENDPOINTS.iter().map(|(_, endpoint)| *endpoint);
+        serde_json::from_slice(&json::document(&document(&names, endpoints))).unwrap()
+    }
+
+    #[test]
+    fn examples_are_json() {
+        let document = described();
+        for name in ["Movie", "OriginalMovie"] {
+            assert!(document["components"]["schemas"][name]["examples"][0].is_object(), "{name}");
+        }
+        for problem in document["components"]["responses"].as_object().unwrap().values() {
+            let example = &problem["content"]["application/problem+json"]["example"];
+            assert!(example["detail"].is_string(), "{problem}");
+        }
+    }
+
+    #[test]
+    fn operations_parameters_and_references_are_unambiguous() {
+        let document = described();
+        let operations: BTreeSet<_> = ENDPOINTS.iter().map(|(_, e)| e.operation_id).collect();
+        let paths: BTreeSet<_> = ENDPOINTS.iter().map(|(_, e)| e.path.template).collect();
+        assert_eq!((operations.len(), paths.len()), (ENDPOINTS.len(), ENDPOINTS.len()));
+        for (_, endpoint) in ENDPOINTS {
+            assert_eq!(
+                endpoint.variable.is_some(),
+                endpoint.path.template.contains("{id}"),
+                "{}",
+                endpoint.path.template
+            );
+            let names: BTreeSet<_> = endpoint.query.iter().map(|one| one.name).collect();
+            assert_eq!(names.len(), endpoint.query.len(), "{}", endpoint.path.template);
+        }
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `/healthz` and `/readyz`.
+
+use std::collections::BTreeMap;
+
+use crate::endpoints::endpoint::{Answer, Call, Endpoint, Exposure, Group};
+use crate::parameters::definition::Parameter;
+use crate::response::audience::{Audience, kind_of};
+use crate::response::problem::{Kind, Problem};
+use crate::response::reply::Reply;
+use crate::response::schema::{COUNT, Schema, TEXT, json_type};
+
+pub(crate) static LIVE: Endpoint<[Parameter; 0]> = Endpoint::other(
+    Group::Server,
+    "/healthz",
+    "live",
+    [],
+    Answer::Json(Schema::Named(&Live::TYPE)),
+    "Reports that the process is alive.",
+)
+.exposed(Exposure::Probe);
+
+json_type! {
+    pub(crate) struct Live as "Live" {
+        status / "status": &'static str = Schema::Constant("ok"),
+    }
+}
+
+pub(crate) fn live() -> Reply {
+    Reply::serialized(&Live { status: "ok" })
+}
+
+pub(crate) static READY: Endpoint<[Parameter; 0]> = Endpoint::other(
+    Group::Server,
+    "/readyz",
+    "ready",
+    [],
+    Answer::Json(Schema::Named(&Ready::TYPE)),
+    "Reports whether the server can answer.",
+)
+.exposed(Exposure::Probe);
+
+json_type! {
+    pub(crate) struct Ready<'a> as "Ready" {
+        status / "status": &'static str = Schema::Constant("ready"),
+        /// The feature store; only if the server has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        store / "store": Option<Store<'a>> = Schema::Optional(&Schema::Object(&Store::TYPE)),
+    }
+}
+
+json_type! {
+    pub(crate) struct Store<'a> as "Store" {
+        /// Such as redis or file.
+        kind / "kind": &'a str = TEXT,
+        /// Only on the admin port.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address / "address": Option<&'a str> = Schema::Optional(&TEXT),
+        /// The loaded generation of the store.
+        generation / "generation": u64 = COUNT,
+        /// Whether answers come only from loaded data.
+        degraded / "degraded": bool = Schema::Boolean,
+        /// Why it is degraded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason / "reason": Option<String> = Schema::Optional(&TEXT),
+        /// How many values could not be used since the start, by the beginning of their keys, such as uEmb.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        malformed / "malformed": BTreeMap<&'static str, u64> = Schema::Optional(&Schema::CountMap),
+    }
+}
+
+/// Whether all data are loaded, and how the store is doing.
+pub(crate) fn ready(call: &Call<'_>) -> Result<Reply, Problem> {
+    if call.shared.is_draining() {
+        return Err(Problem::new(Kind::Unavailable, "shutting down"));
+    }
+    let Some(source) = &call.snapshot()?.store else {
+        return Ok(Reply::serialized(&Ready { status: "ready", store: None }));
+    };
+    let address = source.reader.address();
+    let trouble = source.reader.trouble().map(|trouble| call.audience.message(trouble));
+    let Some(generation) = source.generation else {
+        let loading = || format!("the feature store {address} is being loaded");
+        let detail = trouble.unwrap_or_else(|| call.audience.message(loading()));
+        return Err(Problem::new(Kind::Unavailable, detail));
+    };
+    let store = Store {
+        kind: kind_of(address),
+        address: (call.audience == Audience::Operator).then_some(address),
+        generation: generation.0,
+        degraded: trouble.is_some(),
+        reason: trouble,
+        malformed: source
+            .reader
+            .malformed()
+            .map(|(kind, count)| (kind.key_prefix().trim_end_matches(':'), count))
+            .collect(),
+    };
+    Ok(Reply::serialized(&Ready { status: "ready", store: Some(store) }))
+}

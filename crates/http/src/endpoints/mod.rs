@@ -1,0 +1,63 @@
+//! The endpoints of the API: one entry for each, with its description and its handler.
+
+pub(crate) mod document;
+pub(crate) mod endpoint;
+pub(crate) mod features;
+pub(crate) mod genres;
+pub(crate) mod health;
+pub(crate) mod models;
+pub(crate) mod movies;
+pub(crate) mod page;
+pub(crate) mod posters;
+pub(crate) mod ranking;
+pub(crate) mod recommendations;
+pub(crate) mod search;
+pub(crate) mod sparrowrecsys;
+pub(crate) mod users;
+
+use crate::endpoints::endpoint::{Call, Endpoint};
+use crate::response::problem::Problem;
+use crate::response::reply::Reply;
+
+/// Registers endpoints: an id, the description and the call of the handler. Routing tries them in this order.
+macro_rules! endpoints {
+    (|$call:ident| $($id:ident: $endpoint:path => $answer:expr;)*) => {
+        /// The registered endpoints.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Id {
+            $($id),*
+        }
+
+        pub(crate) static ENDPOINTS: &[(Id, &Endpoint)] = &[$((Id::$id, &$endpoint)),*];
+
+        /// Calls the handler of an endpoint.
+        pub(crate) async fn answer(id: Id, $call: &Call<'_>) -> Result<Reply, Problem> {
+            match id {
+                $(Id::$id => $answer),*
+            }
+        }
+    };
+}
+
+endpoints! { |call|
+    RecommendationsForYou: sparrowrecsys::RECOMMENDATIONS => sparrowrecsys::recommendations(call).await;
+    Recommendations: recommendations::RECOMMENDATIONS => recommendations::recommend(call).await;
+    Movies: movies::LIST => movies::list(call);
+    Movie: movies::MOVIE => movies::show(call);
+    SimilarMovies: movies::SIMILAR => movies::similar(call);
+    MovieFeatures: features::OF_MOVIE => features::of_movie(call).await;
+    Genres: genres::LIST => genres::list(call);
+    Search: search::SEARCH => search::search(call);
+    Users: users::LIST => users::list(call);
+    User: users::USER => users::show(call).await;
+    UserFeatures: features::OF_USER => features::of_user(call).await;
+    Models: models::LIST => models::list(call);
+    SparrowRecSysMovie: sparrowrecsys::MOVIE => sparrowrecsys::movie(call);
+    SparrowRecSysUser: sparrowrecsys::USER => sparrowrecsys::user(call).await;
+    SparrowRecSysSimilarMovies: sparrowrecsys::SIMILAR => sparrowrecsys::similar(call);
+    SparrowRecSysGenre: sparrowrecsys::GENRE => sparrowrecsys::genre(call);
+    Poster: posters::POSTER => posters::show(call).await;
+    Description: document::DESCRIPTION => document::show(call, ENDPOINTS.iter().map(|(_, e)| *e));
+    Live: health::LIVE => Ok(health::live());
+    Ready: health::READY => health::ready(call);
+}

@@ -1,0 +1,188 @@
+//! `/v1/users/{id}/recommendations`.
+
+use sparrow_engine::{Candidates, Item, Recommendations, Request};
+use sparrow_model::UserId;
+
+use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
+use crate::endpoints::ranking::{
+    DEGRADED, MOVIE_OF_ITEM, RECOMMENDATIONS as DEFAULT_SIZE, REQUESTED_MODEL, USER_ID, micros,
+    recommend as ask, write_model, write_movie,
+};
+use crate::parameters::definition::{self, CANDIDATES, GENRES, Kind as Type, MODEL, Parameter};
+use crate::response::json;
+use crate::response::problem::{Kind, Problem};
+use crate::response::reply::Reply;
+use crate::response::schema::{COUNT, Field, Schema, TEXT, Type as JsonType};
+
+pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 6]> = Endpoint::v1(
+    Group::Recommendations,
+    "/v1/users/{id}/recommendations",
+    "recommend",
+    [
+        definition::size(DEFAULT_SIZE),
+        MODEL,
+        CANDIDATES,
+        GENRES,
+        Parameter::new(
+            "exclude_seen",
+            Type::Flag { default: true },
+            "Whether to leave out movies that the user has rated.",
+        ),
+        Parameter::new(
+            "explain",
+            Type::Flag { default: false },
+            "Whether to add the recall strategies and the score of each movie, and the times of the stages.",
+        ),
+    ],
+    Answer::Ranked(Schema::Named(&ANSWER)),
+    "Recommends movies to a user.",
+)
+.described(
+    "Every user gets an answer: an unknown one, or one whose features are not available at the moment, gets the most \
+     popular movies, marked as degraded.",
+)
+.of(definition::USER_ID)
+.with_problems(&[Kind::Internal])
+.personal();
+
+const ANSWER: JsonType = JsonType::new(
+    "Recommendations",
+    "",
+    &[
+        USER_ID,
+        Field::new(
+            "model",
+            TEXT,
+            "The model that ranked, or could have if the list is empty; `none` if neither the requested one nor any of \
+             its fallbacks could.",
+        ),
+        DEGRADED,
+        REQUESTED_MODEL,
+        Field::new(
+            "reason",
+            Schema::Optional(&Schema::Words(&[
+                "unknown-user",
+                "no-user-embedding",
+                "no-movie-embedding",
+                "model-unavailable",
+                "user-not-in-model",
+                "model-failed",
+                "model-timed-out",
+                "store-unavailable",
+                "store-updating",
+                "store-failed",
+                "no-history",
+                "recall-failed",
+            ])),
+            "Why the answer is degraded, or not personal, or may contain movies that the user has seen (`no-history`).",
+        ),
+        Field::new("items", Schema::AtMost(1000, &Schema::Object(&ITEM)), "Best first."),
+        Field::new(
+            "timings",
+            Schema::Optional(&Schema::Object(&TIMINGS)),
+            "With `explain`: the times of the stages, in microseconds.",
+        ),
+        Field::new(
+            "candidates",
+            Schema::Optional(&COUNT),
+            "With `explain`: the number of candidates that were ranked.",
+        ),
+    ],
+);
+
+const ITEM: JsonType = JsonType::new(
+    "",
+    "",
+    &[
+        MOVIE_OF_ITEM,
+        Field::new(
+            "score",
+            Schema::Optional(&Schema::OrNull(&Schema::Number)),
+            "With `explain`: null if the model cannot score the movie. Scores of different models are not comparable.",
+        ),
+        Field::new(
+            "orderedBy",
+            Schema::Optional(&TEXT),
+            "With `explain`: the model whose order places a movie that the model cannot score.",
+        ),
+        Field::new(
+            "recalledBy",
+            Schema::Optional(&Schema::List(&TEXT)),
+            "With `explain`: the recall strategies that returned the movie; empty if all movies are candidates.",
+        ),
+    ],
+);
+
+const TIMINGS: JsonType = JsonType::new(
+    "",
+    "",
+    &[
+        Field::new("recallMicros", COUNT, ""),
+        Field::new("rankMicros", COUNT, ""),
+        Field::new("totalMicros", COUNT, ""),
+    ],
+);
+
+pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
+    let snapshot = call.snapshot()?;
+    let id = call.id()?;
+    let [size, model, candidates, genres, exclude_seen, explain] =
+        RECOMMENDATIONS.arguments(call)?;
+    let request = Request {
+        model: model.text(),
+        size: size.number()?,
+        genres: snapshot.genre_set(&genres)?,
+        exclude_seen: exclude_seen.flag()?,
+        candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
+        ..Request::new(UserId(id))
+    };
+    let explain = explain.flag()?;
+    let found = ask(call, snapshot, &request, &model).await?;
+
+    let movies = found.items.iter().map(|item| item.movie);
+    let each = if explain { 128 } else { 16 };
+    let mut out =
+        Vec::with_capacity(384 + snapshot.movies.len_of(movies) + found.items.len() * each);
+    out.extend_from_slice(b"{\"userId\":");
+    json::integer(&mut out, id);
+    write_model(&mut out, &found.model, found.degraded, &found.requested, found.reason);
+    out.extend_from_slice(b",\"items\":");
+    json::list(&mut out, &found.items, |out, item| {
+        write_movie(out, snapshot, item.movie);
+        if explain {
+            write_explanation(out, &found, item);
+        }
+        out.push(b'}');
+    });
+    if explain {
+        write_stages(&mut out, &found);
+    }
+    out.push(b'}');
+    Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))
+}
+
+fn write_explanation(out: &mut Vec<u8>, found: &Recommendations, item: &Item) {
+    out.extend_from_slice(b",\"score\":");
+    match item.score {
+        Some(score) => json::float32(out, score),
+        None => out.extend_from_slice(b"null"),
+    }
+    if let Some(model) = found.ordered_by(item) {
+        out.extend_from_slice(b",\"orderedBy\":");
+        json::string(out, model);
+    }
+    out.extend_from_slice(b",\"recalledBy\":");
+    json::strings(out, found.recalled_by(item));
+}
+
+/// Writes the times of the stages and the number of candidates.
+fn write_stages(out: &mut Vec<u8>, found: &Recommendations) {
+    out.extend_from_slice(b",\"timings\":{\"recallMicros\":");
+    json::integer(out, micros(found.timings.recall));
+    out.extend_from_slice(b",\"rankMicros\":");
+    json::integer(out, micros(found.timings.rank));
+    out.extend_from_slice(b",\"totalMicros\":");
+    json::integer(out, micros(found.timings.total));
+    out.extend_from_slice(b"},\"candidates\":");
+    json::integer(out, found.candidates);
+}

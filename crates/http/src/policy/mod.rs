@@ -1,0 +1,4 @@
+//! Who may use the server: accepted hosts, and origins of web pages.
+
+pub(crate) mod cors;
+pub(crate) mod hosts;

@@ -1,0 +1,249 @@
+//! Problem documents (RFC 9457): the only place that maps failures to status codes.
+
+use hyper::StatusCode;
+
+use crate::response::json;
+use crate::response::schema::{Schema, TEXT, json_type};
+
+/// The kinds of problems; each has its own `type` in the documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    MalformedRequest,
+    InvalidParameter,
+    MissingParameter,
+    RepeatedParameter,
+    UnknownParameter,
+    NotFound,
+    MethodNotAllowed,
+    Timeout,
+    UnexpectedBody,
+    UriTooLong,
+    HeadersTooLarge,
+    Internal,
+    Unavailable,
+    HttpVersion,
+    MisdirectedRequest,
+}
+
+impl Kind {
+    const fn facts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::MalformedRequest => {
+                (StatusCode::BAD_REQUEST, "malformed-request", "The request is malformed")
+            }
+            Self::InvalidParameter => {
+                (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter has an invalid value")
+            }
+            Self::MissingParameter => {
+                (StatusCode::BAD_REQUEST, "missing-parameter", "A required parameter is missing")
+            }
+            Self::RepeatedParameter => {
+                (StatusCode::BAD_REQUEST, "repeated-parameter", "A parameter is given twice")
+            }
+            Self::UnknownParameter => {
+                (StatusCode::BAD_REQUEST, "unknown-parameter", "There is no such parameter")
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "The method is not supported here",
+            ),
+            Self::Timeout => {
+                (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request took too long")
+            }
+            Self::UnexpectedBody => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "unexpected-body", "The request has a body")
+            }
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The URL is too long"),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers-too-large",
+                "The request headers are too large",
+            ),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server has failed")
+            }
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The server cannot answer right now",
+            ),
+            Self::HttpVersion => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "http-version-not-supported",
+                "The HTTP version is not supported",
+            ),
+            Self::MisdirectedRequest => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected-request",
+                "The request is for another host",
+            ),
+        }
+    }
+
+    /// The status code.
+    pub(crate) const fn status(self) -> StatusCode {
+        self.facts().0
+    }
+}
+
+/// Why a request fails. Boxed, so that successful results stay small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem(Box<Facts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Facts {
+    kind: Kind,
+    detail: String,
+    parameter: Option<String>,
+    allowed: Vec<String>,
+    nearest: Option<String>,
+}
+
+impl Problem {
+    /// A problem with its detail: a sentence fragment that names what is wrong.
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self(Box::new(Facts {
+            kind,
+            detail: detail.into(),
+            parameter: None,
+            allowed: Vec::new(),
+            nearest: None,
+        }))
+    }
+
+    /// Nothing exists under this path or id.
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, detail)
+    }
+
+    /// Adds the name of the parameter that is wrong.
+    pub(crate) fn parameter(mut self, name: &str) -> Self {
+        self.0.parameter = Some(shortened(name));
+        self
+    }
+
+    /// Adds the name of the parameter if nothing exists under its value; other problems are not its fault.
+    pub(crate) fn not_found_by(self, name: &str) -> Self {
+        if self.kind() == Kind::NotFound { self.parameter(name) } else { self }
+    }
+
+    /// Adds what is allowed instead of `got`, and the most similar of it.
+    pub(crate) fn allowed<'a>(
+        mut self,
+        got: &str,
+        allowed: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        self.0.allowed = allowed.into_iter().map(str::to_owned).collect();
+        self.0.nearest = nearest(got, &self.0.allowed);
+        self
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The document.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let Facts { kind, detail, parameter, allowed, nearest } = &*self.0;
+        let (status, name, title) = kind.facts();
+        json::document(&Document {
+            r#type: &format!("/problems/{name}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            parameter: parameter.as_deref(),
+            allowed,
+            nearest: nearest.as_deref(),
+        })
+    }
+}
+
+json_type! {
+    /// A problem document of RFC 9457.
+    pub(crate) struct Document<'a> as "Problem" {
+        /// Which kind of problem it is.
+        r#type / "type": &'a str = Schema::Formatted("uri-reference"),
+        title / "title": &'a str = TEXT,
+        status / "status": u16 = Schema::Integer { least: 400, most: Some(599) },
+        detail / "detail": &'a str = TEXT,
+        /// The parameter that it is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parameter / "parameter": Option<&'a str> = Schema::Optional(&TEXT),
+        /// The values, names or methods that are allowed.
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        allowed / "allowed": &'a [String] = Schema::Optional(&Schema::NonEmpty(&TEXT)),
+        /// The allowed one that is most similar to what was sent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nearest / "nearest": Option<&'a str> = Schema::Optional(&TEXT),
+    }
+}
+
+/// The most similar candidate; `None` if none is similar.
+fn nearest(got: &str, candidates: &[String]) -> Option<String> {
+    // Comparing is quadratic in the lengths, and so long a text is not a misspelt name.
+    if got.len() > 64 {
+        return None;
+    }
+    let got = got.to_lowercase();
+    candidates
+        .iter()
+        .map(|name| (strsim::normalized_damerau_levenshtein(&got, &name.to_lowercase()), name))
+        .filter(|(similarity, _)| *similarity >= 0.5)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.clone())
+}
+
+/// A shortened text of a client, in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text))
+}
+
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 64;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_becomes_a_document() {
+        let problem = Problem::new(Kind::InvalidParameter, "no \"horor\"")
+            .parameter("genre")
+            .allowed("horor", ["Comedy", "Horror"]);
+        let document: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
+        let expected = serde_json::json!({
+            "type": "/problems/invalid-parameter",
+            "title": "A parameter has an invalid value",
+            "status": 400,
+            "detail": "no \"horor\"",
+            "parameter": "genre",
+            "allowed": ["Comedy", "Horror"],
+            "nearest": "Horror",
+        });
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn only_similar_names_are_suggested() {
+        let names = ["size".to_owned(), "model".to_owned()];
+        assert_eq!(nearest("sise", &names).as_deref(), Some("size"));
+        assert_eq!(nearest("MODEL", &names).as_deref(), Some("model"));
+        assert_eq!(nearest("utm_source", &names), None);
+        assert_eq!(nearest(&"size".repeat(1000), &names), None);
+    }
+
+    #[test]
+    fn long_input_is_shortened_at_a_character() {
+        assert_eq!(quoted("é"), "\"é\"");
+        let long = quoted(&"é".repeat(500));
+        assert_eq!(long.chars().count(), 64 + 3);
+    }
+}

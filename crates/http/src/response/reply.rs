@@ -1,0 +1,198 @@
+//! Answers, and their translation into responses of hyper.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::response::json;
+use crate::response::problem::{Kind, Problem};
+
+/// The body of every response: complete in memory.
+pub(crate) type Body = Full<Bytes>;
+
+/// The methods that every endpoint answers.
+pub(crate) const METHODS: &str = "GET, HEAD";
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const TRUE: HeaderValue = HeaderValue::from_static("true");
+const FALSE: HeaderValue = HeaderValue::from_static("false");
+const MODEL: HeaderName = HeaderName::from_static("x-sparrow-model");
+const DEGRADED: HeaderName = HeaderName::from_static("x-sparrow-degraded");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
+     frame-ancestors 'none'";
+
+/// An answer before it becomes a response.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: Bytes,
+    model: Option<(HeaderValue, bool)>,
+    /// Headers of this answer alone.
+    more: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Reply {
+    /// A JSON document.
+    pub(crate) fn json(body: impl Into<Bytes>) -> Self {
+        Self::new(StatusCode::OK, JSON, body)
+    }
+
+    /// A value as JSON.
+    pub(crate) fn serialized(value: &impl Serialize) -> Self {
+        Self::json(json::document(value))
+    }
+
+    /// Anything else.
+    pub(crate) fn new(
+        status: StatusCode,
+        content_type: HeaderValue,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self { status, content_type, body: body.into(), model: None, more: Vec::new() }
+    }
+
+    /// Adds headers with the model that answered, and whether it is another than the requested one: the arrays of
+    /// SparrowRecSys' endpoints cannot contain them.
+    pub(crate) fn with_model(mut self, model: HeaderValue, degraded: bool) -> Self {
+        self.model = Some((model, degraded));
+        self
+    }
+
+    /// Adds a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.more.push((name, value));
+        self
+    }
+
+    /// Adds the headers of a web page.
+    pub(crate) fn with_page_policies(self) -> Self {
+        self.with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY))
+            .with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
+            .with(OPENER_POLICY, HeaderValue::from_static("same-origin"))
+    }
+
+    /// Adds a validator and the rules for caches; the answer is 304 without a body if the client has this
+    /// version.
+    pub(crate) fn cached(
+        mut self,
+        etag: &HeaderValue,
+        control: &'static str,
+        headers: &HeaderMap,
+    ) -> Self {
+        if self.status == StatusCode::OK && has_version(headers, etag) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.body = Bytes::new();
+        }
+        self.with(ETAG, etag.clone()).with(CACHE_CONTROL, HeaderValue::from_static(control))
+    }
+
+    /// Replaces the body.
+    pub(crate) fn map_body<E>(
+        mut self,
+        change: impl FnOnce(Bytes) -> Result<Bytes, E>,
+    ) -> Result<Self, E> {
+        self.body = change(std::mem::take(&mut self.body))?;
+        Ok(self)
+    }
+
+    /// The response. `headers` is a map whose memory is reused: that of the request.
+    pub(crate) fn into_response(self, mut headers: HeaderMap, close: bool) -> Response<Body> {
+        headers.clear();
+        if !matches!(self.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) {
+            headers.insert(CONTENT_TYPE, self.content_type);
+        }
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        if let Some((model, degraded)) = self.model {
+            headers.insert(MODEL, model);
+            headers.insert(DEGRADED, if degraded { TRUE } else { FALSE });
+        }
+        headers.extend(self.more);
+        if close {
+            headers.insert(CONNECTION, CLOSE);
+        }
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+impl From<Problem> for Reply {
+    fn from(problem: Problem) -> Self {
+        let reply = Self::new(problem.kind().status(), PROBLEM, problem.to_json());
+        match problem.kind() {
+            Kind::MethodNotAllowed => reply.with(ALLOW, HeaderValue::from_static(METHODS)),
+            Kind::Unavailable => reply.with(RETRY_AFTER, HeaderValue::from_static("1")),
+            _ => reply,
+        }
+    }
+}
+
+/// A problem as a whole HTTP/1.1 message that ends the connection, to be written without hyper.
+pub(crate) fn raw(problem: &Problem) -> Vec<u8> {
+    let status = problem.kind().status();
+    let body = problem.to_json();
+    let mut out = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\n\
+         x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: {}\r\ndate: {}\r\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or_default(),
+        body.len(),
+        httpdate::fmt_http_date(std::time::SystemTime::now()),
+    )
+    .into_bytes();
+    if problem.kind() == Kind::Unavailable {
+        out.extend_from_slice(b"retry-after: 1\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&body);
+    out
+}
+
+/// Whether `If-None-Match` contains this version, by the weak comparison of RFC 9110.
+fn has_version(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let strong = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
+    let own = strong(etag.as_bytes());
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .flat_map(|list| list.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|tag| tag == b"*" || strong(tag) == own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_lists() {
+        let etag = HeaderValue::from_static("\"abc\"");
+        for (sent, same) in [
+            ("\"abc\"", true),
+            ("W/\"abc\"", true),
+            ("\"x\", \"abc\"", true),
+            ("*", true),
+            ("\"ab\"", false),
+            ("abc", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_static(sent));
+            assert_eq!(has_version(&headers, &etag), same, "{sent}");
+        }
+        assert!(!has_version(&HeaderMap::new(), &etag));
+    }
+}

@@ -1,0 +1,156 @@
+//! From a request to its answer: checks, the endpoint, the headers of the answer.
+
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, VARY};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+
+use crate::endpoints;
+use crate::endpoints::endpoint::{Call, Exposure};
+use crate::policy::cors::{Grant, Origins};
+use crate::response::audience::Audience;
+use crate::response::problem::{Kind, Problem, quoted};
+use crate::response::reply::{Body, Reply};
+use crate::routing::framing::{self, Framing};
+use crate::routing::pages;
+use crate::routing::route::{Route, page_before_slash};
+use crate::state::shared::Shared;
+use crate::state::snapshot::Snapshot;
+
+/// Which requests a connection accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// All that are for the public.
+    Public,
+    /// One request for health or readiness: the server has too many connections.
+    Probes,
+    /// Health, readiness and models, with details that are not public.
+    Admin,
+}
+
+/// Answers a request. Also returns whether the client may be sending a body: it is not read, so the connection
+/// must be closed.
+pub(crate) async fn answer(
+    shared: &Shared,
+    snapshot: Option<&Snapshot>,
+    mut parts: Parts,
+    body: &mut Incoming,
+    lane: Lane,
+) -> (Response<Body>, bool) {
+    let mut framing = Framing::of(&parts);
+    let path = parts.uri.path();
+    let route = Route::find(path);
+    let endpoint = route.and_then(|route| route.endpoint());
+    let origins = match endpoint {
+        Some(endpoint) => endpoint.origins,
+        // Problems at other paths there, too.
+        None if path.starts_with("/v1/") => Origins::Listed,
+        None => Origins::Own,
+    };
+    let grant = shared.options.cors.grant(origins, &parts.headers);
+    let reply = match framing.read_empty_chunks(body, &shared.options).await {
+        Ok(()) => reply(shared, snapshot, &parts, route, framing, &grant, lane).await,
+        Err(problem) => Err(problem),
+    };
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let reply = reply.and_then(|reply| reply.map_body(|body| shared.in_flight.admit(target, body)));
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(problem) => {
+            tracing::debug!(uri = %parts.uri, ?problem, "refused a request");
+            let page = snapshot.and_then(|snapshot| error_page(snapshot, &parts, route, &problem));
+            page.unwrap_or(problem.into())
+        }
+    };
+    let mut reply = grant.add_headers(reply);
+    if endpoint.is_some_and(|endpoint| endpoint.is_personal) {
+        reply = reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let headers = std::mem::take(&mut parts.headers);
+    let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
+    (reply.into_response(headers, close), framing.has_body)
+}
+
+async fn reply(
+    shared: &Shared,
+    snapshot: Option<&Snapshot>,
+    parts: &Parts,
+    route: Option<Route<'_>>,
+    framing: Framing,
+    grant: &Grant,
+    lane: Lane,
+) -> Result<Reply, Problem> {
+    framing::check(parts, framing, &shared.options)?;
+    let (path, query) = (parts.uri.path(), parts.uri.query());
+    let exposure = route.and_then(|route| route.endpoint()).map(|endpoint| endpoint.exposure);
+    match lane {
+        Lane::Public if exposure == Some(Exposure::Probe) => {}
+        Lane::Public => shared.options.hosts.check(parts)?,
+        Lane::Probes if exposure == Some(Exposure::Probe) => {}
+        Lane::Probes => {
+            return Err(Problem::new(Kind::Unavailable, "the server has too many connections"));
+        }
+        Lane::Admin if matches!(exposure, Some(Exposure::Probe | Exposure::PublicAndAdmin)) => {}
+        Lane::Admin => return Err(no_endpoint(path)),
+    }
+    let Some(route) = route else {
+        let page = page_before_slash(path).ok_or_else(|| no_endpoint(path))?;
+        framing::check_method(parts, framing)?;
+        return redirect(page, query);
+    };
+    if let Some(reply) = grant.preflight(parts) {
+        return Ok(reply);
+    }
+    framing::check_method(parts, framing)?;
+    let audience = if lane == Lane::Admin { Audience::Operator } else { Audience::Public };
+    let variable = if let Route::Endpoint(_, _, variable) = route { variable } else { "" };
+    let call = Call { shared, snapshot, variable, query, headers: &parts.headers, audience };
+    match route {
+        Route::Endpoint(id, ..) => endpoints::answer(id, &call).await,
+        Route::Asset(name) => call.snapshot()?.web.asset(name, call.headers),
+        Route::Page(page) => pages::show(page, &call).await,
+    }
+}
+
+/// Redirects a browser to a page of this server.
+fn redirect(page: &str, query: Option<&str>) -> Result<Reply, Problem> {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::try_from(format!("{page}{query}"))
+        .map_err(|_| Problem::not_found("there is no such page"))?;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    Ok(Reply::new(StatusCode::PERMANENT_REDIRECT, plain, "").with(LOCATION, location))
+}
+
+fn no_endpoint(path: &str) -> Problem {
+    let trimmed = path.trim_end_matches('/');
+    let mut detail = format!("there is no endpoint at {}", quoted(path));
+    if trimmed != path && Route::find(trimmed).is_some() {
+        detail = format!("{detail}; the one without a slash at the end is meant");
+    }
+    Problem::not_found(detail)
+}
+
+/// The page for browsers that follow a broken link. Other clients, and all requests to the API, get the problem
+/// document.
+fn error_page(
+    snapshot: &Snapshot,
+    parts: &Parts,
+    route: Option<Route<'_>>,
+    problem: &Problem,
+) -> Option<Reply> {
+    let path = parts.uri.path();
+    let is_page = match route {
+        None => path != "/v1" && !path.starts_with("/v1/"),
+        Some(route) => matches!(route, Route::Page(_)),
+    };
+    if !is_page || problem.kind() != Kind::NotFound {
+        return None;
+    }
+    let is_html =
+        |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), b"text/html").is_some();
+    if !parts.headers.get_all(ACCEPT).iter().any(is_html) {
+        return None;
+    }
+    let page = snapshot.web.page("error.html", StatusCode::NOT_FOUND, &HeaderMap::new()).ok()?;
+    Some(page.with(VARY, HeaderValue::from_static("accept")))
+}

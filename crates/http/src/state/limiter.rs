@@ -1,0 +1,100 @@
+//! A limit on concurrent expensive requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::response::problem::{Kind, Problem};
+
+/// How many requests may wait for each one that runs.
+const WAITING: usize = 4;
+
+/// Lets a few requests run at once and a few more wait, and refuses the rest at once: a client that would wait for
+/// long does better to retry.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    running: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most_waiting: usize,
+    /// The name of the limited requests, for problem documents.
+    what: &'static str,
+}
+
+impl Limiter {
+    /// With `most` running requests; 0 for the number of cores that the process may use.
+    pub(crate) fn new(most: usize, what: &'static str) -> Self {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let most = if most == 0 { cores() } else { most }.min(Semaphore::MAX_PERMITS);
+        Self {
+            running: Arc::new(Semaphore::new(most)),
+            waiting: AtomicUsize::new(0),
+            most_waiting: most.saturating_mul(WAITING),
+            what,
+        }
+    }
+
+    /// Waits for a permit, which dropping returns; a problem if too many wait.
+    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let refused = || {
+            let detail = format!("too many {} at once, try again in a moment", self.what);
+            Problem::new(Kind::Unavailable, detail)
+        };
+        if let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _waiting = Waiting::enter(self).ok_or_else(refused)?;
+        Arc::clone(&self.running).acquire_owned().await.map_err(|_| refused())
+    }
+}
+
+/// A waiting request; counted until it is dropped, also if its client is gone.
+struct Waiting<'a>(&'a Limiter);
+
+impl<'a> Waiting<'a> {
+    fn enter(limiter: &'a Limiter) -> Option<Self> {
+        let waiting = Self(limiter);
+        // If this is one too many, dropping it uncounts it.
+        (limiter.waiting.fetch_add(1, Ordering::AcqRel) < limiter.most_waiting).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn requests_beyond_the_waiting_ones_are_refused() {
+        let limiter = Limiter::new(1, "tests");
+        let running = poll(pin!(limiter.admit())).unwrap().unwrap();
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(limiter.admit())).collect();
+        assert!(waiting.iter_mut().all(|one| poll(one.as_mut()).is_none()));
+        let refused = poll(pin!(limiter.admit())).unwrap().unwrap_err();
+        assert_eq!(refused.kind(), Kind::Unavailable);
+        // A request that is dropped lets another one wait.
+        drop(waiting.pop());
+        assert!(poll(pin!(limiter.admit())).is_none());
+        drop(running);
+        assert!(poll(waiting[0].as_mut()).unwrap().is_ok());
+        drop(waiting);
+        assert_eq!(limiter.waiting.load(Ordering::Relaxed), 0);
+    }
+}

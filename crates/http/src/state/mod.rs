@@ -1,0 +1,10 @@
+//! What requests are answered from, and the limits that all connections share.
+
+pub(crate) mod in_flight;
+pub(crate) mod limiter;
+pub(crate) mod options;
+pub(crate) mod ranking_times;
+pub(crate) mod shared;
+pub(crate) mod snapshot;
+pub(crate) mod user_list;
+pub(crate) mod web_files;

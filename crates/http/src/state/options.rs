@@ -1,0 +1,65 @@
+//! The options of a server.
+
+use std::time::Duration;
+
+use crate::policy::cors::Cors;
+use crate::policy::hosts::Hosts;
+
+/// Limits of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// For the head of a request to arrive, from its first byte; for the first request, from the moment the
+    /// connection is accepted.
+    pub header_timeout: Duration,
+    /// For a connection without a request to stay open after an answer.
+    pub idle_timeout: Duration,
+    /// For the client to take any part of its answer. Bytes in the socket's buffer count as taken.
+    pub write_timeout: Duration,
+    /// For the client to take all of an answer, however steadily it reads.
+    pub answer_timeout: Duration,
+    /// For the engine to answer.
+    pub request_timeout: Duration,
+    /// Between the failure of readiness and the beginning of shutdown, so that load balancers notice the former.
+    pub drain_delay: Duration,
+    /// Concurrent long rankings: of the whole catalogue, or by a slow model. A few more wait, further ones are
+    /// answered 503. 0 stands for the number of cores.
+    pub max_rankings: usize,
+    /// For requests to end after shutdown has begun; then connections are cut.
+    pub shutdown_timeout: Duration,
+    /// Concurrent connections; a further one is answered 503 and closed.
+    pub max_connections: usize,
+    /// Concurrent connections from one address; 0 for no limit, since a proxy is one address.
+    pub max_connections_per_address: usize,
+    /// Bytes of all large answers that clients have not taken yet; further ones are answered 503.
+    pub max_bytes_in_flight: usize,
+    /// Bytes of a URL.
+    pub max_uri_bytes: usize,
+    /// Bytes of all headers together. At most a hundred headers are accepted.
+    pub max_header_bytes: usize,
+    /// The origins whose web pages may use the API.
+    pub cors: Cors,
+    /// The accepted values of the `Host` header. Health and readiness accept any.
+    pub hosts: Hosts,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_mins(2),
+            request_timeout: Duration::from_secs(5),
+            drain_delay: Duration::ZERO,
+            max_rankings: 0,
+            shutdown_timeout: Duration::from_secs(10),
+            max_connections: 1000,
+            max_connections_per_address: 0,
+            max_bytes_in_flight: 256 << 20,
+            max_uri_bytes: 8 << 10,
+            max_header_bytes: 16 << 10,
+            cors: Cors::default(),
+            hosts: Hosts::ANY,
+        }
+    }
+}

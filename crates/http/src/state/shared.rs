@@ -1,0 +1,82 @@
+//! The state that all connections of a server share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::state::in_flight::InFlight;
+use crate::state::limiter::Limiter;
+use crate::state::options::Options;
+use crate::state::snapshot::Snapshot;
+
+/// The state of a server.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Arc<Options>,
+    pub(crate) rankings: Limiter,
+    pub(crate) in_flight: InFlight,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// The number of published snapshots: connections compare it without a lock.
+    publications: AtomicU64,
+    /// Set when the server is asked to shut down.
+    draining: AtomicBool,
+    /// Set after [`Options::drain_delay`], before `stop` wakes the connections.
+    stopping: AtomicBool,
+    pub(crate) stop: Notify,
+}
+
+/// The snapshot that a connection used last, with the number of publications at that time.
+pub(crate) type LastSnapshot = Mutex<(u64, Option<Arc<Snapshot>>)>;
+
+impl Shared {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            in_flight: InFlight::new(options.max_bytes_in_flight),
+            rankings: Limiter::new(options.max_rankings, "long rankings"),
+            options: Arc::new(options),
+            snapshot: Mutex::new(None),
+            publications: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+        }
+    }
+
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        self.publications.fetch_add(1, Ordering::Release);
+    }
+
+    /// The current snapshot; takes the common lock only after a publication.
+    pub(crate) fn current(&self, last: &LastSnapshot) -> Option<Arc<Snapshot>> {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let publications = self.publications.load(Ordering::Acquire);
+        if last.0 != publications {
+            let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            *last = (publications, snapshot);
+        }
+        last.1.clone()
+    }
+
+    /// Makes the server not ready.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the server was asked to shut down: it is no longer ready.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Begins shutdown, and wakes all connections.
+    pub(crate) fn begin_shutdown(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.notify_waiters();
+    }
+
+    /// Whether shutdown has begun: each answer is the last one on its connection.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,156 @@
+//! The immutable data that requests are answered from.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use sparrow_engine::Engine;
+use sparrow_features::RatingStats;
+use sparrow_model::{Catalog, Genre, GenreSet, Histories, MovieId, MovieIndex, Sort};
+use sparrow_store::UserList as StoredUserList;
+use sparrow_user_state::StoreSource;
+
+use crate::parameters::definition::NO_GENRE;
+use crate::parameters::query::Value;
+use crate::response::movie_json::MovieJson;
+use crate::response::problem::Problem;
+use crate::state::ranking_times::RankingTimes;
+use crate::state::user_list::UserList;
+use crate::state::web_files::WebFiles;
+
+/// The options of a snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotOptions {
+    /// A folder with images named `{movieId}.jpg`.
+    pub posters: Option<PathBuf>,
+    /// The store of the users; without one they are those of the engine's catalogue.
+    pub store: Option<StoreSource>,
+    /// The users of the store for lists of users. If it is empty, they are those of [`StoreSource::histories`].
+    pub users: StoredUserList,
+}
+
+/// An engine, and everything that is serialised once rather than per request.
+pub struct Snapshot {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) ranking_times: RankingTimes,
+    /// Movies in the shape of `/v1`.
+    pub(crate) movies: MovieJson,
+    /// Movies in the shape of SparrowRecSys.
+    pub(crate) sparrowrecsys_movies: MovieJson,
+    /// The description of the API, made for the first request.
+    pub(crate) open_api: OnceLock<Bytes>,
+    pub(crate) users: UserList,
+    pub(crate) store: Option<StoreSource>,
+    /// The ratings of each movie; empty with a store, which has them.
+    pub(crate) movie_ratings: Vec<RatingStats>,
+    /// Model names as header values.
+    model_headers: Vec<(Arc<str>, HeaderValue)>,
+    pub(crate) web: WebFiles,
+    pub(crate) posters: Option<PathBuf>,
+}
+
+impl Snapshot {
+    /// Serialises the catalogue of the engine: about a second for tens of thousands of movies.
+    pub fn new(engine: Arc<Engine>, options: SnapshotOptions) -> Self {
+        let catalog = Arc::clone(engine.catalog());
+        let (users, movie_ratings) = match &options.store {
+            Some(StoreSource { histories: Some(data), .. }) if options.users.total == 0 => {
+                (UserList::from_histories(data.users()), Vec::new())
+            }
+            Some(_) => (UserList::from_store(&options.users), Vec::new()),
+            None => {
+                let users = catalog.users();
+                (UserList::from_histories(users), movie_ratings(users, catalog.len()))
+            }
+        };
+        let names = engine.models().into_iter().map(|model| model.name);
+        let names = names.chain(engine.similar_models().map(Arc::from));
+        Self {
+            ranking_times: RankingTimes::new(&engine),
+            movies: MovieJson::v1(&catalog),
+            sparrowrecsys_movies: MovieJson::sparrowrecsys(&catalog),
+            open_api: OnceLock::new(),
+            users,
+            store: options.store,
+            movie_ratings,
+            model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
+            web: WebFiles::load(),
+            posters: options.posters,
+            engine,
+        }
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        self.engine.catalog()
+    }
+
+    pub(crate) fn movie(&self, id: u32) -> Result<MovieIndex, Problem> {
+        self.catalog()
+            .index_of(MovieId(id))
+            .ok_or_else(|| Problem::not_found(format!("there is no movie {id}")))
+    }
+
+    /// The header value that names a model.
+    pub(crate) fn model_header(&self, name: &str) -> HeaderValue {
+        let header = self.model_headers.iter().find(|(model, _)| **model == *name);
+        header.map_or_else(|| header_value(name), |(_, value)| value.clone())
+    }
+
+    /// All movies, or those of a genre if one is given, in this order.
+    pub(crate) fn ordered(&self, genre: &Value<'_>, sort: Sort) -> Result<&[MovieIndex], Problem> {
+        let catalog = self.catalog();
+        Ok(match genre.text() {
+            None => catalog.ordered(sort, None),
+            Some(NO_GENRE) => catalog.without_genre(sort),
+            Some(name) => catalog.ordered(sort, Some(self.genre_named(name, genre)?)),
+        })
+    }
+
+    /// The genres of a parameter, whose values are names or comma-separated names; empty if it is not given.
+    pub(crate) fn genre_set(&self, value: &Value<'_>) -> Result<GenreSet, Problem> {
+        let mut set = GenreSet::EMPTY;
+        for text in value.texts() {
+            // A name may contain a comma.
+            if let Some(genre) = self.catalog().genres().find(text) {
+                set.insert(genre);
+                continue;
+            }
+            for name in text.split(',') {
+                set.insert(self.genre_named(name, value)?);
+            }
+        }
+        Ok(set)
+    }
+
+    fn genre_named(&self, name: &str, value: &Value<'_>) -> Result<Genre, Problem> {
+        let genres = self.catalog().genres();
+        genres.find(name).ok_or_else(|| {
+            let names = genres.iter().map(|genre| genres.name(genre));
+            value.unknown_word(name, "a genre of the data set", names)
+        })
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("engine", &self.engine)
+            .field("posters", &self.posters)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The statistics of the ratings of each movie, by movie index.
+fn movie_ratings(users: &Histories, movies: usize) -> Vec<RatingStats> {
+    let mut ratings = vec![RatingStats::default(); movies];
+    for rated in users.iter().flat_map(|history| history.iter()) {
+        ratings[rated.movie.index()].add(rated.stars);
+    }
+    ratings
+}
+
+fn header_value(name: &str) -> HeaderValue {
+    HeaderValue::from_bytes(name.as_bytes()).unwrap_or(HeaderValue::from_static("?"))
+}

@@ -1,0 +1,60 @@
+//! The users for lists, in two orders.
+
+use std::cmp::Reverse;
+
+use sparrow_model::{Histories, History, UserId};
+use sparrow_store::UserList as StoredUserList;
+
+/// The users for lists.
+#[derive(Debug)]
+pub(crate) struct UserList {
+    /// In order of id.
+    by_id: Vec<Entry>,
+    /// Indexes into `by_id`, by number of ratings, most first; ties by id.
+    by_activity: Vec<u32>,
+}
+
+/// A user in a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) id: UserId,
+    pub(crate) ratings: u32,
+    /// The mean rating in stars; `None` without ratings.
+    pub(crate) average: Option<f64>,
+}
+
+impl UserList {
+    pub(crate) fn from_histories(users: &Histories) -> Self {
+        let entry = |history: History<'_>| Entry {
+            id: history.user(),
+            ratings: history.len() as u32,
+            average: (history.len() > 0).then(|| history.average()),
+        };
+        Self::new(users.iter().map(entry).collect())
+    }
+
+    pub(crate) fn from_store(list: &StoredUserList) -> Self {
+        let entry = |&(id, ratings, half_stars): &(UserId, u32, u32)| Entry {
+            id,
+            ratings,
+            average: (ratings > 0).then(|| f64::from(half_stars) / 2.0 / f64::from(ratings)),
+        };
+        Self::new(list.most_active.iter().map(entry).collect())
+    }
+
+    fn new(mut by_id: Vec<Entry>) -> Self {
+        by_id.sort_by_key(|entry| entry.id);
+        let mut by_activity: Vec<u32> = (0..by_id.len() as u32).collect();
+        by_activity.sort_by_key(|&index| Reverse(by_id[index as usize].ratings));
+        Self { by_id, by_activity }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// The user at an index of one of the two orders.
+    pub(crate) fn get(&self, index: usize, by_activity: bool) -> Entry {
+        self.by_id[if by_activity { self.by_activity[index] as usize } else { index }]
+    }
+}

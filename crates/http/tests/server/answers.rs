@@ -1,0 +1,469 @@
+//! What well-formed requests get.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sparrow_engine::Engine;
+use sparrow_http::{Snapshot, SnapshotOptions};
+use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog};
+
+use crate::support::{MOVIES, Running, USERS, patient};
+
+fn ids(items: &Value, path: &[&str]) -> Vec<u64> {
+    let id =
+        |item: &Value| path.iter().fold(item, |at, key| &at[*key])["movieId"].as_u64().unwrap();
+    items.as_array().unwrap().iter().map(id).collect()
+}
+
+#[test]
+fn a_movie_has_the_fields_and_types_of_the_original() {
+    let running = Running::start(patient());
+    // No ratings, no year, no TMDB id: movie 1159 is the 14th of those that nobody rated.
+    assert_eq!(
+        running.get("/getmovie?id=3478").text(),
+        "{\"movieId\":3478,\"title\":\"Invented Number 1159\",\"releaseYear\":1979,\
+         \"imdbId\":\"0101159\",\"tmdbId\":null,\"genres\":[\"Über & Out\",\"Comedy\",\"Drama\"],\
+         \"ratingNumber\":0,\"averageRating\":0.0,\"topRatings\":[]}"
+    );
+    let lantern = running.json("/getmovie?id=1");
+    assert_eq!(lantern["title"], "Lantern, The");
+    assert_eq!(lantern["imdbId"], "0100000");
+    assert_eq!(lantern["topRatings"].as_array().unwrap().len(), 10);
+    let text = running.get("/getmovie?id=1").body;
+    let text = std::str::from_utf8(&text).unwrap();
+    let first = "\"topRatings\":[{\"rating\":{\"movieId\":1,\"userId\":39,\"score\":5.0,\
+                 \"timestamp\":900039000}},";
+    assert!(text.contains(first), "{text}");
+    // A movie without a year is of the year 0 there.
+    assert_eq!(running.json("/getmovie?id=10")["releaseYear"], 0);
+}
+
+#[test]
+fn a_user_has_the_fields_and_types_of_the_original() {
+    let running = Running::start(patient());
+    let text = running.get("/getuser?id=1");
+    let beginning = "{\"userId\":1,\"averageRating\":2.6666666666666665,\"highestRating\":5.0,\
+                     \"lowestRating\":0.5,\"ratingCount\":21,\"ratings\":[{\"rating\":{\"movieId\":1,\
+                     \"userId\":1,\"score\":1.0,\"timestamp\":900001000}},{\"rating\":{";
+    assert!(text.text().starts_with(beginning), "{}", text.text());
+    let user = text.json();
+    let ratings = user["ratings"].as_array().unwrap();
+    assert_eq!(ratings.len(), 21);
+    assert!(ratings.is_sorted_by_key(|rated| rated["rating"]["timestamp"].as_u64().unwrap()));
+}
+
+#[test]
+fn recommendations_of_the_original_are_unseen_movies_and_say_their_model() {
+    let running = Running::start(patient());
+    let answer = running.get("/getrecforyou?id=6&size=50&model=emb");
+    assert_eq!(answer.header("x-sparrow-model"), Some("emb"));
+    assert_eq!(answer.header("x-sparrow-degraded"), Some("false"));
+    let movies = answer.json();
+    assert_eq!(movies.as_array().unwrap().len(), 50);
+    let seen: Vec<u64> = running.json("/getuser?id=6")["ratings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rated| rated["rating"]["movieId"].as_u64().unwrap())
+        .collect();
+    assert!(ids(&movies, &[]).iter().all(|id| !seen.contains(id)));
+    // Each is the very object that the movie's own endpoint gives.
+    let first = &movies[0];
+    assert_eq!(first, &running.json(&format!("/getmovie?id={}", first["movieId"])));
+    assert_eq!(running.json("/getrecforyou?id=6").as_array().unwrap().len(), 32);
+}
+
+#[test]
+fn an_answer_by_another_model_says_so() {
+    let running = Running::start(patient());
+    for (request, model, degraded) in [
+        ("id=6&model=nerualcf", "emb", "true"),
+        ("id=6&model=popularity", "popularity", "false"),
+        // User 35 is known and has no vector, user 999 is not known.
+        ("id=35", "popularity", "true"),
+        ("id=999", "popularity", "true"),
+    ] {
+        let answer = running.get(&format!("/getrecforyou?{request}"));
+        assert_eq!(answer.status, 200, "{request}");
+        assert_eq!(answer.header("x-sparrow-model"), Some(model), "{request}");
+        assert_eq!(answer.header("x-sparrow-degraded"), Some(degraded), "{request}");
+        assert_eq!(answer.json().as_array().unwrap().len(), 32, "{request}");
+    }
+    let unknown = running.json("/v1/users/999/recommendations?size=3");
+    assert_eq!(unknown["model"], "popularity");
+    assert_eq!(unknown["degraded"], true);
+    assert_eq!(unknown["requestedModel"], "emb");
+    assert_eq!(unknown["reason"], "unknown-user");
+    let missing = running.json("/v1/users/6/recommendations?size=3&model=nerualcf");
+    assert_eq!(missing["requestedModel"], "neuralcf");
+    assert_eq!(missing["reason"], "model-unavailable");
+}
+
+#[test]
+fn recommendations_explain_themselves_when_asked() {
+    let running = Running::start(patient());
+    let plain = running.json("/v1/users/6/recommendations?size=5");
+    let keys: Vec<&String> = plain.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["degraded", "items", "model", "userId"]);
+    assert_eq!(plain["items"][0].as_object().unwrap().len(), 1);
+
+    let explained = running.json("/v1/users/6/recommendations?size=5&explain=true");
+    assert_eq!(ids(&explained["items"], &["movie"]), ids(&plain["items"], &["movie"]));
+    assert_eq!(explained["candidates"], 800);
+    for item in explained["items"].as_array().unwrap() {
+        assert!(item["score"].as_f64().is_some_and(|score| (-1.01..=1.01).contains(&score)));
+        assert!(!item["recalledBy"].as_array().unwrap().is_empty());
+    }
+    let scores: Vec<f64> = explained["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["score"].as_f64().unwrap())
+        .collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    for time in ["recallMicros", "rankMicros", "totalMicros"] {
+        assert!(explained["timings"][time].is_u64(), "{time}");
+    }
+}
+
+#[test]
+fn recommendations_keep_to_genres_and_may_include_the_seen() {
+    let running = Running::start(patient());
+    let target = "/v1/users/6/recommendations?genres=Film-Noir,%C3%9Cber+%26+Out&size=40";
+    for item in running.json(target)["items"].as_array().unwrap() {
+        let genres = &item["movie"]["genres"];
+        let fits = |name| genres.as_array().unwrap().contains(&json!(name));
+        assert!(fits("Film-Noir") || fits("Über & Out"), "{genres}");
+    }
+    let all = format!("size={MOVIES}").replace("1200", "1000");
+    let unseen = running.json(&format!("/v1/users/1/recommendations?{all}"));
+    let everything = running.json(&format!("/v1/users/1/recommendations?{all}&exclude_seen=false"));
+    let seen = running.json("/getuser?id=1")["ratings"][0]["rating"]["movieId"].as_u64().unwrap();
+    assert_eq!(ids(&unseen["items"], &["movie"]).len(), 1000);
+    assert!(!ids(&unseen["items"], &["movie"]).contains(&seen));
+    assert!(ids(&everything["items"], &["movie"]).contains(&seen));
+}
+
+#[test]
+fn similar_movies_leave_out_the_movie_and_may_fall_back() {
+    let running = Running::start(patient());
+    let near = running.json("/v1/movies/1/similar?size=7");
+    assert_eq!(
+        (&near["movieId"], &near["model"], &near["degraded"]),
+        (&json!(1), &json!("emb"), &json!(false))
+    );
+    assert_eq!(near["items"].as_array().unwrap().len(), 7);
+    assert!(!ids(&near["items"], &["movie"]).contains(&1));
+    let original = running.get("/getsimilarmovie?movieId=1&size=7&model=emb");
+    assert_eq!(original.header("x-sparrow-model"), Some("emb"));
+    assert_eq!(ids(&original.json(), &[]), ids(&near["items"], &["movie"]));
+
+    // The last fifty have no vector.
+    let last = 3 * (MOVIES - 1) + 1;
+    let fallen = running.json(&format!("/v1/movies/{last}/similar"));
+    assert_eq!((&fallen["model"], &fallen["degraded"]), (&json!("genre"), &json!(true)));
+    assert_eq!(fallen["reason"], "no-movie-embedding");
+    assert_eq!(running.json("/v1/movies/1/similar?model=genre")["degraded"], false);
+}
+
+#[test]
+fn lists_are_ordered_and_paged() {
+    let running = Running::start(patient());
+    let all = running.json("/v1/movies?size=1000");
+    assert_eq!(
+        (&all["total"], &all["size"], &all["offset"]),
+        (&json!(MOVIES), &json!(1000), &json!(0))
+    );
+    let rest = running.json("/v1/movies?size=1000&offset=1000");
+    assert_eq!(rest["items"].as_array().unwrap().len(), 200);
+    let beyond = running.json("/v1/movies?offset=4294967295");
+    assert_eq!(beyond["items"], json!([]));
+    let rating = |movie: &Value| movie["bayesianRating"].as_f64().unwrap();
+    assert!(all["items"].as_array().unwrap().is_sorted_by(|a, b| rating(a) >= rating(b)));
+    let page = running.json("/v1/movies?size=3&offset=500");
+    assert_eq!(page["items"][2], all["items"][502]);
+
+    let newest = running.json("/v1/movies?sort=releaseYear&genre=Sci-Fi&size=1000");
+    let years: Vec<u64> = newest["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|movie| movie["releaseYear"].as_u64().unwrap_or(0))
+        .collect();
+    assert!(years.is_sorted_by(|a, b| a >= b) && years.last() == Some(&0), "{years:?}");
+    let original = running.json("/getrecommendation?genre=Sci-Fi&size=10&sortby=releaseYear");
+    assert_eq!(ids(&original, &[]), ids(&newest["items"], &[])[..10]);
+    let popular = running.json("/v1/movies?sort=popularity&size=2");
+    assert!(
+        popular["items"][0]["ratingNumber"].as_u64()
+            >= popular["items"][1]["ratingNumber"].as_u64()
+    );
+
+    let genres = running.json("/v1/genres");
+    let names: Vec<&str> =
+        genres["items"].as_array().unwrap().iter().map(|g| g["genre"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Comedy", "Drama", "Film-Noir", "Sci-Fi", "Über & Out"]);
+    assert_eq!(genres["items"][3]["movies"], newest["total"]);
+}
+
+#[test]
+fn users_are_listed_and_shown_with_their_newest_ratings_first() {
+    let running = Running::start(patient());
+    let users = running.json("/v1/users?size=2");
+    assert_eq!(users["total"], USERS);
+    assert_eq!(users["items"][0], json!({"userId":1,"ratingCount":21,"averageRating":56.0 / 21.0}));
+    let active = running.json("/v1/users?size=40&sort=ratingCount");
+    let counts: Vec<u64> = active["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| u["ratingCount"].as_u64().unwrap())
+        .collect();
+    assert!(counts.is_sorted_by(|a, b| a >= b) && counts[0] > counts[39], "{counts:?}");
+
+    let user = running.json("/v1/users/1?size=4&offset=1");
+    let oldest_first = running.json("/getuser?id=1");
+    for (field, original) in [
+        ("averageRating", "averageRating"),
+        ("highestRating", "highestRating"),
+        ("ratingCount", "ratingCount"),
+    ] {
+        assert_eq!(user[field], oldest_first[original]);
+    }
+    let page = &user["ratings"];
+    assert_eq!(
+        (&page["total"], &page["offset"], &page["size"]),
+        (&json!(21), &json!(1), &json!(4))
+    );
+    let times: Vec<u64> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["timestamp"].as_u64().unwrap())
+        .collect();
+    assert_eq!(times, [900_001_019, 900_001_018, 900_001_017, 900_001_016]);
+    let user = running.json("/v1/users/2");
+    let liked: Vec<u64> = user["favouriteGenres"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|g| g["liked"].as_u64().unwrap())
+        .collect();
+    assert!(liked.is_sorted_by(|a, b| a >= b) && !liked.is_empty());
+}
+
+#[test]
+fn one_movie_says_who_likes_it_most() {
+    let running = Running::start(patient());
+    let movie = running.json("/v1/movies/1");
+    assert_eq!(movie["topRatings"][0], json!({"score":5.0,"timestamp":900_039_000}));
+    assert_eq!(movie["topRatings"].as_array().unwrap().len(), 10);
+    assert!(movie["bayesianRating"].is_f64());
+    assert_eq!(running.json("/v1/movies/10")["releaseYear"], Value::Null);
+}
+
+#[test]
+fn titles_are_found_and_come_back_as_they_are() {
+    let running = Running::start(patient());
+    let found = running.json("/v1/search?q=ZOE+backslash");
+    assert_eq!(found["query"], "ZOE backslash");
+    assert_eq!(found["total"], 1);
+    assert_eq!(found["items"][0]["title"], "Zoë & the \\ Backslash");
+    let markup = running.json("/v1/search?q=%3Cscript%3E");
+    assert_eq!(markup["items"][0]["title"], "<script>alert(\"1\")</script>");
+    assert_eq!(running.json("/v1/search?q=invented&size=3")["items"].as_array().unwrap().len(), 3);
+    assert_eq!(running.json("/v1/search?q=nothing%20like%20it")["items"], json!([]));
+    assert_eq!(running.json("/v1/search?q=lantrn")["items"][0]["title"], "Lantern, The");
+}
+
+#[test]
+fn a_search_is_read_page_by_page() {
+    let running = Running::start(patient());
+    let whole = running.json("/v1/search?q=invented&size=1000");
+    let all = ids(&whole["items"], &[]);
+    assert_eq!(
+        (&whole["total"], &whole["offset"], &whole["size"]),
+        (&json!(1197), &json!(0), &json!(1000))
+    );
+    let page = running.json("/v1/search?q=invented&size=42&offset=126");
+    assert_eq!(
+        (&page["total"], &page["offset"], &page["size"]),
+        (&json!(1197), &json!(126), &json!(42))
+    );
+    assert_eq!(ids(&page["items"], &[]), all[126..168]);
+    let last = running.json("/v1/search?q=invented&offset=1190");
+    assert_eq!(last["items"].as_array().unwrap().len(), 7);
+    let beyond = running.json("/v1/search?q=invented&offset=4294967295");
+    assert_eq!((&beyond["total"], &beyond["items"]), (&json!(1197), &json!([])));
+}
+
+#[test]
+fn genres_are_asked_for_one_by_one_or_in_a_list() {
+    let running = Running::start(patient());
+    let base = "/v1/users/6/recommendations?size=40";
+    let list = running.json(&format!("{base}&genres=Film-Noir,Sci-Fi"));
+    for same in ["genres=Film-Noir&genres=Sci-Fi", "genres=Sci-Fi&genres=Film-Noir,Sci-Fi"] {
+        assert_eq!(running.json(&format!("{base}&{same}")), list);
+    }
+}
+
+#[test]
+fn a_genre_with_a_comma_in_its_name_can_be_asked_for() {
+    let movie = |id: u32, genre: &str| MovieRecord {
+        id: MovieId(id),
+        title: format!("Movie {id}"),
+        year: None,
+        genres: vec![genre.to_owned()],
+        imdb_id: None,
+        tmdb_id: None,
+    };
+    let movies = vec![movie(1, "Drama"), movie(2, "Song, Dance"), movie(3, "War")];
+    let catalog =
+        Catalog::new(Movies::new(movies).unwrap(), RatingLog::default().into_histories().0);
+    let catalog = Arc::new(catalog);
+    let engine = Arc::new(Engine::builder(catalog).standard(None).build().unwrap());
+    let site = Snapshot::new(engine, SnapshotOptions::default());
+    let running = Running::with_snapshot(patient(), Arc::new(site));
+    for (genres, expected) in [
+        ("genres=Song,+Dance", vec![2]),
+        ("genres=Song%2C%20Dance&genres=War", vec![2, 3]),
+        ("genres=War,Drama&genres=Song,+Dance", vec![1, 2, 3]),
+    ] {
+        let found = running.json(&format!("/v1/users/1/recommendations?{genres}"));
+        let mut found = ids(&found["items"], &["movie"]);
+        found.sort_unstable();
+        assert_eq!(found, expected, "{genres}");
+    }
+    assert_eq!(running.get("/v1/users/1/recommendations?genres=Drama,Song,+Dance").status, 400);
+    assert_eq!(ids(&running.json("/v1/movies?genre=Song,+Dance")["items"], &[]), [2]);
+}
+
+#[test]
+fn models_say_what_they_are() {
+    let running = Running::start(patient());
+    let models = running.json("/v1/models");
+    assert_eq!(models["default"], "emb");
+    assert_eq!(models["posters"], false);
+    assert_eq!(models["similar"], json!(["emb", "genre"]));
+    let emb = json!({
+        "name": "emb", "kind": "embedding", "available": true, "state": "ready", "reason": null,
+        "version": null, "since": null, "dimension": 3, "fallback": "popularity",
+        "requests": {"answered": 0, "stoodIn": 0, "declined": 0, "failed": 0}, "latency": null,
+    });
+    assert_eq!(models["items"][0], emb);
+    let neuralcf = &models["items"][2];
+    assert_eq!(
+        (&neuralcf["name"], &neuralcf["state"]),
+        (&json!("neuralcf"), &json!("unavailable"))
+    );
+    assert_eq!((&neuralcf["available"], &neuralcf["fallback"]), (&json!(false), &json!("emb")));
+    assert!(neuralcf["reason"].is_string());
+
+    for model in ["neuralcf", "emb", "emb"] {
+        running.json(&format!("/v1/users/6/recommendations?model={model}"));
+    }
+    let models = running.json("/v1/models");
+    let requests = |at: usize| &models["items"][at]["requests"];
+    assert_eq!(requests(0), &json!({"answered": 3, "stoodIn": 1, "declined": 0, "failed": 0}));
+    assert_eq!(requests(2), &json!({"answered": 0, "stoodIn": 0, "declined": 0, "failed": 1}));
+    let latency = |percentile: &str| models["items"][0]["latency"][percentile].as_u64().unwrap();
+    assert!(latency("p50Micros") <= latency("p90Micros"));
+    assert!(latency("p90Micros") <= latency("p99Micros"));
+}
+
+#[test]
+fn the_whole_catalogue_can_be_asked_for() {
+    let running = Running::start(patient());
+    let target = "/v1/users/6/recommendations?explain=true&model=popularity&exclude_seen=false";
+    let recalled = running.json(target);
+    let all = running.json(&format!("{target}&candidates=all"));
+    assert_eq!(recalled["candidates"], 800);
+    assert!(all["candidates"].as_u64().unwrap() > 800);
+    assert_eq!(ids(&all["items"], &["movie"]), ids(&recalled["items"], &["movie"]));
+    assert_eq!(all["items"][0]["recalledBy"], json!([]));
+    let original = "/getrecforyou?id=6&model=popularity";
+    assert_eq!(running.json(&format!("{original}&candidates=all")), running.json(original));
+}
+
+#[test]
+fn the_description_knows_the_names_of_this_server() {
+    let running = Running::start(patient());
+    let document = running.json("/openapi.json");
+    assert_eq!(document["openapi"], "3.1.0");
+    let parameters = &document["components"]["parameters"];
+    let genres = json!(["Comedy", "Drama", "Film-Noir", "Sci-Fi", "Über & Out"]);
+    let mut or_none = genres.clone();
+    or_none.as_array_mut().unwrap().push(json!("(no genres listed)"));
+    assert_eq!(parameters["Genre"]["schema"]["enum"], or_none);
+    assert_eq!(parameters["RequiredGenre"]["schema"]["enum"], or_none);
+    assert_eq!(parameters["Genres"]["schema"]["items"]["enum"], genres);
+    assert_eq!(parameters["Model"]["schema"]["enum"], json!(["emb", "popularity", "neuralcf"]));
+    assert_eq!(parameters["SimilarModel"]["schema"]["enum"], running.json("/v1/models")["similar"]);
+    assert!(!document.to_string().contains("\"@"));
+}
+
+#[test]
+fn head_has_the_headers_of_get_and_no_body() {
+    let running = Running::start(patient());
+    let targets = [
+        "/getrecforyou?id=6",
+        "/v1/movies",
+        "/",
+        "/assets/site.css",
+        "/v1/movies/x",
+        "/openapi.json",
+    ];
+    let mut client = running.connect();
+    for target in targets {
+        let mut get = client.get(target);
+        client.write(format!("HEAD {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+        let mut head = client.head();
+        get.headers.remove("date");
+        head.headers.remove("date");
+        assert_eq!((get.status, &get.headers), (head.status, &head.headers), "{target}");
+        assert!(!get.body.is_empty());
+    }
+    // Had a body followed, it would have been taken for this answer.
+    assert_eq!(client.get("/healthz").text(), "{\"status\":\"ok\"}");
+}
+
+#[test]
+fn requests_in_one_packet_are_answered_in_order() {
+    let running = Running::start(patient());
+    let mut client = running.connect();
+    let targets =
+        ["/healthz", "/getmovie?id=1", "/nothing", "/v1/movies?size=1000", "/getmovie?id=4"];
+    let requests =
+        targets.map(|target| format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")).concat();
+    client.write(requests.as_bytes());
+    let answers = targets.map(|_| client.answer());
+    assert_eq!(answers.each_ref().map(|answer| answer.status), [200, 200, 404, 200, 200]);
+    assert_eq!(answers[4].json()["movieId"], 4);
+}
+
+#[test]
+fn an_old_client_gets_an_answer_and_the_end_of_the_connection() {
+    let running = Running::start(patient());
+    let mut client = running.connect();
+    client.write(b"GET /healthz HTTP/1.0\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn until_a_site_is_published_the_server_says_that_it_loads() {
+    let running = Running::unpublished(patient());
+    assert_eq!(running.get("/healthz").text(), "{\"status\":\"ok\"}");
+    for target in ["/readyz", "/getrecforyou?id=1", "/", "/v1/models"] {
+        let answer = running.get(target);
+        assert_eq!(answer.status, 503, "{target}");
+        assert_eq!(answer.header("retry-after"), Some("1"), "{target}");
+        assert_eq!(answer.problem()["type"], "/problems/unavailable");
+    }
+    // An open connection learns of the site, too.
+    let mut client = running.connect();
+    assert_eq!(client.get("/readyz").status, 503);
+    running.server.publish(crate::support::snapshot(sparrow_http::SnapshotOptions::default()));
+    assert_eq!(client.get("/readyz").text(), "{\"status\":\"ready\"}");
+    assert_eq!(client.get("/getrecforyou?id=1").status, 200);
+}

@@ -1,0 +1,222 @@
+//! Too much at once: long rankings, large answers that nobody takes, connections at the limit.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use sparrow_engine::{Engine, Model};
+use sparrow_http::{Options, Snapshot, SnapshotOptions};
+use sparrow_rank::{Error, Query, Ranker};
+
+use crate::support::{PATIENCE, Running, engine, patient};
+
+/// A model that computes until it is let go, and says how many times it was asked.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+
+    fn until_asked(&self, times: usize) {
+        let state = self.state.lock().unwrap();
+        let (state, _) =
+            self.changed.wait_timeout_while(state, PATIENCE, |state| state.0 < times).unwrap();
+        assert!(state.0 >= times, "the model was asked {} times", state.0);
+    }
+}
+
+struct Slow(Arc<Gate>);
+
+#[async_trait]
+impl Ranker for Slow {
+    fn kind(&self) -> &'static str {
+        "slow"
+    }
+
+    async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+        let mut state = self.0.state.lock().unwrap();
+        state.0 += 1;
+        self.0.changed.notify_all();
+        let state = self.0.changed.wait_timeout_while(state, PATIENCE, |state| !state.1).unwrap();
+        assert!(state.0.1, "the gate did not open");
+        scores.clear();
+        scores.resize(query.movies.len(), 1.0);
+        Ok(())
+    }
+}
+
+/// A server in one thread, with a model of the name `slow`.
+fn with_slow_model(options: Options) -> (Running, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let catalog = Arc::clone(engine().catalog());
+    let slow = Model::new("slow", Arc::new(Slow(Arc::clone(&gate))));
+    let engine = Engine::builder(catalog).standard(None).model(slow).build();
+    let engine = Arc::new(engine.unwrap());
+    let running = Running::in_one_thread(options);
+    running.server.publish(Arc::new(Snapshot::new(engine, SnapshotOptions::default())));
+    (running, gate)
+}
+
+const SLOW: &str = "/v1/users/1/recommendations?model=slow&candidates=all";
+
+fn ask(running: &Running, target: &str) -> crate::support::Client {
+    let mut client = running.connect();
+    client.write(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+    client
+}
+
+#[test]
+fn a_long_ranking_holds_up_nobody() {
+    let (running, gate) = with_slow_model(patient());
+    // Of the whole catalogue, and by a model whose pace is not known yet.
+    for (times, target) in [(1, SLOW), (2, "/getrecforyou?id=1&model=slow")] {
+        gate.state.lock().unwrap().1 = false;
+        let mut slow = ask(&running, target);
+        gate.until_asked(times);
+        for target in ["/healthz", "/readyz", "/getmovie?id=1", "/v1/users/1/recommendations"] {
+            assert_eq!(running.get(target).status, 200, "{target}");
+        }
+        gate.open();
+        assert_eq!(slow.answer().status, 200);
+    }
+}
+
+#[test]
+fn a_few_long_rankings_wait_and_more_are_refused_at_once() {
+    let (running, gate) = with_slow_model(Options { max_rankings: 1, ..patient() });
+    let mut first = ask(&running, SLOW);
+    gate.until_asked(1);
+    let mut waiting: Vec<_> = (0..4).map(|_| ask(&running, SLOW)).collect();
+    // The server has one thread: once it has answered this, it has read what was sent before.
+    assert_eq!(running.get("/healthz").status, 200);
+    let refused = running.get(SLOW);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert!(refused.problem()["detail"].as_str().unwrap().contains("too many long rankings"));
+    // Others are none of them.
+    assert_eq!(running.get("/v1/users/1/recommendations?model=popularity").status, 200);
+    gate.open();
+    assert_eq!(first.answer().status, 200);
+    for client in &mut waiting {
+        assert_eq!(client.answer().status, 200);
+    }
+    assert_eq!(gate.state.lock().unwrap().0, 5);
+}
+
+#[test]
+fn a_long_ranking_counts_until_it_ends_also_when_nobody_waits_for_it() {
+    let options =
+        Options { max_rankings: 1, request_timeout: Duration::from_millis(100), ..patient() };
+    let (running, gate) = with_slow_model(options);
+    let timed_out = running.get(SLOW);
+    assert_eq!(timed_out.status, 503);
+    assert!(timed_out.problem()["detail"].as_str().unwrap().contains("no answer within"));
+    // Its place is taken, so the next waits for its own time, and does not run beside it.
+    assert_eq!(running.get(SLOW).status, 503);
+    assert_eq!(gate.state.lock().unwrap().0, 1);
+    gate.open();
+    let start = Instant::now();
+    while running.get(SLOW).status != 200 {
+        assert!(start.elapsed() < PATIENCE, "the place was not given back");
+    }
+}
+
+const LARGE: &str = "/getrecommendation?genre=Drama&size=1000";
+
+#[test]
+fn large_answers_that_nobody_takes_are_bounded_and_equal_ones_count_once() {
+    let one = Running::start(patient()).get(LARGE).body.len();
+    let options = Options { max_bytes_in_flight: one + one / 2, ..patient() };
+    let running = Running::start(options);
+    // More than the sockets' buffers hold, so that the last of them waits in the server.
+    let unread: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = running.connect();
+            let request = format!("GET {LARGE} HTTP/1.1\r\nHost: test\r\n\r\n");
+            client.write(request.repeat(100).as_bytes());
+            client
+        })
+        .collect();
+    let other = "/getrecommendation?genre=Comedy&size=1000";
+    let start = Instant::now();
+    let refused = loop {
+        let answer = running.get(other);
+        if answer.status != 200 {
+            break answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "nothing was refused");
+    };
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert!(refused.problem()["detail"].as_str().unwrap().contains("too many large answers"));
+    // The same as those on their way takes no more memory, and small ones always go out.
+    assert_eq!(running.get(LARGE).body.len(), one);
+    assert_eq!(running.get("/getmovie?id=1").status, 200);
+    drop(unread);
+    while running.get(other).status != 200 {
+        assert!(start.elapsed() < PATIENCE, "nothing was given back");
+    }
+}
+
+#[test]
+fn a_client_that_reads_a_little_now_and_then_is_cut_in_time() {
+    let limit = Duration::from_millis(500);
+    let running = Running::start(Options { answer_timeout: limit, ..patient() });
+    let mut client = running.connect();
+    client.write(format!("GET {LARGE} HTTP/1.1\r\nHost: test\r\n\r\n").repeat(100).as_bytes());
+    let whole = running.get(LARGE).body.len() * 100;
+    let (start, mut read) = (Instant::now(), 0);
+    // Each piece is progress, and puts off the other limit.
+    client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut piece = vec![0; 40_000];
+    while start.elapsed() < limit * 3 {
+        let until = Instant::now() + Duration::from_millis(20);
+        match std::io::Read::read(&mut client.stream, &mut piece) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(_) => {}
+        }
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+    client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    read += client.rest().len();
+    assert!(read < whole, "{read} of {whole} bytes were sent");
+}
+
+#[test]
+fn probes_are_answered_at_the_connection_limit() {
+    let running = Running::start(Options { max_connections: 1, ..patient() });
+    let mut only = running.connect();
+    assert_eq!(only.get("/v1/genres").status, 200);
+    for target in ["/healthz", "/readyz", "/healthz?t=1"] {
+        let mut probe = running.connect();
+        let answer = probe.get(target);
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{target}");
+        probe.end();
+    }
+    for target in ["/v1/genres", "/healthzz", "/"] {
+        let answer = running.get(target);
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{target}");
+    }
+    assert_eq!(only.get("/v1/genres").status, 200);
+}
+
+#[test]
+fn one_address_has_so_many_connections() {
+    let running = Running::start(Options { max_connections_per_address: 2, ..patient() });
+    let (mut first, mut second) = (running.connect(), running.connect());
+    assert_eq!((first.get("/healthz").status, second.get("/healthz").status), (200, 200));
+    let refused = running.get("/healthz");
+    assert_eq!(refused.status, 503);
+    assert!(refused.problem()["detail"].as_str().unwrap().contains("this address"));
+    drop(first);
+    let start = Instant::now();
+    while running.get("/healthz").status != 200 {
+        assert!(start.elapsed() < PATIENCE, "no room was made");
+    }
+}

@@ -1,0 +1,39 @@
+//! Vectors that training has left at zero: the sign of a regularization that is too strong.
+
+use std::fmt;
+
+/// How many vectors of a model are zero, out of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Zeros {
+    /// Movies with a zero vector, and all movies that training had ratings of.
+    pub movies: [usize; 2],
+    /// The same of users.
+    pub users: [usize; 2],
+}
+
+impl Zeros {
+    /// Whether any vector is zero.
+    pub const fn any(&self) -> bool {
+        self.movies[0] > 0 || self.users[0] > 0
+    }
+
+    /// Whether a side has no other vectors, so that the model cannot rank.
+    pub const fn degenerate(&self) -> bool {
+        self.movies[0] == self.movies[1] || self.users[0] == self.users[1]
+    }
+}
+
+impl fmt::Display for Zeros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ([movies, all_movies], [users, all_users]) = (self.movies, self.users);
+        write!(
+            f,
+            "the vectors of {movies} of {all_movies} movies and {users} of {all_users} users are zero"
+        )
+    }
+}
+
+/// Whether nothing is left of a vector once it is rounded to six decimals, as in embedding files.
+pub fn is_zero(vector: &[f32]) -> bool {
+    vector.iter().all(|value| value.abs() < 5e-7)
+}

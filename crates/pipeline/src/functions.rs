@@ -1,0 +1,389 @@
+//! The functions that are registered in a session, so that plans name them.
+//!
+//! | function | kind | gives |
+//! |---|---|---|
+//! | `half_stars(rating)` | scalar | the rating in half stars; an error for what is no rating |
+//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for one with a fraction or out of range |
+//! | `stars(half_stars)` | scalar | the rating in stars |
+//! | `chance(seed, user, movie)` | scalar | a number from 0 up to 1, the same on every run |
+//! | `place(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
+//! | `rating_average(count, half_stars)` | scalar | mean stars, two decimals |
+//! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals |
+//! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
+//! | `user_features_at_end(movie, half_stars, year, genres)` | window | those of all rows in the last row, else null |
+//! | `movie_statistics_before(half_stars, timestamp)` | window | a movie's packed statistics over earlier timestamps |
+//! | `movie_statistic(packed, name, genre_names)` | scalar | one of them |
+//! | `user_feature(packed, name, genre_names)` | scalar | one of the features |
+//! | `movie_genre(packed, name, genre_names)` | scalar | one of a movie's first three genres |
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array, UInt32Array,
+    UInt64Array,
+};
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
+};
+use datafusion::common::{ScalarValue, exec_err, plan_err};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::prelude::SessionContext;
+use sparrow_features::{Hundredths, MOVIE_FIELDS, RatingStats};
+use sparrow_random::{scramble, unit};
+
+use super::encoding::{self, Feature, Statistic};
+use super::movie_window::MovieStatisticsWindow;
+use super::user_window::UserFeaturesWindow;
+
+/// Makes the functions of the pipeline known to a session: `half_stars`, `whole`, `stars`, `chance`, `place`,
+/// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, `movie_statistic`, and the window functions
+/// `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
+pub fn register(context: &SessionContext) {
+    context.register_udf(half_stars());
+    context.register_udf(whole());
+    context.register_udf(rating_average());
+    context.register_udf(rating_stddev());
+    context.register_udf(stars());
+    context.register_udf(chance());
+    context.register_udf(place());
+    context.register_udf(user_feature());
+    context.register_udf(movie_genre());
+    context.register_udf(movie_statistic());
+    context.register_udwf(UserFeaturesWindow::before());
+    context.register_udwf(UserFeaturesWindow::at_end());
+    context.register_udwf(MovieStatisticsWindow::before());
+}
+
+/// A value of the input that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadValue(pub(super) String);
+
+impl BadValue {
+    pub(super) fn error(what: String) -> DataFusionError {
+        DataFusionError::External(Box::new(Self(what)))
+    }
+}
+
+pub(super) fn half_stars() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::Float64], Volatility::Immutable);
+    Columns {
+        name: "half_stars",
+        signature,
+        gives: DataType::UInt8,
+        compute: |columns| {
+            let ratings = columns[0].as_primitive::<Float64Type>();
+            if ratings.null_count() > 0 {
+                return Err(BadValue::error("a rating is missing".to_owned()));
+            }
+            let mut half_stars = Vec::with_capacity(ratings.len());
+            for &stars in ratings.values() {
+                let doubled = stars * 2.0;
+                if !(1.0..=10.0).contains(&doubled) || doubled.fract() != 0.0 {
+                    return Err(BadValue::error(format!(
+                        "rating is {stars}, not one of 0.5, 1.0, … 5.0"
+                    )));
+                }
+                half_stars.push(doubled as u8);
+            }
+            Ok(Arc::new(UInt8Array::from(half_stars)))
+        },
+    }
+    .into()
+}
+
+/// A number of a column of fractions, which may have none: a cast would cut them off. The second argument is the name of
+/// the column, for messages.
+pub(super) fn whole() -> ScalarUDF {
+    let signature =
+        Signature::exact(vec![DataType::Float64, DataType::Utf8], Volatility::Immutable);
+    Columns {
+        name: "whole",
+        signature,
+        gives: DataType::UInt32,
+        compute: |columns| {
+            let numbers = columns[0].as_primitive::<Float64Type>();
+            let column = columns[1].as_string::<i32>().iter().flatten().next().unwrap_or_default();
+            if numbers.null_count() > 0 {
+                return Err(BadValue::error(format!("a {column} is missing")));
+            }
+            let whole = |&number: &f64| {
+                let fits = (0.0..=f64::from(u32::MAX)).contains(&number) && number.fract() == 0.0;
+                let problem = || {
+                    let most = u32::MAX;
+                    format!("{column} is {number}, not a whole number from 0 to {most}")
+                };
+                if fits { Ok(number as u32) } else { Err(BadValue::error(problem())) }
+            };
+            let all: Result<Vec<u32>> = numbers.values().iter().map(whole).collect();
+            Ok(Arc::new(UInt32Array::from(all?)))
+        },
+    }
+    .into()
+}
+
+pub(super) fn rating_average() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::Int64; 2], Volatility::Immutable);
+    Columns {
+        name: "rating_average",
+        signature,
+        gives: DataType::Float32,
+        compute: |columns| {
+            let [counts, sums] = [0, 1].map(|at: usize| columns[at].as_primitive::<Int64Type>());
+            Ok(hundredths((0..counts.len()).map(|row| {
+                RatingStats::from_sums(counts.value(row) as u32, sums.value(row) as u64, 0)
+                    .average()
+            })))
+        },
+    }
+    .into()
+}
+
+pub(super) fn rating_stddev() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::Int64; 3], Volatility::Immutable);
+    Columns {
+        name: "rating_stddev",
+        signature,
+        gives: DataType::Float32,
+        compute: |columns| {
+            let [counts, sums, squares] =
+                [0, 1, 2].map(|at: usize| columns[at].as_primitive::<Int64Type>());
+            Ok(hundredths((0..counts.len()).map(|row| {
+                RatingStats::from_sums(
+                    counts.value(row) as u32,
+                    sums.value(row) as u64,
+                    squares.value(row) as u64,
+                )
+                .stddev()
+            })))
+        },
+    }
+    .into()
+}
+
+/// A rating in stars.
+pub(super) fn stars() -> ScalarUDF {
+    let signature = Signature::exact(vec![DataType::UInt8], Volatility::Immutable);
+    Columns {
+        name: "stars",
+        signature,
+        gives: DataType::Float32,
+        compute: |columns| {
+            let half_stars = columns[0].as_primitive::<UInt8Type>().values();
+            Ok(Arc::new(Float32Array::from_iter_values(
+                half_stars.iter().map(|&half| f32::from(half) / 2.0),
+            )))
+        },
+    }
+    .into()
+}
+
+/// A number from 0 up to 1 that looks like chance and is the same on every run.
+pub(super) fn chance() -> ScalarUDF {
+    Columns {
+        name: "chance",
+        signature: of_seed_and_pair(),
+        gives: DataType::Float64,
+        compute: |columns| {
+            Ok(Arc::new(Float64Array::from_iter_values(scrambled(columns).map(unit))))
+        },
+    }
+    .into()
+}
+
+/// The place of a pair in a random order: 64 bits, other ones for each pair, since
+/// [`scramble`] takes no two values to the same.
+pub(super) fn place() -> ScalarUDF {
+    Columns {
+        name: "place",
+        signature: of_seed_and_pair(),
+        gives: DataType::UInt64,
+        compute: |columns| Ok(Arc::new(UInt64Array::from_iter_values(scrambled(columns)))),
+    }
+    .into()
+}
+
+fn of_seed_and_pair() -> Signature {
+    let types = vec![DataType::UInt64, DataType::UInt32, DataType::UInt32];
+    Signature::exact(types, Volatility::Immutable)
+}
+
+/// 64 bits for each seed, user and movie.
+fn scrambled(columns: &[ArrayRef]) -> impl Iterator<Item = u64> {
+    let seeds = columns[0].as_primitive::<UInt64Type>().values();
+    let [users, movies] = [1, 2].map(|at: usize| columns[at].as_primitive::<UInt32Type>().values());
+    seeds.iter().zip(users).zip(movies).map(|((&seed, &user), &movie)| {
+        scramble(scramble(seed) ^ (u64::from(user) << 32 | u64::from(movie)))
+    })
+}
+
+fn hundredths(values: impl Iterator<Item = Hundredths>) -> ArrayRef {
+    Arc::new(
+        values.map(Hundredths::value).collect::<Vec<f32>>().into_iter().collect::<Float32Array>(),
+    )
+}
+
+/// A scalar function of columns.
+struct Columns {
+    name: &'static str,
+    signature: Signature,
+    gives: DataType,
+    compute: fn(&[ArrayRef]) -> Result<ArrayRef>,
+}
+
+impl std::fmt::Debug for Columns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+// The name says which function it is.
+impl PartialEq for Columns {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Columns {}
+
+impl std::hash::Hash for Columns {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Columns {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.gives.clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new(self.name, self.gives.clone(), false)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let columns = ColumnarValue::values_to_arrays(&args.args)?;
+        (self.compute)(&columns).map(ColumnarValue::Array)
+    }
+}
+
+pub(super) fn user_feature() -> ScalarUDF {
+    Unpack::function(Packed::User)
+}
+
+/// One of the first three genres of a movie, out of [`encoding::pack_genres`].
+pub(super) fn movie_genre() -> ScalarUDF {
+    Unpack::function(Packed::Movie)
+}
+
+/// One of the statistics of a movie, out of [`encoding::pack_statistics`].
+pub(super) fn movie_statistic() -> ScalarUDF {
+    Unpack::function(Packed::Statistics)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Packed {
+    User,
+    Movie,
+    Statistics,
+}
+
+/// Takes what a name stands for out of packed values.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Unpack {
+    from: Packed,
+    signature: Signature,
+}
+
+impl Unpack {
+    fn function(from: Packed) -> ScalarUDF {
+        Self { from, signature: Signature::any(3, Volatility::Immutable) }.into()
+    }
+
+    fn user_feature(name: Option<&str>) -> Result<Feature> {
+        let Some(feature) = name.and_then(Feature::named) else {
+            return plan_err!("user_feature takes the name of a feature, not {name:?}");
+        };
+        Ok(feature)
+    }
+
+    fn statistic(name: Option<&str>) -> Result<Statistic> {
+        let Some(statistic) = name.and_then(Statistic::named) else {
+            return plan_err!("movie_statistic takes the name of a feature, not {name:?}");
+        };
+        Ok(statistic)
+    }
+
+    fn genre_place(name: Option<&str>) -> Result<usize> {
+        let place = MOVIE_FIELDS[..3].iter().position(|known| Some(*known) == name);
+        let Some(place) = place else {
+            return plan_err!("movie_genre takes the name of a feature, not {name:?}");
+        };
+        Ok(place)
+    }
+}
+
+impl ScalarUDFImpl for Unpack {
+    fn name(&self) -> &'static str {
+        match self.from {
+            Packed::User => "user_feature",
+            Packed::Movie => "movie_genre",
+            Packed::Statistics => "movie_statistic",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        plan_err!("the type of {} depends on its arguments", self.name())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let name = args.scalar_arguments[1].and_then(|name| name.try_as_str().flatten());
+        let data_type = match self.from {
+            Packed::User => Self::user_feature(name)?.data_type(),
+            Packed::Movie => encoding::genre_type(),
+            Packed::Statistics => Self::statistic(name)?.data_type(),
+        };
+        Ok(Arc::new(Field::new(self.name(), data_type, false)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let packed = args.args[0].to_array(args.number_rows)?;
+        let (ColumnarValue::Scalar(name), ColumnarValue::Scalar(ScalarValue::List(names))) =
+            (&args.args[1], &args.args[2])
+        else {
+            return exec_err!("{} takes a name and the list of genre names", self.name());
+        };
+        let (name, genres) = (name.try_as_str().flatten(), names.value(0));
+        let column = match self.from {
+            Packed::User => match packed.as_fixed_size_binary_opt() {
+                Some(packed) => Self::user_feature(name)?.unpack(packed, &genres)?,
+                None => return exec_err!("user_feature takes packed features"),
+            },
+            Packed::Movie => match packed.as_primitive_opt::<UInt32Type>() {
+                Some(packed) => encoding::unpack_genre(packed, Self::genre_place(name)?, &genres)?,
+                None => return exec_err!("movie_genre takes packed genres"),
+            },
+            Packed::Statistics => match packed.as_primitive_opt::<UInt64Type>() {
+                Some(packed) => Self::statistic(name)?.unpack(packed),
+                None => return exec_err!("movie_statistic takes packed statistics"),
+            },
+        };
+        Ok(ColumnarValue::Array(column))
+    }
+}

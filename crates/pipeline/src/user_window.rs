@@ -1,0 +1,155 @@
+//! The features of users as window functions: `OVER (PARTITION BY userId ORDER BY timestamp, movieId)`.
+//!
+//! A window is folded row by row, so that a batch can be forgotten once it was seen, and a user takes
+//! the memory of a hundred ratings however long the history is.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _};
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
+use datafusion::logical_expr::{
+    LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
+};
+use datafusion::physical_plan::PhysicalExpr;
+use sparrow_features::{RatedMovie, UserWindow};
+use sparrow_model::{GenreSet, MovieId, Stars};
+
+use super::encoding;
+use super::functions::BadValue;
+
+/// Which ratings of the user go into the features of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Moment {
+    /// Those before it.
+    Before,
+    /// All of them, and only in the last row: the others are null.
+    AtEnd,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct UserFeaturesWindow {
+    moment: Moment,
+    signature: Signature,
+}
+
+impl UserFeaturesWindow {
+    /// `user_features_before`: the features that the user has just before the rating of the row.
+    pub(super) fn before() -> WindowUDF {
+        Self::at(Moment::Before)
+    }
+
+    /// `user_features_at_end`: the features after all ratings, in the user's last row.
+    pub(super) fn at_end() -> WindowUDF {
+        Self::at(Moment::AtEnd)
+    }
+
+    fn at(moment: Moment) -> WindowUDF {
+        let arguments = vec![DataType::UInt32, DataType::UInt8, DataType::UInt16, DataType::UInt64];
+        let signature = Signature::exact(arguments, Volatility::Immutable);
+        WindowUDF::from(Self { moment, signature })
+    }
+}
+
+impl WindowUDFImpl for UserFeaturesWindow {
+    fn name(&self) -> &'static str {
+        match self.moment {
+            Moment::Before => "user_features_before",
+            Moment::AtEnd => "user_features_at_end",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new(args.name(), encoding::TYPE, self.moment == Moment::AtEnd)))
+    }
+
+    fn partition_evaluator(
+        &self,
+        _: PartitionEvaluatorArgs<'_>,
+    ) -> Result<Box<dyn PartitionEvaluator>> {
+        Ok(Box::new(Evaluator { moment: self.moment, window: UserWindow::default() }))
+    }
+
+    fn limit_effect(&self, _: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {
+        match self.moment {
+            Moment::Before => LimitEffect::None,
+            Moment::AtEnd => LimitEffect::Unknown,
+        }
+    }
+}
+
+/// Folds one user's ratings.
+#[derive(Debug)]
+struct Evaluator {
+    moment: Moment,
+    window: UserWindow,
+}
+
+impl PartitionEvaluator for Evaluator {
+    fn supports_bounded_execution(&self) -> bool {
+        true
+    }
+
+    /// Whether a row is the last is only known with the next one.
+    fn is_causal(&self) -> bool {
+        self.moment == Moment::Before
+    }
+
+    fn get_range(&self, row: usize, rows: usize) -> Result<Range<usize>> {
+        Ok(match self.moment {
+            Moment::Before => row..row + 1,
+            Moment::AtEnd => row..rows.min(row + 2),
+        })
+    }
+
+    /// Is called once a row, in their order.
+    fn evaluate(&mut self, columns: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
+        let rated = rated(columns, range.start)?;
+        let packed = match self.moment {
+            Moment::Before => {
+                let before = encoding::pack(&self.window.features());
+                self.window.push(rated);
+                Some(before)
+            }
+            Moment::AtEnd => {
+                self.window.push(rated);
+                (range.len() == 1).then(|| encoding::pack(&self.window.features()))
+            }
+        };
+        Ok(ScalarValue::FixedSizeBinary(encoding::SIZE, packed.map(Vec::from)))
+    }
+
+    fn evaluate_all(&mut self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let values: Vec<ScalarValue> = (0..rows)
+            .map(|row| self.evaluate(columns, &self.get_range(row, rows)?))
+            .collect::<Result<_>>()?;
+        ScalarValue::iter_to_array(values)
+    }
+}
+
+fn rated(columns: &[ArrayRef], row: usize) -> Result<RatedMovie> {
+    let movie = columns[0].as_primitive::<UInt32Type>().value(row);
+    let genres = columns[3].as_primitive::<UInt64Type>();
+    // Movies come by an outer join.
+    if genres.is_null(row) {
+        return Err(BadValue::error(format!("movieId {movie} is not among the movies")));
+    }
+    let half_stars = columns[1].as_primitive::<UInt8Type>().value(row);
+    let year = columns[2].as_primitive::<UInt16Type>().value(row);
+    Ok(RatedMovie {
+        movie: MovieId(movie),
+        // `half_stars` has checked them.
+        stars: Stars::from_half_stars(half_stars).unwrap_or(Stars::MIN),
+        year: (year > 0).then_some(year),
+        genres: GenreSet::from_bits(genres.value(row)),
+    })
+}

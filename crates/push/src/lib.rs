@@ -1,0 +1,12 @@
+//! Fills a feature store: reads features, embeddings and ratings, pushes them as one generation, and verifies
+//! what a store holds.
+//!
+//! * [`sources`] reads files of this project or of others, in folders or object stores, as entries of a store.
+//! * [`push`] writes the entries as a new generation.
+//! * [`verify`] compares a store with the sources.
+//!
+//! The stores themselves are in `sparrow-store`. Start reading at [`sources::Reader`].
+
+pub mod push;
+pub mod sources;
+pub mod verify;

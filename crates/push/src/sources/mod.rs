@@ -1,0 +1,336 @@
+//! What is pushed to a store, read as a stream of entries.
+//!
+//! Features and vectors come from files: what this crate wrote, or what somebody's Spark did. Each
+//! is one file or a folder of part files, Parquet or CSV, on this machine or in an S3-compatible
+//! object store; which of them it is shows by the content. Whole numbers of any width, floats,
+//! decimals and text are taken and become the text that the store's contract asks for. Rating
+//! histories come from a MovieLens data set.
+//!
+//! Nothing is taken for something else silently: what is missing, out of range or occurs twice is
+//! an [`Error`] with the file, the row and the column. Files are read in pieces: of a Parquet file
+//! one row group is in memory at a time.
+
+mod column_mapping;
+mod file_reader;
+mod files;
+mod location;
+mod ratings;
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::path::PathBuf;
+
+use sparrow_model::{MovieId, UserId};
+use sparrow_neural::{EmbeddingMetadata, METADATA_FILE, Similarity};
+use sparrow_store::{Entry, Kind};
+
+pub use files::StoreSettings;
+pub use location::Location;
+
+use file_reader::{Batch, BatchStream};
+use files::File;
+use ratings::Ratings;
+use sparrow_movielens::Options as ReaderOptions;
+
+/// Where everything is. What is `None` is not pushed.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Users' features: a column `userId` and those of [`USER_FIELDS`](sparrow_features::USER_FIELDS).
+    pub user_features: Option<Location>,
+    /// Movies' features: `movieId` and [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
+    pub movie_features: Option<Location>,
+    /// Users' vectors: columns `userId` and `embedding`, or lines `id:f f f …`.
+    pub user_embeddings: Option<Location>,
+    /// Movies' vectors: columns `movieId` and `embedding`, or lines `id:f f f …`. A file `embedding.json`
+    /// beside them says how they compare.
+    pub item_embeddings: Option<Location>,
+    /// The folder of a MovieLens data set: rating histories, movies' ratings in sum, the list of
+    /// users.
+    pub ratings: Option<PathBuf>,
+    /// How the data set is read.
+    pub reader: ReaderOptions,
+    /// Settings of object stores.
+    pub object_store: StoreSettings,
+}
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {file}")]
+    Unreadable {
+        /// The file, or the folder.
+        file: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file is not what it should be.
+    #[error("{file}: {what}")]
+    Malformed {
+        /// The file, or the folder.
+        file: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The MovieLens data set cannot be read.
+    #[error("cannot read the data set")]
+    Ratings(#[from] sparrow_movielens::Error),
+    /// There are no sources.
+    #[error("there is nothing to read: name at least one source")]
+    Nothing,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    UserFeatures,
+    MovieFeatures,
+    UserEmbeddings,
+    ItemEmbeddings,
+}
+
+impl Table {
+    const fn is_of_users(self) -> bool {
+        matches!(self, Self::UserFeatures | Self::UserEmbeddings)
+    }
+
+    const fn is_of_vectors(self) -> bool {
+        matches!(self, Self::UserEmbeddings | Self::ItemEmbeddings)
+    }
+
+    fn embedding(self, id: u32, vector: Vec<f32>) -> Entry {
+        if self.is_of_users() {
+            Entry::UserEmbedding(UserId(id), vector)
+        } else {
+            Entry::MovieEmbedding(MovieId(id), vector)
+        }
+    }
+}
+
+/// How many entries there are of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts([u64; Kind::ALL.len()]);
+
+impl Counts {
+    /// Counts one more. The description of the vectors is part of them, and not counted.
+    pub(crate) fn add(&mut self, kind: Kind) {
+        self.0[kind as usize] += u64::from(kind != Kind::EmbeddingInfo);
+    }
+
+    pub(crate) fn add_all(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.add(entry.kind());
+        }
+    }
+
+    /// How many of this kind there are.
+    pub const fn get(&self, kind: Kind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// How many there are in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// A line for each kind that there is something of.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line_end = "";
+        for kind in Kind::ALL.into_iter().filter(|&kind| self.get(kind) > 0) {
+            let (count, prefix) = (self.get(kind), kind.key_prefix());
+            let what = match kind {
+                Kind::UserFeatures => "users' features",
+                Kind::UserEmbedding => "users' embeddings",
+                Kind::UserRatings => "users' rating histories",
+                Kind::MovieFeatures => "movies' features",
+                Kind::MovieEmbedding => "movies' embeddings",
+                Kind::MovieRatings => "movies' rating sums",
+                Kind::UserList => "list of users",
+                Kind::EmbeddingInfo => "description of embeddings",
+            };
+            write!(f, "{line_end}{count:>10} {what} ({prefix})")?;
+            line_end = "\n";
+        }
+        Ok(())
+    }
+}
+
+/// Reads sources from beginning to end.
+pub struct Reader {
+    tables: VecDeque<TableReader>,
+    /// What the movies' vectors are, until it was handed on.
+    about: Option<EmbeddingMetadata>,
+    ratings: Option<Ratings>,
+    done: u64,
+    total: u64,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, total, .. } = self;
+        f.debug_struct("Reader").field("done", done).field("total", total).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// Finds the files, and reads the data set, if there is one.
+    pub async fn open(sources: &Sources) -> Result<Self, Error> {
+        let tables = [
+            (Table::ItemEmbeddings, &sources.item_embeddings),
+            (Table::UserEmbeddings, &sources.user_embeddings),
+            (Table::MovieFeatures, &sources.movie_features),
+            (Table::UserFeatures, &sources.user_features),
+        ];
+        let mut reader =
+            Self { tables: VecDeque::new(), about: None, ratings: None, done: 0, total: 0 };
+        for (table, location) in tables {
+            if let Some(location) = location {
+                let files = files::list(location, &sources.object_store).await?;
+                reader.total += files.iter().map(|file| file.size).sum::<u64>();
+                reader.tables.push_back(TableReader::new(table, location, files));
+            }
+        }
+        // After the vectors were found: an error names them first.
+        if let Some(location) = &sources.item_embeddings {
+            reader.about = Some(about(location, &sources.object_store).await?);
+        }
+        if let Some(folder) = &sources.ratings {
+            let ratings = Ratings::load(folder.clone(), sources.reader.clone()).await?;
+            reader.total += ratings.bytes();
+            reader.ratings = Some(ratings);
+        }
+        if reader.tables.is_empty() && reader.ratings.is_none() {
+            return Err(Error::Nothing);
+        }
+        Ok(reader)
+    }
+
+    /// The next entries, about a thousand of one kind; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, Error> {
+        while let Some(table) = self.tables.front_mut() {
+            if let Some(rows) = table.next().await? {
+                self.done += rows.bytes;
+                return Ok(Some(rows.entries));
+            }
+            let Some(table) = self.tables.pop_front() else { break };
+            if let (Table::ItemEmbeddings, Some(dimension)) = (table.table, table.dimension)
+                && let Some(about) = self.about.take()
+            {
+                // The digests are those of files, which a store does not hold.
+                let line = about.with_files([]).with_dimension(dimension).to_line();
+                return Ok(Some(vec![Entry::EmbeddingInfo(line)]));
+            }
+        }
+        let Some(rows) = self.ratings.as_mut().and_then(Ratings::next) else {
+            self.done = self.total;
+            return Ok(None);
+        };
+        self.done += rows.bytes;
+        Ok(Some(rows.entries))
+    }
+
+    /// What was found in the data set, and skipped; `None` without one.
+    pub fn report(&self) -> Option<&sparrow_movielens::Report> {
+        self.ratings.as_ref().map(|ratings| &ratings.report)
+    }
+
+    /// How many bytes have been read, and how many there are, about.
+    pub const fn progress(&self) -> (u64, u64) {
+        (self.done, self.total)
+    }
+}
+
+/// What the file beside the movies' vectors says of them. Without one, as beside files of other programs,
+/// they are compared by cosine.
+async fn about(vectors: &Location, settings: &StoreSettings) -> Result<EmbeddingMetadata, Error> {
+    let unknown = || EmbeddingMetadata::new("unknown", Similarity::Cosine, None);
+    let Some(location) = vectors.beside(METADATA_FILE) else { return Ok(unknown()) };
+    match files::read_optional(&location, settings).await? {
+        Some(bytes) => {
+            let file = location.to_string();
+            EmbeddingMetadata::read(&bytes, METADATA_FILE)
+                .map_err(|error| Error::Malformed { file, what: error.to_string() })
+        }
+        None => Ok(unknown()),
+    }
+}
+
+/// The most dimensions that vectors may have.
+const LONGEST_VECTOR: usize = 1 << 16;
+
+/// Reads the files of one table, and checks what needs a view of all of them.
+struct TableReader {
+    table: Table,
+    location: String,
+    files: VecDeque<File>,
+    open: Option<(String, BatchStream)>,
+    seen: HashSet<u32>,
+    dimension: Option<usize>,
+}
+
+impl TableReader {
+    fn new(table: Table, location: &Location, files: Vec<File>) -> Self {
+        Self {
+            table,
+            location: location.to_string(),
+            files: files.into(),
+            open: None,
+            seen: HashSet::new(),
+            dimension: None,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Batch>, Error> {
+        use futures::TryStreamExt as _;
+        loop {
+            if let Some((name, rows)) = &mut self.open {
+                if let Some(rows) = rows.try_next().await? {
+                    let file = name.clone();
+                    self.check(&rows.entries).map_err(|what| Error::Malformed { file, what })?;
+                    return Ok(Some(rows));
+                }
+                self.open = None;
+            }
+            let Some(file) = self.files.pop_front() else { break };
+            self.open = Some((file.name.clone(), file_reader::open(file, self.table).await?));
+        }
+        if self.seen.is_empty() {
+            // A push of nothing would say "leave what there is", which nobody means by it.
+            let what = "there are no rows".to_owned();
+            return Err(Error::Malformed { file: self.location.clone(), what });
+        }
+        Ok(None)
+    }
+
+    fn check(&mut self, entries: &[Entry]) -> Result<(), String> {
+        for entry in entries {
+            let (id, vector) = match entry {
+                Entry::UserFeatures(id, _) => (id.0, None),
+                Entry::MovieFeatures(id, _) => (id.0, None),
+                Entry::UserEmbedding(id, vector) => (id.0, Some(vector)),
+                Entry::MovieEmbedding(id, vector) => (id.0, Some(vector)),
+                Entry::UserRatings(..)
+                | Entry::MovieRatings(..)
+                | Entry::UserList(_)
+                | Entry::EmbeddingInfo(_) => continue,
+            };
+            if let Some(vector) = vector {
+                if vector.len() > LONGEST_VECTOR {
+                    let length = vector.len();
+                    return Err(format!(
+                        "id {id} has {length} numbers, more than {LONGEST_VECTOR}"
+                    ));
+                }
+                sparrow_neural::check_vector(id, vector, self.dimension)?;
+                self.dimension = Some(vector.len());
+            }
+            if !self.seen.insert(id) {
+                return Err(format!("id {id} occurs twice"));
+            }
+        }
+        Ok(())
+    }
+}

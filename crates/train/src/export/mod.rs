@@ -1,0 +1,74 @@
+//! Writes a model as the next version into a model folder, for the server of this project and for
+//! TensorFlow Serving; a model of this project's trainer, or of another program.
+
+mod proto;
+mod saved_model;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sparrow_neural::neural_cf::{FileError, MODEL_FILE, Model, ModelFile, SAVED_MODEL_FILE};
+
+use sparrow_output::model_folder;
+pub use sparrow_output::model_folder::Written;
+
+/// Why a model is not written. Nothing half-written is left under the name of a version.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file to import cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file to import is not what it should be.
+    #[error("cannot import a model")]
+    Import(#[source] FileError),
+    /// The version cannot be written.
+    #[error(transparent)]
+    Output(#[from] sparrow_output::Error),
+    /// The model does not fit into its file.
+    #[error("cannot store the model")]
+    Model(#[from] FileError),
+    /// The model does not fit into a TensorFlow graph.
+    #[error("cannot export the model: {0}")]
+    SavedModel(String),
+}
+
+/// Writes `model` as the version after the greatest one in `folder`, which is made if it does not
+/// exist: `model.safetensors` and `saved_model.pb`. The version's folder appears whole, under
+/// its final name, or not at all: TensorFlow Serving loads what it sees at once.
+pub fn write(folder: &Path, model: &ModelFile) -> Result<Written, Error> {
+    let saved_model = saved_model::encode(&model.model).map_err(Error::SavedModel)?;
+    let contents = [(MODEL_FILE, model.to_bytes()?), (SAVED_MODEL_FILE, saved_model)];
+    Ok(model_folder::write(folder, &contents)?)
+}
+
+/// A model of another program, and what was written of it.
+#[derive(Debug)]
+pub struct Imported {
+    /// The model.
+    pub model: Model,
+    /// The new version.
+    pub written: Written,
+}
+
+/// The largest model file, in bytes.
+const LARGEST: u64 = 16 << 30;
+
+/// Reads a model that another program has written to the file `from` (see [`ModelFile`] for names and
+/// shapes), and writes it as the next version into `folder`.
+pub fn import(from: &Path, folder: &Path) -> Result<Imported, Error> {
+    let bytes = sparrow_files::read(from, LARGEST)
+        .map_err(|source| Error::Read { path: from.to_owned(), source })?;
+    let name = from.display().to_string();
+    let mut file = ModelFile::read(&bytes, &name).map_err(Error::Import)?;
+    if file.metadata.data.is_empty() {
+        "imported".clone_into(&mut file.metadata.data);
+    }
+    let written = write(folder, &file)?;
+    Ok(Imported { model: file.model, written })
+}

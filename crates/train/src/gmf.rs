@@ -1,0 +1,359 @@
+use sparrow_neural::neural_cf::{self, Dense, Embedding, Model, Network};
+use sparrow_neural::{TableBuilder, Zeros, is_zero};
+use sparrow_random::Random;
+
+use super::Options;
+use super::biases::{Biases, CERTAINTY};
+use super::layers::Adam;
+use super::ordinal::Ordinal;
+use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
+
+/// Generalised matrix factorisation (He et al. 2017, section 3.2) with biases, in training: the logit is
+/// the dot product of a movie's row and a user's, with what the user's choices say in the latter.
+///
+/// A row has the factors, then two numbers for the biases: a movie's bias and a one, a one and a
+/// user's bias. An update takes all samples: what is looked for is not a few good passes but the
+/// factors that are most likely under their prior, which is what keeps them from learning by heart.
+#[derive(Debug, Clone)]
+pub(super) struct Gmf {
+    movies: Rows,
+    users: Rows,
+    /// The logit of a pair of which nothing is known.
+    base: f32,
+    base_moments: [f32; 2],
+    ordinal: Ordinal,
+    choices: Choices,
+    /// The users' rows with what their choices say.
+    mixed: Vec<f32>,
+    steps: u32,
+}
+
+/// What it says of a user which movies the user has rated, whatever the stars: a second row of factors for each
+/// movie, whose sum over those movies by the root of their number is part of the user's factors (SVD++, Koren
+/// 2008).
+#[derive(Debug, Clone, Default)]
+struct Choices {
+    factors: usize,
+    values: Vec<f32>,
+    moments: Vec<[f32; 2]>,
+    /// Rows of user and movie, by user.
+    pairs: Vec<(u32, u32)>,
+    /// By the user's row: 1 by the root of the number.
+    scales: Vec<f32>,
+}
+
+impl Choices {
+    fn new(factors: usize, counts: &Counts, pairs: &[Pair]) -> Self {
+        let mut rated = vec![0_u32; counts.users];
+        for pair in pairs {
+            rated[pair.user as usize] += 1;
+        }
+        let size = counts.movies * factors;
+        let mut pairs: Vec<(u32, u32)> = pairs.iter().map(|pair| (pair.user, pair.movie)).collect();
+        pairs.sort_unstable();
+        Self {
+            factors,
+            values: vec![0.0; size],
+            moments: vec![[0.0; 2]; size],
+            pairs,
+            scales: rated.into_iter().map(|count| 1.0 / (count.max(1) as f32).sqrt()).collect(),
+        }
+    }
+
+    /// The users' rows with what is said of them added.
+    fn mix(&self, users: &Rows, mixed: &mut Vec<f32>) {
+        mixed.clone_from(&users.values);
+        for &(user, movie) in &self.pairs {
+            let said = &self.values[movie as usize * self.factors..][..self.factors];
+            let scale = self.scales[user as usize];
+            for (value, said) in mixed[user as usize * users.width..].iter_mut().zip(said) {
+                *value += scale * said;
+            }
+        }
+    }
+
+    /// Takes a step against the gradients of the users' rows, which are not changed, and the prior.
+    fn step(&mut self, users: &Rows, adam: Adam, step: u32, l2: f32) {
+        let mut gradients = vec![0.0; self.values.len()];
+        for &(user, movie) in &self.pairs {
+            let of_user = &users.gradients[user as usize * users.width..];
+            let scale = self.scales[user as usize];
+            let of_movie = &mut gradients[movie as usize * self.factors..][..self.factors];
+            for (of_movie, of_user) in of_movie.iter_mut().zip(of_user) {
+                *of_movie += scale * of_user;
+            }
+        }
+        let rate = adam.corrected(step);
+        let values = self.values.iter_mut().zip(&mut self.moments).zip(gradients);
+        for ((value, moments), gradient) in values {
+            Adam::update(value, moments, gradient + l2 * *value, rate);
+        }
+    }
+}
+
+/// The rows of one side.
+#[derive(Debug, Clone)]
+struct Rows {
+    width: usize,
+    /// Where the bias is; the other of the last two numbers stays one.
+    bias: usize,
+    values: Vec<f32>,
+    moments: Vec<[f32; 2]>,
+    gradients: Vec<f32>,
+}
+
+impl Rows {
+    fn new(factors: usize, bias: usize, biases: &[f64], random: &mut Random) -> Self {
+        let width = factors + 2;
+        let mut values = Vec::with_capacity(biases.len() * width);
+        for &of_row in biases {
+            values.extend((0..factors).map(|_| (random.normal() * 0.1) as f32));
+            values.extend([1.0, 1.0]);
+            let start = values.len() - width;
+            values[start + bias] = of_row as f32;
+        }
+        let (moments, gradients) = (vec![[0.0; 2]; values.len()], vec![0.0; values.len()]);
+        let mut rows = Self { width, bias, values, moments, gradients };
+        rows.set_unknown();
+        rows
+    }
+
+    /// Of an unknown movie or user nothing is known but what they are like on average.
+    fn set_unknown(&mut self) {
+        let known = self.values.chunks_exact(self.width).skip(1);
+        let count = known.len().max(1) as f64;
+        let mean = known.map(|row| f64::from(row[self.bias])).sum::<f64>() / count;
+        let unknown = &mut self.values[UNKNOWN as usize * self.width..][..self.width];
+        unknown.fill(0.0);
+        unknown[self.width - 2..].fill(1.0);
+        unknown[self.bias] = mean as f32;
+    }
+
+    /// Takes a step against the gradients and the priors, and forgets the gradients.
+    fn step(&mut self, adam: Adam, step: u32, l2: f32, l2_bias: f32) {
+        let rate = adam.corrected(step);
+        let rows = self.values.chunks_exact_mut(self.width);
+        let moments = self.moments.chunks_exact_mut(self.width);
+        let gradients = self.gradients.chunks_exact_mut(self.width);
+        for ((values, moments), gradients) in rows.zip(moments).zip(gradients) {
+            for column in (0..self.width - 2).chain([self.bias]) {
+                let decay = if column == self.bias { l2_bias } else { l2 };
+                let gradient = gradients[column] + decay * values[column];
+                Adam::update(&mut values[column], &mut moments[column], gradient, rate);
+            }
+            gradients.fill(0.0);
+        }
+        self.set_unknown();
+    }
+}
+
+impl Gmf {
+    pub(super) fn new(
+        options: &Options,
+        counts: &Counts,
+        pairs: &[Pair],
+        random: &mut Random,
+    ) -> Self {
+        let factors = options.embedding;
+        let biases = Biases::fit(pairs, counts.movies, counts.users, options.bias_prior);
+        let choices = if options.choices > 0.0 {
+            Choices::new(factors, counts, pairs)
+        } else {
+            Choices::default()
+        };
+        let mut gmf = Self {
+            movies: Rows::new(factors, factors, &biases.movies, random),
+            users: Rows::new(factors, factors + 1, &biases.users, random),
+            base: biases.base as f32,
+            base_moments: [0.0; 2],
+            ordinal: Ordinal::new(options.ordinal, pairs),
+            choices,
+            mixed: Vec::new(),
+            steps: 0,
+        };
+        gmf.choices.mix(&gmf.users, &mut gmf.mixed);
+        gmf
+    }
+
+    /// One update; the mean loss before it.
+    pub(super) fn epoch(
+        &mut self,
+        pairs: &[Pair],
+        options: &Options,
+        progress: &mut dyn FnMut(usize),
+    ) -> f64 {
+        let (mut loss, mut of_base) = (0.0, 0.0);
+        let (movies, users) = (&mut self.movies, &mut self.users);
+        for part in pairs.chunks(1 << 16) {
+            for pair in part {
+                let movie = row(&movies.values, movies.width, pair.movie);
+                let user = row(&self.mixed, users.width, pair.user);
+                let logit = self.base + dot(movie, user);
+                let score = sigmoid(logit);
+                let error = self.ordinal.slope(logit, pair.stars);
+                loss -= f64::from(if pair.liked() { score } else { 1.0 - score }.max(1e-7)).ln();
+                of_base += f64::from(error);
+                let width = movies.width;
+                let of_movie = &mut movies.gradients[pair.movie as usize * width..][..width];
+                let of_user = &mut users.gradients[pair.user as usize * width..][..width];
+                let rows = movie.iter().zip(user).zip(of_movie.iter_mut().zip(of_user));
+                for ((&movie, &user), (of_movie, of_user)) in rows {
+                    *of_movie += error * user;
+                    *of_user += error * movie;
+                }
+            }
+            progress(part.len());
+        }
+        self.steps += 1;
+        let adam = Adam { rate: options.learning_rate };
+        let l2_bias = (options.bias_prior * CERTAINTY) as f32;
+        self.choices.step(&self.users, adam, self.steps, options.choices);
+        self.movies.step(adam, self.steps, options.l2, l2_bias);
+        self.users.step(adam, self.steps, options.l2, l2_bias);
+        self.ordinal.step(adam, self.steps, 1.0);
+        let rate = adam.corrected(self.steps);
+        Adam::update(&mut self.base, &mut self.base_moments, of_base as f32, rate);
+        self.choices.mix(&self.users, &mut self.mixed);
+        loss / pairs.len().max(1) as f64
+    }
+
+    pub(super) fn predict(&self, pairs: &[Pair]) -> Vec<f32> {
+        let logit = |pair: &Pair| {
+            let movie = row(&self.movies.values, self.movies.width, pair.movie);
+            self.base + dot(movie, row(&self.mixed, self.users.width, pair.user))
+        };
+        pairs.iter().map(|pair| sigmoid(logit(pair))).collect()
+    }
+
+    /// The rows whose factors are zero, so that only the biases are left.
+    pub(super) fn zeros(&self) -> Zeros {
+        let width = self.movies.width;
+        let factors = |row: &[f32]| is_zero(&row[..width - 2]);
+        let of = |values: &[f32]| {
+            let known = values.chunks_exact(width).skip(1);
+            [known.clone().filter(|row| factors(row)).count(), known.len()]
+        };
+        Zeros { movies: of(&self.movies.values), users: of(&self.mixed) }
+    }
+
+    /// The trained model: two towers without layers.
+    pub(super) fn model(
+        &self,
+        movie_ids: &[u32],
+        user_ids: &[u32],
+    ) -> Result<Model, neural_cf::Error> {
+        let width = self.movies.width;
+        let embedding = |values: &[f32], ids: &[u32]| -> Result<Embedding, neural_cf::Error> {
+            let mut table = TableBuilder::default();
+            for (place, &id) in (1..).zip(ids) {
+                table.push(id, row(values, width, place))?;
+            }
+            Ok(Embedding { table: table.build()?, unknown: row(values, width, UNKNOWN).to_vec() })
+        };
+        Model::new(
+            embedding(&self.movies.values, movie_ids)?,
+            embedding(&self.mixed, user_ids)?,
+            Network::TwoTowers { movie: Vec::new(), user: Vec::new() },
+            Dense { weight: vec![1.0], bias: vec![self.base] },
+        )
+    }
+}
+
+fn row(values: &[f32], width: usize, row: u32) -> &[f32] {
+    &values[row as usize * width..][..width]
+}
+
+fn dot(left: &[f32], right: &[f32]) -> f32 {
+    // Eight sums at a time, which the compiler turns into vector instructions.
+    let (left, left_rest) = left.as_chunks::<8>();
+    let (right, right_rest) = right.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (left, right) in left.iter().zip(right) {
+        for ((sum, &left), &right) in sums.iter_mut().zip(left).zip(right) {
+            *sum += left * right;
+        }
+    }
+    let rest: f32 = left_rest.iter().zip(right_rest).map(|(&left, &right)| left * right).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::Method;
+
+    /// Who has rated the same movies is taken to be alike, whatever the stars were.
+    #[test]
+    fn choices_tell_tastes_too() {
+        let mut pairs = Vec::new();
+        for user in 1..=40 {
+            // The first half of the users rates even movies and the other odd ones; nobody says much of them.
+            for movie in (1..=20).filter(|movie| movie % 2 == u32::from(user > 20)) {
+                pairs.push(Pair::new(user, movie, (user + movie) % 3 == 0));
+            }
+            // Of two movies the halves like one each; some do not say so.
+            if user % 20 > 3 {
+                pairs.push(Pair::new(user, 21, user > 20));
+                pairs.push(Pair::new(user, 22, user <= 20));
+            }
+        }
+        let options = Options { embedding: 8, l2: 1.0, choices: 1.0, ..Options::new(Method::Gmf) };
+        let counts = Counts { movies: 23, users: 41 };
+        let right = |options: &Options| {
+            let mut gmf = Gmf::new(options, &counts, &pairs, &mut Random::new(1, 1));
+            for _ in 0..200 {
+                gmf.epoch(&pairs, options, &mut |_| {});
+            }
+            let asked: Vec<Pair> = [1, 2, 3, 21, 22, 23]
+                .iter()
+                .flat_map(|&user| [Pair::new(user, 21, user > 20), Pair::new(user, 22, user <= 20)])
+                .collect();
+            let scores = gmf.predict(&asked);
+            scores
+                .iter()
+                .zip(&asked)
+                .filter(|(score, pair)| (**score > 0.5) == pair.liked())
+                .count()
+        };
+        assert_eq!(right(&options), 12);
+        assert!(right(&Options { choices: 0.0, ..options }) < 12);
+    }
+
+    /// Two kinds of users, each liking one half of the movies: only factors can tell that.
+    #[test]
+    fn factors_learn_tastes_and_the_model_says_the_same() {
+        let mut pairs = Vec::new();
+        for user in 1..=30 {
+            for movie in 1..=20 {
+                if (user * 7 + movie * 3) % 4 != 0 {
+                    pairs.push(Pair::new(user, movie, user % 2 == movie % 2));
+                }
+            }
+        }
+        let options = Options { embedding: 11, l2: 0.5, ..Options::new(Method::Gmf) };
+        let counts = Counts { movies: 21, users: 31 };
+        let mut gmf = Gmf::new(&options, &counts, &pairs, &mut Random::new(1, 1));
+        let mut last = f64::INFINITY;
+        for _ in 0..100 {
+            last = gmf.epoch(&pairs, &options, &mut |_| {});
+        }
+        assert!(last < 0.3, "{last}");
+        let held_out: Vec<Pair> = (1..=30)
+            .flat_map(|user| (1..=20).map(move |movie| (user, movie)))
+            .filter(|(user, movie)| (user * 7 + movie * 3) % 4 == 0)
+            .map(|(user, movie)| Pair::new(user, movie, user % 2 == movie % 2))
+            .chain([Pair::new(0, 3, true), Pair::new(4, 0, true)])
+            .collect();
+        let ids: Vec<u32> = (1..=30).collect();
+        let model = gmf.model(&ids[..20], &ids).unwrap();
+        for (pair, score) in held_out.iter().zip(gmf.predict(&held_out)) {
+            assert!((f64::from(score) - model.score(pair.user, pair.movie)).abs() < 1e-6);
+            if pair.user > 0 && pair.movie > 0 {
+                assert_eq!(score > 0.5, pair.liked(), "{pair:?}: {score}");
+            } else {
+                assert!((score - 0.5).abs() < 0.2, "{pair:?}: {score}");
+            }
+        }
+    }
+}

@@ -1,0 +1,481 @@
+//! Trains the ranking model (neural collaborative filtering, He et al. 2017) on the ratings of a data set,
+//! and measures it on a part that training does not see.
+//!
+//! A sample is a rating, its label whether it is 3.5 stars or more. The loss is binary cross-entropy,
+//! the optimiser Adam. Start reading at [`run`]; [`write()`] is the way from a folder to a folder.
+//! Gradients are written out by hand, see `layers`.
+
+mod biases;
+pub mod export;
+mod gmf;
+mod layers;
+pub mod metrics;
+mod negatives;
+mod options;
+mod ordinal;
+pub mod split;
+mod trainer;
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use sparrow_model::Catalog;
+use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
+use sparrow_neural::neural_cf::{Metadata, Model, ModelFile};
+
+use crate::export::Written;
+use crate::metrics::LabelMetrics;
+
+use gmf::Gmf;
+use negatives::Negatives;
+pub use options::{Method, Options};
+use sparrow_neural::Zeros;
+use sparrow_random::Random;
+use split::Sample;
+pub use split::Split;
+use trainer::{Counts, Pair, Trainer, UNKNOWN};
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option is outside its range.
+    #[error("{option} must be {allowed}, got {got}")]
+    Option {
+        /// The option's name, with hyphens.
+        option: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+        /// What it was.
+        got: String,
+    },
+    /// The data set cannot be read.
+    #[error("cannot read the data set")]
+    Input(#[from] sparrow_movielens::Error),
+    /// Too few ratings, or all alike.
+    #[error("nothing to learn from: the {0} part lacks ratings of 3.5 stars and more, or of less")]
+    NothingToLearn(&'static str),
+    /// The updates ran away and left numbers that are none.
+    #[error("training diverged; a lower learning rate than {rate} will help")]
+    Diverged {
+        /// The learning rate.
+        rate: f32,
+        /// Which numbers.
+        source: sparrow_neural::neural_cf::Error,
+    },
+    /// Training left every vector of a side at zero.
+    #[error("training is degenerate: {0}; less l2 will help")]
+    Zero(Zeros),
+    /// The model gives all samples of the test part the same score.
+    #[error(
+        "training is degenerate: the model scores every rating alike; a lower learning rate than {0} or less l2 will help"
+    )]
+    Constant(f32),
+    /// The model cannot be written.
+    #[error(transparent)]
+    Export(#[from] export::Error),
+}
+
+/// Is told how training goes.
+pub trait Watch {
+    /// How many of all samples of all epochs have been gone through.
+    fn progress(&mut self, _done: u64, _total: u64) {}
+
+    /// An epoch has ended.
+    fn epoch(&mut self, _epoch: &Epoch) {}
+}
+
+impl Watch for () {}
+
+/// How an epoch went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The mean loss of its samples, each before the update that it took part in.
+    pub loss: f64,
+    /// The measures on the validation part.
+    pub validation: LabelMetrics,
+    /// Whether its validation loss is the least so far.
+    pub best: bool,
+}
+
+/// A trained model and how good it is.
+#[derive(Debug)]
+pub struct Trained {
+    /// The model, with the measures on the test part.
+    pub file: ModelFile,
+    /// How many epochs the model was trained for.
+    pub epochs: usize,
+    /// Samples in the training, validation and test part.
+    pub samples: [usize; 3],
+    /// The measures on the test part.
+    pub test: LabelMetrics,
+    /// Embeddings that are zero after training.
+    pub zeros: Zeros,
+}
+
+/// Trains a model on a catalogue's ratings, less a test part, and measures it on that.
+pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Trained, Error> {
+    options.check()?;
+    let samples = split::samples(catalog);
+    let mut random = Random::new(options.seed, 0);
+    let (rest, test) = split::split(&samples, options.split, options.test, &mut random);
+    let mut learnt = learn(catalog, &rest, options, watch)?;
+    let known = Negatives::new(options.negatives, &learnt.tables, &samples);
+    let pairs = known.add(learnt.tables.pairs(&test), &mut Random::new(options.seed, 4));
+    let test_count = test.len();
+    if constant(&learnt.learner.predict(&pairs)) {
+        return Err(Error::Constant(options.learning_rate));
+    }
+    let test = measure(&mut learnt.learner, &pairs, options, "test")?;
+    let [training, validation] = learnt.samples;
+    let samples = [training, validation, test_count];
+    let zeros = learnt.learner.zeros();
+    let model = learnt.model(options)?;
+    let mut metadata = metadata(&model, options, &test, learnt.epochs);
+    metadata.data = fingerprint(catalog);
+    Ok(Trained { file: ModelFile { model, metadata }, epochs: learnt.epochs, samples, test, zeros })
+}
+
+/// Trains a model on all of a catalogue's ratings. [`Options::test`] does not matter: whoever measures the
+/// model has kept ratings out of the catalogue.
+pub fn fit(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Model, Error> {
+    options.check()?;
+    learn(catalog, &split::samples(catalog), options, watch)?.model(options)
+}
+
+/// The model that knows only how easily pleased a user is and how well liked a movie: logistic regression on
+/// the two, each bias pulled to zero as if by `prior` more ratings.
+pub fn fit_biases(catalog: &Catalog, prior: f64) -> Result<Model, Error> {
+    let samples = split::samples(catalog);
+    let tables = Tables::new(catalog, &samples);
+    let pairs = tables.pairs(&samples);
+    learnable("training", &pairs)?;
+    let options = Options { embedding: 0, bias_prior: prior, ..Options::new(Method::Gmf) };
+    let random = &mut Random::new(options.seed, 3);
+    let learner = Learner::new(&options, &tables.counts(), &pairs, random);
+    Learnt { learner, tables, epochs: 0, samples: [pairs.len(), 0] }.model(&options)
+}
+
+/// A model that has been trained.
+struct Learnt {
+    learner: Learner,
+    tables: Tables,
+    epochs: usize,
+    /// Samples in the training and the validation part.
+    samples: [usize; 2],
+}
+
+impl Learnt {
+    fn model(&self, options: &Options) -> Result<Model, Error> {
+        let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
+        self.learner.model(&self.tables).map_err(diverged)
+    }
+}
+
+/// Trains on samples, a part of which tells when to stop.
+fn learn(
+    catalog: &Catalog,
+    rest: &[Sample],
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Learnt, Error> {
+    let mut random = Random::new(options.seed, 1);
+    let (training, validation) = split::split(rest, options.split, options.validation, &mut random);
+    let samples = [training.len(), validation.len()];
+
+    let tables = Tables::new(catalog, &training);
+    let known = Negatives::new(options.negatives, &tables, rest);
+    let validation = known.add(tables.pairs(&validation), &mut Random::new(options.seed, 5));
+    learnable("validation", &validation)?;
+    let training = Training { pairs: tables.pairs(&training), negatives: known };
+    let (epochs, mut learner) = search(&tables, &training, &validation, options, watch)?;
+    let mut tables = tables;
+    if options.refit {
+        tables = Tables::new(catalog, rest);
+        let negatives = Negatives::new(options.negatives, &tables, rest);
+        let training = Training { pairs: tables.pairs(rest), negatives };
+        let mut random = Random::new(options.seed, 3);
+        let mut pairs = training.pairs(&mut random);
+        learner = Learner::new(options, &tables.counts(), &pairs, &mut random);
+        let mut done = Counter { done: 0, total: (pairs.len() * epochs) as u64, watch };
+        for epoch in 0..epochs {
+            training.renew(&mut pairs, epoch, &mut random);
+            learner.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
+        }
+    }
+    let zeros = learner.zeros();
+    if zeros.degenerate() {
+        return Err(Error::Zero(zeros));
+    }
+    Ok(Learnt { learner, tables, epochs, samples })
+}
+
+/// Whether scores differ by rounding at most.
+fn constant(scores: &[f32]) -> bool {
+    let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
+    let greatest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    greatest - least < 1e-6
+}
+
+/// What is learnt from.
+struct Training {
+    /// Ratings.
+    pairs: Vec<Pair>,
+    negatives: Negatives,
+}
+
+impl Training {
+    /// The ratings, and what is drawn with them.
+    fn pairs(&self, random: &mut Random) -> Vec<Pair> {
+        self.negatives.add(self.pairs.clone(), random)
+    }
+
+    /// Draws anew what is drawn, after the first epoch.
+    fn renew(&self, pairs: &mut Vec<Pair>, epoch: usize, random: &mut Random) {
+        if epoch > 0 && self.negatives.count() > 0 {
+            *pairs = self.pairs(random);
+        }
+    }
+}
+
+/// Refuses samples that are all alike.
+fn learnable(name: &'static str, part: &[Pair]) -> Result<(), Error> {
+    if part.iter().all(Pair::liked) || part.iter().all(|pair| !pair.liked()) {
+        return Err(Error::NothingToLearn(name));
+    }
+    Ok(())
+}
+
+/// Trains until the validation loss gets no better; the best number of epochs, and the network
+/// after them.
+fn search(
+    tables: &Tables,
+    training: &Training,
+    validation: &[Pair],
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<(usize, Learner), Error> {
+    let mut random = Random::new(options.seed, 2);
+    let mut pairs = training.pairs(&mut random);
+    learnable("training", &pairs)?;
+    let mut trainer = Learner::new(options, &tables.counts(), &pairs, &mut random);
+    let total = (pairs.len() * options.epochs) as u64;
+    let mut done = Counter { done: 0, total, watch };
+    let mut best: Option<(usize, f64, Learner)> = None;
+    for number in 1..=options.epochs {
+        training.renew(&mut pairs, number - 1, &mut random);
+        let loss = trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
+        let validation = measure(&mut trainer, validation, options, "validation")?;
+        let better = best.as_ref().is_none_or(|(_, least, _)| validation.log_loss < *least);
+        done.watch.epoch(&Epoch { number, loss, validation, best: better });
+        if better {
+            best = Some((number, validation.log_loss, trainer.clone()));
+        } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
+            break;
+        }
+    }
+    Ok(best.map_or((options.epochs, trainer), |(number, _, best)| (number, best)))
+}
+
+/// What is in training.
+#[derive(Debug, Clone)]
+enum Learner {
+    Network(Box<Trainer>),
+    Factors(Box<Gmf>),
+}
+
+impl Learner {
+    fn new(options: &Options, counts: &Counts, pairs: &[Pair], random: &mut Random) -> Self {
+        match options.method {
+            Method::NeuralCf | Method::TwoTowers => {
+                Self::Network(Box::new(Trainer::new(options, counts, pairs, random)))
+            }
+            Method::Gmf => Self::Factors(Box::new(Gmf::new(options, counts, pairs, random))),
+        }
+    }
+
+    fn epoch(
+        &mut self,
+        pairs: &mut [Pair],
+        options: &Options,
+        random: &mut Random,
+        progress: &mut dyn FnMut(usize),
+    ) -> f64 {
+        match self {
+            Self::Network(trainer) => trainer.epoch(pairs, options, random, progress),
+            Self::Factors(gmf) => gmf.epoch(pairs, options, progress),
+        }
+    }
+
+    fn predict(&mut self, pairs: &[Pair]) -> Vec<f32> {
+        match self {
+            Self::Network(trainer) => trainer.predict(pairs),
+            Self::Factors(gmf) => gmf.predict(pairs),
+        }
+    }
+
+    /// The embeddings that are zero, biases aside; of ids that are known.
+    fn zeros(&self) -> Zeros {
+        match self {
+            Self::Network(trainer) => trainer.zeros(),
+            Self::Factors(gmf) => gmf.zeros(),
+        }
+    }
+
+    fn model(&self, tables: &Tables) -> Result<Model, sparrow_neural::neural_cf::Error> {
+        let (movies, users) = (&tables.movies.ids, &tables.users.ids);
+        match self {
+            Self::Network(trainer) => trainer.model(movies, users),
+            Self::Factors(gmf) => gmf.model(movies, users),
+        }
+    }
+}
+
+/// Counts samples for who watches.
+struct Counter<'a> {
+    done: u64,
+    total: u64,
+    watch: &'a mut dyn Watch,
+}
+
+impl Counter<'_> {
+    fn add(&mut self, count: usize) {
+        self.done += count as u64;
+        self.watch.progress(self.done, self.total);
+    }
+}
+
+fn measure(
+    trainer: &mut Learner,
+    pairs: &[Pair],
+    options: &Options,
+    part: &'static str,
+) -> Result<LabelMetrics, Error> {
+    let scores = trainer.predict(pairs);
+    if scores.iter().any(|score| score.is_nan()) {
+        let source = sparrow_neural::neural_cf::Error::from("a score is not a number".to_owned());
+        return Err(Error::Diverged { rate: options.learning_rate, source });
+    }
+    let labels: Vec<bool> = pairs.iter().map(Pair::liked).collect();
+    LabelMetrics::new(&scores, &labels).ok_or(Error::NothingToLearn(part))
+}
+
+fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize) -> Metadata {
+    let mut metadata = Metadata::new(model.architecture());
+    metadata.features_version = sparrow_features::DEFINITIONS_VERSION;
+    metadata.training = options.described().collect();
+    metadata.training.insert("epochs".to_owned(), epochs.to_string());
+    let measures = [
+        ("roc_auc", test.roc_auc),
+        ("pr_auc", test.pr_auc),
+        ("accuracy", test.accuracy),
+        ("log_loss", test.log_loss),
+        ("samples", test.count as f64),
+    ];
+    metadata.metrics.extend(measures.map(|(name, value)| (name.to_owned(), value)));
+    metadata
+}
+
+/// The SHA-256 of all ratings: user id, movie id, timestamp, half stars, by user and time.
+pub fn fingerprint(catalog: &Catalog) -> String {
+    let mut hash = Sha256::new();
+    for history in catalog.users().iter() {
+        for rated in history.iter() {
+            let mut bytes = [0; 13];
+            bytes[..4].copy_from_slice(&history.user().0.to_le_bytes());
+            bytes[4..8].copy_from_slice(&catalog.movie(rated.movie).id.0.to_le_bytes());
+            bytes[8..12].copy_from_slice(&rated.timestamp.to_le_bytes());
+            bytes[12] = rated.stars.half_stars();
+            hash.update(bytes);
+        }
+    }
+    let digest = hash.finalize();
+    let hex = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex = hex.filter_map(|digit| char::from_digit(digit.into(), 16));
+    std::iter::once("sha256:".to_owned()).chain(hex.map(String::from)).collect()
+}
+
+/// The rows of the embedding tables.
+struct Tables {
+    movies: Rows,
+    users: Rows,
+}
+
+impl Tables {
+    /// A row for each movie and user that occurs in training.
+    fn new(catalog: &Catalog, training: &[Sample]) -> Self {
+        let movies = catalog.movies().iter().map(|movie| movie.id.0);
+        let users = catalog.users().iter().map(|history| history.user().0);
+        Self {
+            movies: Rows::new(movies, training.iter().map(|sample| sample.movie)),
+            users: Rows::new(users, training.iter().map(|sample| sample.user)),
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { movies: self.movies.ids.len() + 1, users: self.users.ids.len() + 1 }
+    }
+
+    fn pairs(&self, samples: &[Sample]) -> Vec<Pair> {
+        let pair = |sample: &Sample| Pair {
+            user: self.users.of[sample.user as usize],
+            movie: self.movies.of[sample.movie as usize],
+            stars: sample.stars,
+        };
+        samples.iter().map(pair).collect()
+    }
+}
+
+/// The rows of one table.
+struct Rows {
+    /// By position in the catalogue.
+    of: Vec<u32>,
+    /// The ids of the rows after that of unknown ids.
+    ids: Vec<u32>,
+}
+
+impl Rows {
+    fn new(all: impl ExactSizeIterator<Item = u32>, occurring: impl Iterator<Item = u32>) -> Self {
+        let mut occurs = vec![false; all.len()];
+        for place in occurring {
+            occurs[place as usize] = true;
+        }
+        let mut rows = Self { of: vec![UNKNOWN; occurs.len()], ids: Vec::new() };
+        for ((id, row), occurs) in all.zip(&mut rows.of).zip(occurs) {
+            if occurs {
+                rows.ids.push(id);
+                *row = rows.ids.len() as u32;
+            }
+        }
+        rows
+    }
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Summary {
+    /// What was found in the data set.
+    pub data: ReaderReport,
+    /// The model.
+    pub trained: Trained,
+    /// What was written.
+    pub written: Written,
+}
+
+/// Trains a model on the data set in the folder `data`, and writes it as the next version into the
+/// model folder `out`, which is made if it does not exist.
+pub fn write(
+    data: &Path,
+    out: &Path,
+    reader: &ReaderOptions,
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Summary, Error> {
+    options.check()?;
+    let loaded = Source::open(data)?.load(reader)?;
+    let trained = run(&loaded.catalog, options, watch)?;
+    let written = export::write(out, &trained.file)?;
+    Ok(Summary { data: loaded.report, trained, written })
+}

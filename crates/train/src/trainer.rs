@@ -1,0 +1,436 @@
+use sparrow_model::Stars;
+use sparrow_neural::neural_cf::{self, Embedding, Model};
+use sparrow_neural::{TableBuilder, Zeros, is_zero};
+use sparrow_random::Random;
+
+use super::biases::Biases;
+use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table};
+use super::ordinal::Ordinal;
+use super::{Method, Options};
+
+/// The row of ids that are not known.
+pub(super) const UNKNOWN: u32 = 0;
+
+/// A sample by rows of the embedding tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) user: u32,
+    pub(super) movie: u32,
+    pub(super) stars: Stars,
+}
+
+impl Pair {
+    pub(super) fn liked(&self) -> bool {
+        self.stars.is_liked()
+    }
+
+    /// A pair of which it only matters whether it is a like.
+    #[cfg(test)]
+    pub(super) const fn new(user: u32, movie: u32, liked: bool) -> Self {
+        Self { user, movie, stars: if liked { Stars::MAX } else { Stars::MIN } }
+    }
+}
+
+/// How many rows the embedding tables have, those of unknown ids included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) movies: usize,
+    pub(super) users: usize,
+}
+
+/// A network in training.
+#[derive(Debug, Clone)]
+pub(super) struct Trainer {
+    movies: Table,
+    users: Table,
+    body: Body,
+    output: Dense,
+    ordinal: Ordinal,
+    /// Batches so far.
+    steps: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    /// The movie's embedding, then the user's.
+    NeuralCf(Mlp),
+    TwoTowers {
+        movie: Mlp,
+        user: Mlp,
+    },
+}
+
+impl Trainer {
+    /// A network with random weights; its embeddings know the biases of `pairs`.
+    pub(super) fn new(
+        options: &Options,
+        counts: &Counts,
+        pairs: &[Pair],
+        random: &mut Random,
+    ) -> Self {
+        let dimension = options.embedding;
+        let mut mlp = |inputs| Mlp::new(inputs, &options.hidden, random);
+        let (body, last) = if options.method == Method::TwoTowers {
+            (Body::TwoTowers { movie: mlp(dimension), user: mlp(dimension) }, 1)
+        } else {
+            (Body::NeuralCf(mlp(2 * dimension)), options.hidden.last().copied().unwrap_or(1))
+        };
+        let mut movies = Table::new(counts.movies, dimension, random);
+        let mut users = Table::new(counts.users, dimension, random);
+        if options.bias_prior > 0.0 {
+            let biases = Biases::fit(pairs, counts.movies, counts.users, options.bias_prior);
+            movies.set_first(&biases.movies);
+            users.set_first(&biases.users);
+        }
+        Self {
+            movies,
+            users,
+            body,
+            output: Dense::new(last, 1, random),
+            ordinal: Ordinal::new(options.ordinal, pairs),
+            steps: 0,
+        }
+    }
+
+    /// Goes through the pairs once, in a new order, and returns the mean loss. `progress` is told of
+    /// every batch's length.
+    pub(super) fn epoch(
+        &mut self,
+        pairs: &mut [Pair],
+        options: &Options,
+        random: &mut Random,
+        progress: &mut dyn FnMut(usize),
+    ) -> f64 {
+        random.shuffle(pairs);
+        let mut loss = 0.0;
+        let adam = Adam { rate: options.learning_rate };
+        for batch in pairs.chunks(options.batch) {
+            // Unknown ids come in where they were not.
+            let movies = batch.iter().map(|pair| pair.movie).chain([UNKNOWN]);
+            self.movies.settle(movies, adam, self.steps);
+            let users = batch.iter().map(|pair| pair.user).chain([UNKNOWN]);
+            self.users.settle(users, adam, self.steps);
+            for group in batch.chunks(LANES) {
+                let mut group = group.to_vec();
+                for pair in &mut group {
+                    if random.chance(options.unknown) {
+                        pair.user = UNKNOWN;
+                    }
+                    if random.chance(options.unknown) {
+                        pair.movie = UNKNOWN;
+                    }
+                }
+                loss += self.learn(&group, options.dropout, random);
+            }
+            self.step(batch.len(), options);
+            progress(batch.len());
+        }
+        self.movies.settle(0..self.movies.rows(), adam, self.steps);
+        self.users.settle(0..self.users.rows(), adam, self.steps);
+        loss / pairs.len().max(1) as f64
+    }
+
+    /// The scores of pairs.
+    pub(super) fn predict(&mut self, pairs: &[Pair]) -> Vec<f32> {
+        let mut scores = Vec::with_capacity(pairs.len());
+        for group in pairs.chunks(LANES) {
+            let logits = self.forward(&Rows::new(group), None);
+            scores.extend(logits.0[..group.len()].iter().map(|&logit| sigmoid(logit)));
+        }
+        scores
+    }
+
+    fn forward(&mut self, rows: &Rows, dropout: Option<(f64, &mut Random)>) -> Lanes {
+        let mut logits = [Lanes::ZERO];
+        match &mut self.body {
+            Body::NeuralCf(mlp) => {
+                let (movie, user) = mlp.input().split_at_mut(self.movies.dimension);
+                self.movies.gather(rows.movies(), movie);
+                self.users.gather(rows.users(), user);
+                mlp.forward(dropout);
+                self.output.forward(mlp.output(), &mut logits);
+            }
+            Body::TwoTowers { movie, user } => {
+                self.movies.gather(rows.movies(), movie.input());
+                self.users.gather(rows.users(), user.input());
+                if let Some((part, random)) = dropout {
+                    movie.forward(Some((part, &mut *random)));
+                    user.forward(Some((part, random)));
+                } else {
+                    movie.forward(None);
+                    user.forward(None);
+                }
+                let dot = dot(movie.output(), user.output());
+                self.output.forward(&[dot], &mut logits);
+            }
+        }
+        let [logits] = logits;
+        logits
+    }
+
+    /// Adds up the gradients of a group of samples, and returns the sum of their losses.
+    fn learn(&mut self, group: &[Pair], dropout: f64, random: &mut Random) -> f64 {
+        let rows = Rows::new(group);
+        let logits = self.forward(&rows, Some((dropout, random)));
+        let mut loss = 0.0;
+        // Lanes without a sample keep the gradient zero.
+        let mut of_logit = Lanes::ZERO;
+        for ((of_logit, &logit), pair) in of_logit.0.iter_mut().zip(&logits.0).zip(group) {
+            *of_logit = self.ordinal.slope(logit, pair.stars);
+            // ln(1 + e^±logit), without overflow.
+            let margin = f64::from(if pair.liked() { -logit } else { logit });
+            loss += margin.max(0.0) + (-margin.abs()).exp().ln_1p();
+        }
+        let dropout = dropout > 0.0;
+        match &mut self.body {
+            Body::NeuralCf(mlp) => {
+                let (last, of_last) = mlp.ends();
+                self.output.backward(last, &[of_logit], of_last);
+                mlp.backward(dropout);
+                let (movie, user) = mlp.input_gradients().split_at(self.movies.dimension);
+                self.movies.backward(rows.movies(), movie);
+                self.users.backward(rows.users(), user);
+            }
+            Body::TwoTowers { movie, user } => {
+                let mut of_dot = [Lanes::ZERO];
+                let ((movie_last, of_movie), (user_last, of_user)) = (movie.ends(), user.ends());
+                let dot = dot(movie_last, user_last);
+                self.output.backward(&[dot], &[of_logit], &mut of_dot);
+                let ends = of_movie.iter_mut().zip(of_user).zip(movie_last.iter().zip(user_last));
+                for ((of_movie, of_user), (movie, user)) in ends {
+                    (*of_movie, *of_user) = (Lanes::ZERO, Lanes::ZERO);
+                    of_movie.add_product(&of_dot[0], user);
+                    of_user.add_product(&of_dot[0], movie);
+                }
+                movie.backward(dropout);
+                user.backward(dropout);
+                self.movies.backward(rows.movies(), movie.input_gradients());
+                self.users.backward(rows.users(), user.input_gradients());
+            }
+        }
+        loss
+    }
+
+    /// Ends a batch of `len` samples.
+    fn step(&mut self, len: usize, options: &Options) {
+        self.steps += 1;
+        let adam = Adam { rate: options.learning_rate };
+        let scale = 1.0 / len as f32;
+        let layers = match &mut self.body {
+            Body::NeuralCf(mlp) => mlp.layers.iter_mut().chain(&mut []),
+            Body::TwoTowers { movie, user } => movie.layers.iter_mut().chain(&mut user.layers),
+        };
+        for layer in layers.chain([&mut self.output]) {
+            layer.step(adam, self.steps, scale, options.l2_layers);
+        }
+        self.ordinal.step(adam, self.steps, scale);
+        self.movies.step(adam, self.steps, scale, options.l2);
+        self.users.step(adam, self.steps, scale, options.l2);
+    }
+
+    /// The embeddings that are zero.
+    pub(super) fn zeros(&self) -> Zeros {
+        let of = |table: &Table| {
+            let known = 1..table.rows();
+            [known.clone().filter(|&row| is_zero(table.row(row))).count(), known.len()]
+        };
+        Zeros { movies: of(&self.movies), users: of(&self.users) }
+    }
+
+    /// The trained model. The ids are those of the rows after that of unknown ids, ascending.
+    pub(super) fn model(
+        &self,
+        movie_ids: &[u32],
+        user_ids: &[u32],
+    ) -> Result<Model, neural_cf::Error> {
+        let layers = |mlp: &Mlp| mlp.layers.iter().map(finished).collect();
+        let network = match &self.body {
+            Body::NeuralCf(mlp) => neural_cf::Network::NeuralCf { hidden: layers(mlp) },
+            Body::TwoTowers { movie, user } => {
+                neural_cf::Network::TwoTowers { movie: layers(movie), user: layers(user) }
+            }
+        };
+        let embedding = |table: &Table, ids| embedding(table, ids).map_err(neural_cf::Error::from);
+        Model::new(
+            embedding(&self.movies, movie_ids)?,
+            embedding(&self.users, user_ids)?,
+            network,
+            finished(&self.output),
+        )
+    }
+}
+
+fn embedding(table: &Table, ids: &[u32]) -> Result<Embedding, String> {
+    let mut known = TableBuilder::default();
+    for (row, &id) in (1..).zip(ids) {
+        known.push(id, table.row(row))?;
+    }
+    Ok(Embedding { table: known.build()?, unknown: table.row(UNKNOWN).to_vec() })
+}
+
+fn finished(layer: &Dense) -> neural_cf::Dense {
+    neural_cf::Dense { weight: layer.weight().to_vec(), bias: layer.bias().to_vec() }
+}
+
+/// The rows of a group of samples.
+struct Rows {
+    movies: [u32; LANES],
+    users: [u32; LANES],
+    len: usize,
+}
+
+impl Rows {
+    fn new(group: &[Pair]) -> Self {
+        let mut rows = Self { movies: [0; LANES], users: [0; LANES], len: group.len() };
+        for (lane, pair) in group.iter().enumerate() {
+            rows.movies[lane] = pair.movie;
+            rows.users[lane] = pair.user;
+        }
+        rows
+    }
+
+    fn movies(&self) -> &[u32] {
+        &self.movies[..self.len]
+    }
+
+    fn users(&self) -> &[u32] {
+        &self.users[..self.len]
+    }
+}
+
+fn dot(left: &[Lanes], right: &[Lanes]) -> Lanes {
+    let mut sum = Lanes::ZERO;
+    for (left, right) in left.iter().zip(right) {
+        sum.add_product(left, right);
+    }
+    sum
+}
+
+pub(super) fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    const PAIRS: [Pair; 5] = [
+        Pair::new(1, 1, true),
+        Pair::new(1, 2, false),
+        Pair::new(2, 1, true),
+        Pair::new(0, 3, false),
+        Pair::new(2, 0, true),
+    ];
+
+    fn options(method: Method) -> Options {
+        Options { embedding: 3, hidden: vec![5, 4], bias_prior: 0.0, ..Options::new(method) }
+    }
+
+    fn trainer(options: &Options) -> Trainer {
+        let mut trainer =
+            Trainer::new(options, &Counts { movies: 4, users: 3 }, &[], &mut Random::new(3, 0));
+        // Away from zero, so that gradients are of a size to compare.
+        for table in [&mut trainer.movies, &mut trainer.users] {
+            for value in &mut table.values {
+                *value *= 20.0;
+            }
+        }
+        trainer
+    }
+
+    /// The loss of all pairs, in double precision.
+    fn loss(trainer: &Trainer) -> f64 {
+        let model = trainer.model(&[1, 2, 3], &[1, 2]).unwrap();
+        let loss = |pair: &Pair| {
+            let score = model.score(pair.user, pair.movie);
+            -(if pair.liked() { score } else { 1.0 - score }).ln()
+        };
+        PAIRS.iter().map(loss).sum()
+    }
+
+    type Values = fn(&mut Trainer) -> &mut Vec<f32>;
+    type Gradient = fn(&Trainer, usize) -> f32;
+
+    /// The first layer over the user's embedding.
+    fn first(trainer: &Trainer) -> &Dense {
+        match &trainer.body {
+            Body::NeuralCf(mlp) => &mlp.layers[0],
+            Body::TwoTowers { user, .. } => &user.layers[0],
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_loss() {
+        for method in [Method::NeuralCf, Method::TwoTowers] {
+            let mut trained = trainer(&options(method));
+            let reported = trained.learn(&PAIRS, 0.0, &mut Random::new(1, 1));
+            assert!((reported - loss(&trained)).abs() < 1e-5);
+
+            let parts: [(Values, Gradient); 4] = [
+                (|t| &mut t.movies.values, |t, at| t.movies.gradient(at)),
+                (|t| &mut t.users.values, |t, at| t.users.gradient(at)),
+                (|t| &mut t.output.values, |t, at| t.output.gradient(at)),
+                (
+                    |t| match &mut t.body {
+                        Body::NeuralCf(mlp) => &mut mlp.layers[0].values,
+                        Body::TwoTowers { user, .. } => &mut user.layers[0].values,
+                    },
+                    |t, at| first(t).gradient(at),
+                ),
+            ];
+            for (part, (values, gradient)) in parts.into_iter().enumerate() {
+                for at in 0..values(&mut trained).len() {
+                    let by = 1e-3;
+                    let moved = |by: f32| {
+                        let mut moved = trained.clone();
+                        values(&mut moved)[at] += by;
+                        loss(&moved)
+                    };
+                    let expected = (moved(by) - moved(-by)) / 2.0 / f64::from(by);
+                    let found = f64::from(gradient(&trained, at));
+                    assert!(
+                        (found - expected).abs() < 2e-3 * (1.0 + expected.abs()),
+                        "{method}, part {part}, value {at}: {found}, not {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn training_learns_the_pairs_by_heart() {
+        for method in [Method::NeuralCf, Method::TwoTowers] {
+            let options =
+                Options { unknown: 0.0, l2: 0.0, batch: 2, learning_rate: 0.02, ..options(method) };
+            let mut trainer = trainer(&options);
+            let mut pairs = PAIRS;
+            let mut random = Random::new(1, 1);
+            for _ in 0..300 {
+                trainer.epoch(&mut pairs, &options, &mut random, &mut |_| {});
+            }
+            let model = trainer.model(&[1, 2, 3], &[1, 2]).unwrap();
+            for (pair, score) in PAIRS.iter().zip(trainer.predict(&PAIRS)) {
+                assert_eq!(score > 0.5, pair.liked(), "{method}, {pair:?}: {score}");
+                assert!((f64::from(score) - model.score(pair.user, pair.movie)).abs() < 1e-6);
+            }
+        }
+    }
+
+    /// Half of the outputs left out, twice their size: on average the gradients stay.
+    #[test]
+    fn dropout_keeps_the_mean_of_the_gradients() {
+        let options = options(Method::NeuralCf);
+        let start = trainer(&options);
+        let mut random = Random::new(7, 7);
+        let mean = |dropout: f64, random: &mut Random| {
+            let mut trained = start.clone();
+            for _ in 0..4000 {
+                trained.learn(&PAIRS[..1], dropout, random);
+            }
+            trained.output.gradient(4) / 4000.0
+        };
+        let (with, without) = (mean(0.2, &mut random), mean(0.0, &mut random));
+        assert!((with - without).abs() < 0.05 * without.abs() + 0.02, "{with} {without}");
+    }
+}

@@ -1,0 +1,207 @@
+//! Turns the answer of a store into the user's state.
+
+use std::sync::Arc;
+
+use sparrow_engine::{Engine, Reason};
+use sparrow_model::{
+    Catalog, Features, Genre, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId, UserState,
+};
+use sparrow_store::{Error, Fields, Generation, Read, StoredUser};
+
+use crate::reader::StoreReader;
+
+/// A feature store as the source of users, for one engine.
+#[derive(Debug, Clone)]
+pub struct StoreSource {
+    /// The store.
+    pub reader: Arc<StoreReader>,
+    /// The generation of the movies' statistics and vectors in the engine; `None` while they are not loaded, so
+    /// that no user's vector is compared with them.
+    pub generation: Option<Generation>,
+    /// Some movies that the store had when it was loaded. A store without generations that has none of them any more was emptied.
+    pub witnesses: Vec<MovieId>,
+    /// A data set with the rating histories of users of whom the store has none.
+    pub histories: Option<Arc<Catalog>>,
+}
+
+/// A user as read from a store, in the terms of an engine's catalogue: owns what [`UserState`] borrows.
+#[derive(Debug)]
+pub struct LoadedUser {
+    id: UserId,
+    history: Option<OwnedHistory>,
+    also_rated: Vec<MovieIndex>,
+    favourite_genres: Vec<Genre>,
+    embedding: Option<Vec<f32>>,
+    features: Option<Fields>,
+    missing: Option<Reason>,
+}
+
+impl StoreSource {
+    /// The user for recommendations, in one round trip. Never fails: if the store does, the user is an unknown
+    /// one, and [`LoadedUser::missing`] is the reason.
+    pub async fn load(&self, id: UserId, engine: &Engine) -> LoadedUser {
+        match self.read(id, engine).await {
+            Ok(user) => user,
+            Err(Error::Malformed { key, what }) => {
+                self.reader.count_malformed(&key, &what);
+                LoadedUser::unknown(id, Reason::StoreFailed)
+            }
+            Err(_) => LoadedUser::unknown(id, Reason::StoreUnavailable),
+        }
+    }
+
+    /// The user, or the error of the store. A user without any data is no error; see [`LoadedUser::is_empty`].
+    pub async fn read(&self, id: UserId, engine: &Engine) -> Result<LoadedUser, Error> {
+        let read = self.stored_user(id).await?;
+        Ok(LoadedUser::new(id, read, self, engine))
+    }
+
+    /// The user as stored. If the store has nothing of the user and has no generations, which would show that it was
+    /// emptied, this takes a second read, of movies that it had.
+    pub async fn stored_user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
+        const WITHOUT: Generation = Generation(0);
+        let read = self.reader.user(id).await?;
+        if read.value.is_empty()
+            && (self.generation, read.generation) == (Some(WITHOUT), WITHOUT)
+            && !self.reader.is_empty()
+            && !self.witnesses.is_empty()
+        {
+            self.reader.check_for_any(&self.witnesses).await?;
+        }
+        Ok(read)
+    }
+
+    /// Why a read of this generation contains nothing about a user: [`Reason::UnknownUser`] only if the store
+    /// can be trusted to have all users.
+    pub fn why_missing(&self, read: Generation) -> Reason {
+        if self.is_lost(read) {
+            Reason::StoreUnavailable
+        } else if self.generation == Some(read) {
+            Reason::UnknownUser
+        } else {
+            Reason::StoreUpdating
+        }
+    }
+
+    /// Whether the store was emptied: it had a generation and has none now, or it has no movies.
+    fn is_lost(&self, read: Generation) -> bool {
+        let had_one = self.generation.is_some_and(|generation| generation > Generation(0));
+        (had_one && read == Generation(0)) || self.reader.is_empty()
+    }
+
+    /// The history of a user in `histories`, in the terms of `catalog`.
+    fn history_in_data_set(&self, id: UserId, catalog: &Catalog) -> Option<OwnedHistory> {
+        let data = self.histories.as_ref()?;
+        let rated = data.users().find(id)?.iter().filter_map(|rated| {
+            let movie = catalog.index_of(data.movie(rated.movie).id)?;
+            Some(Rated { movie, ..rated })
+        });
+        Some(OwnedHistory::new(id, rated))
+    }
+}
+
+impl LoadedUser {
+    fn unknown(id: UserId, why: Reason) -> Self {
+        Self {
+            id,
+            history: None,
+            also_rated: Vec::new(),
+            favourite_genres: Vec::new(),
+            embedding: None,
+            features: None,
+            missing: Some(why),
+        }
+    }
+
+    fn new(id: UserId, read: Read<StoredUser>, source: &StoreSource, engine: &Engine) -> Self {
+        let Read { generation, value: user } = read;
+        let catalog = engine.catalog();
+        let in_data_set = source.history_in_data_set(id, catalog);
+        if user.is_empty() && (in_data_set.is_none() || source.is_lost(generation)) {
+            return Self::unknown(id, source.why_missing(generation));
+        }
+        let StoredUser { features, embedding, ratings, malformed } = user;
+        let stored = ratings.map(|ratings| {
+            let ratings = ratings.into_iter().filter_map(|rating| {
+                let movie = catalog.index_of(rating.movie)?;
+                Some(Rated { movie, stars: rating.stars, timestamp: rating.timestamp })
+            });
+            OwnedHistory::new(id, ratings)
+        });
+        let history = stored.or(in_data_set);
+        let (mut also_rated, mut genres) = (Vec::new(), Vec::new());
+        if let Some(history) = &history {
+            genres = engine.favourite_genres(&history.get());
+        } else if let Some(features) = &features {
+            let movies = numbered(features, "userRatedMovie").filter_map(|id| id.parse().ok());
+            also_rated.extend(movies.filter_map(|id| catalog.index_of(MovieId(id))));
+            genres.extend(numbered(features, "userGenre").filter_map(|g| catalog.genres().find(g)));
+        }
+
+        let mut missing = history.is_none().then_some(Reason::NoHistory);
+        for value in &malformed {
+            missing = Some(Reason::StoreFailed);
+            source.reader.count_malformed(&value.key, &value.what);
+        }
+        let mut vector = embedding.zip(engine.embeddings());
+        if vector.is_some() && source.generation != Some(generation) {
+            missing = Some(Reason::StoreUpdating);
+            vector = None;
+        }
+        let embedding = vector.and_then(|(mut vector, embeddings)| {
+            if embeddings.prepare(&mut vector) {
+                return Some(vector);
+            }
+            missing = Some(Reason::StoreFailed);
+            let key = sparrow_store::Kind::UserEmbedding.key(id.0);
+            source.reader.count_malformed(&key, "it does not fit the vectors of the movies");
+            None
+        });
+        Self { id, history, also_rated, favourite_genres: genres, embedding, features, missing }
+    }
+
+    /// The state for [`Engine::recommend_to`].
+    pub fn state(&self) -> UserState<'_> {
+        UserState {
+            id: self.id,
+            history: self.history(),
+            also_rated: &self.also_rated,
+            favourite_genres: &self.favourite_genres,
+            embedding: self.embedding.as_deref(),
+            features: self.features.as_ref().map(|fields| fields as &dyn Features),
+        }
+    }
+
+    /// Why a part of the state is missing; `None` if it is complete. Belongs into [`Engine::recommend_to`],
+    /// which returns it as the reason of a degraded answer.
+    pub const fn missing(&self) -> Option<Reason> {
+        self.missing
+    }
+
+    /// Whether nothing is known about the user.
+    pub const fn is_empty(&self) -> bool {
+        self.history.is_none() && self.features.is_none() && self.embedding.is_none()
+    }
+
+    /// The ratings; `None` if they are not known.
+    pub fn history(&self) -> Option<History<'_>> {
+        self.history.as_ref().map(OwnedHistory::get)
+    }
+
+    /// The features, by the names of the store.
+    pub const fn features(&self) -> Option<&Fields> {
+        self.features.as_ref()
+    }
+
+    /// The genres of liked movies, most liked first: of the history, or of the features if there is none.
+    pub fn favourite_genres(&self) -> &[Genre] {
+        &self.favourite_genres
+    }
+}
+
+/// The values of the features `{name}1` to `{name}5`, without empty and missing ones.
+fn numbered<'f>(features: &'f Fields, name: &str) -> impl Iterator<Item = &'f str> {
+    let name = name.to_owned();
+    let value = move |number| features.get(&format!("{name}{number}"));
+    (1..=5).filter_map(value).filter(|value| !value.is_empty())
+}
