@@ -21,19 +21,19 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Builds a snapshot from the movies' metadata and the movies in the store, publishes it, and builds another one
 /// whenever the store has another generation. Returns only if the data or the configuration cannot be served.
-pub(crate) async fn keep(
+pub(crate) async fn run(
     config: Config,
     registry: Arc<Registry>,
     reader: Arc<StoreReader>,
     server: Arc<Server>,
-    tell: oneshot::Sender<Result<String>>,
+    report: oneshot::Sender<Result<String>>,
 ) {
-    let mut tell = Some(tell);
+    let mut report = Some(report);
     let movies = match prepare(config.clone(), Arc::clone(&registry)).await {
         Ok(movies) => Arc::new(movies),
         Err(error) => {
             // Nobody waits any more where this fails.
-            drop(tell.take().map(|tell| tell.send(Err(error))));
+            drop(report.take().map(|report| report.send(Err(error))));
             return;
         }
     };
@@ -41,7 +41,7 @@ pub(crate) async fn keep(
     let histories = OnceCell::new();
     let refresher = Refresher { config, registry, reader, server, movies, histories };
     let following = async {
-        let loaded = refresher.first_load(&mut tell).await;
+        let loaded = refresher.first_load(&mut report).await;
         refresher.follow(loaded).await;
     };
     tokio::join!(watching, following);
@@ -86,7 +86,7 @@ const LONGEST_CHANGE: Duration = Duration::from_secs(30);
 impl Refresher {
     /// Tries until the store has given what there is. After the time that the start waits, the movies
     /// alone are served meanwhile, and the server is not ready.
-    async fn first_load(&self, tell: &mut Option<oneshot::Sender<Result<String>>>) -> Loaded {
+    async fn first_load(&self, report: &mut Option<oneshot::Sender<Result<String>>>) -> Loaded {
         let start = Instant::now();
         let wait = self.config.store.start_wait;
         let mut bare = false;
@@ -110,7 +110,7 @@ impl Refresher {
                     .unwrap_or_default()
             };
             if let Some((loaded, summary)) = outcome {
-                drop(tell.take().map(|tell| tell.send(Ok(summary))));
+                drop(report.take().map(|report| report.send(Ok(summary))));
                 return loaded;
             }
             if !bare && start.elapsed() >= wait {
@@ -248,8 +248,8 @@ impl Refresher {
             Some(histories) => histories.users().len(),
             None => users.value.total as usize,
         };
-        let witnesses = witnesses(&movies.value);
-        let options = self.options(Some(generation), witnesses, users.value, histories);
+        let sample_movies = sample_movies(&movies.value);
+        let options = self.options(Some(generation), sample_movies, users.value, histories);
         let built = spawn_blocking(move || {
             let stored = Stored { movies: movies.value, embedding_info: info.value };
             let engine = engine_of(Movies::clone(&metadata), stored, &config, &registry)?;
@@ -283,18 +283,18 @@ impl Refresher {
     fn options(
         &self,
         generation: Option<Generation>,
-        witnesses: Vec<MovieId>,
+        sample_movies: Vec<MovieId>,
         users: UserList,
         histories: Option<Arc<Catalog>>,
     ) -> SnapshotOptions {
         let reader = Arc::clone(&self.reader);
-        let store = Some(StoreSource { reader, generation, witnesses, histories });
+        let store = Some(StoreSource { reader, generation, sample_movies, histories });
         SnapshotOptions { posters: self.config.data.posters.clone(), store, users }
     }
 }
 
 /// Some movies of the store, from all over it.
-fn witnesses(movies: &[(MovieId, StoredMovie)]) -> Vec<MovieId> {
+fn sample_movies(movies: &[(MovieId, StoredMovie)]) -> Vec<MovieId> {
     const ENOUGH: usize = 8;
     movies.iter().step_by(movies.len().div_ceil(ENOUGH).max(1)).map(|(id, _)| *id).collect()
 }

@@ -249,13 +249,13 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         let registry = Arc::clone(&registry);
         async move { registry.maintain_servers().await }
     });
-    let (tell, loading) = oneshot::channel();
+    let (report, loading) = oneshot::channel();
     let loader = match store {
         Some(store) => {
             let options =
                 GuardOptions { deadline: config.store.deadline, ..GuardOptions::default() };
             let reader = Arc::new(StoreReader::new(Arc::new(Guarded::new(store, options))));
-            tokio::spawn(refresh::keep(config, registry, reader, server, tell))
+            tokio::spawn(refresh::run(config, registry, reader, server, report))
         }
         None => tokio::spawn(async move {
             let models = Arc::clone(&registry);
@@ -263,7 +263,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
             let outcome = load.await.context("loading was cut off").flatten();
             let loaded = outcome.is_ok();
             // Nobody may be waiting for the outcome.
-            let _ = tell.send(outcome);
+            let _ = report.send(outcome);
             if loaded {
                 registry.watch().await;
             }

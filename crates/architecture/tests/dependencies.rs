@@ -156,3 +156,19 @@ fn only_the_kernel_of_neural_contains_unsafe_code() {
     }
     assert_eq!(Vec::from_iter(with_unsafe), ["sparrow-neural"]);
 }
+
+/// The dependencies of all programs, or of all programs and tests, with their features.
+fn features(edges: &str) -> BTreeSet<String> {
+    let tree = ["tree", "--workspace", "--edges", edges, "--format", "{p} {f}", "--prefix", "none"];
+    let lines = cargo(&tree);
+    lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+/// Otherwise `cargo build` and `cargo test` compile these dependencies, and all that depends on them, in turn.
+#[test]
+fn tests_select_the_features_that_programs_select() {
+    let of_programs = features("normal,build");
+    let of_tests = features("normal,build,dev");
+    let others: Vec<&String> = of_programs.difference(&of_tests).collect();
+    assert!(others.is_empty(), "tests select other features of {others:?}");
+}

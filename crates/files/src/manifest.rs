@@ -24,7 +24,7 @@ impl Manifest {
         match crate::read(&folder.join(MANIFEST_FILE), LARGEST_MANIFEST) {
             Ok(content) => Self::parse(&content),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(in_manifest(error)),
+            Err(error) => Err(in_manifest(&error)),
         }
     }
 
@@ -35,10 +35,12 @@ impl Manifest {
             .map_err(|_| invalid(format!("{MANIFEST_FILE} is not UTF-8")))?;
         let mut manifest = Self::default();
         for line in text.lines().filter(|line| !line.is_empty()) {
+            // A star marks binary files, which are read no differently.
             let (digest, name) = line
-                .split_once("  ")
+                .split_once(' ')
+                .and_then(|(digest, name)| Some((digest, name.strip_prefix([' ', '*'])?)))
                 .ok_or_else(|| invalid(format!("{MANIFEST_FILE} has the line {line:?}")))?;
-            manifest.set(name, digest.to_owned());
+            manifest.set(name, digest.to_ascii_lowercase());
         }
         Ok(manifest)
     }
@@ -70,7 +72,7 @@ pub fn differs_from(source: &str) -> String {
     )
 }
 
-fn in_manifest(error: io::Error) -> io::Error {
+fn in_manifest(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{MANIFEST_FILE}: {error}"))
 }
 
@@ -93,6 +95,9 @@ mod tests {
         assert_eq!(Manifest::of(folder.path()).unwrap(), manifest);
         assert_eq!(manifest.get("a.csv"), Some(&*crate::sha256(b"abc")));
         assert_eq!(manifest.get("c.csv"), None);
+        // As "sha256sum --binary" and other programs write it.
+        let binary = Manifest::parse(b"AB01 *a.csv\ncd *b  c.csv\r\n").unwrap();
+        assert_eq!((binary.get("a.csv"), binary.get("b  c.csv")), (Some("ab01"), Some("cd")));
         for content in [&b"nonsense"[..], b"\xff  a\n"] {
             fs::write(&file, content).unwrap();
             let error = Manifest::of(folder.path()).unwrap_err();

@@ -108,7 +108,7 @@ impl<'a> Scanner<'a> {
             return format!("unexpected end, expected {expected}");
         }
         let excerpt = String::from_utf8_lossy(&rest[..rest.len().min(12)]).into_owned();
-        format!("unexpected {excerpt:?} offset byte {}, expected {expected}", self.offset)
+        format!("unexpected {excerpt:?} at byte {}, expected {expected}", self.offset)
     }
 
     /// Consumes a comma and returns true, or the closing bracket and returns false.
@@ -379,7 +379,7 @@ mod tests {
     fn malformed_responses_are_errors() {
         for (body, expected) in [
             ("", "unexpected end, expected {"),
-            ("<html>", "\"<html>\" offset byte 0"),
+            ("<html>", "\"<html>\" at byte 0"),
             ("{}", "missing predictions"),
             (r#"{"error":"x"}"#, "missing predictions"),
             (r#"{"predictions":[0.5]}"#, "1 predictions for 2 rows"),

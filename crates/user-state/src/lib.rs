@@ -13,7 +13,7 @@
 //! # use std::sync::Arc;
 //! # use sparrow_engine::{Engine, Request};
 //! # use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog, UserId};
-//! # use sparrow_store::{FeatureStore as _, MemoryStore};
+//! # use sparrow_store::MemoryStore;
 //! use sparrow_user_state::{StoreReader, StoreSource};
 //!
 //! # let record = |id: u32| MovieRecord {
@@ -29,10 +29,10 @@
 //! # let engine = Engine::builder(catalog).standard(None).build().unwrap();
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 //! # runtime.block_on(async {
-//! # let store = MemoryStore::new();
+//! # let store = MemoryStore::default();
 //! let reader = Arc::new(StoreReader::new(Arc::new(store)));
 //! let generation = Some(reader.generation().await?);
-//! let source = StoreSource { reader, generation, witnesses: Vec::new(), histories: None };
+//! let source = StoreSource { reader, generation, sample_movies: Vec::new(), histories: None };
 //!
 //! // For each request:
 //! let request = Request { size: 3, ..Request::new(UserId(6)) };

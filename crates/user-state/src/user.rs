@@ -18,8 +18,9 @@ pub struct StoreSource {
     /// The generation of the movies' statistics and vectors in the engine; `None` while they are not loaded, so
     /// that no user's vector is compared with them.
     pub generation: Option<Generation>,
-    /// Some movies that the store had when it was loaded. A store without generations that has none of them any more was emptied.
-    pub witnesses: Vec<MovieId>,
+    /// Some movies that the store had when it was loaded. A store without generations that no longer has any of
+    /// them was emptied.
+    pub sample_movies: Vec<MovieId>,
     /// A data set with the rating histories of users of whom the store has none.
     pub histories: Option<Arc<Catalog>>,
 }
@@ -37,8 +38,8 @@ pub struct LoadedUser {
 }
 
 impl StoreSource {
-    /// The user for recommendations, in one round trip. Never fails: if the store does, the user is an unknown
-    /// one, and [`LoadedUser::missing`] is the reason.
+    /// The user for recommendations, in one round trip (a second one for unknown users of a store without
+    /// generations). Never fails: if the store does, the user is empty, and [`LoadedUser::missing`] is the reason.
     pub async fn load(&self, id: UserId, engine: &Engine) -> LoadedUser {
         match self.read(id, engine).await {
             Ok(user) => user,
@@ -64,9 +65,9 @@ impl StoreSource {
         if read.value.is_empty()
             && (self.generation, read.generation) == (Some(WITHOUT), WITHOUT)
             && !self.reader.is_empty()
-            && !self.witnesses.is_empty()
+            && !self.sample_movies.is_empty()
         {
-            self.reader.check_for_any(&self.witnesses).await?;
+            self.reader.check_for_any(&self.sample_movies).await?;
         }
         Ok(read)
     }

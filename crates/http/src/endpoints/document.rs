@@ -144,7 +144,7 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
         ("openapi", "3.1.0".into()),
         ("info", info()),
         ("servers", Json::List(vec![Json::from([("url", "/".into())])])),
-        ("tags", Json::List(GROUPS.iter().map(tag).collect())),
+        ("tags", Json::List(GROUPS.into_iter().map(tag).collect())),
         ("paths", Json::Object(paths)),
         (
             "components",
@@ -189,9 +189,9 @@ impl Group {
     }
 }
 
-fn tag(group: &Group) -> Json {
+fn tag(group: Group) -> Json {
     let tag = Json::from([("name", group.tag().into())]);
-    if *group != Group::SparrowRecSys {
+    if group != Group::SparrowRecSys {
         return tag;
     }
     tag.with_text(
@@ -204,8 +204,10 @@ fn tag(group: &Group) -> Json {
 fn operation(endpoint: &Endpoint, names: &Names<'_>) -> Json {
     let variable = endpoint.variable.iter().map(|parameter| (parameter, "path"));
     let query = endpoint.query.iter().map(|parameter| (parameter, "query"));
-    let parameters: Vec<Json> =
-        variable.chain(query).map(|(parameter, place)| describe(parameter, place, names)).collect();
+    let parameters: Vec<Json> = variable
+        .chain(query)
+        .map(|(parameter, location)| describe(parameter, location, names))
+        .collect();
     let mut operation = Json::from([
         ("operationId", endpoint.operation_id.into()),
         ("tags", Json::texts([endpoint.group.tag()])),
@@ -266,8 +268,8 @@ fn success(answer: &Answer) -> Json {
     }
 }
 
-fn describe(parameter: &Parameter, place: &str, names: &Names<'_>) -> Json {
-    let mut described = Json::from([("name", parameter.name.into()), ("in", place.into())])
+fn describe(parameter: &Parameter, location: &str, names: &Names<'_>) -> Json {
+    let mut described = Json::from([("name", parameter.name.into()), ("in", location.into())])
         .with_text("description", parameter.description);
     if parameter.required {
         described = described.with("required", true);

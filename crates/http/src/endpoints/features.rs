@@ -16,8 +16,8 @@ use crate::response::schema::{COUNT, Field, ID, Schema, TEXT, Type, json_type};
 /// The name of the store of a server without one.
 const MEMORY: &str = "memory";
 
-const DESCRIPTION: &str = "On a server without a feature store they are computed, and the vector is the one that is compared: of length 1 if \
-     vectors are compared by cosine.";
+const DESCRIPTION: &str = "On a server without a feature store they are computed, and the vector is the \
+     one that is compared: of length 1 if vectors are compared by cosine.";
 
 pub(crate) static OF_USER: Endpoint<[Parameter; 0]> = Endpoint::v1(
     Group::Users,

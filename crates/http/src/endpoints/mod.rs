@@ -2,6 +2,8 @@
 
 pub(crate) mod document;
 pub(crate) mod endpoint;
+#[cfg(test)]
+mod example;
 pub(crate) mod features;
 pub(crate) mod genres;
 pub(crate) mod health;

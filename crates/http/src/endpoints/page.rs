@@ -23,9 +23,9 @@ pub(crate) const fn items(schema: &'static Schema) -> Field {
 
 /// A part of a list.
 pub(crate) struct Page {
-    total: usize,
-    offset: usize,
-    size: usize,
+    pub(crate) total: usize,
+    pub(crate) offset: usize,
+    pub(crate) size: usize,
     /// The indexes of the items on the page.
     pub(crate) items: Range<usize>,
 }

@@ -28,7 +28,8 @@ pub(crate) const MOVIE_OF_ITEM: Field = Field::new("movie", Schema::Named(&MOVIE
 pub(crate) const DEGRADED: Field = Field::new(
     "degraded",
     Schema::Boolean,
-    "Whether another model than the requested one ranked, a recall strategy failed, or the user's data could not be read. Not set by `no-history`: the requested model ranked, and a store without rating histories is complete.",
+    "Whether another model than the requested one ranked, a recall strategy failed, or the user's data could not be \
+     read. Not set by `no-history`: the requested model ranked, and a store without rating histories is complete.",
 );
 pub(crate) const REQUESTED_MODEL: Field = Field::new(
     "requestedModel",

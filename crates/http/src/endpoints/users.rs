@@ -14,7 +14,7 @@ use crate::parameters::definition::{self, Kind as ParameterKind, OFFSET, Paramet
 use crate::response::json;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Reply;
-use crate::response::schema::{COUNT, Field, SCORE, SECONDS, Schema, TEXT, Type};
+use crate::response::schema::{COUNT, Field, ID, SCORE, SECONDS, Schema, TEXT, Type, json_type};
 use crate::state::snapshot::Snapshot;
 
 pub(crate) static LIST: Endpoint<[Parameter; 3]> = Endpoint::v1(
@@ -30,47 +30,41 @@ pub(crate) static LIST: Endpoint<[Parameter; 3]> = Endpoint::v1(
         definition::size(PAGE_SIZE),
         OFFSET,
     ],
-    Answer::Json(Schema::Named(&Type::new(
-        "UserList",
-        "With a feature store: the users that the store lists, at most the 100,000 with the most ratings.",
-        &[page::TOTAL, page::OFFSET, page::SIZE, page::items(&Schema::Named(&SUMMARY))],
-    ))),
+    Answer::Json(Schema::Named(&Users::TYPE)),
     "Lists users.",
 )
 .personal();
 
-const SUMMARY: Type = Type::new(
-    "UserSummary",
-    "",
-    &[
-        USER_ID,
-        Field::new("ratingCount", COUNT, ""),
-        Field::new(
-            "averageRating",
-            Schema::OrNull(&KNOWN_MEAN),
-            "Over all ratings of the user. Null for a user without ratings.",
-        ),
-    ],
-);
+json_type! {
+    /// With a feature store: the users that the store lists, at most the 100,000 with the most ratings.
+    pub(crate) struct Users as "UserList" {
+        total / "total": usize = COUNT,
+        offset / "offset": usize = COUNT,
+        size / "size": usize = page::SIZE.schema,
+        items / "items": Vec<Summary> = Schema::AtMost(1000, &Schema::Named(&Summary::TYPE)),
+    }
+}
+
+json_type! {
+    pub(crate) struct Summary as "UserSummary" {
+        id / "userId": u32 = ID,
+        ratings / "ratingCount": u32 = COUNT,
+        /// Over all ratings of the user; null without ratings.
+        average / "averageRating": Option<f64> = Schema::OrNull(&KNOWN_MEAN),
+    }
+}
 
 pub(crate) fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     let users = &call.snapshot()?.users;
     let [sort, size, offset] = LIST.arguments(call)?;
     let by_activity = sort.choice([false, true])?;
-    let page = Page::read(&size, &offset, users.len())?;
-    let mut out = page.start();
-    json::list(&mut out, page.items, |out, index| {
+    let Page { total, offset, size, items } = Page::read(&size, &offset, users.len())?;
+    let summary = |index| {
         let user = users.get(index, by_activity);
-        out.extend_from_slice(b"{\"userId\":");
-        json::integer(out, user.id.0);
-        out.extend_from_slice(b",\"ratingCount\":");
-        json::integer(out, user.ratings);
-        out.extend_from_slice(b",\"averageRating\":");
-        json::float(out, user.average.unwrap_or(f64::NAN));
-        out.push(b'}');
-    });
-    out.push(b'}');
-    Ok(Reply::json(out))
+        Summary { id: user.id.0, ratings: user.ratings, average: user.average }
+    };
+    let items = items.map(summary).collect();
+    Ok(Reply::serialized(&Users { total, offset, size, items }))
 }
 
 pub(crate) static USER: Endpoint<[Parameter; 2]> = Endpoint::v1(

@@ -129,12 +129,14 @@ fn not_a_number(name: &str, text: &str, least: u32, most: u32) -> Problem {
     Problem::new(Kind::InvalidParameter, detail).parameter(name)
 }
 
+#[cfg(test)]
 impl<'q> Value<'q> {
-    #[cfg(test)]
     pub(crate) fn of(parameter: &'static Parameter, text: &'q str) -> Self {
         Self { parameter, text: Some(Cow::Borrowed(text)), more: Vec::new() }
     }
+}
 
+impl Value<'_> {
     /// The text, if the parameter was given.
     pub(crate) fn text(&self) -> Option<&str> {
         self.text.as_deref()
@@ -289,12 +291,12 @@ mod tests {
 
     #[test]
     fn numbers_have_one_spelling_and_limits() {
+        static SIZE: Parameter = crate::parameters::definition::size(20);
         assert_eq!(whole("0"), Some(0));
         assert_eq!(whole("4294967295"), Some(u32::MAX));
         for text in ["", "+1", "-1", "01", "00", "1.0", "1e3", "4294967296", "١", " 1", "0x1"] {
             assert_eq!(whole(text), None, "{text:?}");
         }
-        static SIZE: Parameter = crate::parameters::definition::size(20);
         assert_eq!(Value::of(&SIZE, "1000").number().unwrap(), 1000);
         for bad in ["0", "1001", "", "-1", "ten"] {
             let problem = Value::of(&SIZE, bad).number().unwrap_err();

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const fn facts(self) -> (StatusCode, &'static str, &'static str) {
+    const fn definition(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::MalformedRequest => {
                 (StatusCode::BAD_REQUEST, "malformed-request", "The request is malformed")
@@ -84,16 +84,16 @@ impl Kind {
 
     /// The status code.
     pub(crate) const fn status(self) -> StatusCode {
-        self.facts().0
+        self.definition().0
     }
 }
 
 /// Why a request fails. Boxed, so that successful results stay small.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem(Box<Facts>);
+pub(crate) struct Problem(Box<Contents>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Facts {
+struct Contents {
     kind: Kind,
     detail: String,
     parameter: Option<String>,
@@ -104,7 +104,7 @@ struct Facts {
 impl Problem {
     /// A problem with its detail: a sentence fragment that names what is wrong.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self(Box::new(Facts {
+        Self(Box::new(Contents {
             kind,
             detail: detail.into(),
             parameter: None,
@@ -146,8 +146,8 @@ impl Problem {
 
     /// The document.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let Facts { kind, detail, parameter, allowed, nearest } = &*self.0;
-        let (status, name, title) = kind.facts();
+        let Contents { kind, detail, parameter, allowed, nearest } = &*self.0;
+        let (status, name, title) = kind.definition();
         json::document(&Document {
             r#type: &format!("/problems/{name}"),
             title,

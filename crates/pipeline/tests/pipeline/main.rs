@@ -560,8 +560,12 @@ fn bad_files_are_named_with_what_is_wrong() {
     };
     let header = "userId,movieId,rating,timestamp\n";
     for (name, content, problem) in [
-        ("ratings.csv", b"userId,rating,timestamp\n".to_vec(), "ratings.csv: no column movieId"),
-        ("movies.csv", b"movieId,title\n1,Sea\n".to_vec(), "movies.csv: no column genres"),
+        (
+            "ratings.csv",
+            b"userId,rating,timestamp\n".to_vec(),
+            "ratings.csv: missing column movieId",
+        ),
+        ("movies.csv", b"movieId,title\n1,Sea\n".to_vec(), "movies.csv: missing column genres"),
         (
             "ratings.csv",
             format!("{header}5,3,4.0,1\n5,6,3.7,1\n").into(),

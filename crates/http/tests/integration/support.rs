@@ -1,4 +1,4 @@
-//! A server over a small invented catalogue, and a client that shows what is on the wire.
+//! A server with a small invented catalogue, and a client that exposes the bytes on the wire.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -14,7 +14,7 @@ use sparrow_model::{Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog
 use sparrow_neural::{EmbeddingTable, Similarity};
 use tokio::sync::oneshot;
 
-/// Longest wait for anything that must happen.
+/// The longest wait for an event that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const MOVIES: u32 = 1200;
@@ -65,14 +65,14 @@ pub(crate) fn snapshot(options: SnapshotOptions) -> Arc<Snapshot> {
     Arc::new(Snapshot::new(Arc::new(engine()), options))
 }
 
-/// Timeouts that a test can wait for, where they are not what it is about.
+/// Options for tests that are not about timeouts.
 pub(crate) fn patient() -> Options {
     Options { shutdown_timeout: PATIENCE, ..Options::default() }
 }
 
 type Stopped = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A server on a port of its own, in threads of its own.
+/// A server with its own port and threads.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) server: Arc<Server>,
@@ -81,7 +81,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The admin port of this server, in a thread of its own.
+    /// The admin port of this server, in its own thread.
     pub(crate) fn admin(&self) -> Self {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         Self::serving(Arc::clone(&self.server), &mut runtime, async |server, listener, stopped| {
@@ -90,26 +90,26 @@ impl Running {
         })
     }
 
-    /// With a site.
+    /// With a snapshot.
     pub(crate) fn start(options: Options) -> Self {
         Self::with_snapshot(options, snapshot(SnapshotOptions::default()))
     }
 
-    pub(crate) fn with_snapshot(options: Options, site: Arc<Snapshot>) -> Self {
+    pub(crate) fn with_snapshot(options: Options, snapshot: Arc<Snapshot>) -> Self {
         let running = Self::unpublished(options);
-        running.server.publish(site);
+        running.server.publish(snapshot);
         running
     }
 
-    /// As it is while data is loaded.
+    /// Without a snapshot, as while data are loaded.
     pub(crate) fn unpublished(options: Options) -> Self {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         runtime.worker_threads(2);
         Self::run(options, runtime)
     }
 
-    /// With a site, and with one thread: there, once a connection has been answered, what other
-    /// connections sent before has been read, too.
+    /// With a snapshot, and with one thread: there, once a connection has been answered, what other
+    /// connections sent before has been read.
     pub(crate) fn in_one_thread(options: Options) -> Self {
         let running = Self::run(options, tokio::runtime::Builder::new_current_thread());
         running.server.publish(snapshot(SnapshotOptions::default()));
@@ -131,16 +131,16 @@ impl Running {
         let runtime = runtime.enable_all().build().unwrap();
         let serving = Arc::clone(&server);
         let (stop, stopped) = oneshot::channel();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
+                sender.send(listener.local_addr().unwrap()).unwrap();
                 let stopped: Stopped = Box::pin(async { drop(stopped.await) });
                 serve(&serving, listener, stopped).await
             })
         });
-        let address = told.recv_timeout(PATIENCE).unwrap();
+        let address = receiver.recv_timeout(PATIENCE).unwrap();
         Self { address, server, stop: Some(stop), thread: Some(thread) }
     }
 
@@ -217,7 +217,7 @@ impl Client {
         answer
     }
 
-    /// Reads an answer's head alone.
+    /// Reads the head of an answer.
     pub(crate) fn head(&mut self) -> Answer {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -246,13 +246,13 @@ impl Client {
         read
     }
 
-    /// Expects the end of the connection, and not by a reset, which may cost a client its answer.
+    /// Expects the end of the connection without a reset, which may lose an answer.
     pub(crate) fn end(&mut self) {
         assert_eq!(self.buffer, b"");
         assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
     }
 
-    /// Reads to the end of the connection; a reset is an end too.
+    /// Reads to the end of the connection, also to a reset.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.buffer);
         let mut chunk = [0; 16384];
@@ -287,7 +287,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The problem document, checked against what every one must be.
+    /// The problem document, after checks that apply to every one.
     pub(crate) fn problem(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"));

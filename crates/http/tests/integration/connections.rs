@@ -1,4 +1,4 @@
-//! Connections that make no progress, and too many of them.
+//! Timeouts and limits of connections.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
@@ -12,7 +12,7 @@ use crate::support::{PATIENCE, Running, patient};
 const SHORT: Duration = Duration::from_millis(200);
 
 #[test]
-fn a_connection_without_a_request_is_closed() {
+fn connection_without_a_request_is_closed() {
     let running = Running::start(Options { header_timeout: SHORT, ..patient() });
     let start = Instant::now();
     let mut client = running.connect();
@@ -21,9 +21,9 @@ fn a_connection_without_a_request_is_closed() {
 }
 
 #[test]
-fn a_head_that_dribbles_in_is_cut_in_time() {
+fn slowly_sent_head_times_out() {
     let running = Running::start(Options { header_timeout: SHORT, ..patient() });
-    // Also where requests were answered before.
+    // Also after answered requests.
     for earlier in [0, 2] {
         let mut client = running.connect();
         for _ in 0..earlier {
@@ -32,7 +32,7 @@ fn a_head_that_dribbles_in_is_cut_in_time() {
         let start = Instant::now();
         client.write(b"GET /healthz HTTP/1.1\r\n");
         client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        // Each byte is progress of a kind, and must not put off the end.
+        // Single bytes must not extend the timeout.
         loop {
             assert!(start.elapsed() < PATIENCE, "the connection was not cut");
             let mut byte = [0];
@@ -55,7 +55,7 @@ fn a_head_that_dribbles_in_is_cut_in_time() {
 }
 
 #[test]
-fn an_idle_connection_is_closed() {
+fn idle_connection_is_closed() {
     let running = Running::start(Options { idle_timeout: SHORT, ..patient() });
     let mut client = running.connect();
     assert_eq!(client.get("/healthz").status, 200);
@@ -66,12 +66,12 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
-fn the_idle_limit_is_longer_than_the_head_limit_where_it_is_set_so() {
+fn idle_timeout_may_exceed_the_header_timeout() {
     let options = Options { header_timeout: SHORT, idle_timeout: PATIENCE, ..patient() };
     let running = Running::start(options);
     let mut client = running.connect();
     assert_eq!(client.get("/healthz").status, 200);
-    // Nothing comes for three times the head's limit, and the connection is still good.
+    // The connection survives three times the header timeout without a request.
     client.stream.set_read_timeout(Some(SHORT * 3)).unwrap();
     let nothing = client.stream.read(&mut [0]).unwrap_err();
     assert!(matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{nothing}");
@@ -80,14 +80,14 @@ fn the_idle_limit_is_longer_than_the_head_limit_where_it_is_set_so() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_cut() {
+fn client_that_does_not_read_is_cut() {
     let running = Running::start(Options { write_timeout: SHORT, max_connections: 1, ..patient() });
     let mut client = running.connect();
-    // More answers than the sockets' buffers hold; nobody reads them.
+    // More answers than the sockets' buffers hold.
     let requests =
         "GET /getrecommendation?genre=Drama&size=1000 HTTP/1.1\r\nHost: test\r\n\r\n".repeat(100);
     client.write(requests.as_bytes());
-    // The only connection there may be is free again when the server has cut it.
+    // The only permitted connection is free again once the server has cut this one.
     let start = Instant::now();
     while running.get("/v1/genres").status == 503 {
         assert!(start.elapsed() < PATIENCE, "the connection was not cut");
@@ -98,7 +98,7 @@ fn a_client_that_does_not_read_is_cut() {
 }
 
 #[test]
-fn a_client_that_stops_sending_still_gets_its_answer() {
+fn half_closed_client_gets_its_answer() {
     let running = Running::start(patient());
     let mut client = running.connect();
     client.write(b"GET /getrecforyou?id=6 HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -108,7 +108,7 @@ fn a_client_that_stops_sending_still_gets_its_answer() {
 }
 
 #[test]
-fn a_client_that_goes_away_within_a_head_does_no_harm() {
+fn client_may_disconnect_within_a_head() {
     let running = Running::start(patient());
     for _ in 0..10 {
         let mut client = running.connect();
@@ -122,7 +122,7 @@ fn a_client_that_goes_away_within_a_head_does_no_harm() {
 }
 
 #[test]
-fn a_connection_too_many_is_told_so() {
+fn connection_beyond_the_limit_gets_503() {
     let running = Running::start(Options { max_connections: 2, ..patient() });
     let (mut first, mut second) = (running.connect(), running.connect());
     assert_eq!(first.get("/healthz").status, 200);
@@ -134,7 +134,7 @@ fn a_connection_too_many_is_told_so() {
     assert_eq!(answer.header("connection"), Some("close"));
     answer.problem();
     third.end();
-    // The others are as they were, and one that ends makes room.
+    // The other connections still work, and closing one permits another.
     assert_eq!(second.get("/healthz").status, 200);
     drop(first);
     let start = Instant::now();
@@ -143,15 +143,15 @@ fn a_connection_too_many_is_told_so() {
     }
 }
 
-/// The test runs itself again, in a process that may have few files open.
+/// The test runs itself again in a process with a low limit of open files.
 #[test]
-fn without_file_descriptors_the_server_waits_for_some() {
+fn server_recovers_from_missing_file_descriptors() {
     const LIMITED: &str = "SPARROW_TEST_FEW_FILES";
     if std::env::var_os(LIMITED).is_none() {
         let output = Command::new("sh")
             .args(["-c", "ulimit -n 64 && exec \"$0\" --exact --nocapture \"$1\""])
             .arg(std::env::current_exe().unwrap())
-            .arg("connections::without_file_descriptors_the_server_waits_for_some")
+            .arg("connections::server_recovers_from_missing_file_descriptors")
             .env(LIMITED, "yes")
             .output()
             .unwrap();
@@ -161,12 +161,12 @@ fn without_file_descriptors_the_server_waits_for_some() {
         return;
     }
 
-    // No connection yet, lest its end make room.
+    // Without an open connection, whose end would free a descriptor.
     let running = Running::start(patient());
     let mut clock = File::open("/proc/self/stat").unwrap();
     let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(files.len() < 64 && files.pop().is_some());
-    // The client takes the last descriptor: the system accepts it, the server cannot.
+    // The client takes the last descriptor: the system accepts the connection, the server cannot.
     let mut client = running.connect();
     client.write(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
     client.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -182,18 +182,18 @@ fn without_file_descriptors_the_server_waits_for_some() {
     assert_eq!(running.get("/healthz").status, 200);
 }
 
-/// Hundredths of a second that this process has run.
+/// The processor time of this process, in hundredths of a second.
 fn processor_time(stat: &mut File) -> u64 {
     let mut text = String::new();
     stat.rewind().unwrap();
     stat.read_to_string(&mut text).unwrap();
-    // The second field is in parentheses; user and system time are the 14th and 15th.
+    // The second field is in parentheses; user and system time are fields 14 and 15.
     let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]
-fn limits_of_any_length_are_limits() {
+fn longest_timeouts_do_not_overflow() {
     let forever = Duration::MAX;
     let options = Options {
         header_timeout: forever,

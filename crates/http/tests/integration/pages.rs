@@ -21,7 +21,7 @@ const PAGES: [(&str, u16); 11] = [
 ];
 
 #[test]
-fn every_page_is_there_with_its_policies() {
+fn pages_have_security_headers() {
     let running = Running::start(patient());
     for (target, status) in PAGES {
         let page = running.get_with(target, "Accept: text/html\r\n");
@@ -42,7 +42,7 @@ fn every_page_is_there_with_its_policies() {
 }
 
 #[test]
-fn a_page_with_a_slash_at_the_end_is_the_page() {
+fn page_with_a_trailing_slash_redirects() {
     let running = Running::start(patient());
     for (target, location) in [
         ("/users/", "/users"),
@@ -58,7 +58,7 @@ fn a_page_with_a_slash_at_the_end_is_the_page() {
 }
 
 #[test]
-fn the_status_of_a_page_tells_of_choices_that_do_not_exist() {
+fn page_with_unknown_choices_returns_400() {
     let running = Running::start(patient());
     for (target, status) in [
         ("/users/1?model=nope", 400),
@@ -93,13 +93,13 @@ fn movies_without_a_genre_have_a_page() {
     let original = running.json("/getrecommendation?genre=(no%20genres%20listed)&size=1");
     assert_eq!(original[0]["genres"], serde_json::json!([]));
     assert_eq!(running.get("/genres/(no%20genres%20listed)").status, 200);
-    // It is the absence of genres, and no choice among them.
+    // It is no value of `genres`.
     let target = "/v1/users/1/recommendations?genres=(no+genres+listed)";
     assert_eq!(running.get(target).status, 400);
 }
 
 #[test]
-fn what_pages_refer_to_exists_and_has_a_type_that_browsers_accept() {
+fn files_of_pages_exist_and_have_their_content_type() {
     let running = Running::start(patient());
     let mut seen = std::collections::BTreeSet::new();
     for (target, _) in PAGES {
@@ -123,7 +123,7 @@ fn what_pages_refer_to_exists_and_has_a_type_that_browsers_accept() {
 }
 
 #[test]
-fn a_version_that_the_client_has_is_not_sent_again() {
+fn current_version_returns_304() {
     let running = Running::start(patient());
     for target in ["/", "/assets/site.css", "/assets/favicon.svg"] {
         let first = running.get(target);
@@ -139,14 +139,14 @@ fn a_version_that_the_client_has_is_not_sent_again() {
         assert_eq!(client.get("/healthz").status, 200);
         assert_eq!(running.get_with(target, "If-None-Match: \"other\"\r\n").status, 200);
     }
-    // A page about something that is not there is no version of anything.
+    // A page with status 404 has no version.
     let missing = running.get("/movies/2");
     let header = format!("If-None-Match: {}\r\n", missing.header("etag").unwrap());
     assert_eq!(running.get_with("/movies/2", &header).status, 404);
 }
 
 #[test]
-fn people_who_are_lost_get_a_page_and_programs_a_problem() {
+fn broken_link_returns_a_page_to_browsers_and_a_problem_to_programs() {
     let running = Running::start(patient());
     let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
     for target in ["/nowhere", "/movies/abc", "/movies/", "/v2/movies"] {
@@ -164,7 +164,7 @@ fn people_who_are_lost_get_a_page_and_programs_a_problem() {
 }
 
 #[test]
-fn posters_come_from_their_folder_by_number_alone() {
+fn posters_are_served_only_from_their_folder() {
     let folder = tempfile::tempdir().unwrap();
     let picture = b"\xff\xd8\xff\xe0 a picture";
     std::fs::write(folder.path().join("7.jpg"), picture).unwrap();

@@ -1,4 +1,4 @@
-//! What is for whom: names of the server, caches, and what the admin port tells.
+//! Hosts, caches, and the admin port.
 
 use sparrow_http::{Hosts, Options};
 
@@ -9,7 +9,7 @@ fn get(running: &Running, target: &str, host: &str) -> Answer {
 }
 
 #[test]
-fn a_request_for_another_host_is_misdirected() {
+fn request_for_another_host_returns_421() {
     let running = Running::start(Options { hosts: Hosts::loopback(), ..patient() });
     for host in ["localhost:6010", "127.0.0.1", "[::1]:80", "LOCALHOST"] {
         for target in ["/getuser?id=1", "/v1/users/1", "/", "/assets/site.css"] {
@@ -25,7 +25,7 @@ fn a_request_for_another_host_is_misdirected() {
             let detail = problem["detail"].as_str().unwrap();
             assert!(detail.contains("[server]") && detail.contains("hosts"), "{detail}");
         }
-        // Load balancers ask by address.
+        // Load balancers use addresses.
         for target in ["/healthz", "/readyz"] {
             assert_eq!(get(&running, target, host).status, 200, "{host} {target}");
         }
@@ -40,7 +40,7 @@ fn a_request_for_another_host_is_misdirected() {
 }
 
 #[test]
-fn caches_do_not_keep_what_is_about_users() {
+fn answers_about_users_are_not_cached() {
     let running = Running::start(patient());
     for target in [
         "/getuser?id=1",
@@ -59,7 +59,7 @@ fn caches_do_not_keep_what_is_about_users() {
 }
 
 #[test]
-fn the_admin_port_answers_about_health_and_models_alone() {
+fn admin_port_serves_only_health_and_models() {
     let running =
         Running::start(Options { hosts: Hosts::loopback(), max_connections: 1, ..patient() });
     let admin = running.admin();

@@ -1,4 +1,4 @@
-//! Too much at once: long rankings, large answers that nobody takes, connections at the limit.
+//! Overload: long rankings, large answers that clients do not read, connections at the limit.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use sparrow_rank::{Error, Query, Ranker};
 
 use crate::support::{PATIENCE, Running, engine, patient};
 
-/// A model that computes until it is let go, and says how many times it was asked.
+/// Blocks a model until it is opened, and counts its calls.
 #[derive(Default)]
 struct Gate {
     state: Mutex<(usize, bool)>,
@@ -23,11 +23,11 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    fn until_asked(&self, times: usize) {
+    fn wait_for_calls(&self, times: usize) {
         let state = self.state.lock().unwrap();
         let (state, _) =
             self.changed.wait_timeout_while(state, PATIENCE, |state| state.0 < times).unwrap();
-        assert!(state.0 >= times, "the model was asked {} times", state.0);
+        assert!(state.0 >= times, "the model was called {} times", state.0);
     }
 }
 
@@ -72,13 +72,13 @@ fn ask(running: &Running, target: &str) -> crate::support::Client {
 }
 
 #[test]
-fn a_long_ranking_holds_up_nobody() {
+fn long_ranking_does_not_block_other_requests() {
     let (running, gate) = with_slow_model(patient());
-    // Of the whole catalogue, and by a model whose pace is not known yet.
+    // Of the whole catalogue, and by a model that has not ranked yet.
     for (times, target) in [(1, SLOW), (2, "/getrecforyou?id=1&model=slow")] {
         gate.state.lock().unwrap().1 = false;
         let mut slow = ask(&running, target);
-        gate.until_asked(times);
+        gate.wait_for_calls(times);
         for target in ["/healthz", "/readyz", "/getmovie?id=1", "/v1/users/1/recommendations"] {
             assert_eq!(running.get(target).status, 200, "{target}");
         }
@@ -88,17 +88,17 @@ fn a_long_ranking_holds_up_nobody() {
 }
 
 #[test]
-fn a_few_long_rankings_wait_and_more_are_refused_at_once() {
+fn long_rankings_beyond_the_waiting_ones_are_refused() {
     let (running, gate) = with_slow_model(Options { max_rankings: 1, ..patient() });
     let mut first = ask(&running, SLOW);
-    gate.until_asked(1);
+    gate.wait_for_calls(1);
     let mut waiting: Vec<_> = (0..4).map(|_| ask(&running, SLOW)).collect();
-    // The server has one thread: once it has answered this, it has read what was sent before.
+    // The server has one thread: after this answer it has read the earlier requests.
     assert_eq!(running.get("/healthz").status, 200);
     let refused = running.get(SLOW);
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert!(refused.problem()["detail"].as_str().unwrap().contains("too many long rankings"));
-    // Others are none of them.
+    // Short rankings are not limited.
     assert_eq!(running.get("/v1/users/1/recommendations?model=popularity").status, 200);
     gate.open();
     assert_eq!(first.answer().status, 200);
@@ -109,31 +109,31 @@ fn a_few_long_rankings_wait_and_more_are_refused_at_once() {
 }
 
 #[test]
-fn a_long_ranking_counts_until_it_ends_also_when_nobody_waits_for_it() {
+fn long_ranking_counts_until_it_ends_without_its_client() {
     let options =
         Options { max_rankings: 1, request_timeout: Duration::from_millis(100), ..patient() };
     let (running, gate) = with_slow_model(options);
     let timed_out = running.get(SLOW);
     assert_eq!(timed_out.status, 503);
     assert!(timed_out.problem()["detail"].as_str().unwrap().contains("no answer within"));
-    // Its place is taken, so the next waits for its own time, and does not run beside it.
+    // The ranking still counts: the next one waits until its own timeout and does not run.
     assert_eq!(running.get(SLOW).status, 503);
     assert_eq!(gate.state.lock().unwrap().0, 1);
     gate.open();
     let start = Instant::now();
     while running.get(SLOW).status != 200 {
-        assert!(start.elapsed() < PATIENCE, "the place was not given back");
+        assert!(start.elapsed() < PATIENCE, "the ended ranking still counts");
     }
 }
 
 const LARGE: &str = "/getrecommendation?genre=Drama&size=1000";
 
 #[test]
-fn large_answers_that_nobody_takes_are_bounded_and_equal_ones_count_once() {
+fn unread_large_answers_are_bounded_and_equal_ones_count_once() {
     let one = Running::start(patient()).get(LARGE).body.len();
     let options = Options { max_bytes_in_flight: one + one / 2, ..patient() };
     let running = Running::start(options);
-    // More than the sockets' buffers hold, so that the last of them waits in the server.
+    // More than the sockets' buffers hold, so that a part stays in the server.
     let unread: Vec<_> = (0..3)
         .map(|_| {
             let mut client = running.connect();
@@ -153,24 +153,24 @@ fn large_answers_that_nobody_takes_are_bounded_and_equal_ones_count_once() {
     };
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert!(refused.problem()["detail"].as_str().unwrap().contains("too many large answers"));
-    // The same as those on their way takes no more memory, and small ones always go out.
+    // An equal answer shares their memory, and small ones are always sent.
     assert_eq!(running.get(LARGE).body.len(), one);
     assert_eq!(running.get("/getmovie?id=1").status, 200);
     drop(unread);
     while running.get(other).status != 200 {
-        assert!(start.elapsed() < PATIENCE, "nothing was given back");
+        assert!(start.elapsed() < PATIENCE, "the sent bytes still count");
     }
 }
 
 #[test]
-fn a_client_that_reads_a_little_now_and_then_is_cut_in_time() {
+fn client_that_reads_slowly_is_cut_after_the_answer_timeout() {
     let limit = Duration::from_millis(500);
     let running = Running::start(Options { answer_timeout: limit, ..patient() });
     let mut client = running.connect();
     client.write(format!("GET {LARGE} HTTP/1.1\r\nHost: test\r\n\r\n").repeat(100).as_bytes());
     let whole = running.get(LARGE).body.len() * 100;
     let (start, mut read) = (Instant::now(), 0);
-    // Each piece is progress, and puts off the other limit.
+    // Each part is progress and extends the write timeout.
     client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let mut piece = vec![0; 40_000];
     while start.elapsed() < limit * 3 {
@@ -207,7 +207,7 @@ fn probes_are_answered_at_the_connection_limit() {
 }
 
 #[test]
-fn one_address_has_so_many_connections() {
+fn connections_beyond_the_limit_of_an_address_get_503() {
     let running = Running::start(Options { max_connections_per_address: 2, ..patient() });
     let (mut first, mut second) = (running.connect(), running.connect());
     assert_eq!((first.get("/healthz").status, second.get("/healthz").status), (200, 200));
@@ -217,6 +217,6 @@ fn one_address_has_so_many_connections() {
     drop(first);
     let start = Instant::now();
     while running.get("/healthz").status != 200 {
-        assert!(start.elapsed() < PATIENCE, "no room was made");
+        assert!(start.elapsed() < PATIENCE, "the closed connection still counts");
     }
 }

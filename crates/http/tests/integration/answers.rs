@@ -1,4 +1,4 @@
-//! What well-formed requests get.
+//! Answers to well-formed requests.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ fn ids(items: &Value, path: &[&str]) -> Vec<u64> {
 }
 
 #[test]
-fn a_movie_has_the_fields_and_types_of_the_original() {
+fn sparrowrecsys_movie_has_its_fields_and_types() {
     let running = Running::start(patient());
-    // No ratings, no year, no TMDB id: movie 1159 is the 14th of those that nobody rated.
+    // Without ratings, year and TMDB id.
     assert_eq!(
         running.get("/getmovie?id=3478").text(),
         "{\"movieId\":3478,\"title\":\"Invented Number 1159\",\"releaseYear\":1979,\
@@ -34,12 +34,12 @@ fn a_movie_has_the_fields_and_types_of_the_original() {
     let first = "\"topRatings\":[{\"rating\":{\"movieId\":1,\"userId\":39,\"score\":5.0,\
                  \"timestamp\":900039000}},";
     assert!(text.contains(first), "{text}");
-    // A movie without a year is of the year 0 there.
+    // A missing year is 0.
     assert_eq!(running.json("/getmovie?id=10")["releaseYear"], 0);
 }
 
 #[test]
-fn a_user_has_the_fields_and_types_of_the_original() {
+fn sparrowrecsys_user_has_its_fields_and_types() {
     let running = Running::start(patient());
     let text = running.get("/getuser?id=1");
     let beginning = "{\"userId\":1,\"averageRating\":2.6666666666666665,\"highestRating\":5.0,\
@@ -53,7 +53,7 @@ fn a_user_has_the_fields_and_types_of_the_original() {
 }
 
 #[test]
-fn recommendations_of_the_original_are_unseen_movies_and_say_their_model() {
+fn sparrowrecsys_recommendations_are_unseen_movies_with_model_headers() {
     let running = Running::start(patient());
     let answer = running.get("/getrecforyou?id=6&size=50&model=emb");
     assert_eq!(answer.header("x-sparrow-model"), Some("emb"));
@@ -67,19 +67,19 @@ fn recommendations_of_the_original_are_unseen_movies_and_say_their_model() {
         .map(|rated| rated["rating"]["movieId"].as_u64().unwrap())
         .collect();
     assert!(ids(&movies, &[]).iter().all(|id| !seen.contains(id)));
-    // Each is the very object that the movie's own endpoint gives.
+    // Each item equals the answer of the movie's own endpoint.
     let first = &movies[0];
     assert_eq!(first, &running.json(&format!("/getmovie?id={}", first["movieId"])));
     assert_eq!(running.json("/getrecforyou?id=6").as_array().unwrap().len(), 32);
 }
 
 #[test]
-fn an_answer_by_another_model_says_so() {
+fn answer_of_a_fallback_is_marked_as_degraded() {
     let running = Running::start(patient());
     for (request, model, degraded) in [
         ("id=6&model=nerualcf", "emb", "true"),
         ("id=6&model=popularity", "popularity", "false"),
-        // User 35 is known and has no vector, user 999 is not known.
+        // User 35 has no vector, user 999 does not exist.
         ("id=35", "popularity", "true"),
         ("id=999", "popularity", "true"),
     ] {
@@ -100,7 +100,7 @@ fn an_answer_by_another_model_says_so() {
 }
 
 #[test]
-fn recommendations_explain_themselves_when_asked() {
+fn explain_adds_scores_strategies_and_times() {
     let running = Running::start(patient());
     let plain = running.json("/v1/users/6/recommendations?size=5");
     let keys: Vec<&String> = plain.as_object().unwrap().keys().collect();
@@ -127,7 +127,7 @@ fn recommendations_explain_themselves_when_asked() {
 }
 
 #[test]
-fn recommendations_keep_to_genres_and_may_include_the_seen() {
+fn recommendations_can_be_limited_to_genres_and_include_seen_movies() {
     let running = Running::start(patient());
     let target = "/v1/users/6/recommendations?genres=Film-Noir,%C3%9Cber+%26+Out&size=40";
     for item in running.json(target)["items"].as_array().unwrap() {
@@ -145,7 +145,7 @@ fn recommendations_keep_to_genres_and_may_include_the_seen() {
 }
 
 #[test]
-fn similar_movies_leave_out_the_movie_and_may_fall_back() {
+fn similar_movies_exclude_the_movie_and_fall_back_to_genres() {
     let running = Running::start(patient());
     let near = running.json("/v1/movies/1/similar?size=7");
     assert_eq!(
@@ -158,7 +158,7 @@ fn similar_movies_leave_out_the_movie_and_may_fall_back() {
     assert_eq!(original.header("x-sparrow-model"), Some("emb"));
     assert_eq!(ids(&original.json(), &[]), ids(&near["items"], &["movie"]));
 
-    // The last fifty have no vector.
+    // The last fifty movies have no vector.
     let last = 3 * (MOVIES - 1) + 1;
     let fallen = running.json(&format!("/v1/movies/{last}/similar"));
     assert_eq!((&fallen["model"], &fallen["degraded"]), (&json!("genre"), &json!(true)));
@@ -167,7 +167,7 @@ fn similar_movies_leave_out_the_movie_and_may_fall_back() {
 }
 
 #[test]
-fn lists_are_ordered_and_paged() {
+fn movie_lists_are_ordered_and_paged() {
     let running = Running::start(patient());
     let all = running.json("/v1/movies?size=1000");
     assert_eq!(
@@ -207,7 +207,7 @@ fn lists_are_ordered_and_paged() {
 }
 
 #[test]
-fn users_are_listed_and_shown_with_their_newest_ratings_first() {
+fn users_are_listed_and_their_ratings_are_newest_first() {
     let running = Running::start(patient());
     let users = running.json("/v1/users?size=2");
     assert_eq!(users["total"], USERS);
@@ -253,7 +253,7 @@ fn users_are_listed_and_shown_with_their_newest_ratings_first() {
 }
 
 #[test]
-fn one_movie_says_who_likes_it_most() {
+fn movie_has_its_best_ratings() {
     let running = Running::start(patient());
     let movie = running.json("/v1/movies/1");
     assert_eq!(movie["topRatings"][0], json!({"score":5.0,"timestamp":900_039_000}));
@@ -263,7 +263,7 @@ fn one_movie_says_who_likes_it_most() {
 }
 
 #[test]
-fn titles_are_found_and_come_back_as_they_are() {
+fn search_returns_titles_unchanged() {
     let running = Running::start(patient());
     let found = running.json("/v1/search?q=ZOE+backslash");
     assert_eq!(found["query"], "ZOE backslash");
@@ -277,7 +277,7 @@ fn titles_are_found_and_come_back_as_they_are() {
 }
 
 #[test]
-fn a_search_is_read_page_by_page() {
+fn search_results_are_paged() {
     let running = Running::start(patient());
     let whole = running.json("/v1/search?q=invented&size=1000");
     let all = ids(&whole["items"], &[]);
@@ -298,7 +298,7 @@ fn a_search_is_read_page_by_page() {
 }
 
 #[test]
-fn genres_are_asked_for_one_by_one_or_in_a_list() {
+fn genres_can_be_repeated_or_comma_separated() {
     let running = Running::start(patient());
     let base = "/v1/users/6/recommendations?size=40";
     let list = running.json(&format!("{base}&genres=Film-Noir,Sci-Fi"));
@@ -308,7 +308,7 @@ fn genres_are_asked_for_one_by_one_or_in_a_list() {
 }
 
 #[test]
-fn a_genre_with_a_comma_in_its_name_can_be_asked_for() {
+fn genre_names_may_contain_commas() {
     let movie = |id: u32, genre: &str| MovieRecord {
         id: MovieId(id),
         title: format!("Movie {id}"),
@@ -322,8 +322,8 @@ fn a_genre_with_a_comma_in_its_name_can_be_asked_for() {
         Catalog::new(Movies::new(movies).unwrap(), RatingLog::default().into_histories().0);
     let catalog = Arc::new(catalog);
     let engine = Arc::new(Engine::builder(catalog).standard(None).build().unwrap());
-    let site = Snapshot::new(engine, SnapshotOptions::default());
-    let running = Running::with_snapshot(patient(), Arc::new(site));
+    let snapshot = Snapshot::new(engine, SnapshotOptions::default());
+    let running = Running::with_snapshot(patient(), Arc::new(snapshot));
     for (genres, expected) in [
         ("genres=Song,+Dance", vec![2]),
         ("genres=Song%2C%20Dance&genres=War", vec![2, 3]),
@@ -339,7 +339,7 @@ fn a_genre_with_a_comma_in_its_name_can_be_asked_for() {
 }
 
 #[test]
-fn models_say_what_they_are() {
+fn models_are_described() {
     let running = Running::start(patient());
     let models = running.json("/v1/models");
     assert_eq!(models["default"], "emb");
@@ -372,7 +372,7 @@ fn models_say_what_they_are() {
 }
 
 #[test]
-fn the_whole_catalogue_can_be_asked_for() {
+fn candidates_all_ranks_the_whole_catalogue() {
     let running = Running::start(patient());
     let target = "/v1/users/6/recommendations?explain=true&model=popularity&exclude_seen=false";
     let recalled = running.json(target);
@@ -386,20 +386,25 @@ fn the_whole_catalogue_can_be_asked_for() {
 }
 
 #[test]
-fn the_description_knows_the_names_of_this_server() {
+fn openapi_contains_the_names_of_models_and_genres() {
     let running = Running::start(patient());
     let document = running.json("/openapi.json");
     assert_eq!(document["openapi"], "3.1.0");
-    let parameters = &document["components"]["parameters"];
+    let schema = |path: &str, name: &str| {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+        parameters.iter().find(|parameter| parameter["name"] == name).unwrap()["schema"].clone()
+    };
     let genres = json!(["Comedy", "Drama", "Film-Noir", "Sci-Fi", "Über & Out"]);
     let mut or_none = genres.clone();
     or_none.as_array_mut().unwrap().push(json!("(no genres listed)"));
-    assert_eq!(parameters["Genre"]["schema"]["enum"], or_none);
-    assert_eq!(parameters["RequiredGenre"]["schema"]["enum"], or_none);
-    assert_eq!(parameters["Genres"]["schema"]["items"]["enum"], genres);
-    assert_eq!(parameters["Model"]["schema"]["enum"], json!(["emb", "popularity", "neuralcf"]));
-    assert_eq!(parameters["SimilarModel"]["schema"]["enum"], running.json("/v1/models")["similar"]);
-    assert!(!document.to_string().contains("\"@"));
+    assert_eq!(schema("/v1/movies", "genre")["enum"], or_none);
+    assert_eq!(schema("/getrecommendation", "genre")["enum"], or_none);
+    let recommendations = "/v1/users/{id}/recommendations";
+    assert_eq!(schema(recommendations, "genres")["items"]["enum"], genres);
+    let models = json!(["emb", "popularity", "neuralcf"]);
+    assert_eq!(schema(recommendations, "model")["enum"], models);
+    let similar = schema("/v1/movies/{id}/similar", "model");
+    assert_eq!(similar["enum"], running.json("/v1/models")["similar"]);
 }
 
 #[test]
@@ -423,12 +428,12 @@ fn head_has_the_headers_of_get_and_no_body() {
         assert_eq!((get.status, &get.headers), (head.status, &head.headers), "{target}");
         assert!(!get.body.is_empty());
     }
-    // Had a body followed, it would have been taken for this answer.
+    // A body after the head would be read as this answer.
     assert_eq!(client.get("/healthz").text(), "{\"status\":\"ok\"}");
 }
 
 #[test]
-fn requests_in_one_packet_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     let running = Running::start(patient());
     let mut client = running.connect();
     let targets =
@@ -442,7 +447,7 @@ fn requests_in_one_packet_are_answered_in_order() {
 }
 
 #[test]
-fn an_old_client_gets_an_answer_and_the_end_of_the_connection() {
+fn http_1_0_request_is_answered_and_the_connection_closed() {
     let running = Running::start(patient());
     let mut client = running.connect();
     client.write(b"GET /healthz HTTP/1.0\r\n\r\n");
@@ -451,7 +456,7 @@ fn an_old_client_gets_an_answer_and_the_end_of_the_connection() {
 }
 
 #[test]
-fn until_a_site_is_published_the_server_says_that_it_loads() {
+fn requests_before_the_first_snapshot_get_503() {
     let running = Running::unpublished(patient());
     assert_eq!(running.get("/healthz").text(), "{\"status\":\"ok\"}");
     for target in ["/readyz", "/getrecforyou?id=1", "/", "/v1/models"] {
@@ -460,7 +465,7 @@ fn until_a_site_is_published_the_server_says_that_it_loads() {
         assert_eq!(answer.header("retry-after"), Some("1"), "{target}");
         assert_eq!(answer.problem()["type"], "/problems/unavailable");
     }
-    // An open connection learns of the site, too.
+    // An open connection uses the snapshot, too.
     let mut client = running.connect();
     assert_eq!(client.get("/readyz").status, 503);
     running.server.publish(crate::support::snapshot(sparrow_http::SnapshotOptions::default()));

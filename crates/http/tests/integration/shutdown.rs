@@ -1,4 +1,4 @@
-//! The end of a server: bounded, and kind to requests in flight.
+//! Shutdown: bounded, and without losing requests.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::support::{Client, PATIENCE, Running, patient};
 
 const LARGE: &str = "/getrecommendation?genre=Drama&size=1000";
 
-/// Asks for more than the sockets' buffers hold, and reads the beginning only.
+/// Requests more than the sockets' buffers hold, and reads only the beginning.
 fn slow_reader(running: &Running, answers: usize) -> Client {
     let mut client = running.connect();
     let request = format!("GET {LARGE} HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -24,9 +24,9 @@ fn slow_reader(running: &Running, answers: usize) -> Client {
 }
 
 #[test]
-fn a_request_in_flight_survives_and_idle_connections_end_at_once() {
+fn request_in_progress_survives_and_idle_connections_end() {
     let mut running = Running::in_one_thread(patient());
-    // One has sent half a request, another one too after an answer, one had an answer and waits.
+    // Half a request, half a second request, and an idle connection after an answer.
     let beginning = b"GET /getrecforyou?id=6&size=1000 HTTP/1.1\r\nHost: te";
     let mut half = running.connect();
     half.write(beginning);
@@ -35,7 +35,7 @@ fn a_request_in_flight_survives_and_idle_connections_end_at_once() {
     half_again.write(beginning);
     let mut idle = running.connect();
     assert_eq!(idle.get("/readyz").status, 200);
-    // Until the server has read the half request, it cannot tell it from none.
+    // Until the server has read the half request, the connection is idle for it.
     let mut probe = running.connect();
     assert_eq!(probe.get("/healthz").status, 200);
 
@@ -44,7 +44,7 @@ fn a_request_in_flight_survives_and_idle_connections_end_at_once() {
     assert_eq!(idle.rest(), b"");
     assert_eq!(probe.rest(), b"");
     assert!(start.elapsed() < PATIENCE);
-    // Nothing new is accepted.
+    // New connections are refused.
     let refused = std::net::TcpStream::connect(running.address);
     assert!(refused.is_err(), "{refused:?}");
 
@@ -60,7 +60,7 @@ fn a_request_in_flight_survives_and_idle_connections_end_at_once() {
 }
 
 #[test]
-fn readiness_fails_before_the_end() {
+fn readiness_fails_during_shutdown() {
     let mut running = Running::in_one_thread(patient());
     let mut client = running.connect();
     client.write(b"GET /readyz HTTP/1.1\r\nHost: te");
@@ -76,7 +76,7 @@ fn readiness_fails_before_the_end() {
 }
 
 #[test]
-fn an_answer_that_is_being_read_is_finished() {
+fn answer_that_is_being_read_is_finished() {
     let mut running = Running::in_one_thread(patient());
     let whole = running.get(LARGE).body;
     let mut reader = slow_reader(&running, 1);
@@ -87,7 +87,7 @@ fn an_answer_that_is_being_read_is_finished() {
 }
 
 #[test]
-fn who_does_not_read_is_cut_when_the_time_is_over() {
+fn client_that_does_not_read_is_cut_after_the_shutdown_timeout() {
     let grace = Duration::from_millis(300);
     let mut running = Running::in_one_thread(Options { shutdown_timeout: grace, ..patient() });
     let mut reader = slow_reader(&running, 200);
@@ -104,7 +104,7 @@ fn who_does_not_read_is_cut_when_the_time_is_over() {
     reader.rest();
 }
 
-/// Asks on one connection until an answer says that it is the last one.
+/// Sends requests on one connection until an answer has `Connection: close`.
 fn ask_until_the_last(mut stream: &TcpStream, answered: &AtomicU64) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
@@ -131,7 +131,7 @@ fn ask_until_the_last(mut stream: &TcpStream, answered: &AtomicU64) -> io::Resul
 }
 
 #[test]
-fn no_request_of_a_kept_connection_is_lost_in_ten_shutdowns_under_load() {
+fn kept_connections_lose_no_request_in_ten_shutdowns_under_load() {
     let (answered, mut lost) = (AtomicU64::new(0), 0);
     for round in 1..=10 {
         let mut running = Running::start(patient());
@@ -157,7 +157,7 @@ fn no_request_of_a_kept_connection_is_lost_in_ten_shutdowns_under_load() {
 }
 
 #[test]
-fn readiness_fails_first_and_connections_are_served_until_the_delay_is_over() {
+fn connections_are_served_during_the_drain_delay() {
     let delay = Duration::from_millis(700);
     let mut running = Running::start(Options { drain_delay: delay, ..patient() });
     let mut kept = running.connect();
@@ -165,7 +165,7 @@ fn readiness_fails_first_and_connections_are_served_until_the_delay_is_over() {
     let start = Instant::now();
     running.stop();
     while kept.get("/readyz").status == 200 {}
-    // New connections are taken, and none is closed.
+    // New connections are accepted, and none is closed.
     let mut new = running.connect();
     for client in [&mut kept, &mut new] {
         let answer = client.get("/getrecforyou?id=6&size=3");

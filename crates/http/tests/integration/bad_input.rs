@@ -1,4 +1,4 @@
-//! What requests get that no endpoint can answer: the right status, and words that help.
+//! Invalid requests: the status, and a helpful problem document.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sparrow_http::Options;
 use crate::support::{Running, patient};
 
 #[test]
-fn bad_parameters_are_named() {
+fn problem_names_the_invalid_parameter() {
     const INVALID: &str = "invalid-parameter";
     let running = Running::start(patient());
     let long = format!("/v1/search?q={}", "a".repeat(201));
@@ -20,7 +20,7 @@ fn bad_parameters_are_named() {
         ("/getrecommendation", "missing-parameter", "genre"),
         ("/getrecforyou?size=5", "missing-parameter", "id"),
         ("/v1/search", "missing-parameter", "q"),
-        // Not a number, negative, huge, with another spelling.
+        // Not a number, negative, too large, spelt in another way.
         ("/getmovie?id=", INVALID, "id"),
         ("/getmovie?id=one", INVALID, "id"),
         ("/getmovie?id=-1", INVALID, "id"),
@@ -42,7 +42,7 @@ fn bad_parameters_are_named() {
         ("/v1/movies?size=many", INVALID, "size"),
         ("/v1/movies?offset=-1", INVALID, "offset"),
         ("/v1/users/1?size=0", INVALID, "size"),
-        // Checked before it is known that there is no such user.
+        // Checked before the user is looked up.
         ("/v1/users/999?size=0", INVALID, "size"),
         // Not one of the words.
         ("/v1/movies?sort=Rating", INVALID, "sort"),
@@ -66,20 +66,20 @@ fn bad_parameters_are_named() {
         ("/v1/search?q=+%20", INVALID, "q"),
         ("/v1/search?q=%00%C2%A0", INVALID, "q"),
         (&long, INVALID, "q"),
-        // Broken percent-encoding.
+        // Invalid percent-encoding.
         ("/v1/search?q=%zz", INVALID, "q"),
         ("/v1/search?q=%e4", INVALID, "q"),
         ("/v1/search?q=100%", INVALID, "q"),
         ("/getmovie?id=%", INVALID, "id"),
-        // Twice.
+        // Repeated.
         ("/getmovie?id=1&id=1", "repeated-parameter", "id"),
         ("/v1/movies?size=1&offset=1&siz%65=2", "repeated-parameter", "size"),
-        // Of another endpoint, or of none.
+        // Parameters of another endpoint, or of none.
         ("/v1/movies/1?size=3", "unknown-parameter", "size"),
         ("/v1/genres?x", "unknown-parameter", "x"),
         ("/v1/models?x=1", "unknown-parameter", "x"),
         ("/v1/users/1/recommendations?id=1&limit=3", "unknown-parameter", "id"),
-        // Repeated where that means nothing, or with a value that is none.
+        // Repeated, or with an invalid value.
         ("/v1/users/1/recommendations?genres=Drama&genres=drama", INVALID, "genres"),
         ("/v1/users/1/recommendations?size=1&size=1", "repeated-parameter", "size"),
     ] {
@@ -96,7 +96,7 @@ fn bad_parameters_are_named() {
 }
 
 #[test]
-fn problems_say_what_is_allowed_and_what_is_near() {
+fn problem_lists_allowed_values_and_the_nearest() {
     let running = Running::start(patient());
     for (target, allowed, nearest) in [
         ("/v1/search?q=a&szie=3", json!(["q", "size", "offset"]), json!("size")),
@@ -127,7 +127,7 @@ fn problems_say_what_is_allowed_and_what_is_near() {
 }
 
 #[test]
-fn what_does_not_exist_is_not_found() {
+fn missing_paths_and_ids_return_404() {
     let running = Running::start(patient());
     for target in [
         "/getmovie?id=2",
@@ -163,13 +163,13 @@ fn what_does_not_exist_is_not_found() {
     }
     let slash = running.get("/v1/movies/").problem();
     assert!(slash["detail"].as_str().unwrap().contains("without a slash"), "{slash}");
-    // A user who is not known still gets recommendations.
+    // Unknown users get recommendations.
     assert_eq!(running.get("/getrecforyou?id=999").status, 200);
     assert_eq!(running.get("/v1/users/999/recommendations").status, 200);
 }
 
 #[test]
-fn only_get_and_head_are_methods() {
+fn methods_other_than_get_and_head_return_405() {
     let running = Running::start(patient());
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "BREW"] {
         for target in ["/getrecforyou?id=1", "/v1/movies/1", "/", "/assets/site.css", "/healthz"] {
@@ -186,7 +186,7 @@ fn only_get_and_head_are_methods() {
 }
 
 #[test]
-fn a_body_ends_the_connection_unread() {
+fn request_with_a_body_is_refused_and_the_connection_closed() {
     let running = Running::start(patient());
     let mut large =
         b"GET /v1/genres HTTP/1.1\r\nHost: test\r\nContent-Length: 500000\r\n\r\n".to_vec();
@@ -194,7 +194,7 @@ fn a_body_ends_the_connection_unread() {
     for (request, status) in [
         (&b"GET /v1/genres HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"[..], 413),
         (b"GET /v1/genres HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 413),
-        // Announced and never sent.
+        // Announced but not sent.
         (b"GET /v1/genres HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", 413),
         (b"POST /v1/genres HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello", 405),
         (b"POST /nothing HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello", 404),
@@ -213,7 +213,7 @@ fn a_body_ends_the_connection_unread() {
 }
 
 #[test]
-fn an_empty_body_in_chunks_is_no_body() {
+fn empty_chunked_body_is_accepted() {
     let running = Running::start(patient());
     let mut client = running.connect();
     let head = |target: &str| {
@@ -221,7 +221,7 @@ fn an_empty_body_in_chunks_is_no_body() {
     };
     for target in ["/v1/genres", "/getmovie?id=1", "/", "/healthz", "/assets/site.css"] {
         for end in ["0\r\n\r\n", "0\r\nTrailer: x\r\n\r\n", "0;extension\r\n\r\n"] {
-            // Its end may come later, and the connection goes on.
+            // The end may arrive later, and the connection is kept.
             client.write(head(target).as_bytes());
             client.write(end.as_bytes());
             assert_eq!(client.answer().status, 200, "{target}");
@@ -242,7 +242,7 @@ fn an_empty_body_in_chunks_is_no_body() {
 }
 
 #[test]
-fn a_body_in_chunks_that_never_ends_is_cut() {
+fn endless_chunked_body_times_out() {
     let options = Options { header_timeout: Duration::from_millis(200), ..patient() };
     let running = Running::start(options);
     let mut client = running.connect();
@@ -254,7 +254,7 @@ fn a_body_in_chunks_that_never_ends_is_cut() {
 }
 
 #[test]
-fn unknown_parameters_are_ignored_where_they_do_no_harm() {
+fn endpoints_outside_v1_ignore_unknown_parameters() {
     let running = Running::start(patient());
     for target in [
         "/getmovie?id=1&_=1700000000000",
@@ -273,13 +273,13 @@ fn unknown_parameters_are_ignored_where_they_do_no_harm() {
 }
 
 #[test]
-fn a_client_may_finish_sending_what_nobody_wants() {
+fn refused_body_does_not_reset_the_connection() {
     let running = Running::start(patient());
     let mut client = running.connect();
     client.write(b"GET /v1/genres HTTP/1.1\r\nHost: test\r\nContent-Length: 200000\r\n\r\n");
     assert_eq!(client.answer().status, 413);
     client.end();
-    // A server that had closed for reading, too, would reset the connection now; and a client that
+    // A server that had closed the connection for reading, too, would reset it now, and a client that
     // sends everything before it reads would lose its answer.
     for _ in 0..20 {
         client.write(&[b'x'; 10_000]);
@@ -287,7 +287,7 @@ fn a_client_may_finish_sending_what_nobody_wants() {
 }
 
 #[test]
-fn what_is_too_long_is_refused_with_the_right_status() {
+fn long_urls_return_414_and_large_headers_431() {
     let running = Running::start(patient());
     let get = |target: &str, headers: &str| {
         format!("GET {target} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").into_bytes()
@@ -296,14 +296,14 @@ fn what_is_too_long_is_refused_with_the_right_status() {
     let many = "X: 1\r\n".repeat(120);
     let wide = |len: usize| format!("X: {}\r\n", "a".repeat(len));
     for (request, status) in [
-        // Read and refused by this server itself.
+        // Refused by this server.
         (get(&target(8 << 10), ""), 400),
         (get(&target((8 << 10) + 1), ""), 414),
         (get(&target(60_000), ""), 414),
         (get("/healthz", &wide(15_000)), 200),
         (get("/healthz", &wide(17_000)), 431),
         (get("/healthz", &wide(9_000).repeat(2)), 431),
-        // What hyper refuses before this server sees a request.
+        // Refused by hyper.
         (get(&target(70_000), ""), 414),
         (get(&target(300_000), ""), 414),
         (get("/healthz", &wide(300_000)), 431),
@@ -324,7 +324,7 @@ fn what_is_too_long_is_refused_with_the_right_status() {
 }
 
 #[test]
-fn what_is_not_http_gets_a_problem_too() {
+fn unparsable_requests_get_problem_documents() {
     let running = Running::start(patient());
     for (request, status) in [
         (&b"GET\r\n\r\n"[..], 400),
@@ -339,13 +339,13 @@ fn what_is_not_http_gets_a_problem_too() {
         (b"GET /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: -1\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-        // Line ends without a carriage return, which proxies may read otherwise.
+        // Line ends without a carriage return: proxies may parse them differently.
         (b"GET /healthz HTTP/1.1\nHost: test\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: test\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: test\r\n\n", 400),
         (b"GET /healthz HTTP/1.1\nHost: test\n\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-        // Well-formed, but not with exactly one host.
+        // Well-formed, but without exactly one host.
         (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     ] {
@@ -366,7 +366,7 @@ fn what_is_not_http_gets_a_problem_too() {
 }
 
 #[test]
-fn what_a_client_sends_is_not_echoed_as_markup_or_at_length() {
+fn problem_documents_shorten_client_input() {
     let running = Running::start(patient());
     let answer = running.get(&format!("/v1/movies?genre={}", "%3Cb%3E".repeat(500)));
     assert_eq!(answer.status, 400);

@@ -1,4 +1,4 @@
-//! Which web pages of other origins may read which answers.
+//! Web pages of other origins.
 
 use sparrow_http::{Cors, Options};
 
@@ -35,7 +35,7 @@ fn preflight(running: &Running, target: &str, origin: &str) -> Answer {
 const ALLOWED: &str = "access-control-allow-origin";
 
 #[test]
-fn answers_about_movies_alone_are_open_to_every_page() {
+fn every_origin_may_read_sparrowrecsys_movies() {
     let running = server(&[]);
     for target in OPEN {
         assert_eq!(running.get(target).header(ALLOWED), Some("*"), "{target}");
@@ -45,13 +45,13 @@ fn answers_about_movies_alone_are_open_to_every_page() {
         assert_eq!(answer.header("access-control-allow-methods"), Some("GET, HEAD"));
         assert_eq!(answer.header("access-control-allow-headers"), Some("*"));
     }
-    // Problems, too, so that a page can show them.
+    // Also problems, so that a page can show them.
     let problem = get(&running, "/getmovie?id=x", "https://any.example");
     assert_eq!((problem.status, problem.header(ALLOWED)), (400, Some("*")));
 }
 
 #[test]
-fn the_rest_is_closed_by_default() {
+fn other_endpoints_are_closed_by_default() {
     let running = server(&[]);
     for target in LISTED.into_iter().chain(NEVER) {
         let answer = get(&running, target, "https://any.example");
@@ -64,7 +64,7 @@ fn the_rest_is_closed_by_default() {
 }
 
 #[test]
-fn listed_origins_may_read_what_is_about_users_and_the_api() {
+fn listed_origins_may_read_v1_and_users() {
     let running = server(&["https://movies.example", "http://localhost:8000"]);
     for target in LISTED {
         for origin in ["https://movies.example", "http://localhost:8000"] {
@@ -79,7 +79,7 @@ fn listed_origins_may_read_what_is_about_users_and_the_api() {
             let answer = get(&running, target, origin);
             assert_eq!((answer.header(ALLOWED), answer.header("vary")), (None, Some("origin")));
         }
-        // What a cache keeps for a page of this origin must not be given to others.
+        // Caches must not reuse an answer for another origin.
         assert_eq!(running.get(target).header("vary"), Some("origin"));
     }
     for target in &LISTED[..5] {
@@ -94,7 +94,7 @@ fn listed_origins_may_read_what_is_about_users_and_the_api() {
 }
 
 #[test]
-fn a_star_allows_every_origin() {
+fn star_allows_every_origin() {
     let running = server(&["*"]);
     for target in LISTED {
         assert_eq!(get(&running, target, "https://any.example").header(ALLOWED), Some("*"));
@@ -103,7 +103,7 @@ fn a_star_allows_every_origin() {
 }
 
 #[test]
-fn a_server_that_loads_says_so_to_pages_of_other_origins() {
+fn origins_may_read_the_answer_while_the_server_loads() {
     let running = Running::unpublished(patient());
     let answer = get(&running, "/getmovie?id=1", "https://any.example");
     assert_eq!((answer.status, answer.header(ALLOWED)), (503, Some("*")));
