@@ -119,7 +119,8 @@ impl Builder {
     pub fn standard(mut self, embeddings: Option<Embeddings>) -> Self {
         let inputs = Inputs::new(embeddings.as_ref().map(|embeddings| &embeddings.items));
         for kind in STRATEGIES.iter().filter(|kind| kind.standard) {
-            if let Some(recall) = (kind.build)(&inputs) {
+            // Defaults are valid, so there is no error.
+            if let Ok(Some(recall)) = kind.build(&inputs, &[]) {
                 self = self.strategy(recall, kind.share);
             }
         }
