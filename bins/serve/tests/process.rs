@@ -192,7 +192,7 @@ fn neuralcf_ranks_from_a_models_folder() {
     let server =
         Server::start(command(&["--data", path, "--models", empty.path().to_str().unwrap()]));
     let reason = server.get("/v1/models")["items"][2]["reason"].to_string();
-    assert!(reason.contains("the model's folder is not there"), "{reason}");
+    assert!(reason.contains("the model's folder does not exist"), "{reason}");
 }
 
 #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use sparrow_engine::{Embeddings, Engine, Options, Parts};
+use sparrow_engine::{Embeddings, Engine};
 use sparrow_model::{Catalog, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
@@ -81,12 +81,11 @@ pub(crate) fn engine_of(
     let catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
     let catalog = Arc::new(catalog);
     let embeddings = vectors.and_then(|(table, about)| {
-        let similarity = similarity_of(config, about.as_ref());
+        let similarity = similarity_of(&config.ranking, about.as_ref());
         Embeddings::of_items(&table, similarity, &catalog).map_err(|e| e.to_string())
     });
-    let parts = Parts::standard(&catalog, embeddings, &engine_options(config));
-    let parts = registry.join(parts, &catalog, &MovieFeatures::Stored(features));
-    Engine::new(catalog, parts).context("ranking.default")
+    let features = MovieFeatures::Stored(features);
+    registry.build(&catalog, embeddings, &features).context("cannot build the engine")
 }
 
 /// Number and sum of a movie's ratings, and the best of them. Where only the features are stored, the
@@ -137,40 +136,28 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
 
     let embeddings = match (&data.embeddings, &data.path) {
         (Some(folder), _) => {
-            let Vectors { items, users, about: said } = read_vectors(folder)
+            let Vectors { items, users, metadata } = read_vectors(folder)
                 .with_context(|| format!("cannot read the embeddings in {}", folder.display()))?;
             let about = || format!("the embeddings in {} do not fit", folder.display());
-            let similarity = similarity_of(config, said.as_ref());
+            let similarity = similarity_of(&config.ranking, metadata.as_ref());
             Ok(lay_out(&items, users, similarity, &catalog).with_context(about)?)
         }
         (None, None) => {
             let items = EmbeddingTable::read(demo::ITEMS, ITEM_FILE)?;
             let users = EmbeddingTable::read(demo::USERS, USER_FILE)?;
-            Ok(lay_out(&items, users, similarity_of(config, None), &catalog)?)
+            Ok(lay_out(&items, users, similarity_of(&config.ranking, None), &catalog)?)
         }
         (None, Some(_)) => {
             tracing::warn!("no embeddings folder is configured: the model emb is unavailable");
             Err("no embeddings folder is configured".to_owned())
         }
     };
-    let parts = Parts::standard(&catalog, embeddings, &engine_options(config));
-    let parts = registry.join(parts, &catalog, &MovieFeatures::OfCatalog);
-    let engine = Engine::new(catalog, parts).context("ranking.default")?;
+    let engine = registry
+        .build(&catalog, embeddings, &MovieFeatures::OfCatalog)
+        .context("cannot build the engine")?;
     registry.load();
     tracing::info!(took = ?start.elapsed(), "loaded");
     Ok(engine)
-}
-
-fn engine_options(config: &Config) -> Options {
-    let recall = &config.recall;
-    Options {
-        candidates: recall.candidates.get(),
-        by_embedding: recall.embedding,
-        by_genre: recall.genre,
-        by_rating: recall.rating,
-        by_recency: recall.recency,
-        default_model: config.ranking.default.clone(),
-    }
 }
 
 fn lay_out(

@@ -250,7 +250,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
     });
     let servers = tokio::spawn({
         let registry = Arc::clone(&registry);
-        async move { registry.keep_servers().await }
+        async move { registry.maintain_servers().await }
     });
     let (report, loading) = oneshot::channel();
     let loader = match store {

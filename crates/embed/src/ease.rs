@@ -447,7 +447,7 @@ mod tests {
     fn of_one(model: &ItemWeights, item: u32, items: usize, first: u32) -> Vec<f32> {
         let laid_out = Scorer::new(model, items, |id| Some(id - first));
         let mut weights = Vec::new();
-        laid_out.score_all([item].into_iter(), &mut weights);
+        laid_out.score_all([item].into_iter(), 0.0, &mut weights);
         weights
     }
 

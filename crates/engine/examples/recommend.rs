@@ -1,16 +1,16 @@
-//! Builds a catalogue, two recall strategies and a ranker of its own, and prints recommendations:
+//! Builds a catalogue and an engine with a recall strategy and a ranker of its own, and prints recommendations:
 //! `cargo run -p sparrow-engine --example recommend`.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sparrow_engine::{Engine, Model, Parts, Request, Strategy};
+use sparrow_engine::{Engine, Model, Request};
 use sparrow_model::{
-    Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Sort, Stars, UserId, UserState,
+    Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Sort, Stars, UserId,
 };
 use sparrow_rank::Ranker;
-use sparrow_recall::{ByGenre, ByOrder, Query, Recall};
+use sparrow_recall::{ByGenre, ByOrder, Recall};
 
 /// A strategy of our own: movies released within three years of the user's most recent like.
 struct SameTime;
@@ -22,7 +22,7 @@ impl Recall for SameTime {
 
     fn recall(
         &self,
-        query: &Query<'_>,
+        query: &sparrow_recall::Query<'_>,
         limit: usize,
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), sparrow_recall::Error> {
@@ -52,12 +52,11 @@ impl Ranker for BestRated {
 
     async fn score(
         &self,
-        _user: &UserState<'_>,
-        movies: &[MovieIndex],
+        query: &sparrow_rank::Query<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), sparrow_rank::Error> {
         scores.clear();
-        scores.extend(movies.iter().map(|&movie| self.0.stats(movie).bayesian));
+        scores.extend(query.movies.iter().map(|&movie| self.0.stats(movie).bayesian));
         Ok(())
     }
 }
@@ -88,35 +87,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (histories, _duplicates) = log.into_histories();
     let catalog = Arc::new(Catalog::new(movies, histories));
 
-    let strategy = |recall, share| Strategy { recall, share };
-    let parts = Parts {
-        strategies: vec![
-            strategy(Box::new(SameTime) as Box<dyn Recall>, 50),
-            strategy(Box::new(ByGenre), 50),
-            strategy(Box::new(ByOrder(Sort::Rating)), 50),
-        ],
-        models: vec![Model::new(
-            "best-rated",
-            "rating",
-            Ok(Arc::new(BestRated(Arc::clone(&catalog)))),
-        )],
-        default_model: "best-rated".to_owned(),
-        candidates: 100,
-        embeddings: None,
-    };
-    let engine = Engine::new(Arc::clone(&catalog), parts)?;
+    let engine = Engine::builder(Arc::clone(&catalog))
+        .strategy(SameTime, 50)
+        .strategy(ByGenre::default(), 50)
+        .strategy(ByOrder(Sort::Rating), 50)
+        .model(Model::new("best-rated", Arc::new(BestRated(Arc::clone(&catalog)))))
+        .default_model("best-rated")
+        .candidates(100)
+        .build()?;
 
     let answer = engine.recommend(&Request { size: 3, ..Request::new(UserId(7)) }).await?;
     println!("for user 7, by {} in {:?}:", answer.model, answer.timings.total);
     for item in &answer.items {
         let movie = catalog.movie(item.movie);
-        let found_by: Vec<&str> = engine
-            .strategies()
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| item.recalled_by.contains(*place))
-            .map(|(_, name)| &**name)
-            .collect();
+        let found_by: Vec<&str> = answer.recalled_by(item).collect();
         println!(
             "{:.2}  {} ({}), found by {}",
             item.score.unwrap_or_default(),

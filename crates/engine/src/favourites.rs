@@ -1,14 +1,12 @@
 use std::cmp::Reverse;
 
 use sparrow_model::{Catalog, Genre, GenreSet, History, UserIndex};
+use sparrow_recall::FAVOURITE_GENRES;
 
 use crate::Engine;
 
-/// How many of a user's favourite genres recall looks at.
-const FAVOURITES: usize = 5;
-
-/// Appends the favourite genres of a user with this history: those of liked movies, most liked first,
-/// ties by name. `genre_sets` are those of the catalogue's movies.
+/// Appends the favourite genres of a user with this history: the genres of liked movies, most liked first, ties by
+/// name. `genre_sets` are the genre sets of the catalogue's movies.
 fn favourites(history: &History<'_>, genre_sets: &[GenreSet], genres: &mut Vec<Genre>) {
     let (mut liked, mut counts) = (GenreSet::EMPTY, [0_u32; 64]);
     for rated in history.iter().filter(|rated| rated.stars.is_liked()) {
@@ -18,18 +16,18 @@ fn favourites(history: &History<'_>, genre_sets: &[GenreSet], genres: &mut Vec<G
         }
     }
     let start = genres.len();
-    // Stable, and the genres are in order of name.
+    // The sort is stable, and the genres are in order of name.
     genres.extend(liked.iter());
     genres[start..].sort_by_key(|genre| Reverse(counts[genre.index()]));
-    genres.truncate(start + FAVOURITES);
+    genres.truncate(start + FAVOURITE_GENRES);
 }
 
 impl Engine {
-    /// The genres that recall goes by for a user with this history: those of liked movies, most liked
-    /// first, ties by name; at most five.
+    /// The favourite genres that recall uses for a user with this history: the genres of liked movies, most liked first,
+    /// ties by name; at most five.
     ///
     /// # Panics
-    /// If the history is one of another catalogue with more movies.
+    /// If the history contains movies that are not in the catalogue.
     pub fn favourite_genres(&self, history: &History<'_>) -> Vec<Genre> {
         let mut genres = Vec::new();
         favourites(history, &self.genre_sets, &mut genres);
@@ -37,17 +35,17 @@ impl Engine {
     }
 }
 
-/// The favourite genres of every user of a catalogue, found once.
+/// The favourite genres of every user of a catalogue, computed once.
 #[derive(Debug)]
 pub(crate) struct FavouriteGenres {
     genres: Vec<Genre>,
-    /// Those of user `u`: `genres[starts[u]..starts[u + 1]]`.
+    /// The genres of user `u` are `genres[starts[u]..starts[u + 1]]`.
     starts: Vec<u32>,
 }
 
 impl FavouriteGenres {
     pub(crate) fn new(catalog: &Catalog, genre_sets: &[GenreSet]) -> Self {
-        let mut genres = Vec::with_capacity(catalog.users().len() * FAVOURITES);
+        let mut genres = Vec::with_capacity(catalog.users().len() * FAVOURITE_GENRES);
         let mut starts = vec![0];
         for history in catalog.users().iter() {
             favourites(&history, genre_sets, &mut genres);
@@ -70,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// The profile counts the same, for people to see.
+    /// The profile, which the pages show, counts the same genres.
     #[test]
     fn favourites_are_the_first_genres_of_the_profile() {
         let record = |id: u32| MovieRecord {
@@ -93,10 +91,10 @@ mod tests {
         let catalog = Catalog::new(movies, log.into_histories().0);
         let sets: Vec<GenreSet> = catalog.movies().iter().map(|movie| movie.genre_set).collect();
         let all = FavouriteGenres::new(&catalog, &sets);
-        for (at, history) in catalog.users().iter().enumerate() {
+        for (index, history) in catalog.users().iter().enumerate() {
             let tastes = UserProfile::new(&history, &catalog).favourite_genres;
             let expected: Vec<Genre> = tastes.iter().take(5).map(|taste| taste.genre).collect();
-            assert_eq!(all.of(UserIndex(at as u32)), expected);
+            assert_eq!(all.of(UserIndex(index as u32)), expected);
         }
     }
 }

@@ -1,41 +1,67 @@
 //! The recommendation engine: candidates → recall → filters → ranking, with fallbacks and reasons.
 //!
-//! This is the crate that another Rust service embeds. It knows neither paths, nor status codes, nor
-//! JSON (those are `sparrow-http`'s), and reads no files. Start with [`Engine`]; a small program that
-//! builds one from scratch stands in `examples/`.
+//! This is the crate for embedding in another Rust service. It does not depend on paths, status codes or JSON, which
+//! belong to `sparrow-http`, and reads no files. Start with [`Engine`]; `examples/` contains a small program that builds
+//! one.
 
-mod answer;
-mod assembly;
+mod buffers;
+mod builder;
+mod candidates;
+mod embeddings;
+mod engine;
 mod favourites;
-mod recommend;
-mod scratch;
+mod ranking;
+mod recommendations;
+mod request;
 mod similar;
 
-pub use answer::{Item, Reason, Recommendations, Similar, SimilarItem, StrategySet, Timings};
-pub use assembly::{Embeddings, Engine, Model, ModelInfo, Options, Parts, Strategy};
-pub use recommend::{Candidates, NO_MODEL, Request};
+pub use builder::{Builder, DEFAULT_CANDIDATES, DEFAULT_MODEL, Model};
+pub use embeddings::Embeddings;
+pub use engine::{Engine, ModelInfo};
+pub use recommendations::{Item, Reason, Recommendations, Similar, SimilarItem, Timings};
+pub use request::{Candidates, Filter, NO_MODEL, Request};
 pub use similar::{GENRE_MODEL, SimilarRequest};
 
 use std::sync::Arc;
 
-/// What makes a request impossible to answer, or an engine impossible to build.
+/// Why a request cannot be answered, or an engine cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request names a model that the engine does not know.
+    /// A name that no model has.
     #[error("no model is named {name:?}")]
     UnknownModel {
         /// The name.
         name: String,
-        /// The names that are known, aliases left out.
+        /// The names of the models, without aliases.
         known: Vec<Arc<str>>,
     },
-    /// User and item vectors do not have one length.
-    #[error("user vectors have {users} numbers, item vectors {items}")]
+    /// Two models have the same name or alias.
+    #[error("two models are named {0:?}")]
+    DuplicateModel(String),
+    /// A model is its own fallback, directly or through others.
+    #[error("the fallbacks of the model {0:?} have a cycle")]
+    CyclicFallback(String),
+    /// A model combines the scores of one that itself combines others.
+    #[error("the model {model:?} cannot combine {input:?}, which combines other models itself")]
+    NestedInput {
+        /// The model.
+        model: String,
+        /// The input in question.
+        input: String,
+    },
+    /// Two recall strategies have the same name.
+    #[error("two recall strategies are named {0:?}")]
+    DuplicateStrategy(String),
+    /// More recall strategies than an engine supports.
+    #[error("{0} recall strategies: 15 at most")]
+    TooManyStrategies(usize),
+    /// The vectors of users and of items differ in dimension.
+    #[error("user vectors have {users} dimensions, item vectors {items}")]
     Dimensions {
-        /// Length of the user vectors.
+        /// The dimension of the user vectors.
         users: usize,
-        /// Length of the item vectors.
+        /// The dimension of the item vectors.
         items: usize,
     },
     /// No item vector belongs to a movie of the catalogue.
@@ -44,12 +70,14 @@ pub enum Error {
     /// Every item vector that belongs to a movie of the catalogue is zero.
     #[error("all {0} item vectors of the catalogue's movies are zero")]
     ZeroEmbeddings(usize),
-    /// The parts of an engine contradict each other.
-    #[error("{0}")]
-    Parts(String),
 }
 
 /// The guide for those who embed the engine; its code runs as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/embedding.md")]
 struct EmbeddingGuide;
+
+/// The guide for those who extend the project; its code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/extending.md")]
+struct ExtendingGuide;

@@ -11,7 +11,7 @@ pub const GENRE_MODEL: &str = "genre";
 /// The name of the model that compares movies by their vectors.
 const EMBEDDING_MODEL: &str = "emb";
 
-/// Weight of shared genres in the model `genre`; the rest is the rating's.
+/// The weight of shared genres in the model `genre`; the rest is the weight of the rating.
 const GENRE_WEIGHT: f32 = 0.7;
 
 /// A request for movies that are similar to one.
@@ -26,32 +26,32 @@ pub struct SimilarRequest<'a> {
 }
 
 impl Engine {
-    /// The models that [`similar`](Self::similar) knows.
+    /// The names of the models of [`similar`](Self::similar).
     pub const fn similar_models(&self) -> [&'static str; 2] {
         [EMBEDDING_MODEL, GENRE_MODEL]
     }
 
-    /// Finds the movies that are most similar to one, the movie itself left out. Ties break by id.
+    /// Finds the movies that are most similar to one, without the movie itself. Ties break by id.
     ///
-    /// * `emb`: cosine of the movies' vectors; where there is none to compare, `genre` steps in.
+    /// * `emb`: cosine of the movies' vectors; falls back to `genre` without vectors.
     /// * `genre`: 0.7 · 2·shared / (a + b), where a and b are the numbers of the movies' genres,
     ///   plus 0.3 · the other movie's Bayesian average rating / 5.
     ///
     /// # Panics
-    /// If the movie is not one of the catalogue's.
+    /// If the movie is not in the catalogue.
     pub fn similar(&self, request: &SimilarRequest<'_>) -> Result<Similar, Error> {
         let mut top = TopK::new(request.size);
         let requested = request.model.unwrap_or(EMBEDDING_MODEL);
         let (model, reason) = match requested {
-            EMBEDDING_MODEL => match self.near(request.movie, request.size, &mut top) {
+            EMBEDDING_MODEL => match self.by_vector(request.movie, request.size, &mut top) {
                 Ok(()) => (EMBEDDING_MODEL, None),
                 Err(reason) => {
-                    self.alike(request.movie, &mut top);
+                    self.by_genre(request.movie, &mut top);
                     (GENRE_MODEL, Some(reason))
                 }
             },
             GENRE_MODEL => {
-                self.alike(request.movie, &mut top);
+                self.by_genre(request.movie, &mut top);
                 (GENRE_MODEL, None)
             }
             other => {
@@ -68,14 +68,14 @@ impl Engine {
         Ok(Similar { requested: requested.into(), model: model.into(), reason, items })
     }
 
-    fn near(&self, movie: MovieIndex, size: usize, top: &mut TopK) -> Result<(), Reason> {
+    fn by_vector(&self, movie: MovieIndex, size: usize, top: &mut TopK) -> Result<(), Reason> {
         let embeddings = self.embeddings.as_ref().ok_or(Reason::ModelUnavailable)?;
         let vector = embeddings.items.get(movie.0).ok_or(Reason::NoMovieEmbedding)?;
         embeddings.items.best_by_cosine(&vector, size, |other| other == movie.0, top);
         Ok(())
     }
 
-    fn alike(&self, movie: MovieIndex, top: &mut TopK) {
+    fn by_genre(&self, movie: MovieIndex, top: &mut TopK) {
         let own = self.genre_sets[movie.index()];
         for (other, &genres) in self.genre_sets.iter().enumerate() {
             let other = MovieIndex(other as u32);

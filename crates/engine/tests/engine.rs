@@ -1,26 +1,26 @@
-//! The engine over a small catalogue: order, filters, fallbacks and what answers say of them.
+//! The engine over a small catalogue: order, filters, fallbacks and the reasons in answers.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use sparrow_engine::{
-    Candidates, Embeddings, Engine, Error, Item, Model, NO_MODEL, Options, Parts, Reason,
-    Recommendations, Request, SimilarRequest, Strategy,
+    Builder, Candidates, Embeddings, Engine, Error, Filter, Model, NO_MODEL, Reason,
+    Recommendations, Request, SimilarRequest,
 };
 use sparrow_model::{
     Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog, Stars,
     UserId, UserState,
 };
 use sparrow_neural::{EmbeddingTable, Similarity};
-use sparrow_rank::{Ranker, State, UNSCORED};
-use sparrow_recall::{Query, Recall};
+use sparrow_rank::{Query, Ranker, State, UNSCORED};
+use sparrow_recall::{ByScores, Recall};
 
 const MOVIES: u32 = 60;
 
 /// Movies 0 to 59 with ids of a hundred more; movie m has 60 − m ratings, genre A if even, B if a
-/// multiple of three. User u rated the movies below 60 − u. User 0 is thus everybody's opposite:
-/// there is nothing left for them.
+/// multiple of three. User u rated the movies below 60 − u, so user 0 has rated all movies.
 fn catalog() -> Arc<Catalog> {
     let record = |m: u32| MovieRecord {
         id: MovieId(m + 100),
@@ -45,7 +45,7 @@ fn catalog() -> Arc<Catalog> {
     Arc::new(Catalog::new(movies, log.into_histories().0))
 }
 
-/// Movies 10 to 59 have vectors on a half circle, users 20 to 58 look at one of them; user 59 none.
+/// Movies 10 to 59 have vectors on a half circle. The vector of user u, from 20 to 58, is that of movie u; user 59 has none.
 fn embeddings(catalog: &Catalog) -> Embeddings {
     let line = |id: u32, at: u32| {
         let angle = f64::from(at) * 0.05;
@@ -57,31 +57,32 @@ fn embeddings(catalog: &Catalog) -> Embeddings {
     Embeddings::new(&read(&items), read(&users), Similarity::Cosine, catalog).unwrap()
 }
 
+/// The standard engine with the model `neuralcf`, which is unavailable.
+fn standard(catalog: &Arc<Catalog>) -> Builder {
+    let neuralcf = Model::unavailable("neuralcf", "neuralcf", "no model is loaded");
+    Engine::builder(Arc::clone(catalog))
+        .standard(Some(embeddings(catalog)))
+        .model(neuralcf.alias("nerualcf").fallback("emb"))
+}
+
 fn engine() -> Engine {
-    let catalog = catalog();
-    let embeddings = embeddings(&catalog);
-    let parts = Parts::standard(&catalog, Ok(embeddings), &Options::default());
-    Engine::new(catalog, parts).unwrap()
+    standard(&catalog()).build().unwrap()
 }
 
 fn movies(answer: &Recommendations) -> Vec<u32> {
     answer.items.iter().map(|item| item.movie.0).collect()
 }
 
-fn found_by(engine: &Engine, answer: &Recommendations, at: usize) -> Vec<String> {
-    let names = engine.strategies().iter().enumerate();
-    names
-        .filter(|(place, _)| answer.items[at].recalled_by.contains(*place))
-        .map(|(_, name)| name.to_string())
-        .collect()
+fn found_by(answer: &Recommendations, index: usize) -> Vec<&str> {
+    answer.recalled_by(&answer.items[index]).collect()
 }
 
 #[tokio::test]
-async fn the_nearest_unseen_movies_come_first_and_say_who_found_them() {
+async fn nearest_unseen_movies_come_first_with_their_strategies() {
     let engine = engine();
     let request = Request { size: 4, ..Request::new(UserId(40)) };
     let answer = engine.recommend(&request).await.unwrap();
-    // User 40 has seen movies 0 to 19 and looks at movie 40; equal distances go to the lesser id.
+    // User 40 has seen movies 0 to 19 and has the vector of movie 40.
     assert_eq!(movies(&answer)[0], 40);
     let mut near = movies(&answer);
     near.sort_unstable();
@@ -89,14 +90,13 @@ async fn the_nearest_unseen_movies_come_first_and_say_who_found_them() {
     assert_eq!((&*answer.model, answer.degraded, answer.reason), ("emb", false, None));
     assert!((answer.items[0].score.unwrap() - 1.0).abs() < 1e-6);
     assert!(answer.items.is_sorted_by(|a, b| a.score >= b.score));
-    let found_by = found_by(&engine, &answer, 0);
-    assert_eq!(found_by, ["embedding", "genre", "rating", "recency"]);
+    assert_eq!(found_by(&answer, 0), ["embedding", "genre", "rating", "recency"]);
     assert_eq!(answer.candidates, 40);
     assert!(answer.timings.total >= answer.timings.recall + answer.timings.rank);
 }
 
 #[tokio::test]
-async fn seen_movies_stay_out_unless_asked_for() {
+async fn seen_movies_are_excluded_unless_requested() {
     let engine = engine();
     let request = Request { size: 100, ..Request::new(UserId(40)) };
     let unseen = engine.recommend(&request).await.unwrap();
@@ -106,23 +106,22 @@ async fn seen_movies_stay_out_unless_asked_for() {
     assert_eq!(all.items.len(), 60);
     // Movies 0 to 9 have no vector: they come last, the most popular first, without a score.
     assert_eq!(movies(&all)[50..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    let by = |item: &Item| item.ordered_by.map(|place| engine.models()[place].name.to_string());
     assert!(all.items[50..].iter().all(|item| item.score.is_none()));
-    assert!(all.items[50..].iter().all(|item| by(item).as_deref() == Some("popularity")));
-    assert!(all.items[..50].iter().all(|item| by(item).is_none()));
+    assert!(all.items[50..].iter().all(|item| all.ordered_by(item) == Some("popularity")));
+    assert!(all.items[..50].iter().all(|item| all.ordered_by(item).is_none()));
     assert!(all.items[..50].iter().all(|item| item.score.is_some()));
-    // Somebody who has seen everything gets an empty list, not an error.
+    // A user who has seen all movies gets an empty list, not an error.
     let nothing = engine.recommend(&Request::new(UserId(0))).await.unwrap();
     assert_eq!(nothing.items.len(), 0);
 }
 
 #[tokio::test]
-async fn a_state_from_elsewhere_gives_the_same_answer() {
+async fn state_from_the_caller_gives_the_same_answer() {
     let engine = engine();
     let catalog = engine.catalog();
     let request = Request::new(UserId(40));
     let expected = engine.recommend(&request).await.unwrap();
-    // Of another length, which does not count for the cosine.
+    // The cosine does not depend on the length of the vector.
     let angle: f32 = 40.0 * 0.05;
     let mut vector = [angle.cos() * 3.0, angle.sin() * 3.0];
     let embeddings = engine.embeddings().unwrap();
@@ -149,7 +148,7 @@ async fn a_state_from_elsewhere_gives_the_same_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_tells_what_its_state_lacks() {
+async fn answer_reports_why_the_state_is_incomplete() {
     let engine = engine();
     let nobody = UserState::unknown(UserId(40));
     for (model, lacking, degraded) in [
@@ -185,7 +184,7 @@ async fn genres_limit_the_answer() {
 }
 
 #[tokio::test]
-async fn users_without_a_vector_get_popular_movies_and_are_told() {
+async fn users_without_a_vector_get_popular_movies_with_a_reason() {
     let engine = engine();
     let ask = async |user, model| {
         let request = Request { size: 3, model, ..Request::new(UserId(user)) };
@@ -208,7 +207,7 @@ async fn users_without_a_vector_get_popular_movies_and_are_told() {
 }
 
 #[tokio::test]
-async fn models_that_are_not_there_are_stood_in_for() {
+async fn unavailable_models_fall_back() {
     let engine = engine();
     for name in ["neuralcf", "nerualcf"] {
         let request = Request { model: Some(name), ..Request::new(UserId(40)) };
@@ -216,13 +215,10 @@ async fn models_that_are_not_there_are_stood_in_for() {
         assert_eq!((&*answer.requested, &*answer.model), ("neuralcf", "emb"));
         assert_eq!((answer.degraded, answer.reason), (true, Some(Reason::ModelUnavailable)));
     }
-    let catalog = catalog();
-    let none = Err("no embeddings were given".to_owned());
-    let parts = Parts::standard(&catalog, none, &Options::default());
-    let engine = Engine::new(catalog, parts).unwrap();
+    let engine = Engine::builder(catalog()).standard(None).build().unwrap();
     let status = &engine.models()[0].status;
     assert_eq!(status.state, State::Unavailable);
-    assert_eq!(status.trouble.as_deref(), Some("no embeddings were given"));
+    assert_eq!(status.trouble.as_deref(), Some("the engine has no embeddings"));
     let answer = engine.recommend(&Request::new(UserId(40))).await.unwrap();
     assert_eq!((&*answer.model, answer.degraded), ("popularity", true));
     assert_eq!(answer.reason, Some(Reason::ModelUnavailable));
@@ -230,13 +226,13 @@ async fn models_that_are_not_there_are_stood_in_for() {
     let request = Request { model: Some("emd"), ..Request::new(UserId(40)) };
     let error = engine.recommend(&request).await.unwrap_err();
     let Error::UnknownModel { known, .. } = error else { panic!("{error}") };
-    assert_eq!(known.iter().map(|n| &**n).collect::<Vec<_>>(), ["emb", "popularity", "neuralcf"]);
+    assert_eq!(known.iter().map(|n| &**n).collect::<Vec<_>>(), ["emb", "popularity"]);
 }
 
 #[tokio::test]
-async fn an_empty_list_names_no_model_that_could_not_rank() {
+async fn empty_list_names_a_model_that_could_have_ranked() {
     let engine = engine();
-    // User 0 has rated every movie that there is a vector of, and no vector.
+    // User 0 has rated all movies and has no vector.
     let ask = async |user: u32, model: &str| {
         let request = Request { model: Some(model), ..Request::new(UserId(user)) };
         let answer = engine.recommend(&request).await.unwrap();
@@ -252,12 +248,11 @@ async fn an_empty_list_names_no_model_that_could_not_rank() {
 }
 
 #[tokio::test]
-async fn where_no_model_can_rank_none_is_named() {
+async fn answer_names_no_model_if_none_can_rank() {
     let catalog = catalog();
-    let parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
     let failing = Fixed(Err(|| sparrow_rank::Error::TimedOut), 0);
-    let model = Model::new("fixed", "fixed", Ok(Arc::new(failing)));
-    let engine = Engine::new(Arc::clone(&catalog), parts.with_model(model)).unwrap();
+    let model = Model::new("fixed", Arc::new(failing));
+    let engine = standard(&catalog).model(model).build().unwrap();
     for (user, count) in [(40, 5), (0, 0)] {
         let request = Request { model: Some("fixed"), size: 5, ..Request::new(UserId(user)) };
         let answer = engine.recommend(&request).await.unwrap();
@@ -277,13 +272,12 @@ impl Ranker for Fixed {
 
     async fn score(
         &self,
-        _user: &UserState<'_>,
-        movies: &[MovieIndex],
+        query: &Query<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), sparrow_rank::Error> {
         let score = *self.0.as_ref().map_err(|error| error())?;
         scores.clear();
-        scores.resize(movies.len() - self.1, score);
+        scores.resize(query.movies.len() - self.1, score);
         Ok(())
     }
 }
@@ -297,7 +291,7 @@ impl Recall for Broken {
 
     fn recall(
         &self,
-        query: &Query<'_>,
+        query: &sparrow_recall::Query<'_>,
         _limit: usize,
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), sparrow_recall::Error> {
@@ -307,7 +301,7 @@ impl Recall for Broken {
 }
 
 #[tokio::test]
-async fn rankers_that_fail_or_lie_are_stood_in_for() {
+async fn failing_and_invalid_rankers_fall_back() {
     let catalog = catalog();
     let cases: [(Fixed, Option<Reason>); 5] = [
         (Fixed(Ok(0.5), 0), None),
@@ -320,10 +314,8 @@ async fn rankers_that_fail_or_lie_are_stood_in_for() {
         ),
     ];
     for (ranker, reason) in cases {
-        let parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
-        let mut model = Model::new("fixed", "fixed", Ok(Arc::new(ranker)));
-        model.fallback = Some("emb".into());
-        let engine = Engine::new(Arc::clone(&catalog), parts.with_model(model)).unwrap();
+        let model = Model::new("fixed", Arc::new(ranker)).fallback("emb");
+        let engine = standard(&catalog).model(model).build().unwrap();
         let request = Request { model: Some("fixed"), size: 5, ..Request::new(UserId(40)) };
         let answer = engine.recommend(&request).await.unwrap();
         assert_eq!((answer.degraded, answer.reason), (reason.is_some(), reason));
@@ -335,7 +327,7 @@ async fn rankers_that_fail_or_lie_are_stood_in_for() {
     }
 }
 
-/// Scores the movies below a bound by their number, and none of the others.
+/// Scores the movies below an index by their index, and no others.
 struct Knows(u32);
 
 #[async_trait]
@@ -346,49 +338,48 @@ impl Ranker for Knows {
 
     async fn score(
         &self,
-        user: &UserState<'_>,
-        movies: &[MovieIndex],
+        query: &Query<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), sparrow_rank::Error> {
-        if user.id.0 >= 1000 {
-            return Err(sparrow_rank::Error::UnknownUser(user.id));
+        if query.user.id.0 >= 1000 {
+            return Err(sparrow_rank::Error::UnknownUser(query.user.id));
         }
         let score = |movie: &MovieIndex| if movie.0 < self.0 { movie.0 as f32 } else { UNSCORED };
         scores.clear();
-        scores.extend(movies.iter().map(score));
+        scores.extend(query.movies.iter().map(score));
         Ok(())
     }
 }
 
 #[tokio::test]
-async fn what_a_model_does_not_know_comes_last_in_the_order_of_its_fallback() {
+async fn movies_without_a_score_come_last_in_the_order_of_the_fallback() {
     let catalog = catalog();
-    let mut parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
-    for (name, known, fallback) in [("few", 23, "more"), ("more", 26, "emb"), ("last", 22, "")] {
-        let mut model = Model::new(name, "knows", Ok(Arc::new(Knows(known))));
-        model.fallback = Some(fallback.into()).filter(|_| !fallback.is_empty());
-        parts = parts.with_model(model);
-    }
-    let engine = Engine::new(catalog, parts).unwrap();
+    let model = |name: &str, known| Model::new(name, Arc::new(Knows(known)));
+    let engine = standard(&catalog)
+        .model(model("few", 23).fallback("more"))
+        .model(model("more", 26).fallback("emb"))
+        .model(model("last", 22))
+        .build()
+        .unwrap();
     let ask = async |model, user| {
         let request = Request { model: Some(model), size: 12, ..Request::new(UserId(user)) };
         engine.recommend(&request).await.unwrap()
     };
-    // Movies 20 to 22 by the model, 23 to 25 by the next, the others by how near they are to user 40.
+    // Movies 20 to 22 by the model, 23 to 25 by its fallback, the others by their distance to user 40.
     let answer = ask("few", 40).await;
     assert_eq!((&*answer.model, answer.degraded, answer.reason), ("few", false, None));
     assert_eq!(movies(&answer)[..7], [22, 21, 20, 25, 24, 23, 40]);
-    let ordered_by = |item: &Item| item.ordered_by.map(|at| engine.models()[at].name.to_string());
-    let ordered_by: Vec<_> = answer.items.iter().map(ordered_by).collect();
+    let ordered_by: Vec<_> = answer.items.iter().map(|item| answer.ordered_by(item)).collect();
     assert!(ordered_by[..3].iter().all(Option::is_none));
-    assert!(ordered_by[3..6].iter().all(|name| name.as_deref() == Some("more")));
-    assert!(ordered_by[6..].iter().all(|name| name.as_deref() == Some("emb")));
-    assert!(answer.items.iter().all(|item| item.score.is_some() == item.ordered_by.is_none()));
-    // Without a fallback the number of ratings orders.
+    assert!(ordered_by[3..6].iter().all(|name| *name == Some("more")));
+    assert!(ordered_by[6..].iter().all(|name| *name == Some("emb")));
+    let has_score = answer.items.iter().map(|item| item.score.is_some());
+    assert!(has_score.eq(ordered_by.iter().map(Option::is_none)));
+    // Without a fallback, the number of ratings orders them.
     assert_eq!(movies(&ask("last", 40).await)[..4], [21, 20, 22, 23]);
 
-    let stranger = ask("few", 1000).await;
-    assert_eq!((&*stranger.model, stranger.reason), ("popularity", Some(Reason::UnknownUser)));
+    let unknown = ask("few", 1000).await;
+    assert_eq!((&*unknown.model, unknown.reason), ("popularity", Some(Reason::UnknownUser)));
     let counts = |name: &str| {
         let model = engine.models().into_iter().find(|model| *model.name == *name).unwrap();
         (model.counts.answered, model.counts.stood_in, model.counts.declined)
@@ -402,10 +393,8 @@ async fn what_a_model_does_not_know_comes_last_in_the_order_of_its_fallback() {
 #[tokio::test]
 async fn the_whole_catalogue_can_be_ranked() {
     let catalog = catalog();
-    let options = Options { candidates: 5, ..Options::default() };
-    let parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &options)
-        .with_model(Model::new("all", "knows", Ok(Arc::new(Knows(MOVIES)))));
-    let engine = Engine::new(catalog, parts).unwrap();
+    let model = Model::new("all", Arc::new(Knows(MOVIES)));
+    let engine = standard(&catalog).candidates(5).model(model).build().unwrap();
     let genre = engine.catalog().genres().find("B").unwrap();
     let all = Request {
         model: Some("all"),
@@ -415,27 +404,194 @@ async fn the_whole_catalogue_can_be_ranked() {
     };
     let answer = engine.recommend(&all).await.unwrap();
     assert_eq!((movies(&answer), answer.candidates), (vec![59, 58, 57, 56], 40));
-    assert_eq!(found_by(&engine, &answer, 0), [""; 0]);
+    assert_eq!(found_by(&answer, 0), [""; 0]);
     let genres = [genre].into_iter().collect();
     let answer = engine.recommend(&Request { genres, ..all }).await.unwrap();
     assert_eq!((movies(&answer), answer.candidates), (vec![57, 54, 51, 48], 13));
 }
 
 #[tokio::test]
-async fn a_broken_strategy_degrades_the_answer_and_nothing_more() {
+async fn excluded_and_filtered_movies_are_not_recommended() {
+    let engine = engine();
+    let catalog_end = MovieIndex(MOVIES + 7);
+    let exclude = [MovieIndex(40), MovieIndex(41), catalog_end];
+    let is_even = |movie: MovieIndex| movie.0.is_multiple_of(2);
+    let request = Request {
+        exclude: &exclude,
+        filter: Some(Filter(&is_even)),
+        size: 100,
+        ..Request::new(UserId(40))
+    };
+    for candidates in [Candidates::Recalled, Candidates::All] {
+        let request = Request { candidates, ..request.clone() };
+        let mut found = movies(&engine.recommend(&request).await.unwrap());
+        found.sort_unstable();
+        // User 40 has seen the movies 0 to 19.
+        let expected = (20..MOVIES).filter(|movie| movie % 2 == 0 && *movie != 40);
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
+}
+
+/// Scores the whole catalogue at once, by movie index and not those below 30, and counts how often it is asked.
+#[derive(Default)]
+struct Whole {
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Ranker for Whole {
+    fn kind(&self) -> &'static str {
+        "whole"
+    }
+
+    fn score_all(
+        &self,
+        user: &UserState<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Option<Result<(), sparrow_rank::Error>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if user.id == UserId(50) {
+            return Some(Err(sparrow_rank::Error::UnknownUser(user.id)));
+        }
+        scores.clear();
+        scores.extend((0..MOVIES).map(|movie| if movie < 30 { UNSCORED } else { movie as f32 }));
+        Some(Ok(()))
+    }
+
+    async fn score(
+        &self,
+        query: &Query<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), sparrow_rank::Error> {
+        let mut all = Vec::new();
+        self.score_all(query.user, &mut all).unwrap()?;
+        scores.clear();
+        scores.extend(query.movies.iter().map(|movie| all[movie.0 as usize]));
+        Ok(())
+    }
+}
+
+/// Counts how often a model is asked.
+struct Counted(Knows, AtomicUsize);
+
+#[async_trait]
+impl Ranker for Counted {
+    fn kind(&self) -> &'static str {
+        "counted"
+    }
+
+    async fn score(
+        &self,
+        query: &Query<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), sparrow_rank::Error> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.score(query, scores).await
+    }
+}
+
+/// The difference of the scores of two models, for movies that both can score.
+struct Difference;
+
+#[async_trait]
+impl Ranker for Difference {
+    fn kind(&self) -> &'static str {
+        "difference"
+    }
+
+    async fn score(
+        &self,
+        query: &Query<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), sparrow_rank::Error> {
+        let [Some(first), Some(second)] = query.inputs else {
+            return Err(sparrow_rank::Error::UnknownUser(query.user.id));
+        };
+        assert_eq!((first.len(), second.len()), (query.movies.len(), query.movies.len()));
+        let both = |(&a, &b): (&f32, &f32)| {
+            if a == UNSCORED || b == UNSCORED { UNSCORED } else { a - 3.0 * b }
+        };
+        scores.clear();
+        scores.extend(first.iter().zip(second.iter()).map(both));
+        Ok(())
+    }
+}
+
+fn with_whole(catalog: &Arc<Catalog>) -> (Engine, Arc<Whole>, Arc<Counted>) {
+    let whole = Arc::new(Whole::default());
+    let counted = Arc::new(Counted(Knows(50), AtomicUsize::new(0)));
+    let engine = standard(catalog)
+        .strategy(ByScores::new("whole", "whole", 55.0), 10)
+        .model(Model::new("whole", Arc::clone(&whole) as Arc<dyn Ranker>).fallback("popularity"))
+        .model(Model::new("counted", Arc::clone(&counted) as Arc<dyn Ranker>))
+        .model(
+            Model::new("blend", Arc::new(Difference))
+                .inputs(["whole", "counted"])
+                .fallback("counted"),
+        )
+        .build()
+        .unwrap();
+    (engine, whole, counted)
+}
+
+#[tokio::test]
+async fn scores_of_the_whole_catalogue_are_computed_once_per_request() {
+    let (engine, whole, _) = with_whole(&catalog());
+    let request = Request { model: Some("whole"), size: 40, ..Request::new(UserId(40)) };
+    let answer = engine.recommend(&request).await.unwrap();
+    assert_eq!(whole.asked.load(Ordering::Relaxed), 1);
+    assert_eq!(movies(&answer)[..3], [59, 58, 57]);
+    assert_eq!((&*answer.model, answer.degraded), ("whole", false));
+    // Movies 20 to 29 have no score.
+    assert_eq!(movies(&answer)[30..], (20..30).collect::<Vec<_>>());
+    let recalled: Vec<u32> = (answer.items.iter())
+        .filter(|item| answer.recalled_by(item).any(|name| name == "whole"))
+        .map(|item| item.movie.0)
+        .collect();
+    assert_eq!(recalled, [59, 58, 57, 56]);
+
+    // Without scores for the user, the strategy has no candidates and has not failed.
+    let other = Request { user: UserId(50), ..request };
+    let answer = engine.recommend(&other).await.unwrap();
+    assert_eq!(whole.asked.load(Ordering::Relaxed), 2);
+    assert_eq!((&*answer.model, answer.reason), ("popularity", Some(Reason::UserNotInModel)));
+    let info = engine.models().into_iter().find(|model| &*model.name == "whole").unwrap();
+    assert_eq!((info.counts.answered, info.counts.declined), (1, 1));
+}
+
+#[tokio::test]
+async fn a_model_combines_scores_that_others_compute_once() {
+    let (engine, whole, counted) = with_whole(&catalog());
+    let request = Request { model: Some("blend"), size: 40, ..Request::new(UserId(40)) };
+    let answer = engine.recommend(&request).await.unwrap();
+    // Both models score the movies 30 to 49, with a difference of m - 3 m. The fallback orders the others.
+    assert_eq!(movies(&answer)[..20], (30..50).collect::<Vec<_>>());
+    assert_eq!(answer.items[0].score, Some(-60.0));
+    assert_eq!(answer.ordered_by(&answer.items[20]), Some("counted"));
+    assert_eq!(movies(&answer)[20..23], [29, 28, 27]);
+    assert_eq!(whole.asked.load(Ordering::Relaxed), 1);
+    assert_eq!(counted.1.load(Ordering::Relaxed), 1);
+
+    // The combination can work without the scores of one model; this one cannot.
+    let answer = engine.recommend(&Request { user: UserId(50), ..request }).await.unwrap();
+    assert_eq!((&*answer.model, answer.reason), ("counted", Some(Reason::UserNotInModel)));
+    assert_eq!(counted.1.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn failing_strategy_only_degrades_the_answer() {
     let catalog = catalog();
-    let mut parts = Parts::standard(&catalog, Ok(embeddings(&catalog)), &Options::default());
-    parts.strategies.insert(0, Strategy { recall: Box::new(Broken), share: 10 });
-    let engine = Engine::new(catalog, parts).unwrap();
+    let builder = Engine::builder(Arc::clone(&catalog)).strategy(Broken, 10);
+    let engine = builder.standard(Some(embeddings(&catalog))).build().unwrap();
     let answer = engine.recommend(&Request { size: 3, ..Request::new(UserId(40)) }).await.unwrap();
     assert_eq!((&*answer.model, answer.degraded), ("emb", true));
     assert_eq!(answer.reason, Some(Reason::RecallFailed));
     assert_eq!(movies(&answer)[0], 40);
-    assert!(!found_by(&engine, &answer, 0).contains(&"broken".to_owned()));
+    assert!(!found_by(&answer, 0).contains(&"broken"));
 }
 
 #[tokio::test]
-async fn requests_leave_nothing_behind_for_the_next() {
+async fn buffers_of_a_request_do_not_affect_the_next() {
     let engine = engine();
     let request = Request { size: 10, ..Request::new(UserId(40)) };
     let first = engine.recommend(&request).await.unwrap();
@@ -498,8 +654,7 @@ fn engine_with_zeros(similarity: Similarity) -> Engine {
     let users: String = (20..59).map(|u| if u == 40 { zero(u) } else { line(u, u) }).collect();
     let read = |text: &str| EmbeddingTable::read(text.as_bytes(), "test").unwrap();
     let embeddings = Embeddings::new(&read(&items), read(&users), similarity, &catalog).unwrap();
-    let parts = Parts::standard(&catalog, Ok(embeddings), &Options::default());
-    Engine::new(catalog, parts).unwrap()
+    Engine::builder(catalog).standard(Some(embeddings)).build().unwrap()
 }
 
 #[tokio::test]
@@ -509,8 +664,9 @@ async fn zero_vectors_count_as_missing() {
         let answer = engine.recommend(&Request::new(UserId(40))).await.unwrap();
         assert_eq!((&*answer.model, answer.degraded), ("popularity", true));
         assert_eq!(answer.reason, Some(Reason::NoUserEmbedding));
-        let embedding = engine.strategies().iter().position(|name| &**name == "embedding").unwrap();
-        assert!(answer.items.iter().all(|item| !item.recalled_by.contains(embedding)));
+        for item in &answer.items {
+            assert!(answer.recalled_by(item).all(|name| name != "embedding"));
+        }
 
         // Movie 30 is ranked, without a score.
         let all = Request { candidates: Candidates::All, size: 60, ..Request::new(UserId(50)) };
@@ -525,7 +681,7 @@ async fn zero_vectors_count_as_missing() {
         let similar = engine.similar(&request(31)).unwrap();
         assert_eq!((&*similar.model, similar.items.len()), ("emb", 48));
     }
-    // The vector of a user who is in a store.
+    // The vector of a user in a store.
     let engine = engine_with_zeros(Similarity::Cosine);
     let state = UserState { embedding: Some(&[0.0, 0.0]), ..UserState::unknown(UserId(7)) };
     let answer = engine.recommend_to(&Request::new(UserId(7)), &state, None).await.unwrap();
@@ -534,23 +690,33 @@ async fn zero_vectors_count_as_missing() {
 }
 
 #[test]
-fn parts_that_contradict_each_other_are_refused() {
+fn contradictory_engines_are_errors() {
     let catalog = catalog();
-    let standard = || Parts::standard(&catalog, Err("none".to_owned()), &Options::default());
-    let build = |parts| Engine::new(Arc::clone(&catalog), parts).unwrap_err().to_string();
-    let default = Parts { default_model: "emd".to_owned(), ..standard() };
-    assert_eq!(build(default), "no model is named \"emd\"");
-    let stands_in = |name: &str, fallback: &str| {
-        let mut model = Model::new(name, "test", Err("not there".to_owned()));
-        model.fallback = Some(fallback.into());
-        standard().with_model(model)
-    };
-    assert_eq!(build(stands_in("new", "pop")), "no model is named \"pop\"");
-    let circle = stands_in("popularity", "nerualcf");
-    assert_eq!(build(circle), "the fallbacks of the model \"emb\" go in a circle");
-    let mut twice = standard();
-    twice.models.append(&mut standard().models);
-    assert_eq!(build(twice), "two models are named \"emb\"");
+    let error = |builder: Builder| builder.build().unwrap_err();
+    let unavailable = |name: &str| Model::unavailable(name, "test", "not loaded");
+    let default = error(standard(&catalog).default_model("emd"));
+    assert_eq!(default.to_string(), "no model is named \"emd\"");
+    let fallback = error(standard(&catalog).model(unavailable("new").fallback("pop")));
+    assert_eq!(fallback.to_string(), "no model is named \"pop\"");
+    let cycle = standard(&catalog)
+        .model(unavailable("one").fallback("two"))
+        .model(unavailable("two").alias("too").fallback("one"));
+    assert!(matches!(error(cycle), Error::CyclicFallback(name) if name == "one"));
+    let twice = error(standard(&catalog).model(unavailable("one").alias("emb")));
+    assert!(matches!(twice, Error::DuplicateModel(name) if name == "emb"));
+    let twice = standard(&catalog).strategy(ByScores::new("genre", "emb", 0.0), 1);
+    assert!(matches!(error(twice), Error::DuplicateStrategy(name) if name == "genre"));
+    let missing = error(standard(&catalog).strategy(ByScores::new("new", "missing", 0.0), 1));
+    assert!(matches!(missing, Error::UnknownModel { name, .. } if name == "missing"));
+    let blend = |name: &str, input: &str| unavailable(name).inputs([input]);
+    let nested = error(standard(&catalog).model(blend("a", "emb")).model(blend("b", "a")));
+    assert!(
+        matches!(nested, Error::NestedInput { model, input } if (&*model, &*input) == ("b", "a"))
+    );
+    let many = (0..16).fold(standard(&catalog), |builder, index| {
+        builder.strategy(ByScores::new(format!("s{index}"), "emb", 0.0), 1)
+    });
+    assert!(matches!(error(many), Error::TooManyStrategies(20)));
 
     let read = |text: &str| EmbeddingTable::read(text.as_bytes(), "test").unwrap();
     let vectors = |items, users| {
@@ -558,7 +724,7 @@ fn parts_that_contradict_each_other_are_refused() {
             .unwrap_err()
             .to_string()
     };
-    assert_eq!(vectors("100:1 2\n", "1:1\n"), "user vectors have 1 numbers, item vectors 2");
+    assert_eq!(vectors("100:1 2\n", "1:1\n"), "user vectors have 1 dimensions, item vectors 2");
     assert_eq!(
         vectors("9999:1\n", "1:1\n"),
         "none of the 1 item vectors belongs to a movie of the catalogue"

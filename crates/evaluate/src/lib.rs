@@ -29,7 +29,7 @@ use sparrow_engine::Engine;
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
 use sparrow_neural::EmbeddingTable;
-use sparrow_rank::Ranker;
+use sparrow_rank::{Query, Ranker};
 
 pub use models::{Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
 use observations::Observations;
@@ -261,7 +261,7 @@ impl Fitted {
         scores: &mut Vec<f32>,
     ) -> Result<bool, Error> {
         let failed = |source| Err(Error::Ranking { user, source });
-        match ranker.score(&self.user(user), movies, scores).await {
+        match ranker.score(&Query::new(&self.user(user), movies), scores).await {
             Ok(())
                 if scores.len() == movies.len() && !scores.iter().any(|score| score.is_nan()) =>
             {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sparrow_embed::{self as embed, ease};
-use sparrow_engine::{self as engine, Engine, Parts};
+use sparrow_engine::{self as engine, Engine};
 use sparrow_model::MovieId;
 use sparrow_neural::ease::Scorer;
 use sparrow_neural::neural_cf::Model;
@@ -218,8 +218,8 @@ pub struct WholePath {
     pub embeddings: Embeddings,
     /// The model that ranks, if not `emb`.
     pub ranking: Option<Trained>,
-    /// Candidates and their sources.
-    pub engine: engine::Options,
+    /// The number of candidates that are ranked.
+    pub candidates: usize,
 }
 
 impl Method for WholePath {
@@ -231,7 +231,7 @@ impl Method for WholePath {
         let ranking = self.ranking.as_ref().map_or_else(|| "emb".to_owned(), Method::name);
         let mut settings = vec![
             ("ranking".to_owned(), ranking),
-            ("candidates".to_owned(), self.engine.candidates.to_string()),
+            ("candidates".to_owned(), self.candidates.to_string()),
         ];
         settings.extend(self.ranking.iter().flat_map(Method::settings));
         settings.push(("embeddings".to_owned(), self.embeddings.name()));
@@ -249,23 +249,16 @@ impl Method for WholePath {
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
         let embeddings = self.embeddings.laid_out(training)?;
-        let ranking = match &self.ranking {
-            Some(trained) => {
-                let model = trained.model(training)?;
-                let ranker = Arc::new(NeuralCfRanker::new(&model, training.catalog));
-                let mut model = engine::Model::new("neuralcf", "neuralcf", Ok(ranker));
-                model.fallback = Some("emb".into());
-                Some(model)
-            }
-            None => None,
-        };
-        let default_model = if ranking.is_some() { "neuralcf" } else { "emb" }.to_owned();
-        let options = engine::Options { default_model, ..self.engine.clone() };
-        let mut parts = Parts::standard(training.catalog, Ok(embeddings), &options);
-        if let Some(model) = ranking {
-            parts = parts.with_model(model);
+        let mut builder = Engine::builder(Arc::clone(training.catalog))
+            .standard(Some(embeddings))
+            .candidates(self.candidates);
+        if let Some(trained) = &self.ranking {
+            let model = trained.model(training)?;
+            let ranker = Arc::new(NeuralCfRanker::new(&model, training.catalog));
+            let model = engine::Model::new("neuralcf", ranker).fallback("emb");
+            builder = builder.model(model).default_model("neuralcf");
         }
-        let engine = Engine::new(Arc::clone(training.catalog), parts)?;
+        let engine = builder.build()?;
         Ok(Fitted {
             catalog: Arc::clone(training.catalog),
             answers: Answers::Lists(Box::new(engine)),

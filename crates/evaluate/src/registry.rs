@@ -78,8 +78,8 @@ pub fn method(line: &str, embeddings: Option<&Path>) -> Result<Box<dyn Method>, 
         "engine" => {
             let mut ranking = "emb".to_owned();
             settings.take("ranking", &mut ranking)?;
-            let mut engine = sparrow_engine::Options::default();
-            settings.take("candidates", &mut engine.candidates)?;
+            let mut candidates = sparrow_engine::DEFAULT_CANDIDATES;
+            settings.take("candidates", &mut candidates)?;
             let ranking = match &*ranking {
                 "emb" => None,
                 name => Some(settings.trained(name.parse().map_err(Error::Option)?)?),
@@ -96,7 +96,7 @@ pub fn method(line: &str, embeddings: Option<&Path>) -> Result<Box<dyn Method>, 
                     return settings.refuse(&format!("{other:?} is not one of emb, ials"));
                 }
             };
-            Box::new(WholePath { embeddings, ranking, engine })
+            Box::new(WholePath { embeddings, ranking, candidates })
         }
         _ => {
             let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();

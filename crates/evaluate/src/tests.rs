@@ -134,15 +134,14 @@ impl Ranker for Indifferent {
 
     async fn score(
         &self,
-        user: &UserState<'_>,
-        movies: &[MovieIndex],
+        query: &sparrow_rank::Query<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), sparrow_rank::Error> {
         if self.0.is_nan() {
-            return Err(sparrow_rank::Error::NoUserEmbedding(user.id));
+            return Err(sparrow_rank::Error::NoUserEmbedding(query.user.id));
         }
         scores.clear();
-        scores.resize(movies.len(), self.0);
+        scores.resize(query.movies.len(), self.0);
         Ok(())
     }
 }

@@ -165,11 +165,17 @@ impl Scorer {
         self.contained.get(item as usize) == Some(&true)
     }
 
-    /// Computes the scores of all items for a history of distinct items. Items without weights from the history score 0.
-    /// Returns whether the model contains any item of the history.
-    pub fn score_all(&self, history: impl Iterator<Item = u32>, scores: &mut Vec<f32>) -> bool {
+    /// Computes the scores of all items for a history of distinct items. Items without weights from the history score 0,
+    /// and items that the model does not contain score `missing`. Returns whether the model contains any item of the
+    /// history.
+    pub fn score_all(
+        &self,
+        history: impl Iterator<Item = u32>,
+        missing: f32,
+        scores: &mut Vec<f32>,
+    ) -> bool {
         scores.clear();
-        scores.resize(self.contained.len(), 0.0);
+        scores.extend(self.contained.iter().map(|&known| if known { 0.0 } else { missing }));
         let mut any = false;
         for item in history.filter(|&item| self.contains(item)) {
             any = true;
@@ -205,9 +211,9 @@ pub(crate) mod tests {
             [false, true, true, true, false]
         );
         let mut scores = vec![7.0];
-        assert!(scorer.score_all([1, 0, 3].into_iter(), &mut scores));
-        assert_eq!(scores, [0.0, 0.0, 0.0, 1.75]);
-        assert!(!scorer.score_all([0, 77].into_iter(), &mut scores));
+        assert!(scorer.score_all([1, 0, 3].into_iter(), -1.0, &mut scores));
+        assert_eq!(scores, [-1.0, 0.0, 0.0, 1.75]);
+        assert!(!scorer.score_all([0, 77].into_iter(), 0.0, &mut scores));
         assert_eq!(scores, [0.0; 4]);
     }
 

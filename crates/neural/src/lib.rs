@@ -11,7 +11,6 @@
 //! listing the versions in a model folder. It is the only crate of the workspace with `unsafe` code, all in `kernel`:
 //! calls of functions for detected instruction sets, and their loads and stores.
 
-#[cfg(feature = "model-file")]
 pub mod ease;
 mod factors;
 mod item_vectors;
@@ -25,7 +24,6 @@ mod tensors;
 mod top_k;
 mod zeros;
 
-#[cfg(feature = "model-file")]
 pub use factors::{CONVERGED_STEPS, Factors, FoldIn, HalfStep, Objective, Positives, RowMut};
 pub use item_vectors::{ItemVectors, Similarity};
 #[cfg(feature = "model-file")]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use histogram::AtomicHistogram;
 
-/// What longer times count as, in nanoseconds: 68 seconds.
+/// The greatest time that is counted, in nanoseconds: 68 seconds. Longer ones count as this.
 const LONGEST: u64 = (1 << 36) - 1;
 
-/// How often a model was asked, what came of it, and how long it took; counted by all requests at once.
+/// Counts the requests of a model by outcome, and measures its latency. Requests count concurrently.
 pub struct Counters {
     answered: AtomicU64,
     stood_in: AtomicU64,
@@ -17,29 +17,29 @@ pub struct Counters {
     latency: AtomicHistogram,
 }
 
-/// What [`Counters`] have counted.
+/// The values of [`Counters`] at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Answers.
     pub answered: u64,
-    /// Those of them that were given in place of another model.
+    /// Those of them for which the model was the fallback of another one.
     pub stood_in: u64,
-    /// Requests about a user whom the model does not know.
+    /// Requests for a user whom the model cannot score.
     pub declined: u64,
-    /// Requests that failed, or that it was not there for.
+    /// Requests that failed, or for which the model was unavailable.
     pub failed: u64,
-    /// How long answers took; `None` before the first one.
+    /// The latency of answers; `None` before the first one.
     pub latency: Option<Latency>,
 }
 
-/// Percentiles of the time that answers took, to 3%.
+/// Percentiles of latency, with an error of at most 3%.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
     /// The median.
     pub p50: Duration,
-    /// Nine of ten answers took no longer.
+    /// The 90th percentile.
     pub p90: Duration,
-    /// Ninety-nine of a hundred answers took no longer.
+    /// The 99th percentile.
     pub p99: Duration,
 }
 
@@ -47,14 +47,14 @@ impl Default for Counters {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
         // 32 buckets for each doubling.
-        #[expect(clippy::expect_used, reason = "the parameters are good ones")]
+        #[expect(clippy::expect_used, reason = "the parameters are valid")]
         let latency = AtomicHistogram::new(5, LONGEST.ilog2() as u8 + 1).expect("a histogram");
         Self { answered: zero(), stood_in: zero(), declined: zero(), failed: zero(), latency }
     }
 }
 
 impl Counters {
-    /// Counts an answer; `stood_in` says that another model was asked for.
+    /// Counts an answer. `stood_in`: the model was the fallback of the requested one.
     pub fn answered(&self, took: Duration, stood_in: bool) {
         self.answered.fetch_add(1, Ordering::Relaxed);
         if stood_in {
@@ -65,7 +65,7 @@ impl Counters {
         let _ = self.latency.increment(nanos);
     }
 
-    /// Counts a request about a user whom the model does not know.
+    /// Counts a request for a user whom the model cannot score.
     pub fn declined(&self) {
         self.declined.fetch_add(1, Ordering::Relaxed);
     }
@@ -75,7 +75,7 @@ impl Counters {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What was counted so far.
+    /// The values so far.
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let latency = self.latency.load();
@@ -115,11 +115,11 @@ mod tests {
         counters.failed();
         counters.declined();
         let counts = counters.counts();
-        let told = (counts.answered, counts.stood_in, counts.declined, counts.failed);
-        assert_eq!(told, (1000, 500, 1, 1));
+        let counted = (counts.answered, counts.stood_in, counts.declined, counts.failed);
+        assert_eq!(counted, (1000, 500, 1, 1));
         let Latency { p50, p90, p99 } = counts.latency.unwrap();
-        for (told, real) in [(p50, 500.0), (p90, 900.0), (p99, 990.0)] {
-            let micros = told.as_secs_f64() * 1e6;
+        for (measured, real) in [(p50, 500.0), (p90, 900.0), (p99, 990.0)] {
+            let micros = measured.as_secs_f64() * 1e6;
             assert!((micros / real - 1.0).abs() < 0.035, "{micros} {real}");
         }
         counters.answered(Duration::from_hours(1), false);

@@ -1,15 +1,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sparrow_model::{MovieIndex, UserState};
+use sparrow_model::UserState;
 use sparrow_neural::ease::Scorer;
 
-use crate::{Error, Ranker, UNSCORED};
+use crate::{Error, Query, Ranker, UNSCORED};
 
-/// Scores by item–item weights (EASE): how much the movies of the user's history speak for each movie.
+/// Scores by item–item weights (EASE): the score of a movie is the sum of the weights for it over the movies of the
+/// user's history.
 ///
-/// Users need not have been in the model's training: their histories come with them. One whose history has
-/// no movie that the model knows is [`Error::UnknownUser`].
+/// Users need not be in the training data, because their histories are part of the query. A history without any movie
+/// of the model is [`Error::UnknownUser`].
 #[derive(Debug, Clone)]
 pub struct EaseRanker {
     scorer: Arc<Scorer>,
@@ -17,15 +18,22 @@ pub struct EaseRanker {
 }
 
 impl EaseRanker {
-    /// Over these weights, whose items are the catalogue's movie indexes. `liked_only` where only the
-    /// liked movies of a history count.
+    /// A ranker over weights that are indexed by movie. With `liked_only`, only the liked movies of a history count.
     pub const fn new(scorer: Arc<Scorer>, liked_only: bool) -> Self {
         Self { scorer, liked_only }
     }
 
-    /// How many of the catalogue's movies the model knows.
+    /// The number of movies of the catalogue that the model contains.
     pub fn known_movies(&self) -> usize {
         self.scorer.contained_count()
+    }
+
+    fn score_catalog(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+        let history = user.rated_movies(self.liked_only).map(|movie| movie.0);
+        if !self.scorer.score_all(history, UNSCORED, scores) {
+            return Err(Error::UnknownUser(user.id));
+        }
+        Ok(())
     }
 }
 
@@ -35,25 +43,17 @@ impl Ranker for EaseRanker {
         "ease"
     }
 
-    async fn score(
-        &self,
-        user: &UserState<'_>,
-        movies: &[MovieIndex],
-        scores: &mut Vec<f32>,
-    ) -> Result<(), Error> {
-        let history = user.rated_movies(self.liked_only).map(|movie| movie.0);
-        if !self.scorer.score_all(history, scores) {
-            return Err(Error::UnknownUser(user.id));
-        }
-        // All are scored in the caller's buffer, and the wanted ones picked behind them.
+    fn score_all(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {
+        Some(self.score_catalog(user, scores))
+    }
+
+    async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+        self.score_catalog(query.user, scores)?;
+        // The scores of the catalogue are in the caller's buffer. The requested ones are appended, then the rest removed.
         let all = scores.len();
-        scores.reserve(movies.len());
-        for movie in movies {
-            scores.push(if self.scorer.contains(movie.0) {
-                scores[movie.index()]
-            } else {
-                UNSCORED
-            });
+        scores.reserve(query.movies.len());
+        for movie in query.movies {
+            scores.push(scores[movie.index()]);
         }
         scores.drain(..all);
         Ok(())
@@ -63,13 +63,14 @@ impl Ranker for EaseRanker {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{OwnedHistory, Rated, Stars, UserId};
+    use sparrow_model::{MovieIndex, OwnedHistory, Rated, Stars, UserId};
     use sparrow_neural::ease::ItemWeights;
 
     use super::*;
     use crate::tests::ready;
 
-    /// Movies 10, 20, 30, 40; 10 speaks for 20 and against 30, 20 for 10. The model does not know 40.
+    /// Movies 10, 20, 30, 40; 10 has a positive weight for 20 and a negative one for 30, 20 has one for 10. The model
+    /// does not contain 40.
     fn ranker(liked_only: bool) -> EaseRanker {
         let (targets, weights) = (vec![1, 2, 0], vec![0.5, -0.25, 0.75]);
         let weights = ItemWeights::new(vec![10, 20, 30], vec![0, 2, 3, 3], targets, weights);
@@ -85,13 +86,16 @@ mod tests {
         });
         let history = OwnedHistory::new(UserId(1), rated);
         let user = UserState { history: Some(history.get()), ..UserState::unknown(UserId(1)) };
-        let mut scores = vec![9.0];
-        ready(ranker.score(&user, &[3, 2, 1, 0, 1].map(MovieIndex), &mut scores))?;
+        let (mut scores, mut all) = (vec![9.0], vec![9.0]);
+        let movies = [3, 2, 1, 0, 1].map(MovieIndex);
+        ready(ranker.score(&Query::new(&user, &movies), &mut scores))?;
+        ranker.score_all(&user, &mut all).unwrap()?;
+        assert_eq!(scores, movies.map(|movie| all[movie.index()]));
         Ok(scores)
     }
 
     #[test]
-    fn the_history_speaks_for_movies() {
+    fn scores_are_sums_of_weights_over_the_history() {
         let all = ranker(false);
         assert_eq!((all.kind(), all.known_movies()), ("ease", 3));
         let history = [(0, Stars::MIN), (1, Stars::MAX), (3, Stars::MAX)];
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_without_known_movies_is_an_error_and_not_an_order() {
+    fn history_without_movies_of_the_model_is_an_error() {
         for history in [&[][..], &[(3, Stars::MAX)]] {
             assert!(matches!(scored(&ranker(false), history), Err(Error::UnknownUser(UserId(1)))));
         }

@@ -1,28 +1,28 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sparrow_model::{Catalog, MovieIndex, UserState};
+use sparrow_model::Catalog;
 use sparrow_neural::neural_cf::{Model, Scorer};
 
-use crate::{Error, Ranker};
+use crate::{Error, Query, Ranker};
 
 /// Scores by a NeuralCF model in this process: the probability that the user likes the movie.
 ///
-/// Movies and users that were not in the model's training are scored as unknown ones: the model has
-/// learnt what to say of those, and TensorFlow says the same of its own copy.
+/// Movies and users outside the training data are scored with the trained embedding of unknown ids, as in the
+/// TensorFlow graph of the same model.
 #[derive(Debug, Clone)]
 pub struct NeuralCfRanker {
     scorer: Arc<Scorer>,
 }
 
 impl NeuralCfRanker {
-    /// Lays out a model for the movies of a catalogue.
+    /// A ranker over the movies of a catalogue.
     pub fn new(model: &Model, catalog: &Catalog) -> Self {
         let ids = catalog.movies().iter().map(|movie| movie.id.0);
         Self { scorer: Arc::new(Scorer::new(model, ids)) }
     }
 
-    /// How many of the catalogue's movies were in the model's training.
+    /// The number of movies of the catalogue that were in the training data.
     pub fn known_movies(&self) -> usize {
         self.scorer.known_items()
     }
@@ -38,16 +38,12 @@ impl Ranker for NeuralCfRanker {
         Some(self.scorer.dimension())
     }
 
-    async fn score(
-        &self,
-        user: &UserState<'_>,
-        movies: &[MovieIndex],
-        scores: &mut Vec<f32>,
-    ) -> Result<(), Error> {
-        let query = self.scorer.query(user.id.0);
+    async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+        let movies = query.movies;
+        let query = self.scorer.query(query.user.id.0);
         scores.clear();
-        // Scoring a movie costs less than gathering its numbers: from a quarter of all on, all are
-        // scored, and the wanted ones picked.
+        // Scoring a movie costs less than gathering its embedding: from a quarter of the catalogue on it is faster
+        // to score all movies and to copy the requested scores.
         if movies.len() >= self.scorer.len() / 4 {
             self.scorer.score_all(&query, scores);
             let all = scores.len();
@@ -66,14 +62,14 @@ impl Ranker for NeuralCfRanker {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{MovieId, MovieRecord, Movies, RatingLog, UserId};
+    use sparrow_model::{MovieId, MovieIndex, MovieRecord, Movies, RatingLog, UserId, UserState};
     use sparrow_neural::TableBuilder;
     use sparrow_neural::neural_cf::{Dense, Embedding, Network};
 
     use super::*;
     use crate::tests::ready;
 
-    /// The sum of what stands for the movie and what stands for the user, through a ReLU.
+    /// The sum of the embeddings of the movie and of the user, through a ReLU.
     fn model() -> Model {
         let embedding = |rows: &[(u32, f32)], unknown| {
             let mut table = TableBuilder::default();
@@ -107,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn few_movies_and_all_are_scored_alike() {
+    fn subset_and_whole_catalogue_have_equal_scores() {
         let ranker = NeuralCfRanker::new(&model(), &catalog());
         assert_eq!((ranker.kind(), ranker.known_movies()), ("neuralcf", 2));
         let sigmoid = |logit: f32| 1.0 / (1.0 + (-logit).exp());
@@ -115,9 +111,9 @@ mod tests {
             let user = UserState::unknown(UserId(user));
             let (mut few, mut all) = (vec![9.0], Vec::new());
             let chosen = [2, 1, 0].map(MovieIndex);
-            ready(ranker.score(&user, &chosen, &mut few)).unwrap();
+            ready(ranker.score(&Query::new(&user, &chosen), &mut few)).unwrap();
             let every: Vec<MovieIndex> = (0..20).map(MovieIndex).collect();
-            ready(ranker.score(&user, &every, &mut all)).unwrap();
+            ready(ranker.score(&Query::new(&user, &every), &mut all)).unwrap();
             assert_eq!(few, [all[2], all[1], all[0]]);
             for (score, logit) in all.iter().zip(logits) {
                 assert!((score - sigmoid(logit)).abs() < 1e-6, "{score} {logit}");

@@ -1,42 +1,42 @@
 use std::time::SystemTime;
 
-/// How a model is doing.
+/// The state of a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Whether it can be asked.
+    /// Whether it can rank.
     pub state: State,
-    /// The version that answers, for models that have numbered ones.
+    /// The version in use, for models with numbered versions.
     pub version: Option<u64>,
-    /// Since when it is in this state with this version, where that is known.
+    /// The time since which it is in this state with this version, if known.
     pub since: Option<SystemTime>,
-    /// What is the matter: why it cannot answer, or why a ready one is not what it should be, such as a newer
-    /// version that cannot be loaded.
+    /// A problem: the reason why it cannot rank, or a problem of a ready model, such as a newer version that cannot be
+    /// loaded.
     pub trouble: Option<String>,
 }
 
 impl Status {
-    /// Of a model that is not there, and why.
-    pub fn unavailable(why: impl Into<String>) -> Self {
-        Self { state: State::Unavailable, trouble: Some(why.into()), ..Self::default() }
+    /// The status of a model that is unavailable for a reason.
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self { state: State::Unavailable, trouble: Some(reason.into()), ..Self::default() }
     }
 }
 
-/// Whether a model can be asked.
+/// Whether a model can rank.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
-    /// It answers.
+    /// It ranks.
     #[default]
     Ready,
-    /// It is being loaded, or whether it answers is being found out.
+    /// It is being loaded, or probed for the first time.
     Loading,
-    /// It answered once, and does not now; it is looked after until it does again.
+    /// It was ready and is not any more; it is probed until it recovers.
     Failing,
-    /// It is not there.
+    /// It is not loaded.
     Unavailable,
 }
 
 impl State {
-    /// A word for programs, such as `ready`.
+    /// The name in the API, such as `ready`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",

@@ -1,15 +1,27 @@
 //! Recall (candidate generation): strategies that select a few hundred movies of the catalogue for ranking.
 //!
-//! The trait is [`Recall`]; its implementations are [`ByOrder`], [`ByGenre`], [`ByEmbedding`] and [`ByEase`].
-//! Strategies have no I/O and are independent of each other and of ranking. The engine merges their candidates.
+//! [`Recall`] is the contract; [`ByOrder`], [`ByGenre`], [`ByEmbedding`] and [`ByScores`] implement it. A strategy does
+//! not score for the final order, does not fetch data about the user, and is independent of the others: the engine
+//! merges their candidates. [`STRATEGIES`] is the list of those that configurations can name.
 
-mod ease;
+mod registry;
+mod scores;
 mod strategies;
 
-pub use ease::ByEase;
-pub use strategies::{ByEmbedding, ByGenre, ByOrder};
+pub use registry::{Inputs, Parameter, ParameterError, StrategyKind};
+pub use scores::ByScores;
+pub use strategies::{ByEmbedding, ByGenre, ByOrder, FAVOURITE_GENRES};
 
 use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, UserState};
+
+/// The strategies that configurations can name, in the order in which the standard engine uses them.
+pub static STRATEGIES: [StrategyKind; 5] = [
+    strategies::EMBEDDING,
+    strategies::GENRE,
+    strategies::RATING,
+    strategies::RECENCY,
+    strategies::POPULARITY,
+];
 
 /// The error of a recall strategy.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +58,9 @@ pub struct Query<'a> {
     pub genres: GenreSet,
     /// Movies that must not be returned: those that the user has rated, and those of other genres.
     pub excluded: &'a MovieSet,
+    /// The scores of the model that the strategy names ([`Recall::model`]), one per movie of the catalogue, by index;
+    /// `None` if it names none, or if the model has no scores for the user.
+    pub scores: Option<&'a [f32]>,
 }
 
 /// A strategy for candidate generation.
@@ -62,6 +77,12 @@ pub trait Recall: Send + Sync {
     /// A short name for responses, such as `genre`.
     fn name(&self) -> &str;
 
+    /// The name of the ranking model whose scores it needs in [`Query::scores`]. The model must score the whole
+    /// catalogue at once, and the engine computes these scores once per request.
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
     /// Appends up to `limit` candidates to `found`.
     ///
     /// # Errors
@@ -74,9 +95,13 @@ pub trait Recall: Send + Sync {
     ) -> Result<(), Error>;
 }
 
-impl<R: Recall> Recall for std::sync::Arc<R> {
+impl<R: Recall + ?Sized> Recall for Box<R> {
     fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn model(&self) -> Option<&str> {
+        (**self).model()
     }
 
     fn recall(

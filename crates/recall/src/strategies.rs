@@ -3,7 +3,54 @@ use std::sync::Arc;
 use sparrow_model::{Genre, MovieIndex, Sort};
 use sparrow_neural::{ItemVectors, TopK, has_direction};
 
-use crate::{Error, Query, Recall};
+use crate::{Error, Parameter, Query, Recall, StrategyKind};
+
+/// The number of favourite genres in a user's state, for [`ByGenre`].
+pub const FAVOURITE_GENRES: usize = 5;
+
+pub(crate) const EMBEDDING: StrategyKind = StrategyKind {
+    name: "embedding",
+    share: 200,
+    standard: true,
+    parameters: &[],
+    build: |inputs| Some(Box::new(ByEmbedding::new(Arc::clone(inputs.items?)))),
+};
+
+pub(crate) const GENRE: StrategyKind = StrategyKind {
+    name: "genre",
+    share: 200,
+    standard: true,
+    parameters: &[Parameter {
+        name: "favourites",
+        default: FAVOURITE_GENRES,
+        range: 1..=FAVOURITE_GENRES,
+    }],
+    build: |inputs| Some(Box::new(ByGenre::of_favourites(inputs.parameter("favourites")))),
+};
+
+pub(crate) const RATING: StrategyKind = StrategyKind {
+    name: "rating",
+    share: 150,
+    standard: true,
+    parameters: &[],
+    build: |_| Some(Box::new(ByOrder(Sort::Rating))),
+};
+
+pub(crate) const RECENCY: StrategyKind = StrategyKind {
+    name: "recency",
+    share: 100,
+    standard: true,
+    parameters: &[],
+    build: |_| Some(Box::new(ByOrder(Sort::ReleaseYear))),
+};
+
+pub(crate) const POPULARITY: StrategyKind = StrategyKind {
+    name: "popularity",
+    share: 100,
+    standard: false,
+    parameters: &[],
+    build: |_| Some(Box::new(ByOrder(Sort::Popularity))),
+};
 
 /// The first movies of a catalogue order: best rated, newest, or most popular.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +80,24 @@ impl Recall for ByOrder {
 }
 
 /// The best rated movies of the requested genres, or else of the user's favourite genres, interleaved round-robin.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ByGenre;
+#[derive(Debug, Clone, Copy)]
+pub struct ByGenre {
+    favourites: usize,
+}
+
+impl ByGenre {
+    /// A strategy over this many of the user's favourite genres, the most liked ones.
+    pub const fn of_favourites(favourites: usize) -> Self {
+        Self { favourites }
+    }
+}
+
+impl Default for ByGenre {
+    /// A strategy over all favourite genres of a user's state.
+    fn default() -> Self {
+        Self::of_favourites(usize::MAX)
+    }
+}
 
 impl Recall for ByGenre {
     fn name(&self) -> &'static str {
@@ -48,7 +111,9 @@ impl Recall for ByGenre {
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
         let requested: Vec<Genre> = query.genres.iter().collect();
-        let genres = if requested.is_empty() { query.user.favourite_genres } else { &requested };
+        let favourites = query.user.favourite_genres;
+        let favourites = &favourites[..favourites.len().min(self.favourites)];
+        let genres = if requested.is_empty() { favourites } else { &requested };
         let mut orders: Vec<_> = genres
             .iter()
             .map(|&genre| query.catalog.ordered(Sort::Rating, Some(genre)).iter().copied())
@@ -120,11 +185,10 @@ mod tests {
         Catalog, GenreSet, MovieId, MovieRecord, MovieSet, Movies, RatingLog, Stars, UserId,
         UserState,
     };
-    use sparrow_neural::ease::{ItemWeights, Scorer};
     use sparrow_neural::{Similarity, TableBuilder};
 
     use super::*;
-    use crate::ByEase;
+    use crate::ByScores;
 
     /// Twelve movies. With the id grow the release year and the ratings; the popularity falls.
     /// By Bayesian average: 8, 9, 7, 10, 6, 11, 4, … Every third is a comedy, every second a drama.
@@ -164,7 +228,10 @@ mod tests {
             genres.iter().map(|name| catalog.genres().find(name).unwrap()).collect();
         let mut set = MovieSet::new(catalog.len());
         set.extend(excluded.iter().copied().map(MovieIndex));
-        let query = Query { catalog: &catalog, user, genres, excluded: &set };
+        // Scores of a model that can score only users with ratings.
+        let scores = user.history.map(|_| SCORES);
+        let scores = scores.as_ref().map(|scores| &scores[..]);
+        let query = Query { catalog: &catalog, user, genres, excluded: &set, scores };
         // Existing entries must remain.
         let mut found = vec![MovieIndex(99)];
         strategy.recall(&query, limit, &mut found).unwrap();
@@ -184,9 +251,9 @@ mod tests {
             Box::new(ByOrder(Sort::Rating)),
             Box::new(ByOrder(Sort::ReleaseYear)),
             Box::new(ByOrder(Sort::Popularity)),
-            Box::new(ByGenre),
+            Box::new(ByGenre::default()),
             Box::new(ByEmbedding::new(items)),
-            Box::new(ease()),
+            Box::new(by_scores()),
         ];
         let catalog = catalog();
         let favourite_genres: Vec<Genre> = catalog.genres().iter().collect();
@@ -229,30 +296,31 @@ mod tests {
         let catalog = catalog();
         let genre = |name| catalog.genres().find(name).unwrap();
         let mut user = UserState::unknown(UserId(1));
-        assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [0; 0]);
+        assert_eq!(recalled(&ByGenre::default(), &user, &[], &[], 5), [0; 0]);
         let both = [genre("Comedy"), genre("Drama")];
         user.favourite_genres = &both;
         // Comedies by rating: 9, 6, 3, 0; dramas: 8, 10, 6, 4, 2, 0.
-        assert_eq!(recalled(&ByGenre, &user, &[], &[], 5), [9, 8, 6, 10, 3]);
-        assert_eq!(recalled(&ByGenre, &user, &["Drama"], &[8], 3), [10, 6, 4]);
+        assert_eq!(recalled(&ByGenre::default(), &user, &[], &[], 5), [9, 8, 6, 10, 3]);
+        assert_eq!(recalled(&ByGenre::default(), &user, &["Drama"], &[8], 3), [10, 6, 4]);
+        assert_eq!(recalled(&ByGenre::of_favourites(1), &user, &[], &[], 5), [9, 6, 3, 0]);
     }
 
-    /// Movie 0 has positive weights to 3 and 7, and a negative one to 5.
-    fn ease() -> ByEase {
-        let starts = [0].into_iter().chain([3; 12]).collect();
-        let weights =
-            ItemWeights::new((0..12).collect(), starts, vec![3, 5, 7], vec![0.25, -1.0, 0.5]);
-        ByEase::new(Arc::new(Scorer::new(&weights.unwrap(), 12, Some)), false)
+    /// Scores of a model: positive for 3 and 7, negative for 5, none for 11.
+    const SCORES: [f32; 12] =
+        [0.0, 0.0, 0.0, 0.25, 0.0, -1.0, 0.0, 0.5, 0.0, 0.0, 0.0, f32::NEG_INFINITY];
+
+    fn by_scores() -> ByScores {
+        ByScores::new("ease", "ease", 0.0)
     }
 
     #[test]
-    fn by_ease_returns_only_movies_with_positive_scores() {
+    fn only_movies_with_scores_above_the_threshold_are_candidates() {
         let catalog = catalog();
         let user =
             UserState { history: catalog.users().find(UserId(1)), ..UserState::unknown(UserId(1)) };
-        assert_eq!(recalled(&ease(), &user, &[], &[], 9), [7, 3]);
-        assert_eq!(recalled(&ease(), &user, &[], &[7], 9), [3]);
-        assert_eq!(recalled(&ease(), &UserState::unknown(UserId(1)), &[], &[], 9), [0; 0]);
+        assert_eq!(recalled(&by_scores(), &user, &[], &[], 9), [7, 3]);
+        assert_eq!(recalled(&by_scores(), &user, &[], &[7], 9), [3]);
+        assert_eq!(recalled(&by_scores(), &UserState::unknown(UserId(1)), &[], &[], 9), [0; 0]);
     }
 
     #[test]
@@ -273,8 +341,13 @@ mod tests {
         let catalog = catalog();
         let user = UserState { embedding: Some(&[1.0]), ..UserState::unknown(UserId(3)) };
         let excluded = MovieSet::new(catalog.len());
-        let query =
-            Query { catalog: &catalog, user: &user, genres: GenreSet::EMPTY, excluded: &excluded };
+        let query = Query {
+            catalog: &catalog,
+            user: &user,
+            genres: GenreSet::EMPTY,
+            excluded: &excluded,
+            scores: None,
+        };
         let error = strategy.recall(&query, 5, &mut Vec::new()).unwrap_err();
         assert_eq!(
             error.to_string(),

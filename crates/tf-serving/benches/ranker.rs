@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_neural::neural_cf::Scorer;
-use sparrow_rank::Ranker as _;
+use sparrow_rank::{Query, Ranker as _};
 use sparrow_test_tensorflow::ModelServer;
 use sparrow_tf_serving::{
     Batch, Format, Inputs, Options, ServedModel, TfServingRanker, movie_features_of,
@@ -91,7 +91,7 @@ async fn throughput(url: &str, catalog: &Arc<Catalog>, batch: Option<Batch>, rou
             tokio::spawn(async move {
                 let (user, mut scores) = (UserState::unknown(UserId(user)), Vec::new());
                 for _ in 0..rounds / CONCURRENCY {
-                    ranker.score(&user, &movies, &mut scores).await.unwrap();
+                    ranker.score(&Query::new(&user, &movies), &mut scores).await.unwrap();
                 }
             })
         })
@@ -132,7 +132,7 @@ async fn compare(name: &str, url: &str, catalog: &Arc<Catalog>, format: Format, 
         read.clear();
         read_response(&mut stream, &mut read).await;
         let between = Instant::now();
-        ranker.score(&user, &movies, &mut scores).await.unwrap();
+        ranker.score(&Query::new(&user, &movies), &mut scores).await.unwrap();
         let end = Instant::now();
         // Skip the warm-up.
         if round >= rounds / 10 {

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
 
 use crate::Error;
@@ -129,7 +130,8 @@ impl Source {
 }
 
 /// The type of values in requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Type {
     /// TensorFlow's `DT_INT32`.
     Int32,

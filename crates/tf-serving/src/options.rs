@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sparrow_circuit::Options as Circuit;
 
 use crate::Error;
@@ -88,7 +89,8 @@ impl Options {
 }
 
 /// The format of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// `{"inputs":{"userId":[6,6],"movieId":[1,2]}}`: the more compact one.
     #[default]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sparrow_features::{MOVIE_FIELDS, MovieFeatures, RatingStats, USER_FIELDS, UserWindow};
 use sparrow_model::{Catalog, MovieIndex, UserState};
-use sparrow_rank::{Error, Ranker, Status, UNSCORED};
+use sparrow_rank::{Error, Query, Ranker, Status, UNSCORED};
 use tokio::time::Instant;
 
 use crate::input::Source;
@@ -132,12 +132,8 @@ impl Ranker for TfServingRanker {
         self.model.status()
     }
 
-    async fn score(
-        &self,
-        user: &UserState<'_>,
-        movies: &[MovieIndex],
-        scores: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+        let Query { user, movies, .. } = *query;
         let deadline = Instant::now() + self.model.options().deadline;
         let layout = self.model.admit()?;
         if user.history.is_some() || user.features.is_some() {

@@ -11,7 +11,7 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use sparrow_engine::{Engine, Options, Parts, Request};
+//! # use sparrow_engine::{Engine, Request};
 //! # use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog, UserId};
 //! # use sparrow_store::MemoryStore;
 //! use sparrow_user_state::{StoreReader, StoreSource};
@@ -26,8 +26,7 @@
 //! # };
 //! # let movies = Movies::new((1..=9).map(record).collect()).unwrap();
 //! # let catalog = Arc::new(Catalog::new(movies, RatingLog::default().into_histories().0));
-//! # let parts = Parts::standard(&catalog, Err("none".to_owned()), &Options::default());
-//! # let engine = Engine::new(catalog, parts).unwrap();
+//! # let engine = Engine::builder(catalog).standard(None).build().unwrap();
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 //! # runtime.block_on(async {
 //! # let store = MemoryStore::default();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sparrow_engine::{Embeddings, Engine, Options, Parts, Reason};
+use sparrow_engine::{Embeddings, Engine, Reason};
 use sparrow_model::{Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId};
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_store::{Entry, FeatureStore as _, Fields, Generation, MemoryStore, StoredRating};
@@ -24,8 +24,7 @@ fn engine() -> Engine {
     let vectors: String = (1..=9).map(|id| format!("{id}:{id} 1\n")).collect();
     let vectors = EmbeddingTable::read(vectors.as_bytes(), "test").unwrap();
     let embeddings = Embeddings::of_items(&vectors, Similarity::Cosine, &catalog).unwrap();
-    let parts = Parts::standard(&catalog, Ok(embeddings), &Options::default());
-    Engine::new(catalog, parts).unwrap()
+    Engine::builder(catalog).standard(Some(embeddings)).build().unwrap()
 }
 
 fn features(pairs: &[(&str, &str)]) -> Fields {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sparrow_model::{Catalog, MovieId, Movies, RatingLog, UserId, UserState};
-use sparrow_rank::Ranker as _;
+use sparrow_rank::{Query, Ranker as _};
 use sparrow_test_tensorflow::{ModelServer, script};
 use sparrow_tf_serving::{
     Input, Inputs, Options, ServedModel, Source, Step, TfServingRanker, Type, movie_features_of,
@@ -150,7 +150,7 @@ async fn an_embedding_mlp_gets_for_a_live_user_what_the_samples_have() {
         let history = catalog.users().find(UserId(sample.user));
         let user = UserState { history, ..UserState::unknown(UserId(sample.user)) };
         let movie = catalog.index_of(MovieId(sample.movie)).unwrap();
-        ranker.score(&user, &[movie], &mut scores).await.unwrap();
+        ranker.score(&Query::new(&user, &[movie]), &mut scores).await.unwrap();
 
         let last = server.request("GET", "/last", "").unwrap();
         let sent: Value = serde_json::from_str(last.split_once("\r\n\r\n").unwrap().1).unwrap();

@@ -188,7 +188,7 @@ fn models_are_offered_with_their_state_and_the_one_that_stepped_in_is_named() ->
     assert!(
         browser
             .text("document.querySelector('#recommendation-controls').textContent")?
-            .contains("next is unavailable: the model's folder is not there.")
+            .contains("next is unavailable: the model's folder does not exist.")
     );
 
     // The table tells more, and counts.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::models::{Entry, Models, Wrong};
-use super::{Config, Data, Ranking, Store, read_text};
+use super::models::Models;
+use super::recall::{self, Strategies};
+use super::{Config, Data, Ranking, Store, TableProblem, read_text};
 
 /// Every environment variable with this beginning is a configuration key.
 const PREFIX: &str = "SPARROW__";
@@ -21,8 +22,9 @@ const COMMAND_LINE: &str = "the command line";
 /// The key of the model for requests that name none.
 const DEFAULT: &str = "ranking.default";
 
-/// The array of tables, which is read as one.
+/// The arrays of tables, which can be set only in a file and are read as a whole.
 const MODELS: &str = "models";
+const STRATEGIES: &str = "recall.strategies";
 
 /// What can be wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +82,7 @@ impl Config {
     ) -> Result<Self, Error> {
         let known = known_keys();
         let mut merged = BTreeMap::new();
-        let mut models = Vec::new();
+        let (mut models, mut strategies) = (None, None);
         let mut file_name = String::new();
         if let Some(file) = file {
             let text =
@@ -90,8 +92,10 @@ impl Config {
                 source: Box::new(source),
             })?;
             file_name = file.display().to_string();
-            models = take_entries(&mut table, &known, &file_name)?;
+            models = take_tables(&mut table, MODELS, &known, &file_name)?;
+            strategies = take_tables(&mut table, STRATEGIES, &known, &file_name)?;
             for (key, value) in flatten(table) {
+                check_replaced(&key, &value.to_string(), &key, &file_name)?;
                 let key = check(&known, key.clone(), &key, &file_name)?;
                 merged.insert(key, (value, file_name.clone()));
             }
@@ -103,6 +107,7 @@ impl Config {
                 None if name == STORE => "store.url".to_owned(),
                 None => continue,
             };
+            check_replaced(&key, &text, &name, "the environment")?;
             let key = check(&known, key, &name, "the environment")?;
             let value = parse(&known[&key], text);
             merged.insert(key, (value, format!("the environment ({name})")));
@@ -125,10 +130,24 @@ impl Config {
             })?;
             origins.insert(key, origin);
         }
-        // Their names are known here; that the folder cannot be read is an error of the start.
-        let found = config.find_models().unwrap_or_default();
-        config.models = Models::new(models, &found)
-            .map_err(|Wrong { key, what }| Error::Value { key, origin: file_name, what })?;
+        // The names of discovered models are needed here. A folder that cannot be read is an error of the start.
+        let discovered = config.discover_models().unwrap_or_default();
+        let in_file = |TableProblem { key, message }| Error::Value {
+            key,
+            origin: file_name.clone(),
+            what: message,
+        };
+        config.models = Models::new(models.unwrap_or_default(), &discovered).map_err(in_file)?;
+        if let Some(tables) = strategies {
+            config.recall.strategies = Strategies::new(&tables).map_err(in_file)?;
+        }
+        for (key, model, kind) in config.recall.strategies.models() {
+            let problem = |what| Error::Value { key: key.clone(), origin: file_name.clone(), what };
+            let found = config.models.find(model).map_err(problem)?;
+            if found.kind.name() != kind {
+                return Err(problem(format!("{model:?} is not a model of the kind {kind}")));
+            }
+        }
         config.models.find(&config.ranking.default).map_err(|what| Error::Value {
             key: DEFAULT.to_owned(),
             origin: origins.remove(DEFAULT).unwrap_or_default(),
@@ -148,26 +167,50 @@ pub(crate) fn flag(key: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
 
-/// Takes the tables of `[[models]]` out of what a file says.
-fn take_entries(
+/// Removes an array of tables from the content of a file.
+fn take_tables(
     table: &mut Table,
+    path: &str,
     known: &BTreeMap<String, Value>,
     file: &str,
-) -> Result<Vec<Entry>, Error> {
-    let Some(Value::Array(models)) = table.get(MODELS) else { return Ok(Vec::new()) };
-    let wrong = |key, what| Error::Value { key, origin: file.to_owned(), what };
-    if !models.iter().all(Value::is_table) {
-        return Err(wrong(MODELS.to_owned(), "each of the models is a table".to_owned()));
+) -> Result<Option<Vec<Table>>, Error> {
+    let (section, key) = path.rsplit_once('.').map_or((None, path), |(a, b)| (Some(a), b));
+    let section = match section {
+        Some(section) => match table.get_mut(section) {
+            Some(Value::Table(section)) => section,
+            _ => return Ok(None),
+        },
+        None => table,
+    };
+    let Some(Value::Array(values)) = section.get(key) else { return Ok(None) };
+    let tables = values.iter().cloned().map(|value| match value {
+        Value::Table(table) => Ok(table),
+        _ => {
+            let what = "each element must be a table".to_owned();
+            Err(Error::Value { key: path.to_owned(), origin: file.to_owned(), what })
+        }
+    });
+    let tables: Vec<Table> = tables.collect::<Result<_, _>>()?;
+    section.remove(key);
+    for (index, table) in tables.iter().enumerate() {
+        for (key, _) in below(&format!("{path}[{index}]"), table.clone()) {
+            check(known, key.clone(), &key, file)?;
+        }
     }
-    let models = table.remove(MODELS).unwrap_or(Value::Array(Vec::new()));
-    let alone = Table::from_iter([(MODELS.to_owned(), models.clone())]);
-    for (key, _) in flatten(alone).into_iter().filter(|(key, _)| key != MODELS) {
-        check(known, key.clone(), &key, file)?;
+    Ok(Some(tables))
+}
+
+/// An error for a key of an earlier version, with the new spelling.
+fn check_replaced(key: &str, value: &str, written: &str, origin: &str) -> Result<(), Error> {
+    let Some(strategy) = key.strip_prefix("recall.") else { return Ok(()) };
+    if !recall::names().any(|name| name == strategy) {
+        return Ok(());
     }
-    serde_path_to_error::deserialize(models).map_err(|error| {
-        let path = format!("{MODELS}{}", error.path());
-        wrong(path, error.into_inner().message().to_owned())
-    })
+    let what = format!(
+        "recall strategies are tables of the configuration file now: [[recall.strategies]] with strategy = \
+         \"{strategy}\" and share = {value} (such tables replace the whole default list)"
+    );
+    Err(Error::Value { key: written.to_owned(), origin: origin.to_owned(), what })
 }
 
 /// Every key, with a value of its type. Those of arrays of tables have `[]` behind the array's name.
@@ -185,9 +228,10 @@ pub fn known_keys() -> BTreeMap<String, Value> {
         ..Config::default()
     };
     let mut table = Table::try_from(everything).unwrap_or_default();
-    let entry = Value::try_from(Entry::everything()).map(|entry| Value::Array(vec![entry]));
-    table.extend(entry.ok().map(|entry| (MODELS.to_owned(), entry)));
-    flatten(table).into_iter().map(|(key, value)| (without_places(&key), value)).collect()
+    let tables = |table| Value::Array(vec![Value::Table(table)]);
+    table.insert(MODELS.to_owned(), tables(Models::table_of_all_keys()));
+    insert(&mut table, STRATEGIES, tables(Strategies::table_of_all_keys()));
+    flatten(table).into_iter().map(|(key, value)| (without_indices(&key), value)).collect()
 }
 
 /// The leaves of a table, with the path of their keys: `models[0].name` in an array of tables.
@@ -197,10 +241,10 @@ fn flatten(table: Table) -> Vec<(String, Value)> {
         match value {
             Value::Table(inner) => leaves.extend(below(&key, inner)),
             Value::Array(tables) if tables.iter().any(Value::is_table) => {
-                for (place, value) in tables.into_iter().enumerate() {
+                for (index, value) in tables.into_iter().enumerate() {
                     match value {
                         Value::Table(inner) => {
-                            leaves.extend(below(&format!("{key}[{place}]"), inner));
+                            leaves.extend(below(&format!("{key}[{index}]"), inner));
                         }
                         value => leaves.push((key.clone(), value)),
                     }
@@ -217,7 +261,7 @@ fn below(key: &str, table: Table) -> impl Iterator<Item = (String, Value)> {
 }
 
 /// `models[].inputs[].name` for `models[1].inputs[0].name`.
-fn without_places(key: &str) -> String {
+fn without_indices(key: &str) -> String {
     let mut parts = key.split('[');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |key, part| {
@@ -226,12 +270,12 @@ fn without_places(key: &str) -> String {
     })
 }
 
-/// A known key with the places of one that was written.
-fn with_places(known: &str, written: &str) -> String {
-    let mut places = written.split('[').skip(1).filter_map(|part| part.split(']').next());
+/// A known key with the indices of a written one.
+fn with_indices(known: &str, written: &str) -> String {
+    let mut indices = written.split('[').skip(1).filter_map(|part| part.split(']').next());
     let mut parts = known.split("[]");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |key, part| format!("{key}[{}]{part}", places.next().unwrap_or_default()))
+    parts.fold(first, |key, part| format!("{key}[{}]{part}", indices.next().unwrap_or_default()))
 }
 
 /// `key` if it is known; otherwise an error that shows it as it was written.
@@ -241,16 +285,16 @@ fn check(
     written: &str,
     origin: &str,
 ) -> Result<String, Error> {
-    let bare = without_places(&key);
+    let bare = without_indices(&key);
     if known.contains_key(&bare) {
         return Ok(key);
     }
-    // What belongs in an array of tables stands there, and nothing else does.
-    let alike =
+    // Suggest keys of arrays of tables only for keys of such arrays.
+    let similar =
         known.keys().map(String::as_str).filter(|known| known.contains('[') == bare.contains('['));
-    let nearest = nearest(&bare, alike).map(|known| match written.strip_prefix(PREFIX) {
+    let nearest = nearest(&bare, similar).map(|known| match written.strip_prefix(PREFIX) {
         Some(_) => format!("{PREFIX}{}", known.to_ascii_uppercase().replace('.', "__")),
-        None => with_places(known, &key),
+        None => with_indices(known, &key),
     });
     Err(Error::UnknownKey { key: written.to_owned(), origin: origin.to_owned(), nearest })
 }
@@ -298,7 +342,6 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
-    use super::super::{Recall, Source};
     use super::*;
     use crate::config::StoreUrl;
 
@@ -317,9 +360,10 @@ mod tests {
     #[test]
     fn later_layers_count() {
         let config = layered(
-            "listen = '127.0.0.1:1'\n[recall]\ncandidates = 5\ngenre = 6\n[server]\nidle_timeout = '1m 5s'\n",
+            "listen = '127.0.0.1:1'\n[data]\nmax_bad_lines = 6\n[recall]\ncandidates = 5\n\
+             [server]\nidle_timeout = '1m 5s'\n",
             &[
-                ("SPARROW__RECALL__GENRE", "7"),
+                ("SPARROW__DATA__MAX_BAD_LINES", "7"),
                 ("SPARROW__DATA__PATH", "123"),
                 ("SPARROW_OTHER", "x"),
                 ("PATH", "x"),
@@ -327,8 +371,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.listen.port(), 7);
-        assert_eq!((config.recall.candidates.get(), config.recall.genre), (5, 7));
-        assert_eq!(config.recall.rating, Recall::default().rating);
+        assert_eq!((config.recall.candidates.get(), config.data.max_bad_lines), (5, 7));
+        assert_eq!(config.recall.strategies, Strategies::default());
         assert_eq!(config.server.idle_timeout, Duration::from_secs(65));
         assert_eq!(config.data.path, Some(PathBuf::from("123")));
     }
@@ -384,9 +428,9 @@ mod tests {
                 "recall.candidates in FILE: invalid value: integer `0`, expected a nonzero usize",
             ),
             (
-                "[recall]\ngenre = -1\n",
+                "[data]\nmax_bad_lines = -1\n",
                 ("A", ""),
-                "recall.genre in FILE: invalid value: integer `-1`, expected usize",
+                "data.max_bad_lines in FILE: invalid value: integer `-1`, expected usize",
             ),
             (
                 "[server]\nidle_timeout = 10\n",
@@ -495,7 +539,7 @@ mod tests {
             .collect();
         let all: BTreeMap<String, Value> = flatten(uncommented.parse::<Table>().unwrap())
             .into_iter()
-            .map(|(key, value)| (without_places(&key), value))
+            .map(|(key, value)| (without_indices(&key), value))
             .collect();
         // A model has a version or a label.
         let known = known_keys();
@@ -508,9 +552,6 @@ mod tests {
         fs::write(&words, "Comedy\nDrama\n").unwrap();
         let examples = uncommented.replace("genres.txt", &words.display().to_string());
         let config: Config = toml::from_str(&examples).unwrap();
-        let [.., plain, _] = config.models.all() else { panic!("no examples") };
-        let Source::TfServing(remote) = &plain.source else { panic!("{plain:?}") };
-        assert_eq!(remote.options, sparrow_tf_serving::Options::default());
         let printed = config.to_toml();
         assert_eq!(toml::from_str::<Config>(&printed).unwrap(), config, "{printed}");
         assert_eq!(layered(&printed, &[]).unwrap().models, config.models);
@@ -535,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn models_name_those_that_step_in_for_them() {
+    fn models_have_default_and_configured_fallbacks() {
         let chain = |file: &str| {
             let config = layered(file, &[]).unwrap();
             let models = config.models.all().iter();
@@ -570,23 +611,23 @@ mod tests {
     fn mistakes_in_models_are_named_with_their_place() {
         for (file, message) in [
             ("models = 3", "unknown key \"models\" in FILE"),
-            ("models = [1, {name = 'a'}]", "models in FILE: each of the models is a table"),
+            ("models = [1, {name = 'a'}]", "models in FILE: each element must be a table"),
             ("[models]\ndefault = 'emb'", "unknown key \"models.default\" in FILE"),
             ("[[models]]", "models[0].name in FILE: a model has a name"),
             (
                 "[[models]]\nname = 'a b'",
-                "models[0].name in FILE: a name is of letters, digits, '-', '_' and '.', at most 64 of \
+                "models[0].name in FILE: a name consists of letters, digits, '-', '_' and '.', at most 64 of \
                  them: \"a b\"",
             ),
             (
                 "[[models]]\nname = 'nerualcf'\nkind = 'popularity'",
-                "models[0].name in FILE: \"nerualcf\" is another name of \"neuralcf\"",
+                "models[0].name in FILE: \"nerualcf\" is an alias of \"neuralcf\"",
             ),
             ("[[models]]\nname = 'a'", "models[0].kind in FILE: the model \"a\" has no kind"),
             (
                 "[[models]]\nname = 'a'\nkind = 'neural'",
-                "models[0].kind in FILE: unknown variant `neural`, expected one of `embedding`, `neuralcf`, \
-                 `ease`, `tf-serving`, `popularity`",
+                "models[0].kind in FILE: \"neural\" is none of the kinds embedding, popularity, neuralcf, ease, \
+                 tf-serving, did you mean \"neuralcf\"?",
             ),
             (
                 "[[models]]\nname = 'a'\nkind = 'popularity'\n[[models]]\nname = 'a'\nkind = 'popularity'",
@@ -607,11 +648,11 @@ mod tests {
             (
                 "[[models]]\nname = 'emb'\nkind = 'embedding'\nfallback = 'a'\n\
                  [[models]]\nname = 'a'\nkind = 'popularity'\nfallback = 'neuralcf'",
-                "models[0].fallback in FILE: the fallbacks go in a circle: emb → a → neuralcf → emb",
+                "models[0].fallback in FILE: the fallbacks have a cycle: emb → a → neuralcf → emb",
             ),
             (
                 "[[models]]\nname = 'emb'\nkind = 'embedding'\nfallback = 'emb'",
-                "models[0].fallback in FILE: the fallbacks go in a circle: emb → emb",
+                "models[0].fallback in FILE: the fallbacks have a cycle: emb → emb",
             ),
             (
                 "[ranking]\ndefault = 'popular'",
@@ -623,6 +664,88 @@ mod tests {
         }
         let error = layered("", &[("SPARROW__MODELS__NAME", "a")]).unwrap_err();
         assert!(error.starts_with("unknown key \"SPARROW__MODELS__NAME\""), "{error}");
+    }
+
+    #[test]
+    fn strategies_are_tables_with_shares_and_parameters() {
+        let config = layered(
+            "[[models]]\nname = 'items'\nkind = 'ease'\npath = 'p'\n\
+             [[recall.strategies]]\nstrategy = 'genre'\nfavourites = 2\n\
+             [[recall.strategies]]\nstrategy = 'ease'\nshare = 50\nmodel = 'items'\n",
+            &[],
+        );
+        let config = config.unwrap();
+        let printed = config.to_toml();
+        let expected = "[[recall.strategies]]\nfavourites = 2\nshare = 200\nstrategy = \"genre\"\n\n\
+                        [[recall.strategies]]\nmodel = \"items\"\nshare = 50\nstrategy = \"ease\"\n";
+        assert!(printed.contains(expected), "{printed}");
+        assert_eq!(layered(&printed, &[]).unwrap().recall, config.recall);
+        let strategies = |file: &str| layered(file, &[]).unwrap().recall.strategies.all().len();
+        assert_eq!(
+            (strategies("[recall]\nstrategies = []"), strategies("recall.candidates = 7")),
+            (0, 5)
+        );
+    }
+
+    #[test]
+    fn mistakes_in_strategies_are_named_with_their_place() {
+        let table = "[[recall.strategies]]\nstrategy = ";
+        for (file, message) in [
+            (
+                "[recall]\ngenre = 6\n",
+                "recall.genre in FILE: recall strategies are tables of the configuration file now: \
+                 [[recall.strategies]] with strategy = \"genre\" and share = 6 (",
+            ),
+            ("[recall]\nstrategies = 3", "unknown key \"recall.strategies\" in FILE"),
+            (
+                "[[recall.strategies]]\nshare = 3",
+                "recall.strategies[0].strategy in FILE: a table names a strategy",
+            ),
+            (
+                &format!("{table}'genres'"),
+                "recall.strategies[0].strategy in FILE: \"genres\" is none of embedding, genre, rating, recency, \
+                 popularity, ease, did you mean \"genre\"?",
+            ),
+            (
+                &format!("{table}'genre'\nshare = 0"),
+                "recall.strategies[0].share in FILE: invalid value: integer `0`, expected a nonzero usize",
+            ),
+            (
+                &format!("{table}'genre'\nfavorites = 3"),
+                "unknown key \"recall.strategies[0].favorites\" in FILE, did you mean \
+                 \"recall.strategies[0].favourites\"?",
+            ),
+            (
+                &format!("{table}'genre'\nfavourites = 'all'"),
+                "recall.strategies[0].favourites in FILE: invalid type: string \"all\", expected usize",
+            ),
+            (
+                &format!("{table}'genre'\nfavourites = 9"),
+                "recall.strategies[0].favourites in FILE: favourites must be from 1 to 5, got 9",
+            ),
+            (
+                &format!("{table}'rating'\nfavourites = 3"),
+                "recall.strategies[0].favourites in FILE: the strategy rating has no favourites",
+            ),
+            (
+                &format!("{table}'genre'\n{table}'genre'"),
+                "recall.strategies[1].strategy in FILE: two strategies are \"genre\"",
+            ),
+            (
+                &format!("{table}'ease'\nmodel = 'eas'"),
+                "recall.strategies[0].model in FILE: no model is named \"eas\"",
+            ),
+            (
+                &format!("{table}'ease'\nmodel = 'emb'"),
+                "recall.strategies[0].model in FILE: \"emb\" is not a model of the kind ease",
+            ),
+        ] {
+            let error = layered(file, &[]).unwrap_err();
+            assert!(error.starts_with(message), "{error}\n{message}");
+        }
+        let error = layered("", &[("SPARROW__RECALL__EASE", "5")]).unwrap_err();
+        let expected = "SPARROW__RECALL__EASE in the environment: recall strategies are tables";
+        assert!(error.starts_with(expected) && error.contains("share = 5"), "{error}");
     }
 
     #[test]

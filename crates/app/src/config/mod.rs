@@ -1,25 +1,26 @@
-//! The configuration of the server, and how it comes together.
+//! The configuration of the server, and its layers.
 //!
-//! Built-in defaults, then a TOML file, then the environment, then the command line; what comes later
-//! counts. A key is written `server.idle_timeout`; in the environment that is
-//! `SPARROW__SERVER__IDLE_TIMEOUT`. The tables of the array `[[models]]` stand in a file only. Unknown keys
-//! are refused, with the nearest known one.
+//! Built-in defaults, then a TOML file, then the environment, then the command line; later layers take precedence. A key is
+//! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]` and
+//! `[[recall.strategies]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
 
 mod filter;
 mod layers;
 mod models;
+mod recall;
 
 #[cfg(test)]
 pub(crate) use layers::flag;
 pub use layers::{Error, known_keys};
-pub(crate) use models::Found;
-pub use models::{
-    Batch, Entry, Format, Input, Kind, Model, Models, Normalise, Remote, Scalar, Source, Type,
-};
+pub use models::Models;
+pub(crate) use models::{DiscoveredModels, ModelEntry};
+pub(crate) use recall::StrategyTable;
+pub use recall::{Recall, Strategies};
 
 pub use crate::size::Size;
 pub use crate::store_url::StoreUrl;
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -33,8 +34,22 @@ use sparrow_model::skip_byte_order_mark;
 /// The longest file of text, in bytes.
 const LONGEST_TEXT: u64 = 64 << 20;
 
+/// What is wrong with a table of an array of tables.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TableProblem {
+    /// The path of the key, such as `models[1].url`.
+    key: String,
+    message: String,
+}
+
+impl fmt::Display for TableProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
 /// Reads a text file, without its byte order mark.
-fn read_text(path: &Path) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     let content = sparrow_files::read(path, LONGEST_TEXT)?;
     let text = String::from_utf8(skip_byte_order_mark(&content).to_vec());
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -53,7 +68,7 @@ pub struct Config {
     pub store: Store,
     /// Finding candidates.
     pub recall: Recall,
-    /// Ranking, whatever the model.
+    /// Settings of all ranking models.
     pub ranking: Ranking,
     /// Connections.
     pub server: Server,
@@ -140,39 +155,7 @@ impl Default for Store {
     }
 }
 
-/// How many candidates each strategy is asked for, and how many are ranked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Recall {
-    /// Candidates to rank for a request: at least its size.
-    pub candidates: NonZeroUsize,
-    /// By embedding.
-    pub embedding: usize,
-    /// By genre.
-    pub genre: usize,
-    /// By Bayesian average rating.
-    pub rating: usize,
-    /// By release year.
-    pub recency: usize,
-    /// By the item–item weights of the first model of the kind `ease`.
-    pub ease: usize,
-}
-
-impl Default for Recall {
-    fn default() -> Self {
-        let options = sparrow_engine::Options::default();
-        Self {
-            candidates: NonZeroUsize::new(options.candidates).unwrap_or(NonZeroUsize::MIN),
-            embedding: options.by_embedding,
-            genre: options.by_genre,
-            rating: options.by_rating,
-            recency: options.by_recency,
-            ease: 200,
-        }
-    }
-}
-
-/// Ranking, whatever the model.
+/// Settings of all ranking models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ranking {
@@ -180,23 +163,21 @@ pub struct Ranking {
     pub default: String,
     /// How models of the kind `embedding` compare vectors.
     pub similarity: Similarity,
-    /// The folder of model folders: each is served under its own name.
+    /// The models folder: each folder in it is served under its own name.
     pub models: Option<PathBuf>,
-    /// How often model folders are looked at for another version.
+    /// The time between two checks of the model folders for new versions.
     #[serde(with = "crate::duration")]
     pub watch: Duration,
-    /// How long a new version of a model in this process may take to score the whole catalogue on trial.
+    /// The time limit for a new version of a model in this process to score the whole catalogue in its trial.
     #[serde(with = "crate::duration")]
     pub trial_timeout: Duration,
 }
 
 impl Default for Ranking {
     fn default() -> Self {
-        let default = sparrow_engine::Options::default().default_model;
-        let similarity = Similarity::default();
         Self {
-            default,
-            similarity,
+            default: sparrow_engine::DEFAULT_MODEL.to_owned(),
+            similarity: Similarity::default(),
             models: None,
             watch: Duration::from_secs(1),
             trial_timeout: Duration::from_secs(2),
@@ -352,10 +333,10 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// What is in the folder of model folders; nothing if none is configured.
-    pub(crate) fn find_models(&self) -> Result<Found, String> {
-        let Some(folder) = &self.ranking.models else { return Ok(Found::default()) };
-        models::find(folder).map_err(|error| {
+    /// The models in the models folder; none if no folder is configured.
+    pub(crate) fn discover_models(&self) -> Result<DiscoveredModels, String> {
+        let Some(folder) = &self.ranking.models else { return Ok(DiscoveredModels::default()) };
+        models::discover(folder).map_err(|error| {
             format!("the models folder {} cannot be read: {error}", folder.display())
         })
     }

@@ -1,268 +1,236 @@
-//! The ranking models that are configured: what is loaded of them, apart from any catalogue.
+//! The ranking models: their kinds, and the registry of those that are configured.
 //!
-//! A [`Registry`] outlives the engines, of which there is a new one for every generation of a feature
-//! store. It gives each engine its models, and keeps those up to date: model folders are watched, and
-//! model servers looked after.
+//! A [`ModelKind`] is everything about one kind of model: its name and configuration keys, its files and how they are
+//! loaded, its ranker over a catalogue, its default fallback, and whether recall uses its scores. [`KINDS`] lists all
+//! kinds; configuration, discovery in the models folder, loading and recall go by this list. A [`Registry`] contains
+//! the configured models.
 
-mod content;
-mod folder;
+mod ease;
+mod embedding;
+#[cfg(test)]
+mod example;
+mod model_folder;
+mod neural_cf;
+mod popularity;
+mod registry;
+mod tf_serving;
+mod trial;
 
-pub(crate) use content::{Vectors, read_vectors};
+pub(crate) use embedding::{Vectors, read_vectors, similarity_of};
+pub(crate) use registry::{MovieFeatures, Registry};
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use sparrow_engine::{Model, Parts, Strategy};
-use sparrow_model::{Catalog, MovieId, MovieIndex};
-use sparrow_neural::EmbeddingMetadata;
-use sparrow_rank::{Counters, PopularityRanker, Ranker};
-use sparrow_store::Fields;
-use sparrow_tf_serving as tf;
-use tokio::sync::Notify;
-use tokio::task::{JoinSet, spawn_blocking};
+use anyhow::Result;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sparrow_engine::Embeddings;
+use sparrow_model::{Catalog, MovieIndex, OwnedHistory, UserId};
+use sparrow_rank::{Ranker, Unavailable};
+use toml::{Table, Value};
 
-use crate::config::{Config, Similarity, Source};
-use content::Format;
-use folder::Folder;
+use crate::config::Ranking;
 
-/// For so many looks a version that cannot be loaded must have been as it is before that is reported.
-const LOOKS: u32 = 3;
+/// The kinds of models. The models that exist without a table are listed in this order, and a model folder belongs to
+/// the last kind that recognises its files.
+pub(crate) static KINDS: [&dyn ModelKind; 5] = [
+    &embedding::Embedding,
+    &popularity::Popularity,
+    &neural_cf::NeuralCf,
+    &ease::Ease,
+    &tf_serving::TfServing,
+];
 
-/// The configured models.
-pub(crate) struct Registry {
-    models: Vec<Configured>,
-    /// Time between two looks at a model folder.
-    watch: Duration,
-    /// Candidates asked of recall by the first model of item–item weights.
-    by_ease: usize,
-    /// Held while folders are looked at.
-    looking: Mutex<()>,
-    /// Notified when there is a catalogue to try models with.
-    joined: Notify,
+/// A kind of ranking models.
+pub(crate) trait ModelKind: Sync {
+    /// The name: the value of `kind` in tables of `[[models]]` and in answers.
+    fn name(&self) -> &'static str;
+
+    /// The model of this kind that exists without a table.
+    fn built_in(&self) -> Option<BuiltIn> {
+        None
+    }
+
+    /// The default fallback of the models of this kind. A [`BuiltIn`] model has its own.
+    fn fallback(&self) -> Option<&'static str> {
+        Some("emb")
+    }
+
+    /// For models whose scores of the whole catalogue are candidates for recall: the score that a candidate exceeds. The
+    /// recall strategy has the name of the kind.
+    fn recall_above(&self) -> Option<f32> {
+        None
+    }
+
+    /// The keys of a table beside `name`, `kind` and `fallback`, each with a value of its type.
+    fn keys(&self) -> Table {
+        Table::from_iter([("path".to_owned(), Value::String(".".to_owned()))])
+    }
+
+    /// Checks a table with no other keys than [`keys`](Self::keys), without opening files other than vocabularies.
+    fn check(&self, name: &str, table: &Table) -> Result<(), TableError> {
+        let FolderTable { path } = read_table(table)?;
+        if path.is_some() || self.built_in().is_some_and(|built_in| built_in.name == name) {
+            return Ok(());
+        }
+        let message = format!("a model of the kind {} needs the folder that it is in", self.name());
+        Err(TableError::new("path", message))
+    }
+
+    /// The files of a version, the required ones first; none for kinds that are not loaded from a folder.
+    fn files(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether the files may also be in the model's folder itself instead of numbered folders.
+    fn allows_unversioned(&self) -> bool {
+        false
+    }
+
+    /// Whether the files in a folder are a version of this kind.
+    fn recognises(&self, _folder: &Path) -> bool {
+        false
+    }
+
+    /// Loads the version in a folder.
+    fn load(&self, _folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
+        anyhow::bail!("models of the kind {} are not loaded from folders", self.name())
+    }
+
+    /// Opens a model that is not loaded from a folder, or whose folder is not configured. The table has been checked.
+    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>> {
+        Ok(Arc::new(NoFolder(self.name())))
+    }
 }
 
-struct Configured {
-    name: Arc<str>,
-    fallback: Option<Arc<str>>,
-    counters: Arc<Counters>,
-    origin: Origin,
+impl fmt::Debug for dyn ModelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
-/// Where a model's ranker comes from.
-enum Origin {
-    /// The engine's own vectors.
-    DataVectors,
-    Popularity,
-    Folder(Arc<Folder>),
-    /// A model folder that is nowhere.
-    NoFolder,
-    Server(Arc<tf::ServedModel>),
+/// A model that exists without a table. A table with its name replaces it and keeps its aliases and default fallback.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BuiltIn {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) fallback: Option<&'static str>,
+    /// Whether it is loaded from the folder of its name in the models folder.
+    pub(crate) in_models_folder: bool,
 }
 
-/// The features of movies, for models that take them.
-pub(crate) enum MovieFeatures {
-    /// To be computed from the catalogue's ratings.
-    OfCatalog,
-    /// As a feature store has them.
-    Stored(HashMap<MovieId, Fields>),
+/// A version of a model in memory, independent of any catalogue. Its text is for log lines.
+pub(crate) trait LoadedModel: fmt::Display + Send + Sync {
+    /// The ranker over a catalogue.
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>>;
+
+    /// A user whom the model can score, with a history, for the trial of a version.
+    fn trial_user(&self, _catalog: &Catalog) -> OwnedHistory {
+        OwnedHistory::new(UserId(0), [])
+    }
+
+    /// The estimated time for laying out and scoring a catalogue, so that a version that is much too slow is not tried.
+    fn estimated_time(&self, _catalog: &Catalog) -> Duration {
+        Duration::ZERO
+    }
 }
 
-impl Registry {
-    /// The models of a configuration. Loads nothing and asks nobody yet.
-    pub(crate) fn new(config: &Config) -> Result<Self> {
-        let found = config.find_models().map_err(anyhow::Error::msg)?;
-        for (name, why) in &found.others {
-            if !config.models.has_table(name) {
-                tracing::warn!(folder = &**name, "a folder beside the models is not served: {why}");
-            }
-        }
-        let mut models = Vec::new();
-        for model in config.models.beside(&found).map_err(anyhow::Error::msg)?.all() {
-            let name: Arc<str> = model.name.as_str().into();
-            let folder = |path, format| {
-                Origin::Folder(Arc::new(Folder::new(
-                    Arc::clone(&name),
-                    path,
-                    format,
-                    config.ranking.trial_timeout,
-                )))
-            };
-            let origin = match &model.source {
-                Source::DataVectors => Origin::DataVectors,
-                Source::Popularity => Origin::Popularity,
-                Source::Vectors(path) => folder(path.clone(), Format::Vectors(similarity(config))),
-                Source::NeuralCf(path) => {
-                    let of_all = || Some(config.ranking.models.as_ref()?.join("neuralcf"));
-                    path.clone()
-                        .or_else(of_all)
-                        .map_or(Origin::NoFolder, |path| folder(path, Format::NeuralCf))
-                }
-                Source::Ease(path) => folder(path.clone(), Format::Ease),
-                Source::TfServing(remote) => {
-                    let (inputs, options) = (remote.inputs.clone(), remote.options.clone());
-                    let remote = tf::ServedModel::new(&remote.url, inputs, options)
-                        .with_context(|| format!("the model {name}"))?
-                        .named(&name);
-                    Origin::Server(Arc::new(remote))
-                }
-            };
-            let fallback = model.fallback.as_deref().map(Into::into);
-            models.push(Configured { fallback, counters: Arc::default(), origin, name });
-        }
-        Ok(Self {
-            models,
-            watch: config.ranking.watch,
-            by_ease: config.recall.ease,
-            looking: Mutex::default(),
-            joined: Notify::new(),
-        })
+/// Where the ranker of a configured model comes from. It outlives the engines.
+pub(crate) trait ModelSource: Send + Sync {
+    /// The ranker of the model in an engine over these data. It follows new versions as long as the engine exists.
+    fn ranker(&self, data: &EngineData<'_>) -> Arc<dyn Ranker>;
+
+    /// The names of the models whose scores this one combines.
+    fn inputs(&self) -> &[String] {
+        &[]
     }
 
-    /// Whether a model takes features of movies.
-    pub(crate) fn takes_movie_features(&self) -> bool {
-        let of_movie = |input: &tf::Input| matches!(input.source, tf::Source::Movie(_));
-        self.models.iter().any(|model| match &model.origin {
-            Origin::Server(remote) => remote.inputs().as_slice().iter().any(of_movie),
-            _ => false,
-        })
+    /// Whether the model takes features of movies.
+    fn takes_movie_features(&self) -> bool {
+        false
     }
 
-    /// Puts the models into the parts of an engine. They follow what becomes of the models for as long as the
-    /// engine lives.
-    pub(crate) fn join(
-        &self,
-        mut parts: Parts,
-        catalog: &Arc<Catalog>,
-        features: &MovieFeatures,
-    ) -> Parts {
-        let computed = (self.takes_movie_features()
-            && matches!(features, MovieFeatures::OfCatalog))
-        .then(|| tf::movie_features_of(catalog));
-        let feature = |movie: MovieIndex, name: &str| match (features, &computed) {
-            (MovieFeatures::Stored(stored), _) => {
-                let value = stored.get(&catalog.movie(movie).id)?.get(name)?;
-                Some(Cow::Borrowed(value))
-            }
-            (MovieFeatures::OfCatalog, Some(computed)) => computed(movie, name),
-            (MovieFeatures::OfCatalog, None) => None,
-        };
-        let mut by_ease = false;
-        for configured in &self.models {
-            let (kind, ranker): (_, Result<Arc<dyn Ranker>, String>) = match &configured.origin {
-                Origin::DataVectors => {
-                    let own = parts.models.iter().find(|model| model.name == configured.name);
-                    let ranker = own.map(|model| model.ranker.clone());
-                    ("embedding", ranker.unwrap_or_else(|| Err("there are no vectors".to_owned())))
-                }
-                Origin::Popularity => {
-                    ("popularity", Ok(Arc::new(PopularityRanker::new(Arc::clone(catalog)))))
-                }
-                Origin::Folder(folder) => {
-                    let (slot, recall) = folder.join(catalog);
-                    // One strategy of a name; more than one model would find much the same.
-                    let recall = recall.filter(|_| !by_ease && self.by_ease > 0);
-                    if let Some(recall) = recall {
-                        by_ease = true;
-                        let recall = Box::new(recall);
-                        parts.strategies.push(Strategy { recall, share: self.by_ease });
-                    }
-                    (folder.kind(), Ok(slot))
-                }
-                Origin::NoFolder => ("neuralcf", Err("no models folder is configured".to_owned())),
-                Origin::Server(remote) => {
-                    let remote = Arc::clone(remote);
-                    let ranker = tf::TfServingRanker::new(remote, catalog, feature);
-                    ("tf-serving", Ok(Arc::new(ranker)))
-                }
-            };
-            let model = Model {
-                fallback: configured.fallback.clone(),
-                counters: Arc::clone(&configured.counters),
-                ..Model::new(&configured.name, kind, ranker)
-            };
-            parts = parts.with_model(model);
-        }
-        self.joined.notify_one();
-        parts
+    /// Whether [`check`](Self::check) looks for new versions.
+    fn is_watched(&self) -> bool {
+        false
     }
 
-    /// Looks at all model folders once and loads what is there, reporting at once what cannot be. The engine
-    /// that the models are for should be there, so that they can be tried.
-    pub(crate) fn load(&self) {
-        for folder in self.folders() {
-            self.look(folder, Duration::ZERO);
-        }
-    }
+    /// Looks for a new version and loads it. A version that cannot be loaded is reported if it has not changed for
+    /// `patience`. Blocks; called at intervals.
+    fn check(&self, _patience: Duration) {}
 
-    fn look(&self, folder: &Folder, patience: Duration) {
-        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        folder.look(patience);
+    /// A task that probes the model's server; it does not end by itself.
+    fn maintenance(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        None
     }
+}
 
-    fn folders(&self) -> impl Iterator<Item = &Arc<Folder>> {
-        self.models.iter().filter_map(|model| match &model.origin {
-            Origin::Folder(folder) => Some(folder),
-            _ => None,
-        })
+/// What the rankers of an engine are built from.
+pub(crate) struct EngineData<'a> {
+    pub(crate) catalog: &'a Arc<Catalog>,
+    /// The engine's own vectors, or why there are none.
+    pub(crate) embeddings: Result<&'a Embeddings, &'a str>,
+    /// The value of a feature of a movie.
+    pub(crate) movie_feature: &'a dyn Fn(MovieIndex, &str) -> Option<Cow<'a, str>>,
+}
+
+/// What is wrong with a table.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TableError {
+    /// The path of the key inside the table, such as `inputs[1].name`.
+    pub(crate) key: String,
+    pub(crate) message: String,
+}
+
+impl TableError {
+    pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
     }
+}
 
-    /// Looks after the model servers, forever, from when there is a catalogue to try them with.
-    pub(crate) async fn keep_servers(&self) {
-        self.joined.notified().await;
-        let mut tasks = JoinSet::new();
-        for model in &self.models {
-            if let Origin::Server(remote) = &model.origin {
-                let remote = Arc::clone(remote);
-                tasks.spawn(async move { remote.monitor().await });
-            }
-        }
-        match tasks.join_next().await {
-            Some(Ok(())) => {}
-            Some(Err(failed)) => std::panic::resume_unwind(failed.into_panic()),
-            None => std::future::pending().await,
-        }
+/// The keys of a kind that is loaded from a folder.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct FolderTable {
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Reads a table as a type. Keys that the type does not have are ignored.
+pub(crate) fn read_table<T: DeserializeOwned>(table: &Table) -> Result<T, TableError> {
+    serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
+        let key = error.path().to_string();
+        TableError::new(key, error.into_inner().message())
+    })
+}
+
+/// A model that is loaded from a folder, without a folder.
+struct NoFolder(&'static str);
+
+impl ModelSource for NoFolder {
+    fn ranker(&self, _data: &EngineData<'_>) -> Arc<dyn Ranker> {
+        Arc::new(Unavailable::new(self.0, "no models folder is configured"))
     }
+}
 
-    /// Watches the model folders, forever.
-    pub(crate) async fn watch(self: Arc<Self>) {
-        if self.folders().next().is_none() {
-            return std::future::pending().await;
-        }
-        loop {
-            tokio::time::sleep(self.watch).await;
-            let registry = Arc::clone(&self);
-            let look = spawn_blocking(move || {
-                for folder in registry.folders() {
-                    registry.look(folder, registry.watch * LOOKS);
-                }
-            });
-            if let Err(error) = look.await {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "looking for models broke off"
-                );
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_distinct_names_and_checked_keys() {
+        for (index, kind) in KINDS.iter().enumerate() {
+            assert!(KINDS[..index].iter().all(|other| other.name() != kind.name()));
+            let reserved = ["name", "kind", "fallback"];
+            assert!(kind.keys().keys().all(|key| !reserved.contains(&&**key)), "{kind:?}");
+            if let Some(built_in) = kind.built_in() {
+                kind.check(built_in.name, &Table::new()).unwrap();
             }
         }
     }
-}
-
-/// How vectors compare, where that is configured.
-fn similarity(config: &Config) -> Option<sparrow_neural::Similarity> {
-    match config.ranking.similarity {
-        Similarity::Auto => None,
-        Similarity::Cosine => Some(sparrow_neural::Similarity::Cosine),
-        Similarity::Dot => Some(sparrow_neural::Similarity::Dot),
-    }
-}
-
-/// How vectors compare: as configured, or else as is said beside them, or else by cosine.
-pub(crate) fn similarity_of(
-    config: &Config,
-    about: Option<&EmbeddingMetadata>,
-) -> sparrow_neural::Similarity {
-    let said = about.map(|about| about.similarity);
-    similarity(config).or(said).unwrap_or_default()
 }

@@ -143,7 +143,7 @@ async fn versions_come_and_go_and_every_request_is_answered() {
     assert!(before < score().await || before > 0.605);
     // Without any version, what is loaded goes on.
     fs::remove_dir_all(&neuralcf).unwrap();
-    let alone = until_model(address, "neuralcf", |model| reason_has(model, "goes on")).await;
+    let alone = until_model(address, "neuralcf", |model| reason_has(model, "remains in use")).await;
     assert_eq!(alone["version"], 4);
     load.more(20).await;
     all_answered(&load.stop().await, "neuralcf");
@@ -159,7 +159,7 @@ async fn a_model_may_come_after_the_start_and_slowly() {
     let address = running.address;
     let nothing = about(&get(address, "/v1/models").await.json(), "neuralcf");
     assert_eq!((&nothing["state"], &nothing["version"]), (&"unavailable".into(), &Value::Null));
-    assert!(reason_has(&nothing, "folder is not there"), "{nothing}");
+    assert!(reason_has(&nothing, "folder does not exist"), "{nothing}");
     let answer = get(address, "/v1/users/6/recommendations?model=nerualcf").await.json();
     assert_eq!((&answer["model"], &answer["reason"]), (&"emb".into(), &"model-unavailable".into()));
 
@@ -276,7 +276,7 @@ async fn the_configured_model_steps_in() {
         ["emb", "popularity", "neuralcf", "first", "second", "third"]
     );
     assert_eq!(about(&models, "third")["requests"]["stoodIn"], 1);
-    assert!(reason_has(&about(&models, "second"), "folder is not there"), "{models}");
+    assert!(reason_has(&about(&models, "second"), "folder does not exist"), "{models}");
 }
 
 /// The movie that a model puts first for user 6, whatever that user has seen.
@@ -522,7 +522,7 @@ async fn vectors_of_two_runs_are_not_mixed() {
     // A run of embed that was killed after its first file: what is served stays.
     let later = items(-1);
     write(ITEM_FILE, later.as_bytes());
-    let told = "what is in the model's folder cannot be served";
+    let told = "the version in the model's folder itself cannot be served";
     until_model(running.address, "set", |model| {
         model["reason"].as_str().is_some_and(|reason| reason.contains(told))
     })

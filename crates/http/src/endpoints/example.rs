@@ -57,7 +57,7 @@ mod tests {
     use std::sync::Arc;
 
     use hyper::header::HeaderMap;
-    use sparrow_engine::{Engine, Parts};
+    use sparrow_engine::Engine;
     use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog};
 
     use super::*;
@@ -78,9 +78,7 @@ mod tests {
         };
         let movies = Movies::new((1..6).map(record).collect()).unwrap();
         let catalog = Arc::new(Catalog::new(movies, RatingLog::default().into_histories().0));
-        let options = sparrow_engine::Options::default();
-        let parts = Parts::standard(&catalog, Err("none".to_owned()), &options);
-        let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+        let engine = Arc::new(Engine::builder(catalog).standard(None).build().unwrap());
         Snapshot::new(engine, SnapshotOptions::default())
     }
 

@@ -88,7 +88,7 @@ async fn ask(
     let times = Arc::clone(&snapshot.ranking_times);
     let (engine, runtime) = (Arc::clone(&snapshot.engine), Handle::current());
     let (request, model) = (request.clone(), request.model.map(str::to_owned));
-    let request = Request { model: None, ..request };
+    let request = Request { model: None, exclude: &[], filter: None, ..request };
     let ranking = spawn_blocking(move || {
         // Counted until it ends, also if the client is gone.
         let _permits = (first, permit);

@@ -13,7 +13,6 @@ use crate::response::json;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Reply;
 use crate::response::schema::{COUNT, Field, Schema, TEXT, Type as JsonType};
-use crate::state::snapshot::Snapshot;
 
 pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 6]> = Endpoint::v1(
     Group::Recommendations,
@@ -130,12 +129,12 @@ pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
     let [size, model, candidates, genres, exclude_seen, explain] =
         RECOMMENDATIONS.arguments(call)?;
     let request = Request {
-        user: UserId(id),
         model: model.text(),
         size: size.number()?,
         genres: snapshot.genre_set(&genres)?,
         exclude_seen: exclude_seen.flag()?,
         candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
+        ..Request::new(UserId(id))
     };
     let explain = explain.flag()?;
     let found = ask(call, snapshot, &request, &model).await?;
@@ -151,7 +150,7 @@ pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
     json::list(&mut out, &found.items, |out, item| {
         write_movie(out, snapshot, item.movie);
         if explain {
-            write_explanation(out, snapshot, item);
+            write_explanation(out, &found, item);
         }
         out.push(b'}');
     });
@@ -162,20 +161,18 @@ pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))
 }
 
-fn write_explanation(out: &mut Vec<u8>, snapshot: &Snapshot, item: &Item) {
+fn write_explanation(out: &mut Vec<u8>, found: &Recommendations, item: &Item) {
     out.extend_from_slice(b",\"score\":");
     match item.score {
         Some(score) => json::float32(out, score),
         None => out.extend_from_slice(b"null"),
     }
-    if let Some(model) = item.ordered_by {
+    if let Some(model) = found.ordered_by(item) {
         out.extend_from_slice(b",\"orderedBy\":");
-        json::string(out, snapshot.engine.model_name(model));
+        json::string(out, model);
     }
     out.extend_from_slice(b",\"recalledBy\":");
-    let strategies = snapshot.engine.strategies().iter().enumerate();
-    let found = strategies.filter(|(index, _)| item.recalled_by.contains(*index));
-    json::strings(out, found.map(|(_, name)| &**name));
+    json::strings(out, found.recalled_by(item));
 }
 
 /// Writes the times of the stages and the number of candidates.

@@ -2,7 +2,7 @@
 //! server.
 
 use sparrow_engine::{Candidates, Request, SimilarRequest};
-use sparrow_model::{GenreSet, Sort, UserId};
+use sparrow_model::{Sort, UserId};
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint};
 use crate::endpoints::ranking::{RECOMMENDATIONS as SIZE, USER_ID, engine_problem, recommend};
@@ -37,12 +37,10 @@ pub(crate) async fn recommendations(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
     let [id, size, model, candidates] = RECOMMENDATIONS.arguments(call)?;
     let request = Request {
-        user: UserId(id.id()?),
         model: model.text(),
         size: size.number()?,
-        genres: GenreSet::EMPTY,
-        exclude_seen: true,
         candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
+        ..Request::new(UserId(id.id()?))
     };
     let found = recommend(call, snapshot, &request, &model).await?;
     let mut out = Vec::new();

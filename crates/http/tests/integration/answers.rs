@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sparrow_engine::{Engine, Parts};
+use sparrow_engine::Engine;
 use sparrow_http::{Snapshot, SnapshotOptions};
 use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog};
 
@@ -321,9 +321,7 @@ fn genre_names_may_contain_commas() {
     let catalog =
         Catalog::new(Movies::new(movies).unwrap(), RatingLog::default().into_histories().0);
     let catalog = Arc::new(catalog);
-    let parts =
-        Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default());
-    let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+    let engine = Arc::new(Engine::builder(catalog).standard(None).build().unwrap());
     let snapshot = Snapshot::new(engine, SnapshotOptions::default());
     let running = Running::with_snapshot(patient(), Arc::new(snapshot));
     for (genres, expected) in [

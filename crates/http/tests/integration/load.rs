@@ -4,10 +4,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use sparrow_engine::{Engine, Model, Parts};
+use sparrow_engine::{Engine, Model};
 use sparrow_http::{Options, Snapshot, SnapshotOptions};
-use sparrow_model::{MovieIndex, UserState};
-use sparrow_rank::{Error, PopularityRanker, Ranker, Slot};
+use sparrow_rank::{Error, PopularityRanker, Query, Ranker, VersionedRanker};
 
 use crate::support::{PATIENCE, Running, engine, patient};
 
@@ -40,19 +39,14 @@ impl Ranker for Slow {
         "slow"
     }
 
-    async fn score(
-        &self,
-        _: &UserState<'_>,
-        movies: &[MovieIndex],
-        scores: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let mut state = self.0.state.lock().unwrap();
         state.0 += 1;
         self.0.changed.notify_all();
         let state = self.0.changed.wait_timeout_while(state, PATIENCE, |state| !state.1).unwrap();
         assert!(state.0.1, "the gate did not open");
         scores.clear();
-        scores.resize(movies.len(), 1.0);
+        scores.resize(query.movies.len(), 1.0);
         Ok(())
     }
 }
@@ -60,10 +54,8 @@ impl Ranker for Slow {
 /// A server in one thread with another model.
 fn with_model(options: Options, model: Model) -> Running {
     let catalog = Arc::clone(engine().catalog());
-    let mut parts =
-        Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default());
-    parts.models.push(model);
-    let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+    let engine = Engine::builder(catalog).standard(None).model(model).build();
+    let engine = Arc::new(engine.unwrap());
     let running = Running::in_one_thread(options);
     running.server.publish(Arc::new(Snapshot::new(engine, SnapshotOptions::default())));
     // Its pace is known from now on.
@@ -77,9 +69,7 @@ const OTHER: &str = "/v1/users/1/recommendations?model=popularity";
 fn with_slow_model(options: Options) -> (Running, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let slow = Slow(Arc::clone(&gate));
-    let aliases = vec!["slowly".into()];
-    let model = Model { aliases, ..Model::new("slow", "slow", Ok(Arc::new(slow))) };
-    (with_model(options, model), gate)
+    (with_model(options, Model::new("slow", Arc::new(slow)).alias("slowly")), gate)
 }
 
 const SLOW: &str = "/v1/users/1/recommendations?model=slow&candidates=all";
@@ -121,17 +111,17 @@ fn does_not_block_others(running: &Running, gate: &Gate, times: usize, target: &
 
 #[test]
 fn slow_version_after_a_fast_one_does_not_block_other_requests() {
-    let slot = Arc::new(Slot::empty("slow", "none is loaded"));
+    let slot = Arc::new(VersionedRanker::empty("slow", "none is loaded"));
     let quick: Arc<dyn Ranker> = Arc::new(PopularityRanker::new(Arc::clone(engine().catalog())));
-    slot.put(quick, Some(1), SystemTime::UNIX_EPOCH);
-    let model = Model::new("slow", "slow", Ok(slot.clone()));
-    let running = with_model(patient(), Model { aliases: vec!["slowly".into()], ..model });
+    slot.replace(quick, Some(1), SystemTime::UNIX_EPOCH);
+    let model = Model::new("slow", Arc::clone(&slot) as _).alias("slowly");
+    let running = with_model(patient(), model);
     // More than a slow first answer, for whatever reason, weighs.
     for _ in 0..100 {
         assert_eq!(running.get(ALIAS).status, 200);
     }
     let gate = Arc::new(Gate::default());
-    slot.put(Arc::new(Slow(Arc::clone(&gate))), Some(2), SystemTime::UNIX_EPOCH);
+    slot.replace(Arc::new(Slow(Arc::clone(&gate))), Some(2), SystemTime::UNIX_EPOCH);
     for times in 1..=3 {
         does_not_block_others(&running, &gate, times, ALIAS);
     }
@@ -139,25 +129,21 @@ fn slow_version_after_a_fast_one_does_not_block_other_requests() {
 
 #[test]
 fn slow_fallback_does_not_block_other_requests() {
-    let slot = Arc::new(Slot::empty("slow", "none is loaded"));
-    let mut model = Model::new("slow", "slow", Ok(slot.clone()));
-    model.aliases = vec!["slowly".into()];
-    let absent = Model::new("emb", "embedding", Err("there are no vectors".to_owned()));
+    let slot = Arc::new(VersionedRanker::empty("slow", "none is loaded"));
+    let model = Model::new("slow", Arc::clone(&slot) as _).alias("slowly");
+    let absent = Model::unavailable("absent", "embedding", "there are no vectors").fallback("slow");
     let catalog = Arc::clone(engine().catalog());
-    let mut parts =
-        Parts::standard(&catalog, Err("none".to_owned()), &sparrow_engine::Options::default())
-            .with_model(Model { fallback: Some("slow".into()), ..absent });
-    parts.models.push(model);
-    let engine = Arc::new(Engine::new(catalog, parts).unwrap());
+    let engine = Engine::builder(catalog).standard(None).model(absent).model(model).build();
+    let engine = Arc::new(engine.unwrap());
     let running = Running::in_one_thread(patient());
     running.server.publish(Arc::new(Snapshot::new(engine, SnapshotOptions::default())));
     assert_eq!(running.get(OTHER).status, 200);
-    let target = "/v1/users/1/recommendations?model=emb";
+    let target = "/v1/users/1/recommendations?model=absent";
     for _ in 0..100 {
         assert_eq!(running.get(target).status, 200);
     }
     let gate = Arc::new(Gate::default());
-    slot.put(Arc::new(Slow(Arc::clone(&gate))), Some(1), SystemTime::UNIX_EPOCH);
+    slot.replace(Arc::new(Slow(Arc::clone(&gate))), Some(1), SystemTime::UNIX_EPOCH);
     for times in 1..=3 {
         does_not_block_others(&running, &gate, times, target);
     }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
-use sparrow_engine::{Embeddings, Engine, Parts};
+use sparrow_engine::{Embeddings, Engine, Model};
 use sparrow_http::{Options, Served, Server, Snapshot, SnapshotOptions};
 use sparrow_model::{Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId};
 use sparrow_neural::{EmbeddingTable, Similarity};
@@ -56,8 +56,9 @@ pub(crate) fn engine() -> Engine {
     let read = |text: &str| EmbeddingTable::read(text.as_bytes(), "test").unwrap();
     let embeddings =
         Embeddings::new(&read(&items), read(&users), Similarity::Cosine, &catalog).unwrap();
-    let parts = Parts::standard(&catalog, Ok(embeddings), &sparrow_engine::Options::default());
-    Engine::new(catalog, parts).unwrap()
+    let neuralcf = Model::unavailable("neuralcf", "neuralcf", "no model is loaded");
+    let neuralcf = neuralcf.alias("nerualcf").fallback("emb");
+    Engine::builder(catalog).standard(Some(embeddings)).model(neuralcf).build().unwrap()
 }
 
 pub(crate) fn snapshot(options: SnapshotOptions) -> Arc<Snapshot> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sparrow_model::{
     Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId, UserState,
 };
-use sparrow_rank::{Error, Ranker as _};
+use sparrow_rank::{Error, Query, Ranker as _};
 use sparrow_tf_serving::{
     Circuit, Input, Inputs, Options, ServedModel, Source, State, TfServingRanker, Type,
     movie_features_of,
@@ -77,7 +77,7 @@ pub(crate) async fn score(
     let history = catalog.users().find(UserId(user));
     let user = UserState { history, ..UserState::unknown(UserId(user)) };
     let mut scores = vec![7.0];
-    ranker.score(&user, movies, &mut scores).await.map(|()| scores)
+    ranker.score(&Query::new(&user, movies), &mut scores).await.map(|()| scores)
 }
 
 pub(crate) fn all(catalog: &Catalog) -> Vec<MovieIndex> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sparrow_model::MovieIndex;
-use sparrow_rank::{self as rank, Error, Ranker as _};
+use sparrow_rank::{self as rank, Error, Query, Ranker as _};
 use sparrow_tf_serving::{Circuit, Error as ModelError, Inputs, Options, ServedModel, State, Type};
 
 use crate::data::{
@@ -451,7 +451,7 @@ async fn rejected_request_triggers_a_trial() {
         history: Some(history.get()),
         ..sparrow_model::UserState::unknown(sparrow_model::UserId(4_000))
     };
-    let outcome = ranker.score(&user, &all(&catalog), &mut Vec::new()).await;
+    let outcome = ranker.score(&Query::new(&user, &all(&catalog)), &mut Vec::new()).await;
     assert!(matches!(outcome, Err(Error::Refused(_))));
     let State::Failing { why, .. } = until(&remote, is_failing).await else { panic!() };
     assert!(why.contains("the model rejects 4000 for the input userId"), "{why}");

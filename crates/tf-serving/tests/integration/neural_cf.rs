@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparrow_model::{Catalog, MovieId, MovieIndex, MovieRecord, Movies, UserId, UserState};
-use sparrow_rank::{Error, NeuralCfRanker, Ranker as _, UNSCORED};
+use sparrow_rank::{Error, NeuralCfRanker, Query, Ranker as _, UNSCORED};
 use sparrow_test_tensorflow::{ModelServer, script};
 use sparrow_tf_serving::{Batch, Format, Options, State, Type};
 use sparrow_train::{self as train, export};
@@ -30,7 +30,8 @@ pub(crate) async fn in_process(
     movies: &[MovieIndex],
 ) -> Vec<f32> {
     let mut scores = Vec::new();
-    ranker.score(&UserState::unknown(UserId(user)), movies, &mut scores).await.unwrap();
+    let user = UserState::unknown(UserId(user));
+    ranker.score(&Query::new(&user, movies), &mut scores).await.unwrap();
     scores
 }
 

@@ -7,7 +7,7 @@ use rcgen::generate_simple_self_signed;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use sparrow_model::{Features, MovieIndex, UserId, UserState};
-use sparrow_rank::{Error, Ranker as _, UNSCORED};
+use sparrow_rank::{Error, Query, Ranker as _, UNSCORED};
 use sparrow_tf_serving::{Batch, Format, Input, Options, Pin, Source, State, Step, Type};
 use tokio_rustls::TlsAcceptor;
 
@@ -297,7 +297,7 @@ async fn features_are_converted_by_the_inputs() {
 
     let stored = UserState { features: Some(&Stored), ..UserState::unknown(UserId(6)) };
     let mut scores = Vec::new();
-    ranker.score(&stored, &all(&catalog), &mut scores).await.unwrap();
+    ranker.score(&Query::new(&stored, &all(&catalog)), &mut scores).await.unwrap();
     assert_eq!(scores, [0.5, 0.5]);
     let expected = r#"{"inputs":{"userId":[6,6],"movieId":[[1],[2]],"avg":[[3.92],[3.92]],"genre":["Sci-Fi \"new\"","Sci-Fi \"new\""],"country":[2,2],"year":[2,2],"first":[2,2],"count":[0.6931472,0],"rated":[0,0]}}"#;
     assert_eq!(sent(), expected);

@@ -1,202 +1,167 @@
-//! The tables of `[[models]]`: as they are written, and what they mean.
+//! The tables of `[[models]]`, and the models that exist without a table.
 
-mod entry;
-mod folders;
+mod discovery;
 
-pub use entry::{Batch, Entry, Format, Input, Kind, Normalise, Scalar, Type};
-pub(crate) use folders::{Found, find};
-
-use std::path::PathBuf;
+pub(crate) use discovery::{DiscoveredModels, discover};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sparrow_tf_serving as tf;
-use toml::Table;
+use toml::{Table, Value};
 
+use super::TableProblem;
 use super::layers::{nearest, suggestion};
+use crate::models::{KINDS, ModelKind, TableError, read_table};
 
-/// The models that are always there, with their other names, in the order in which they are listed.
-const BUILT_IN: [(&str, &[&str]); 3] = [
-    ("emb", &[]),
-    ("popularity", &[]),
-    // The original system spells it so in its requests.
-    ("neuralcf", &["nerualcf"]),
-];
-
-/// Which models step in for each other where nothing is said, from the best on.
-const CHAIN: [&str; 3] = ["neuralcf", "emb", "popularity"];
-
-/// The longest name of a model.
+/// The maximum length of a model's name.
 const LONGEST_NAME: usize = 64;
 
-/// All ranking models: those that are configured, and those that are always there.
+/// The keys of every table, whatever the kind.
+const COMMON_KEYS: [&str; 3] = ["name", "kind", "fallback"];
+
+/// All ranking models: those of tables, and those that exist without a table.
 #[derive(Debug, Clone)]
 pub struct Models {
-    /// What was written, to be printed.
-    entries: Vec<Entry>,
-    /// What that means.
-    all: Vec<Model>,
+    /// The tables as written, for printing.
+    tables: Vec<Table>,
+    all: Vec<ModelEntry>,
 }
 
-/// A ranking model. Its name and those of its fallbacks are known to be right.
+/// A ranking model. Its name, its table and its fallback have been checked.
 #[derive(Debug, Clone)]
-pub struct Model {
+pub(crate) struct ModelEntry {
     /// The name in requests.
-    pub name: String,
-    /// Other names for it.
-    pub aliases: &'static [&'static str],
-    /// Where it comes from.
-    pub source: Source,
-    /// The name of the model that steps in for it.
-    pub fallback: Option<String>,
+    pub(crate) name: String,
+    /// Other names in requests.
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) kind: &'static dyn ModelKind,
+    /// The keys of the kind.
+    pub(crate) table: Table,
+    /// The name of the model that is its fallback.
+    pub(crate) fallback: Option<String>,
 }
 
-/// Where a model comes from.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// The vectors of the data set, or of the feature store.
-    DataVectors,
-    /// Vectors of its own: a folder with the two files, or with numbered versions of them.
-    Vectors(PathBuf),
-    /// A model folder of NeuralCF; without one, `neuralcf` in the folder of model folders.
-    NeuralCf(Option<PathBuf>),
-    /// A model folder of item–item weights.
-    Ease(PathBuf),
-    /// A model at a model server.
-    TfServing(Box<Remote>),
-    /// The number of ratings.
-    Popularity,
-}
-
-/// A model at a model server.
-#[derive(Debug, Clone)]
-pub struct Remote {
-    /// Where it is.
-    pub url: String,
-    /// What it is given.
-    pub inputs: tf::Inputs,
-    /// How it is asked.
-    pub options: tf::Options,
-}
-
-/// What is wrong with the tables.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    /// The path of the key, such as `models[1].url`.
-    pub(super) key: String,
-    pub(super) what: String,
+/// The keys of every table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CommonKeys {
+    name: Option<String>,
+    kind: Option<String>,
+    fallback: Option<String>,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        let built_in = BUILT_IN.map(|(name, aliases)| Model {
-            name: name.to_owned(),
-            aliases,
-            source: match name {
-                "emb" => Source::DataVectors,
-                "neuralcf" => Source::NeuralCf(None),
-                _ => Source::Popularity,
-            },
-            fallback: next_in_chain(name).map(str::to_owned),
+        let built_in = KINDS.iter().filter_map(|kind| Some((*kind, kind.built_in()?)));
+        let all = built_in.map(|(kind, built_in)| ModelEntry {
+            name: built_in.name.to_owned(),
+            aliases: built_in.aliases,
+            kind,
+            table: Table::new(),
+            fallback: built_in.fallback.map(str::to_owned),
         });
-        Self { entries: Vec::new(), all: built_in.into() }
+        Self { tables: Vec::new(), all: all.collect() }
     }
 }
 
 impl Models {
-    /// The same beside the models that were found in the folder of model folders; a table takes the place of such a
-    /// model too.
-    pub(crate) fn beside(&self, found: &Found) -> Result<Self, String> {
-        let wrong = |Wrong { key, what }| format!("{key}: {what}");
-        Self::new(self.entries.clone(), found).map_err(wrong)
+    /// A table with the keys of all kinds, for the list of known keys.
+    pub(in crate::config) fn table_of_all_keys() -> Table {
+        let text = || Value::String(String::new());
+        let common = COMMON_KEYS.map(|key| (key.to_owned(), text()));
+        KINDS.iter().flat_map(|kind| kind.keys()).chain(common).collect()
+    }
+
+    /// The same models with those of the models folder. A table with the name of such a model replaces it.
+    pub(crate) fn with_discovered(&self, discovered: &DiscoveredModels) -> Result<Self, String> {
+        let message = |TableProblem { key, message }| format!("{key}: {message}");
+        Self::new(self.tables.clone(), discovered).map_err(message)
     }
 
     /// Whether a table has this name.
     pub(crate) fn has_table(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.name.as_deref() == Some(name))
+        let name_of = |table: &Table| table.get("name").and_then(Value::as_str).map(str::to_owned);
+        self.tables.iter().any(|table| name_of(table).as_deref() == Some(name))
     }
 
-    /// The models of some tables beside those that are always there and those that were found in a folder; one with
-    /// the name of such a model takes its place.
-    pub(super) fn new(entries: Vec<Entry>, found: &Found) -> Result<Self, Wrong> {
+    /// The models of tables beside the built-in ones and those of the models folder, which tables with the same name replace.
+    pub(in crate::config) fn new(
+        tables: Vec<Table>,
+        discovered: &DiscoveredModels,
+    ) -> Result<Self, TableProblem> {
         let mut models = Self::default();
-        models.all.extend(found.models.iter().map(|(name, source)| Model {
-            name: name.clone(),
-            aliases: &[],
-            source: source.clone(),
-            fallback: None,
-        }));
-        let mut names: Vec<&str> = Vec::new();
-        for (place, entry) in entries.iter().enumerate() {
-            let wrong = |key: &str, what| Wrong { key: format!("models[{place}].{key}"), what };
-            let name = entry.name.as_deref().unwrap_or_default();
-            check_name(name, &names).map_err(|what| wrong("name", what))?;
-            names.push(name);
-            let model = Model {
-                name: name.to_owned(),
-                aliases: &[],
-                source: source(name, entry).map_err(|(key, what)| wrong(&key, what))?,
-                fallback: None,
+        models.all.extend(discovered.models.iter().cloned());
+        let mut names: Vec<String> = Vec::new();
+        let mut fallbacks = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            let problem = |TableError { key, message }| TableProblem {
+                key: format!("models[{index}].{key}"),
+                message,
             };
-            match models.all.iter_mut().find(|known| known.name == name) {
-                Some(known) => *known = Model { aliases: known.aliases, ..model },
-                None => models.all.push(model),
+            let common: CommonKeys = read_table(table).map_err(problem)?;
+            let name = common.name.unwrap_or_default();
+            check_name(&name, &names).map_err(problem)?;
+            names.push(name.clone());
+            let kind = kind_of(&name, common.kind.as_deref()).map_err(problem)?;
+            let mut table = table.clone();
+            table.retain(|key, _| !COMMON_KEYS.contains(&key));
+            check_keys(kind, &table).map_err(problem)?;
+            kind.check(&name, &table).map_err(problem)?;
+            let fallback = default_fallback(&name, kind);
+            fallbacks.push(common.fallback);
+            let entry = ModelEntry { name, aliases: &[], kind, table, fallback };
+            match models.all.iter_mut().find(|known| known.name == entry.name) {
+                Some(known) => *known = ModelEntry { aliases: known.aliases, ..entry },
+                None => models.all.push(entry),
             }
         }
-        let fallbacks: Vec<Option<String>> =
-            models.all.iter().map(|model| default_fallback(model).map(str::to_owned)).collect();
-        for (model, fallback) in models.all.iter_mut().zip(fallbacks) {
-            model.fallback = fallback;
-        }
-        for (place, entry) in entries.iter().enumerate() {
-            let Some(fallback) = &entry.fallback else { continue };
-            let fallback = models.find(fallback).map(|model| model.name.clone());
-            let fallback = fallback
-                .map_err(|what| Wrong { key: format!("models[{place}].fallback"), what })?;
-            let own = models.all.iter_mut().find(|model| Some(&model.name) == entry.name.as_ref());
-            if let Some(model) = own {
+        for (index, fallback) in fallbacks.into_iter().enumerate() {
+            let Some(fallback) = fallback else { continue };
+            let key = || format!("models[{index}].fallback");
+            let fallback = models.find(&fallback).map(|model| model.name.clone());
+            let fallback = fallback.map_err(|message| TableProblem { key: key(), message })?;
+            if let Some(model) = models.all.iter_mut().find(|model| model.name == names[index]) {
                 model.fallback = Some(fallback);
             }
         }
-        for (place, entry) in entries.iter().enumerate() {
-            if let Some(circle) = entry.name.as_ref().and_then(|name| models.circle(name)) {
-                let what = format!("the fallbacks go in a circle: {}", circle.join(" → "));
-                return Err(Wrong { key: format!("models[{place}].fallback"), what });
+        for (index, name) in names.iter().enumerate() {
+            if let Some(cycle) = models.cycle(name) {
+                let message = format!("the fallbacks have a cycle: {}", cycle.join(" → "));
+                return Err(TableProblem { key: format!("models[{index}].fallback"), message });
             }
         }
-        models.entries = entries;
+        models.tables = tables;
         Ok(models)
     }
 
     /// All models, in the order in which they are listed.
-    pub fn all(&self) -> &[Model] {
+    pub(crate) fn all(&self) -> &[ModelEntry] {
         &self.all
     }
 
-    /// Whether there are only those that are always there.
+    /// Whether there are no tables.
     pub fn is_default(&self) -> bool {
-        self.entries.is_empty()
+        self.tables.is_empty()
     }
 
-    /// The model of this name, or what to say about the name.
-    pub(super) fn find(&self, name: &str) -> Result<&Model, String> {
-        let known =
+    /// The model with this name or alias, or an error message with the most similar name.
+    pub(in crate::config) fn find(&self, name: &str) -> Result<&ModelEntry, String> {
+        let found =
             self.all.iter().find(|model| model.name == name || model.aliases.contains(&name));
-        known.ok_or_else(|| {
+        found.ok_or_else(|| {
             let names = self.all.iter().map(|model| model.name.as_str());
             format!("no model is named {name:?}{}", suggestion(nearest(name, names)))
         })
     }
 
-    /// The way from a model over its fallbacks back to it, if there is one.
-    fn circle<'a>(&'a self, name: &'a str) -> Option<Vec<&'a str>> {
-        let mut way = vec![name];
-        while let Some(next) = self.find(way[way.len() - 1]).ok()?.fallback.as_deref() {
-            way.push(next);
+    /// The path from a model along its fallbacks back to itself, if there is one.
+    fn cycle<'a>(&'a self, name: &'a str) -> Option<Vec<&'a str>> {
+        let mut path = vec![name];
+        while let Some(next) = self.find(path[path.len() - 1]).ok()?.fallback.as_deref() {
+            path.push(next);
             if next == name {
-                return Some(way);
+                return Some(path);
             }
-            if way.len() > self.all.len() {
-                // Another model's circle.
+            if path.len() > self.all.len() {
+                // The cycle of another model.
                 return None;
             }
         }
@@ -204,102 +169,73 @@ impl Models {
     }
 }
 
-/// What comes behind a model of the chain, in it.
-fn next_in_chain(name: &str) -> Option<&'static str> {
-    let place = CHAIN.iter().position(|known| *known == name)?;
-    CHAIN.get(place + 1).copied()
+fn built_in(name: &str) -> Option<crate::models::BuiltIn> {
+    KINDS.iter().filter_map(|kind| kind.built_in()).find(|built_in| built_in.name == name)
 }
 
-fn default_fallback(model: &Model) -> Option<&'static str> {
-    if CHAIN.contains(&&*model.name) {
-        return next_in_chain(&model.name);
-    }
-    match model.source {
-        Source::TfServing(_) => Some("neuralcf"),
-        Source::NeuralCf(_) | Source::Vectors(_) | Source::Ease(_) | Source::DataVectors => {
-            Some("emb")
-        }
-        Source::Popularity => None,
-    }
+fn default_fallback(name: &str, kind: &dyn ModelKind) -> Option<String> {
+    let fallback = built_in(name).map_or_else(|| kind.fallback(), |built_in| built_in.fallback);
+    fallback.map(str::to_owned)
 }
 
-fn check_name(name: &str, others: &[&str]) -> Result<(), String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+fn check_name(name: &str, others: &[String]) -> Result<(), TableError> {
+    let problem = |message: String| Err(TableError::new("name", message));
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() {
-        return Err("a model has a name".to_owned());
+        return problem("a model has a name".to_owned());
     }
-    if name.len() > LONGEST_NAME || !name.bytes().all(plain) {
-        return Err(format!(
-            "a name is of letters, digits, '-', '_' and '.', at most {LONGEST_NAME} of them: {name:?}"
+    if name.len() > LONGEST_NAME || !name.bytes().all(is_valid) {
+        return problem(format!(
+            "a name consists of letters, digits, '-', '_' and '.', at most {LONGEST_NAME} of them: {name:?}"
         ));
     }
-    if others.contains(&name) {
-        return Err(format!("two models are named {name:?}"));
+    if others.iter().any(|other| other == name) {
+        return problem(format!("two models are named {name:?}"));
     }
-    match BUILT_IN.iter().find(|(_, aliases)| aliases.contains(&name)) {
-        Some((built_in, _)) => Err(format!("{name:?} is another name of {built_in:?}")),
+    let mut built_in = KINDS.iter().filter_map(|kind| kind.built_in());
+    match built_in.find(|built_in| built_in.aliases.contains(&name)) {
+        Some(built_in) => problem(format!("{name:?} is an alias of {:?}", built_in.name)),
         None => Ok(()),
     }
 }
 
-/// What is wrong with a key of one table.
-type WrongKey = (String, String);
+fn kind_of(name: &str, kind: Option<&str>) -> Result<&'static dyn ModelKind, TableError> {
+    let problem = |message| TableError::new("kind", message);
+    let kind = kind.ok_or_else(|| problem(format!("the model {name:?} has no kind")))?;
+    let found = KINDS.iter().find(|known| known.name() == kind).copied();
+    found.ok_or_else(|| {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+        let suggestion = suggestion(nearest(kind, names.iter().copied()));
+        problem(format!("{kind:?} is none of the kinds {}{suggestion}", names.join(", ")))
+    })
+}
 
-fn source(name: &str, entry: &Entry) -> Result<Source, WrongKey> {
-    let wrong = |key: &str, what: String| Err((key.to_owned(), what));
-    let Some(kind) = entry.kind else {
-        return wrong("kind", format!("the model {name:?} has no kind"));
-    };
-    let written = Table::try_from(entry).unwrap_or_default();
-    if let Some(key) = written.keys().find(|key| !kind.keys().contains(&key.as_str())) {
-        return wrong(key, format!("a model of the kind {kind} has no {key}"));
-    }
-    match (kind, &entry.path) {
-        (Kind::Embedding, Some(path)) => Ok(Source::Vectors(path.clone())),
-        (Kind::Embedding, None) if name == "emb" => Ok(Source::DataVectors),
-        (Kind::NeuralCf, path) if path.is_some() || name == "neuralcf" => {
-            Ok(Source::NeuralCf(path.clone()))
+fn check_keys(kind: &dyn ModelKind, table: &Table) -> Result<(), TableError> {
+    let keys = kind.keys();
+    match table.keys().find(|key| !keys.contains_key(*key)) {
+        Some(key) => {
+            let message = format!("a model of the kind {} has no {key}", kind.name());
+            Err(TableError::new(key, message))
         }
-        (Kind::Ease, Some(path)) => Ok(Source::Ease(path.clone())),
-        (Kind::Embedding | Kind::NeuralCf | Kind::Ease, _) => {
-            wrong("path", format!("a model of the kind {kind} needs the folder that it is in"))
-        }
-        (Kind::Popularity, _) => Ok(Source::Popularity),
-        (Kind::TfServing, _) => {
-            let Some(url) = entry.url.clone() else {
-                let example = "http://localhost:8501/v1/models/recmodel";
-                return wrong(
-                    "url",
-                    format!("a model of the kind {kind} needs one, such as {example}"),
-                );
-            };
-            let (inputs, options) = entry.remote()?;
-            // The certificates may come later.
-            let bare = tf::Options { ca_file: None, ..options.clone() };
-            if let Err(error) = tf::ServedModel::new(&url, inputs.clone(), bare) {
-                return wrong("url", error.to_string());
-            }
-            Ok(Source::TfServing(Box::new(Remote { url, inputs, options })))
-        }
+        None => Ok(()),
     }
 }
 
 impl PartialEq for Models {
     fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries
+        self.tables == other.tables
     }
 }
 
 impl Serialize for Models {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.entries.serialize(serializer)
+        self.tables.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Models {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = Vec::deserialize(deserializer)?;
-        let wrong = |Wrong { key, what }| de::Error::custom(format_args!("{key}: {what}"));
-        Self::new(entries, &Found::default()).map_err(wrong)
+        let tables = Vec::deserialize(deserializer)?;
+        Self::new(tables, &DiscoveredModels::default()).map_err(de::Error::custom)
     }
 }

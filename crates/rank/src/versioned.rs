@@ -4,13 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use sparrow_model::{MovieIndex, UserState};
+use sparrow_model::UserState;
 
-use crate::{Error, Ranker, State, Status};
+use crate::{Error, Query, Ranker, State, Status};
 
-/// A model whose version can be exchanged while requests run. A request keeps the version that it
-/// began with.
-pub struct Slot {
+/// A ranker whose version can be replaced while requests run. A query in progress finishes with the version that it
+/// started with.
+pub struct VersionedRanker {
     kind: &'static str,
     current: RwLock<Current>,
     revision: AtomicU64,
@@ -23,38 +23,37 @@ struct Current {
     trouble: Option<String>,
 }
 
-impl Slot {
-    /// A slot for models of a kind, such as `neuralcf`, that is empty for a reason.
-    pub fn empty(kind: &'static str, why: impl Into<String>) -> Self {
-        let (since, trouble) = (SystemTime::now(), Some(why.into()));
+impl VersionedRanker {
+    /// A model of a kind such as `neuralcf` without any version, and the reason for that.
+    pub fn empty(kind: &'static str, reason: impl Into<String>) -> Self {
+        let (since, trouble) = (SystemTime::now(), Some(reason.into()));
         let current = Current { ranker: None, version: None, since, trouble };
         Self { kind, current: RwLock::new(current), revision: AtomicU64::new(0) }
     }
 
-    /// Requests from now on get this ranker, of a version that answers since then, here or in the slots of
-    /// other catalogues.
-    pub fn put(&self, ranker: Arc<dyn Ranker>, version: Option<u64>, since: SystemTime) {
+    /// Replaces the version. `since` is the time at which the first engine used this version.
+    pub fn replace(&self, ranker: Arc<dyn Ranker>, version: Option<u64>, since: SystemTime) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) =
             Current { ranker: Some(ranker), version, since, trouble: None };
         self.revision.fetch_add(1, Ordering::Release);
     }
 
-    /// Says what is the matter with the model, or that all is well. What answers stays.
-    pub fn set_trouble(&self, trouble: Option<String>) {
+    /// Sets or clears the problem that the status reports. The current version remains in use.
+    pub fn set_problem(&self, trouble: Option<String>) {
         self.current.write().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
     }
 
     fn ranker(&self) -> Result<Arc<dyn Ranker>, Error> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.ranker.clone().ok_or_else(|| {
-            let why = current.trouble.clone().unwrap_or_else(|| "nothing is loaded".to_owned());
-            Error::Unavailable(why.into())
+            let reason = current.trouble.clone();
+            Error::Unavailable(reason.unwrap_or_else(|| "no version is loaded".to_owned()).into())
         })
     }
 }
 
 #[async_trait]
-impl Ranker for Slot {
+impl Ranker for VersionedRanker {
     fn kind(&self) -> &'static str {
         self.kind
     }
@@ -79,20 +78,22 @@ impl Ranker for Slot {
         self.revision.load(Ordering::Acquire)
     }
 
-    async fn score(
-        &self,
-        user: &UserState<'_>,
-        movies: &[MovieIndex],
-        scores: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    fn score_all(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {
+        match self.ranker() {
+            Ok(ranker) => ranker.score_all(user, scores),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let ranker = self.ranker()?;
-        ranker.score(user, movies, scores).await
+        ranker.score(query, scores).await
     }
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for VersionedRanker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Slot");
+        let mut debug = f.debug_struct("VersionedRanker");
         debug.field("kind", &self.kind).field("status", &self.status()).finish_non_exhaustive()
     }
 }
@@ -100,7 +101,7 @@ impl fmt::Debug for Slot {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::UserId;
+    use sparrow_model::{MovieIndex, UserId};
 
     use super::*;
     use crate::tests::ready;
@@ -113,42 +114,38 @@ mod tests {
             "constant"
         }
 
-        async fn score(
-            &self,
-            _user: &UserState<'_>,
-            movies: &[MovieIndex],
-            scores: &mut Vec<f32>,
-        ) -> Result<(), Error> {
+        async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
             scores.clear();
-            scores.extend(movies.iter().map(|_| self.0));
+            scores.extend(query.movies.iter().map(|_| self.0));
             Ok(())
         }
     }
 
     #[test]
-    fn versions_are_exchanged_and_their_troubles_told() {
-        let slot = Slot::empty("constant", "no version is there");
+    fn versions_are_replaced_and_problems_reported() {
+        let ranker = VersionedRanker::empty("constant", "no version exists");
         let score = || {
             let mut scores = Vec::new();
-            let nobody = UserState::unknown(UserId(1));
-            ready(slot.score(&nobody, &[MovieIndex(0)], &mut scores)).map(|()| scores[0])
+            let user = UserState::unknown(UserId(1));
+            let query = Query::new(&user, &[MovieIndex(0)]);
+            ready(ranker.score(&query, &mut scores)).map(|()| scores[0])
         };
         assert!(
-            matches!(score(), Err(Error::Unavailable(why)) if why.to_string() == "no version is there")
+            matches!(score(), Err(Error::Unavailable(why)) if why.to_string() == "no version exists")
         );
-        assert_eq!((slot.status().state, slot.revision()), (State::Unavailable, 0));
+        assert_eq!((ranker.status().state, ranker.revision()), (State::Unavailable, 0));
 
         let since = SystemTime::UNIX_EPOCH;
-        slot.put(Arc::new(Constant(1.0)), Some(1), since);
-        slot.set_trouble(Some("version 2 is broken".to_owned()));
+        ranker.replace(Arc::new(Constant(1.0)), Some(1), since);
+        ranker.set_problem(Some("version 2 is broken".to_owned()));
         assert_eq!(score().unwrap(), 1.0);
-        let status = slot.status();
+        let status = ranker.status();
         assert_eq!((status.state, status.version), (State::Ready, Some(1)));
         assert_eq!(status.trouble.as_deref(), Some("version 2 is broken"));
 
-        slot.put(Arc::new(Constant(3.0)), Some(3), since);
+        ranker.replace(Arc::new(Constant(3.0)), Some(3), since);
         assert_eq!(score().unwrap(), 3.0);
-        assert_eq!((slot.status().version, slot.status().trouble), (Some(3), None));
-        assert_eq!((slot.status().since, slot.revision()), (Some(since), 2));
+        assert_eq!((ranker.status().version, ranker.status().trouble), (Some(3), None));
+        assert_eq!((ranker.status().since, ranker.revision()), (Some(since), 2));
     }
 }

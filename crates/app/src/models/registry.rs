@@ -1,0 +1,242 @@
+//! The configured models, which outlive the engines: for every generation of a feature store there is a new engine.
+//! The registry adds its models to each engine and keeps them up to date: it watches model folders and probes model
+//! servers.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sparrow_engine::{Builder, Embeddings, Engine, Model};
+use sparrow_model::{Catalog, MovieId, MovieIndex};
+use sparrow_rank::Counters;
+use sparrow_recall::{ByScores, Inputs};
+use sparrow_store::Fields;
+use sparrow_tf_serving as tf;
+use tokio::sync::Notify;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::model_folder::ModelFolder;
+use super::{EngineData, FolderTable, ModelKind, ModelSource, read_table};
+use crate::config::{Config, ModelEntry, Ranking, Recall, StrategyTable};
+
+/// A version that cannot be loaded is reported if it has not changed for this many checks.
+const CHECKS: u32 = 3;
+
+/// The configured models.
+pub(crate) struct Registry {
+    models: Vec<ConfiguredModel>,
+    ranking: Ranking,
+    recall: Recall,
+    /// Held while folders are checked.
+    checking: Mutex<()>,
+    /// Notified when there is a catalogue for trials of models.
+    has_catalog: Notify,
+}
+
+struct ConfiguredModel {
+    name: Arc<str>,
+    aliases: &'static [&'static str],
+    kind: &'static dyn ModelKind,
+    fallback: Option<Arc<str>>,
+    counters: Arc<Counters>,
+    source: Arc<dyn ModelSource>,
+}
+
+/// The features of movies, for models that take them.
+pub(crate) enum MovieFeatures {
+    /// To be computed from the catalogue's ratings.
+    OfCatalog,
+    /// From a feature store.
+    Stored(HashMap<MovieId, Fields>),
+}
+
+impl Registry {
+    /// The models of a configuration. Does not load models or connect to servers.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let discovered = config.discover_models().map_err(anyhow::Error::msg)?;
+        for (name, reason) in &discovered.others {
+            if !config.models.has_table(name) {
+                tracing::warn!(
+                    folder = &**name,
+                    "a folder in the models folder is not served: {reason}"
+                );
+            }
+        }
+        let ranking = &config.ranking;
+        let configured = config.models.with_discovered(&discovered).map_err(anyhow::Error::msg)?;
+        let models = configured.all().iter().map(|entry| {
+            let name: Arc<str> = entry.name.as_str().into();
+            Ok(ConfiguredModel {
+                aliases: entry.aliases,
+                kind: entry.kind,
+                fallback: entry.fallback.as_deref().map(Into::into),
+                counters: Arc::default(),
+                source: source(entry, &name, ranking)
+                    .with_context(|| format!("the model {name}"))?,
+                name,
+            })
+        });
+        Ok(Self {
+            models: models.collect::<Result<_>>()?,
+            ranking: ranking.clone(),
+            recall: config.recall.clone(),
+            checking: Mutex::default(),
+            has_catalog: Notify::new(),
+        })
+    }
+
+    /// Whether a model takes features of movies.
+    pub(crate) fn takes_movie_features(&self) -> bool {
+        self.models.iter().any(|model| model.source.takes_movie_features())
+    }
+
+    /// Builds an engine over a catalogue and its vectors (or the reason why there are none) with the configured models and
+    /// recall strategies. The models follow new versions as long as the engine exists.
+    pub(crate) fn build(
+        &self,
+        catalog: &Arc<Catalog>,
+        embeddings: Result<Embeddings, String>,
+        features: &MovieFeatures,
+    ) -> Result<Engine, sparrow_engine::Error> {
+        let computed = (self.takes_movie_features()
+            && matches!(features, MovieFeatures::OfCatalog))
+        .then(|| tf::movie_features_of(catalog));
+        let movie_feature = |movie: MovieIndex, name: &str| match (features, &computed) {
+            (MovieFeatures::Stored(stored), _) => {
+                let value = stored.get(&catalog.movie(movie).id)?.get(name)?;
+                Some(Cow::Borrowed(value))
+            }
+            (MovieFeatures::OfCatalog, Some(computed)) => computed(movie, name),
+            (MovieFeatures::OfCatalog, None) => None,
+        };
+        let mut builder = Engine::builder(Arc::clone(catalog))
+            .candidates(self.recall.candidates.get())
+            .default_model(&*self.ranking.default);
+        builder = self.add_strategies(builder, embeddings.as_ref().ok());
+        let data = EngineData {
+            catalog,
+            embeddings: embeddings.as_ref().map_err(String::as_str),
+            movie_feature: &movie_feature,
+        };
+        for model in &self.models {
+            let mut of_engine = Model::new(Arc::clone(&model.name), model.source.ranker(&data))
+                .inputs(model.source.inputs().iter().map(String::as_str))
+                .counters(Arc::clone(&model.counters));
+            for alias in model.aliases {
+                of_engine = of_engine.alias(*alias);
+            }
+            if let Some(fallback) = &model.fallback {
+                of_engine = of_engine.fallback(Arc::clone(fallback));
+            }
+            builder = builder.model(of_engine);
+        }
+        if let Ok(embeddings) = embeddings {
+            builder = builder.embeddings(embeddings);
+        }
+        let engine = builder.build()?;
+        self.has_catalog.notify_one();
+        Ok(engine)
+    }
+
+    /// Adds the recall strategies that work with these vectors and models.
+    fn add_strategies(&self, mut builder: Builder, embeddings: Option<&Embeddings>) -> Builder {
+        let inputs = Inputs::new(embeddings.map(|embeddings| &embeddings.items));
+        for table in self.recall.strategies.all() {
+            builder = match table {
+                StrategyTable::Own { kind, share, parameters } => {
+                    // The parameters were checked with the configuration.
+                    match kind.build(&inputs, parameters) {
+                        Ok(Some(recall)) => builder.strategy(recall, *share),
+                        Ok(None) | Err(_) => builder,
+                    }
+                }
+                StrategyTable::OfModel { kind, above, share, model } => {
+                    // Without a name, the first model of the kind.
+                    let is_meant = |known: &&ConfiguredModel| match model {
+                        Some(name) => *known.name == **name,
+                        None => known.kind.name() == kind.name(),
+                    };
+                    match self.models.iter().find(is_meant) {
+                        Some(model) => {
+                            let model = Arc::clone(&model.name);
+                            builder.strategy(ByScores::new(kind.name(), model, *above), *share)
+                        }
+                        None => builder,
+                    }
+                }
+            };
+        }
+        builder
+    }
+
+    /// Checks all model folders once and loads their versions, and reports at once what cannot be loaded. The engines that
+    /// use the models should exist, so that versions can be tried.
+    pub(crate) fn load(&self) {
+        for model in self.watched() {
+            self.check(&*model.source, Duration::ZERO);
+        }
+    }
+
+    fn check(&self, source: &dyn ModelSource, patience: Duration) {
+        let _one_at_a_time = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
+        source.check(patience);
+    }
+
+    fn watched(&self) -> impl Iterator<Item = &ConfiguredModel> {
+        self.models.iter().filter(|model| model.source.is_watched())
+    }
+
+    /// Probes the model servers, as soon as there is a catalogue for trials. Does not end by itself.
+    pub(crate) async fn maintain_servers(&self) {
+        self.has_catalog.notified().await;
+        let mut tasks = JoinSet::new();
+        for task in self.models.iter().filter_map(|model| model.source.maintenance()) {
+            tasks.spawn(task);
+        }
+        match tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(failed)) => std::panic::resume_unwind(failed.into_panic()),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Watches the model folders. Does not end.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        if self.watched().next().is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(self.ranking.watch).await;
+            let registry = Arc::clone(&self);
+            let check = spawn_blocking(move || {
+                for model in registry.watched() {
+                    registry.check(&*model.source, registry.ranking.watch * CHECKS);
+                }
+            });
+            if let Err(error) = check.await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "a check of the model folders was interrupted");
+            }
+        }
+    }
+}
+
+/// Opens a configured model: a folder if it is loaded from one, or what its kind opens.
+fn source(entry: &ModelEntry, name: &Arc<str>, ranking: &Ranking) -> Result<Arc<dyn ModelSource>> {
+    let kind = entry.kind;
+    if kind.files().is_empty() {
+        return kind.open(name, &entry.table);
+    }
+    let table: FolderTable = read_table(&entry.table).unwrap_or_default();
+    let is_built_in = kind
+        .built_in()
+        .is_some_and(|built_in| built_in.name == entry.name && built_in.in_models_folder);
+    let in_models_folder =
+        || ranking.models.as_ref().filter(|_| is_built_in).map(|folder| folder.join(&entry.name));
+    match table.path.or_else(in_models_folder) {
+        Some(path) => Ok(Arc::new(ModelFolder::new(kind, Arc::clone(name), path, ranking.clone()))),
+        None => kind.open(name, &entry.table),
+    }
+}

@@ -1,0 +1,286 @@
+use std::fmt;
+use std::sync::Arc;
+
+use sparrow_model::{Catalog, GenreSet, MovieSet, Sort};
+use sparrow_rank::{Counters, EmbeddingRanker, PopularityRanker, Ranker, Unavailable};
+use sparrow_recall::{ByOrder, Inputs, Recall, STRATEGIES};
+
+use crate::buffers::{BufferPool, StrategyBits};
+use crate::engine::{RankingModel, Strategy, find};
+use crate::favourites::FavouriteGenres;
+use crate::{Embeddings, Engine, Error};
+
+/// Recall strategies of an engine at most; popularity, which fills up what they leave, is one more.
+const MOST_STRATEGIES: usize = StrategyBits::BITS as usize - 1;
+
+/// Candidates that are ranked for a request if the builder does not specify a number.
+pub const DEFAULT_CANDIDATES: usize = 800;
+
+/// The name of the model that ranks requests without a model, if the builder does not specify one.
+pub const DEFAULT_MODEL: &str = "emb";
+
+/// A ranking model of an engine.
+#[derive(Clone)]
+pub struct Model {
+    pub(crate) name: Arc<str>,
+    pub(crate) aliases: Vec<Arc<str>>,
+    pub(crate) ranker: Arc<dyn Ranker>,
+    pub(crate) fallback: Option<Arc<str>>,
+    pub(crate) inputs: Vec<Arc<str>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Model {
+    /// A model with the name that requests use.
+    pub fn new(name: impl Into<Arc<str>>, ranker: Arc<dyn Ranker>) -> Self {
+        Self {
+            name: name.into(),
+            aliases: Vec::new(),
+            ranker,
+            fallback: None,
+            inputs: Vec::new(),
+            counters: Arc::default(),
+        }
+    }
+
+    /// A model that cannot rank, with the reason that its status contains.
+    pub fn unavailable(
+        name: impl Into<Arc<str>>,
+        kind: &'static str,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::new(name, Arc::new(Unavailable::new(kind, reason)))
+    }
+
+    /// Adds another name for requests.
+    #[must_use]
+    pub fn alias(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.aliases.push(name.into());
+        self
+    }
+
+    /// Sets the model that ranks if this one has no scores, and that orders the movies that this one cannot score.
+    /// Without a fallback, such movies are ordered by their number of ratings.
+    #[must_use]
+    pub fn fallback(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.fallback = Some(name.into());
+        self
+    }
+
+    /// Sets the models whose scores this one combines: the ranker receives them as `Query::inputs`, in this order. The
+    /// engine computes the scores of each model once per request. Such models cannot be inputs of others.
+    #[must_use]
+    pub fn inputs(mut self, names: impl IntoIterator<Item: Into<Arc<str>>>) -> Self {
+        self.inputs = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the counters, which the models of several engines may share.
+    #[must_use]
+    pub fn counters(mut self, counters: Arc<Counters>) -> Self {
+        self.counters = counters;
+        self
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Model");
+        debug.field("name", &self.name).field("kind", &self.ranker.kind());
+        debug.field("fallback", &self.fallback).finish_non_exhaustive()
+    }
+}
+
+/// Builds an [`Engine`]; see [`Engine::builder`].
+#[must_use]
+pub struct Builder {
+    catalog: Arc<Catalog>,
+    embeddings: Option<Embeddings>,
+    strategies: Vec<Strategy>,
+    models: Vec<Model>,
+    default_model: Arc<str>,
+    candidates: usize,
+}
+
+impl Builder {
+    pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
+        Self {
+            catalog,
+            embeddings: None,
+            strategies: Vec::new(),
+            models: Vec::new(),
+            default_model: DEFAULT_MODEL.into(),
+            candidates: DEFAULT_CANDIDATES,
+        }
+    }
+
+    /// Adds the standard strategies (see [`STRATEGIES`]) and the models `emb`, with the fallback `popularity`, and
+    /// `popularity`. Without embeddings, `emb` is unavailable.
+    pub fn standard(mut self, embeddings: Option<Embeddings>) -> Self {
+        let inputs = Inputs::new(embeddings.as_ref().map(|embeddings| &embeddings.items));
+        for kind in STRATEGIES.iter().filter(|kind| kind.standard) {
+            // Defaults are valid, so there is no error.
+            if let Ok(Some(recall)) = kind.build(&inputs, &[]) {
+                self = self.strategy(recall, kind.share);
+            }
+        }
+        let emb = match &embeddings {
+            Some(embeddings) => {
+                Model::new("emb", Arc::new(EmbeddingRanker::new(Arc::clone(&embeddings.items))))
+            }
+            None => Model::unavailable("emb", "embedding", "the engine has no embeddings"),
+        };
+        let popularity = PopularityRanker::new(Arc::clone(&self.catalog));
+        self = self.model(emb.fallback("popularity"));
+        self = self.model(Model::new("popularity", Arc::new(popularity)));
+        self.embeddings = embeddings;
+        self
+    }
+
+    /// Sets the users' vectors, and the movies' vectors for similar movies.
+    pub fn embeddings(mut self, embeddings: Embeddings) -> Self {
+        self.embeddings = Some(embeddings);
+        self
+    }
+
+    /// Adds a recall strategy, at most 15. Answers list the strategies in this order, and popular movies fill up what they
+    /// leave of the candidates. `share` is the number of candidates that the strategy is asked for in a request for no
+    /// more movies than [`candidates`](Self::candidates); larger requests ask for proportionally more.
+    pub fn strategy(mut self, recall: impl Recall + 'static, share: usize) -> Self {
+        self.strategies.push(Strategy { recall: Box::new(recall), share, model: None });
+        self
+    }
+
+    /// Adds a ranking model. One that can always rank, such as popularity, should be among the fallbacks.
+    pub fn model(mut self, model: Model) -> Self {
+        self.models.push(model);
+        self
+    }
+
+    /// Sets the model that ranks requests without a model; `emb` by default.
+    pub fn default_model(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.default_model = name.into();
+        self
+    }
+
+    /// Sets the number of candidates that are ranked for a request, or as many as the request asks for if that is more.
+    /// [`DEFAULT_CANDIDATES`] by default.
+    pub fn candidates(mut self, candidates: usize) -> Self {
+        self.candidates = candidates;
+        self
+    }
+
+    /// Builds the engine, and checks that names are distinct and exist, and that fallbacks have no cycle.
+    pub fn build(self) -> Result<Engine, Error> {
+        let Self { catalog, embeddings, mut strategies, models, default_model, candidates } = self;
+        check_names(&models)?;
+        let default_model = find(&models, &default_model)?;
+        let fallbacks = fallbacks(&models)?;
+        let inputs = inputs(&models)?;
+        let mut strategy_names: Vec<Arc<str>> = Vec::new();
+        for strategy in &mut strategies {
+            let name = strategy.recall.name();
+            if strategy_names.iter().any(|known| **known == *name) {
+                return Err(Error::DuplicateStrategy(name.to_owned()));
+            }
+            strategy_names.push(name.into());
+            strategy.model = strategy.recall.model().map(|name| find(&models, name)).transpose()?;
+        }
+        let fill_name = ByOrder(Sort::Popularity).name().to_owned();
+        let fill =
+            strategy_names.iter().position(|name| **name == *fill_name).unwrap_or_else(|| {
+                strategy_names.push(fill_name.into());
+                strategy_names.len() - 1
+            });
+        if strategies.len() > MOST_STRATEGIES {
+            return Err(Error::TooManyStrategies(strategies.len()));
+        }
+
+        let genre_members = catalog
+            .genres()
+            .iter()
+            .map(|genre| {
+                let mut members = MovieSet::new(catalog.len());
+                members.extend(catalog.ordered(Sort::Rating, Some(genre)).iter().copied());
+                members
+            })
+            .collect();
+        let genre_sets: Vec<GenreSet> =
+            catalog.movies().iter().map(|movie| movie.genre_set).collect();
+        let favourite_genres = FavouriteGenres::new(&catalog, &genre_sets);
+        let pool = BufferPool::new(catalog.len(), models.len());
+        let model_names = models.iter().map(|model| Arc::clone(&model.name)).collect();
+        let models = models
+            .into_iter()
+            .zip(fallbacks.into_iter().zip(inputs))
+            .map(|(model, (fallback, inputs))| RankingModel { model, fallback, inputs })
+            .collect();
+        Ok(Engine {
+            catalog,
+            embeddings,
+            strategies,
+            strategy_names: strategy_names.into(),
+            fill,
+            models,
+            model_names,
+            default_model,
+            candidates,
+            genre_members,
+            genre_sets,
+            favourite_genres,
+            pool,
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("movies", &self.catalog.len())
+            .field("models", &self.models)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_names(models: &[Model]) -> Result<(), Error> {
+    let mut names: Vec<&str> = Vec::new();
+    for model in models {
+        for name in std::iter::once(&model.name).chain(&model.aliases) {
+            if names.contains(&&**name) {
+                return Err(Error::DuplicateModel(name.to_string()));
+            }
+            names.push(name);
+        }
+    }
+    Ok(())
+}
+
+/// The index of each model's fallback.
+fn fallbacks(models: &[Model]) -> Result<Vec<Option<usize>>, Error> {
+    let index = |model: &Model| model.fallback.as_ref().map(|name| find(models, name)).transpose();
+    let fallbacks: Vec<Option<usize>> = models.iter().map(index).collect::<Result<_, _>>()?;
+    for (start, model) in models.iter().enumerate() {
+        // A chain without a cycle has at most as many steps as there are models.
+        let steps = std::iter::successors(Some(start), |&index| fallbacks[index]);
+        if steps.take(models.len() + 1).count() > models.len() {
+            return Err(Error::CyclicFallback(model.name.to_string()));
+        }
+    }
+    Ok(fallbacks)
+}
+
+/// The indices of the models that each model combines.
+fn inputs(models: &[Model]) -> Result<Vec<Vec<usize>>, Error> {
+    let indices = |model: &Model| {
+        let inputs = model.inputs.iter().map(|name| {
+            let input = find(models, name)?;
+            if models[input].inputs.is_empty() {
+                return Ok(input);
+            }
+            let (model, input) = (model.name.to_string(), name.to_string());
+            Err(Error::NestedInput { model, input })
+        });
+        inputs.collect::<Result<Vec<_>, _>>()
+    };
+    models.iter().map(indices).collect()
+}

@@ -1,0 +1,94 @@
+use sparrow_model::{History, Sort, UserState};
+use sparrow_recall::Query;
+
+use crate::buffers::Buffers;
+use crate::{Candidates, Engine, Reason, Request};
+
+impl Engine {
+    /// Fills the buffers with candidates. Returns whether a strategy failed.
+    pub(crate) fn find_candidates(
+        &self,
+        request: &Request<'_>,
+        user: &UserState<'_>,
+        buffers: &mut Buffers,
+    ) -> bool {
+        self.exclude(request, user, buffers);
+        if request.candidates == Candidates::All {
+            buffers.add_all();
+            return false;
+        }
+        let wanted = self.candidates.max(request.size);
+        let mut failed = false;
+        for (index, strategy) in self.strategies.iter().enumerate() {
+            let limit = (strategy.share * wanted).div_ceil(self.candidates.max(1));
+            if let Some(model) = strategy.model {
+                failed |= !self.score_catalog(model, user, buffers);
+            }
+            buffers.found.clear();
+            let query = Query {
+                catalog: &self.catalog,
+                user,
+                genres: request.genres,
+                excluded: &buffers.excluded,
+                scores: strategy.model.and_then(|model| buffers.shared[model].whole()),
+            };
+            match strategy.recall.recall(&query, limit, &mut buffers.found) {
+                Ok(()) => buffers.add_found(index),
+                Err(error) => {
+                    failed = true;
+                    tracing::warn!(
+                        strategy = strategy.recall.name(),
+                        error = &error as &dyn std::error::Error,
+                        "recall failed"
+                    );
+                }
+            }
+        }
+        for &movie in self.catalog.ordered(Sort::Popularity, None) {
+            if buffers.candidates().len() >= wanted {
+                break;
+            }
+            if !buffers.excluded.contains(movie) && buffers.recalled_by(movie) == 0 {
+                buffers.add(movie, self.fill);
+            }
+        }
+        failed
+    }
+
+    /// Collects the movies that the request excludes.
+    fn exclude(&self, request: &Request<'_>, user: &UserState<'_>, buffers: &mut Buffers) {
+        let excluded = &mut buffers.excluded;
+        if !request.genres.is_empty() {
+            for genre in request.genres.iter() {
+                excluded.insert_all(&self.genre_members[genre.index()]);
+            }
+            excluded.invert();
+        }
+        if request.exclude_seen {
+            excluded.extend(user.history.iter().flat_map(History::movies));
+            excluded.extend(user.also_rated.iter().copied());
+        }
+        let movies = self.catalog.len();
+        excluded.extend(request.exclude.iter().copied().filter(|movie| movie.index() < movies));
+        if let Some(filter) = &request.filter {
+            let rejected = excluded.absent(movies).filter(|&movie| !(filter.0)(movie));
+            let rejected: Vec<_> = rejected.collect();
+            excluded.extend(rejected);
+        }
+    }
+
+    /// Computes the scores of the whole catalogue by a model, once per request. Returns false if the model failed, rather
+    /// than having no scores for the user.
+    fn score_catalog(&self, model: usize, user: &UserState<'_>, buffers: &mut Buffers) -> bool {
+        if buffers.shared[model].outcome.is_none() {
+            self.score_whole(model, user, &mut buffers.shared[model]);
+        }
+        match buffers.shared[model].outcome {
+            None | Some(Ok(_)) => true,
+            Some(Err(reason)) => matches!(
+                reason,
+                Reason::NoUserEmbedding | Reason::UserNotInModel | Reason::ModelUnavailable
+            ),
+        }
+    }
+}

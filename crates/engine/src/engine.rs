@@ -1,0 +1,153 @@
+use std::fmt;
+use std::sync::Arc;
+
+use sparrow_model::{Catalog, GenreSet, MovieSet};
+use sparrow_rank::{Counts, Status};
+use sparrow_recall::Recall;
+
+use crate::buffers::BufferPool;
+use crate::favourites::FavouriteGenres;
+use crate::{Builder, Embeddings, Error, Model};
+
+/// Answers "recommended for you" and "similar movies" over one catalogue.
+///
+/// An engine is immutable; put it behind an `Arc` and share it. For new data, build a new engine.
+pub struct Engine {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) embeddings: Option<Embeddings>,
+    pub(crate) strategies: Vec<Strategy>,
+    pub(crate) strategy_names: Arc<[Arc<str>]>,
+    /// The index in `strategy_names` of the strategy that fills up what the others leave.
+    pub(crate) fill: usize,
+    pub(crate) models: Vec<RankingModel>,
+    pub(crate) model_names: Arc<[Arc<str>]>,
+    pub(crate) default_model: usize,
+    pub(crate) candidates: usize,
+    /// The movies of each genre.
+    pub(crate) genre_members: Vec<MovieSet>,
+    /// The genre sets of all movies in one array, for scans.
+    pub(crate) genre_sets: Vec<GenreSet>,
+    pub(crate) favourite_genres: FavouriteGenres,
+    pub(crate) pool: BufferPool,
+}
+
+/// A recall strategy of an engine.
+pub(crate) struct Strategy {
+    pub(crate) recall: Box<dyn Recall>,
+    /// Candidates that it is asked for, of `Engine::candidates`.
+    pub(crate) share: usize,
+    /// The index of the model whose scores it needs.
+    pub(crate) model: Option<usize>,
+}
+
+/// A ranking model of an engine, with the indices of the models that it refers to.
+pub(crate) struct RankingModel {
+    pub(crate) model: Model,
+    pub(crate) fallback: Option<usize>,
+    pub(crate) inputs: Vec<usize>,
+}
+
+/// A description of a model and its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// The name in requests.
+    pub name: Arc<str>,
+    /// The kind, such as `embedding`.
+    pub kind: &'static str,
+    /// The state.
+    pub status: Status,
+    /// The dimension of its vectors, for models that have vectors.
+    pub dimension: Option<usize>,
+    /// The name of its fallback.
+    pub fallback: Option<Arc<str>>,
+    /// The number of its answers, by outcome.
+    pub counts: Counts,
+}
+
+impl Engine {
+    /// A builder of an engine over a catalogue, without strategies and models. Popular movies are the candidates that
+    /// strategies leave.
+    pub fn builder(catalog: Arc<Catalog>) -> Builder {
+        Builder::new(catalog)
+    }
+
+    /// The catalogue of the engine.
+    pub const fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// The vectors, if the engine has any.
+    pub const fn embeddings(&self) -> Option<&Embeddings> {
+        self.embeddings.as_ref()
+    }
+
+    /// Whether a ranking model has this name or alias.
+    pub fn has_model(&self, name: &str) -> bool {
+        self.find_model(name).is_ok()
+    }
+
+    /// The ranking models, in the order in which they were added.
+    pub fn models(&self) -> Vec<ModelInfo> {
+        self.models
+            .iter()
+            .map(|RankingModel { model, fallback, .. }| ModelInfo {
+                name: Arc::clone(&model.name),
+                kind: model.ranker.kind(),
+                status: model.ranker.status(),
+                dimension: model.ranker.dimension(),
+                fallback: fallback.map(|index| Arc::clone(&self.model_names[index])),
+                counts: model.counters.counts(),
+            })
+            .collect()
+    }
+
+    /// The index in [`models`](Self::models) of a model by name or alias (`None`: the default), and a revision that grows
+    /// whenever a version of the model, of its inputs or of its fallbacks is replaced. `None` if there is no such model.
+    pub fn revision(&self, model: Option<&str>) -> Option<(usize, u64)> {
+        let index = model.map_or(Ok(self.default_model), |name| self.find_model(name)).ok()?;
+        let chain = std::iter::successors(Some(index), |&index| self.models[index].fallback);
+        let revision = chain
+            .flat_map(|index| self.models[index].inputs.iter().copied().chain([index]))
+            .map(|index| self.models[index].model.ranker.revision())
+            .sum();
+        Some((index, revision))
+    }
+
+    /// The name of the model that ranks requests without a model.
+    pub fn default_model(&self) -> &str {
+        &self.model_names[self.default_model]
+    }
+
+    /// The names of the recall strategies, in the order in which answers list them.
+    pub fn strategies(&self) -> &[Arc<str>] {
+        &self.strategy_names
+    }
+
+    pub(crate) fn find_model(&self, name: &str) -> Result<usize, Error> {
+        find(self.models.iter().map(|model| &model.model), name)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("movies", &self.catalog.len())
+            .field("strategies", &self.strategy_names)
+            .field("models", &self.model_names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The index of the model with this name or alias.
+pub(crate) fn find<'a>(
+    models: impl IntoIterator<Item = &'a Model> + Clone,
+    name: &str,
+) -> Result<usize, Error> {
+    let is_named =
+        |model: &Model| *model.name == *name || model.aliases.iter().any(|a| **a == *name);
+    models.clone().into_iter().position(is_named).ok_or_else(|| Error::UnknownModel {
+        name: name.to_owned(),
+        known: models.into_iter().map(|model| Arc::clone(&model.name)).collect(),
+    })
+}
