@@ -29,6 +29,10 @@ use crate::store::{StoreArgs, duration};
 /// The same as "features", "embed" and "push" one after the other. At the end it says how to check.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are named after the flags, such as --dry-run"
+)]
 pub(crate) struct Run {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]

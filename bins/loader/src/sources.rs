@@ -47,7 +47,7 @@ pub(crate) struct SourceArgs {
 
 /// The end of the help of each command that has sources.
 pub(crate) fn help() -> String {
-    format!("{URLS}\n\n{}", HELP)
+    format!("{URLS}\n\n{HELP}")
 }
 
 const URLS: &str = "\

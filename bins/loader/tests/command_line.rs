@@ -415,7 +415,7 @@ fn a_data_set_that_differs_from_its_manifest_is_refused() {
     let ratings = data.path().join("ratings.csv");
     let text = fs::read_to_string(&ratings).unwrap();
     // One rating less: still a sound file.
-    let shorter = &text[..text.trim_end().rfind('\n').unwrap() + 1];
+    let shorter = &text[..=text.trim_end().rfind('\n').unwrap()];
     fs::write(&ratings, shorter).unwrap();
     let out = data.path().join("out");
     let folders = [("--data", data.path()), ("--out", &*out)];
@@ -459,13 +459,13 @@ fn an_unread_standard_error_does_not_block() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         // The size of a pipe on Linux; elsewhere it is smaller, and the test would block here.
         if cfg!(target_os = "linux") {
-            writer.write_all(&[b'x'; 1 << 16]).unwrap();
+            writer.write_all(&vec![b'x'; 1 << 16]).unwrap();
         }
         let data = if code == 3 { Path::new("/nowhere") } else { &*demo };
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
         command.args(line.split(' ')).arg("--data").arg(data).arg("--out").arg(out.path());
         let mut child = command.stdout(Stdio::null()).stderr(writer).spawn().unwrap();
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_mins(1);
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;

@@ -91,7 +91,6 @@ impl Console {
     }
 
     /// Writes a line to standard error, even with `--quiet`.
-    #[expect(clippy::unused_self, reason = "all that a command prints goes through its console")]
     pub fn remark(self, message: impl Display) {
         send(format!("{message}\n"));
     }

@@ -54,9 +54,9 @@ impl SharedScores {
         if self.of_catalog {
             scores.extend(movies.iter().map(|movie| self.scores[movie.index()]));
         } else {
-            let mut scored = self.movies.iter().zip(&self.scores);
+            let mut known_scores = self.movies.iter().zip(&self.scores);
             scores.extend(movies.iter().filter_map(|movie| {
-                scored.find(|(known, _)| *known == movie).map(|(_, &score)| score)
+                known_scores.find(|(known, _)| *known == movie).map(|(_, &score)| score)
             }));
         }
     }

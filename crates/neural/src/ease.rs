@@ -204,16 +204,16 @@ pub(crate) mod tests {
     fn scores_are_sums_of_weights_over_the_history() {
         // The ids of the catalogue are 5, 10, 30, 40.
         let index_of = |id| [5, 10, 30, 40].iter().position(|&known| known == id);
-        let scorer = Scorer::new(&weights(), 4, |id| index_of(id).map(|index| index as u32));
-        assert_eq!((scorer.len(), scorer.contained_count()), (4, 3));
+        let model = Scorer::new(&weights(), 4, |id| index_of(id).map(|index| index as u32));
+        assert_eq!((model.len(), model.contained_count()), (4, 3));
         assert_eq!(
-            [0, 1, 2, 3, 9].map(|item| scorer.contains(item)),
+            [0, 1, 2, 3, 9].map(|item| model.contains(item)),
             [false, true, true, true, false]
         );
         let mut scores = vec![7.0];
-        assert!(scorer.score_all([1, 0, 3].into_iter(), -1.0, &mut scores));
+        assert!(model.score_all([1, 0, 3].into_iter(), -1.0, &mut scores));
         assert_eq!(scores, [-1.0, 0.0, 0.0, 1.75]);
-        assert!(!scorer.score_all([0, 77].into_iter(), 0.0, &mut scores));
+        assert!(!model.score_all([0, 77].into_iter(), 0.0, &mut scores));
         assert_eq!(scores, [0.0; 4]);
     }
 

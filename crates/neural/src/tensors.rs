@@ -136,8 +136,8 @@ pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
     let Some(range) = digest_range(bytes) else { return Ok(()) };
     let mut hasher = Hashing::new(io::sink());
     let parts = [&bytes[..range.start], &[b'0'; DIGITS], &bytes[range.end..]];
-    let hashed = parts.into_iter().try_for_each(|part| hasher.write_all(part));
-    if hashed.is_ok() && hasher.sha256().as_bytes() == &bytes[range] {
+    let written = parts.into_iter().try_for_each(|part| hasher.write_all(part));
+    if written.is_ok() && hasher.sha256().as_bytes() == &bytes[range] {
         return Ok(());
     }
     Err("damaged file: the SHA-256 differs from the metadata".to_owned())

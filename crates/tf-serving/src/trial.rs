@@ -46,7 +46,7 @@ impl Trial {
                 let mut extreme = Extreme::from(ordinary.clone());
                 match (values_of_movies, &input.source) {
                     (Some(values_of_movies), _) => {
-                        values_of_movies.iter().for_each(|value| extreme.add(value))
+                        values_of_movies.iter().for_each(|value| extreme.add(value));
                     }
                     (None, Source::User(field)) => for_user_extremes(field, catalog, |value| {
                         let mut text = String::new();

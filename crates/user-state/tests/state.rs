@@ -21,7 +21,8 @@ fn engine() -> Engine {
     };
     let movies = Movies::new((1..=9).map(record).collect()).unwrap();
     let catalog = Arc::new(Catalog::new(movies, RatingLog::default().into_histories().0));
-    let vectors: String = (1..=9).map(|id| format!("{id}:{id} 1\n")).collect();
+    let vectors: Vec<String> = (1..=9).map(|id| format!("{id}:{id} 1\n")).collect();
+    let vectors = vectors.concat();
     let vectors = EmbeddingTable::read(vectors.as_bytes(), "test").unwrap();
     let embeddings = Embeddings::of_items(&vectors, Similarity::Cosine, &catalog).unwrap();
     Engine::builder(catalog).standard(Some(embeddings)).build().unwrap()

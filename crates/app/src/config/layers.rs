@@ -185,10 +185,11 @@ fn take_tables(
     let Some(Value::Array(values)) = section.get(key) else { return Ok(None) };
     let tables = values.iter().cloned().map(|value| match value {
         Value::Table(table) => Ok(table),
-        _ => {
-            let what = "each element must be a table".to_owned();
-            Err(Error::Value { key: path.to_owned(), origin: file.to_owned(), what })
-        }
+        _ => Err(Error::Value {
+            key: path.to_owned(),
+            origin: file.to_owned(),
+            what: "each element must be a table".to_owned(),
+        }),
     });
     let tables: Vec<Table> = tables.collect::<Result<_, _>>()?;
     section.remove(key);

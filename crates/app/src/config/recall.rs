@@ -187,7 +187,7 @@ impl StrategyTable {
 
     fn table(&self) -> Table {
         let (Self::Own { share, .. } | Self::OfModel { share, .. }) = self;
-        let number = |number: usize| Value::Integer(number as i64);
+        let number = |number: usize| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let name = Value::String(self.name().to_owned());
         let common = [("strategy".to_owned(), name), ("share".to_owned(), number(*share))];
         let own: Vec<(String, Value)> = match self {

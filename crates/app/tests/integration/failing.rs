@@ -172,7 +172,7 @@ async fn bad_files_and_models_end_the_start() {
     wrong.ranking.default = "emd".to_owned();
     let mut running = sparrow_app::start_with_store(wrong, store).await.unwrap();
     let error = running.loaded().await.unwrap_err();
-    assert!(format!("{error:#}").contains("ranking.default"), "{error:#}");
+    assert!(format!("{error:#}").contains("no model is named \"emd\""), "{error:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -399,10 +399,8 @@ fn collect_types(schema: &Schema, types: &mut BTreeMap<&'static str, &'static Ty
                 collect_types(&field.schema, types);
             }
         }
-        Schema::Named(described) => {
-            if types.insert(described.name, described).is_none() {
-                collect_types(&Schema::Object(described), types);
-            }
+        Schema::Named(described) if types.insert(described.name, described).is_none() => {
+            collect_types(&Schema::Object(described), types);
         }
         _ => {}
     }

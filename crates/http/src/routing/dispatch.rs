@@ -84,9 +84,8 @@ async fn reply(
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let exposure = route.and_then(|route| route.endpoint()).map(|endpoint| endpoint.exposure);
     match lane {
-        Lane::Public if exposure == Some(Exposure::Probe) => {}
+        Lane::Public | Lane::Probes if exposure == Some(Exposure::Probe) => {}
         Lane::Public => shared.options.hosts.check(parts)?,
-        Lane::Probes if exposure == Some(Exposure::Probe) => {}
         Lane::Probes => {
             return Err(Problem::new(Kind::Unavailable, "the server has too many connections"));
         }

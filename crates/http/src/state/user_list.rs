@@ -28,7 +28,7 @@ impl UserList {
         let entry = |history: History<'_>| Entry {
             id: history.user(),
             ratings: history.len() as u32,
-            average: (history.len() > 0).then(|| history.average()),
+            average: (!history.is_empty()).then(|| history.average()),
         };
         Self::new(users.iter().map(entry).collect())
     }

@@ -117,15 +117,16 @@ async fn sentinels_over_tls_take_a_password_of_their_own() {
     let identity = Identity::new();
     let redis = identity.server(&["--requirepass", "films"]);
     let of_sentinel = identity.options();
-    let mut config: String =
+    let mut config: Vec<String> =
         of_sentinel.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
-    config += &format!(
+    config.push(format!(
         "tls-replication yes\n\
          requirepass watch\n\
          sentinel monitor cinema 127.0.0.1 {} 1\n\
          sentinel auth-pass cinema films\n",
         redis.tls_port()
-    );
+    ));
+    let config = config.concat();
     let sentinel = TestRedis::start_sentinel(&config);
     let options = Options { ca_file: Some(identity.certificate.clone()), ..options() };
     let url = |password: &str, sentinel_password: &str| {

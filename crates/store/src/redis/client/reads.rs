@@ -136,7 +136,9 @@ impl Connections {
         let read = time::timeout_at(end, future::join_all(read)).await;
         let Ok(read) = read else {
             exchange.distrust();
-            parts.iter().for_each(|part| part.line.close());
+            for part in parts {
+                part.line.close();
+            }
             let mut keys = batch.too_large.lock().unwrap_or_else(PoisonError::into_inner);
             for ((part, sent), too_large) in parts.iter().zip(&sent).zip(&too_large) {
                 for &(reply, place) in &*too_large.lock().unwrap_or_else(PoisonError::into_inner) {
