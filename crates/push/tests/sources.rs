@@ -258,7 +258,7 @@ async fn vectors_are_read_from_lists_text_lines_and_sparks_own_type() {
         ("1:1 2\n2:1\n", "id 2 has 1 dimensions, previous vectors have 2"),
         ("1:1\n1:2\n", "id 1 occurs twice"),
         ("1:1\n2:x\n", "line 2: \"x\" is not a number"),
-        ("1:1\n2:inf\n", "id 2: inf is not a finite number"),
+        ("1:1\n2:inf\n", "id 2: component inf is not finite"),
         ("1:\n", "id 1 has no components"),
         ("1,2\n", "no column movieId (or id, word); there are 1, 2"),
         ("", "there are no rows"),

@@ -118,7 +118,7 @@ fn bad_input_has_its_own_exit_code_and_leaves_the_store() {
     let bad = folder.path().join("bad.csv");
     let text = fs::read_to_string(&good).unwrap();
     for (bytes, expected) in [
-        (format!("{text}5001:1\n").into_bytes(), "bad.csv: id 5001 has 1 numbers"),
+        (format!("{text}5001:1\n").into_bytes(), "bad.csv: id 5001 has 1 dimensions"),
         ([text.as_bytes(), b"5001:\xff\n"].concat(), "bad.csv: line 5001: not UTF-8"),
         (b"PAR1".to_vec(), "bad.csv: is not Parquet"),
         (b"PAR1 and no more than that, PAR1".to_vec(), "bad.csv: is not readable as Parquet"),

@@ -717,7 +717,7 @@ fn small_parquet_files_that_claim_many_ratings_are_refused_at_once() {
     let start = std::time::Instant::now();
     let message = bad_input(data.path());
     assert!(
-        message.contains("ratings.parquet is not readable as Parquet: it claims 5000000 rows in"),
+        message.contains("ratings.parquet: is not readable as Parquet: it claims 5000000 rows in"),
         "{message}"
     );
     assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
