@@ -376,7 +376,11 @@ mod tests {
         );
         let report = load(&files, 2).unwrap().report;
         assert_eq!((report.ratings, report.bad_line_count), (1, 2));
-        assert!(report.to_string().contains("\n2 bad lines skipped:\n  set/movies.csv:3: expected 3 columns"));
+        assert!(
+            report
+                .to_string()
+                .contains("\n2 bad lines skipped:\n  set/movies.csv:3: expected 3 columns")
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+
+use crate::server::Server;
 
 const SHELLS: [&str; 8] = ["home", "movie", "user", "users", "genre", "search", "api", "error"];
 
@@ -63,9 +64,10 @@ fn shells_hold_nothing_that_the_content_security_policy_forbids() -> Result<()> 
 /// The codes of the API have a text on the pages.
 #[test]
 fn every_reason_of_the_api_has_a_text() -> Result<()> {
-    let http = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/http");
-    let description: Value = serde_json::from_str(&fs::read_to_string(http.join("openapi.json"))?)?;
-    let texts = fs::read_to_string(http.join("web/assets/reasons.js"))?;
+    let description = Server::demonstration()?.api("/openapi.json")?;
+    let reasons =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/http/web/assets/reasons.js");
+    let texts = fs::read_to_string(reasons)?;
     let mut reasons = 0;
     for schema in ["Recommendations", "SimilarMovies"] {
         let reason = &description["components"]["schemas"][schema]["properties"]["reason"];
