@@ -76,7 +76,8 @@ async fn reads_end_in_time_and_recover_through_death_and_freeze() {
                 break error;
             }
         };
-        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+        // A deadline that passes for one read closes the connection for all reads on it.
+        assert!(matches!(error, Error::TimedOut { .. } | Error::Unavailable { .. }), "{error}");
         redis.thaw();
         assert_eq!(back(&store).await, Some(1.0));
 
