@@ -78,10 +78,19 @@ impl Engine {
             }
             None => self.combine(model, user, buffers).await,
         };
+        let without_scores = || buffers.scores.iter().all(|&score| score == UNSCORED);
+        let outcome = match outcome {
+            Ok(_) if !buffers.rest.is_empty() && without_scores() => {
+                Err(Reason::CandidatesNotInModel)
+            }
+            outcome => outcome,
+        };
         let counters = &self.models[model].model.counters;
         match outcome {
             Ok(took) => counters.answered(took, model != requested),
-            Err(Reason::NoUserEmbedding | Reason::UserNotInModel) => counters.declined(),
+            Err(
+                Reason::NoUserEmbedding | Reason::UserNotInModel | Reason::CandidatesNotInModel,
+            ) => counters.declined(),
             Err(_) => counters.failed(),
         }
         outcome.map(|_| ())

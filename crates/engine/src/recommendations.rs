@@ -20,6 +20,8 @@ pub enum Reason {
     ModelUnavailable,
     /// The user was not in the training data of the model.
     UserNotInModel,
+    /// The model has no score for any candidate, for example because none of them has a vector.
+    CandidatesNotInModel,
     /// The model returned an error or an invalid answer.
     ModelFailed,
     /// The model did not return scores within its deadline.
@@ -50,6 +52,7 @@ impl Reason {
             Self::NoMovieEmbedding => "no-movie-embedding",
             Self::ModelUnavailable => "model-unavailable",
             Self::UserNotInModel => "user-not-in-model",
+            Self::CandidatesNotInModel => "candidates-not-in-model",
             Self::ModelFailed => "model-failed",
             Self::ModelTimedOut => "model-timed-out",
             Self::StoreUnavailable => "store-unavailable",

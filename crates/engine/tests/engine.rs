@@ -560,6 +560,24 @@ async fn scores_of_the_whole_catalogue_are_computed_once_per_request() {
 }
 
 #[tokio::test]
+async fn model_without_a_score_for_any_candidate_falls_back() {
+    let (engine, ..) = with_whole(&catalog());
+    let is_unscored = |movie: MovieIndex| (20..30).contains(&movie.0);
+    let request = Request {
+        model: Some("whole"),
+        candidates: Candidates::All,
+        filter: Some(Filter(&is_unscored)),
+        ..Request::new(UserId(40))
+    };
+    let answer = engine.recommend(&request).await.unwrap();
+    assert_eq!(answer.items.len(), 10);
+    assert_eq!((&*answer.model, answer.degraded), ("popularity", true));
+    assert_eq!(answer.reason, Some(Reason::CandidatesNotInModel));
+    let info = engine.models().into_iter().find(|model| &*model.name == "whole").unwrap();
+    assert_eq!((info.counts.answered, info.counts.declined), (0, 1));
+}
+
+#[tokio::test]
 async fn a_model_combines_scores_that_others_compute_once() {
     let (engine, whole, counted) = with_whole(&catalog());
     let request = Request { model: Some("blend"), size: 40, ..Request::new(UserId(40)) };

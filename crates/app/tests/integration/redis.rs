@@ -433,6 +433,34 @@ async fn zero_and_missing_vectors_are_marked() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
+async fn candidates_without_vectors_are_marked() {
+    let redis = TestRedis::start(&[]);
+    let mut entries = demo_entries();
+    // One movie that the user has seen keeps its vector.
+    let history = DEMO.catalog.users().find(UserId(6)).unwrap();
+    let seen = DEMO.catalog.movie(history.iter().next().unwrap().movie).id;
+    entries.retain(|entry| match entry {
+        Entry::MovieEmbedding(id, _) => *id == seen,
+        _ => true,
+    });
+    let kept = vec![0.5; DEMO.items.dimension()];
+    entries.push(Entry::MovieEmbedding(seen, kept));
+    push(&*pusher(&redis.url()).await, entries).await;
+    let running = serve(&redis.url()).await;
+    for target in ["/v1/users/6/recommendations", "/v1/users/6/recommendations?candidates=all"] {
+        let answer = get(running.address, target).await.json();
+        assert_eq!(
+            (&answer["degraded"], &answer["requestedModel"], &answer["reason"]),
+            (&json!(true), &json!("emb"), &json!("candidates-not-in-model")),
+            "{answer}"
+        );
+        assert_eq!(answer["model"], "popularity");
+        assert!(!answer["items"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn users_without_stored_histories_have_those_of_the_data_set() {
     let redis = TestRedis::start(&[]);
     tokio::task::block_in_place(|| fill(&redis));

@@ -66,6 +66,7 @@ const ANSWER: JsonType = JsonType::new(
                 "no-movie-embedding",
                 "model-unavailable",
                 "user-not-in-model",
+                "candidates-not-in-model",
                 "model-failed",
                 "model-timed-out",
                 "store-unavailable",

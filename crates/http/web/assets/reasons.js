@@ -16,6 +16,7 @@ const REASONS = new Map(Object.entries({
   "model-failed": "It failed to score the candidates.",
   "model-timed-out": "Its deadline was exceeded.",
   "user-not-in-model": "It was trained without this user.",
+  "candidates-not-in-model": "It has no scores for these movies.",
   "store-unavailable": "The feature store is not available at the moment.",
   "store-updating": "The feature store is being updated.",
   "store-failed": "The stored data of this user is malformed.",
