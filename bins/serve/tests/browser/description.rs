@@ -31,7 +31,8 @@ fn the_api_description_is_a_readable_page() -> Result<()> {
     )?;
     assert_eq!(dangling, Vec::<String>::new());
     let page = browser.text("document.querySelector('main').innerText")?;
-    for unwanted in ["undefined", "[object", "$ref", "null,"] {
+    assert!(page.contains("(default false)"), "{page}");
+    for unwanted in ["undefined", "[object", "$ref", "null,", "default )"] {
         assert!(!page.contains(unwanted), "{unwanted} is on the page");
     }
     // Everything on it comes from this server.

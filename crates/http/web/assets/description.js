@@ -44,7 +44,7 @@ function type(schema) {
 function limits(schema) {
   const notes = [];
   if (schema.enum) notes.push(["one of ", ...schema.enum.flatMap((value, k) => [k > 0 ? ", " : "", h("code", {}, value)])]);
-  if (schema.default !== undefined) notes.push(["default ", h("code", {}, schema.default)]);
+  if (schema.default !== undefined) notes.push(["default ", h("code", {}, String(schema.default))]);
   if (schema.minimum !== undefined && schema.maximum !== undefined) notes.push([`${schema.minimum} to ${schema.maximum}`]);
   else if (schema.minimum !== undefined) notes.push([`at least ${schema.minimum}`]);
   else if (schema.maximum !== undefined) notes.push([`at most ${schema.maximum}`]);
