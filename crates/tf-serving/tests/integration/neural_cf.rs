@@ -194,7 +194,7 @@ async fn circuit_opens_and_recovers_with_a_failing_model_server() {
     let movies = &all(&catalog)[..20];
     for (switches, expected) in [
         (r#"{"delay": 2}"#, "deadline"),
-        (r#"{"fail": 503}"#, "failing, as was scores_of for (503)"),
+        (r#"{"fail": 503}"#, "failing, as was asked for (503)"),
         (r#"{"answer": "{\"outputs\": [1]}"}"#, "1 predictions for"),
         (r#"{"answer": "{\"outputs\": [NaN, NaN]}"}"#, "is NaN, not a number"),
         (r#"{"drop": true}"#, "unavailable"),
