@@ -16,9 +16,10 @@ mod ordinal;
 pub mod split;
 mod trainer;
 
+use std::io::{self, Write as _};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use sparrow_files::Hashing;
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
 use sparrow_neural::neural_cf::{Metadata, Model, ModelFile};
@@ -380,7 +381,7 @@ fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize
 
 /// The SHA-256 of all ratings: user id, movie id, timestamp, half stars, by user and time.
 pub fn fingerprint(catalog: &Catalog) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Hashing::new(io::sink());
     for history in catalog.users().iter() {
         for rated in history.iter() {
             let mut bytes = [0; 13];
@@ -388,13 +389,11 @@ pub fn fingerprint(catalog: &Catalog) -> String {
             bytes[4..8].copy_from_slice(&catalog.movie(rated.movie).id.0.to_le_bytes());
             bytes[8..12].copy_from_slice(&rated.timestamp.to_le_bytes());
             bytes[12] = rated.stars.half_stars();
-            hash.update(bytes);
+            // A sink never fails.
+            drop(hash.write_all(&bytes));
         }
     }
-    let digest = hash.finalize();
-    let hex = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let hex = hex.filter_map(|digit| char::from_digit(digit.into(), 16));
-    std::iter::once("sha256:".to_owned()).chain(hex.map(String::from)).collect()
+    format!("sha256:{}", hash.sha256())
 }
 
 /// The rows of the embedding tables.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{
-    Error, FeatureStore, Generation, Kind, Read, StoredMovie, StoredUser, UserList,
+    Error, FeatureStore, Generation, Kind, Malformed, Read, StoredMovie, StoredUser, UserList,
 };
 use tokio::sync::Notify;
 
@@ -93,6 +93,12 @@ impl StoreReader {
         }
     }
 
+    fn count_all_malformed(&self, values: &[Malformed]) {
+        for value in values {
+            self.count_malformed(&value.key, &value.what);
+        }
+    }
+
     /// The number of values that could not be used since the start, for each kind with such values.
     pub fn malformed(&self) -> impl Iterator<Item = (Kind, u64)> {
         let count = |kind: Kind| self.malformed[kind as usize].load(Ordering::Relaxed);
@@ -142,7 +148,9 @@ impl StoreReader {
     /// A user as stored; empty if the store has none with this id.
     pub(crate) async fn user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
         let read = self.recorded(self.store.users(&[id])).await?;
-        Ok(self.single(read))
+        let read = self.single(read);
+        self.count_all_malformed(&read.value.malformed);
+        Ok(read)
     }
 
     /// Reads these movies, and records the store as empty if it has none of them.
@@ -158,9 +166,7 @@ impl StoreReader {
     pub async fn movie(&self, id: MovieId) -> Result<Read<StoredMovie>, Error> {
         let read = self.recorded(self.store.movies(&[id])).await?;
         let read = self.single(read);
-        for value in &read.value.malformed {
-            self.count_malformed(&value.key, &value.what);
-        }
+        self.count_all_malformed(&read.value.malformed);
         Ok(read)
     }
 

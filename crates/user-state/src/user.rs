@@ -140,9 +140,8 @@ impl LoadedUser {
         }
 
         let mut missing = history.is_none().then_some(Reason::NoHistory);
-        for value in &malformed {
+        if !malformed.is_empty() {
             missing = Some(Reason::StoreFailed);
-            source.reader.count_malformed(&value.key, &value.what);
         }
         let mut vector = embedding.zip(engine.embeddings());
         if vector.is_some() && source.generation != Some(generation) {

@@ -131,9 +131,6 @@ pub(crate) async fn of_user(call: &Call<'_>) -> Result<Reply, Problem> {
     };
     let read = store.stored_user(id).await.map_err(|error| store_problem(&error))?;
     let user = read.value;
-    for value in &user.malformed {
-        store.reader.count_malformed(&value.key, &value.what);
-    }
     if user.is_empty() {
         return Err(missing_user(id, store.why_missing(read.generation)));
     }
