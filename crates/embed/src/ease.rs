@@ -22,7 +22,10 @@ use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Accum, MatMut, MatRef, Par, Spec};
 use sparrow_model::{Catalog, History};
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-use sparrow_neural::ease::{EaseFile, EaseMetadata, InvalidWeights, ItemWeights};
+use sparrow_neural::item_weights::{
+    Architecture, InputWeights, InvalidWeights, ItemWeights, ItemWeightsFile, ItemWeightsFileError,
+    ItemWeightsMetadata,
+};
 use sparrow_output::model_folder::{self, Written};
 use sparrow_progress::Progress;
 
@@ -39,6 +42,8 @@ pub struct Options {
     pub keep: usize,
     /// Whether only liked movies count (3.5 stars or more), rather than all that were rated.
     pub liked_only: bool,
+    /// The age at which the weight of a rating of the history is 1/e: newer ratings weigh more. 0 for equal weights.
+    pub recency: f32,
     /// Threads.
     pub threads: usize,
     /// How many bytes the work may take; `None` for what the system has available.
@@ -52,6 +57,7 @@ impl Options {
         min_count: 2,
         keep: 500,
         liked_only: false,
+        recency: 0.0,
         threads: 1,
         memory: None,
     };
@@ -108,7 +114,7 @@ pub enum Error {
     Weights(#[from] InvalidWeights),
     /// The weights do not fit into their file.
     #[error("cannot store the weights")]
-    File(#[from] sparrow_neural::ease::EaseFileError),
+    File(#[from] ItemWeightsFileError),
     /// The version cannot be written.
     #[error(transparent)]
     Output(#[from] sparrow_output::Error),
@@ -129,6 +135,9 @@ impl Options {
         if self.keep == 0 {
             return refuse("keep", "at least 1", &self.keep);
         }
+        if !(0.0..=1e6).contains(&self.recency) {
+            return refuse("recency", "from 0 to 1000000", &self.recency);
+        }
         if !(1..=1024).contains(&self.threads) {
             return refuse("threads", "from 1 to 1024", &self.threads);
         }
@@ -143,7 +152,14 @@ impl Options {
             line("min-count", &self.min_count),
             line("keep", &self.keep),
             line("positives", &self.positives()),
+            line("recency", &self.recency),
         ]
+    }
+
+    /// How the model weights the history that it scores for.
+    pub fn input(&self) -> InputWeights {
+        let decay = (self.recency > 0.0).then_some(self.recency);
+        InputWeights { liked_only: self.liked_only, window: None, decay }
     }
 
     const fn positives(&self) -> Positives {
@@ -197,9 +213,9 @@ pub fn write(
     let without_weights = weights.without_weights();
     let written = match out {
         Some(out) => {
-            let mut metadata = EaseMetadata::new(options.liked_only);
+            let mut metadata = ItemWeightsMetadata::new(Architecture::Ease, options.input());
             metadata.training = options.settings().into_iter().collect();
-            let bytes = EaseFile { weights, metadata }.to_bytes()?;
+            let bytes = ItemWeightsFile { weights, metadata }.to_bytes()?;
             Some(model_folder::write(out, &[(sparrow_neural::neural_cf::MODEL_FILE, bytes)])?)
         }
         None => None,
@@ -360,7 +376,7 @@ fn rows(
 }
 
 /// Hands the parts of some work to so many threads.
-fn in_parallel<P: Send>(
+pub(crate) fn in_parallel<P: Send>(
     parts: impl Iterator<Item = P> + Send,
     threads: usize,
     work: impl Fn(P) + Sync,
@@ -392,7 +408,7 @@ fn available_memory() -> Option<u64> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_neural::ease::Scorer;
+    use sparrow_neural::item_weights::Scorer;
 
     use super::*;
     use sparrow_random::Random;
@@ -447,7 +463,7 @@ mod tests {
     fn of_one(model: &ItemWeights, item: u32, items: usize, first: u32) -> Vec<f32> {
         let laid_out = Scorer::new(model, items, |id| Some(id - first));
         let mut weights = Vec::new();
-        laid_out.score_all([item].into_iter(), 0.0, &mut weights);
+        laid_out.score_all([(item, 1.0)].into_iter(), 0.0, &mut weights);
         weights
     }
 

@@ -31,7 +31,7 @@ use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
 use sparrow_neural::EmbeddingTable;
 use sparrow_rank::{Query, Ranker};
 
-pub use models::{Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
+pub use models::{Ease, Embeddings, NextItem, Popularity, Trained, UserAndMovieBiases, WholePath};
 use observations::Observations;
 pub use registry::{KNOWN, Known, method};
 use sparrow_progress::Progress;

@@ -2,13 +2,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sparrow_embed::{self as embed, ease};
+use sparrow_embed::{self as embed, ease, next_item};
 use sparrow_engine::{self as engine, Engine};
 use sparrow_model::MovieId;
-use sparrow_neural::ease::Scorer;
+use sparrow_neural::item_weights::Scorer;
 use sparrow_neural::neural_cf::Model;
 use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, Similarity};
-use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
+use sparrow_rank::{EmbeddingRanker, ItemWeightsRanker, NeuralCfRanker, PopularityRanker, Ranker};
 use sparrow_train as train;
 
 use super::{Answers, Fitted, Method, Training};
@@ -206,7 +206,33 @@ impl Method for Ease {
         let catalog = training.catalog;
         let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
         let scorer = Scorer::new(&weights, catalog.len(), position);
-        let ranker = EaseRanker::new(Arc::new(scorer), self.options.liked_only);
+        let ranker = ItemWeightsRanker::new("ease", Arc::new(scorer), self.options.input());
+        Ok(scores(training, ranker, false))
+    }
+}
+
+/// Sparse weights to the movies that are rated soon after.
+#[derive(Debug, Clone)]
+pub struct NextItem {
+    /// How they are computed.
+    pub options: next_item::Options,
+}
+
+impl Method for NextItem {
+    fn name(&self) -> String {
+        "next-item".to_owned()
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        self.options.settings()
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        let weights = next_item::compute(training.catalog, &self.options, &|_, _| {})?;
+        let catalog = training.catalog;
+        let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
+        let scorer = Scorer::new(&weights, catalog.len(), position);
+        let ranker = ItemWeightsRanker::new("next-item", Arc::new(scorer), self.options.input());
         Ok(scores(training, ranker, false))
     }
 }

@@ -4,10 +4,12 @@ use std::str::FromStr;
 use std::thread;
 
 use sparrow_embed::interactions::Positives;
-use sparrow_embed::{self as embed, ease, ials, item2vec};
+use sparrow_embed::{self as embed, ease, ials, item2vec, next_item};
 use sparrow_train as train;
 
-use super::{Ease, Embeddings, Error, Method, Popularity, Trained, UserAndMovieBiases, WholePath};
+use super::{
+    Ease, Embeddings, Error, Method, NextItem, Popularity, Trained, UserAndMovieBiases, WholePath,
+};
 
 /// A model that [`method`] knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct Known {
 }
 
 /// The models that can be fitted here.
-pub const KNOWN: [Known; 9] = [
+pub const KNOWN: [Known; 10] = [
     Known { name: "popularity", about: "the number of ratings", scores: true },
     Known {
         name: "biases",
@@ -35,6 +37,11 @@ pub const KNOWN: [Known; 9] = [
     },
     Known { name: "ials", about: "implicit alternating least squares", scores: true },
     Known { name: "ease", about: "item-item weights in closed form", scores: true },
+    Known {
+        name: "next-item",
+        about: "sparse weights to the movies rated soon after",
+        scores: true,
+    },
     Known { name: "neuralcf", about: "NeuralCF, as `train` trains it", scores: true },
     Known { name: "two-towers", about: "the dot product of two networks", scores: true },
     Known { name: "gmf", about: "matrix factorization with biases", scores: true },
@@ -71,6 +78,7 @@ pub fn method(line: &str, embeddings: Option<&Path>) -> Result<Box<dyn Method>, 
         },
         "ials" => Box::new(Embeddings::Computed(settings.ials()?)),
         "ease" => Box::new(settings.ease()?),
+        "next-item" => Box::new(settings.next_item()?),
         "neuralcf" | "two-towers" | "gmf" => {
             let method = name.parse().map_err(Error::Option)?;
             Box::new(settings.trained(method)?)
@@ -208,8 +216,25 @@ impl<'a> Settings<'a> {
             Positives::Liked => true,
             Positives::Stars => return self.refuse("positives is all or liked here"),
         };
+        self.take("recency", &mut options.recency)?;
         options.check().map_err(|error| Error::Option(error.to_string()))?;
         Ok(Ease { options })
+    }
+
+    fn next_item(&mut self) -> Result<NextItem, Error> {
+        let mut options =
+            next_item::Options { threads: processors(), ..next_item::Options::DEFAULT };
+        self.take("window", &mut options.window)?;
+        self.take("decay", &mut options.decay)?;
+        self.take("reverse", &mut options.reverse)?;
+        self.take("shrinkage", &mut options.shrinkage)?;
+        self.take("scale", &mut options.scale)?;
+        self.take("popularity-exponent", &mut options.popularity_exponent)?;
+        self.take("history-window", &mut options.history_window)?;
+        self.take("history-decay", &mut options.history_decay)?;
+        self.take("keep", &mut options.keep)?;
+        options.check().map_err(|error| Error::Option(error.to_string()))?;
+        Ok(NextItem { options })
     }
 }
 

@@ -4,16 +4,16 @@
 //! * [`ItemVectors`]: the vectors of a catalogue, for exact top-k search and for scoring candidates.
 //! * [`TopK`]: streaming top-k selection.
 //! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, for training and for folding in new users.
-//! * [`ease`]: item–item weights.
+//! * [`item_weights`]: the item–item weights of EASE and of the next-item model.
 //! * [`neural_cf`]: the ranking model and its forward pass; its file format with the feature `model-file`.
 //!
 //! The crate is independent of catalogues and histories. Its only I/O is through readers and writers passed to it, and
 //! listing the versions in a model folder. It is the only crate of the workspace with `unsafe` code, all in `kernel`:
 //! calls of functions for detected instruction sets, and their loads and stores.
 
-pub mod ease;
 mod factors;
 mod item_vectors;
+pub mod item_weights;
 mod kernel;
 #[cfg(feature = "model-file")]
 mod metadata;

@@ -1,6 +1,6 @@
 //! Ranking: the models that score candidate movies for a user.
 //!
-//! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`], [`EaseRanker`] and [`PopularityRanker`]
+//! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`], [`ItemWeightsRanker`] and [`PopularityRanker`]
 //! implement it. A ranker does not fetch data about the user and does not sort: it returns scores, and the engine
 //! selects the best.
 //!
@@ -8,8 +8,8 @@
 //! cannot rank, [`Status`] is the state of a model, and [`Counters`] count its answers.
 
 mod counters;
-mod ease;
 mod embedding;
+mod item_weights;
 mod neural_cf;
 mod popularity;
 mod status;
@@ -17,8 +17,8 @@ mod unavailable;
 mod versioned;
 
 pub use counters::{Counters, Counts, Latency};
-pub use ease::EaseRanker;
 pub use embedding::EmbeddingRanker;
+pub use item_weights::ItemWeightsRanker;
 pub use neural_cf::NeuralCfRanker;
 pub use popularity::PopularityRanker;
 pub use status::{State, Status};

@@ -5,10 +5,10 @@
 //! kinds; configuration, discovery in the models folder, loading and recall go by this list. A [`Registry`] contains
 //! the configured models.
 
-mod ease;
 mod embedding;
 #[cfg(test)]
 mod example;
+mod item_weights;
 mod model_folder;
 mod neural_cf;
 mod popularity;
@@ -38,11 +38,12 @@ use crate::config::Ranking;
 
 /// The kinds of models. The models that exist without a table are listed in this order, and a model folder belongs to
 /// the last kind that recognises its files.
-pub(crate) static KINDS: [&dyn ModelKind; 5] = [
+pub(crate) static KINDS: [&dyn ModelKind; 6] = [
     &embedding::Embedding,
     &popularity::Popularity,
     &neural_cf::NeuralCf,
-    &ease::Ease,
+    &item_weights::EASE,
+    &item_weights::NEXT_ITEM,
     &tf_serving::TfServing,
 ];
 

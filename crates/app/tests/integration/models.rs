@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sparrow_app::Config;
-use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights};
+use sparrow_neural::item_weights::{
+    Architecture, InputWeights, ItemWeights, ItemWeightsFile, ItemWeightsMetadata,
+};
 use sparrow_neural::neural_cf::{
     Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
 };
@@ -294,9 +296,9 @@ fn weights(ids: &[u32]) -> Vec<u8> {
     let count = ids.len() as u32;
     let starts = (0..=count).map(|row| if row > 5 { row - 1 } else { row }).collect();
     let (targets, weights) = (vec![5; ids.len() - 1], vec![0.5; ids.len() - 1]);
-    let file = EaseFile {
+    let file = ItemWeightsFile {
         weights: ItemWeights::new(ids.to_vec(), starts, targets, weights).unwrap(),
-        metadata: EaseMetadata::new(false),
+        metadata: ItemWeightsMetadata::new(Architecture::Ease, InputWeights::EQUAL),
     };
     file.to_bytes().unwrap()
 }

@@ -1,24 +1,27 @@
-//! The kind `ease`: item–item weights, for ranking and for recall.
+//! The kinds `ease` and `next-item`: item–item weights, for ranking and for recall.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sparrow_model::{Catalog, MovieId, OwnedHistory, Rated, Stars, UserId};
-use sparrow_neural::ease::{EaseFile, Scorer};
+use sparrow_neural::item_weights::{Architecture, ItemWeightsFile, Scorer};
 use sparrow_neural::neural_cf::MODEL_FILE;
-use sparrow_rank::{EaseRanker, Ranker};
+use sparrow_rank::{ItemWeightsRanker, Ranker};
 
 use super::{LoadedModel, ModelKind};
 use crate::config::Ranking;
 use crate::models::neural_cf::read_model_file;
 
-pub(super) struct Ease;
+pub(super) static EASE: ItemWeightsKind = ItemWeightsKind(Architecture::Ease);
+pub(super) static NEXT_ITEM: ItemWeightsKind = ItemWeightsKind(Architecture::NextItem);
 
-impl ModelKind for Ease {
+pub(super) struct ItemWeightsKind(Architecture);
+
+impl ModelKind for ItemWeightsKind {
     fn name(&self) -> &'static str {
-        "ease"
+        self.0.name()
     }
 
     fn recall_above(&self) -> Option<f32> {
@@ -33,24 +36,29 @@ impl ModelKind for Ease {
     fn recognises(&self, folder: &Path) -> bool {
         let file = folder.join(MODEL_FILE);
         // A file that cannot be read is one of NeuralCF, and loading it reports the error.
-        file.is_file()
-            && sparrow_files::open(&file, u64::MAX).and_then(EaseFile::detect).unwrap_or(false)
+        let detect = || sparrow_files::open(&file, u64::MAX).and_then(ItemWeightsFile::detect);
+        file.is_file() && detect().is_ok_and(|found| found == Some(self.0))
     }
 
     fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let file = EaseFile::read(&read_model_file(folder)?, MODEL_FILE)?;
-        Ok(Box::new(LoadedEase(file)))
+        let file = ItemWeightsFile::read(&read_model_file(folder)?, MODEL_FILE)?;
+        let architecture = file.metadata.architecture;
+        if architecture != self.0 {
+            bail!("{MODEL_FILE}: a model of the kind {}, not {}", architecture.name(), self.name());
+        }
+        Ok(Box::new(LoadedWeights(file)))
     }
 }
 
-struct LoadedEase(EaseFile);
+struct LoadedWeights(ItemWeightsFile);
 
-impl LoadedModel for LoadedEase {
+impl LoadedModel for LoadedWeights {
     fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
-        let EaseFile { weights, metadata } = &self.0;
+        let ItemWeightsFile { weights, metadata } = &self.0;
         let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-        let scorer = Scorer::new(weights, catalog.len(), index);
-        Ok(Arc::new(EaseRanker::new(Arc::new(scorer), metadata.liked_only)))
+        let scorer = Arc::new(Scorer::new(weights, catalog.len(), index));
+        let kind = metadata.architecture.name();
+        Ok(Arc::new(ItemWeightsRanker::new(kind, scorer, metadata.input())))
     }
 
     fn trial_user(&self, catalog: &Catalog) -> OwnedHistory {
@@ -61,7 +69,7 @@ impl LoadedModel for LoadedEase {
     }
 }
 
-impl fmt::Display for LoadedEase {
+impl fmt::Display for LoadedWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let weights = &self.0.weights;
         write!(f, "{} weights between {} movies", weights.weight_count(), weights.len())

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use super::ItemWeights;
+use super::{InputWeights, ItemWeights};
 use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize, verify};
 
 /// The format version, incremented by incompatible changes.
@@ -13,27 +13,58 @@ const FORMAT: u32 = 1;
 /// Maximum length in bytes of a safetensors header.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// What the weights were computed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Architecture {
+    /// An autoencoder: the weights reconstruct a history from itself.
+    Ease,
+    /// The weights predict the movie that is rated next.
+    NextItem,
+}
+
+impl Architecture {
+    /// The name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ease => "ease",
+            Self::NextItem => "next-item",
+        }
+    }
+}
+
 /// The metadata of a weights file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EaseMetadata {
+pub struct ItemWeightsMetadata {
     format: u32,
-    /// `ease`.
-    architecture: String,
+    /// What the weights were computed as.
+    pub architecture: Architecture,
     /// Whether the input is only the liked movies of a history (3.5 stars or more), rather than all rated ones.
     #[serde(default)]
-    pub liked_only: bool,
+    liked_only: bool,
+    /// The number of newest ratings that are the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    window: Option<usize>,
+    /// The age at which the input weight is 1/e.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decay: Option<f32>,
     /// The hyperparameters of the training.
     #[serde(default)]
     pub training: BTreeMap<String, String>,
 }
 
-impl EaseMetadata {
-    const ARCHITECTURE: &str = "ease";
-
+impl ItemWeightsMetadata {
     /// Creates metadata without hyperparameters.
-    pub fn new(liked_only: bool) -> Self {
-        let architecture = Self::ARCHITECTURE.to_owned();
-        Self { format: FORMAT, architecture, liked_only, training: BTreeMap::new() }
+    pub const fn new(architecture: Architecture, input: InputWeights) -> Self {
+        let InputWeights { liked_only, window, decay } = input;
+        let training = BTreeMap::new();
+        Self { format: FORMAT, architecture, liked_only, window, decay, training }
+    }
+
+    /// How a history is weighted.
+    pub const fn input(&self) -> InputWeights {
+        InputWeights { liked_only: self.liked_only, window: self.window, decay: self.decay }
     }
 }
 
@@ -48,52 +79,61 @@ impl EaseMetadata {
 /// | `targets` | U32, weights | the target rows of the weights, ascending within a row |
 /// | `weights` | F32, weights | |
 #[derive(Debug, Clone, PartialEq)]
-pub struct EaseFile {
+pub struct ItemWeightsFile {
     /// The weights.
     pub weights: ItemWeights,
     /// The metadata.
-    pub metadata: EaseMetadata,
+    pub metadata: ItemWeightsMetadata,
 }
 
 /// The error of an unreadable or unwritable weights file.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {message}")]
-pub struct EaseFileError {
+pub struct ItemWeightsFileError {
     file: String,
     message: String,
 }
 
-impl EaseFile {
+impl ItemWeightsFile {
     /// Parses the content of a file; `file` is the name in error messages.
-    pub fn read(bytes: &[u8], file: &str) -> Result<Self, EaseFileError> {
-        read(bytes).map_err(|message| EaseFileError { file: file.to_owned(), message })
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self, ItemWeightsFileError> {
+        read(bytes).map_err(|message| ItemWeightsFileError { file: file.to_owned(), message })
     }
 
-    /// Detects by its header whether a model file contains item–item weights.
-    pub fn detect(mut file: impl Read) -> io::Result<bool> {
+    /// Detects by its header whether a model file contains item–item weights, and which.
+    pub fn detect(mut file: impl Read) -> io::Result<Option<Architecture>> {
         let mut length = [0; 8];
         file.read_exact(&mut length)?;
         let length = u64::from_le_bytes(length).min(MAX_HEADER);
         let header: serde_json::Value = serde_json::from_reader(file.take(length))?;
-        Ok(header.get("starts").is_some() && header.get("targets").is_some())
+        if header.get("starts").is_none() || header.get("targets").is_none() {
+            return Ok(None);
+        }
+        let ours = header.get("__metadata__").and_then(|all| all.get(METADATA_KEY)?.as_str());
+        let architecture = ours.and_then(|json| {
+            let ours: serde_json::Value = serde_json::from_str(json).ok()?;
+            Architecture::deserialize(ours.get("architecture")?).ok()
+        });
+        // Loading a file without readable metadata reports what is wrong with it.
+        Ok(Some(architecture.unwrap_or(Architecture::Ease)))
     }
 
     /// Serialises deterministically to the content of a file.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, EaseFileError> {
-        write(self).map_err(|message| EaseFileError { file: "the file".to_owned(), message })
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ItemWeightsFileError> {
+        write(self).map_err(|message| ItemWeightsFileError { file: "the file".to_owned(), message })
     }
 }
 
-fn read(bytes: &[u8]) -> Result<EaseFile, String> {
+fn read(bytes: &[u8]) -> Result<ItemWeightsFile, String> {
     verify(bytes)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let tensors = Tensors(SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?);
     let ours = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY));
-    let metadata: EaseMetadata = match ours {
+    let metadata: ItemWeightsMetadata = match ours {
         Some(json) => {
             serde_json::from_str(json).map_err(|error| format!("malformed metadata: {error}"))?
         }
-        None => EaseMetadata::new(false),
+        None => ItemWeightsMetadata::new(Architecture::Ease, InputWeights::EQUAL),
     };
     if metadata.format > FORMAT {
         return Err(format!(
@@ -101,17 +141,17 @@ fn read(bytes: &[u8]) -> Result<EaseFile, String> {
             metadata.format
         ));
     }
-    if metadata.architecture != EaseMetadata::ARCHITECTURE {
-        return Err(format!("architecture is {:?}, expected \"ease\"", metadata.architecture));
+    if metadata.decay.is_some_and(|decay| !(decay > 0.0)) || metadata.window == Some(0) {
+        return Err("the window and the decay of the input must be greater than 0".to_owned());
     }
     let (weights, [_]) = tensors.floats("weights")?;
     let [ids, starts, targets] = ["movie.ids", "starts", "targets"].map(|name| tensors.ids(name));
     let weights =
         ItemWeights::new(ids?, starts?, targets?, weights).map_err(|error| error.to_string())?;
-    Ok(EaseFile { weights, metadata })
+    Ok(ItemWeightsFile { weights, metadata })
 }
 
-fn write(file: &EaseFile) -> Result<Vec<u8>, String> {
+fn write(file: &ItemWeightsFile) -> Result<Vec<u8>, String> {
     let ItemWeights { ids, starts, targets, weights } = &file.weights;
     let integers =
         |name: &str, values: &[u32]| Stored::integers(name.to_owned(), values.iter().copied());
@@ -134,47 +174,55 @@ mod tests {
     use super::*;
     use crate::tensors::{unverified, without_metadata};
 
+    fn file(architecture: Architecture) -> ItemWeightsFile {
+        let metadata = ItemWeightsMetadata::new(architecture, InputWeights::EQUAL);
+        ItemWeightsFile { weights: weights(), metadata }
+    }
+
     #[test]
     fn weights_files_are_detected_by_their_header() {
-        let file = EaseFile { weights: weights(), metadata: EaseMetadata::new(false) };
-        assert!(EaseFile::detect(&file.to_bytes().unwrap()[..]).unwrap());
+        let detect = |bytes: &[u8]| ItemWeightsFile::detect(bytes).unwrap();
+        for architecture in [Architecture::Ease, Architecture::NextItem] {
+            assert_eq!(detect(&file(architecture).to_bytes().unwrap()), Some(architecture));
+        }
         let other = Stored::floats("output.bias".to_owned(), [1], &[1.0]);
-        assert!(!EaseFile::detect(&without_metadata(&[other])[..]).unwrap());
+        assert_eq!(detect(&without_metadata(&[other])), None);
         for broken in [&b""[..], b"no model", &[0xff; 100]] {
-            assert!(EaseFile::detect(broken).is_err());
+            assert!(ItemWeightsFile::detect(broken).is_err());
         }
     }
 
     #[test]
     fn written_file_is_read_unchanged() {
-        let mut metadata = EaseMetadata::new(true);
+        let input = InputWeights { liked_only: true, window: Some(40), decay: Some(2.5) };
+        let mut metadata = ItemWeightsMetadata::new(Architecture::NextItem, input);
         metadata.training.insert("regularization".to_owned(), "200".to_owned());
-        let file = EaseFile { weights: weights(), metadata };
+        let file = ItemWeightsFile { weights: weights(), metadata };
         let bytes = file.to_bytes().unwrap();
-        assert_eq!(EaseFile::read(&bytes, "m").unwrap(), file);
+        assert_eq!(ItemWeightsFile::read(&bytes, "m").unwrap(), file);
         assert_eq!(file.to_bytes().unwrap(), bytes);
     }
 
     #[test]
     fn invalid_files_return_descriptive_errors() {
-        let read = |bytes: &[u8]| EaseFile::read(bytes, "m").unwrap_err().to_string();
+        let read = |bytes: &[u8]| ItemWeightsFile::read(bytes, "m").unwrap_err().to_string();
         assert!(read(b"nothing").starts_with("m: "));
         let missing = without_metadata(&[Stored::floats("weights".to_owned(), [1], &[1.0])]);
         assert_eq!(read(&missing), "m: missing tensor \"movie.ids\"");
-        let mut other = EaseFile { weights: weights(), metadata: EaseMetadata::new(false) };
-        other.metadata.architecture = "neuralcf".to_owned();
-        let other = other.to_bytes().unwrap();
-        assert_eq!(read(&other), "m: architecture is \"neuralcf\", expected \"ease\"");
+        let mut other = file(Architecture::Ease);
+        other.metadata.decay = Some(-1.0);
+        let message = "m: the window and the decay of the input must be greater than 0";
+        assert_eq!(read(&other.to_bytes().unwrap()), message);
     }
 
     #[test]
     fn flipped_bits_are_errors() {
-        let file = EaseFile { weights: weights(), metadata: EaseMetadata::new(false) };
+        let file = file(Architecture::Ease);
         let bytes = file.to_bytes().unwrap();
         for bit in (0..bytes.len() * 8).step_by(7) {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(read) = EaseFile::read(&damaged, "m") {
+            if let Ok(read) = ItemWeightsFile::read(&damaged, "m") {
                 // A flip in the key of the digest: files without digest are accepted.
                 assert_eq!(read, file, "{bit}");
             }
@@ -182,7 +230,7 @@ mod tests {
         let mut damaged = bytes;
         *damaged.last_mut().unwrap() ^= 1;
         assert_eq!(
-            EaseFile::read(&damaged, "m").unwrap_err().to_string(),
+            ItemWeightsFile::read(&damaged, "m").unwrap_err().to_string(),
             "m: damaged file: the SHA-256 differs from the metadata"
         );
     }
@@ -190,11 +238,11 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_do_not_panic(offset in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let file = EaseFile { weights: weights(), metadata: EaseMetadata::new(false) };
+            let file = file(Architecture::Ease);
             let mut bytes = unverified(file.to_bytes().unwrap());
             let offset = offset.index(bytes.len());
             bytes[offset] = byte;
-            if let Ok(file) = EaseFile::read(&bytes, "m") {
+            if let Ok(file) = ItemWeightsFile::read(&bytes, "m") {
                 super::super::Scorer::new(&file.weights, 3, Some);
             }
         }

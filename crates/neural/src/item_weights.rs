@@ -1,7 +1,8 @@
-//! EASE: item–item weights (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data").
+//! Item–item weights: the models EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data") and next-item.
 //!
 //! [`ItemWeights`] is the model by movie id, as in its file; [`Scorer`] is the model by the indexes of a catalogue. The
-//! score of a movie is the sum of the weights from the movies of the history to it.
+//! score of a movie is the sum of the weights from the movies of the history to it, each times the [input
+//! weight](InputWeights) of the movie of the history.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use std::fmt;
 mod file;
 
 #[cfg(feature = "model-file")]
-pub use file::{EaseFile, EaseFileError, EaseMetadata};
+pub use file::{Architecture, ItemWeightsFile, ItemWeightsFileError, ItemWeightsMetadata};
 
 /// A sparse item–item weight matrix in compressed rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +98,36 @@ impl ItemWeights {
     }
 }
 
+/// How the ratings of a history are weighted as the input of a model. An age is a number of later ratings: the newest
+/// rating has the age 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputWeights {
+    /// Whether only liked movies count (3.5 stars or more), rather than all rated ones.
+    pub liked_only: bool,
+    /// The number of newest ratings that count; `None` for all.
+    pub window: Option<usize>,
+    /// The age at which the weight e^(−age/decay) is 1/e; `None` for equal weights of 1.
+    pub decay: Option<f32>,
+}
+
+impl InputWeights {
+    /// All ratings with equal weights.
+    pub const EQUAL: Self = Self { liked_only: false, window: None, decay: None };
+
+    /// Whether the weight of a rating depends on its position in the history.
+    pub const fn by_age(&self) -> bool {
+        self.window.is_some() || self.decay.is_some()
+    }
+
+    /// The weight of a rating of this age.
+    pub fn at(&self, age: usize) -> f32 {
+        if self.window.is_some_and(|window| age >= window) {
+            return 0.0;
+        }
+        self.decay.map_or(1.0, |decay| (-(age as f32) / decay).exp())
+    }
+}
+
 /// A weight matrix by the item indexes of a catalogue.
 #[derive(Debug, Clone)]
 pub struct Scorer {
@@ -165,24 +196,24 @@ impl Scorer {
         self.contained.get(item as usize) == Some(&true)
     }
 
-    /// Computes the scores of all items for a history of distinct items. Items without weights from the history score 0,
-    /// and items that the model does not contain score `missing`. Returns whether the model contains any item of the
-    /// history.
+    /// Computes the scores of all items for a history of distinct items with their input weights. Items without weights
+    /// from the history score 0, and items that the model does not contain score `missing`. Returns whether the model
+    /// contains any item of the history.
     pub fn score_all(
         &self,
-        history: impl Iterator<Item = u32>,
+        history: impl Iterator<Item = (u32, f32)>,
         missing: f32,
         scores: &mut Vec<f32>,
     ) -> bool {
         scores.clear();
         scores.extend(self.contained.iter().map(|&known| if known { 0.0 } else { missing }));
         let mut any = false;
-        for item in history.filter(|&item| self.contains(item)) {
+        for (item, input) in history.filter(|&(item, _)| self.contains(item)) {
             any = true;
             let item = item as usize;
             let row = self.starts[item] as usize..self.starts[item + 1] as usize;
             for &(target, weight) in &self.weights[row] {
-                scores[target as usize] += weight;
+                scores[target as usize] += input * weight;
             }
         }
         any
@@ -211,10 +242,21 @@ pub(crate) mod tests {
             [false, true, true, true, false]
         );
         let mut scores = vec![7.0];
-        assert!(model.score_all([1, 0, 3].into_iter(), -1.0, &mut scores));
+        assert!(model.score_all([(1, 1.0), (0, 1.0), (3, 1.0)].into_iter(), -1.0, &mut scores));
         assert_eq!(scores, [-1.0, 0.0, 0.0, 1.75]);
-        assert!(!model.score_all([0, 77].into_iter(), 0.0, &mut scores));
+        assert!(model.score_all([(1, 2.0), (3, 0.5)].into_iter(), -1.0, &mut scores));
+        assert_eq!(scores, [-1.0, 0.0, 0.0, 0.5]);
+        assert!(!model.score_all([(0, 1.0), (77, 1.0)].into_iter(), 0.0, &mut scores));
         assert_eq!(scores, [0.0; 4]);
+    }
+
+    #[test]
+    fn input_weights_fall_with_age_inside_the_window() {
+        assert_eq!((InputWeights::EQUAL.at(0), InputWeights::EQUAL.at(1000)), (1.0, 1.0));
+        let recent = InputWeights { window: Some(3), decay: Some(2.0), ..InputWeights::EQUAL };
+        let expected = [1.0, (-0.5_f32).exp(), (-1.0_f32).exp(), 0.0];
+        assert_eq!([0, 1, 2, 3].map(|age| recent.at(age)), expected);
+        assert!(recent.by_age() && !InputWeights::EQUAL.by_age());
     }
 
     #[test]
