@@ -237,6 +237,7 @@ impl Training {
             min_count: self.min_count.unwrap_or(default.min_count),
             keep: keep.unwrap_or(default.keep),
             liked_only,
+            recency: default.recency,
             threads,
             memory: default.memory,
         })
@@ -450,6 +451,7 @@ mod tests {
             min_count: 4,
             keep: 7,
             liked_only: true,
+            recency: 0.0,
             threads: 6,
             memory: None,
         };

@@ -9,6 +9,7 @@
 //! what serving has: a [`Ranker`], or an engine. So popularity, statistics, features and vectors know no
 //! rating that is measured with; [`leak`] checks that. `docs/quality.md` explains the protocols.
 
+mod blend;
 pub mod leak;
 mod models;
 mod observations;
@@ -31,7 +32,10 @@ use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
 use sparrow_neural::EmbeddingTable;
 use sparrow_rank::{Query, Ranker};
 
-pub use models::{Ease, Embeddings, NextItem, Popularity, Trained, UserAndMovieBiases, WholePath};
+pub use blend::Blend;
+pub use models::{
+    Cooccurrence, Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath,
+};
 use observations::Observations;
 pub use registry::{KNOWN, Known, method};
 use sparrow_progress::Progress;

@@ -2,7 +2,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sparrow_embed::{self as embed, ease, next_item};
+use sparrow_embed::{self as embed, cooccurrence, ease};
 use sparrow_engine::{self as engine, Engine};
 use sparrow_model::MovieId;
 use sparrow_neural::item_weights::Scorer;
@@ -211,16 +211,16 @@ impl Method for Ease {
     }
 }
 
-/// Sparse weights to the movies that are rated soon after.
+/// Sparse weights between movies that are rated near each other in time.
 #[derive(Debug, Clone)]
-pub struct NextItem {
+pub struct Cooccurrence {
     /// How they are computed.
-    pub options: next_item::Options,
+    pub options: cooccurrence::Options,
 }
 
-impl Method for NextItem {
+impl Method for Cooccurrence {
     fn name(&self) -> String {
-        "next-item".to_owned()
+        self.options.architecture.name().to_owned()
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -228,11 +228,12 @@ impl Method for NextItem {
     }
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
-        let weights = next_item::compute(training.catalog, &self.options, &|_, _| {})?;
+        let weights = cooccurrence::compute(training.catalog, &self.options, &|_, _| {})?;
         let catalog = training.catalog;
         let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
         let scorer = Scorer::new(&weights, catalog.len(), position);
-        let ranker = ItemWeightsRanker::new("next-item", Arc::new(scorer), self.options.input());
+        let kind = self.options.architecture.name();
+        let ranker = ItemWeightsRanker::new(kind, Arc::new(scorer), self.options.input());
         Ok(scores(training, ranker, false))
     }
 }

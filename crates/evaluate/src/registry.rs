@@ -4,11 +4,12 @@ use std::str::FromStr;
 use std::thread;
 
 use sparrow_embed::interactions::Positives;
-use sparrow_embed::{self as embed, ease, ials, item2vec, next_item};
+use sparrow_embed::{self as embed, cooccurrence, ease, ials, item2vec};
 use sparrow_train as train;
 
 use super::{
-    Ease, Embeddings, Error, Method, NextItem, Popularity, Trained, UserAndMovieBiases, WholePath,
+    Cooccurrence, Ease, Embeddings, Error, Method, Popularity, Trained, UserAndMovieBiases,
+    WholePath,
 };
 
 /// A model that [`method`] knows.
@@ -23,7 +24,7 @@ pub struct Known {
 }
 
 /// The models that can be fitted here.
-pub const KNOWN: [Known; 10] = [
+pub const KNOWN: [Known; 13] = [
     Known { name: "popularity", about: "the number of ratings", scores: true },
     Known {
         name: "biases",
@@ -42,6 +43,13 @@ pub const KNOWN: [Known; 10] = [
         about: "sparse weights to the movies rated soon after",
         scores: true,
     },
+    Known {
+        name: "item-knn",
+        about: "conditional probabilities of pairs near in time",
+        scores: true,
+    },
+    Known { name: "blend", about: "a blend", scores: true },
+    Known { name: "served", about: "a blend", scores: false },
     Known { name: "neuralcf", about: "NeuralCF, as `train` trains it", scores: true },
     Known { name: "two-towers", about: "the dot product of two networks", scores: true },
     Known { name: "gmf", about: "matrix factorization with biases", scores: true },
@@ -78,7 +86,18 @@ pub fn method(line: &str, embeddings: Option<&Path>) -> Result<Box<dyn Method>, 
         },
         "ials" => Box::new(Embeddings::Computed(settings.ials()?)),
         "ease" => Box::new(settings.ease()?),
-        "next-item" => Box::new(settings.next_item()?),
+        "blend" | "served" => {
+            let mut objective = String::new();
+            settings.take("objective", &mut objective)?;
+            let objective =
+                sparrow_blend::Objective::ALL.into_iter().find(|known| known.name() == objective);
+            let mut candidates = 800;
+            settings.take("candidates", &mut candidates)?;
+            let candidates = (name == "served").then_some(candidates);
+            Box::new(super::Blend { objective, candidates, threads: processors() })
+        }
+        "next-item" => Box::new(settings.cooccurrence(cooccurrence::Options::NEXT_ITEM)?),
+        "item-knn" => Box::new(settings.cooccurrence(cooccurrence::Options::ITEM_KNN)?),
         "neuralcf" | "two-towers" | "gmf" => {
             let method = name.parse().map_err(Error::Option)?;
             Box::new(settings.trained(method)?)
@@ -221,9 +240,8 @@ impl<'a> Settings<'a> {
         Ok(Ease { options })
     }
 
-    fn next_item(&mut self) -> Result<NextItem, Error> {
-        let mut options =
-            next_item::Options { threads: processors(), ..next_item::Options::DEFAULT };
+    fn cooccurrence(&mut self, default: cooccurrence::Options) -> Result<Cooccurrence, Error> {
+        let mut options = cooccurrence::Options { threads: processors(), ..default };
         self.take("window", &mut options.window)?;
         self.take("decay", &mut options.decay)?;
         self.take("reverse", &mut options.reverse)?;
@@ -234,7 +252,7 @@ impl<'a> Settings<'a> {
         self.take("history-decay", &mut options.history_decay)?;
         self.take("keep", &mut options.keep)?;
         options.check().map_err(|error| Error::Option(error.to_string()))?;
-        Ok(NextItem { options })
+        Ok(Cooccurrence { options })
     }
 }
 

@@ -129,6 +129,15 @@ impl Catalog {
         Self::assemble(movies, Histories::default(), stats, tops)
     }
 
+    /// A catalogue of the same movies with other ratings, which use the same movie indexes.
+    ///
+    /// # Panics
+    /// If a movie index in `histories` is out of range.
+    #[must_use]
+    pub fn with_histories(&self, histories: Histories) -> Self {
+        Self::new(self.movies.clone(), histories)
+    }
+
     fn assemble(
         movies: Movies,
         histories: Histories,

@@ -1,4 +1,5 @@
-//! Item–item weights: the models EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data") and next-item.
+//! Item–item weights: the models EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data"),
+//! next-item and item-kNN.
 //!
 //! [`ItemWeights`] is the model by movie id, as in its file; [`Scorer`] is the model by the indexes of a catalogue. The
 //! score of a movie is the sum of the weights from the movies of the history to it, each times the [input

@@ -4,7 +4,7 @@
 //! * [`ItemVectors`]: the vectors of a catalogue, for exact top-k search and for scoring candidates.
 //! * [`TopK`]: streaming top-k selection.
 //! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, for training and for folding in new users.
-//! * [`item_weights`]: the item–item weights of EASE and of the next-item model.
+//! * [`item_weights`]: the item–item weights of EASE, next-item and item-kNN.
 //! * [`neural_cf`]: the ranking model and its forward pass; its file format with the feature `model-file`.
 //!
 //! The crate is independent of catalogues and histories. Its only I/O is through readers and writers passed to it, and

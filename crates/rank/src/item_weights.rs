@@ -6,7 +6,7 @@ use sparrow_neural::item_weights::{InputWeights, Scorer};
 
 use crate::{Error, Query, Ranker, UNSCORED};
 
-/// Scores by item–item weights (EASE, next-item): the score of a movie is the sum of the weights for it over the movies
+/// Scores by item–item weights (EASE, next-item, item-kNN): the score of a movie is the sum of the weights for it over the movies
 /// of the user's history, each times its input weight.
 ///
 /// Users need not be in the training data, because their histories are part of the query. A history without any movie

@@ -1,4 +1,4 @@
-//! The kinds `ease` and `next-item`: item–item weights, for ranking and for recall.
+//! The kinds `ease`, `next-item` and `item-knn`: item–item weights, for ranking and for recall.
 
 use std::fmt;
 use std::path::Path;
@@ -16,6 +16,8 @@ use crate::models::neural_cf::read_model_file;
 
 pub(super) static EASE: ItemWeightsKind = ItemWeightsKind(Architecture::Ease);
 pub(super) static NEXT_ITEM: ItemWeightsKind = ItemWeightsKind(Architecture::NextItem);
+
+pub(super) static ITEM_KNN: ItemWeightsKind = ItemWeightsKind(Architecture::ItemKnn);
 
 pub(super) struct ItemWeightsKind(Architecture);
 

@@ -38,12 +38,13 @@ use crate::config::Ranking;
 
 /// The kinds of models. The models that exist without a table are listed in this order, and a model folder belongs to
 /// the last kind that recognises its files.
-pub(crate) static KINDS: [&dyn ModelKind; 6] = [
+pub(crate) static KINDS: [&dyn ModelKind; 7] = [
     &embedding::Embedding,
     &popularity::Popularity,
     &neural_cf::NeuralCf,
     &item_weights::EASE,
     &item_weights::NEXT_ITEM,
+    &item_weights::ITEM_KNN,
     &tf_serving::TfServing,
 ];
 

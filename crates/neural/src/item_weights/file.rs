@@ -22,6 +22,8 @@ pub enum Architecture {
     Ease,
     /// The weights predict the movie that is rated next.
     NextItem,
+    /// The weights are conditional probabilities of pairs.
+    ItemKnn,
 }
 
 impl Architecture {
@@ -30,6 +32,7 @@ impl Architecture {
         match self {
             Self::Ease => "ease",
             Self::NextItem => "next-item",
+            Self::ItemKnn => "item-knn",
         }
     }
 }
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn weights_files_are_detected_by_their_header() {
         let detect = |bytes: &[u8]| ItemWeightsFile::detect(bytes).unwrap();
-        for architecture in [Architecture::Ease, Architecture::NextItem] {
+        for architecture in [Architecture::Ease, Architecture::NextItem, Architecture::ItemKnn] {
             assert_eq!(detect(&file(architecture).to_bytes().unwrap()), Some(architecture));
         }
         let other = Stored::floats("output.bias".to_owned(), [1], &[1.0]);

@@ -1,14 +1,20 @@
-//! Next-item: sparse weights from a movie to those that users rate soon after it.
+//! Next-item and item-kNN: sparse weights from a movie to those that users rate soon before or after it.
 //!
 //! With C_ij the number of times that users rated j within the next `window` ratings after i, each counted e^(−(lag −
-//! 1)/`decay`), and a share `reverse` of it in the opposite order, and n_i the number of ratings of i, the weight is
+//! 1)/`decay`), plus `reverse` times the same in the opposite order, and n_i the number of ratings of i, let
 //!
-//! > W_ij = ln(1 + C_ij / ((n_i + `shrinkage`) · `scale`)) / (1 + n_j)^`popularity-exponent`
+//! > P_ij = C_ij / (n_i + `shrinkage`)
 //!
+//! The weight is P_ij, or ln(1 + P_ij / `scale`) if `scale` is greater than 0, divided by (1 + n_j)^`popularity-exponent`.
 //! The score of a movie is the sum of the weights from the newest `history-window` ratings of the user, each times
-//! e^(−age/`history-decay`). The model is a session-aware item–item model in the sense of Choi et al. 2021
-//! ("Session-aware Linear Item-Item Models for Session-based Recommendation"), by counts instead of a regression: on
-//! MovieLens, the logarithm of the counts ranks better than the inverse, and costs neither memory nor time.
+//! e^(−age/`history-decay`); from all ratings, with equal weights, if these are 0.
+//!
+//! * Next-item ([`Options::NEXT_ITEM`]) predicts the movie that is rated next. It is a session-aware item–item model in
+//!   the sense of Choi et al. 2021 ("Session-aware Linear Item-Item Models for Session-based Recommendation"), by counts
+//!   instead of a regression: on MovieLens, the logarithm of the counts ranks better than the inverse, and costs neither
+//!   its memory nor its time.
+//! * Item-kNN ([`Options::ITEM_KNN`]) is the classic item-based top-N model with conditional probabilities (Deshpande and
+//!   Karypis 2004, "Item-Based Top-N Recommendation Algorithms"), over pairs that are near in time.
 //!
 //! Start reading at [`train`], which is independent of movies and files. [`write()`] creates a version in a model folder.
 
@@ -29,6 +35,8 @@ use crate::item2vec::Sequences;
 /// Hyperparameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
+    /// Which of the models this is.
+    pub architecture: Architecture,
     /// The greatest distance of two ratings of a user that count as neighbours.
     pub window: usize,
     /// The distance over which the count of a pair falls by a factor of e.
@@ -37,13 +45,13 @@ pub struct Options {
     pub reverse: f32,
     /// Counts of a movie are divided by its number of ratings plus this number.
     pub shrinkage: f32,
-    /// The share of neighbours at which the logarithm turns from linear to flat.
+    /// The probability at which the logarithm turns from linear to flat; 0 for no logarithm.
     pub scale: f32,
     /// Weights are divided by the number of ratings of the target to this power.
     pub popularity_exponent: f32,
-    /// The number of newest ratings of a history that are the input.
+    /// The number of newest ratings of a history that are the input; 0 for all.
     pub history_window: usize,
-    /// The age in ratings at which the input weight is 1/e.
+    /// The age in ratings at which the input weight is 1/e; 0 for equal weights.
     pub history_decay: f32,
     /// The number of weights that are kept per movie, the greatest.
     pub keep: usize,
@@ -52,25 +60,32 @@ pub struct Options {
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set (`docs/quality.md`).
-    pub const DEFAULT: Self = Self {
+    /// Next-item, with one thread; the rest as measured on MovieLens' small set (`docs/quality.md`).
+    pub const NEXT_ITEM: Self = Self {
+        architecture: Architecture::NextItem,
         window: 20,
         decay: 5.0,
         reverse: 0.2,
         shrinkage: 10.0,
         scale: 0.02,
-        popularity_exponent: 0.3,
+        popularity_exponent: 0.1,
         history_window: 40,
         history_decay: 4.0,
-        keep: 256,
+        keep: 512,
         threads: 1,
     };
-}
 
-impl Default for Options {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
+    /// Item-kNN, with one thread; the rest as measured on MovieLens' small set (`docs/quality.md`).
+    pub const ITEM_KNN: Self = Self {
+        architecture: Architecture::ItemKnn,
+        reverse: 1.0,
+        scale: 0.0,
+        popularity_exponent: 0.0,
+        history_window: 0,
+        history_decay: 0.0,
+        keep: 256,
+        ..Self::NEXT_ITEM
+    };
 }
 
 /// Why there are no weights. No files are left behind in any of these cases.
@@ -122,17 +137,17 @@ impl Options {
         if !(0.0..=1e6).contains(&self.shrinkage) {
             return refuse("shrinkage", "from 0 to 1000000", &self.shrinkage);
         }
-        if !(1e-6..=1e6).contains(&self.scale) {
-            return refuse("scale", "from 0.000001 to 1000000", &self.scale);
+        if !(0.0..=1e6).contains(&self.scale) {
+            return refuse("scale", "from 0 to 1000000", &self.scale);
         }
         if !(0.0..=1.0).contains(&self.popularity_exponent) {
             return refuse("popularity-exponent", "from 0 to 1", &self.popularity_exponent);
         }
-        if !(1..=10_000).contains(&self.history_window) {
-            return refuse("history-window", "from 1 to 10000", &self.history_window);
+        if self.history_window > 1_000_000 {
+            return refuse("history-window", "from 0 to 1000000", &self.history_window);
         }
-        if !(0.1..=10_000.0).contains(&self.history_decay) {
-            return refuse("history-decay", "from 0.1 to 10000", &self.history_decay);
+        if self.history_decay != 0.0 && !(0.1..=1e6).contains(&self.history_decay) {
+            return refuse("history-decay", "0, or from 0.1 to 1000000", &self.history_decay);
         }
         if self.keep == 0 {
             return refuse("keep", "at least 1", &self.keep);
@@ -160,8 +175,9 @@ impl Options {
     }
 
     /// How the model weights the history that it scores for.
-    pub const fn input(&self) -> InputWeights {
-        let (window, decay) = (Some(self.history_window), Some(self.history_decay));
+    pub fn input(&self) -> InputWeights {
+        let window = (self.history_window > 0).then_some(self.history_window);
+        let decay = (self.history_decay > 0.0).then_some(self.history_decay);
         InputWeights { liked_only: false, window, decay }
     }
 }
@@ -210,7 +226,7 @@ pub fn version(
     weights: ItemWeights,
     options: &Options,
 ) -> Result<(&'static str, Vec<u8>), ItemWeightsFileError> {
-    let mut metadata = ItemWeightsMetadata::new(Architecture::NextItem, options.input());
+    let mut metadata = ItemWeightsMetadata::new(options.architecture, options.input());
     metadata.training = options.settings().into_iter().collect();
     let bytes = ItemWeightsFile { weights, metadata }.to_bytes()?;
     Ok((sparrow_neural::neural_cf::MODEL_FILE, bytes))
@@ -272,10 +288,15 @@ pub fn train(
                     }
                 }
             }
-            let norm = (occurrences.of(item).len() as f32 + options.shrinkage) * options.scale;
+            let norm = occurrences.of(item).len() as f32 + options.shrinkage;
             row.extend(counted.drain(..).filter(|&other| other as usize != item).map(|other| {
                 let count = std::mem::take(&mut counts[other as usize]);
-                (other, (count / norm).ln_1p() * discounts[other as usize])
+                let probability = count / norm;
+                let weight = match options.scale {
+                    0.0 => probability,
+                    scale => (probability / scale).ln_1p(),
+                };
+                (other, weight * discounts[other as usize])
             }));
             counts[item] = 0.0;
             if row.len() > options.keep {
@@ -359,7 +380,7 @@ mod tests {
     }
 
     fn options() -> Options {
-        Options { window: 2, decay: 2.0, reverse: 0.25, ..Options::DEFAULT }
+        Options { window: 2, decay: 2.0, reverse: 0.25, ..Options::NEXT_ITEM }
     }
 
     /// The weights of an item, by target.
@@ -375,7 +396,7 @@ mod tests {
         let model = train(&sequences(&rows), &[0, 1, 2, 3, 4], &options(), &|_, _| {}).unwrap();
         let far = (-0.5_f32).exp();
         let weight = |count: f32, ratings: f32, of_target: f32| {
-            (count / ((ratings + 10.0) * 0.02)).ln_1p() / (1.0 + of_target).powf(0.3)
+            (count / ((ratings + 10.0) * 0.02)).ln_1p() / (1.0 + of_target).powf(0.1)
         };
         // Once directly after, once directly before.
         let expected = [0.0, weight(1.25, 2.0, 2.0), weight(far, 2.0, 1.0), 0.0, 0.0];
@@ -400,7 +421,7 @@ mod tests {
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
         let ids: Vec<u32> = (0..200).collect();
         let with = |keep, threads| {
-            let options = Options { keep, threads, ..Options::DEFAULT };
+            let options = Options { keep, threads, ..Options::NEXT_ITEM };
             train(&sequences(&rows), &ids, &options, &|_, _| {}).unwrap()
         };
         let (all, few) = (with(1000, 1), with(5, 1));
@@ -414,12 +435,12 @@ mod tests {
     #[test]
     fn invalid_options_and_empty_sequences_are_errors() {
         let error = |options: &Options| options.check().unwrap_err().to_string();
-        let decay = Options { decay: 0.0, ..Options::DEFAULT };
+        let decay = Options { decay: 0.0, ..Options::NEXT_ITEM };
         assert_eq!(error(&decay), "decay must be from 0.1 to 1000, got 0");
-        let keep = Options { keep: 0, ..Options::DEFAULT };
+        let keep = Options { keep: 0, ..Options::NEXT_ITEM };
         assert_eq!(error(&keep), "keep must be at least 1, got 0");
         let alone = sequences(&[&[0], &[1]]);
-        let error = train(&alone, &[0, 1], &Options::DEFAULT, &|_, _| {}).unwrap_err();
+        let error = train(&alone, &[0, 1], &Options::NEXT_ITEM, &|_, _| {}).unwrap_err();
         assert!(matches!(error, Error::NothingToLearn));
     }
 }
