@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use sparrow_console::{Console, keep_order};
-use sparrow_evaluate::{self as evaluate, Difference, Evaluation, KNOWN, Protocol};
+use sparrow_evaluate::{self as evaluate, Difference, Evaluation, Protocol};
 
 use crate::evaluate::{How, models};
 use crate::report;
@@ -62,7 +62,8 @@ impl Compare {
             .map(str::to_owned)
             .collect();
         if lines.is_empty() {
-            let able = KNOWN.iter().filter(|m| m.scores || self.how.protocol != Protocol::Label);
+            let able = evaluate::models();
+            let able = able.iter().filter(|m| m.scores || self.how.protocol != Protocol::Label);
             for model in able {
                 lines.push(model.name.to_owned());
                 if model.name == "neuralcf" && self.how.protocol != Protocol::Label {

@@ -9,7 +9,7 @@ use clap::Args;
 use sparrow_console::{Console, Unit, keep_order};
 use sparrow_embed as embed;
 use sparrow_evaluate::split::Split;
-use sparrow_evaluate::{self as evaluate, KNOWN, Method, Options, Protocol};
+use sparrow_evaluate::{self as evaluate, Method, Options, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train as train;
 
@@ -46,9 +46,10 @@ pub(crate) struct Evaluate {
 /// For the end of the help.
 pub(crate) fn models() -> String {
     let mut text = "Models:".to_owned();
-    let server = [(served::NAME, "a model at TensorFlow Serving, see --url")];
-    for (name, about) in KNOWN.iter().map(|known| (known.name, known.about)).chain(server) {
-        let _ = write!(text, "\n  {name:<12}{about}");
+    let server = [(served::NAME, "A model at TensorFlow Serving, see --url")];
+    let models = evaluate::models().into_iter().map(|model| (model.name, model.help));
+    for (name, help) in models.chain(server) {
+        let _ = write!(text, "\n  {name:<12}{help}");
     }
     text.push_str(
         "\n\nSettings have the names of the options of `embed` and `train`: ials:dimension=128, \

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use sparrow_console::exit::{BAD_INPUT, DIFFERENCES, FAILED, STORE};
-use sparrow_embed::{ease, ials, item2vec};
+use sparrow_embed as embed;
 use sparrow_evaluate::{self as evaluate, tune};
 use sparrow_process::Signal;
 use sparrow_process::terminal::USAGE;
@@ -66,15 +66,8 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
             return Some(USAGE);
         }
         match cause.downcast_ref() {
-            Some(item2vec::Error::Option { .. }) => return Some(USAGE),
-            Some(item2vec::Error::NothingToLearn) => return Some(BAD_INPUT),
-            _ => {}
-        }
-        match cause.downcast_ref() {
-            Some(ease::Error::Option { .. }) => return Some(USAGE),
-            Some(ease::Error::NothingToLearn | ease::Error::NoWeights(_)) => {
-                return Some(BAD_INPUT);
-            }
+            Some(embed::Error::Hyperparameter(_)) => return Some(USAGE),
+            Some(embed::Error::NoTrainingData(_)) => return Some(BAD_INPUT),
             _ => {}
         }
         match cause.downcast_ref() {
@@ -83,12 +76,7 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
             _ => {}
         }
         match cause.downcast_ref() {
-            Some(ials::Error::Option { .. }) => return Some(USAGE),
-            Some(ials::Error::NothingToLearn) => return Some(BAD_INPUT),
-            _ => {}
-        }
-        match cause.downcast_ref() {
-            Some(train::Error::Option { .. }) => return Some(USAGE),
+            Some(train::Error::Option(_)) => return Some(USAGE),
             Some(train::Error::NothingToLearn(_)) => return Some(BAD_INPUT),
             _ => {}
         }

@@ -8,6 +8,7 @@ mod embed;
 mod evaluate;
 mod exit;
 mod forward;
+mod hyperparameters;
 mod push;
 mod report;
 mod run;

@@ -31,9 +31,11 @@ use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
 use sparrow_neural::EmbeddingTable;
 use sparrow_rank::{Query, Ranker};
 
-pub use models::{Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
+pub use models::{
+    Computed, EndToEnd, Popularity, Trained, UserAndMovieBiases, VectorFolder, Vectors,
+};
 use observations::Observations;
-pub use registry::{KNOWN, Known, method};
+pub use registry::{ModelKind, method, models};
 use sparrow_progress::Progress;
 use sparrow_random::Random;
 use sparrow_train as train;

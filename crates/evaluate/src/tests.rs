@@ -181,10 +181,8 @@ async fn what_knows_tastes_finds_the_last_movie_more_often() {
     let catalog = invented(80, 200, 3000);
     let options = quick(Protocol::LeaveOneOut);
     let popularity = evaluated(&catalog, &Popularity, &options).await;
-    let vectors = Embeddings::Computed(sparrow_embed::Method::Item2Vec(
-        sparrow_embed::item2vec::Options::DEFAULT,
-    ));
-    let vectors = evaluated(&catalog, &vectors, &options).await;
+    let vectors = method("emb", None).unwrap();
+    let vectors = evaluated(&catalog, &*vectors, &options).await;
     assert!(mean(&popularity, "hit_rate_at_10") > 0.12, "{:?}", popularity.measures);
     assert!(mean(&vectors, "hit_rate_at_10") > 0.12, "{:?}", vectors.measures);
     let engine = method("engine", None).unwrap();
@@ -339,9 +337,9 @@ impl Method for Leaky {
 
 #[tokio::test]
 async fn no_model_notices_what_is_held_out() {
-    for known in KNOWN {
-        let made = |_: &Arc<Catalog>| method(known.name, None).unwrap();
-        assert!(!notices_the_test_part(made).await, "{}", known.name);
+    for model in models() {
+        let made = |_: &Arc<Catalog>| method(model.name, None).unwrap();
+        assert!(!notices_the_test_part(made).await, "{}", model.name);
     }
     // One that was fitted to everything does.
     assert!(notices_the_test_part(|all| Box::new(Leaky(Arc::clone(all)))).await);
