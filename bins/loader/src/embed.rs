@@ -12,7 +12,7 @@ use sparrow_hyperparameters::Description;
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_neural::Zeros;
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 use crate::hyperparameters::{Hyperparameters, Methods};
 
 /// Computes embeddings or item-item weights of a MovieLens data set.
@@ -116,7 +116,7 @@ pub(crate) fn method_parser(
     let value = |kind: MethodKind| PossibleValue::new(kind.name).help(kind.help);
     let names = PossibleValuesParser::new(METHODS.into_iter().filter(filter).map(value));
     names.try_map(|name| {
-        METHODS.into_iter().find(|kind| kind.name == name).ok_or(Ended::Usage(name))
+        METHODS.into_iter().find(|kind| kind.name == name).ok_or(Failure::Usage(name))
     })
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn method<M: Methods>(
     hyperparameters: &Hyperparameters<M>,
     seed: &Seed,
     threads: usize,
-) -> Result<(Box<dyn Method>, Execution), Ended> {
+) -> Result<(Box<dyn Method>, Execution), Failure> {
     if seed.seed.is_some() && !kind.seeded {
         let seeded = METHODS.into_iter().filter(|kind| kind.seeded);
         return Err(Hyperparameters::<M>::other_method("seed", seeded.map(|kind| kind.name)));
@@ -187,7 +187,7 @@ impl Embed {
         Ok(())
     }
 
-    fn method(&self, threads: usize) -> Result<(Box<dyn Method>, Execution), Ended> {
+    fn method(&self, threads: usize) -> Result<(Box<dyn Method>, Execution), Failure> {
         method(self.method, &self.hyperparameters, &self.seed, threads)
     }
 }

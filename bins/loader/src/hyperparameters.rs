@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use sparrow_hyperparameters::{Description, Range, Settings};
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 
 /// The methods of a command.
 pub(crate) trait Methods {
@@ -128,12 +128,12 @@ impl<M: Methods> FromArgMatches for Hyperparameters<M> {
 
 impl<M: Methods> Hyperparameters<M> {
     /// Sets the hyperparameters of `method` to the values on the command line. A flag of another method is an error.
-    pub(crate) fn apply(&self, method: &str, settings: &mut dyn Settings) -> Result<(), Ended> {
+    pub(crate) fn apply(&self, method: &str, settings: &mut dyn Settings) -> Result<(), Failure> {
         let described = settings.describe();
         let invalid = |error: sparrow_hyperparameters::Error| {
             let flag = described.iter().find(|it| it.name == error.name).map(|it| it.flag);
             let sparrow_hyperparameters::Error { name, allowed, value } = error;
-            Ended::Usage(format!("--{} must be {allowed}, got {value}", flag.unwrap_or(name)))
+            Failure::Usage(format!("--{} must be {allowed}, got {value}", flag.unwrap_or(name)))
         };
         for (flag, text) in &self.given {
             let Some(hyperparameter) = described.iter().find(|it| it.flag == *flag) else {
@@ -144,7 +144,7 @@ impl<M: Methods> Hyperparameters<M> {
         settings.check().map_err(invalid)
     }
 
-    fn not_of(method: &str, flag: &str) -> Ended {
+    fn not_of(method: &str, flag: &str) -> Failure {
         let of = flags::<M>().into_iter().find(|(known, _)| *known == flag);
         let of = of.map_or_else(Vec::new, |(_, of)| of);
         let names = of.into_iter().map(|(name, _)| name).filter(|name| *name != method);
@@ -152,8 +152,8 @@ impl<M: Methods> Hyperparameters<M> {
     }
 
     /// The error of a flag that only the methods with these names have.
-    pub(crate) fn other_method(flag: &str, names: impl Iterator<Item = &'static str>) -> Ended {
+    pub(crate) fn other_method(flag: &str, names: impl Iterator<Item = &'static str>) -> Failure {
         let names = names.collect::<Vec<_>>().join(" and ");
-        Ended::Usage(format!("--{flag} is an option of --{} {names}", M::SELECTOR))
+        Failure::Usage(format!("--{flag} is an option of --{} {names}", M::SELECTOR))
     }
 }

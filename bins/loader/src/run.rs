@@ -23,9 +23,9 @@ use crate::embed::{
 };
 use crate::hyperparameters::Hyperparameters;
 use crate::push::{NOTHING, no_store, open, push, rehearse};
-use crate::signals::Signals;
 use crate::sources::from_folders;
 use crate::store::{StoreArgs, duration};
+use sparrow_process::Signals;
 
 /// Does everything: computes features and embeddings, and pushes them and the rating histories.
 ///
@@ -109,7 +109,7 @@ impl Run {
         // The store first: better to learn now than after an hour that it is not there.
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
 
-        let kept = "the store is as it was";
+        let kept = "the store is unchanged";
         let (features, for_features) =
             timed(signals.or(Box::pin(self.features(&out, &reader, console)), kept)).await?;
         console

@@ -12,7 +12,7 @@ use sparrow_train::metrics::LabelMetrics;
 use sparrow_train::{self as train, Epoch, Method, Options, Split, Watch};
 
 use crate::embed::warn_of;
-use crate::exit::Ended;
+use crate::failure::Failure;
 use crate::hyperparameters::{Hyperparameters, Methods};
 
 /// Trains the ranking model on a MovieLens data set.
@@ -73,7 +73,7 @@ impl Methods for Architectures {
 }
 
 impl Train {
-    fn options(&self) -> Result<Options, Ended> {
+    fn options(&self) -> Result<Options, Failure> {
         let mut options = Options {
             split: self.split,
             test: self.test_fraction,
@@ -87,11 +87,11 @@ impl Train {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let options = self.options()?;
         let started = Instant::now();
-        let mut shown = Shown::new(console);
+        let mut progress = TrainingProgress::new(console);
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         let train::Summary { data, trained, written } =
-            train::write(&self.data, &self.out, &reader, &options, &mut shown)?;
-        drop(shown);
+            train::write(&self.data, &self.out, &reader, &options, &mut progress)?;
+        drop(progress);
         let [training, validation, test] = trained.samples;
         console.note(&format!(
             "{data}\ntrained for {} epochs on {training} ratings, stopped by {validation}; on the {test} \
@@ -149,7 +149,7 @@ fn row(metrics: &LabelMetrics) -> String {
 }
 
 /// A progress bar that names the epoch, and with `--verbose` a line for each.
-struct Shown {
+struct TrainingProgress {
     console: Console,
     bar: Bar,
     done: u64,
@@ -157,14 +157,14 @@ struct Shown {
     header: bool,
 }
 
-impl Shown {
+impl TrainingProgress {
     fn new(console: Console) -> Self {
         let bar = console.bar("training", Unit::Steps);
         Self { console, bar, done: 0, least: f64::INFINITY, header: false }
     }
 }
 
-impl Watch for Shown {
+impl Watch for TrainingProgress {
     fn progress(&mut self, done: u64, total: u64) {
         if done < self.done {
             self.bar.doing("training on all but the test part".to_owned());

@@ -12,7 +12,7 @@ use sparrow_evaluate::{self as evaluate, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
 use tokio::runtime::Builder;
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 use crate::store::duration;
 
 /// Looks for good settings of a method by random search.
@@ -68,7 +68,7 @@ fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
     let names = PossibleValuesParser::new(tune::methods().into_iter().map(|tunable| tunable.name));
     names.try_map(|name| {
         let found = tune::methods().into_iter().find(|tunable| tunable.name == name);
-        found.ok_or(Ended::Usage(name))
+        found.ok_or(Failure::Usage(name))
     })
 }
 

@@ -2,8 +2,8 @@ use std::fmt;
 
 use sparrow_hyperparameters::{Error as InvalidHyperparameter, Settings};
 use sparrow_model::Catalog;
-use sparrow_neural::Zeros;
-use sparrow_neural::ease::{EaseFile, EaseFileError, InvalidWeights};
+use sparrow_neural::ease::{EaseFile, InvalidWeights};
+use sparrow_neural::{ModelFileError, Zeros};
 use sparrow_progress::Progress;
 
 use crate::Embeddings;
@@ -136,7 +136,7 @@ pub enum Error {
     Weights(#[from] InvalidWeights),
     /// The weights do not fit into their file.
     #[error("cannot store the weights")]
-    File(#[from] EaseFileError),
+    File(#[from] ModelFileError),
     /// The files cannot be written.
     #[error(transparent)]
     Output(#[from] sparrow_output::Error),

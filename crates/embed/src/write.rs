@@ -70,7 +70,7 @@ pub fn write(
         Model::Weights { mut file, ratings } => {
             file.metadata.training = method.settings().into_iter().collect();
             if let Some(out) = out {
-                let content = (sparrow_neural::neural_cf::MODEL_FILE, file.to_bytes()?);
+                let content = (sparrow_neural::model_folder::MODEL_FILE, file.to_bytes()?);
                 files = model_folder::write(out, &[content])?.files;
             }
             let weights = &file.weights;

@@ -1,4 +1,5 @@
-use std::io::ErrorKind;
+use std::fmt::Display;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -9,7 +10,7 @@ use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Settings as _};
 use sparrow_model::MovieId;
 use sparrow_neural::ease::{EaseFile, Scorer};
 use sparrow_neural::neural_cf::Model;
-use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, Similarity};
+use sparrow_neural::{EmbeddingFolder, EmbeddingTable, Similarity};
 use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
 use sparrow_train as train;
 
@@ -88,7 +89,7 @@ pub struct Trained {
 impl Trained {
     fn model(&self, training: Training<'_>) -> Result<Model, train::Error> {
         let options = train::Options {
-            split: training.split.inner(),
+            split: training.hold_out.validation_split(),
             seed: training.seed,
             ..self.options.clone()
         };
@@ -183,23 +184,18 @@ fn by_vectors(training: Training<'_>, tables: VectorTables) -> Result<Fitted, Fa
     Ok(Fitted { users: Some(vectors.users), ..scores(training, ranker, false) })
 }
 
+/// The message of an error with its causes.
+fn in_folder(folder: &dyn Display, error: &dyn std::error::Error) -> String {
+    let causes = iter::successors(Some(error), |error| error.source());
+    let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    format!("{folder}: {causes}")
+}
+
 impl VectorFolder {
     fn read(&self) -> Result<VectorTables, Failure> {
-        let folder = &self.0;
-        let metadata = match sparrow_files::read(&folder.join(embed::METADATA_FILE), 1 << 20) {
-            Ok(bytes) => Some(EmbeddingMetadata::read(&bytes, embed::METADATA_FILE)?),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        let read = |name: &str| -> Result<EmbeddingTable, Failure> {
-            let path = folder.join(name);
-            let shown = path.display().to_string();
-            let file = sparrow_files::open(&path, u64::MAX)
-                .map_err(|error| format!("{shown}: {error}"))?;
-            let sha256 = metadata.as_ref().and_then(|metadata| metadata.sha256(name));
-            Ok(EmbeddingTable::read_verified(file, &shown, sha256)?)
-        };
-        let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);
+        let folder = self.0.display();
+        let EmbeddingFolder { items: movies, users, metadata } =
+            EmbeddingFolder::read(&self.0).map_err(|error| in_folder(&folder, &error))?;
         let similarity = metadata.map_or_else(Similarity::default, |it| it.similarity);
         Ok(VectorTables { movies, users, similarity })
     }

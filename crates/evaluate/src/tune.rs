@@ -158,7 +158,7 @@ pub async fn search(
     let how =
         Evaluation { seeds: vec![options.seed], resamples: 0, ..Evaluation::new(options.protocol) };
     // The test part of this seed goes, whatever is measured with it later.
-    let kept = Parts::new(catalog, how.split, how.fraction, options.seed).training;
+    let kept = Parts::new(catalog, how.hold_out, how.fraction, options.seed).training;
     for number in 0..options.trials {
         if trials.iter().any(|trial| trial.trial == number) {
             continue;

@@ -9,7 +9,7 @@ use std::fmt;
 mod file;
 
 #[cfg(feature = "model-file")]
-pub use file::{EaseFile, EaseFileError, EaseMetadata};
+pub use file::{EaseFile, EaseMetadata};
 
 /// A sparse item–item weight matrix in compressed rows.
 #[derive(Debug, Clone, PartialEq)]

@@ -30,10 +30,10 @@ use crate::metrics::LabelMetrics;
 use gmf::Gmf;
 use negatives::Negatives;
 pub use options::{BIAS_PRIOR, Method, Options};
+pub use sparrow_model::Split;
 use sparrow_neural::Zeros;
 use sparrow_random::Random;
 use split::Sample;
-pub use split::Split;
 use trainer::{Counts, Pair, Trainer, UNKNOWN};
 
 /// Why there is no model.

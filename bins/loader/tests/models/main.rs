@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sparrow_neural::neural_cf::{Architecture, MODEL_FILE, ModelFile, versions};
+use sparrow_neural::model_folder::{MODEL_FILE, versions};
+use sparrow_neural::neural_cf::{Architecture, ModelFile};
 
 use support::{fail, succeed};
 

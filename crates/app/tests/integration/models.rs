@@ -9,9 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use sparrow_app::Config;
 use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights};
-use sparrow_neural::neural_cf::{
-    Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
-};
+use sparrow_neural::model_folder::MODEL_FILE;
+use sparrow_neural::neural_cf::{Dense, Embedding, Metadata, Model, ModelFile, Network};
 use sparrow_neural::{
     EmbeddingMetadata, ITEM_FILE, METADATA_FILE, Similarity, TableBuilder, USER_FILE,
 };

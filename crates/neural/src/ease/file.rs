@@ -1,14 +1,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::ItemWeights;
-use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize, verify};
-
-/// The format version, incremented by incompatible changes.
-const FORMAT: u32 = 1;
+use crate::model_file::{FORMAT, ModelFileError, Stored, Tensors, serialize};
 
 /// Maximum length in bytes of a safetensors header.
 const MAX_HEADER: u64 = 100_000_000;
@@ -55,18 +51,10 @@ pub struct EaseFile {
     pub metadata: EaseMetadata,
 }
 
-/// The error of an unreadable or unwritable weights file.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}: {message}")]
-pub struct EaseFileError {
-    file: String,
-    message: String,
-}
-
 impl EaseFile {
     /// Parses the content of a file; `file` is the name in error messages.
-    pub fn read(bytes: &[u8], file: &str) -> Result<Self, EaseFileError> {
-        read(bytes).map_err(|message| EaseFileError { file: file.to_owned(), message })
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self, ModelFileError> {
+        read(bytes).map_err(|message| ModelFileError { file: file.to_owned(), message })
     }
 
     /// Detects by its header whether a model file contains item–item weights.
@@ -79,28 +67,14 @@ impl EaseFile {
     }
 
     /// Serialises deterministically to the content of a file.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, EaseFileError> {
-        write(self).map_err(|message| EaseFileError { file: "the file".to_owned(), message })
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ModelFileError> {
+        write(self).map_err(|message| ModelFileError { file: "the file".to_owned(), message })
     }
 }
 
 fn read(bytes: &[u8]) -> Result<EaseFile, String> {
-    verify(bytes)?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-    let tensors = Tensors(SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?);
-    let ours = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY));
-    let metadata: EaseMetadata = match ours {
-        Some(json) => {
-            serde_json::from_str(json).map_err(|error| format!("malformed metadata: {error}"))?
-        }
-        None => EaseMetadata::new(false),
-    };
-    if metadata.format > FORMAT {
-        return Err(format!(
-            "unsupported format {}, this program supports up to {FORMAT}",
-            metadata.format
-        ));
-    }
+    let (tensors, metadata) = Tensors::read::<EaseMetadata>(bytes)?;
+    let metadata = metadata.unwrap_or_else(|| EaseMetadata::new(false));
     if metadata.architecture != EaseMetadata::ARCHITECTURE {
         return Err(format!("architecture is {:?}, expected \"ease\"", metadata.architecture));
     }
@@ -132,7 +106,7 @@ mod tests {
 
     use super::super::tests::weights;
     use super::*;
-    use crate::tensors::{unverified, without_metadata};
+    use crate::model_file::{unverified, without_metadata};
 
     #[test]
     fn weights_files_are_detected_by_their_header() {
