@@ -8,15 +8,14 @@ use anyhow::Context as _;
 use clap::Args;
 use sparrow_console::{Console, Unit, keep_order};
 use sparrow_embed as embed;
-use sparrow_evaluate::split::Split;
-use sparrow_evaluate::{self as evaluate, KNOWN, Method, Options, Protocol};
+use sparrow_evaluate::report::{self, Comparison};
+use sparrow_evaluate::split::HoldOut;
+use sparrow_evaluate::{self as evaluate, Method, Options, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
-use sparrow_train as train;
+use sparrow_train::Split;
 
-use crate::compare::Comparison;
-use crate::exit::Ended;
-use crate::report;
-use crate::served::{self, Served};
+use crate::failure::Failure;
+use crate::tf_serving::{self, TfServingModel};
 
 /// Measures how good a model is, on ratings that it has not seen.
 ///
@@ -28,7 +27,7 @@ use crate::served::{self, Served};
 #[command(after_help = models())]
 pub(crate) struct Evaluate {
     #[command(flatten)]
-    how: How,
+    evaluation: EvaluationArgs,
 
     /// The model, with settings if they are not to be the usual ones: gmf, or gmf:l2=4:embedding=16
     #[arg(short, long, value_name = "MODEL")]
@@ -46,9 +45,10 @@ pub(crate) struct Evaluate {
 /// For the end of the help.
 pub(crate) fn models() -> String {
     let mut text = "Models:".to_owned();
-    let server = [(served::NAME, "a model at TensorFlow Serving, see --url")];
-    for (name, about) in KNOWN.iter().map(|known| (known.name, known.about)).chain(server) {
-        let _ = write!(text, "\n  {name:<12}{about}");
+    let server = [(tf_serving::NAME, "A model at TensorFlow Serving, see --url")];
+    let models = evaluate::models().into_iter().map(|model| (model.name, model.help));
+    for (name, help) in models.chain(server) {
+        let _ = write!(text, "\n  {name:<12}{help}");
     }
     text.push_str(
         "\n\nSettings have the names of the options of `embed` and `train`: ials:dimension=128, \
@@ -59,7 +59,7 @@ pub(crate) fn models() -> String {
 
 /// What is measured, and how.
 #[derive(Debug, Args)]
-pub(crate) struct How {
+pub(crate) struct EvaluationArgs {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
@@ -73,13 +73,13 @@ pub(crate) struct How {
     /// full-ranking, random takes the same part of each movie's ratings; leave-one-out has a split of its own
     /// [default: random]
     #[arg(long, value_name = "NAME")]
-    pub(crate) split: Option<train::Split>,
+    pub(crate) split: Option<Split>,
 
     /// Part of the ratings that is held out [default: 0.2 for label, 0.25 for full-ranking]
     #[arg(long, value_name = "X")]
     pub(crate) test_fraction: Option<f64>,
 
-    /// How many seeds, from 1; or a list such as 4,7
+    /// EvaluationArgs many seeds, from 1; or a list such as 4,7
     #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) seeds: Seeds,
 
@@ -133,22 +133,20 @@ impl FromStr for Seeds {
     }
 }
 
-impl How {
+impl EvaluationArgs {
     fn options(&self) -> anyhow::Result<Options> {
         let usual = Options::new(self.protocol);
-        let split = match (self.protocol, self.split) {
-            (_, None) => usual.split,
+        let hold_out = match (self.protocol, self.split) {
+            (_, None) => usual.hold_out,
             (Protocol::LeaveOneOut, Some(_)) => {
                 let why = "--split does not go with --protocol leave-one-out, which has its own";
                 return Err(evaluate::Error::Option(why.to_owned()).into());
             }
-            (Protocol::FullRanking, Some(train::Split::Random)) => Split::RandomByMovie,
-            (Protocol::Label, Some(train::Split::Random)) => Split::Random,
-            (_, Some(train::Split::PerUserTime)) => Split::PerUserTime,
-            (_, Some(train::Split::Time)) => Split::Time,
+            (Protocol::FullRanking, Some(Split::Random)) => HoldOut::RandomByMovie,
+            (_, Some(split)) => HoldOut::Split(split),
         };
         let options = Options {
-            split,
+            hold_out,
             fraction: self.test_fraction.unwrap_or(usual.fraction),
             seeds: self.seeds.0.clone(),
             keep_seen: self.keep_seen,
@@ -161,14 +159,14 @@ impl How {
     }
 
     async fn method(&self, line: &str) -> anyhow::Result<Box<dyn Method>> {
-        if line != served::NAME {
+        if line != tf_serving::NAME {
             return Ok(evaluate::method(line, self.embeddings.as_deref())?);
         }
         let Some(url) = &self.url else {
             let why = "the model tf-serving needs --url".to_owned();
             return Err(evaluate::Error::Option(why).into());
         };
-        Ok(Box::new(Served::connect(url).await?))
+        Ok(Box::new(TfServingModel::connect(url).await?))
     }
 
     /// Measures models, one after the other.
@@ -185,7 +183,9 @@ impl How {
         if let Some(folder) = &self.embeddings {
             let file = folder.join(embed::ITEM_FILE);
             if let Err(error) = file.metadata() {
-                return Err(Ended::Input(format!("cannot read {}: {error}", file.display())).into());
+                return Err(
+                    Failure::Input(format!("cannot read {}: {error}", file.display())).into()
+                );
             }
         }
         // All of them before any work is done: a name may be wrong.
@@ -204,7 +204,7 @@ impl How {
             let work = evaluate::run(&loaded.catalog, &**method, &options, &show);
             evaluations.push(runtime.block_on(work)?);
         }
-        Ok(Comparison { data: name(&self.data), report: loaded.report, lines, evaluations })
+        Ok(Comparison { data: name(&self.data), reading: loaded.report, lines, evaluations })
     }
 
     /// The options on the command line but the data set, each with a space before it, those that change nothing
@@ -243,7 +243,7 @@ fn name(path: &Path) -> String {
 impl Evaluate {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let lines = std::iter::once(&self.model).chain(&self.against).cloned();
-        let comparison = self.how.measure(lines.collect(), console)?;
+        let comparison = self.evaluation.measure(lines.collect(), console)?;
         keep_order();
         let written = if self.json {
             report::json(&comparison, &mut std::io::stdout().lock())

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 
 /// The program.
 const PROGRAM: &str = "sparrow-pipeline";
@@ -41,7 +41,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let mut command = Command::new(program());
     command.args(env::args_os().skip(1));
     match carry_out(&mut command) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Ended::NotInstalled(format!(
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NotInstalled(format!(
             "{} are subcommands of {PROGRAM}, which is neither beside this program nor in PATH: build it \
              with \"cargo build --profile {PROFILE} --bin {PROGRAM}\"",
             COMMANDS.join(" and ")

@@ -10,10 +10,10 @@ use sparrow_push::push;
 use sparrow_push::sources::{Counts, Reader, Sources};
 use sparrow_store::{FeatureStore, Generation, Location};
 
-use crate::exit::Ended;
-use crate::signals::Signals;
+use crate::failure::Failure;
 use crate::sources::{self, SourceArgs};
 use crate::store::{StoreArgs, duration};
+use sparrow_process::Signals;
 
 /// Pushes features, embeddings and rating histories to a store, as a new generation.
 ///
@@ -60,8 +60,8 @@ impl Push {
 
 pub(crate) const NOTHING: &str = "nothing was written";
 
-pub(crate) fn no_store() -> Ended {
-    Ended::Usage("no store: name one with --store or in SPARROW_STORE".to_owned())
+pub(crate) fn no_store() -> Failure {
+    Failure::Usage("no store: name one with --store or in SPARROW_STORE".to_owned())
 }
 
 /// Reads and checks everything, and says what a push would write.
@@ -93,7 +93,7 @@ pub(crate) async fn open(
     console: Console,
     signals: &mut Signals,
 ) -> anyhow::Result<Reader> {
-    let reader = signals.or(async { Ok(Reader::open(sources).await?) }, NOTHING).await?;
+    let reader = signals.or(async { anyhow::Ok(Reader::open(sources).await?) }, NOTHING).await?;
     if let Some(report) = reader.report() {
         console.note(&report.to_string());
     }
@@ -109,7 +109,7 @@ pub(crate) async fn push(
 ) -> anyhow::Result<(Counts, Generation)> {
     let bar = console.bar("pushing", Unit::Bytes);
     let show = |done, total| bar.show(done, total);
-    let stop = signals.next("the store is as it was");
+    let stop = signals.interrupted("the store is unchanged");
     let staged = match push::stage(reader, store, &show, stop).await? {
         ControlFlow::Continue(staged) => staged,
         ControlFlow::Break(ended) => return Err(ended.into()),
@@ -120,11 +120,11 @@ pub(crate) async fn push(
     let mut commit = pin!(staged.commit());
     let generation = tokio::select! {
         committed = &mut commit => committed?,
-        _ = signals.next("") => {
+        _ = signals.next() => {
             console.remark("finishing the push, which is written; a second signal stops at once");
-            let finish = async { Ok(commit.await?) };
-            let meaning = "the push is complete but for some keys, which the next one puts in order";
-            signals.or(finish, meaning).await?
+            let finish = async { anyhow::Ok(commit.await?) };
+            let consequence = "the push is complete except for some keys, which the next push cleans up";
+            signals.or(finish, consequence).await?
         }
     };
     Ok((counts, generation))

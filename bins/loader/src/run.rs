@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use sparrow_console::exit::HELP;
 use sparrow_console::{Console, Unit};
-use sparrow_embed as embed;
+use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind};
 use sparrow_feature_files::Summary as FeatureSummary;
 use sparrow_movielens::{Options as ReaderOptions, Source};
 use sparrow_push::sources::{self, Sources};
@@ -18,11 +18,14 @@ use sparrow_store::Location;
 use tempfile::TempDir;
 use tokio::task;
 
-use crate::embed::{HEADING, Training, Vectors, warn_of};
+use crate::embed::{
+    HEADING, Seed, VectorMethods, computes_vectors, method, method_parser, warn_of,
+};
+use crate::hyperparameters::Hyperparameters;
 use crate::push::{NOTHING, no_store, open, push, rehearse};
-use crate::signals::Signals;
 use crate::sources::from_folders;
 use crate::store::{StoreArgs, duration};
+use sparrow_process::Signals;
 
 /// Does everything: computes features and embeddings, and pushes them and the rating histories.
 ///
@@ -58,19 +61,22 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
     ttl: Option<Duration>,
 
-    /// How vectors are computed
+    /// The method that computes vectors
     #[arg(
         short,
         long,
         value_name = "NAME",
-        value_enum,
-        default_value = "item2vec",
+        value_parser = method_parser(computes_vectors),
+        default_value = METHODS[0].name,
         help_heading = HEADING
     )]
-    method: Vectors,
+    method: MethodKind,
 
     #[command(flatten)]
-    training: Training,
+    hyperparameters: Hyperparameters<VectorMethods>,
+
+    #[command(flatten)]
+    seed: Seed,
 
     /// Threads [default: one for each processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -86,7 +92,7 @@ impl Run {
         let started = Instant::now();
         let location = self.store.location()?.ok_or_else(no_store)?;
         StoreArgs::check_ttl(Some(&location), self.ttl)?;
-        let method = self.training.method(self.method, self.threads())?;
+        let method = method(self.method, &self.hyperparameters, &self.seed, self.threads())?;
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         if self.dry_run {
             let sources =
@@ -103,16 +109,17 @@ impl Run {
         // The store first: better to learn now than after an hour that it is not there.
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
 
-        let kept = "the store is as it was";
+        let kept = "the store is unchanged";
         let (features, for_features) =
             timed(signals.or(Box::pin(self.features(&out, &reader, console)), kept)).await?;
         console
             .note(&format!("features of {} users and {} movies", features.users, features.movies));
         let (embeddings, for_embeddings) =
             timed(signals.or(self.embeddings(&out, &reader, method, console), kept)).await?;
-        let embed::Summary { users, movies, zeros, .. } = embeddings;
-        console.note(&format!("embeddings of {users} users and {movies} movies"));
-        warn_of(&zeros, console);
+        if let Contents::Vectors { users, zeros } = embeddings.contents {
+            console.note(&format!("embeddings of {users} users and {} movies", embeddings.movies));
+            warn_of(&zeros, console);
+        }
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
@@ -179,14 +186,14 @@ impl Run {
         &self,
         out: &Path,
         reader: &ReaderOptions,
-        method: embed::Method,
+        (method, execution): (Box<dyn Method>, Execution),
         console: Console,
     ) -> anyhow::Result<embed::Summary> {
         let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
         let bar = console.bar("embedding", Unit::Steps);
         let write = move || {
             let progress = |done, total| bar.show(done, total);
-            embed::write(&data, Some(&out), &reader, &method, &progress)
+            embed::write(&data, Some(&out), &reader, &*method, execution, &progress)
         };
         match task::spawn_blocking(write).await {
             Ok(summary) => Ok(summary?),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use sparrow_store::{FeatureStore, Location, Options};
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 
 /// Which store, and how it is reached.
 #[derive(Debug, Args)]
@@ -47,11 +47,11 @@ impl StoreArgs {
     pub(crate) fn location(&self) -> anyhow::Result<Option<Location>> {
         let Some(Address(text)) = &self.store else { return Ok(None) };
         let text =
-            text.to_str().ok_or(Ended::Usage("the store's address is not text".to_owned()))?;
+            text.to_str().ok_or(Failure::Usage("the store's address is not text".to_owned()))?;
         match Location::from_str(text)? {
             Location::Memory => {
                 let what = "a store in memory would end with this program: name another";
-                Err(Ended::Usage(what.to_owned()).into())
+                Err(Failure::Usage(what.to_owned()).into())
             }
             location => Ok(Some(location)),
         }
@@ -61,11 +61,11 @@ impl StoreArgs {
     pub(crate) fn check_ttl(
         location: Option<&Location>,
         ttl: Option<Duration>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Failure> {
         match (location, ttl) {
             (Some(Location::File(_)), Some(_)) => {
                 let what = "--ttl is for Redis: the entries of a file store do not expire";
-                Err(Ended::Usage(what.to_owned()))
+                Err(Failure::Usage(what.to_owned()))
             }
             _ => Ok(()),
         }

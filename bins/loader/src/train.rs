@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use clap::Args;
 use sparrow_console::{Bar, Console, Unit};
+use sparrow_hyperparameters::{Description, Settings as _};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train::export;
 use sparrow_train::metrics::LabelMetrics;
 use sparrow_train::{self as train, Epoch, Method, Options, Split, Watch};
 
 use crate::embed::warn_of;
-use crate::exit::Ended;
+use crate::failure::Failure;
+use crate::hyperparameters::{Hyperparameters, Methods};
 
 /// Trains the ranking model on a MovieLens data set.
 ///
@@ -37,70 +39,8 @@ pub(crate) struct Train {
     #[arg(short, long, value_name = "NAME", default_value_t)]
     architecture: Method,
 
-    /// Length of the embeddings [default: 10; 32 for gmf]
-    #[arg(long, value_name = "N")]
-    embedding: Option<usize>,
-
-    /// Outputs of each hidden layer
-    #[arg(
-        long,
-        value_name = "N,N",
-        value_delimiter = ',',
-        default_values_t = Options::new(Method::NeuralCf).hidden
-    )]
-    hidden: Vec<usize>,
-
-    /// How often the ratings are gone through, at most [default: 100; 400 for gmf]
-    #[arg(long, value_name = "N")]
-    epochs: Option<usize>,
-
-    /// Epochs without a better validation loss that end the training [default: 5; 60 for gmf]
-    #[arg(long, value_name = "N")]
-    patience: Option<usize>,
-
-    /// Ratings an update
-    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).batch)]
-    batch: usize,
-
-    /// Step size of Adam [default: 0.001; 0.05 for gmf]
-    #[arg(long, value_name = "X")]
-    learning_rate: Option<f32>,
-
-    /// How strongly embeddings are pulled towards zero [default: 0.1; 8 for gmf]
-    #[arg(long, value_name = "X")]
-    l2: Option<f32>,
-
-    /// How strongly the weights of the layers are pulled towards zero
-    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).l2_layers)]
-    l2_layers: f32,
-
-    /// The first number of each embedding starts as the bias of the user or movie, pulled to zero as if
-    /// by so many ratings; 0 turns that off [default: 10; 5 for gmf]
-    #[arg(long, value_name = "N")]
-    bias_prior: Option<f64>,
-
-    /// How much it counts for whether a rating reaches each of the other numbers of stars, where 3.5 stars count 1;
-    /// 0: only likes teach [default: 0; 0.15 for gmf]
-    #[arg(long, value_name = "X")]
-    ordinal: Option<f32>,
-
-    /// How strongly it is pulled towards zero what the choice of movies, whatever their stars, says of a user; 0: it
-    /// says nothing. For gmf only [default: 32]
-    #[arg(long, value_name = "X")]
-    choices: Option<f32>,
-
-    /// Learn which movies users choose, rather than which they like: all ratings against so many movies for each
-    /// that the user has not rated. 0: learn likes. Not for gmf
-    #[arg(long, value_name = "N", default_value_t = Options::new(Method::NeuralCf).negatives)]
-    negatives: usize,
-
-    /// Part of each hidden layer's outputs that is left out in training
-    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).dropout)]
-    dropout: f64,
-
-    /// Part of users, and of movies, that are taken for unknown in training
-    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).unknown)]
-    unknown: f64,
+    #[command(flatten)]
+    hyperparameters: Hyperparameters<Architectures>,
 
     /// Which ratings are kept out: random, time (the latest) or per-user-time (each user's latest)
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -109,14 +49,6 @@ pub(crate) struct Train {
     /// Part of the ratings that is kept out to measure the model
     #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).test)]
     test_fraction: f64,
-
-    /// Part of the other ratings that is kept out to know when to stop
-    #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).validation)]
-    validation_fraction: f64,
-
-    /// Leave the ratings that told when to stop out of the model, rather than train once more with them
-    #[arg(long)]
-    no_refit: bool,
 
     /// The same seed gives the same model
     #[arg(long, value_name = "S", default_value_t = Options::new(Method::NeuralCf).seed)]
@@ -127,44 +59,39 @@ pub(crate) struct Train {
     max_bad_lines: usize,
 }
 
+/// The architectures as methods with hyperparameters.
+#[derive(Debug)]
+struct Architectures;
+
+impl Methods for Architectures {
+    const SELECTOR: &'static str = "architecture";
+
+    fn list() -> Vec<(&'static str, Vec<Description>)> {
+        let described = |method: Method| (method.name(), Options::new(method).describe());
+        Method::ALL.into_iter().map(described).collect()
+    }
+}
+
 impl Train {
-    fn options(&self) -> Options {
-        let default = Options::new(self.architecture);
-        Options {
-            method: self.architecture,
-            embedding: self.embedding.unwrap_or(default.embedding),
-            hidden: self.hidden.clone(),
-            epochs: self.epochs.unwrap_or(default.epochs),
-            patience: self.patience.unwrap_or(default.patience),
-            batch: self.batch,
-            learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
-            l2: self.l2.unwrap_or(default.l2),
-            l2_layers: self.l2_layers,
-            bias_prior: self.bias_prior.unwrap_or(default.bias_prior),
-            ordinal: self.ordinal.unwrap_or(default.ordinal),
-            negatives: self.negatives,
-            choices: self.choices.unwrap_or(default.choices),
-            dropout: self.dropout,
-            unknown: self.unknown,
+    fn options(&self) -> Result<Options, Failure> {
+        let mut options = Options {
             split: self.split,
             test: self.test_fraction,
-            validation: self.validation_fraction,
-            refit: !self.no_refit,
             seed: self.seed,
-        }
+            ..Options::new(self.architecture)
+        };
+        self.hyperparameters.apply(self.architecture.name(), &mut options)?;
+        Ok(options)
     }
 
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
-        if self.choices.is_some() && self.architecture != Method::Gmf {
-            let what = "--choices is an option of --architecture gmf".to_owned();
-            return Err(Ended::Usage(what).into());
-        }
+        let options = self.options()?;
         let started = Instant::now();
-        let mut shown = Shown::new(console);
+        let mut progress = TrainingProgress::new(console);
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         let train::Summary { data, trained, written } =
-            train::write(&self.data, &self.out, &reader, &self.options(), &mut shown)?;
-        drop(shown);
+            train::write(&self.data, &self.out, &reader, &options, &mut progress)?;
+        drop(progress);
         let [training, validation, test] = trained.samples;
         console.note(&format!(
             "{data}\ntrained for {} epochs on {training} ratings, stopped by {validation}; on the {test} \
@@ -222,7 +149,7 @@ fn row(metrics: &LabelMetrics) -> String {
 }
 
 /// A progress bar that names the epoch, and with `--verbose` a line for each.
-struct Shown {
+struct TrainingProgress {
     console: Console,
     bar: Bar,
     done: u64,
@@ -230,14 +157,14 @@ struct Shown {
     header: bool,
 }
 
-impl Shown {
+impl TrainingProgress {
     fn new(console: Console) -> Self {
         let bar = console.bar("training", Unit::Steps);
         Self { console, bar, done: 0, least: f64::INFINITY, header: false }
     }
 }
 
-impl Watch for Shown {
+impl Watch for TrainingProgress {
     fn progress(&mut self, done: u64, total: u64) {
         if done < self.done {
             self.bar.doing("training on all but the test part".to_owned());

@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use sparrow_console::{Console, say};
-use sparrow_evaluate::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
+use sparrow_evaluate::tune::{self, MEASURE, Options, Trial, Tunable};
 use sparrow_evaluate::{self as evaluate, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
 use tokio::runtime::Builder;
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 use crate::store::duration;
 
 /// Looks for good settings of a method by random search.
@@ -65,10 +65,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
-    let names = PossibleValuesParser::new(TUNABLE.map(|tunable| tunable.name));
+    let names = PossibleValuesParser::new(tune::methods().into_iter().map(|tunable| tunable.name));
     names.try_map(|name| {
-        let found = TUNABLE.into_iter().find(|tunable| tunable.name == name);
-        found.ok_or(Ended::Usage(name))
+        let found = tune::methods().into_iter().find(|tunable| tunable.name == name);
+        found.ok_or(Failure::Usage(name))
     })
 }
 
@@ -79,7 +79,7 @@ impl Tune {
         let loaded = evaluate::load(&self.data, &reader)?;
         console.note(&loaded.report.to_string());
         let options = Options {
-            tunable: self.method,
+            tunable: self.method.clone(),
             trials: self.trials,
             time: self.time,
             protocol: self.protocol,

@@ -7,11 +7,11 @@ use sparrow_console::{Console, Unit, say};
 use sparrow_push::sources::Reader;
 use sparrow_push::verify::{self, Options, Report};
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 use crate::push::no_store;
-use crate::signals::Signals;
 use crate::sources::{self, SourceArgs};
 use crate::store::StoreArgs;
+use sparrow_process::Signals;
 
 /// Reads back what a store holds and compares it with the sources, field by field.
 ///
@@ -58,12 +58,12 @@ impl Verify {
             let store = self.store.connect(&location, None).await?;
             let reader = Reader::open(&sources).await?;
             let show = |done, total| bar.show(done, total);
-            Ok((verify::verify(reader, &*store, options, &show).await?, store))
+            anyhow::Ok((verify::verify(reader, &*store, options, &show).await?, store))
         };
         let (report, store) = signals.or(compare, "the comparison is not complete").await?;
         drop(bar);
         print(&report, store.address(), started, console)?;
-        if report.differences > 0 { Err(Ended::Differences.into()) } else { Ok(()) }
+        if report.differences > 0 { Err(Failure::Differences.into()) } else { Ok(()) }
     }
 }
 

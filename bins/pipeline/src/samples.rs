@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use sparrow_console::{Console, Unit};
 use sparrow_movielens::Options as ReaderOptions;
-use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions};
+use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions, Split};
 
 use crate::machine::Machine;
 
@@ -26,8 +26,8 @@ pub(crate) struct Samples {
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
-    /// How samples are divided into those to train on and those to test with
-    #[arg(long, value_enum, default_value_t)]
+    /// How the test samples are chosen: random, time (the latest) or per-user-time (the latest of each user)
+    #[arg(long, value_name = "NAME", default_value_t)]
     split: Split,
 
     /// Part of the samples that is for testing
@@ -64,17 +64,6 @@ pub(crate) struct Samples {
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Split {
-    /// Each by chance
-    #[default]
-    Random,
-    /// The latest of all are for testing
-    Time,
-    /// The latest of each user are for testing
-    PerUserTime,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Order {
     /// Random; the same for the same seed
     #[default]
@@ -100,11 +89,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 impl Samples {
     fn options(&self) -> SampleOptions {
         SampleOptions {
-            split: match self.split {
-                Split::Random => pipeline::Split::Random,
-                Split::Time => pipeline::Split::Time,
-                Split::PerUserTime => pipeline::Split::PerUserTime,
-            },
+            split: self.split,
             test_fraction: self.test_fraction,
             seed: self.seed,
             order: match self.order {

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use sparrow_engine::{Embeddings, Engine};
 use sparrow_model::{Catalog, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
+use sparrow_neural::{EmbeddingFolder, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
 use sparrow_store::{Fields, MovieRatings};
 
 use crate::config::Config;
-use crate::models::{MovieFeatures, Registry, Vectors, read_vectors, similarity_of};
+use crate::models::{MovieFeatures, Registry, similarity_of};
 use crate::stored::Stored;
 
 /// The demonstration set, so that the binary needs no files beside it.
@@ -136,7 +136,7 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
 
     let embeddings = match (&data.embeddings, &data.path) {
         (Some(folder), _) => {
-            let Vectors { items, users, metadata } = read_vectors(folder)
+            let EmbeddingFolder { items, users, metadata } = EmbeddingFolder::read(folder)
                 .with_context(|| format!("cannot read the embeddings in {}", folder.display()))?;
             let about = || format!("the embeddings in {} do not fit", folder.display());
             let similarity = similarity_of(&config.ranking, metadata.as_ref());

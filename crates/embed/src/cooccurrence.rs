@@ -16,21 +16,18 @@
 //! * Item-kNN ([`Options::ITEM_KNN`]) is the classic item-based top-N model with conditional probabilities (Deshpande and
 //!   Karypis 2004, "Item-Based Top-N Recommendation Algorithms"), over pairs that are near in time.
 //!
-//! Start reading at [`train`], which is independent of movies and files. [`write()`] creates a version in a model folder.
+//! Start reading at [`train`], which is independent of movies and files.
 
-use std::path::Path;
-
+use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Range, SearchSpace, Settings as _};
 use sparrow_model::Catalog;
-use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
 use sparrow_neural::item_weights::{
-    Architecture, InputWeights, InvalidWeights, ItemWeights, ItemWeightsFile, ItemWeightsFileError,
-    ItemWeightsMetadata,
+    Architecture, InputWeights, ItemWeights, ItemWeightsFile, ItemWeightsMetadata,
 };
-use sparrow_output::model_folder::{self, Written};
 use sparrow_progress::Progress;
 
 use crate::ease::in_parallel;
 use crate::item2vec::Sequences;
+use crate::{Error, Execution, Method, MethodKind, Model, Output};
 
 /// Hyperparameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,12 +52,10 @@ pub struct Options {
     pub history_decay: f32,
     /// The number of weights that are kept per movie, the greatest.
     pub keep: usize,
-    /// Threads.
-    pub threads: usize,
 }
 
 impl Options {
-    /// Next-item, with one thread; the rest as measured on MovieLens' small set (`docs/quality.md`).
+    /// Next-item, as measured on MovieLens' small set (`docs/quality.md`).
     pub const NEXT_ITEM: Self = Self {
         architecture: Architecture::NextItem,
         window: 20,
@@ -72,10 +67,9 @@ impl Options {
         history_window: 40,
         history_decay: 4.0,
         keep: 512,
-        threads: 1,
     };
 
-    /// Item-kNN, with one thread; the rest as measured on MovieLens' small set (`docs/quality.md`).
+    /// Item-kNN, as measured on MovieLens' small set (`docs/quality.md`).
     pub const ITEM_KNN: Self = Self {
         architecture: Architecture::ItemKnn,
         reverse: 1.0,
@@ -88,162 +82,123 @@ impl Options {
     };
 }
 
-/// Why there are no weights. No files are left behind in any of these cases.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// An option is outside its range.
-    #[error("{option} must be {allowed}, got {got}")]
-    Option {
-        /// The option's name on a command line.
-        option: &'static str,
-        /// The range.
-        allowed: &'static str,
-        /// The value.
-        got: String,
-    },
-    /// The data set cannot be read.
-    #[error("cannot read the data set")]
-    Input(#[from] sparrow_movielens::Error),
-    /// No user rated two movies.
-    #[error("nothing to learn from: no user rated two movies")]
-    NothingToLearn,
-    /// The weights are invalid.
-    #[error("cannot store the weights")]
-    Weights(#[from] InvalidWeights),
-    /// The weights do not fit into their file.
-    #[error("cannot store the weights")]
-    File(#[from] ItemWeightsFileError),
-    /// The version cannot be written.
-    #[error(transparent)]
-    Output(#[from] sparrow_output::Error),
+impl Default for Options {
+    fn default() -> Self {
+        Self::NEXT_ITEM
+    }
+}
+
+impl Hyperparameters for Options {
+    const TABLE: &'static [Hyperparameter<Self>] = &[
+        Hyperparameter::<Self>::new(
+            "window",
+            Range::within(1.0, 1000.0),
+            |o| &mut o.window,
+            "Greatest distance in ratings of a pair",
+        )
+        .search(SearchSpace::OneOf(&[5.0, 10.0, 20.0, 50.0])),
+        Hyperparameter::<Self>::new(
+            "decay",
+            Range::within(0.1, 1000.0),
+            |o| &mut o.decay,
+            "Distance in ratings over which the count of a pair falls to 1/e",
+        )
+        .search(SearchSpace::Logarithmic(2.0, 50.0)),
+        Hyperparameter::<Self>::new(
+            "reverse",
+            Range::within(0.0, 1.0),
+            |o| &mut o.reverse,
+            "Part of a pair's count that counts in the opposite order",
+        )
+        .search(SearchSpace::Uniform(0.0, 1.0)),
+        Hyperparameter::<Self>::new(
+            "shrinkage",
+            Range::within(0.0, 1e6),
+            |o| &mut o.shrinkage,
+            "Number of ratings that is added to a movie's own before counts are divided by it",
+        )
+        .search(SearchSpace::Logarithmic(1.0, 100.0)),
+        Hyperparameter::<Self>::new(
+            "scale",
+            Range::within(0.0, 1e6),
+            |o| &mut o.scale,
+            "Probability at which the logarithm flattens; 0 for no logarithm",
+        ),
+        Hyperparameter::<Self>::new(
+            "popularity-exponent",
+            Range::within(0.0, 1.0),
+            |o| &mut o.popularity_exponent,
+            "Weights are divided by the target's number of ratings to this power",
+        )
+        .search(SearchSpace::Uniform(0.0, 0.4)),
+        Hyperparameter::<Self>::new(
+            "history-window",
+            Range::within(0.0, 1e6),
+            |o| &mut o.history_window,
+            "Newest ratings of a history that are the input; 0 for all",
+        ),
+        Hyperparameter::<Self>::new(
+            "history-decay",
+            Range::within(0.0, 1e6),
+            |o| &mut o.history_decay,
+            "Age in ratings at which the input weight is 1/e; 0 for equal weights",
+        ),
+        Hyperparameter::<Self>::new(
+            "keep",
+            Range::at_least(1.0),
+            |o| &mut o.keep,
+            "Weights per movie that are kept, the greatest",
+        ),
+    ];
+}
+
+/// `next-item`.
+pub const NEXT_ITEM: MethodKind = MethodKind {
+    name: "next-item",
+    help: "Weights to the movies that are rated soon after",
+    output: Output::Weights,
+    seeded: false,
+    same_on_all_threads: true,
+    new: || Box::new(Options::NEXT_ITEM),
+};
+
+/// `item-knn`.
+pub const ITEM_KNN: MethodKind = MethodKind {
+    name: "item-knn",
+    help: "Conditional probabilities of movies that are rated near each other in time",
+    output: Output::Weights,
+    seeded: false,
+    same_on_all_threads: true,
+    new: || Box::new(Options::ITEM_KNN),
+};
+
+impl Method for Options {
+    fn compute(
+        &self,
+        catalog: &Catalog,
+        execution: Execution,
+        progress: Progress<'_>,
+    ) -> Result<Model, Error> {
+        execution.check()?;
+        let mut sequences = Sequences::default();
+        for history in catalog.users().iter() {
+            sequences.push(history.movies().map(|movie| movie.0));
+        }
+        let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
+        let weights = train(&sequences, &ids, self, execution.threads, progress)?;
+        let metadata = ItemWeightsMetadata::new(self.architecture, self.input());
+        let file = ItemWeightsFile { weights, metadata };
+        Ok(Model::Weights { file, ratings: catalog.users().rating_count() })
+    }
 }
 
 impl Options {
-    /// Checks the ranges, before any work is done.
-    pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        if !(1..=1000).contains(&self.window) {
-            return refuse("window", "from 1 to 1000", &self.window);
-        }
-        if !(0.1..=1000.0).contains(&self.decay) {
-            return refuse("decay", "from 0.1 to 1000", &self.decay);
-        }
-        if !(0.0..=1.0).contains(&self.reverse) {
-            return refuse("reverse", "from 0 to 1", &self.reverse);
-        }
-        if !(0.0..=1e6).contains(&self.shrinkage) {
-            return refuse("shrinkage", "from 0 to 1000000", &self.shrinkage);
-        }
-        if !(0.0..=1e6).contains(&self.scale) {
-            return refuse("scale", "from 0 to 1000000", &self.scale);
-        }
-        if !(0.0..=1.0).contains(&self.popularity_exponent) {
-            return refuse("popularity-exponent", "from 0 to 1", &self.popularity_exponent);
-        }
-        if self.history_window > 1_000_000 {
-            return refuse("history-window", "from 0 to 1000000", &self.history_window);
-        }
-        if self.history_decay != 0.0 && !(0.1..=1e6).contains(&self.history_decay) {
-            return refuse("history-decay", "0, or from 0.1 to 1000000", &self.history_decay);
-        }
-        if self.keep == 0 {
-            return refuse("keep", "at least 1", &self.keep);
-        }
-        if !(1..=1024).contains(&self.threads) {
-            return refuse("threads", "from 1 to 1024", &self.threads);
-        }
-        Ok(())
-    }
-
-    /// The settings, for reports, under the names that the loader's options have.
-    pub fn settings(&self) -> Vec<(String, String)> {
-        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
-        vec![
-            line("window", &self.window),
-            line("decay", &self.decay),
-            line("reverse", &self.reverse),
-            line("shrinkage", &self.shrinkage),
-            line("scale", &self.scale),
-            line("popularity-exponent", &self.popularity_exponent),
-            line("history-window", &self.history_window),
-            line("history-decay", &self.history_decay),
-            line("keep", &self.keep),
-        ]
-    }
-
     /// How the model weights the history that it scores for.
-    pub fn input(&self) -> InputWeights {
+    fn input(&self) -> InputWeights {
         let window = (self.history_window > 0).then_some(self.history_window);
         let decay = (self.history_decay > 0.0).then_some(self.history_decay);
         InputWeights { liked_only: false, window, decay }
     }
-}
-
-/// The outcome of [`write()`].
-#[derive(Debug)]
-pub struct Summary {
-    /// The report of the data set.
-    pub data: ReaderReport,
-    /// The number of movies of the model.
-    pub movies: usize,
-    /// The number of ratings that it was trained on.
-    pub pairs: usize,
-    /// The number of weights.
-    pub weights: usize,
-    /// The number of movies without a weight to another.
-    pub without_weights: usize,
-    /// The version; `None` for a dry run.
-    pub written: Option<Written>,
-}
-
-/// Computes weights and writes them as the next version into the model folder `out`, which is created if it does not
-/// exist; without it, nothing is written.
-pub fn write(
-    data: &Path,
-    out: Option<&Path>,
-    reader: &ReaderOptions,
-    options: &Options,
-    progress: Progress<'_>,
-) -> Result<Summary, Error> {
-    options.check()?;
-    let loaded = Source::open(data)?.load(reader)?;
-    let weights = compute(&loaded.catalog, options, progress)?;
-    let (movies, kept) = (weights.len(), weights.weight_count());
-    let without_weights = weights.without_weights();
-    let pairs = loaded.catalog.users().rating_count();
-    let written = match out {
-        Some(out) => Some(model_folder::write(out, &[version(weights, options)?])?),
-        None => None,
-    };
-    Ok(Summary { data: loaded.report, movies, pairs, weights: kept, without_weights, written })
-}
-
-/// The name and the content of the file of a version.
-pub fn version(
-    weights: ItemWeights,
-    options: &Options,
-) -> Result<(&'static str, Vec<u8>), ItemWeightsFileError> {
-    let mut metadata = ItemWeightsMetadata::new(options.architecture, options.input());
-    metadata.training = options.settings().into_iter().collect();
-    let bytes = ItemWeightsFile { weights, metadata }.to_bytes()?;
-    Ok((sparrow_neural::neural_cf::MODEL_FILE, bytes))
-}
-
-/// Computes weights from the ratings of a catalogue.
-pub fn compute(
-    catalog: &Catalog,
-    options: &Options,
-    progress: Progress<'_>,
-) -> Result<ItemWeights, Error> {
-    let mut sequences = Sequences::default();
-    for history in catalog.users().iter() {
-        sequences.push(history.movies().map(|movie| movie.0));
-    }
-    let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
-    train(&sequences, &ids, options, progress)
 }
 
 /// Items whose rows one thread computes at a time.
@@ -255,6 +210,7 @@ pub fn train(
     sequences: &Sequences,
     ids: &[u32],
     options: &Options,
+    threads: usize,
     progress: Progress<'_>,
 ) -> Result<ItemWeights, Error> {
     options.check()?;
@@ -265,7 +221,7 @@ pub fn train(
         .map(|item| (1.0 + occurrences.of(item).len() as f32).powf(-options.popularity_exponent))
         .collect();
     let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); ids.len()];
-    in_parallel(rows.chunks_mut(BLOCK).enumerate(), options.threads, |(block, rows)| {
+    in_parallel(rows.chunks_mut(BLOCK).enumerate(), threads, |(block, rows)| {
         let mut counts = vec![0.0_f32; ids.len()];
         let mut counted: Vec<u32> = Vec::new();
         for (item, row) in (block * BLOCK..).zip(&mut *rows) {
@@ -324,7 +280,7 @@ pub fn train(
         starts.push(targets.len() as u32);
     }
     if weights.is_empty() {
-        return Err(Error::NothingToLearn);
+        return Err(Error::NoTrainingData("no user rated two movies".to_owned()));
     }
     let ids = rated.iter().map(|&item| ids[item]).collect();
     Ok(ItemWeights::new(ids, starts, targets, weights)?)
@@ -393,7 +349,7 @@ mod tests {
     #[test]
     fn weights_are_those_of_the_formula() {
         let rows: [&[u32]; 3] = [&[0, 1, 2, 3], &[1, 0], &[4]];
-        let model = train(&sequences(&rows), &[0, 1, 2, 3, 4], &options(), &|_, _| {}).unwrap();
+        let model = train(&sequences(&rows), &[0, 1, 2, 3, 4], &options(), 1, &|_, _| {}).unwrap();
         let far = (-0.5_f32).exp();
         let weight = |count: f32, ratings: f32, of_target: f32| {
             (count / ((ratings + 10.0) * 0.02)).ln_1p() / (1.0 + of_target).powf(0.1)
@@ -421,8 +377,8 @@ mod tests {
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
         let ids: Vec<u32> = (0..200).collect();
         let with = |keep, threads| {
-            let options = Options { keep, threads, ..Options::NEXT_ITEM };
-            train(&sequences(&rows), &ids, &options, &|_, _| {}).unwrap()
+            let options = Options { keep, ..Options::NEXT_ITEM };
+            train(&sequences(&rows), &ids, &options, threads, &|_, _| {}).unwrap()
         };
         let (all, few) = (with(1000, 1), with(5, 1));
         assert_eq!((few.weight_count(), with(5, 2)), (1000, few.clone()));
@@ -440,7 +396,7 @@ mod tests {
         let keep = Options { keep: 0, ..Options::NEXT_ITEM };
         assert_eq!(error(&keep), "keep must be at least 1, got 0");
         let alone = sequences(&[&[0], &[1]]);
-        let error = train(&alone, &[0, 1], &Options::NEXT_ITEM, &|_, _| {}).unwrap_err();
-        assert!(matches!(error, Error::NothingToLearn));
+        let error = train(&alone, &[0, 1], &Options::NEXT_ITEM, 1, &|_, _| {}).unwrap_err();
+        assert!(matches!(error, Error::NoTrainingData(_)));
     }
 }

@@ -5,11 +5,9 @@
 //! −P_ij / P_jj, and none from an item to itself. There is nothing to iterate: the work is the inverse of a
 //! matrix as wide as there are items, and so is the memory, which is looked at before it starts.
 //!
-//! Start reading at [`train`]; it knows nothing of movies or files. [`write()`] makes a version in a model
-//! folder.
+//! Start reading at [`train`]; it is independent of movies and files.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
@@ -20,16 +18,15 @@ use faer::linalg::cholesky::llt::factor::{
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Accum, MatMut, MatRef, Par, Spec};
-use sparrow_model::{Catalog, History};
-use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
+use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Range, SearchSpace, Settings as _};
+use sparrow_model::Catalog;
 use sparrow_neural::item_weights::{
-    Architecture, InputWeights, InvalidWeights, ItemWeights, ItemWeightsFile, ItemWeightsFileError,
-    ItemWeightsMetadata,
+    Architecture, InputWeights, ItemWeights, ItemWeightsFile, ItemWeightsMetadata,
 };
-use sparrow_output::model_folder::{self, Written};
 use sparrow_progress::Progress;
 
 use crate::interactions::{Interactions, Positives};
+use crate::{Error, Execution, Method, MethodKind, Model, Output};
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,8 +37,8 @@ pub struct Options {
     pub min_count: usize,
     /// How many weights of each item are kept, the greatest in size.
     pub keep: usize,
-    /// Whether only liked movies count (3.5 stars or more), rather than all that were rated.
-    pub liked_only: bool,
+    /// The ratings that count: [`Positives::All`] or [`Positives::Liked`].
+    pub positives: Positives,
     /// The age at which the weight of a rating of the history is 1/e: newer ratings weigh more. 0 for equal weights.
     pub recency: f32,
     /// Threads.
@@ -56,7 +53,7 @@ impl Options {
         regularization: 400.0,
         min_count: 2,
         keep: 500,
-        liked_only: false,
+        positives: Positives::All,
         recency: 0.0,
         threads: 1,
         memory: None,
@@ -69,168 +66,85 @@ impl Default for Options {
     }
 }
 
-/// Why there are no weights. Nothing half-written is left in any of these cases.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// An option is outside its range.
-    #[error("{option} must be {allowed}, got {got}")]
-    Option {
-        /// The option's name on a command line.
-        option: &'static str,
-        /// What it may be.
-        allowed: &'static str,
-        /// What it was.
-        got: String,
-    },
-    /// The data set cannot be read.
-    #[error("cannot read the data set")]
-    Input(#[from] sparrow_movielens::Error),
-    /// No item was chosen often enough.
-    #[error("nothing to learn from: no movie has enough ratings")]
-    NothingToLearn,
-    /// No user chose two of the items.
-    #[error("nothing to learn from: no user rated two of the {0} movies with enough ratings")]
-    NoWeights(usize),
-    /// The inverse does not fit into memory.
-    #[error(
-        "weights between {items} movies need {} MiB of memory, and {} MiB are available; leaving out rare \
-         movies (min-count) helps: the need grows with the square of their number",
-        .needed >> 20, .available >> 20
-    )]
-    Memory {
-        /// How many items there are.
-        items: usize,
-        /// Bytes that the work takes.
-        needed: u64,
-        /// Bytes that there are.
-        available: u64,
-    },
-    /// The matrix has no inverse in single precision.
-    #[error("no weights in single precision; a stronger regularization than {0} will help")]
-    Singular(f32),
-    /// The weights are no model.
-    #[error("cannot store the weights")]
-    Weights(#[from] InvalidWeights),
-    /// The weights do not fit into their file.
-    #[error("cannot store the weights")]
-    File(#[from] ItemWeightsFileError),
-    /// The version cannot be written.
-    #[error(transparent)]
-    Output(#[from] sparrow_output::Error),
+impl Hyperparameters for Options {
+    const TABLE: &'static [Hyperparameter<Self>] = &[
+        Hyperparameter::<Self>::new(
+            "regularization",
+            Range::within(1.0, 1e9),
+            |o| &mut o.regularization,
+            "L2 regularization of the weights",
+        )
+        .search(SearchSpace::Logarithmic(20.0, 3000.0)),
+        Hyperparameter::<Self>::new(
+            "min-count",
+            Range::at_least(1.0),
+            |o| &mut o.min_count,
+            "Movies with fewer ratings are excluded",
+        )
+        .search(SearchSpace::OneOf(&[2.0, 3.0, 5.0])),
+        Hyperparameter::<Self>::new(
+            "keep",
+            Range::at_least(1.0),
+            |o| &mut o.keep,
+            "Weights per movie that are kept, the greatest by absolute value",
+        ),
+        Hyperparameter::<Self>::new(
+            "positives",
+            Range::Names(&["all", "liked"]),
+            |o| &mut o.positives,
+            "Ratings that count: all or liked (3.5 stars or more)",
+        ),
+        Hyperparameter::<Self>::new(
+            "recency",
+            Range::within(0.0, 1e6),
+            |o| &mut o.recency,
+            "Age in later ratings at which a rating of a history weighs 1/e; 0 for equal weights",
+        ),
+    ];
+}
+
+/// `ease`.
+pub const KIND: MethodKind = MethodKind {
+    name: "ease",
+    help: "Item-item weights in closed form (EASE)",
+    output: Output::Weights,
+    seeded: false,
+    same_on_all_threads: true,
+    new: || Box::new(Options::DEFAULT),
+};
+
+impl Method for Options {
+    fn compute(
+        &self,
+        catalog: &Catalog,
+        execution: Execution,
+        progress: Progress<'_>,
+    ) -> Result<Model, Error> {
+        let users = Interactions::of(catalog, self.positives);
+        let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
+        let options = Self { threads: execution.threads, ..self.clone() };
+        let weights = train(&users, &ids, &options, progress)?;
+        let metadata = ItemWeightsMetadata::new(Architecture::Ease, self.input());
+        let file = ItemWeightsFile { weights, metadata };
+        Ok(Model::Weights { file, ratings: users.pair_count() })
+    }
 }
 
 impl Options {
-    /// Refuses what cannot work, before any work is done.
-    pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        if !(1.0..=1e9).contains(&self.regularization) {
-            return refuse("regularization", "from 1 to 1000000000", &self.regularization);
-        }
-        if self.min_count == 0 {
-            return refuse("min-count", "at least 1", &self.min_count);
-        }
-        if self.keep == 0 {
-            return refuse("keep", "at least 1", &self.keep);
-        }
-        if !(0.0..=1e6).contains(&self.recency) {
-            return refuse("recency", "from 0 to 1000000", &self.recency);
-        }
-        if !(1..=1024).contains(&self.threads) {
-            return refuse("threads", "from 1 to 1024", &self.threads);
-        }
-        Ok(())
-    }
-
-    /// Its settings, for reports, under the names that the loader's options have.
-    pub fn settings(&self) -> Vec<(String, String)> {
-        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
-        vec![
-            line("regularization", &self.regularization),
-            line("min-count", &self.min_count),
-            line("keep", &self.keep),
-            line("positives", &self.positives()),
-            line("recency", &self.recency),
-        ]
-    }
-
     /// How the model weights the history that it scores for.
-    pub fn input(&self) -> InputWeights {
+    fn input(&self) -> InputWeights {
         let decay = (self.recency > 0.0).then_some(self.recency);
-        InputWeights { liked_only: self.liked_only, window: None, decay }
+        InputWeights { liked_only: self.positives == Positives::Liked, window: None, decay }
     }
 
-    const fn positives(&self) -> Positives {
-        if self.liked_only { Positives::Liked } else { Positives::All }
-    }
-
-    /// Bytes that the work on so many items takes: two square matrices, the weights that are kept, and their file.
+    /// The number of bytes that the computation for this number of items needs: two square matrices, the weights
+    /// that are kept, and their file.
     pub fn memory_need(&self, items: usize) -> u64 {
         let items = items as u64;
         let kept = items * (self.keep as u64).min(items);
-        // The weights are put together when the second matrix is gone.
+        // The weights are assembled after the second matrix was dropped.
         items * items * 4 + (items * items * 4).max(kept * 24)
     }
-}
-
-/// What was done.
-#[derive(Debug)]
-pub struct Summary {
-    /// What was found in the data set.
-    pub data: ReaderReport,
-    /// How many movies the model has.
-    pub movies: usize,
-    /// How many ratings it was learned from.
-    pub pairs: usize,
-    /// How many weights were kept.
-    pub weights: usize,
-    /// Movies without any weight to another.
-    pub without_weights: usize,
-    /// The version; `None` for a rehearsal.
-    pub written: Option<Written>,
-}
-
-/// Computes weights and writes them as the next version into the model folder `out`, which is made if it
-/// does not exist; without it, nothing is written.
-pub fn write(
-    data: &Path,
-    out: Option<&Path>,
-    reader: &ReaderOptions,
-    options: &Options,
-    progress: Progress<'_>,
-) -> Result<Summary, Error> {
-    options.check()?;
-    let loaded = Source::open(data)?.load(reader)?;
-    let catalog = &loaded.catalog;
-    let weights = compute(catalog, options, progress)?;
-    let counted = |history: History<'_>| {
-        history.iter().filter(|rated| options.positives().counts(rated)).count()
-    };
-    let pairs = catalog.users().iter().map(counted).sum();
-    let (movies, kept) = (weights.len(), weights.weight_count());
-    let without_weights = weights.without_weights();
-    let written = match out {
-        Some(out) => {
-            let mut metadata = ItemWeightsMetadata::new(Architecture::Ease, options.input());
-            metadata.training = options.settings().into_iter().collect();
-            let bytes = ItemWeightsFile { weights, metadata }.to_bytes()?;
-            Some(model_folder::write(out, &[(sparrow_neural::neural_cf::MODEL_FILE, bytes)])?)
-        }
-        None => None,
-    };
-    Ok(Summary { data: loaded.report, movies, pairs, weights: kept, without_weights, written })
-}
-
-/// Computes weights from the ratings of a catalogue.
-pub fn compute(
-    catalog: &Catalog,
-    options: &Options,
-    progress: Progress<'_>,
-) -> Result<ItemWeights, Error> {
-    let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
-    train(&Interactions::of(catalog, options.positives()), &ids, options, progress)
 }
 
 /// Computes weights between the columns of `users`, whose ids are `ids`, ascending. Progress is counted in
@@ -247,7 +161,7 @@ pub fn train(
         .filter(|&item| items.row(item as usize).len() >= options.min_count)
         .collect();
     if kept.is_empty() {
-        return Err(Error::NothingToLearn);
+        return Err(Error::NoTrainingData("no movie has enough ratings".to_owned()));
     }
     let n = kept.len();
     let needed = options.memory_need(n);
@@ -267,7 +181,8 @@ pub fn train(
         starts.push(targets.len() as u32);
     }
     if weights.is_empty() {
-        return Err(Error::NoWeights(n));
+        let why = format!("no user rated two of the {n} movies with enough ratings");
+        return Err(Error::NoTrainingData(why));
     }
     let ids = kept.iter().map(|&item| ids[item as usize]).collect();
     Ok(ItemWeights::new(ids, starts, targets, weights)?)
@@ -310,7 +225,7 @@ fn inverse(
     let lower = MatMut::from_column_major_slice_mut(&mut matrix, n, n);
     let stack = MemStack::new(&mut buffer);
     cholesky_in_place(lower, LltRegularization::default(), par, stack, Spec::default())
-        .map_err(|_| Error::Singular(options.regularization))?;
+        .map_err(|_| singular(options))?;
     progress(2 * n as u64, total);
 
     let mut other = vec![0.0_f32; n * n];
@@ -333,8 +248,14 @@ fn inverse(
     if diagonal.into_iter().all(|value| value.is_finite() && value > 0.0) {
         Ok(matrix)
     } else {
-        Err(Error::Singular(options.regularization))
+        Err(singular(options))
     }
+}
+
+/// The error of a matrix without an inverse in single precision.
+fn singular(options: &Options) -> Error {
+    let remedy = format!("a stronger regularization than {}", options.regularization);
+    Error::Diverged { remedy }
 }
 
 /// Rows whose weights are looked at together, so that the matrix is read in pieces of lines.
@@ -502,7 +423,7 @@ mod tests {
         let without = Options { min_count: 18, ..options() };
         assert_eq!(train(&users, &ids, &without, &|_, _| {}).unwrap().len(), frequent);
         let none = Options { min_count: 61, ..options() };
-        assert!(matches!(train(&users, &ids, &none, &|_, _| {}), Err(Error::NothingToLearn)));
+        assert!(matches!(train(&users, &ids, &none, &|_, _| {}), Err(Error::NoTrainingData(_))));
     }
 
     #[test]
@@ -511,7 +432,11 @@ mod tests {
             let users = Interactions::from_rows(rows.iter().copied(), 3);
             train(&users, &[1, 2, 3], &options(), &|_, _| {})
         };
-        assert!(matches!(of(&[&[0], &[1], &[2]]), Err(Error::NoWeights(3))));
+        let error = of(&[&[0], &[1], &[2]]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no training data: no user rated two of the 3 movies with enough ratings"
+        );
         assert_eq!(of(&[&[0, 1], &[2]]).unwrap().without_weights(), 1);
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sparrow_hyperparameters::Value;
 use sparrow_model::{Catalog, Rated};
 
 /// Which ratings count as positive, and how much.
@@ -41,6 +42,20 @@ impl FromStr for Positives {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::NAMES.iter().find(|(name, _)| *name == text);
         found.map(|&(_, positives)| positives).ok_or_else(|| "all, liked or stars".to_owned())
+    }
+}
+
+impl Value for Positives {
+    fn parse(&mut self, text: &str) -> bool {
+        text.parse().map(|positives| *self = positives).is_ok()
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    fn expected(&self) -> &'static str {
+        "all, liked or stars"
     }
 }
 

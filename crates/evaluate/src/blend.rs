@@ -1,55 +1,32 @@
 use std::sync::Arc;
+use std::thread;
 
-use sparrow_blend::{BlendRanker, Combined, Objective, fit};
-use sparrow_embed::{cooccurrence, ease};
+use sparrow_blend::{BlendRanker, Combined, INPUTS, Objective, fit};
 use sparrow_engine::{Engine, Model};
-use sparrow_model::{Catalog, MovieId};
-use sparrow_neural::item_weights::{InputWeights, ItemWeights, Scorer};
-use sparrow_rank::{ItemWeightsRanker, Ranker};
+use sparrow_fit::Inputs;
 use sparrow_recall::ByScores;
-use sparrow_train as train;
 
 use super::{Answers, Fitted, Method, Training};
-use crate::split::Split;
+use crate::models::Failure;
+use crate::split::HoldOut;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// A blend of EASE, next-item and item-kNN, fitted inside the training part.
+/// The blend that `sparrow-loader fit` fits, here to the training part.
 #[derive(Debug, Clone)]
 pub struct Blend {
-    /// What its weights are fitted for; `None` for what the split measures.
+    /// What its weights are fitted for; `None` for what the protocol measures.
     pub objective: Option<Objective>,
-    /// The number of candidates of an engine that ranks by it; `None` for the scores of all movies.
+    /// The number of candidates of an engine that ranks by it, as the server does by default; `None` for the scores of
+    /// all movies.
     pub candidates: Option<usize>,
-    /// Threads; they do not change the model.
-    pub threads: usize,
 }
 
-/// Trains the models that a blend for this objective combines.
-fn train_models(
-    catalog: &Arc<Catalog>,
-    objective: Objective,
-    threads: usize,
-) -> Result<fit::Models, Failure> {
-    let ranker = |kind, weights: &ItemWeights, input: InputWeights| -> Option<Arc<dyn Ranker>> {
-        let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-        let scorer = Scorer::new(weights, catalog.len(), index);
-        Some(Arc::new(ItemWeightsRanker::new(kind, Arc::new(scorer), input)))
-    };
-    let recency = match objective {
-        Objective::Lists => 0.0,
-        Objective::Next => 4.0,
-    };
-    let options = ease::Options { threads, recency, ..ease::Options::DEFAULT };
-    let weights = ease::compute(catalog, &options, &|_, _| {})?;
-    let ease = ranker("ease", &weights, options.input());
-    let counted = |options: cooccurrence::Options| -> Result<_, Failure> {
-        let options = cooccurrence::Options { threads, ..options };
-        let weights = cooccurrence::compute(catalog, &options, &|_, _| {})?;
-        Ok(ranker(options.architecture.name(), &weights, options.input()))
-    };
-    let next_item = counted(cooccurrence::Options::NEXT_ITEM)?;
-    Ok([ease, next_item, counted(cooccurrence::Options::ITEM_KNN)?])
+impl Blend {
+    fn objective(&self, hold_out: HoldOut) -> Objective {
+        self.objective.unwrap_or(match hold_out {
+            HoldOut::LeaveOneOut => Objective::Next,
+            _ => Objective::Lists,
+        })
+    }
 }
 
 impl Method for Blend {
@@ -58,8 +35,14 @@ impl Method for Blend {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let objective = self.objective.map_or("by split", Objective::name);
-        vec![("objective".to_owned(), objective.to_owned())]
+        let mut settings = Vec::new();
+        if let Some(candidates) = self.candidates {
+            settings.push(("ranking".to_owned(), "blend".to_owned()));
+            settings.push(("candidates".to_owned(), candidates.to_string()));
+        }
+        let objective = self.objective.map_or("of the protocol", Objective::name);
+        settings.push(("objective".to_owned(), objective.to_owned()));
+        settings
     }
 
     fn scores(&self) -> bool {
@@ -67,42 +50,32 @@ impl Method for Blend {
     }
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
-        let by_split = match training.split {
-            Split::LeaveOneOut => Objective::Next,
-            _ => Objective::Lists,
-        };
-        let objective = self.objective.unwrap_or(by_split);
-        let (seed, threads) = (training.seed, self.threads);
-        let options = fit::Options { objective, threads, seed, ..fit::Options::DEFAULT };
-        let train = |catalog: &Arc<Catalog>| train_models(catalog, objective, threads);
         let catalog = training.catalog;
-        let fingerprint = train::fingerprint(catalog);
-        let blend = fit::fit(catalog, fingerprint, &options, &train, &|_, _| {})?;
-        if std::env::var_os("SHOW_BLEND").is_some() {
-            #[expect(clippy::print_stderr, reason = "for experiments")]
-            {
-                eprintln!("{}", String::from_utf8_lossy(&blend.to_bytes()));
-            }
-        }
-        let models = train_models(catalog, objective, threads)?;
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let objective = self.objective(training.hold_out);
+        let options =
+            fit::Options { objective, threads, seed: training.seed, ..fit::Options::DEFAULT };
+        let blend = sparrow_fit::blend(catalog, &options, &|_, _| {})?;
+        let inputs = Inputs::train(catalog, objective, threads, &|_, _| {})?.rankers(catalog);
         let ranker = BlendRanker::new(&blend, catalog);
-        let Some(candidates) = self.candidates else {
-            let ranker = Arc::new(Combined::new(ranker, models));
-            let answers = Answers::Scores { ranker, probabilities: false };
-            return Ok(Fitted { catalog: Arc::clone(catalog), answers, users: None });
-        };
-        let mut builder = Engine::builder(Arc::clone(catalog)).candidates(candidates);
-        for (name, model) in sparrow_blend::INPUTS.iter().zip(models) {
-            if let Some(model) = model {
-                builder = builder.model(Model::new(*name, model));
+        let answers = match self.candidates {
+            None => {
+                let ranker = Arc::new(Combined::new(ranker, inputs));
+                Answers::Scores { ranker, probabilities: false }
             }
-        }
-        for name in sparrow_blend::INPUTS {
-            builder = builder.strategy(ByScores::new(name, name, 0.0), candidates / 3);
-        }
-        let blend = Model::new("blend", Arc::new(ranker)).inputs(sparrow_blend::INPUTS);
-        let engine = builder.model(blend.fallback("ease")).default_model("blend").build()?;
-        let answers = Answers::Lists(Box::new(engine));
+            Some(candidates) => {
+                let mut builder = Engine::builder(Arc::clone(catalog)).candidates(candidates);
+                for (name, input) in INPUTS.into_iter().zip(inputs) {
+                    if let Some(input) = input {
+                        builder = builder.model(Model::new(name, input));
+                        let share = candidates / INPUTS.len();
+                        builder = builder.strategy(ByScores::new(name, name, 0.0), share);
+                    }
+                }
+                let blend = Model::new("blend", Arc::new(ranker)).inputs(INPUTS).fallback("ease");
+                Answers::Lists(Box::new(builder.model(blend).default_model("blend").build()?))
+            }
+        };
         Ok(Fitted { catalog: Arc::clone(catalog), answers, users: None })
     }
 }

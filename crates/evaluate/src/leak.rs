@@ -6,7 +6,7 @@ use std::fmt;
 use sparrow_model::{Catalog, MovieIndex, UserId};
 
 use super::Fitted;
-use super::split::{Parts, Split};
+use super::split::{HoldOut, Parts};
 
 /// What should not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl fmt::Display for Leak {
 
 /// Looks through the division and what the fitted model knows of movies and users: histories and statistics,
 /// from which features are computed, too. What a ranker holds beside them cannot be seen from here.
-pub fn check(parts: &Parts, split: Split, fitted: &Fitted) -> Result<(), Leak> {
-    future(parts, split)?;
+pub fn check(parts: &Parts, hold_out: HoldOut, fitted: &Fitted) -> Result<(), Leak> {
+    future(parts, hold_out)?;
     catalog(parts, &parts.training)?;
     if !std::sync::Arc::ptr_eq(&parts.training, &fitted.catalog) {
         catalog(parts, &fitted.catalog)?;
@@ -85,15 +85,15 @@ fn catalog(parts: &Parts, catalog: &Catalog) -> Result<(), Leak> {
     Ok(())
 }
 
-/// Checks that what is measured with comes after what is learnt from, where the split says so.
-fn future(parts: &Parts, split: Split) -> Result<(), Leak> {
+/// Checks that test ratings are later than training ratings, if they were held out by time.
+fn future(parts: &Parts, hold_out: HoldOut) -> Result<(), Leak> {
     let first = |history: sparrow_model::History<'_>| history.iter().next().map(|r| r.timestamp);
     let of_all = parts.test.iter().filter_map(first).min();
     for known in parts.training.users().iter() {
-        let limit = match split {
-            Split::Random | Split::RandomByMovie => None,
-            Split::Time => of_all,
-            Split::PerUserTime | Split::LeaveOneOut => {
+        let limit = match hold_out {
+            HoldOut::RANDOM | HoldOut::RandomByMovie => None,
+            HoldOut::TIME => of_all,
+            HoldOut::PER_USER_TIME | HoldOut::LeaveOneOut => {
                 parts.test.find(known.user()).and_then(first)
             }
         };

@@ -16,6 +16,7 @@ mod observations;
 mod protocols;
 pub mod ranking;
 mod registry;
+pub mod report;
 pub mod split;
 pub mod statistics;
 pub mod tune;
@@ -34,15 +35,15 @@ use sparrow_rank::{Query, Ranker};
 
 pub use blend::Blend;
 pub use models::{
-    Cooccurrence, Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath,
+    Computed, EndToEnd, Popularity, Trained, UserAndMovieBiases, VectorFolder, Vectors,
 };
 use observations::Observations;
-pub use registry::{KNOWN, Known, method};
+pub use registry::{ModelKind, method, models};
 use sparrow_progress::Progress;
 use sparrow_random::Random;
 use sparrow_train as train;
 use sparrow_train::metrics::Calibration;
-use split::{Parts, Split};
+use split::{HoldOut, Parts};
 
 /// How many places of a list count.
 pub const PLACES: usize = 10;
@@ -124,8 +125,8 @@ impl FromStr for Protocol {
 pub struct Options {
     /// What is asked.
     pub protocol: Protocol,
-    /// How the ratings are divided; [`Split::LeaveOneOut`] and [`Protocol::LeaveOneOut`] go together.
-    pub split: Split,
+    /// How the ratings are divided; [`HoldOut::LeaveOneOut`] and [`Protocol::LeaveOneOut`] go together.
+    pub hold_out: HoldOut,
     /// The part of the ratings that is held out.
     pub fraction: f64,
     /// One division and one model for each.
@@ -143,14 +144,14 @@ impl Options {
     /// What is usual for a protocol: 80/20 by chance for labels, 75/25 by chance within each movie's ratings
     /// for full ranking; three seeds.
     pub fn new(protocol: Protocol) -> Self {
-        let (split, fraction) = match protocol {
-            Protocol::Label => (Split::Random, 0.2),
-            Protocol::FullRanking => (Split::RandomByMovie, 0.25),
-            Protocol::LeaveOneOut => (Split::LeaveOneOut, 0.0),
+        let (hold_out, fraction) = match protocol {
+            Protocol::Label => (HoldOut::RANDOM, 0.2),
+            Protocol::FullRanking => (HoldOut::RandomByMovie, 0.25),
+            Protocol::LeaveOneOut => (HoldOut::LeaveOneOut, 0.0),
         };
         Self {
             protocol,
-            split,
+            hold_out,
             fraction,
             seeds: vec![1, 2, 3],
             keep_seen: false,
@@ -162,12 +163,12 @@ impl Options {
     /// Refuses what cannot be measured, before any work is done.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: &str| Err(Error::Option(why.to_owned()));
-        if (self.protocol == Protocol::LeaveOneOut) != (self.split == Split::LeaveOneOut) {
+        if (self.protocol == Protocol::LeaveOneOut) != (self.hold_out == HoldOut::LeaveOneOut) {
             return refuse(
                 "the protocol leave-one-out has its own split, and only it has that one",
             );
         }
-        if self.split != Split::LeaveOneOut && !(self.fraction > 0.0 && self.fraction < 1.0) {
+        if self.hold_out != HoldOut::LeaveOneOut && !(self.fraction > 0.0 && self.fraction < 1.0) {
             return refuse("the test part must be more than 0 and less than 1");
         }
         if self.seeds.is_empty() {
@@ -186,7 +187,7 @@ pub struct Training<'a> {
     /// The movies, and the training part of the ratings.
     pub catalog: &'a Arc<Catalog>,
     /// How the ratings were divided, for a model that holds out some itself.
-    pub split: Split,
+    pub hold_out: HoldOut,
     /// For what is random about the method.
     pub seed: u64,
 }
@@ -386,9 +387,9 @@ pub async fn run(
     }
     let mut seeds = Vec::new();
     for (done, &seed) in options.seeds.iter().enumerate() {
-        let mut parts = Parts::new(catalog, options.split, options.fraction, seed);
+        let mut parts = Parts::new(catalog, options.hold_out, options.fraction, seed);
         if options.validation {
-            parts = Parts::new(&parts.training, options.split, options.fraction, seed);
+            parts = Parts::new(&parts.training, options.hold_out, options.fraction, seed);
         }
         let so_far = |users: u64, all: u64| {
             progress(done as u64 * all + users, options.seeds.len() as u64 * all);
@@ -429,10 +430,10 @@ async fn one(
     progress: Progress<'_>,
 ) -> Result<Seed, Error> {
     let start = Instant::now();
-    let training = Training { catalog: &parts.training, split: options.split, seed };
+    let training = Training { catalog: &parts.training, hold_out: options.hold_out, seed };
     let fitted =
         method.fit(training).map_err(|source| Error::Fit { model: method.name(), source })?;
-    leak::check(parts, options.split, &fitted).map_err(Error::Leak)?;
+    leak::check(parts, options.hold_out, &fitted).map_err(Error::Leak)?;
     let fitting = start.elapsed();
     let asked = protocols::ask(catalog, parts, &fitted, options, seed, progress).await?;
     let all = vec![1; catalog.users().len()];

@@ -79,7 +79,7 @@ async fn full_ranking_is_what_a_plain_reference_says() {
     let catalog = invented(80, 60, 1600);
     let options = Options { seeds: vec![7], resamples: 50, ..quick(Protocol::FullRanking) };
     let evaluation = evaluated(&catalog, &Popularity, &options).await;
-    let Parts { training, test } = Parts::new(&catalog, Split::RandomByMovie, 0.25, 7);
+    let Parts { training, test } = Parts::new(&catalog, HoldOut::RandomByMovie, 0.25, 7);
     let (mut ndcg, mut map, mut users) = (0.0, 0.0, 0.0);
     let mut all = std::collections::BTreeSet::new();
     for test in test.iter() {
@@ -181,10 +181,8 @@ async fn what_knows_tastes_finds_the_last_movie_more_often() {
     let catalog = invented(80, 200, 3000);
     let options = quick(Protocol::LeaveOneOut);
     let popularity = evaluated(&catalog, &Popularity, &options).await;
-    let vectors = Embeddings::Computed(sparrow_embed::Method::Item2Vec(
-        sparrow_embed::item2vec::Options::DEFAULT,
-    ));
-    let vectors = evaluated(&catalog, &vectors, &options).await;
+    let vectors = method("emb", None).unwrap();
+    let vectors = evaluated(&catalog, &*vectors, &options).await;
     assert!(mean(&popularity, "hit_rate_at_10") > 0.12, "{:?}", popularity.measures);
     assert!(mean(&vectors, "hit_rate_at_10") > 0.12, "{:?}", vectors.measures);
     let engine = method("engine", None).unwrap();
@@ -199,7 +197,7 @@ async fn what_does_not_go_together_is_refused() {
     let engine = method("engine", None).unwrap();
     let refused = run(&catalog, &*engine, &quick(Protocol::Label), &|_, _| {}).await;
     assert!(matches!(refused, Err(Error::Option(_))));
-    let options = Options { split: Split::Time, ..quick(Protocol::LeaveOneOut) };
+    let options = Options { hold_out: HoldOut::TIME, ..quick(Protocol::LeaveOneOut) };
     assert!(matches!(options.check(), Err(Error::Option(_))));
     let one_each = invented(30, 30, 0);
     let nothing = run(&one_each, &Popularity, &quick(Protocol::FullRanking), &|_, _| {}).await;
@@ -241,7 +239,7 @@ async fn a_planted_leak_is_found() {
         assert!(matches!(leak, leak::Leak::Rating { .. }), "{leak}");
     }
     // Histories left out, but a popularity that counts the test part.
-    let movies = Parts::new(&catalog, Split::Random, 0.2, 1).training.movies().to_vec();
+    let movies = Parts::new(&catalog, HoldOut::RANDOM, 0.2, 1).training.movies().to_vec();
     let records = movies.iter().map(|movie| MovieRecord {
         id: movie.id,
         title: movie.title.to_string(),
@@ -257,20 +255,20 @@ async fn a_planted_leak_is_found() {
     let leak = found(Cheat(Arc::new(sums)), Protocol::FullRanking).await;
     assert!(matches!(leak, leak::Leak::Statistics { .. }), "{leak}");
     // A division that learns from the future.
-    let wrong = Parts::new(&catalog, Split::Random, 0.2, 1);
-    let training = Training { catalog: &wrong.training, split: Split::Random, seed: 1 };
+    let wrong = Parts::new(&catalog, HoldOut::RANDOM, 0.2, 1);
+    let training = Training { catalog: &wrong.training, hold_out: HoldOut::RANDOM, seed: 1 };
     let fitted = Popularity.fit(training).unwrap();
-    assert_eq!(leak::check(&wrong, Split::Random, &fitted), Ok(()));
-    for split in [Split::Time, Split::PerUserTime] {
-        let leak = leak::check(&wrong, split, &fitted);
+    assert_eq!(leak::check(&wrong, HoldOut::RANDOM, &fitted), Ok(()));
+    for hold_out in [HoldOut::TIME, HoldOut::PER_USER_TIME] {
+        let leak = leak::check(&wrong, hold_out, &fitted);
         assert!(matches!(leak, Err(leak::Leak::Future { .. })), "{leak:?}");
     }
 }
 
 /// What a method's model says of each user and movie, from the training part of a data set.
 async fn opinions(catalog: &Catalog, method: &dyn Method) -> Vec<Vec<f32>> {
-    let parts = Parts::new(catalog, Split::PerUserTime, 0.25, 1);
-    let training = Training { catalog: &parts.training, split: Split::PerUserTime, seed: 1 };
+    let parts = Parts::new(catalog, HoldOut::PER_USER_TIME, 0.25, 1);
+    let training = Training { catalog: &parts.training, hold_out: HoldOut::PER_USER_TIME, seed: 1 };
     let fitted = method.fit(training).unwrap();
     let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
     let mut all = Vec::new();
@@ -294,7 +292,7 @@ async fn opinions(catalog: &Catalog, method: &dyn Method) -> Vec<Vec<f32>> {
 /// Whether a model changes when nothing but the ratings changes that it must not know.
 async fn notices_the_test_part(method: impl Fn(&Arc<Catalog>) -> Box<dyn Method>) -> bool {
     let catalog = invented(60, 40, 1200);
-    let held_out = Parts::new(&catalog, Split::PerUserTime, 0.25, 1).test;
+    let held_out = Parts::new(&catalog, HoldOut::PER_USER_TIME, 0.25, 1).test;
     let mut log = RatingLog::default();
     for history in catalog.users().iter() {
         let held_out: Vec<_> = held_out
@@ -339,9 +337,9 @@ impl Method for Leaky {
 
 #[tokio::test]
 async fn no_model_notices_what_is_held_out() {
-    for known in KNOWN {
-        let made = |_: &Arc<Catalog>| method(known.name, None).unwrap();
-        assert!(!notices_the_test_part(made).await, "{}", known.name);
+    for model in models() {
+        let made = |_: &Arc<Catalog>| method(model.name, None).unwrap();
+        assert!(!notices_the_test_part(made).await, "{}", model.name);
     }
     // One that was fitted to everything does.
     assert!(notices_the_test_part(|all| Box::new(Leaky(Arc::clone(all)))).await);

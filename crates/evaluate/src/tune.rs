@@ -14,95 +14,49 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sparrow_embed::METHODS;
+use sparrow_hyperparameters::{SearchSpace, Settings};
 use sparrow_model::{Catalog, skip_byte_order_mark};
 use sparrow_random::{Random, exp};
 use sparrow_train as train;
 
+use crate::registry::{as_settings, model_of};
 use crate::split::Parts;
 use crate::{Options as Evaluation, Protocol};
 
-/// A method that can be tuned.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A method with a search space.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tunable {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What [`crate::method`] calls it.
+    /// The name of the model in [`crate::method`].
     model: &'static str,
-    /// The beginning of the command that takes the settings as options.
-    pub command: &'static str,
-    settings: &'static [Setting],
+    /// The beginning of the command whose options are the hyperparameters.
+    pub command: String,
+    /// The hyperparameters that the search varies.
+    space: Vec<(&'static str, SearchSpace)>,
 }
 
-/// A setting and the values that are tried.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Setting {
-    name: &'static str,
-    values: Values,
+impl Tunable {
+    fn new(name: &'static str, model: &'static str, command: String, of: &dyn Settings) -> Self {
+        let described = of.describe().into_iter();
+        let space = described.filter_map(|it| Some((it.name, it.search?))).collect();
+        Self { name, model, command, space }
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Values {
-    /// Between these, each order of magnitude as often as the others.
-    Logarithmic(f64, f64),
-    /// Between these.
-    Between(f64, f64),
-    /// One of these.
-    OneOf(&'static [f64]),
+/// The methods with a search space.
+pub fn methods() -> Vec<Tunable> {
+    let embed = METHODS.iter().map(|kind| {
+        let command = format!("embed --method {}", kind.name);
+        Tunable::new(kind.name, model_of(kind), command, as_settings(&mut *(kind.new)()))
+    });
+    let train = train::Method::ALL.into_iter().filter(|method| method.searchable()).map(|method| {
+        let command = format!("train --architecture {method}");
+        Tunable::new(method.name(), method.name(), command, &train::Options::new(method))
+    });
+    embed.chain(train).filter(|tunable| !tunable.space.is_empty()).collect()
 }
-
-const fn setting(name: &'static str, values: Values) -> Setting {
-    Setting { name, values }
-}
-
-/// What can be tuned.
-pub const TUNABLE: [Tunable; 4] = [
-    Tunable {
-        name: "item2vec",
-        model: "emb",
-        command: "embed --method item2vec",
-        settings: &[
-            setting("dimension", Values::OneOf(&[16.0, 32.0, 64.0, 100.0])),
-            setting("window", Values::OneOf(&[5.0, 10.0, 25.0, 50.0, 100.0])),
-            setting("epochs", Values::OneOf(&[5.0, 10.0, 20.0, 40.0])),
-            setting("negatives", Values::OneOf(&[2.0, 5.0, 10.0])),
-            setting("negative-exponent", Values::OneOf(&[-0.5, -0.25, 0.0, 0.25, 0.5, 0.75])),
-            setting("learning-rate", Values::Logarithmic(0.01, 0.15)),
-            setting("subsample", Values::OneOf(&[0.0, 1e-2, 1e-3, 1e-4])),
-            setting("min-count", Values::OneOf(&[1.0, 2.0, 3.0, 5.0])),
-        ],
-    },
-    Tunable {
-        name: "ials",
-        model: "ials",
-        command: "embed --method ials",
-        settings: &[
-            setting("dimension", Values::OneOf(&[16.0, 32.0, 64.0, 128.0])),
-            setting("epochs", Values::OneOf(&[8.0, 16.0, 32.0])),
-            setting("unobserved-weight", Values::Logarithmic(0.03, 3.0)),
-            setting("regularization", Values::Logarithmic(0.001, 1.0)),
-            setting("regularization-exponent", Values::Between(0.0, 1.2)),
-        ],
-    },
-    Tunable {
-        name: "ease",
-        model: "ease",
-        command: "embed --method ease",
-        settings: &[
-            setting("regularization", Values::Logarithmic(20.0, 3000.0)),
-            setting("min-count", Values::OneOf(&[2.0, 3.0, 5.0])),
-        ],
-    },
-    Tunable {
-        name: "gmf",
-        model: "gmf",
-        command: "train --architecture gmf",
-        settings: &[
-            setting("embedding", Values::OneOf(&[8.0, 16.0, 32.0, 64.0])),
-            setting("l2", Values::Logarithmic(1.0, 50.0)),
-            setting("learning-rate", Values::Logarithmic(0.005, 0.1)),
-        ],
-    },
-];
 
 /// The measure that settings are compared by.
 pub const MEASURE: &str = "ndcg_at_10";
@@ -204,7 +158,7 @@ pub async fn search(
     let how =
         Evaluation { seeds: vec![options.seed], resamples: 0, ..Evaluation::new(options.protocol) };
     // The test part of this seed goes, whatever is measured with it later.
-    let kept = Parts::new(catalog, how.split, how.fraction, options.seed).training;
+    let kept = Parts::new(catalog, how.hold_out, how.fraction, options.seed).training;
     for number in 0..options.trials {
         if trials.iter().any(|trial| trial.trial == number) {
             continue;
@@ -276,18 +230,13 @@ fn settings(tunable: &Tunable, seed: u64, number: usize) -> Map<String, Value> {
         return Map::new();
     }
     let mut random = Random::new(seed, number as u64);
-    tunable
-        .settings
-        .iter()
-        .map(|setting| {
-            let value = match setting.values {
-                Values::Logarithmic(low, high) => exp(random.between(low.ln(), high.ln())),
-                Values::Between(low, high) => random.between(low, high),
-                Values::OneOf(values) => random.pick(values),
-            };
-            (setting.name.to_owned(), number_of(value))
-        })
-        .collect()
+    let draw = |random: &mut Random, space| match space {
+        SearchSpace::Logarithmic(low, high) => exp(random.between(low.ln(), high.ln())),
+        SearchSpace::Uniform(low, high) => random.between(low, high),
+        SearchSpace::OneOf(values) => random.pick(values),
+    };
+    let space = tunable.space.iter();
+    space.map(|&(name, space)| (name.to_owned(), number_of(draw(&mut random, space)))).collect()
 }
 
 /// To three digits; whole where it is.
@@ -362,7 +311,7 @@ mod tests {
 
     fn options(name: &str) -> Options {
         Options {
-            tunable: TUNABLE.into_iter().find(|tunable| tunable.name == name).unwrap(),
+            tunable: methods().into_iter().find(|tunable| tunable.name == name).unwrap(),
             trials: 3,
             time: Duration::from_mins(10),
             protocol: Protocol::FullRanking,
@@ -407,24 +356,21 @@ mod tests {
         assert!(error.ends_with(":1: a trial of another search: its seed is 1, not 2"), "{error}");
     }
 
-    /// What no model can have.
-    const IMPOSSIBLE: [Setting; 1] = [setting("min-count", Values::OneOf(&[1000.0]))];
-
     #[tokio::test]
-    async fn a_trial_that_fails_is_recorded_too() {
+    async fn a_failed_trial_is_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let mut options = options("ease");
-        options.tunable.settings = &IMPOSSIBLE;
+        options.tunable.space = vec![("min-count", SearchSpace::OneOf(&[1000.0]))];
         options.trials = 2;
         let (trials, _) = searched(&folder.path().join("trials"), &options).await;
         let trials = trials.unwrap();
-        assert!(trials[1].error.as_ref().unwrap().contains("nothing to learn from"));
+        assert!(trials[1].error.as_ref().unwrap().contains("no training data"));
         assert_eq!(best(&trials), Some(&trials[0]));
     }
 
     #[test]
-    fn every_setting_is_one_of_its_method() {
-        for tunable in TUNABLE {
+    fn search_spaces_are_within_the_ranges() {
+        for tunable in methods() {
             for number in 0..40 {
                 let settings = settings(&tunable, 5, number);
                 let line = line(&tunable, &settings);

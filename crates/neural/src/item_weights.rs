@@ -11,7 +11,7 @@ use std::fmt;
 mod file;
 
 #[cfg(feature = "model-file")]
-pub use file::{Architecture, ItemWeightsFile, ItemWeightsFileError, ItemWeightsMetadata};
+pub use file::{Architecture, ItemWeightsFile, ItemWeightsMetadata};
 
 /// A sparse item–item weight matrix in compressed rows.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sparrow_files::{MANIFEST_FILE, Manifest, sha256};
-use sparrow_neural::neural_cf::{Version, versions};
+use sparrow_neural::model_folder::{Version, versions};
 
 use crate::atomic_file::{Error, is_abandoned, lock};
 

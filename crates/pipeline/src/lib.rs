@@ -50,8 +50,9 @@ pub use feature_files::write_features;
 pub use functions::register as register_functions;
 pub use queries::{movie_features, user_features};
 pub use sample_files::{SampleSummary, write_samples};
-pub use samples::{Order, SAMPLE_COLUMNS, SampleOptions, Split, samples};
+pub use samples::{Order, SAMPLE_COLUMNS, SampleOptions, samples};
 pub use session::{Options as SessionOptions, session};
+pub use sparrow_model::Split;
 
 /// Why there are no features or samples. Files that were there before are as they were.
 #[derive(Debug, thiserror::Error)]

@@ -17,18 +17,6 @@ use super::random_sort::PLACE;
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
 
-/// How samples are divided into those to train on and those to test with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Split {
-    /// Each by chance, whatever the others.
-    #[default]
-    Random,
-    /// The latest are for testing: those from a moment on, the same for all users.
-    Time,
-    /// The latest of each user are for testing.
-    PerUserTime,
-}
-
 /// The order of samples in their files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Order {

@@ -7,5 +7,5 @@ mod signals;
 mod stream;
 pub mod terminal;
 
-pub use signals::{Signal, Signals};
+pub use signals::{Interrupted, Signal, Signals};
 pub use stream::Stream;

@@ -29,11 +29,11 @@ use crate::metrics::LabelMetrics;
 
 use gmf::Gmf;
 use negatives::Negatives;
-pub use options::{Method, Options};
+pub use options::{BIAS_PRIOR, Method, Options};
+pub use sparrow_model::Split;
 use sparrow_neural::Zeros;
 use sparrow_random::Random;
 use split::Sample;
-pub use split::Split;
 use trainer::{Counts, Pair, Trainer, UNKNOWN};
 
 /// Why there is no model.
@@ -41,15 +41,8 @@ use trainer::{Counts, Pair, Trainer, UNKNOWN};
 #[non_exhaustive]
 pub enum Error {
     /// An option is outside its range.
-    #[error("{option} must be {allowed}, got {got}")]
-    Option {
-        /// The option's name, with hyphens.
-        option: &'static str,
-        /// What it may be.
-        allowed: &'static str,
-        /// What it was.
-        got: String,
-    },
+    #[error(transparent)]
+    Option(#[from] sparrow_hyperparameters::Error),
     /// The data set cannot be read.
     #[error("cannot read the data set")]
     Input(#[from] sparrow_movielens::Error),

@@ -1,7 +1,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sparrow_hyperparameters::{
+    Error as Invalid, Hyperparameter, Hyperparameters, Range, SearchSpace, Settings,
+};
+
 use super::{Error, Split};
+
+/// The range of the strength of a bias prior, in ratings.
+pub const BIAS_PRIOR: Range = Range::within(0.0, 1e6);
 
 /// What can be trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -28,6 +35,22 @@ impl Method {
             Self::TwoTowers => "two-towers",
             Self::Gmf => "gmf",
         }
+    }
+
+    /// A line of help.
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::NeuralCf => "NeuralCF: one network over both embeddings",
+            Self::TwoTowers => {
+                "A network over each embedding, and the dot product of their outputs"
+            }
+            Self::Gmf => "Matrix factorization with biases",
+        }
+    }
+
+    /// Whether hyperparameter search supports it: the search spaces were chosen for GMF.
+    pub const fn searchable(self) -> bool {
+        matches!(self, Self::Gmf)
     }
 }
 
@@ -143,91 +166,187 @@ impl Options {
         }
     }
 
-    /// Refuses what cannot work, before any work is done.
+    /// Checks all options, before any work is done.
     pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        if !(1..=256).contains(&self.embedding) {
-            return refuse("embedding", "from 1 to 256", &self.embedding);
+        Settings::check(self)?;
+        if self.test > 0.0 && self.test < 1.0 {
+            return Ok(());
         }
+        Err(Invalid::new("test-fraction", &Range::between(0.0, 1.0), &self.test).into())
+    }
+
+    /// The options as they are written into the model.
+    pub fn described(&self) -> impl Iterator<Item = (String, String)> {
+        let own = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+        let others = [
+            own("method", &self.method),
+            own("split", &self.split),
+            own("test", &self.test),
+            own("seed", &self.seed),
+        ];
+        self.settings().into_iter().chain(others)
+    }
+}
+
+impl Hyperparameters for Options {
+    const TABLE: &'static [Hyperparameter<Self>] = &[
+        Hyperparameter::<Self>::new(
+            "embedding",
+            Range::within(1.0, 256.0),
+            |o| &mut o.embedding,
+            "Dimension of the embeddings",
+        )
+        .search(SearchSpace::OneOf(&[8.0, 16.0, 32.0, 64.0])),
+        Hyperparameter::<Self>::new(
+            "hidden",
+            Range::within(1.0, 512.0),
+            |o| &mut o.hidden,
+            "Outputs of each hidden layer",
+        ),
+        Hyperparameter::<Self>::new(
+            "epochs",
+            Range::within(1.0, 100_000.0),
+            |o| &mut o.epochs,
+            "Maximum number of passes over the ratings",
+        ),
+        Hyperparameter::<Self>::new(
+            "patience",
+            Range::within(1.0, 100_000.0),
+            |o| &mut o.patience,
+            "Epochs without a lower validation loss after which the training stops",
+        ),
+        Hyperparameter::<Self>::new(
+            "batch",
+            Range::within(1.0, 1e6),
+            |o| &mut o.batch,
+            "Ratings per update",
+        ),
+        Hyperparameter::<Self>::new(
+            "l2",
+            Range::within(0.0, 100.0),
+            |o| &mut o.l2,
+            "L2 regularization of the embeddings",
+        )
+        .search(SearchSpace::Logarithmic(1.0, 50.0)),
+        Hyperparameter::<Self>::new(
+            "l2-layers",
+            Range::within(0.0, 100.0),
+            |o| &mut o.l2_layers,
+            "L2 regularization of the layers' weights",
+        ),
+        Hyperparameter::<Self>::new(
+            "learning-rate",
+            Range::above(0.0, 1.0),
+            |o| &mut o.learning_rate,
+            "Learning rate of Adam",
+        )
+        .search(SearchSpace::Logarithmic(0.005, 0.1)),
+        Hyperparameter::<Self>::new(
+            "bias-prior",
+            BIAS_PRIOR,
+            |o| &mut o.bias_prior,
+            "The first component of each embedding starts as the bias of the user or movie, shrunk to zero as if \
+             by this many ratings; 0 turns that off",
+        ),
+        Hyperparameter::<Self>::new(
+            "ordinal",
+            Range::within(0.0, 100.0),
+            |o| &mut o.ordinal,
+            "Weight of the loss for reaching each of the other ratings, relative to that for 3.5 stars; with 0, \
+             only likes count",
+        ),
+        Hyperparameter::<Self>::new(
+            "choices",
+            Range::within(0.0, 1e6),
+            |o| &mut o.choices,
+            "L2 regularization of the vectors for the choice of movies, whatever their stars; 0 turns them off. \
+             For gmf only",
+        ),
+        Hyperparameter::<Self>::new(
+            "negatives",
+            Range::within(0.0, 100.0),
+            |o| &mut o.negatives,
+            "Negative samples per rating: the model learns which movies users choose rather than which they \
+             like; with 0 it learns likes. Not for gmf",
+        ),
+        Hyperparameter::<Self>::new(
+            "dropout",
+            Range::within(0.0, 0.9),
+            |o| &mut o.dropout,
+            "Share of each hidden layer's outputs that training leaves out",
+        ),
+        Hyperparameter::<Self>::new(
+            "unknown",
+            Range::within(0.0, 0.9),
+            |o| &mut o.unknown,
+            "Share of users, and of movies, that training replaces by the unknown row",
+        ),
+        Hyperparameter::<Self>::new(
+            "validation",
+            Range::between(0.0, 1.0),
+            |o| &mut o.validation,
+            "Share of the ratings outside the test part that decides when to stop",
+        )
+        .flag("validation-fraction"),
+        Hyperparameter::<Self>::new(
+            "refit",
+            Range::Any,
+            |o| &mut o.refit,
+            "Do not train again with the validation part included",
+        )
+        .flag("no-refit"),
+    ];
+
+    fn check_combination(&self) -> Result<(), Invalid> {
         if !(1..=8).contains(&self.hidden.len()) {
-            return refuse("hidden", "from 1 to 8 layers", &self.hidden.len());
+            return Err(Invalid::new("hidden", &"from 1 to 8 layers", &self.hidden.len()));
         }
-        if let Some(width) = self.hidden.iter().find(|width| !(1..=512).contains(*width)) {
-            return refuse("hidden", "layers of 1 to 512", width);
-        }
-        if !(1..=100_000).contains(&self.epochs) {
-            return refuse("epochs", "from 1 to 100000", &self.epochs);
-        }
-        if !(1..=100_000).contains(&self.patience) {
-            return refuse("patience", "from 1 to 100000", &self.patience);
-        }
-        if !(1..=1_000_000).contains(&self.batch) {
-            return refuse("batch", "from 1 to 1000000", &self.batch);
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            return refuse("learning-rate", "more than 0 and at most 1", &self.learning_rate);
-        }
-        for (option, value) in
-            [("l2", self.l2), ("l2-layers", self.l2_layers), ("ordinal", self.ordinal)]
-        {
-            if !(0.0..=100.0).contains(&value) {
-                return refuse(option, "from 0 to 100", &value);
-            }
-        }
-        if !(0.0..=1e6).contains(&self.bias_prior) {
-            return refuse("bias-prior", "from 0 to 1000000", &self.bias_prior);
-        }
-        if !(0.0..=1e6).contains(&self.choices) {
-            return refuse("choices", "from 0 to 1000000", &self.choices);
-        }
-        if self.negatives > 100 {
-            return refuse("negatives", "at most 100", &self.negatives);
+        if self.choices > 0.0 && self.method != Method::Gmf {
+            return Err(Invalid::new("choices", &"0 except for gmf", &self.choices));
         }
         if self.negatives > 0 && self.method == Method::Gmf {
-            return refuse("negatives", "0 for gmf", &self.negatives);
+            return Err(Invalid::new("negatives", &"0 for gmf", &self.negatives));
         }
         if self.negatives > 0 && self.ordinal > 0.0 {
-            return refuse("ordinal", "0 with negatives, which leave no stars", &self.ordinal);
-        }
-        for (option, value) in [("dropout", self.dropout), ("unknown", self.unknown)] {
-            if !(0.0..=0.9).contains(&value) {
-                return refuse(option, "from 0 to 0.9", &value);
-            }
-        }
-        for (option, value) in [("test", self.test), ("validation", self.validation)] {
-            if !(value > 0.0 && value < 1.0) {
-                return refuse(option, "more than 0 and less than 1", &value);
-            }
+            let allowed = "0 with negatives, which have no stars";
+            return Err(Invalid::new("ordinal", &allowed, &self.ordinal));
         }
         Ok(())
     }
+}
 
-    /// The settings as they are written into the model.
-    pub fn described(&self) -> impl Iterator<Item = (String, String)> {
-        let hidden: Vec<String> = self.hidden.iter().map(ToString::to_string).collect();
-        [
-            ("method", self.method.to_string()),
-            ("embedding", self.embedding.to_string()),
-            ("hidden", hidden.join(",")),
-            ("batch", self.batch.to_string()),
-            ("learning-rate", self.learning_rate.to_string()),
-            ("l2", self.l2.to_string()),
-            ("l2-layers", self.l2_layers.to_string()),
-            ("bias-prior", self.bias_prior.to_string()),
-            ("ordinal", self.ordinal.to_string()),
-            ("negatives", self.negatives.to_string()),
-            ("choices", self.choices.to_string()),
-            ("dropout", self.dropout.to_string()),
-            ("unknown", self.unknown.to_string()),
-            ("split", self.split.to_string()),
-            ("test", self.test.to_string()),
-            ("validation", self.validation.to_string()),
-            ("refit", self.refit.to_string()),
-            ("seed", self.seed.to_string()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invalid_options_are_errors_with_their_flag() {
+        let check = |options: Options| options.check().expect_err("invalid").to_string();
+        let network = || Options::new(Method::NeuralCf);
+        let gmf = || Options::new(Method::Gmf);
+        assert_eq!(
+            check(Options { hidden: vec![], ..network() }),
+            "hidden must be from 1 to 8 layers, got 0"
+        );
+        assert_eq!(
+            check(Options { hidden: vec![9, 513], ..network() }),
+            "hidden must be from 1 to 512, got 9,513"
+        );
+        assert_eq!(
+            check(Options { choices: 1.0, ..network() }),
+            "choices must be 0 except for gmf, got 1"
+        );
+        assert_eq!(check(Options { negatives: 1, ..gmf() }), "negatives must be 0 for gmf, got 1");
+        assert_eq!(
+            check(Options { negatives: 1, ordinal: 0.5, ..network() }),
+            "ordinal must be 0 with negatives, which have no stars, got 0.5"
+        );
+        assert_eq!(
+            check(Options { test: 1.0, ..gmf() }),
+            "test-fraction must be more than 0 and less than 1, got 1"
+        );
+        for method in Method::ALL {
+            assert!(Options::new(method).check().is_ok(), "{method}");
+        }
     }
 }

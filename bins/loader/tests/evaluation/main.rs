@@ -85,7 +85,7 @@ fn vectors_of_unknown_training_are_marked() {
     succeed("embed --epochs 2 --threads 1", &folders);
     let folders = [("--data", &*demo()), ("--embeddings", parent.path())];
     let table = succeed("evaluate --model emb --seeds 1", &folders);
-    assert!(table.contains("WARNING: what this model was trained on is not known here"), "{table}");
+    assert!(table.contains("WARNING: the training data of this model are unknown"), "{table}");
     let table = succeed("compare --models emb popularity --seeds 1", &folders);
     assert!(table.contains("| `emb` (*) |") && table.contains("| `popularity` |"), "{table}");
 }

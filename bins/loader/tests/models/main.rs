@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sparrow_neural::neural_cf::{Architecture, MODEL_FILE, ModelFile, versions};
+use sparrow_neural::model_folder::{MODEL_FILE, versions};
+use sparrow_neural::neural_cf::{Architecture, ModelFile};
 
 use support::{fail, succeed};
 
@@ -101,10 +102,10 @@ fn train_says_what_is_wrong_and_writes_nothing() {
     let folders = [("--data", &*demo), ("--out", &*out)];
     for (option, expected) in [
         ("--embedding 0", "embedding must be from 1 to 256, got 0"),
-        ("--hidden 10,0", "hidden must be layers of 1 to 512, got 0"),
+        ("--hidden 10,0", "hidden must be from 1 to 512, got 10,0"),
         ("--learning-rate nan", "learning-rate must be"),
         ("--dropout 1", "dropout must be from 0 to 0.9, got 1"),
-        ("--test-fraction 0", "test must be more than 0"),
+        ("--test-fraction 0", "test-fraction must be more than 0"),
         ("--batch 0", "batch must be"),
         ("--bias-prior -1", "bias-prior must be"),
     ] {

@@ -35,7 +35,7 @@ use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use sparrow_app::config::Store;
 use sparrow_app::{Config, Running};
-use sparrow_embed::{self as embed, item2vec};
+use sparrow_embed::{self as embed, Execution, item2vec};
 use sparrow_engine::{Engine, Request};
 use sparrow_model::UserId;
 use sparrow_movielens::Source;
@@ -229,8 +229,8 @@ fn invent_data(folder: &Path, size: synth::Size) -> Result<()> {
     let quiet = |_, _| {};
     synth::write(folder, &synth::Options { size, seed: 1, replace: true }, &quiet)?;
     let reader = sparrow_movielens::Options::default();
-    let method = embed::Method::Item2Vec(item2vec::Options::default());
-    embed::write(folder, Some(folder), &reader, &method, &quiet)?;
+    let method = item2vec::Options::default();
+    embed::write(folder, Some(folder), &reader, &method, Execution::default(), &quiet)?;
     println!("data and embeddings invented in {:.1?}", start.elapsed());
     Ok(())
 }

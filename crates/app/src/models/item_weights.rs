@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use sparrow_model::{Catalog, MovieId, OwnedHistory, Rated, Stars, UserId};
 use sparrow_neural::item_weights::{Architecture, ItemWeightsFile, Scorer};
-use sparrow_neural::neural_cf::MODEL_FILE;
+use sparrow_neural::model_folder::MODEL_FILE;
 use sparrow_rank::{ItemWeightsRanker, Ranker};
 
 use super::{LoadedModel, ModelKind};

@@ -16,7 +16,7 @@ mod registry;
 mod tf_serving;
 mod trial;
 
-pub(crate) use embedding::{Vectors, read_vectors, similarity_of};
+pub(crate) use embedding::similarity_of;
 pub(crate) use registry::{MovieFeatures, Registry};
 
 use std::borrow::Cow;

@@ -7,7 +7,7 @@ use std::{fmt, fs, io};
 
 use anyhow::Result;
 use sparrow_model::Catalog;
-use sparrow_neural::neural_cf::versions;
+use sparrow_neural::model_folder::versions;
 use sparrow_rank::{Ranker, VersionedRanker};
 
 use super::{EngineData, LoadedModel, ModelKind, ModelSource, trial};

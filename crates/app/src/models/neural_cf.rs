@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sparrow_model::{Catalog, OwnedHistory, UserId};
-use sparrow_neural::neural_cf::{MODEL_FILE, Model, ModelFile, Scorer};
+use sparrow_neural::model_folder::MODEL_FILE;
+use sparrow_neural::neural_cf::{Model, ModelFile, Scorer};
 use sparrow_rank::{NeuralCfRanker, Ranker};
 
 use super::trial::CHUNK;

@@ -11,9 +11,8 @@ use sparrow_app::Config;
 use sparrow_neural::item_weights::{
     Architecture, InputWeights, ItemWeights, ItemWeightsFile, ItemWeightsMetadata,
 };
-use sparrow_neural::neural_cf::{
-    Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
-};
+use sparrow_neural::model_folder::MODEL_FILE;
+use sparrow_neural::neural_cf::{Dense, Embedding, Metadata, Model, ModelFile, Network};
 use sparrow_neural::{
     EmbeddingMetadata, ITEM_FILE, METADATA_FILE, Similarity, TableBuilder, USER_FILE,
 };

@@ -8,7 +8,12 @@
 mod shared;
 mod trainer;
 
+use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Range, SearchSpace, Settings as _};
+use sparrow_model::Catalog;
+use sparrow_neural::{EmbeddingMetadata, Similarity};
 use sparrow_progress::Progress;
+
+use crate::{Embeddings, Error, Execution, Method, MethodKind, Model, Output, liked};
 
 /// The greatest dimension.
 pub const MAX_DIMENSION: usize = 1024;
@@ -68,64 +73,100 @@ impl Default for Options {
     }
 }
 
-/// Why there are no vectors.
-#[derive(Debug, thiserror::Error, PartialEq)]
-#[non_exhaustive]
-pub enum Error {
-    /// An option is outside its range.
-    #[error("{option} must be {allowed}, got {got}")]
-    Option {
-        /// The option's name, as in [`Options`] but with hyphens.
-        option: &'static str,
-        /// What it may be.
-        allowed: &'static str,
-        /// What it was.
-        got: String,
-    },
-    /// No sequence has two items that occur often enough.
-    #[error("nothing to learn from: no two movies with enough likes were liked by one user")]
-    NothingToLearn,
-    /// The updates ran away from each other and left numbers that are none.
-    #[error("training diverged; a lower learning rate than {0} will help")]
-    Diverged(f32),
+impl Hyperparameters for Options {
+    const TABLE: &'static [Hyperparameter<Self>] = &[
+        Hyperparameter::<Self>::new(
+            "dimension",
+            Range::within(1.0, MAX_DIMENSION as f64),
+            |o| &mut o.dimension,
+            "Dimension of the vectors",
+        )
+        .search(SearchSpace::OneOf(&[16.0, 32.0, 64.0, 100.0])),
+        Hyperparameter::<Self>::new(
+            "window",
+            Range::within(1.0, 100_000.0),
+            |o| &mut o.window,
+            "Maximum distance of two liked movies that form a pair",
+        )
+        .search(SearchSpace::OneOf(&[5.0, 10.0, 25.0, 50.0, 100.0])),
+        Hyperparameter::<Self>::new(
+            "epochs",
+            Range::within(1.0, 100_000.0),
+            |o| &mut o.epochs,
+            "Passes over the ratings; auto is 20, and less above 250,000 likes",
+        )
+        .search(SearchSpace::OneOf(&[5.0, 10.0, 20.0, 40.0])),
+        Hyperparameter::<Self>::new(
+            "negatives",
+            Range::within(1.0, 1000.0),
+            |o| &mut o.negatives,
+            "Negative samples per movie",
+        )
+        .search(SearchSpace::OneOf(&[2.0, 5.0, 10.0])),
+        Hyperparameter::<Self>::new(
+            "negative-exponent",
+            Range::within(-1.0, 1.0),
+            |o| &mut o.negative_exponent,
+            "Power of a movie's number of likes with which negative samples are drawn",
+        )
+        .search(SearchSpace::OneOf(&[-0.5, -0.25, 0.0, 0.25, 0.5, 0.75])),
+        Hyperparameter::<Self>::new(
+            "learning-rate",
+            Range::above(0.0, 1.0),
+            |o| &mut o.learning_rate,
+            "Initial learning rate; it falls linearly to nearly 0",
+        )
+        .search(SearchSpace::Logarithmic(0.01, 0.15)),
+        Hyperparameter::<Self>::new(
+            "subsample",
+            Range::within(0.0, 1.0),
+            |o| &mut o.subsample,
+            "Share of all likes above which a movie is subsampled; 0 turns subsampling off",
+        )
+        .search(SearchSpace::OneOf(&[0.0, 1e-2, 1e-3, 1e-4])),
+        Hyperparameter::<Self>::new(
+            "min-count",
+            Range::at_least(1.0),
+            |o| &mut o.min_count,
+            "Movies with fewer likes are excluded",
+        )
+        .search(SearchSpace::OneOf(&[1.0, 2.0, 3.0, 5.0])),
+    ];
 }
 
-impl Options {
-    /// Refuses what cannot work, before any work is done.
-    pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        if !(1..=MAX_DIMENSION).contains(&self.dimension) {
-            return refuse("dimension", "from 1 to 1024", &self.dimension);
-        }
-        if !(1..=100_000).contains(&self.window) {
-            return refuse("window", "from 1 to 100000", &self.window);
-        }
-        if let Some(epochs) = self.epochs
-            && !(1..=100_000).contains(&epochs)
-        {
-            return refuse("epochs", "from 1 to 100000", &epochs);
-        }
-        if !(1..=1000).contains(&self.negatives) {
-            return refuse("negatives", "from 1 to 1000", &self.negatives);
-        }
-        if !(-1.0..=1.0).contains(&self.negative_exponent) {
-            return refuse("negative-exponent", "from -1 to 1", &self.negative_exponent);
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            return refuse("learning-rate", "more than 0 and at most 1", &self.learning_rate);
-        }
-        if !(0.0..=1.0).contains(&self.subsample) {
-            return refuse("subsample", "from 0 to 1", &self.subsample);
-        }
-        if self.min_count == 0 {
-            return refuse("min-count", "at least 1", &self.min_count);
-        }
-        if !(1..=1024).contains(&self.threads) {
-            return refuse("threads", "from 1 to 1024", &self.threads);
-        }
-        Ok(())
+/// `item2vec`.
+pub const KIND: MethodKind = MethodKind {
+    name: "item2vec",
+    help: "Skip-gram with negative sampling over each user's liked movies in the order of time",
+    output: Output::Vectors,
+    seeded: true,
+    same_on_all_threads: false,
+    new: || Box::new(Options::DEFAULT),
+};
+
+impl Method for Options {
+    /// A user's vector is the mean of the vectors of the liked movies.
+    fn compute(
+        &self,
+        catalog: &Catalog,
+        execution: Execution,
+        progress: Progress<'_>,
+    ) -> Result<Model, Error> {
+        let Execution { threads, seed } = execution;
+        let liked = liked(catalog);
+        let vectors = train(&liked, &Self { threads, seed, ..self.clone() }, progress)?;
+        let movie =
+            |(item, vector): (u32, &[f32])| (catalog.movies()[item as usize].id.0, vector.to_vec());
+        let users = catalog.users().iter().zip(liked.iter());
+        let means = users.map(|(history, liked)| (history.user().0, vectors.mean(liked)));
+        let embeddings = Embeddings::new(
+            vectors.iter().map(movie),
+            means.filter_map(|(user, mean)| Some((user, mean?))),
+            EmbeddingMetadata::new(KIND.name, Similarity::Cosine, None),
+            liked.item_count(),
+            &format!("a higher learning rate than {}", self.learning_rate),
+        )?;
+        Ok(Model::Vectors(embeddings))
     }
 }
 
@@ -235,12 +276,14 @@ pub fn train(
     options.check()?;
     let (vocabulary, sequences) = vocabulary(sequences, options.min_count);
     if vocabulary.counts.is_empty() {
-        return Err(Error::NothingToLearn);
+        let why = "no user liked two movies with enough likes";
+        return Err(Error::NoTrainingData(why.to_owned()));
     }
     let mut values = trainer::train(&sequences, &vocabulary.counts, options, progress);
     for vector in values.chunks_exact_mut(options.dimension) {
         if !normalise(vector) {
-            return Err(Error::Diverged(options.learning_rate));
+            let remedy = format!("a lower learning rate than {}", options.learning_rate);
+            return Err(Error::Diverged { remedy });
         }
     }
     Ok(Vectors { dimension: options.dimension, rows: vocabulary.rows, values })
@@ -409,12 +452,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_learn_is_an_error() {
+    fn missing_training_data_is_an_error() {
         let mut alone = Sequences::default();
         alone.push([4]);
         alone.push([2]);
         for sequences in [Sequences::default(), alone] {
-            assert_eq!(train(&sequences, &options(), &|_, _| {}), Err(Error::NothingToLearn));
+            let trained = train(&sequences, &options(), &|_, _| {});
+            assert!(matches!(trained, Err(Error::NoTrainingData(_))), "{trained:?}");
         }
     }
 
@@ -426,7 +470,7 @@ mod tests {
                 assert!(vectors.iter().all(|(_, vector)| vector.iter().all(|v| v.is_finite())));
                 Ok(())
             }
-            Err(Error::Diverged(_)) => Ok(()),
+            Err(Error::Diverged { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -453,7 +497,7 @@ mod tests {
 
     #[test]
     fn options_out_of_range_are_named() {
-        let cases: [(Options, &str); 10] = [
+        let cases: [(Options, &str); 9] = [
             (Options { dimension: 0, ..options() }, "dimension must be from 1 to 1024, got 0"),
             (Options { dimension: 1025, ..options() }, "dimension must be"),
             (Options { window: 0, ..options() }, "window must be"),
@@ -463,7 +507,6 @@ mod tests {
             (Options { learning_rate: f32::NAN, ..options() }, "learning-rate must be"),
             (Options { subsample: -0.1, ..options() }, "subsample must be"),
             (Options { min_count: 0, ..options() }, "min-count must be"),
-            (Options { threads: 0, ..options() }, "threads must be from 1 to 1024, got 0"),
         ];
         for (options, expected) in cases {
             let error = options.check().expect_err("out of range").to_string();

@@ -1,14 +1,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::{InputWeights, ItemWeights};
-use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize, verify};
-
-/// The format version, incremented by incompatible changes.
-const FORMAT: u32 = 1;
+use crate::model_file::{FORMAT, METADATA_KEY, ModelFileError, Stored, Tensors, serialize};
 
 /// Maximum length in bytes of a safetensors header.
 const MAX_HEADER: u64 = 100_000_000;
@@ -89,18 +85,10 @@ pub struct ItemWeightsFile {
     pub metadata: ItemWeightsMetadata,
 }
 
-/// The error of an unreadable or unwritable weights file.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}: {message}")]
-pub struct ItemWeightsFileError {
-    file: String,
-    message: String,
-}
-
 impl ItemWeightsFile {
     /// Parses the content of a file; `file` is the name in error messages.
-    pub fn read(bytes: &[u8], file: &str) -> Result<Self, ItemWeightsFileError> {
-        read(bytes).map_err(|message| ItemWeightsFileError { file: file.to_owned(), message })
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self, ModelFileError> {
+        read(bytes).map_err(|message| ModelFileError { file: file.to_owned(), message })
     }
 
     /// Detects by its header whether a model file contains item–item weights, and which.
@@ -122,28 +110,15 @@ impl ItemWeightsFile {
     }
 
     /// Serialises deterministically to the content of a file.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, ItemWeightsFileError> {
-        write(self).map_err(|message| ItemWeightsFileError { file: "the file".to_owned(), message })
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ModelFileError> {
+        write(self).map_err(|message| ModelFileError { file: "the file".to_owned(), message })
     }
 }
 
 fn read(bytes: &[u8]) -> Result<ItemWeightsFile, String> {
-    verify(bytes)?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-    let tensors = Tensors(SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?);
-    let ours = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY));
-    let metadata: ItemWeightsMetadata = match ours {
-        Some(json) => {
-            serde_json::from_str(json).map_err(|error| format!("malformed metadata: {error}"))?
-        }
-        None => ItemWeightsMetadata::new(Architecture::Ease, InputWeights::EQUAL),
-    };
-    if metadata.format > FORMAT {
-        return Err(format!(
-            "unsupported format {}, this program supports up to {FORMAT}",
-            metadata.format
-        ));
-    }
+    let (tensors, metadata) = Tensors::read::<ItemWeightsMetadata>(bytes)?;
+    let metadata = metadata
+        .unwrap_or_else(|| ItemWeightsMetadata::new(Architecture::Ease, InputWeights::EQUAL));
     if metadata.decay.is_some_and(|decay| !(decay > 0.0)) || metadata.window == Some(0) {
         return Err("the window and the decay of the input must be greater than 0".to_owned());
     }
@@ -175,7 +150,7 @@ mod tests {
 
     use super::super::tests::weights;
     use super::*;
-    use crate::tensors::{unverified, without_metadata};
+    use crate::model_file::{unverified, without_metadata};
 
     fn file(architecture: Architecture) -> ItemWeightsFile {
         let metadata = ItemWeightsMetadata::new(architecture, InputWeights::EQUAL);

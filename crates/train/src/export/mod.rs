@@ -7,7 +7,9 @@ mod saved_model;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sparrow_neural::neural_cf::{FileError, MODEL_FILE, Model, ModelFile, SAVED_MODEL_FILE};
+use sparrow_neural::ModelFileError;
+use sparrow_neural::model_folder::{MODEL_FILE, SAVED_MODEL_FILE};
+use sparrow_neural::neural_cf::{Model, ModelFile};
 
 use sparrow_output::model_folder;
 pub use sparrow_output::model_folder::Written;
@@ -26,13 +28,13 @@ pub enum Error {
     },
     /// The file to import is not what it should be.
     #[error("cannot import a model")]
-    Import(#[source] FileError),
+    Import(#[source] ModelFileError),
     /// The version cannot be written.
     #[error(transparent)]
     Output(#[from] sparrow_output::Error),
     /// The model does not fit into its file.
     #[error("cannot store the model")]
-    Model(#[from] FileError),
+    Model(#[from] ModelFileError),
     /// The model does not fit into a TensorFlow graph.
     #[error("cannot export the model: {0}")]
     SavedModel(String),

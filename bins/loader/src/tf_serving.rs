@@ -1,4 +1,4 @@
-//! A model at TensorFlow Serving, to be measured.
+//! Evaluates a model at TensorFlow Serving.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,30 +10,29 @@ use sparrow_tf_serving::{Inputs, Options, ServedModel, TfServingRanker, movie_fe
 /// The model's name on the command line.
 pub(crate) const NAME: &str = "tf-serving";
 
-/// A model that takes the ids of a user and a movie, as NeuralCF does. What it was trained on only its owner
-/// knows.
-pub(crate) struct Served {
-    remote: Arc<ServedModel>,
+/// A model whose inputs are the ids of a user and a movie, as those of NeuralCF. Its training data are unknown.
+pub(crate) struct TfServingModel {
+    model: Arc<ServedModel>,
 }
 
-impl Served {
-    /// The model at a URL; looks whether it is there.
+impl TfServingModel {
+    /// Connects to the model at a URL and checks that it is available.
     pub(crate) async fn connect(url: &str) -> Result<Self, sparrow_tf_serving::Error> {
-        // Users are asked for one after the other, and nobody waits: a slow answer is one, too.
+        // Latency does not matter here: a slow answer is still evaluated.
         let options = Options { deadline: Duration::from_secs(30), ..Options::default() };
-        let remote = ServedModel::new(url, Inputs::default(), options)?;
-        remote.check().await?;
-        Ok(Self { remote: Arc::new(remote) })
+        let model = ServedModel::new(url, Inputs::default(), options)?;
+        model.check().await?;
+        Ok(Self { model: Arc::new(model) })
     }
 }
 
-impl Method for Served {
+impl Method for TfServingModel {
     fn name(&self) -> String {
         NAME.to_owned()
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        vec![("url".to_owned(), self.remote.url())]
+        vec![("url".to_owned(), self.model.url())]
     }
 
     fn unknown_training(&self) -> bool {
@@ -42,8 +41,8 @@ impl Method for Served {
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Box<dyn Error + Send + Sync>> {
         let features = movie_features_of(training.catalog);
-        let ranker = TfServingRanker::new(Arc::clone(&self.remote), training.catalog, features);
-        // Its scores may be probabilities, or not; only their order is measured.
+        let ranker = TfServingRanker::new(Arc::clone(&self.model), training.catalog, features);
+        // Whether the scores are probabilities is unknown, so only their order is evaluated.
         let answers = Answers::Scores { ranker: Arc::new(ranker), probabilities: false };
         Ok(Fitted { catalog: Arc::clone(training.catalog), answers, users: None })
     }

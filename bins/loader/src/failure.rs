@@ -1,80 +1,72 @@
-//! Exit codes.
+//! Failures of commands, and the exit codes of all errors.
 
 use std::process::ExitCode;
 
 use sparrow_console::exit::{BAD_INPUT, DIFFERENCES, FAILED, STORE};
-use sparrow_embed::{ease, ials, item2vec};
+use sparrow_embed as embed;
 use sparrow_evaluate::{self as evaluate, tune};
-use sparrow_process::Signal;
+use sparrow_process::Interrupted;
 use sparrow_process::terminal::USAGE;
 use sparrow_push::{push, sources, verify};
 use sparrow_synth as synth;
 use sparrow_train::{self as train, export};
 
-/// Why a command ended that is no error of a library.
+/// A failure that is not an error of a library.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Ended {
-    /// The command line is not complete or contradicts itself.
+pub(crate) enum Failure {
+    /// The command line is incomplete or contradictory.
     #[error("{0}")]
     Usage(String),
-    /// A program that carries the command out is missing.
+    /// The program that implements the command is missing.
     #[error("{0}")]
     NotInstalled(String),
     /// A file of the input is missing.
     #[error("{0}")]
     Input(String),
-    /// The store is not as the sources say; it has been said how.
+    /// The store differs from the sources; the differences have been printed.
     #[error("the store differs from the sources")]
     Differences,
-    /// A signal came.
-    #[error("interrupted: {0}")]
-    Interrupted(&'static str, Signal),
 }
 
-/// The code for an error: that of the first cause that has one.
-pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+/// The exit code of an error: that of the first cause that has one.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let known = error.chain().find_map(|cause| {
-        if let Some(ended) = cause.downcast_ref() {
-            return Some(match ended {
-                Ended::Usage(_) => USAGE,
-                Ended::NotInstalled(_) => FAILED,
-                Ended::Input(_) => BAD_INPUT,
-                Ended::Differences => DIFFERENCES,
-                Ended::Interrupted(_, signal) => 128 + signal.number(),
+        if let Some(Interrupted { signal, .. }) = cause.downcast_ref() {
+            return Some(128 + signal.number());
+        }
+        if let Some(failure) = cause.downcast_ref() {
+            return Some(match failure {
+                Failure::Usage(_) => USAGE,
+                Failure::NotInstalled(_) => FAILED,
+                Failure::Input(_) => BAD_INPUT,
+                Failure::Differences => DIFFERENCES,
             });
         }
         if let Some(error) = cause.downcast_ref() {
-            return Some(of_store(error));
+            return Some(store_code(error));
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(match error {
-                push::Error::Source(error) => of_source(error),
-                push::Error::Store(error) => of_store(error),
+                push::Error::Source(error) => source_code(error),
+                push::Error::Store(error) => store_code(error),
             });
         }
         if let Some(error) = cause.downcast_ref() {
             return match error {
-                verify::Error::Source(error) => Some(of_source(error)),
-                verify::Error::Store(error) => Some(of_store(error)),
+                verify::Error::Source(error) => Some(source_code(error)),
+                verify::Error::Store(error) => Some(store_code(error)),
                 _ => None,
             };
         }
         if let Some(error) = cause.downcast_ref() {
-            return Some(of_source(error));
+            return Some(source_code(error));
         }
         if let Some(synth::Error::Impossible(_)) = cause.downcast_ref() {
             return Some(USAGE);
         }
         match cause.downcast_ref() {
-            Some(item2vec::Error::Option { .. }) => return Some(USAGE),
-            Some(item2vec::Error::NothingToLearn) => return Some(BAD_INPUT),
-            _ => {}
-        }
-        match cause.downcast_ref() {
-            Some(ease::Error::Option { .. }) => return Some(USAGE),
-            Some(ease::Error::NothingToLearn | ease::Error::NoWeights(_)) => {
-                return Some(BAD_INPUT);
-            }
+            Some(embed::Error::Hyperparameter(_)) => return Some(USAGE),
+            Some(embed::Error::NoTrainingData(_)) => return Some(BAD_INPUT),
             _ => {}
         }
         match cause.downcast_ref() {
@@ -83,12 +75,7 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
             _ => {}
         }
         match cause.downcast_ref() {
-            Some(ials::Error::Option { .. }) => return Some(USAGE),
-            Some(ials::Error::NothingToLearn) => return Some(BAD_INPUT),
-            _ => {}
-        }
-        match cause.downcast_ref() {
-            Some(train::Error::Option { .. }) => return Some(USAGE),
+            Some(train::Error::Option(_)) => return Some(USAGE),
             Some(train::Error::NothingToLearn(_)) => return Some(BAD_INPUT),
             _ => {}
         }
@@ -108,14 +95,14 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(known.unwrap_or(FAILED))
 }
 
-const fn of_source(error: &sources::Error) -> u8 {
+const fn source_code(error: &sources::Error) -> u8 {
     match error {
         sources::Error::Nothing => USAGE,
         _ => BAD_INPUT,
     }
 }
 
-const fn of_store(error: &sparrow_store::Error) -> u8 {
+const fn store_code(error: &sparrow_store::Error) -> u8 {
     match error {
         sparrow_store::Error::Configuration(_) => USAGE,
         _ => STORE,

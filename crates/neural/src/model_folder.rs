@@ -1,3 +1,5 @@
+//! Model folders: numbered folders, one per version of a model.
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 

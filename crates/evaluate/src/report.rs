@@ -1,19 +1,41 @@
-//! What was measured, as text, JSON and Markdown.
+//! Reports of evaluations as text, JSON and Markdown.
 
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
-use sparrow_evaluate::{Difference, Evaluation, Measure, Seed};
 use sparrow_train::metrics::Calibration;
 
-use crate::compare::Comparison;
+use crate::{Difference, Error, Evaluation, Measure, Seed, compare};
 
-/// Writes one evaluation, and if there is a second one, how the first compares with it, as a table.
-pub(crate) fn text(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", comparison.report)?;
+/// Evaluations of several models on the same ratings.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The name of the data set.
+    pub data: String,
+    /// What was read from it.
+    pub reading: sparrow_movielens::Report,
+    /// The models, as lines for [`method`](crate::method).
+    pub lines: Vec<String>,
+    /// The evaluation of each model.
+    pub evaluations: Vec<Evaluation>,
+}
+
+impl Comparison {
+    /// The differences between the first two models.
+    pub fn differences(&self) -> Result<Vec<Difference>, Error> {
+        match &self.evaluations[..] {
+            [first, second, ..] => compare(first, second),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Writes one evaluation as a table, and the differences from a second one, if there is one.
+pub fn text(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", comparison.reading)?;
     for evaluation in &comparison.evaluations {
         writeln!(out)?;
-        one(evaluation, out)?;
+        evaluation_text(evaluation, out)?;
     }
     if let [first, second] = &comparison.evaluations[..] {
         writeln!(out, "\n{} less {}, paired bootstrap over users:", first.model, second.model)?;
@@ -27,7 +49,7 @@ pub(crate) fn text(comparison: &Comparison, out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-fn one(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
+fn evaluation_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", heading(evaluation))?;
     let settings: Vec<String> =
         evaluation.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -41,13 +63,13 @@ fn one(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
         let Seed { seed, training, test, users, without_scores, fitting, asking, .. } = seed;
         write!(
             out,
-            "seed {seed}: {training} ratings in training, {test} held out; {users} users asked for"
+            "seed {seed}: {training} ratings in training, {test} held out; {users} users evaluated"
         )?;
         if *without_scores > 0 {
-            write!(out, ", {without_scores} without an answer")?;
+            write!(out, ", {without_scores} without scores")?;
         }
         let (fitting, asking) = (fitting.as_secs_f64(), asking.as_secs_f64());
-        writeln!(out, "; {fitting:.1} s to fit, {asking:.1} s to ask")?;
+        writeln!(out, "; {fitting:.1} s to fit, {asking:.1} s to score")?;
     }
     writeln!(out, "{:22}{:>10}  {:>9}  {:>22}", "", "mean", "deviation", "95% interval")?;
     for Measure { name, mean, deviation, interval } in &evaluation.measures {
@@ -59,8 +81,8 @@ fn one(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(Calibration { bins, .. }) = &evaluation.calibration {
         writeln!(out, "predicted     ratings   mean   liked")?;
-        for (place, bin) in bins.iter().enumerate() {
-            let (low, high) = (place as f64 / 10.0, (place + 1) as f64 / 10.0);
+        for (index, bin) in bins.iter().enumerate() {
+            let (low, high) = (index as f64 / 10.0, (index + 1) as f64 / 10.0);
             write!(out, "{low:.1} to {high:.1}  {:9}", bin.count)?;
             match bin.count {
                 0.0 => writeln!(out)?,
@@ -71,9 +93,9 @@ fn one(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What a reader must know of files that were not made here.
-pub(crate) const UNKNOWN_TRAINING: &str = "WARNING: what this model was trained on is not known here. If it has \
-    the held-out ratings in it, these measures are too good.";
+/// The warning about models with unknown training data.
+const UNKNOWN_TRAINING: &str = "WARNING: the training data of this model are unknown. If they contain \
+    the held-out ratings, these measures are too good.";
 
 fn heading(evaluation: &Evaluation) -> String {
     let options = &evaluation.options;
@@ -82,16 +104,16 @@ fn heading(evaluation: &Evaluation) -> String {
         "{}, protocol {}, split {}, seeds {}{}",
         evaluation.model,
         options.protocol,
-        options.split,
+        options.hold_out,
         seeds.join(", "),
         if options.validation { ", within the training part" } else { "" }
     )
 }
 
 /// Writes one evaluation as a JSON object, with the second one under `against`.
-pub(crate) fn json(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
+pub fn json(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
     let mut evaluations = comparison.evaluations.iter();
-    let mut whole = evaluations.next().map_or_else(Map::new, object);
+    let mut whole = evaluations.next().map_or_else(Map::new, evaluation_json);
     whole.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
     if let Some(first) = comparison.evaluations.first() {
         let facts = &first.facts;
@@ -108,7 +130,7 @@ pub(crate) fn json(comparison: &Comparison, out: &mut dyn Write) -> io::Result<(
         );
     }
     if let Some(second) = evaluations.next() {
-        let mut against = object(second);
+        let mut against = evaluation_json(second);
         let differences = comparison.differences().map_err(io::Error::other)?;
         let differences: Map<String, Value> = differences
             .into_iter()
@@ -126,7 +148,7 @@ pub(crate) fn json(comparison: &Comparison, out: &mut dyn Write) -> io::Result<(
     writeln!(out)
 }
 
-fn object(evaluation: &Evaluation) -> Map<String, Value> {
+fn evaluation_json(evaluation: &Evaluation) -> Map<String, Value> {
     let options = &evaluation.options;
     let settings: Map<String, Value> =
         evaluation.settings.iter().map(|(name, value)| (name.clone(), value[..].into())).collect();
@@ -136,7 +158,7 @@ fn object(evaluation: &Evaluation) -> Map<String, Value> {
     add("settings", settings.into());
     add("unknown_training", evaluation.unknown_training.into());
     add("protocol", options.protocol.name().into());
-    add("split", options.split.name().into());
+    add("split", options.hold_out.name().into());
     add("test_fraction", options.fraction.into());
     add("keep_seen", options.keep_seen.into());
     add("validation", options.validation.into());
@@ -150,12 +172,12 @@ fn object(evaluation: &Evaluation) -> Map<String, Value> {
         "interval",
         by_name(|measure| measure.interval.map(|(low, high)| json!([low, high]))).into(),
     );
-    let seeds: Vec<Value> = evaluation.seeds.iter().map(of_seed).collect();
+    let seeds: Vec<Value> = evaluation.seeds.iter().map(seed_json).collect();
     add("seeds", seeds.into());
     if let Some(Calibration { bins, .. }) = &evaluation.calibration {
-        let bins = bins.iter().enumerate().map(|(place, bin)| {
+        let bins = bins.iter().enumerate().map(|(index, bin)| {
             json!({
-                "from": place as f64 / 10.0,
+                "from": index as f64 / 10.0,
                 "count": bin.count,
                 "predicted": bin.predicted,
                 "observed": bin.observed,
@@ -167,7 +189,7 @@ fn object(evaluation: &Evaluation) -> Map<String, Value> {
     whole
 }
 
-fn of_seed(seed: &Seed) -> Value {
+fn seed_json(seed: &Seed) -> Value {
     let mut whole: Map<String, Value> =
         seed.measures.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
     let mut add = |name: &str, value: Value| whole.insert(name.to_owned(), value);
@@ -182,11 +204,7 @@ fn of_seed(seed: &Seed) -> Value {
 }
 
 /// Writes all evaluations as a Markdown table.
-pub(crate) fn markdown(
-    comparison: &Comparison,
-    command: &str,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn markdown(comparison: &Comparison, command: &str, out: &mut dyn Write) -> io::Result<()> {
     let Some(first) = comparison.evaluations.first() else { return Ok(()) };
     let (facts, options) = (&first.facts, &first.options);
     let seeds: Vec<String> = options.seeds.iter().map(ToString::to_string).collect();
@@ -198,7 +216,7 @@ pub(crate) fn markdown(
         facts.rated_movies,
         facts.users,
         options.protocol,
-        options.split,
+        options.hold_out,
         if options.fraction > 0.0 {
             format!(" with {}% held out", options.fraction * 100.0)
         } else {
@@ -208,7 +226,7 @@ pub(crate) fn markdown(
         seeds.join(", "),
     )?;
     if options.validation {
-        writeln!(out, "Within the training part: the test part is put away.\n")?;
+        writeln!(out, "Within the training part; the test part is not used.\n")?;
     }
     let mut columns: Vec<&str> = Vec::new();
     for measure in comparison.evaluations.iter().flat_map(|evaluation| &evaluation.measures) {

@@ -1,18 +1,54 @@
-//! Reading and writing of safetensors files with a digest in their metadata.
+//! The file format of models: safetensors with our metadata, which contain a format version and a digest.
 
 use std::io::{self, Write as _};
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sparrow_files::Hashing;
 
 /// The key of our metadata; its value is JSON.
 pub(crate) const METADATA_KEY: &str = "sparrow";
 
+/// The format version, incremented by incompatible changes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The error of an unreadable or unwritable model file.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {message}")]
+pub struct ModelFileError {
+    pub(crate) file: String,
+    pub(crate) message: String,
+}
+
 /// The tensors of a file.
-pub(crate) struct Tensors<'a>(pub(crate) SafeTensors<'a>);
+pub(crate) struct Tensors<'a>(SafeTensors<'a>);
+
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
+}
 
 impl<'a> Tensors<'a> {
+    /// Verifies and parses a file. Returns its tensors and our metadata, if it has them.
+    pub(crate) fn read<M: DeserializeOwned>(bytes: &'a [u8]) -> Result<(Self, Option<M>), String> {
+        verify(bytes)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let ours = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY));
+        let Some(json) = ours else { return Ok((Self(tensors), None)) };
+        let malformed = |error| format!("malformed metadata: {error}");
+        // Checked first: another format may have other fields.
+        let Versioned { format } = serde_json::from_str(json).map_err(malformed)?;
+        if format > FORMAT {
+            return Err(format!(
+                "unsupported format {format}, this program supports up to {FORMAT}"
+            ));
+        }
+        Ok((Self(tensors), Some(serde_json::from_str(json).map_err(malformed)?)))
+    }
+
     /// Returns whether the file has a tensor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.tensor(name).is_ok()
@@ -132,7 +168,7 @@ fn digest_range(bytes: &[u8]) -> Option<Range<usize>> {
 }
 
 /// Verifies the digest of a file, if it has one.
-pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
+fn verify(bytes: &[u8]) -> Result<(), String> {
     let Some(range) = digest_range(bytes) else { return Ok(()) };
     let mut hasher = Hashing::new(io::sink());
     let parts = [&bytes[..range.start], &[b'0'; DIGITS], &bytes[range.end..]];
