@@ -190,8 +190,9 @@ impl From<crate::Error> for Error {
 /// Returns a feature of a movie without ratings.
 fn unrated(catalog: &Catalog, movie: MovieIndex, field: &str) -> Option<String> {
     let index = MOVIE_FIELDS.iter().position(|known| *known == field)?;
-    let features = MovieFeatures::new(catalog.movie(movie), &RatingStats::default());
-    Some(std::mem::take(&mut features.texts(catalog.genres())[index]))
+    let ratings = RatingStats::default();
+    let value = MovieFeatures::new(catalog.movie(movie), &ratings).values()[index];
+    Some(value.text(catalog.genres()))
 }
 
 /// Computes the movie features from the ratings of a catalogue, in the format of a feature store.
