@@ -154,11 +154,47 @@ fn genre_type() -> DataType {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use datafusion::arrow::array::AsArray as _;
+    use datafusion::arrow::datatypes::{Float32Type, Int32Type, UInt32Type};
+
     use super::*;
 
     #[test]
-    fn packed_values_are_as_small_as_their_features_allow() {
-        assert_eq!([Packed::User, Packed::Movie, Packed::Ratings].map(Packed::size), [36, 5, 8]);
+    fn every_feature_is_unpacked_as_it_was_packed() {
+        let genres: ArrayRef = Arc::new(datafusion::arrow::array::StringArray::from(vec![""; 65]));
+        for definition in USER.iter().chain(MOVIE) {
+            let feature = Feature::named(definition.name).unwrap();
+            let greatest = definition.greatest_bits() & 0xff_ffff;
+            let contained = |other: &&Definition| feature.packed.contains(other);
+            let mut others = feature.packed.definitions().iter().filter(contained);
+            let index = others.position(|other| other.name == definition.name).unwrap();
+            let calls = std::cell::Cell::new(0);
+            let packed = feature.packed.pack(|computation| {
+                let is_contained = feature
+                    .packed
+                    .contains(&Definition { computed_by: *computation, ..*definition });
+                is_contained.then(|| {
+                    let call = calls.replace(calls.get() + 1);
+                    Value::Integer(if call == index { greatest } else { 0 })
+                })
+            });
+            assert_eq!(packed.len(), feature.packed.size() as usize);
+            let packed = FixedSizeBinaryArray::try_from_iter([packed].into_iter()).unwrap();
+            let unpacked = feature.unpack(&packed, &genres).unwrap();
+            assert_eq!(unpacked.data_type(), &feature.data_type());
+            let number = match definition.value_type {
+                ValueType::MovieId => unpacked.as_primitive::<UInt32Type>().value(0),
+                ValueType::Genre => unpacked.as_dictionary::<UInt8Type>().keys().value(0).into(),
+                ValueType::Count | ValueType::Year => {
+                    unpacked.as_primitive::<Int32Type>().value(0).cast_unsigned()
+                }
+                ValueType::Mean | ValueType::Deviation => {
+                    (unpacked.as_primitive::<Float32Type>().value(0) * 100.0).round() as u32
+                }
+            };
+            assert_eq!(number, greatest, "{}", definition.name);
+        }
     }
 }
