@@ -1,4 +1,6 @@
-use sparrow_model::{Catalog, Genre, GenreSet, Genres, History, Movie, MovieId, Rated, Stars};
+use sparrow_model::{
+    Catalog, Genre, GenreCounts, GenreSet, Genres, History, Movie, MovieId, Rated, Stars,
+};
 
 use crate::definition::names;
 use crate::stats::{RatingStats, Sums};
@@ -190,10 +192,8 @@ pub struct UserWindow {
     liked: [(u64, MovieId); LISTED],
     /// Number of liked movies added.
     liked_count: u64,
-    /// Number of liked movies in the window by genre.
-    genre_counts: [u8; 64],
-    /// The genres with a positive count.
-    liked_genres: GenreSet,
+    /// The genres of the liked movies in the window.
+    liked_genres: GenreCounts,
 }
 
 impl Default for UserWindow {
@@ -205,8 +205,7 @@ impl Default for UserWindow {
             years: Sums::default(),
             liked: [(0, MovieId(0)); LISTED],
             liked_count: 0,
-            genre_counts: [0; 64],
-            liked_genres: GenreSet::EMPTY,
+            liked_genres: GenreCounts::default(),
         }
     }
 }
@@ -255,10 +254,7 @@ impl UserWindow {
         if rated.stars.is_liked() {
             self.liked[(self.liked_count % LISTED as u64) as usize] = (self.seen, rated.movie);
             self.liked_count += 1;
-            for genre in rated.genres.iter() {
-                self.genre_counts[genre.index()] += 1;
-                self.liked_genres.insert(genre);
-            }
+            self.liked_genres.add(rated.genres);
         }
         self.seen += 1;
     }
@@ -269,18 +265,17 @@ impl UserWindow {
             self.years.remove(u32::from(year));
         }
         if oldest.stars.is_liked() {
-            for genre in oldest.genres.iter() {
-                self.genre_counts[genre.index()] -= 1;
-                if self.genre_counts[genre.index()] == 0 {
-                    self.liked_genres.remove(genre);
-                }
-            }
+            self.liked_genres.remove(oldest.genres);
         }
     }
 
     /// Returns the features of the ratings in the window.
     pub fn features(&self) -> UserFeatures<'_> {
-        UserFeatures { window: self, rated_movies: self.rated_movies(), genres: self.genres() }
+        UserFeatures {
+            window: self,
+            rated_movies: self.rated_movies(),
+            genres: self.liked_genres.top(),
+        }
     }
 
     /// The statistics of the ratings in the window.
@@ -300,21 +295,6 @@ impl UserWindow {
             let (number, movie) = self.liked[((self.liked_count - back) % LISTED as u64) as usize];
             if number + WINDOW as u64 >= self.seen {
                 *slot = Some(movie);
-            }
-        }
-        listed
-    }
-
-    fn genres(&self) -> [Option<Genre>; LISTED] {
-        let mut listed: [Option<Genre>; LISTED] = [None; LISTED];
-        let count = |genre: Genre| self.genre_counts[genre.index()];
-        // The genres are in order of name, so ties break by name.
-        for genre in self.liked_genres.iter() {
-            let less =
-                |other: &Option<Genre>| other.is_none_or(|other| count(other) < count(genre));
-            if let Some(index) = listed.iter().position(less) {
-                listed[index..].rotate_right(1);
-                listed[index] = Some(genre);
             }
         }
         listed

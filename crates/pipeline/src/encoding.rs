@@ -166,7 +166,7 @@ mod tests {
         let genres: ArrayRef = Arc::new(datafusion::arrow::array::StringArray::from(vec![""; 65]));
         for definition in USER.iter().chain(MOVIE) {
             let feature = Feature::named(definition.name).unwrap();
-            let greatest = definition.greatest_bits() & 0xff_ffff;
+            let greatest = definition.greatest_bits() & 0xffff;
             let contained = |other: &&Definition| feature.packed.contains(other);
             let mut others = feature.packed.definitions().iter().filter(contained);
             let index = others.position(|other| other.name == definition.name).unwrap();

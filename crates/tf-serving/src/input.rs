@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sparrow_features::{Definition, MOVIE, MOVIE_FIELDS, USER, USER_FIELDS, ValueType};
+use sparrow_model::nearest_name;
 
 use crate::Error;
 use crate::conversion::Conversion;
@@ -278,11 +279,9 @@ fn check_field(input: &Input) -> Result<(), String> {
     if known.contains(&&**field) {
         return Ok(());
     }
-    let distance =
-        |known: &&&str| strsim::osa_distance(&field.to_lowercase(), &known.to_lowercase());
-    let nearest = known.iter().min_by_key(distance);
-    if let Some(near) = nearest.filter(|near| distance(near) <= MAX_TYPO_DISTANCE) {
-        return Err(format!("{owners} have no feature {field:?}, did you mean {near:?}?"));
+    let nearest = nearest_name(field, known.iter().copied());
+    if let Some(near) = nearest.filter(|near| near.edits <= MAX_TYPO_DISTANCE) {
+        return Err(format!("{owners} have no feature {field:?}, did you mean {:?}?", near.name));
     }
     if input.default.is_none() {
         return Err(format!(

@@ -199,10 +199,7 @@ fn unrated(catalog: &Catalog, movie: MovieIndex, field: &str) -> Option<String> 
 pub fn movie_features_of(
     catalog: &Catalog,
 ) -> impl Fn(MovieIndex, &str) -> Option<Cow<'static, str>> {
-    let mut ratings = vec![RatingStats::default(); catalog.len()];
-    for rated in catalog.users().iter().flat_map(|history| history.iter()) {
-        ratings[rated.movie.index()].add(rated.stars);
-    }
+    let ratings = RatingStats::of_movies(catalog.users(), catalog.len());
     let texts: Vec<[String; MOVIE_FIELDS.len()]> = catalog
         .movies()
         .iter()

@@ -10,7 +10,7 @@ use arrow_array::{
 use arrow_cast::cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema};
 use sparrow_features::{Definition, Hundredths, MOVIE, USER, ValueType};
-use sparrow_model::{MovieId, UserId};
+use sparrow_model::{MovieId, UserId, nearest_name};
 use sparrow_store::{Entry, Fields};
 
 use super::{LONGEST_VECTOR, Table};
@@ -154,13 +154,8 @@ fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
         [] => String::new(),
         others => format!(" (or {})", others.join(", ")),
     };
-    let nearest = known
-        .iter()
-        .map(|there| (strsim::jaro_winkler(wanted, there), there))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let nearest = match nearest {
-        Some((_, there)) => format!("; the nearest is {there:?}"),
+    let nearest = match nearest_name(wanted, known.iter().copied()) {
+        Some(nearest) => format!("; the nearest is {:?}", nearest.name),
         None if known.len() <= 20 => format!("; there are {}", known.join(", ")),
         None => String::new(),
     };
