@@ -4,13 +4,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
 use sparrow_model::{Catalog, MovieId, OwnedHistory, Rated, Stars, UserId};
 use sparrow_neural::ease::{EaseFile, Scorer};
 use sparrow_neural::neural_cf::MODEL_FILE;
 use sparrow_rank::{EaseRanker, Ranker};
 
-use super::{LoadedModel, ModelKind};
+use super::{LoadedModel, ModelError, ModelKind};
 use crate::config::Ranking;
 use crate::models::neural_cf::read_model_file;
 
@@ -37,8 +36,9 @@ impl ModelKind for Ease {
             && sparrow_files::open(&file, u64::MAX).and_then(EaseFile::detect).unwrap_or(false)
     }
 
-    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let file = EaseFile::read(&read_model_file(folder)?, MODEL_FILE)?;
+    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let file =
+            EaseFile::read(&read_model_file(folder)?, MODEL_FILE).map_err(ModelError::invalid)?;
         Ok(Box::new(LoadedEase(file)))
     }
 }
@@ -46,7 +46,7 @@ impl ModelKind for Ease {
 struct LoadedEase(EaseFile);
 
 impl LoadedModel for LoadedEase {
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
         let EaseFile { weights, metadata } = &self.0;
         let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
         let scorer = Scorer::new(weights, catalog.len(), index);

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use anyhow::{Context, Result, ensure};
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, OwnedHistory, UserId};
 use sparrow_neural::{
@@ -14,7 +13,7 @@ use sparrow_neural::{
 use sparrow_rank::{EmbeddingRanker, Ranker, Unavailable};
 use toml::Table;
 
-use super::{BuiltIn, EngineData, LoadedModel, ModelKind, ModelSource};
+use super::{BuiltIn, EngineData, LoadedModel, ModelError, ModelKind, ModelSource};
 use crate::config::{self, Ranking};
 
 /// The largest file of vectors, in bytes. It is read line by line.
@@ -48,22 +47,22 @@ impl ModelKind for Embedding {
         [ITEM_FILE, USER_FILE].iter().all(|name| folder.join(name).is_file())
     }
 
-    fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
+    fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
         let Vectors { items, mut users, metadata } = read_vectors(folder)?;
         let similarity = similarity_of(ranking, metadata.as_ref());
-        ensure!(
-            items.dimension() == users.dimension(),
-            "user vectors have {} dimensions, item vectors {}",
-            users.dimension(),
-            items.dimension()
-        );
+        let (of_users, of_items) = (users.dimension(), items.dimension());
+        if of_users != of_items {
+            let message =
+                format!("user vectors have {of_users} dimensions, item vectors {of_items}");
+            return Err(ModelError::invalid(message));
+        }
         if similarity == Similarity::Cosine {
             users.normalise();
         }
         Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity }))
     }
 
-    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>> {
+    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         Ok(Arc::new(EngineVectors))
     }
 }
@@ -87,8 +86,10 @@ struct LoadedVectors {
 }
 
 impl LoadedModel for LoadedVectors {
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
-        let items = Embeddings::of_items(&self.items, self.similarity, catalog)?.items;
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
+        let items = Embeddings::of_items(&self.items, self.similarity, catalog)
+            .map_err(ModelError::invalid)?
+            .items;
         Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users))))
     }
 
@@ -116,19 +117,21 @@ pub(crate) struct Vectors {
 }
 
 /// Reads the vectors of items and of users in a folder. Errors name the files, but not the folder.
-pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
+pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors, ModelError> {
     let metadata = match sparrow_files::read(&folder.join(METADATA_FILE), LARGEST_METADATA) {
-        Ok(bytes) => Some(EmbeddingMetadata::read(&bytes, METADATA_FILE)?),
+        Ok(bytes) => {
+            Some(EmbeddingMetadata::read(&bytes, METADATA_FILE).map_err(ModelError::invalid)?)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {METADATA_FILE}")),
+        Err(error) => return Err(ModelError::read(METADATA_FILE)(error)),
     };
     // The files are one set: those that do not match belong to different runs.
-    let read = |name: &str| {
+    let read = |name: &'static str| {
         let file = sparrow_files::open(&folder.join(name), LARGEST_VECTORS)
-            .with_context(|| format!("cannot open {name}"))?;
+            .map_err(ModelError::read(name))?;
         let sha256 =
             metadata.as_ref().and_then(|metadata: &EmbeddingMetadata| metadata.sha256(name));
-        anyhow::Ok(EmbeddingTable::read_verified(file, name, sha256)?)
+        EmbeddingTable::read_verified(file, name, sha256).map_err(ModelError::invalid)
     };
     let (items, users) = (read(ITEM_FILE)?, read(USER_FILE)?);
     Ok(Vectors { items, users, metadata })
