@@ -212,11 +212,9 @@ async fn start_from(
     config: Config,
     store: Option<Arc<dyn FeatureStore>>,
 ) -> Result<Running, Error> {
-    if let Some(folder) = &config.data.posters {
-        if !folder.is_dir() {
-            let message = format!("the posters folder {} does not exist", folder.display());
-            return Err(Error::Setting(message));
-        }
+    if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
+        let message = format!("the posters folder {} does not exist", folder.display());
+        return Err(Error::Setting(message));
     }
     let registry = Arc::new(Registry::new(&config)?);
     let hosts = config.server.allowed_hosts(config.listen).map_err(Error::Setting)?;

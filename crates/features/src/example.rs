@@ -30,6 +30,7 @@ fn the_example_is_computed_from_the_window() {
 }
 
 #[test]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 fn the_page_contains_the_code_and_the_row_of_the_example() {
     let (_, code) = include_str!("example.rs").split_once("const EXAMPLE: Definition = ").unwrap();
     let (code, _) = code.split_once(";\n\n").unwrap();

@@ -55,7 +55,7 @@ impl Packed {
 
     /// The bytes of a packed value.
     pub(crate) const fn size(self) -> i32 {
-        self.bytes_before(self.definitions().len()) as i32
+        (self.bytes_before(self.definitions().len()) as u32).cast_signed()
     }
 
     /// The type of a packed value.

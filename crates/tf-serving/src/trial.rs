@@ -53,7 +53,7 @@ impl Trial {
                             let mut text = String::new();
                             conversion.write(Some(value), &mut text);
                             extreme.add(&text);
-                        })
+                        });
                     }
                     _ => {}
                 }
@@ -154,7 +154,7 @@ fn for_user_extremes(source: &Source, catalog: &Catalog, mut value: impl FnMut(&
     let Some(definition) = source.definition() else { return };
     let movies = || catalog.movies().iter();
     let years = || movies().filter_map(|movie| movie.year);
-    let (first, last) = (years().min().unwrap_or(0), years().max().unwrap_or(0));
+    let (earliest, latest) = (years().min().unwrap_or(0), years().max().unwrap_or(0));
     let bounds = match (definition.bounds, definition.value_type) {
         (Bounds::Catalog, ValueType::Genre) => {
             let genres = catalog.genres();
@@ -167,10 +167,10 @@ fn for_user_extremes(source: &Source, catalog: &Catalog, mut value: impl FnMut(&
             [least, greatest].map(|bound| Hundredths(bound).to_string())
         }
         (Bounds::Between(least, greatest), _) => [least, greatest].map(|bound| bound.to_string()),
-        (Bounds::ReleaseYears, _) => [first, last].map(|year| year.to_string()),
+        (Bounds::ReleaseYears, _) => [earliest, latest].map(|year| year.to_string()),
         (Bounds::ReleaseYearDeviations, _) => {
             // The deviation of two values is greatest: their distance divided by √2.
-            let greatest = f64::from(last - first) / std::f64::consts::SQRT_2;
+            let greatest = f64::from(latest - earliest) / std::f64::consts::SQRT_2;
             ["0.00".to_owned(), format!("{greatest:.2}")]
         }
     };

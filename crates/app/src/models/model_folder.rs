@@ -171,7 +171,7 @@ impl ModelSource for ModelFolder {
             match self.try_model(&**model, data.catalog) {
                 Ok(loaded) => ranker.replace(loaded, version.number, *since),
                 Err(error) => {
-                    problem = Some(format!("{version} cannot be served: {}", Chain(&error)))
+                    problem = Some(format!("{version} cannot be served: {}", Chain(&error)));
                 }
             }
         }
