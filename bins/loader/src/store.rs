@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use sparrow_process::units::parse_duration;
 use sparrow_store::{FeatureStore, Location, Options};
 
 use crate::failure::Failure;
@@ -99,10 +100,10 @@ impl StoreArgs {
 
 /// A duration above zero, such as `30d`, `12h` or `1m 30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
+    match parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("it must be above zero".to_owned()),
         Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write it as 30d, 12h or 1m 30s")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

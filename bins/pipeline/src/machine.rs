@@ -6,6 +6,7 @@ use std::thread;
 
 use clap::Args;
 use sparrow_pipeline::SessionOptions;
+use sparrow_process::units::{format_size, parse_size};
 use tokio::runtime::Runtime;
 
 /// Options of subcommands that compute with DataFusion.
@@ -16,7 +17,7 @@ pub(crate) struct Machine {
     threads: Option<u16>,
 
     /// Memory for sorting and grouping, such as 512MiB or 4GiB; what does not fit goes to disk
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = memory_limit)]
     memory_limit: usize,
 
     /// Folder for what does not fit into memory [default: the system's temporary folder]
@@ -46,27 +47,16 @@ impl Machine {
     }
 }
 
-/// Parses a size in bytes, with or without a unit.
-fn size(text: &str) -> Result<usize, String> {
-    let digits = text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: usize = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        _ => return Err("a size has a unit such as MiB or GiB".to_owned()),
-    };
-    let number: usize =
-        number.parse().map_err(|_| "a size starts with a whole number".to_owned())?;
-    match number.checked_mul(factor) {
-        Some(bytes) if bytes >= 16 << 20 => Ok(bytes),
-        Some(_) => Err("at least 16MiB are needed".to_owned()),
-        None => Err("the size is too great".to_owned()),
+/// The least memory for sorting and grouping.
+const LEAST: usize = 16 << 20;
+
+/// Parses the memory limit: a size with a unit, or a number of bytes.
+fn memory_limit(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().or_else(|_| parse_size(text)).map_err(|error| error.to_string())?;
+    if bytes < LEAST {
+        return Err(format!("at least {} are needed", format_size(LEAST)));
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -74,15 +64,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("1GiB"), Ok(1 << 30));
-        assert_eq!(size("512 mib"), Ok(512 << 20));
-        assert_eq!(size("64M"), Ok(64 << 20));
-        assert_eq!(size("2GB"), Ok(2_000_000_000));
-        assert_eq!(size("33554432"), Ok(32 << 20));
-        for bad in ["", "GiB", "1.5GiB", "-1GiB", "1TB", "5MiB", "99999999999999999999GiB"] {
-            assert!(size(bad).is_err(), "{bad}");
+    fn memory_limit_is_at_least_16_mib() {
+        assert_eq!(memory_limit("512 mib"), Ok(512 << 20));
+        assert_eq!(memory_limit("33554432"), Ok(32 << 20));
+        assert_eq!(memory_limit("5MiB"), Err("at least 16MiB are needed".to_owned()));
+        for bad in ["", "GiB", "1TB", "18446744073709551615GiB"] {
+            assert!(memory_limit(bad).is_err(), "{bad}");
         }
-        assert!(size("18446744073709551615GiB").is_err());
     }
 }

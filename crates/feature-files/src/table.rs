@@ -11,6 +11,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use sparrow_features::{USER, ValueType};
 use sparrow_output::AtomicFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -118,7 +119,9 @@ fn csv(
 /// The columns of a file: only movies in lists may be missing, whatever the plan thinks.
 fn file_schema(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
-        let nullable = field.is_nullable() && field.name().starts_with("userRatedMovie");
+        let definition = sparrow_features::find(USER, field.name());
+        let is_movie = definition.is_some_and(|feature| feature.value_type == ValueType::MovieId);
+        let nullable = field.is_nullable() && is_movie;
         field.as_ref().clone().with_nullable(nullable)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

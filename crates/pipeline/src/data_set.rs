@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, RecordBatch, StringArray, UInt16Array, UInt32Array, UInt64Array,
+    Array as _, ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, UInt16Array, UInt32Array,
+    UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
@@ -13,17 +14,19 @@ use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionContext};
 use sparrow_feature_files::id_type;
+use sparrow_features::{Computation, NO_GENRE};
 use sparrow_model::{Movie, Movies};
 use sparrow_movielens::{Options as ReaderOptions, Report, Source};
 
-use super::{Error, encoding, ratings};
+use super::encoding::Packed;
+use super::{Error, ratings};
 
 /// A data set whose tables are registered in a session; one in each session:
 ///
 /// * `ratings`: userId, movieId (`UInt32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
 ///   user and movie once;
 /// * `movies`: movieId (`UInt32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`,
-///   a bit each), firstGenres (`UInt32`, packed for `movie_genre`).
+///   a bit each), attributes (features packed for `feature`).
 pub struct DataSet {
     context: SessionContext,
     genre_names: ScalarValue,
@@ -123,7 +126,7 @@ impl DataSet {
         Ok(self.context.table("movies").await?)
     }
 
-    /// The list of genre names that `user_feature` and `movie_genre` take.
+    /// The list of genre names that `feature` takes.
     pub(crate) fn genre_names(&self) -> ScalarValue {
         self.genre_names.clone()
     }
@@ -163,10 +166,21 @@ impl fmt::Debug for DataSet {
 fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
     let mut names: Vec<&str> =
         movies.genres().iter().map(|genre| movies.genres().name(genre)).collect();
-    names.resize(usize::from(encoding::NO_GENRE) + 1, "");
+    names.resize(NO_GENRE as usize + 1, "");
     let names: ArrayRef = Arc::new(StringArray::from(names));
     let rows = || movies.as_slice().iter();
-    let packed = |movie: &Movie| encoding::pack_genres(&movie.genres);
+    let packed = |movie: &Movie| {
+        let value = |computation: &Computation| match computation {
+            Computation::Movie(compute) => Some(compute(movie)),
+            Computation::User(_) | Computation::Ratings(_) => None,
+        };
+        Some(Packed::Movie.pack(value))
+    };
+    let packed = FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+        rows().map(packed),
+        Packed::Movie.size(),
+    )
+    .map_err(datafusion::error::DataFusionError::from)?;
     let columns: [(&str, ArrayRef); 4] = [
         ("movieId", Arc::new(UInt32Array::from_iter_values(rows().map(|m| m.id.0)))),
         (
@@ -174,7 +188,7 @@ fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
             Arc::new(UInt16Array::from_iter_values(rows().map(|m| m.year.unwrap_or(0)))),
         ),
         ("genres", Arc::new(UInt64Array::from_iter_values(rows().map(|m| m.genre_set.bits())))),
-        ("firstGenres", Arc::new(UInt32Array::from_iter_values(rows().map(packed)))),
+        ("attributes", Arc::new(packed)),
     ];
     let fields: Vec<Field> = columns
         .iter()

@@ -18,7 +18,8 @@ use datafusion::physical_plan::PhysicalExpr;
 use sparrow_features::RatingStats;
 use sparrow_model::Stars;
 
-use super::encoding;
+use super::encoding::Packed;
+use super::functions::pack_ratings;
 
 /// `movie_statistics_before`: the packed statistics of the movie over all ratings with an earlier
 /// timestamp than the row; of those with the same one none is known yet.
@@ -45,7 +46,7 @@ impl WindowUDFImpl for MovieStatisticsWindow {
     }
 
     fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(args.name(), DataType::UInt64, false)))
+        Ok(Arc::new(Field::new(args.name(), Packed::Ratings.data_type(), false)))
     }
 
     fn partition_evaluator(
@@ -67,8 +68,8 @@ struct Evaluator {
     statistics: RatingStats,
     /// The timestamp of the last of them.
     moment: u32,
-    /// The packed statistics before that moment.
-    before: u64,
+    /// The packed features before that moment.
+    before: Vec<u8>,
 }
 
 impl PartitionEvaluator for Evaluator {
@@ -84,13 +85,13 @@ impl PartitionEvaluator for Evaluator {
     ) -> Result<ScalarValue> {
         let half_stars = columns[0].as_primitive::<UInt8Type>().value(range.start);
         let timestamp = columns[1].as_primitive::<UInt32Type>().value(range.start);
-        if timestamp != self.moment {
+        if timestamp != self.moment || self.before.is_empty() {
             self.moment = timestamp;
-            self.before = encoding::pack_statistics(&self.statistics);
+            self.before = pack_ratings(&self.statistics);
         }
         // `half_stars` has checked them.
         self.statistics.add(Stars::from_half_stars(half_stars).unwrap_or(Stars::MIN));
-        Ok(ScalarValue::UInt64(Some(self.before)))
+        Ok(ScalarValue::FixedSizeBinary(Packed::Ratings.size(), Some(self.before.clone())))
     }
 
     fn evaluate_all(&mut self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {

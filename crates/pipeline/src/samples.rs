@@ -6,13 +6,10 @@ use datafusion::functions_aggregate::count::count;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt as _, lit};
 use datafusion::prelude::{DataFrame, Expr, cast, ident};
-use sparrow_features::USER_FIELDS;
+use sparrow_features::{SAMPLE_FEATURES, USER};
 
 use super::movie_window::MovieStatisticsWindow;
-use super::queries::{
-    collect_rows, is_movie, movie_genre, movie_id, movie_statistic, user_feature, user_id,
-    with_movies,
-};
+use super::queries::{collect_rows, feature, movie_id, user_id, with_movies};
 use super::random_sort::PLACE;
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
@@ -56,36 +53,22 @@ impl Default for SampleOptions {
     }
 }
 
+/// The first columns of samples; [`SAMPLE_FEATURES`] follow.
+const RATING_COLUMNS: [&str; 5] = ["movieId", "userId", "rating", "timestamp", "label"];
+
 /// The names of the columns of samples, in their order.
-pub const SAMPLE_COLUMNS: [&str; 27] = [
-    "movieId",
-    "userId",
-    "rating",
-    "timestamp",
-    "label",
-    "releaseYear",
-    "movieGenre1",
-    "movieGenre2",
-    "movieGenre3",
-    "movieRatingCount",
-    "movieAvgRating",
-    "movieRatingStddev",
-    "userRatedMovie1",
-    "userRatedMovie2",
-    "userRatedMovie3",
-    "userRatedMovie4",
-    "userRatedMovie5",
-    "userRatingCount",
-    "userAvgReleaseYear",
-    "userReleaseYearStddev",
-    "userAvgRating",
-    "userRatingStddev",
-    "userGenre1",
-    "userGenre2",
-    "userGenre3",
-    "userGenre4",
-    "userGenre5",
-];
+pub const SAMPLE_COLUMNS: [&str; RATING_COLUMNS.len() + SAMPLE_FEATURES.len()] = {
+    let mut names = [""; RATING_COLUMNS.len() + SAMPLE_FEATURES.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = match index.checked_sub(RATING_COLUMNS.len()) {
+            None => RATING_COLUMNS[index],
+            Some(feature) => SAMPLE_FEATURES[feature].name,
+        };
+        index += 1;
+    }
+    names
+};
 
 /// Fewer earlier ratings of the user than this make no sample.
 const EARLIER: i32 = 2;
@@ -100,7 +83,7 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
     let rated = with_movies(
         data,
         with_movie_statistics(data.ratings().await?)?,
-        &["releaseYear", "genres", "firstGenres"],
+        &["releaseYear", "genres", "attributes"],
     )
     .await?;
     let features = UserFeaturesWindow::before()
@@ -131,20 +114,12 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
             (with_first_ratings(data, numbered, options.test_fraction).await?, test)
         }
     };
-    let mut kept = rated.filter(user_feature(data, "userRatingCount").gt_eq(lit(EARLIER)))?;
+    let mut kept = rated.filter(earlier_ratings(data).gt_eq(lit(EARLIER)))?;
     if options.sample_fraction < 1.0 {
         kept = kept.filter(chance(SAMPLE_SALT).lt(lit(options.sample_fraction)))?;
     }
-    let narrow = [
-        "movieId",
-        "userId",
-        "halfStars",
-        "timestamp",
-        "releaseYear",
-        "firstGenres",
-        "statistics",
-        "features",
-    ];
+    let narrow =
+        ["movieId", "userId", "halfStars", "timestamp", "attributes", "statistics", "features"];
     let mut columns: Vec<Expr> = narrow.map(ident).into();
     columns.push(test.alias("test"));
     let key = match options.order {
@@ -158,8 +133,10 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
         Order::Data => "userId",
     };
     let merged = kept.select(columns)?.sort(vec![ident(key).sort(true, false)])?;
-    Ok(merged
-        .select(SAMPLE_COLUMNS.map(|name| column(data, name)).into_iter().chain([ident("test")]))?)
+    let mut columns: Vec<Expr> = RATING_COLUMNS.map(|name| column(data, name)).into();
+    columns.extend(SAMPLE_FEATURES.map(|definition| feature(data, definition)));
+    columns.push(ident("test"));
+    Ok(merged.select(columns)?)
 }
 
 /// Keeps the choice of samples apart from that of tests.
@@ -177,18 +154,16 @@ fn column(data: &DataSet, name: &str) -> Expr {
     match name {
         "rating" => functions::stars().call(vec![ident("halfStars")]).alias(name),
         "label" => cast(ident("halfStars").gt_eq(lit(7_u8)), DataType::Int32).alias(name),
-        "timestamp" => cast(ident(name), DataType::Int64).alias(name),
-        "releaseYear" => cast(ident(name), DataType::Int32).alias(name),
-        name if name.starts_with("movieGenre") => movie_genre(data, name),
-        "movieRatingCount" | "movieAvgRating" | "movieRatingStddev" => movie_statistic(data, name),
         "userId" => user_id(data),
         "movieId" => movie_id(data),
-        name if is_movie(name) => {
-            cast(user_feature(data, name), data.movie_id_type().clone()).alias(name)
-        }
-        name if USER_FIELDS.contains(&name) => user_feature(data, name),
-        name => ident(name),
+        _ => cast(ident(name), DataType::Int64).alias(name),
     }
+}
+
+/// The number of the user's earlier ratings in the window.
+fn earlier_ratings(data: &DataSet) -> Expr {
+    let count = sparrow_features::find(USER, "userRatingCount");
+    feature(data, count.expect("users have the feature userRatingCount"))
 }
 
 /// The ratings with `statistics` of their movies over all earlier ratings of these.

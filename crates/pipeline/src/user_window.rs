@@ -17,10 +17,10 @@ use datafusion::logical_expr::{
     LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_plan::PhysicalExpr;
-use sparrow_features::{RatedMovie, UserWindow};
+use sparrow_features::{Computation, RatedMovie, UserWindow};
 use sparrow_model::{GenreSet, MovieId, Stars};
 
-use super::encoding;
+use super::encoding::Packed;
 use super::functions::BadValue;
 
 /// Which ratings of the user go into the features of a row.
@@ -69,7 +69,11 @@ impl WindowUDFImpl for UserFeaturesWindow {
     }
 
     fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(args.name(), encoding::TYPE, self.moment == Moment::AtEnd)))
+        Ok(Arc::new(Field::new(
+            args.name(),
+            Packed::User.data_type(),
+            self.moment == Moment::AtEnd,
+        )))
     }
 
     fn partition_evaluator(
@@ -116,16 +120,16 @@ impl PartitionEvaluator for Evaluator {
         let rated = rated(columns, range.start)?;
         let packed = match self.moment {
             Moment::Before => {
-                let before = encoding::pack(&self.window.features());
+                let before = pack(&self.window);
                 self.window.push(rated);
                 Some(before)
             }
             Moment::AtEnd => {
                 self.window.push(rated);
-                (range.len() == 1).then(|| encoding::pack(&self.window.features()))
+                (range.len() == 1).then(|| pack(&self.window))
             }
         };
-        Ok(ScalarValue::FixedSizeBinary(encoding::SIZE, packed.map(Vec::from)))
+        Ok(ScalarValue::FixedSizeBinary(Packed::User.size(), packed))
     }
 
     fn evaluate_all(&mut self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
@@ -134,6 +138,14 @@ impl PartitionEvaluator for Evaluator {
             .collect::<Result<_>>()?;
         ScalarValue::iter_to_array(values)
     }
+}
+
+fn pack(window: &UserWindow) -> Vec<u8> {
+    let features = window.features();
+    Packed::User.pack(|computation| match computation {
+        Computation::User(compute) => Some(compute(&features)),
+        Computation::Movie(_) | Computation::Ratings(_) => None,
+    })
 }
 
 fn rated(columns: &[ArrayRef], row: usize) -> Result<RatedMovie> {

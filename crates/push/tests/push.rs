@@ -23,9 +23,11 @@ fn folder() -> TempDir {
     let options = synth::Options { size, seed: 3, replace: false };
     synth::write(folder.path(), &options, &|_, _| ()).unwrap();
     let mut users = format!("userId,{}\n", sparrow_features::USER_FIELDS.join(","));
+    // Values of features that the contract does not contain.
+    let others = ",1".repeat(sparrow_features::USER_FIELDS.len() - 15);
     let mut vectors = String::new();
     for id in 1..=USERS {
-        writeln!(users, "{id},{id},,,,,9,1990,1.00,3.00,0.50,Drama,,,,").unwrap();
+        writeln!(users, "{id},{id},,,,,9,1990,1.00,3.00,0.50,Drama,,,,{others}").unwrap();
         writeln!(vectors, "{id}:{id} 0.25 -1e-9").unwrap();
     }
     let movies = sparrow_features::MOVIE_FIELDS.join(",");

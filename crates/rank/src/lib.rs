@@ -90,8 +90,9 @@ impl<'a> Query<'a> {
 /// * After an error the content of `scores` is undefined, and the caller ignores it. A user whom the model cannot
 ///   score is an error ([`Error::NoUserEmbedding`], [`Error::UnknownUser`]), never an arbitrary order.
 /// * The caller may drop the future at any time, without consequences for other calls.
-/// * A ranker that waits for a server limits its own time and returns [`Error::TimedOut`]: only it can give up the
-///   connection. Retries and counting belong to the caller; the engine counts, and falls back instead of retrying.
+/// * A ranker that waits for a server has a deadline of its own and returns [`Error::TimedOut`] when it is exceeded, because
+///   only the ranker can close the connection. The engine adds no deadline and does not retry: it counts the error, and the
+///   fallback answers.
 #[async_trait]
 pub trait Ranker: Send + Sync {
     /// The kind of the model, such as `embedding`.

@@ -190,18 +190,16 @@ impl From<crate::Error> for Error {
 /// Returns a feature of a movie without ratings.
 fn unrated(catalog: &Catalog, movie: MovieIndex, field: &str) -> Option<String> {
     let index = MOVIE_FIELDS.iter().position(|known| *known == field)?;
-    let features = MovieFeatures::new(catalog.movie(movie), &RatingStats::default());
-    Some(std::mem::take(&mut features.texts(catalog.genres())[index]))
+    let ratings = RatingStats::default();
+    let value = MovieFeatures::new(catalog.movie(movie), &ratings).values()[index];
+    Some(value.text(catalog.genres()))
 }
 
 /// Computes the movie features from the ratings of a catalogue, in the format of a feature store.
 pub fn movie_features_of(
     catalog: &Catalog,
 ) -> impl Fn(MovieIndex, &str) -> Option<Cow<'static, str>> {
-    let mut ratings = vec![RatingStats::default(); catalog.len()];
-    for rated in catalog.users().iter().flat_map(|history| history.iter()) {
-        ratings[rated.movie.index()].add(rated.stars);
-    }
+    let ratings = RatingStats::of_movies(catalog.users(), catalog.len());
     let texts: Vec<[String; MOVIE_FIELDS.len()]> = catalog
         .movies()
         .iter()

@@ -358,7 +358,6 @@ fn measure(
 
 fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize) -> Metadata {
     let mut metadata = Metadata::new(model.architecture());
-    metadata.features_version = sparrow_features::DEFINITIONS_VERSION;
     metadata.training = options.described().collect();
     metadata.training.insert("epochs".to_owned(), epochs.to_string());
     let measures = [

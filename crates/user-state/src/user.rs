@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sparrow_engine::{Engine, Reason};
+use sparrow_features::{FAVOURITE_GENRE_FIELDS, RATED_MOVIE_FIELDS};
 use sparrow_model::{
     Catalog, Features, Genre, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId, UserState,
 };
@@ -134,9 +135,12 @@ impl LoadedUser {
         if let Some(history) = &history {
             genres = engine.favourite_genres(&history.get());
         } else if let Some(features) = &features {
-            let movies = numbered(features, "userRatedMovie").filter_map(|id| id.parse().ok());
+            let values =
+                |fields: [&'static str; 5]| fields.into_iter().filter_map(|f| features.get(f));
+            let movies = values(RATED_MOVIE_FIELDS).filter_map(|id| id.parse().ok());
             also_rated.extend(movies.filter_map(|id| catalog.index_of(MovieId(id))));
-            genres.extend(numbered(features, "userGenre").filter_map(|g| catalog.genres().find(g)));
+            let favourites = values(FAVOURITE_GENRE_FIELDS);
+            genres.extend(favourites.filter_map(|genre| catalog.genres().find(genre)));
         }
 
         let mut missing = history.is_none().then_some(Reason::NoHistory);
@@ -197,11 +201,4 @@ impl LoadedUser {
     pub fn favourite_genres(&self) -> &[Genre] {
         &self.favourite_genres
     }
-}
-
-/// The values of the features `{name}1` to `{name}5`, without empty and missing ones.
-fn numbered<'f>(features: &'f Fields, name: &str) -> impl Iterator<Item = &'f str> {
-    let name = name.to_owned();
-    let value = move |number| features.get(&format!("{name}{number}"));
-    (1..=5).filter_map(value).filter(|value| !value.is_empty())
 }

@@ -68,7 +68,6 @@ fn train_writes_one_version_after_the_other() {
     let ModelFile { model, metadata } = read(&out.join("001"));
     assert_eq!(model.architecture(), Architecture::NeuralCf);
     assert_eq!((model.movies().dimension(), model.users().table.len()), (10, 500));
-    assert_eq!(metadata.features_version, 1);
     assert_eq!(metadata.training["split"], "random");
     assert!(metadata.data.starts_with("sha256:"), "{}", metadata.data);
     // The demonstration set's users have tastes; a coin would reach 0.5.

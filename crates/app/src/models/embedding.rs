@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, OwnedHistory, UserId};
 use sparrow_neural::{
@@ -14,7 +13,7 @@ use sparrow_neural::{
 use sparrow_rank::{EmbeddingRanker, Ranker, Unavailable};
 use toml::Table;
 
-use super::{BuiltIn, EngineData, LoadedModel, ModelKind, ModelSource};
+use super::{BuiltIn, EngineData, LoadedModel, ModelError, ModelKind, ModelSource};
 use crate::config::{self, Ranking};
 
 /// Models with a `path` are loaded from it. Without one, the model `emb` ranks by the engine's own vectors.
@@ -42,22 +41,23 @@ impl ModelKind for Embedding {
         [ITEM_FILE, USER_FILE].iter().all(|name| folder.join(name).is_file())
     }
 
-    fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let EmbeddingFolder { items, mut users, metadata } = EmbeddingFolder::read(folder)?;
+    fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let folder = EmbeddingFolder::read(folder).map_err(ModelError::invalid)?;
+        let EmbeddingFolder { items, mut users, metadata } = folder;
         let similarity = similarity_of(ranking, metadata.as_ref());
-        ensure!(
-            items.dimension() == users.dimension(),
-            "user vectors have {} dimensions, item vectors {}",
-            users.dimension(),
-            items.dimension()
-        );
+        let (of_users, of_items) = (users.dimension(), items.dimension());
+        if of_users != of_items {
+            let message =
+                format!("user vectors have {of_users} dimensions, item vectors {of_items}");
+            return Err(ModelError::invalid(message));
+        }
         if similarity == Similarity::Cosine {
             users.normalise();
         }
         Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity }))
     }
 
-    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>> {
+    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         Ok(Arc::new(EngineVectors))
     }
 }
@@ -81,8 +81,10 @@ struct LoadedVectors {
 }
 
 impl LoadedModel for LoadedVectors {
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
-        let items = Embeddings::of_items(&self.items, self.similarity, catalog)?.items;
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
+        let items = Embeddings::of_items(&self.items, self.similarity, catalog)
+            .map_err(ModelError::invalid)?
+            .items;
         Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users))))
     }
 

@@ -4,13 +4,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
 use sparrow_model::{Catalog, MovieId, OwnedHistory, Rated, Stars, UserId};
 use sparrow_neural::item_weights::{Architecture, ItemWeightsFile, Scorer};
 use sparrow_neural::model_folder::MODEL_FILE;
 use sparrow_rank::{ItemWeightsRanker, Ranker};
 
-use super::{LoadedModel, ModelKind};
+use super::{LoadedModel, ModelError, ModelKind};
 use crate::config::Ranking;
 use crate::models::neural_cf::read_model_file;
 
@@ -42,11 +41,14 @@ impl ModelKind for ItemWeightsKind {
         file.is_file() && detect().is_ok_and(|found| found == Some(self.0))
     }
 
-    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let file = ItemWeightsFile::read(&read_model_file(folder)?, MODEL_FILE)?;
+    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let file = ItemWeightsFile::read(&read_model_file(folder)?, MODEL_FILE)
+            .map_err(ModelError::invalid)?;
         let architecture = file.metadata.architecture;
         if architecture != self.0 {
-            bail!("{MODEL_FILE}: a model of the kind {}, not {}", architecture.name(), self.name());
+            let (found, expected) = (architecture.name(), self.name());
+            let message = format!("{MODEL_FILE}: a model of the kind {found}, not {expected}");
+            return Err(ModelError::invalid(message));
         }
         Ok(Box::new(LoadedWeights(file)))
     }
@@ -55,7 +57,7 @@ impl ModelKind for ItemWeightsKind {
 struct LoadedWeights(ItemWeightsFile);
 
 impl LoadedModel for LoadedWeights {
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
         let ItemWeightsFile { weights, metadata } = &self.0;
         let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
         let scorer = Arc::new(Scorer::new(weights, catalog.len(), index));

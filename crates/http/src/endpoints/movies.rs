@@ -1,6 +1,6 @@
 //! `/v1/movies`: lists, single movies, similar movies.
 
-use sparrow_engine::SimilarRequest;
+use sparrow_engine::{Reason, SimilarRequest};
 use sparrow_model::Sort;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
@@ -114,15 +114,7 @@ pub(crate) static SIMILAR: Endpoint<[Parameter; 2]> = Endpoint::v1(
             REQUESTED_MODEL,
             Field::new(
                 "reason",
-                Schema::Optional(&Schema::Words(&[
-                    "unknown-user",
-                    "no-user-embedding",
-                    "no-movie-embedding",
-                    "model-unavailable",
-                    "model-failed",
-                    "model-timed-out",
-                    "recall-failed",
-                ])),
+                Schema::Optional(&Schema::Words(Reason::NAMES_FOR_SIMILAR)),
                 "Why the answer is degraded.",
             ),
             Field::new(

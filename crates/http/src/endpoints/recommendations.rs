@@ -1,6 +1,6 @@
 //! `/v1/users/{id}/recommendations`.
 
-use sparrow_engine::{Candidates, Item, Recommendations, Request};
+use sparrow_engine::{Candidates, Item, Reason, Recommendations, Request};
 use sparrow_model::UserId;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
@@ -60,21 +60,7 @@ const ANSWER: JsonType = JsonType::new(
         REQUESTED_MODEL,
         Field::new(
             "reason",
-            Schema::Optional(&Schema::Words(&[
-                "unknown-user",
-                "no-user-embedding",
-                "no-movie-embedding",
-                "model-unavailable",
-                "user-not-in-model",
-                "candidates-not-in-model",
-                "model-failed",
-                "model-timed-out",
-                "store-unavailable",
-                "store-updating",
-                "store-failed",
-                "no-history",
-                "recall-failed",
-            ])),
+            Schema::Optional(&Schema::Words(Reason::NAMES)),
             "Why the answer is degraded, or not personal, or may contain movies that the user has seen (`no-history`).",
         ),
         Field::new("items", Schema::AtMost(1000, &Schema::Object(&ITEM)), "Best first."),

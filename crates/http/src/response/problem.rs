@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): the only place that maps failures to status codes.
 
 use hyper::StatusCode;
+use sparrow_model::nearest_name;
 
 use crate::response::json;
 use crate::response::schema::{Schema, TEXT, json_type};
@@ -136,7 +137,8 @@ impl Problem {
         allowed: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         self.0.allowed = allowed.into_iter().map(str::to_owned).collect();
-        self.0.nearest = nearest(got, &self.0.allowed);
+        let names = self.0.allowed.iter().map(String::as_str);
+        self.0.nearest = nearest_name(got, names).map(|nearest| nearest.name.to_owned());
         self
     }
 
@@ -180,21 +182,6 @@ json_type! {
     }
 }
 
-/// The most similar candidate; `None` if none is similar.
-fn nearest(got: &str, candidates: &[String]) -> Option<String> {
-    // Comparing is quadratic in the lengths, and so long a text is not a misspelt name.
-    if got.len() > 64 {
-        return None;
-    }
-    let got = got.to_lowercase();
-    candidates
-        .iter()
-        .map(|name| (strsim::normalized_damerau_levenshtein(&got, &name.to_lowercase()), name))
-        .filter(|(similarity, _)| *similarity >= 0.5)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name.clone())
-}
-
 /// A shortened text of a client, in quotes.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
@@ -229,15 +216,6 @@ mod tests {
             "nearest": "Horror",
         });
         assert_eq!(document, expected);
-    }
-
-    #[test]
-    fn only_similar_names_are_suggested() {
-        let names = ["size".to_owned(), "model".to_owned()];
-        assert_eq!(nearest("sise", &names).as_deref(), Some("size"));
-        assert_eq!(nearest("MODEL", &names).as_deref(), Some("model"));
-        assert_eq!(nearest("utm_source", &names), None);
-        assert_eq!(nearest(&"size".repeat(1000), &names), None);
     }
 
     #[test]

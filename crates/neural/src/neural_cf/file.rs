@@ -17,9 +17,6 @@ pub struct Metadata {
     /// The hash of the training ratings, or another origin.
     #[serde(default)]
     pub data: String,
-    /// The version of the feature definitions at training.
-    #[serde(default)]
-    pub features_version: u32,
     /// The hyperparameters of the training.
     #[serde(default)]
     pub training: BTreeMap<String, String>,
@@ -35,7 +32,6 @@ impl Metadata {
             format: FORMAT,
             architecture: architecture.name().to_owned(),
             data: String::new(),
-            features_version: 0,
             training: BTreeMap::new(),
             metrics: BTreeMap::new(),
         }

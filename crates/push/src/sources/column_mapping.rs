@@ -9,8 +9,8 @@ use arrow_array::{
 };
 use arrow_cast::cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema};
-use sparrow_features::{Hundredths, MOVIE_FIELDS, USER_FIELDS};
-use sparrow_model::{MovieId, UserId};
+use sparrow_features::{Definition, Hundredths, MOVIE, USER, ValueType};
+use sparrow_model::{MovieId, UserId, nearest_name};
 use sparrow_store::{Entry, Fields};
 
 use super::{LONGEST_VECTOR, Table};
@@ -25,42 +25,13 @@ const VECTOR: &[&str] = &["embedding", "emb", "vector", "features"];
 /// The greatest number that two decimals are kept of.
 const MAX_REAL: f64 = 4e7;
 
-/// What the values of a field are, and what stands for a missing one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// A movie id; empty where there is none.
-    Movie,
-    /// A genre; empty where there is none.
-    Genre,
-    /// A whole number.
-    Count,
-    /// A year, without its fraction; 0 where there is none.
-    Year,
-    /// A number with two decimals.
-    Mean,
-    /// The same; 0 where there are too few values for a deviation.
-    Deviation,
-}
-
-impl Form {
-    fn of(field: &str) -> Self {
-        match field {
-            _ if field.starts_with("userRatedMovie") => Self::Movie,
-            _ if field.starts_with("userGenre") || field.starts_with("movieGenre") => Self::Genre,
-            _ if field.ends_with("RatingCount") => Self::Count,
-            _ if field.ends_with("Stddev") => Self::Deviation,
-            "userAvgReleaseYear" | "releaseYear" => Self::Year,
-            _ => Self::Mean,
-        }
-    }
-
-    const fn expected(self) -> &'static str {
-        match self {
-            Self::Movie => "movie ids",
-            Self::Genre => "text",
-            Self::Count | Self::Year => "whole numbers",
-            Self::Mean | Self::Deviation => "numbers",
-        }
+/// The accepted values of a column, for messages.
+const fn expected(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::MovieId => "movie ids",
+        ValueType::Genre => "text",
+        ValueType::Count | ValueType::Year => "whole numbers",
+        ValueType::Mean | ValueType::Deviation => "numbers",
     }
 }
 
@@ -69,8 +40,8 @@ impl Form {
 pub(super) struct ColumnMapping {
     table: Table,
     id: String,
-    /// Name in the store, form, name in the file; empty for tables of vectors.
-    fields: Vec<(&'static str, Form, String)>,
+    /// The features and their columns; empty for tables of vectors.
+    fields: Vec<(&'static Definition, String)>,
     /// The column with the vectors.
     vector: Option<String>,
 }
@@ -82,9 +53,9 @@ impl ColumnMapping {
         let id = find(schema, ids)?;
         check_type(schema, &id, "ids", |values| !matches!(values, Type::Other | Type::List))?;
         let mut layout = Self { table, id, fields: Vec::new(), vector: None };
-        let names: &[&'static str] = match table {
-            Table::UserFeatures => &USER_FIELDS,
-            Table::MovieFeatures => &MOVIE_FIELDS,
+        let definitions = match table {
+            Table::UserFeatures => USER,
+            Table::MovieFeatures => MOVIE,
             Table::UserEmbeddings | Table::ItemEmbeddings => {
                 let vector = find(schema, VECTOR)?;
                 check_type(schema, &vector, "lists of numbers, or text", |values| {
@@ -94,13 +65,13 @@ impl ColumnMapping {
                 return Ok(layout);
             }
         };
-        for &name in names {
-            let (form, column) = (Form::of(name), find(schema, &[name])?);
-            check_type(schema, &column, form.expected(), |values| match form {
-                Form::Genre => values == Type::Text,
+        for definition in definitions {
+            let (value_type, column) = (definition.value_type, find(schema, &[definition.name])?);
+            check_type(schema, &column, expected(value_type), |values| match value_type {
+                ValueType::Genre => values == Type::Text,
                 _ => matches!(values, Type::Whole | Type::Real | Type::Text),
             })?;
-            layout.fields.push((name, form, column));
+            layout.fields.push((definition, column));
         }
         Ok(layout)
     }
@@ -112,7 +83,7 @@ impl ColumnMapping {
 
     /// The names of the columns that are needed.
     pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
-        let fields = self.fields.iter().map(|(_, _, column)| &**column);
+        let fields = self.fields.iter().map(|(_, column)| &**column);
         std::iter::once(&*self.id).chain(fields).chain(self.vector.as_deref())
     }
 
@@ -136,12 +107,13 @@ impl ColumnMapping {
         let columns = self
             .fields
             .iter()
-            .map(|(name, form, file)| Ok((*name, *form, Values::of(column(batch, file)?)?)))
+            .map(|(definition, file)| Ok((*definition, Values::of(column(batch, file)?)?)))
             .collect::<Result<Vec<_>, String>>()?;
         (0..batch.num_rows())
             .map(|row| {
-                let field = |(name, form, values): &(&str, Form, Values)| {
-                    let text = values.text(*form, row);
+                let field = |(definition, values): &(&Definition, Values)| {
+                    let Definition { name, value_type, .. } = *definition;
+                    let text = values.text(*value_type, row);
                     let text =
                         text.map_err(|what| format!("row {}: {name}: {what}", first + row as u64))?;
                     Ok(((*name).to_owned(), text))
@@ -182,13 +154,8 @@ fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
         [] => String::new(),
         others => format!(" (or {})", others.join(", ")),
     };
-    let nearest = known
-        .iter()
-        .map(|there| (strsim::jaro_winkler(wanted, there), there))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let nearest = match nearest {
-        Some((_, there)) => format!("; the nearest is {there:?}"),
+    let nearest = match nearest_name(wanted, known.iter().copied()) {
+        Some(nearest) => format!("; the nearest is {:?}", nearest.name),
         None if known.len() <= 20 => format!("; there are {}", known.join(", ")),
         None => String::new(),
     };
@@ -326,22 +293,22 @@ impl Values {
     }
 
     /// The value as the store has it.
-    fn text(&self, form: Form, row: usize) -> Result<String, String> {
+    fn text(&self, value_type: ValueType, row: usize) -> Result<String, String> {
         let missing = || "no value".to_owned();
-        Ok(match form {
-            Form::Movie => match self.whole(row)? {
+        Ok(match value_type {
+            ValueType::MovieId => match self.whole(row)? {
                 // 0 is how samples say that there is none.
                 None | Some(0) => String::new(),
                 Some(id) => id.to_string(),
             },
-            Form::Genre => match self {
+            ValueType::Genre => match self {
                 Self::Text(values) => Self::trimmed(values, row).unwrap_or("").to_owned(),
                 Self::Whole(_) | Self::Real(_) => return Err("not text".to_owned()),
             },
-            Form::Count => self.whole(row)?.ok_or_else(missing)?.to_string(),
-            Form::Year => (self.real(row)?.unwrap_or(0.0) as u32).to_string(),
-            Form::Mean => Hundredths::round(self.real(row)?.ok_or_else(missing)?).to_string(),
-            Form::Deviation => Hundredths::round(self.real(row)?.unwrap_or(0.0)).to_string(),
+            ValueType::Count => self.whole(row)?.ok_or_else(missing)?.to_string(),
+            ValueType::Year => (self.real(row)?.unwrap_or(0.0) as u32).to_string(),
+            ValueType::Mean => Hundredths::round(self.real(row)?.ok_or_else(missing)?).to_string(),
+            ValueType::Deviation => Hundredths::round(self.real(row)?.unwrap_or(0.0)).to_string(),
         })
     }
 }

@@ -1,13 +1,9 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
     ServerConfig, TcpConfig, UnresponsiveConfig,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use sparrow_model::skip_byte_order_mark;
 
 use crate::location::{Host, Topology};
 use crate::{Error, Options, RedisLocation};
@@ -55,41 +51,8 @@ pub(super) fn tls_name(location: &RedisLocation, host: &str) -> String {
 }
 
 pub(in crate::redis) fn tls_config(options: &Options) -> Result<rustls::ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth())
-}
-
-/// The largest file of certificates, in bytes.
-const LARGEST: u64 = 16 << 20;
-
-fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = &options.ca_file {
-        let fault = |what: String| {
-            Error::Configuration(format!("certificates in {}: {what}", path.display()))
-        };
-        let pem = sparrow_files::read(path, LARGEST).map_err(|error| fault(error.to_string()))?;
-        for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&pem)) {
-            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(fault("there are none".to_owned()));
-        }
-    } else {
-        let (_, _) =
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Error::Configuration(
-                "the system has no certificates for TLS: name a file with some".to_owned(),
-            ));
-        }
-    }
-    Ok(roots)
+    sparrow_tls::client_config(options.ca_file.as_deref())
+        .map_err(|error| Error::Configuration(error.to_string()))
 }
 
 pub(super) fn performance(options: &Options) -> PerformanceConfig {

@@ -1,4 +1,4 @@
-//! How many files, and so connections, the system lets this process have open.
+//! The limit on open files, which bounds the number of connections.
 
 /// Descriptors that the process has from the start: standard streams, listeners, signals, event queues.
 const OWN: usize = 24;
@@ -7,42 +7,42 @@ const FILES: usize = 28;
 const REFUSALS: usize = 32;
 const ADMIN: usize = 16;
 
-/// How many descriptors are for what.
+/// The division of file descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct Descriptors {
     /// Connections that are served.
     pub(crate) connections: usize,
-    /// Connections over the limit that are told so, or whose health check is answered.
+    /// Connections over the limit, which receive a 503 or the answer to a health check.
     pub(crate) refusals: usize,
     /// Connections to the admin port.
     pub(crate) admin: usize,
 }
 
-/// Makes room for so many connections as far as the system allows. Where there is little, all have a share, so that
-/// health checks and reading files still work when all connections are taken.
-pub(crate) fn room_for(connections: usize) -> Room {
+/// Raises the limit for this many connections, as far as the system allows. A lower limit is divided, so that health
+/// checks and files work even if all connections are in use.
+pub(crate) fn reserve(connections: usize) -> Descriptors {
     let wanted = connections.saturating_add(OWN + FILES + REFUSALS + ADMIN);
     let Some(limit) = limit(wanted).filter(|&limit| limit < wanted) else {
-        return Room { connections, refusals: REFUSALS, admin: ADMIN };
+        return Descriptors { connections, refusals: REFUSALS, admin: ADMIN };
     };
-    let room = share(limit, connections);
+    let descriptors = share(limit, connections);
     tracing::warn!(
         max_connections = connections,
         open_files = limit,
-        possible = room.connections,
-        "the system's limit on open files (nofile) is too low for server.max_connections: serving fewer"
+        possible = descriptors.connections,
+        "the limit on open files (nofile) is too low for server.max_connections: serving fewer connections"
     );
-    room
+    descriptors
 }
 
-fn share(limit: usize, connections: usize) -> Room {
+fn share(limit: usize, connections: usize) -> Descriptors {
     let at_most = |most: usize| most.min(limit / 8).max(1);
     let (files, refusals, admin) = (at_most(FILES), at_most(REFUSALS), at_most(ADMIN));
     let possible = limit.saturating_sub(OWN + files + refusals + admin).max(1);
-    Room { connections: possible.min(connections), refusals, admin }
+    Descriptors { connections: possible.min(connections), refusals, admin }
 }
 
-/// The limit, raised to what is wanted where that is allowed; `None` where there is none.
+/// Returns the limit, raised to `wanted` if the system allows it; `None` if there is no limit.
 #[cfg(unix)]
 fn limit(wanted: usize) -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -69,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_that_suffices_or_can_be_raised_changes_nothing() {
-        assert_eq!(room_for(10), Room { connections: 10, refusals: REFUSALS, admin: ADMIN });
+    fn sufficient_limit_reserves_all_descriptors() {
+        assert_eq!(reserve(10), Descriptors { connections: 10, refusals: REFUSALS, admin: ADMIN });
     }
 
     #[test]
-    fn a_low_limit_is_shared() {
+    fn low_limit_is_divided() {
         let shares = |limit| {
-            let Room { connections, refusals, admin } = share(limit, 1000);
+            let Descriptors { connections, refusals, admin } = share(limit, 1000);
             [connections, refusals, admin]
         };
         assert_eq!(shares(1024), [924, 32, 16]);
@@ -91,12 +91,12 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_no_limit_allows_is_reduced() {
+    fn number_of_connections_is_reduced_to_the_hard_limit() {
         use rustix::process::{Resource, getrlimit};
 
         // Tests run with a hard limit below this.
         if getrlimit(Resource::Nofile).maximum.is_some() {
-            assert!(room_for(usize::MAX / 2).connections < usize::MAX / 2);
+            assert!(reserve(usize::MAX / 2).connections < usize::MAX / 2);
         }
     }
 }
