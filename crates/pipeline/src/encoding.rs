@@ -1,5 +1,5 @@
-//! A user's features, and a movie's genres, in one value of few bytes, so that rows stay narrow until
-//! they are written.
+//! A user's features, and a movie's genres, packed into one small value, so that rows stay narrow
+//! until they are written.
 
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use datafusion::error::{DataFusionError, Result};
 use sparrow_features::{Hundredths, RatingStats, USER_FIELDS, UserFeatures};
 use sparrow_model::Genre;
 
-/// Bytes of a user's packed value: five movie ids (u32), the deviation of years (u32), mean year, mean rating
-/// and its deviation (u16), five genres and the count (u8), all in hundredths where there are decimals.
+/// The size of a user's packed value: five movie ids (u32), the deviation of years (u32), mean
+/// year, mean rating and its deviation (u16), five genres and the count (u8). Decimals are in
+/// hundredths.
 pub(crate) const LEN: usize = 36;
 
-/// The same for Arrow.
+/// The size for Arrow.
 pub(crate) const SIZE: i32 = 36;
 
 const DEVIATION_OF_YEARS: usize = 20;
@@ -26,7 +27,7 @@ const DEVIATION_OF_RATINGS: usize = 28;
 const GENRES: usize = 30;
 const COUNT: usize = 35;
 
-/// The byte for a genre that is missing; there are at most 64 genres.
+/// The byte of a missing genre; there are at most 64 genres.
 pub(crate) const NO_GENRE: u8 = 64;
 
 /// The type of a packed value.
@@ -34,13 +35,14 @@ pub(crate) const TYPE: DataType = DataType::FixedSizeBinary(SIZE);
 
 pub(crate) fn pack(features: &UserFeatures) -> [u8; LEN] {
     let mut packed = [0; LEN];
-    for (place, movie) in features.rated_movies.iter().enumerate() {
+    for (index, movie) in features.rated_movies.iter().enumerate() {
         let id = movie.map_or(0, |movie| movie.0);
-        packed[place * 4..place * 4 + 4].copy_from_slice(&id.to_le_bytes());
+        packed[index * 4..index * 4 + 4].copy_from_slice(&id.to_le_bytes());
     }
     packed[DEVIATION_OF_YEARS..MEAN_YEAR]
         .copy_from_slice(&features.release_year_stddev.0.to_le_bytes());
-    // Years are `u16`, and so is their mean; ratings are at most five stars; the window holds a hundred.
+    // The numbers fit: years are `u16`, and so is their mean; ratings are at most five stars; the
+    // window contains a hundred ratings.
     for (at, number) in [
         (MEAN_YEAR, features.average_release_year),
         (MEAN_RATING, features.average_rating.0),
@@ -48,26 +50,27 @@ pub(crate) fn pack(features: &UserFeatures) -> [u8; LEN] {
     ] {
         packed[at..at + 2].copy_from_slice(&(number as u16).to_le_bytes());
     }
-    for (place, &genre) in features.genres.iter().enumerate() {
-        packed[GENRES + place] = key(genre);
+    for (index, &genre) in features.genres.iter().enumerate() {
+        packed[GENRES + index] = key(genre);
     }
     packed[COUNT] = features.rating_count as u8;
     packed
 }
 
-/// The key of a genre in a dictionary of all genre names with "" after the last; see [`names`].
+/// The key of a genre in a dictionary of all genre names, with "" last; see [`names`].
 pub(crate) fn key(genre: Option<Genre>) -> u8 {
     genre.map_or(NO_GENRE, |genre| genre.index() as u8)
 }
 
-/// The statistics of a movie: count (u32), mean and deviation in hundredths (u16), from the bottom.
+/// The packed statistics of a movie, from the lowest bits: count (u32), mean and deviation in
+/// hundredths (u16).
 pub(crate) fn pack_statistics(ratings: &RatingStats) -> u64 {
     u64::from(ratings.count())
         | u64::from(ratings.average().0) << 32
         | u64::from(ratings.stddev().0) << 48
 }
 
-/// One of the statistics in packed values.
+/// One of the packed statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Statistic {
     Count,
@@ -76,7 +79,7 @@ pub(crate) enum Statistic {
 }
 
 impl Statistic {
-    /// The statistic of a name out of [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
+    /// The statistic with a name in [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "movieRatingCount" => Some(Self::Count),
@@ -93,7 +96,7 @@ impl Statistic {
         }
     }
 
-    /// Takes the statistic out of each packed value.
+    /// Extracts the statistic from packed values.
     pub(crate) fn unpack(self, packed: &UInt64Array) -> ArrayRef {
         let hundredths = |shift: u32| -> ArrayRef {
             let values = packed.values().iter();
@@ -111,23 +114,23 @@ impl Statistic {
     }
 }
 
-/// The first three genres of a movie, a byte each.
+/// The first three genres of a movie, one byte each.
 pub(crate) fn pack_genres(genres: &[Genre]) -> u32 {
-    let keys = [0, 1, 2].map(|place: usize| key(genres.get(place).copied()));
+    let keys = [0, 1, 2].map(|index: usize| key(genres.get(index).copied()));
     u32::from_le_bytes([keys[0], keys[1], keys[2], 0])
 }
 
-/// Takes one of the first three genres out of each packed value.
+/// Extracts one of the first three genres from packed values.
 pub(crate) fn unpack_genre(
     packed: &UInt32Array,
-    place: usize,
+    index: usize,
     genres: &ArrayRef,
 ) -> Result<ArrayRef> {
-    let keys = packed.values().iter().map(|packed| packed.to_le_bytes()[place]);
+    let keys = packed.values().iter().map(|packed| packed.to_le_bytes()[index]);
     genre_array(UInt8Array::from_iter_values(keys), genres)
 }
 
-/// One of the features in packed values.
+/// One of the packed features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Feature {
     Movie(usize),
@@ -140,17 +143,17 @@ pub(crate) enum Feature {
 }
 
 impl Feature {
-    /// The feature of a name out of [`USER_FIELDS`].
+    /// The feature with a name in [`USER_FIELDS`].
     pub(crate) fn named(name: &str) -> Option<Self> {
-        let place = USER_FIELDS.iter().position(|known| *known == name)?;
-        Some(match place {
-            0..5 => Self::Movie(place),
+        let index = USER_FIELDS.iter().position(|known| *known == name)?;
+        Some(match index {
+            0..5 => Self::Movie(index),
             5 => Self::Count,
             6 => Self::MeanYear,
             7 => Self::DeviationOfYears,
             8 => Self::MeanRating,
             9 => Self::DeviationOfRatings,
-            _ => Self::Genre(place - 10),
+            _ => Self::Genre(index - 10),
         })
     }
 
@@ -163,7 +166,7 @@ impl Feature {
         }
     }
 
-    /// Takes the feature out of each packed value. `genres` are those that packed bytes stand for.
+    /// Extracts the feature from packed values. `genres` are the names by key.
     pub(crate) fn unpack(
         self,
         packed: &FixedSizeBinaryArray,
@@ -184,9 +187,9 @@ impl Feature {
             )) as ArrayRef
         };
         Ok(match self {
-            Self::Movie(place) => Arc::new(UInt32Array::from_iter_values(long(place * 4))),
-            Self::Genre(place) => {
-                let keys = UInt8Array::from_iter_values(rows().map(|row| row[GENRES + place]));
+            Self::Movie(index) => Arc::new(UInt32Array::from_iter_values(long(index * 4))),
+            Self::Genre(index) => {
+                let keys = UInt8Array::from_iter_values(rows().map(|row| row[GENRES + index]));
                 genre_array(keys, genres)?
             }
             Self::Count => {
@@ -202,12 +205,12 @@ impl Feature {
     }
 }
 
-/// The type of genre columns inside of the pipeline; in files they are plain text.
+/// The type of genre columns in the pipeline; in files they are plain text.
 pub(crate) fn genre_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
 }
 
-/// A column of genres. Names stand in `genres` by key.
+/// A column of genres. `genres` are the names by key.
 pub(crate) fn genre_array(keys: UInt8Array, genres: &ArrayRef) -> Result<ArrayRef> {
     let column = DictionaryArray::<UInt8Type>::try_new(keys, Arc::clone(genres))
         .map_err(DataFusionError::from)?;

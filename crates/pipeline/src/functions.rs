@@ -1,18 +1,24 @@
-//! The functions that are registered in a session, so that plans name them.
+//! The functions that are registered in a session, so that plans refer to them by name.
 //!
-//! | function | kind | gives |
+//! | function | kind | result |
 //! |---|---|---|
-//! | `half_stars(rating)` | scalar | the rating in half stars; an error for what is no rating |
-//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for one with a fraction or out of range |
+//! | `half_stars(rating)` | scalar | the rating in half stars; an error for an invalid rating |
+//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for a fraction or a value
+//! out of range |
 //! | `stars(half_stars)` | scalar | the rating in stars |
-//! | `chance(seed, user, movie)` | scalar | a number from 0 up to 1, the same on every run |
-//! | `place(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
+//! | `chance(seed, user, movie)` | scalar | a reproducible random number from 0 up to 1 |
+//! | `shuffle_key(seed, user, movie)` | scalar | 64 bits to sort by for a random order, different
+//! for each pair |
 //! | `rating_average(count, half_stars)` | scalar | mean stars, two decimals |
-//! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals |
-//! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
-//! | `user_features_at_end(movie, half_stars, year, genres)` | window | those of all rows in the last row, else null |
-//! | `movie_statistics_before(half_stars, timestamp)` | window | a movie's packed statistics over earlier timestamps |
-//! | `movie_statistic(packed, name, genre_names)` | scalar | one of them |
+//! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals
+//! |
+//! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features over
+//! the preceding rows |
+//! | `user_features_at_end(movie, half_stars, year, genres)` | window | the packed features over
+//! all rows, in the last row, otherwise null |
+//! | `movie_statistics_before(half_stars, timestamp)` | window | a movie's packed statistics over
+//! earlier timestamps |
+//! | `movie_statistic(packed, name, genre_names)` | scalar | one of the statistics |
 //! | `user_feature(packed, name, genre_names)` | scalar | one of the features |
 //! | `movie_genre(packed, name, genre_names)` | scalar | one of a movie's first three genres |
 
@@ -39,9 +45,10 @@ use super::encoding::{self, Feature, Statistic};
 use super::movie_window::MovieStatisticsWindow;
 use super::user_window::UserFeaturesWindow;
 
-/// Makes the functions of the pipeline known to a session: `half_stars`, `whole`, `stars`, `chance`, `place`,
-/// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, `movie_statistic`, and the window functions
-/// `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
+/// Registers the functions of the pipeline in a session: `half_stars`, `whole`, `stars`, `chance`,
+/// `shuffle_key`, `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`,
+/// `movie_statistic`, and the window functions `user_features_before`, `user_features_at_end` and
+/// `movie_statistics_before`.
 pub fn register(context: &SessionContext) {
     context.register_udf(half_stars());
     context.register_udf(whole());
@@ -49,7 +56,7 @@ pub fn register(context: &SessionContext) {
     context.register_udf(rating_stddev());
     context.register_udf(stars());
     context.register_udf(chance());
-    context.register_udf(place());
+    context.register_udf(shuffle_key());
     context.register_udf(user_feature());
     context.register_udf(movie_genre());
     context.register_udf(movie_statistic());
@@ -58,7 +65,7 @@ pub fn register(context: &SessionContext) {
     context.register_udwf(MovieStatisticsWindow::before());
 }
 
-/// A value of the input that is not what it should be.
+/// An invalid value in the input.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadValue(pub(super) String);
@@ -96,8 +103,8 @@ pub(super) fn half_stars() -> ScalarUDF {
     .into()
 }
 
-/// A number of a column of fractions, which may have none: a cast would cut them off. The second argument is the name of
-/// the column, for messages.
+/// Converts a column of floats to integers; a cast would truncate fractions. The second argument is
+/// the name of the column, for messages.
 pub(super) fn whole() -> ScalarUDF {
     let signature =
         Signature::exact(vec![DataType::Float64, DataType::Utf8], Volatility::Immutable);
@@ -182,7 +189,7 @@ pub(super) fn stars() -> ScalarUDF {
     .into()
 }
 
-/// A number from 0 up to 1 that looks like chance and is the same on every run.
+/// A reproducible random number from 0 up to 1.
 pub(super) fn chance() -> ScalarUDF {
     Columns {
         name: "chance",
@@ -195,11 +202,11 @@ pub(super) fn chance() -> ScalarUDF {
     .into()
 }
 
-/// The place of a pair in a random order: 64 bits, other ones for each pair, since
-/// [`scramble`] takes no two values to the same.
-pub(super) fn place() -> ScalarUDF {
+/// The sort key of a pair in a random order: 64 bits, different for each pair because [`scramble`]
+/// is injective.
+pub(super) fn shuffle_key() -> ScalarUDF {
     Columns {
-        name: "place",
+        name: "shuffle_key",
         signature: of_seed_and_pair(),
         gives: DataType::UInt64,
         compute: |columns| Ok(Arc::new(UInt64Array::from_iter_values(scrambled(columns)))),
@@ -241,7 +248,7 @@ impl std::fmt::Debug for Columns {
     }
 }
 
-// The name says which function it is.
+// Functions with the same name are equal.
 impl PartialEq for Columns {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -283,12 +290,12 @@ pub(super) fn user_feature() -> ScalarUDF {
     Unpack::function(Packed::User)
 }
 
-/// One of the first three genres of a movie, out of [`encoding::pack_genres`].
+/// One of the first three genres of a movie, from [`encoding::pack_genres`].
 pub(super) fn movie_genre() -> ScalarUDF {
     Unpack::function(Packed::Movie)
 }
 
-/// One of the statistics of a movie, out of [`encoding::pack_statistics`].
+/// One of the statistics of a movie, from [`encoding::pack_statistics`].
 pub(super) fn movie_statistic() -> ScalarUDF {
     Unpack::function(Packed::Statistics)
 }
@@ -300,7 +307,7 @@ enum Packed {
     Statistics,
 }
 
-/// Takes what a name stands for out of packed values.
+/// Extracts a named part of packed values.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Unpack {
     from: Packed,
@@ -326,12 +333,12 @@ impl Unpack {
         Ok(statistic)
     }
 
-    fn genre_place(name: Option<&str>) -> Result<usize> {
-        let place = MOVIE_FIELDS[..3].iter().position(|known| Some(*known) == name);
-        let Some(place) = place else {
+    fn genre_index(name: Option<&str>) -> Result<usize> {
+        let index = MOVIE_FIELDS[..3].iter().position(|known| Some(*known) == name);
+        let Some(index) = index else {
             return plan_err!("movie_genre takes the name of a feature, not {name:?}");
         };
-        Ok(place)
+        Ok(index)
     }
 }
 
@@ -376,7 +383,7 @@ impl ScalarUDFImpl for Unpack {
                 None => return exec_err!("user_feature takes packed features"),
             },
             Packed::Movie => match packed.as_primitive_opt::<UInt32Type>() {
-                Some(packed) => encoding::unpack_genre(packed, Self::genre_place(name)?, &genres)?,
+                Some(packed) => encoding::unpack_genre(packed, Self::genre_index(name)?, &genres)?,
                 None => return exec_err!("movie_genre takes packed genres"),
             },
             Packed::Statistics => match packed.as_primitive_opt::<UInt64Type>() {

@@ -1,8 +1,8 @@
 //! The statistics of movies as a window function: `OVER (PARTITION BY movieId ORDER BY timestamp)`.
 //!
-//! Aggregates over `RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING` give the same sums, and look
-//! for the end of the frame once for each of them and each row: that took a third of the time that
-//! all samples take.
+//! Aggregates over `RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING` return the same sums, but
+//! search the end of the frame once per aggregate and row. That took a third of the time of all
+//! samples.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use sparrow_model::Stars;
 
 use super::encoding;
 
-/// `movie_statistics_before`: the packed statistics of the movie over all ratings with an earlier
-/// timestamp than the row; of those with the same one none is known yet.
+/// `movie_statistics_before`: the packed statistics of the movie over all ratings with a timestamp
+/// before that of the row.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct MovieStatisticsWindow {
     signature: Signature,
@@ -60,14 +60,14 @@ impl WindowUDFImpl for MovieStatisticsWindow {
     }
 }
 
-/// Folds one movie's ratings.
+/// Folds the ratings of one movie.
 #[derive(Debug, Default)]
 struct Evaluator {
-    /// Over all ratings so far.
+    /// The statistics of all ratings so far.
     statistics: RatingStats,
-    /// The timestamp of the last of them.
-    moment: u32,
-    /// The packed statistics before that moment.
+    /// The timestamp of the last rating.
+    timestamp: u32,
+    /// The packed statistics before that timestamp.
     before: u64,
 }
 
@@ -76,7 +76,7 @@ impl PartitionEvaluator for Evaluator {
         true
     }
 
-    /// Is called once a row, in their order.
+    /// Is called once per row, in order.
     fn evaluate(
         &mut self,
         columns: &[ArrayRef],
@@ -84,11 +84,11 @@ impl PartitionEvaluator for Evaluator {
     ) -> Result<ScalarValue> {
         let half_stars = columns[0].as_primitive::<UInt8Type>().value(range.start);
         let timestamp = columns[1].as_primitive::<UInt32Type>().value(range.start);
-        if timestamp != self.moment {
-            self.moment = timestamp;
+        if timestamp != self.timestamp {
+            self.timestamp = timestamp;
             self.before = encoding::pack_statistics(&self.statistics);
         }
-        // `half_stars` has checked them.
+        // `half_stars` has validated them.
         self.statistics.add(Stars::from_half_stars(half_stars).unwrap_or(Stars::MIN));
         Ok(ScalarValue::UInt64(Some(self.before)))
     }

@@ -1,4 +1,4 @@
-//! What is computed, as plans over the tables of a [`DataSet`](super::DataSet).
+//! Features as plans over the tables of a [`DataSet`](super::DataSet).
 
 use datafusion::arrow::array::AsArray as _;
 use datafusion::arrow::datatypes::{DataType, Int64Type, UInt32Type};
@@ -12,8 +12,8 @@ use sparrow_features::USER_FIELDS;
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
 
-/// The features of each user after all of the user's ratings, by user id: `userId` and the
-/// [`USER_FIELDS`]. Movies that are missing are null, genres that are missing are "".
+/// The features of each user over all of the user's ratings, by user id: `userId` and the
+/// [`USER_FIELDS`]. Missing movies are null, missing genres are "".
 pub async fn user_features(data: &DataSet) -> Result<DataFrame, Error> {
     let features = UserFeaturesWindow::at_end()
         .call(["movieId", "halfStars", "releaseYear", "genres"].map(ident).into())
@@ -37,7 +37,7 @@ pub async fn user_features(data: &DataSet) -> Result<DataFrame, Error> {
     Ok(ends.select(vec![ident("userId"), ident("features")])?.sort(by_id)?.select(columns)?)
 }
 
-/// The features of each movie that has ratings, over all of them, by movie id: `movieId` and the
+/// The features of each movie with ratings, over all of them, by movie id: `movieId` and the
 /// [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
 pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
     let half_stars = || cast(ident("halfStars"), DataType::Int64);
@@ -68,7 +68,7 @@ pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
     Ok(rated.select(columns)?.sort(vec![ident("movieId").sort(true, false)])?)
 }
 
-/// The ratings with columns of their movies. These are null for a movie that is not known.
+/// Adds columns of the movies to the ratings; null for unknown movies.
 pub(super) async fn with_movies(
     data: &DataSet,
     ratings: DataFrame,
@@ -77,11 +77,11 @@ pub(super) async fn with_movies(
     let mut of_movies = vec![ident("movieId").alias("id")];
     of_movies.extend(columns.iter().copied().map(ident));
     let movies = data.movies().await?.select(of_movies)?;
-    // The movies are the side that is held in memory; ratings stream by in their order.
+    // The movies are the build side of the join; ratings are streamed in their order.
     Ok(movies.join_on(ratings, JoinType::Right, [ident("id").eq(ident("movieId"))])?)
 }
 
-/// The ids as they are in files.
+/// User ids with the type in files.
 pub(super) fn user_id(data: &DataSet) -> Expr {
     cast(ident("userId"), data.user_id_type().clone()).alias("userId")
 }
@@ -113,7 +113,7 @@ pub(super) fn movie_statistic(data: &DataSet, field: &str) -> Expr {
         .alias(field)
 }
 
-/// The rows of a small table of two columns.
+/// The rows of a small table with two columns.
 pub(super) async fn collect_rows(table: DataFrame) -> Result<Vec<(u32, i64)>, Error> {
     let mut rows = Vec::new();
     for batch in table.collect().await? {

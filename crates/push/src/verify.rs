@@ -1,4 +1,4 @@
-//! Compares what a feature store holds with what [`sources`] say.
+//! Compares a feature store with [`sources`].
 
 use std::collections::{HashMap, HashSet};
 use std::{fmt, mem};
@@ -13,22 +13,22 @@ use sparrow_store::{
 
 use crate::sources::{self, Counts, Reader};
 
-/// Entries that are compared in one round trip.
+/// Entries per round trip.
 const BATCH: usize = 256;
 
-/// How many differences are kept; of the rest only the number is known.
+/// The number of differences that are kept; the others are only counted.
 const KEPT: usize = 20;
 
-/// What to compare.
+/// The entries to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// How many entries of each kind, drawn at random; `None` compares all.
+    /// The size of the random sample of each kind; `None` compares all entries.
     pub sample: Option<usize>,
-    /// Another seed draws others.
+    /// The seed of the sample.
     pub seed: u64,
 }
 
-/// Why nothing was compared, or not everything.
+/// Why the comparison failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,28 +38,26 @@ pub enum Error {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] sparrow_store::Error),
-    /// Somebody pushed meanwhile.
-    #[error(
-        "generation {to} took the place of {from} in the store while it was compared; verify again"
-    )]
+    /// Another push took place during the comparison.
+    #[error("generation {to} replaced {from} in the store during the comparison; verify again")]
     Replaced {
-        /// The generation at first.
+        /// The generation at the beginning.
         from: Generation,
-        /// The generation later.
+        /// The later generation.
         to: Generation,
     },
 }
 
-/// Something that is not in the store as the sources have it.
+/// A difference between the store and the sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The key in the store, without the prefix.
     pub key: String,
-    /// The field of the hash, or the place in the list; empty for the whole.
+    /// The field of the hash, or the index in the list; empty for the whole value.
     pub field: String,
-    /// What the sources say; `None` if they have no such thing.
+    /// The value in the sources; `None` if there is none.
     pub expected: Option<String>,
-    /// What the store holds; `None` if it has no such thing.
+    /// The value in the store; `None` if there is none.
     pub found: Option<String>,
 }
 
@@ -76,26 +74,26 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What came out.
+/// The result of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// The generation that was compared.
+    /// The compared generation.
     pub generation: Generation,
-    /// What the sources hold.
+    /// The entries in the sources.
     pub sources: Counts,
-    /// What of it was compared.
+    /// The compared entries.
     pub compared: Counts,
-    /// How many keys a push that is under way or was killed has written and not put in place: none of
-    /// them can be read.
+    /// The number of staged keys, of a push in progress or one that was killed. They are not
+    /// readable.
     pub staged: u64,
-    /// How many differences there are.
+    /// The number of differences.
     pub differences: u64,
-    /// The first of them.
+    /// The first differences.
     pub first: Vec<Difference>,
 }
 
-/// Reads all sources, and of the store what [`Options`] ask for. Of movies, those that the store has
-/// beyond the sources are differences too; of users such ones cannot be found.
+/// Reads all sources, and the part of the store selected by [`Options`]. Movies that exist only in
+/// the store are differences, too; such users cannot be found.
 pub async fn verify(
     mut reader: Reader,
     store: &dyn FeatureStore,
@@ -127,7 +125,7 @@ pub async fn verify(
     Ok(verifier.report)
 }
 
-/// Draws so many of each kind that all have the same chance, without knowing how many will come.
+/// A uniform sample of each kind, from a stream of unknown length.
 struct Sample {
     size: usize,
     random: Random,
@@ -160,7 +158,7 @@ impl Sample {
     }
 }
 
-/// The movies of which the sources have something, by kind.
+/// The movies in the sources, by kind.
 #[derive(Default)]
 struct MovieIds {
     features: HashSet<MovieId>,
@@ -195,7 +193,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// Everything must be of the generation that there was at first.
+    /// Checks that the generation has not changed.
     fn check(&self, to: Generation) -> Result<(), Error> {
         let from = self.report.generation;
         if to == from { Ok(()) } else { Err(Error::Replaced { from, to }) }
@@ -263,8 +261,8 @@ impl Verifier<'_> {
         for entry in &entries {
             let key = entry.key();
             if let Some(there) = malformed.iter().find(|there| there.key.ends_with(&key)) {
-                let found = format!("what is malformed ({})", there.what);
-                self.differ(&key, "", Some("something else".to_owned()), Some(found));
+                let found = format!("a malformed value ({})", there.what);
+                self.differ(&key, "", Some("a valid value".to_owned()), Some(found));
                 continue;
             }
             match entry {
@@ -315,7 +313,7 @@ impl Verifier<'_> {
     }
 
     fn vector(&mut self, key: &str, expected: &[f32], found: Option<&[f32]>) {
-        let count = |vector: &[f32]| format!("{} numbers", vector.len());
+        let count = |vector: &[f32]| format!("{} components", vector.len());
         match found {
             Some(found) if found.len() == expected.len() => {
                 for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
@@ -392,9 +390,9 @@ impl Verifier<'_> {
                 (Kind::MovieEmbedding, movie.embedding.is_some(), &known.embeddings),
                 (Kind::MovieRatings, movie.ratings.is_some(), &known.ratings),
             ] {
-                // What is not among the sources stays in the store as it was.
+                // Kinds that are not in the sources remain unchanged by a push.
                 if there && !known.is_empty() && !known.contains(id) {
-                    self.differ(&kind.key(id.0), "", None, Some("something".to_owned()));
+                    self.differ(&kind.key(id.0), "", None, Some("present".to_owned()));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! From columns, as Spark and others write them, to entries of the store.
+//! Maps columns of files, as Spark and others write them, to entries of the store.
 
 use std::sync::Arc;
 
@@ -15,30 +15,29 @@ use sparrow_store::{Entry, Fields};
 
 use super::{LONGEST_VECTOR, Table};
 
-/// Names that the column with the ids may have. The first is what the pipeline writes; the others
-/// are those of Spark's Word2Vec and ALS models.
+/// Names of the id column: that of the pipeline, and those of Spark's Word2Vec and ALS models.
 const USER_ID: &[&str] = &["userId", "id"];
 const MOVIE_ID: &[&str] = &["movieId", "id", "word"];
-/// The same for the column with the vectors.
+/// Names of the vector column.
 const VECTOR: &[&str] = &["embedding", "emb", "vector", "features"];
 
-/// The greatest number that two decimals are kept of.
+/// The greatest number for which two decimals are exact.
 const MAX_REAL: f64 = 4e7;
 
-/// What the values of a field are, and what stands for a missing one.
+/// The type of a field, and its value for missing ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// A movie id; empty where there is none.
+    /// A movie id; empty if missing.
     Movie,
-    /// A genre; empty where there is none.
+    /// A genre; empty if missing.
     Genre,
     /// A whole number.
     Count,
-    /// A year, without its fraction; 0 where there is none.
+    /// A year, truncated; 0 if missing.
     Year,
     /// A number with two decimals.
     Mean,
-    /// The same; 0 where there are too few values for a deviation.
+    /// A number with two decimals; 0 if there are too few values for a deviation.
     Deviation,
 }
 
@@ -64,7 +63,7 @@ impl Form {
     }
 }
 
-/// Where in a file the values of a table are.
+/// The columns of a table in a file.
 #[derive(Debug, Clone)]
 pub(super) struct ColumnMapping {
     table: Table,
@@ -76,7 +75,7 @@ pub(super) struct ColumnMapping {
 }
 
 impl ColumnMapping {
-    /// Finds the columns; `Err` says in words which one is missing or has the wrong type.
+    /// Finds the columns; the error names the missing or mistyped one.
     pub(super) fn find(table: Table, schema: &Schema) -> Result<Self, String> {
         let ids = if table.is_of_users() { USER_ID } else { MOVIE_ID };
         let id = find(schema, ids)?;
@@ -105,12 +104,12 @@ impl ColumnMapping {
         Ok(layout)
     }
 
-    /// The name of the column with the ids.
+    /// The name of the id column.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    /// The names of the columns that are needed.
+    /// The names of the required columns.
     pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
         let fields = self.fields.iter().map(|(_, _, column)| &**column);
         std::iter::once(&*self.id).chain(fields).chain(self.vector.as_deref())
@@ -161,7 +160,7 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String
     batch.column_by_name(name).ok_or_else(|| format!("no column {name}"))
 }
 
-/// The first of the names that the file has: written exactly so, or else in another case.
+/// The first of the names that the file contains, exactly or in another case.
 fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
     let known: Vec<&str> = schema.fields().iter().map(|field| &**field.name()).collect();
     let exact = names.iter().find(|name| known.contains(name)).copied();
@@ -174,7 +173,7 @@ fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
         let same: Vec<String> = same.map(|name| format!("{name:?}")).collect();
         return match same[..] {
             [_] => Ok(found.to_owned()),
-            _ => Err(format!("the columns {} have one name: rename one", same.join(" and "))),
+            _ => Err(format!("the columns {} have the same name: rename one", same.join(" and "))),
         };
     }
     let (wanted, others) = (names[0], &names[1..]);
@@ -195,7 +194,7 @@ fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
     Err(format!("no column {wanted}{others}{nearest}"))
 }
 
-/// The types that are told apart.
+/// The types that are distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
     Whole,
@@ -210,7 +209,7 @@ impl Type {
         match data_type {
             whole if whole.is_integer() => Self::Whole,
             real if real.is_floating() || real.is_decimal() => Self::Real,
-            // A column of nothing but nulls.
+            // A column of nulls only.
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
                 Self::Text
             }
@@ -237,13 +236,13 @@ fn check_type(
 ) -> Result<(), String> {
     match schema.field_with_name(name) {
         Ok(field) if fits(Type::of(field.data_type())) => Ok(()),
-        Ok(field) => Err(format!("column {name} holds {}, not {expected}", field.data_type())),
+        Ok(field) => Err(format!("column {name} contains {}, not {expected}", field.data_type())),
         Err(error) => Err(error.to_string()),
     }
 }
 
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
-    // Not "safe", which would make nulls of what does not fit.
+    // "Safe" casts would turn invalid values into nulls.
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, to, &options).map_err(|error| error.to_string())
 }
@@ -265,14 +264,13 @@ impl Values {
         })
     }
 
-    /// The text without spaces around it; `None` where there is nothing, or NaN, which pandas writes
-    /// in its place.
+    /// The trimmed text; `None` for a missing value, or NaN, which pandas writes for those.
     fn trimmed(values: &StringArray, row: usize) -> Option<&str> {
         let text = values.is_valid(row).then(|| values.value(row).trim())?;
         (!text.is_empty() && !text.eq_ignore_ascii_case("nan")).then_some(text)
     }
 
-    /// The value as a number; `None` where there is none.
+    /// The value as a number; `None` if missing.
     fn real(&self, row: usize) -> Result<Option<f64>, String> {
         let value = match self {
             Self::Whole(values) => values.is_valid(row).then(|| values.value(row) as f64),
@@ -290,8 +288,8 @@ impl Values {
         }
     }
 
-    /// The value as a whole number; `None` where there is none. Numbers such as 318.0, which some
-    /// libraries write where a column has gaps, are whole too.
+    /// The value as a whole number; `None` if missing. Numbers such as 318.0, which some libraries
+    /// write in columns with gaps, are valid.
     fn whole(&self, row: usize) -> Result<Option<u32>, String> {
         let refused = |value: &dyn std::fmt::Display| {
             format!("{value} is not a whole number from 0 to {}", u32::MAX)
@@ -325,12 +323,12 @@ impl Values {
         self.whole(row)?.ok_or_else(|| "no id".to_owned())
     }
 
-    /// The value as the store has it.
+    /// The value in the format of the store.
     fn text(&self, form: Form, row: usize) -> Result<String, String> {
         let missing = || "no value".to_owned();
         Ok(match form {
             Form::Movie => match self.whole(row)? {
-                // 0 is how samples say that there is none.
+                // Samples contain 0 for a missing movie.
                 None | Some(0) => String::new(),
                 Some(id) => id.to_string(),
             },
@@ -354,9 +352,9 @@ fn is_u32(value: f64) -> bool {
 #[derive(Debug)]
 enum Vectors {
     List(ListArray),
-    /// As Spark's machine learning writes them: dense, or positions and their values.
+    /// Spark's vector type: dense, or indices and values.
     Spark(StructArray),
-    /// Numbers with spaces between them.
+    /// Numbers separated by spaces.
     Text(StringArray),
 }
 
@@ -421,7 +419,7 @@ fn spark_vector(vectors: &StructArray, row: usize) -> Option<Vec<f32>> {
     let size = vectors.column_by_name("size")?.as_primitive_opt::<Int32Type>()?.value(row);
     let indices = list("indices")?;
     let indices = indices.as_primitive_opt::<Int32Type>()?.values();
-    // More would be no embedding, and must not be a reason to allocate gigabytes.
+    // A larger size is no embedding, and must not cause an allocation of gigabytes.
     let size = usize::try_from(size).ok().filter(|&size| size <= LONGEST_VECTOR)?;
     let mut vector = vec![0.0; size];
     for (&at, &value) in indices.iter().zip(values) {
