@@ -1,4 +1,4 @@
-//! Features as Arrow columns, with the types that the pipeline gives them.
+//! Features as Arrow columns, with the types of the pipeline.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use sparrow_features::{
 };
 use sparrow_model::{Genre, Histories, Movie, Movies, UserIndex};
 
-/// The type of a column of ids of which this is the greatest: `Int32`, as Spark and TensorFlow use, while every
-/// id fits; otherwise `Int64`.
+/// The type of a column of ids with this maximum: `Int32`, as in Spark and TensorFlow, if all ids
+/// fit; otherwise `Int64`.
 pub fn id_type(greatest: u32) -> DataType {
     if i32::try_from(greatest).is_ok() { DataType::Int32 } else { DataType::Int64 }
 }
 
-/// Ids, as a column of a type from [`id_type`].
+/// A column of ids with a type from [`id_type`].
 fn ids(data_type: &DataType, values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
     match data_type {
         DataType::Int32 => {
@@ -39,7 +39,7 @@ fn decimals(values: impl Iterator<Item = Hundredths>) -> ArrayRef {
     Arc::new(Float32Array::from_iter_values(values.map(Hundredths::value)))
 }
 
-/// The names of the genres, with "" after the last for a missing one.
+/// The names of the genres; the last one is "", for a missing genre.
 struct GenreNames(ArrayRef);
 
 impl GenreNames {
@@ -61,7 +61,7 @@ impl GenreNames {
     }
 }
 
-/// The columns of a table: the ids, and the fields with the given types.
+/// The columns of a table: ids, and fields of the given types.
 fn schema<const N: usize>(
     id: (&str, &DataType),
     fields: [&str; N],
