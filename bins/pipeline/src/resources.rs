@@ -1,4 +1,4 @@
-//! What a subcommand may use of the machine.
+//! Resource limits of a subcommand.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,21 +10,21 @@ use tokio::runtime::Runtime;
 
 /// Options of subcommands that compute with DataFusion.
 #[derive(Debug, Args)]
-pub(crate) struct Machine {
-    /// Threads [default: one for each processor]
+pub(crate) struct Resources {
+    /// Number of threads [default: number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
-    /// Memory for sorting and grouping, such as 512MiB or 4GiB; what does not fit goes to disk
+    /// Memory for sorting and grouping, such as 512MiB or 4GiB; the rest is spilled to disk
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
     memory_limit: usize,
 
-    /// Folder for what does not fit into memory [default: the system's temporary folder]
+    /// Folder for spilled data [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     spill: Option<PathBuf>,
 }
 
-impl Machine {
+impl Resources {
     pub(crate) fn threads(&self) -> usize {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)
@@ -58,14 +58,14 @@ fn size(text: &str) -> Result<usize, String> {
         "k" | "kib" => 1 << 10,
         "m" | "mib" => 1 << 20,
         "g" | "gib" => 1 << 30,
-        _ => return Err("a size has a unit such as MiB or GiB".to_owned()),
+        _ => return Err("the unit of a size must be MiB, GiB or similar".to_owned()),
     };
     let number: usize =
-        number.parse().map_err(|_| "a size starts with a whole number".to_owned())?;
+        number.parse().map_err(|_| "a size must start with a whole number".to_owned())?;
     match number.checked_mul(factor) {
         Some(bytes) if bytes >= 16 << 20 => Ok(bytes),
-        Some(_) => Err("at least 16MiB are needed".to_owned()),
-        None => Err("the size is too great".to_owned()),
+        Some(_) => Err("the size must be at least 16MiB".to_owned()),
+        None => Err("the size is too large".to_owned()),
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_units() {
+    fn sizes_are_parsed_with_and_without_units() {
         assert_eq!(size("1GiB"), Ok(1 << 30));
         assert_eq!(size("512 mib"), Ok(512 << 20));
         assert_eq!(size("64M"), Ok(64 << 20));
