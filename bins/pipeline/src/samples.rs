@@ -118,7 +118,7 @@ impl Samples {
     fn formats(&self) -> Vec<FileFormat> {
         [(Format::Parquet, FileFormat::Parquet), (Format::Csv, FileFormat::Csv)]
             .into_iter()
-            .filter_map(|(asked, format)| self.format.contains(&asked).then_some(format))
+            .filter_map(|(name, format)| self.format.contains(&name).then_some(format))
             .collect()
     }
 }

@@ -122,17 +122,17 @@ impl<'a> UserRows<'a> {
         let types = || self.schema.fields().iter().map(|field| field.data_type());
         let mut columns =
             vec![ids(self.schema.field(0).data_type(), rows.iter().map(|(id, _)| Some(*id)))];
-        for (place, data_type) in types().skip(1).enumerate() {
-            columns.push(match place {
+        for (index, data_type) in types().skip(1).enumerate() {
+            columns.push(match index {
                 0..5 => {
-                    ids(data_type, features().map(|row| row.rated_movies[place].map(|id| id.0)))
+                    ids(data_type, features().map(|row| row.rated_movies[index].map(|id| id.0)))
                 }
                 5 => whole(features().map(|row| row.rating_count)),
                 6 => whole(features().map(|row| row.average_release_year)),
                 7 => decimals(features().map(|row| row.release_year_stddev)),
                 8 => decimals(features().map(|row| row.average_rating)),
                 9 => decimals(features().map(|row| row.rating_stddev)),
-                _ => self.genres.column(features().map(|row| row.genres[place - 10])),
+                _ => self.genres.column(features().map(|row| row.genres[index - 10])),
             });
         }
         batch(&self.schema, columns)

@@ -203,10 +203,10 @@ pub fn check_file(path: &Path, names: &[&str]) -> io::Result<Result<(), String>>
     };
     let columns = Columns::of(&metadata);
     for group in metadata.row_groups() {
-        let wanted = group.columns().iter().filter(|chunk| {
+        let selected = group.columns().iter().filter(|chunk| {
             names.contains(&chunk.column_path().parts().first().map_or("", String::as_str))
         });
-        for (start, length) in wanted.filter_map(range) {
+        for (start, length) in selected.filter_map(range) {
             if let Err(what) = columns.check(&metadata, start, &read(start, length)?) {
                 return Ok(Err(what));
             }

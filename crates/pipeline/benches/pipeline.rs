@@ -37,14 +37,14 @@ fn run(work: &str, data: &Path, out: &Path, memory_limit: usize) -> Outcome {
     let session = pipeline::session(&SessionOptions { threads, memory_limit, spill_folder: None })?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let nobody = |_, _| {};
+    let ignored = |_, _| {};
     runtime.block_on(async {
         let data = DataSet::open(&session, data, &ReaderOptions::default()).await?;
         if work == "features" {
-            pipeline::write_features(&data, Some(out), &nobody).await?;
+            pipeline::write_features(&data, Some(out), &ignored).await?;
         } else {
             let (options, formats) = (SampleOptions::default(), [FileFormat::Parquet]);
-            pipeline::write_samples(&data, Some(out), &options, &formats, &nobody).await?;
+            pipeline::write_samples(&data, Some(out), &options, &formats, &ignored).await?;
         }
         Ok::<_, pipeline::Error>(())
     })?;

@@ -124,8 +124,8 @@ impl ExecutionPlan for RandomSortExec {
             key: self.key,
             chunk: (limit / 12).clamp(CHUNK.0, CHUNK.1),
             disk: Arc::clone(&context.runtime_env().disk_manager),
-            held: Vec::new(),
-            held_rows: 0,
+            collected: Vec::new(),
+            collected_rows: 0,
             spilled: None,
         };
         let batch_size = context.session_config().batch_size();
@@ -146,8 +146,8 @@ struct Sorter {
     /// The size of a chunk in bytes.
     chunk: usize,
     disk: Arc<DiskManager>,
-    held: Vec<RecordBatch>,
-    held_rows: usize,
+    collected: Vec<RecordBatch>,
+    collected_rows: usize,
     spilled: Option<Spilled>,
 }
 
@@ -165,9 +165,9 @@ struct Spilled {
 
 impl Sorter {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        self.held_rows += batch.num_rows();
-        self.held.push(batch);
-        if self.held_rows >= self.chunk_rows() {
+        self.collected_rows += batch.num_rows();
+        self.collected.push(batch);
+        if self.collected_rows >= self.chunk_rows() {
             self.spill()?;
         }
         Ok(())
@@ -180,8 +180,8 @@ impl Sorter {
 
     /// Writes the collected rows as a chunk.
     fn spill(&mut self) -> Result<()> {
-        let sorted = sorted(&self.schema, self.key, &std::mem::take(&mut self.held))?;
-        self.held_rows = 0;
+        let sorted = sorted(&self.schema, self.key, &std::mem::take(&mut self.collected))?;
+        self.collected_rows = 0;
         if self.spilled.is_none() {
             let file = self.disk.create_tmp_file("samples in random order")?;
             let out = BufWriter::with_capacity(1 << 20, File::create(path_of(&*file)?)?);
@@ -214,12 +214,12 @@ impl Sorter {
 
     /// The sorted rows, in batches of this size.
     fn finish(mut self, batch_size: usize) -> Result<Sorted> {
-        if self.spilled.is_some() && self.held_rows > 0 {
+        if self.spilled.is_some() && self.collected_rows > 0 {
             self.spill()?;
         }
         let chunk_rows = self.chunk_rows();
         let (current, source) = match self.spilled {
-            None => (sorted(&self.schema, self.key, &self.held)?, None),
+            None => (sorted(&self.schema, self.key, &self.collected)?, None),
             Some(mut spilled) => {
                 spilled.out.flush()?;
                 let file = File::open(path_of(&*spilled.file)?)?;
@@ -313,13 +313,13 @@ fn path_of(file: &dyn SpillFile) -> Result<&Path> {
 /// Groups of adjacent parts with at most this many rows, or with one part that has more.
 fn groups(rows: &[usize], most: usize) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
-    let (mut start, mut held) = (0, 0);
+    let (mut start, mut rows_in_group) = (0, 0);
     for (part, &rows) in rows.iter().enumerate() {
-        if part > start && held + rows > most {
+        if part > start && rows_in_group + rows > most {
             groups.push(start..part);
-            (start, held) = (part, 0);
+            (start, rows_in_group) = (part, 0);
         }
-        held += rows;
+        rows_in_group += rows;
     }
     groups.push(start..rows.len());
     groups
@@ -367,8 +367,8 @@ mod tests {
             key: 1,
             chunk,
             disk: Arc::new(DiskManagerBuilder::default().build().unwrap()),
-            held: Vec::new(),
-            held_rows: 0,
+            collected: Vec::new(),
+            collected_rows: 0,
             spilled: None,
         };
         for start in (0..count).step_by(100) {

@@ -183,10 +183,10 @@ pub(super) async fn parquet(
         ratings.schema().fields().iter().map(|field| field.name().as_str()).collect();
     let missing: Vec<&str> = COLUMNS.into_iter().filter(|name| !names.contains(name)).collect();
     if !missing.is_empty() {
-        let there: Vec<&str> = names.into_iter().collect();
-        let what = match there[..] {
+        let present: Vec<&str> = names.into_iter().collect();
+        let what = match present[..] {
             [] => "it contains no Parquet files".to_owned(),
-            _ => format!("no column {} among {}", missing.join(", "), there.join(", ")),
+            _ => format!("no column {} among {}", missing.join(", "), present.join(", ")),
         };
         return Err(Error::Malformed { file: file.to_owned(), what });
     }

@@ -129,7 +129,7 @@ pub async fn verify(
 struct Sample {
     size: usize,
     random: Random,
-    came: Counts,
+    counts: Counts,
     drawn: [Vec<Entry>; Kind::ALL.len()],
 }
 
@@ -138,21 +138,21 @@ impl Sample {
         Self {
             size: options.sample.unwrap_or(0),
             random: Random::new(options.seed, 0),
-            came: Counts::default(),
+            counts: Counts::default(),
             drawn: Default::default(),
         }
     }
 
     fn offer(&mut self, entry: Entry) {
         let kind = entry.kind();
-        self.came.add(kind);
+        self.counts.add(kind);
         let drawn = &mut self.drawn[kind as usize];
         if drawn.len() < self.size {
             drawn.push(entry);
         } else {
-            let place = self.random.below(self.came.get(kind) as usize);
-            if let Some(place) = drawn.get_mut(place) {
-                *place = entry;
+            let index = self.random.below(self.counts.get(kind) as usize);
+            if let Some(replaced) = drawn.get_mut(index) {
+                *replaced = entry;
             }
         }
     }
@@ -260,8 +260,8 @@ impl Verifier<'_> {
         let movie = |id: &MovieId| found_movies.get(id).unwrap_or(&no_movie);
         for entry in &entries {
             let key = entry.key();
-            if let Some(there) = malformed.iter().find(|there| there.key.ends_with(&key)) {
-                let found = format!("a malformed value ({})", there.what);
+            if let Some(fault) = malformed.iter().find(|fault| fault.key.ends_with(&key)) {
+                let found = format!("a malformed value ({})", fault.what);
                 self.differ(&key, "", Some("a valid value".to_owned()), Some(found));
                 continue;
             }
@@ -300,9 +300,9 @@ impl Verifier<'_> {
             return self.differ(key, "", Some(format!("{} fields", expected.0.len())), None);
         };
         for (name, value) in &expected.0 {
-            let there = found.get(name);
-            if there != Some(value) {
-                self.differ(key, name, Some(quoted(value)), there.map(quoted));
+            let found_value = found.get(name);
+            if found_value != Some(value) {
+                self.differ(key, name, Some(quoted(value)), found_value.map(quoted));
             }
         }
         for (name, value) in &found.0 {
@@ -337,8 +337,8 @@ impl Verifier<'_> {
             Some(found) if found.len() == expected.len() => {
                 let mut pairs = expected.iter().zip(found).enumerate();
                 if let Some((at, (expected, found))) = pairs.find(|(_, (a, b))| a != b) {
-                    let place = at.to_string();
-                    self.differ(key, &place, Some(shown(expected)), Some(shown(found)));
+                    let index = at.to_string();
+                    self.differ(key, &index, Some(shown(expected)), Some(shown(found)));
                 }
             }
             found => self.differ(key, "", Some(count(expected)), found.map(count)),
@@ -376,8 +376,8 @@ impl Verifier<'_> {
         }
     }
 
-    async fn movies_beyond(&mut self, known: &MovieIds) -> Result<(), Error> {
-        if known.features.is_empty() && known.embeddings.is_empty() && known.ratings.is_empty() {
+    async fn movies_beyond(&mut self, ids: &MovieIds) -> Result<(), Error> {
+        if ids.features.is_empty() && ids.embeddings.is_empty() && ids.ratings.is_empty() {
             return Ok(());
         }
         let read = self.store.all_movies().await?;
@@ -385,13 +385,13 @@ impl Verifier<'_> {
         let mut movies = read.value;
         movies.sort_unstable_by_key(|(id, _)| *id);
         for (id, movie) in &movies {
-            for (kind, there, known) in [
-                (Kind::MovieFeatures, movie.features.is_some(), &known.features),
-                (Kind::MovieEmbedding, movie.embedding.is_some(), &known.embeddings),
-                (Kind::MovieRatings, movie.ratings.is_some(), &known.ratings),
+            for (kind, is_stored, ids) in [
+                (Kind::MovieFeatures, movie.features.is_some(), &ids.features),
+                (Kind::MovieEmbedding, movie.embedding.is_some(), &ids.embeddings),
+                (Kind::MovieRatings, movie.ratings.is_some(), &ids.ratings),
             ] {
                 // Kinds that are not in the sources remain unchanged by a push.
-                if there && !known.is_empty() && !known.contains(id) {
+                if is_stored && !ids.is_empty() && !ids.contains(id) {
                     self.differ(&kind.key(id.0), "", None, Some("present".to_owned()));
                 }
             }

@@ -260,7 +260,7 @@ async fn vectors_are_read_from_lists_text_lines_and_sparks_vector_type() {
         ("1:1\n2:x\n", "line 2: \"x\" is not a number"),
         ("1:1\n2:inf\n", "id 2: component inf is not finite"),
         ("1:\n", "id 1 has no components"),
-        ("1,2\n", "no column movieId (or id, word); there are 1, 2"),
+        ("1,2\n", "no column movieId (or id, word); the columns are 1, 2"),
         ("", "it has no rows"),
     ] {
         fs::write(&path, text).unwrap();
@@ -292,7 +292,7 @@ async fn faults_are_reported_with_file_row_and_column() {
             row("").replace("movieRatingCount", "movie_rating_count"),
             "movies.csv: no column movieRatingCount; the nearest is \"movie_rating_count\"",
         ),
-        ("a,b\n1,2\n".to_owned(), "no column movieId (or id, word); there are a, b"),
+        ("a,b\n1,2\n".to_owned(), "no column movieId (or id, word); the columns are a, b"),
     ] {
         fs::write(&path, &text).unwrap();
         let error = movie_features(&path).await.unwrap_err();

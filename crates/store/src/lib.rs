@@ -94,7 +94,7 @@ pub enum Error {
         store: String,
     },
     /// The store rejected the command: wrong password, read-only replica, out of memory.
-    #[error("the feature store {store} refuses: {what}")]
+    #[error("the feature store {store} rejected the request: {what}")]
     Refused {
         /// The store, without a password.
         store: String,

@@ -162,36 +162,37 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String
 
 /// The first of the names that the file contains, exactly or in another case.
 fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
-    let known: Vec<&str> = schema.fields().iter().map(|field| &**field.name()).collect();
-    let exact = names.iter().find(|name| known.contains(name)).copied();
+    let present: Vec<&str> = schema.fields().iter().map(|field| &**field.name()).collect();
+    let exact = names.iter().find(|name| present.contains(name)).copied();
     let found = exact.or_else(|| {
-        let mut pairs = names.iter().flat_map(|name| known.iter().map(move |there| (name, there)));
-        pairs.find(|(name, there)| name.eq_ignore_ascii_case(there)).map(|(_, there)| *there)
+        let mut pairs =
+            names.iter().flat_map(|name| present.iter().map(move |column| (name, column)));
+        pairs.find(|(name, column)| name.eq_ignore_ascii_case(column)).map(|(_, column)| *column)
     });
     if let Some(found) = found {
-        let same = known.iter().filter(|there| there.eq_ignore_ascii_case(found));
+        let same = present.iter().filter(|column| column.eq_ignore_ascii_case(found));
         let same: Vec<String> = same.map(|name| format!("{name:?}")).collect();
         return match same[..] {
             [_] => Ok(found.to_owned()),
             _ => Err(format!("the columns {} have the same name: rename one", same.join(" and "))),
         };
     }
-    let (wanted, others) = (names[0], &names[1..]);
+    let (expected, others) = (names[0], &names[1..]);
     let others = match others {
         [] => String::new(),
         others => format!(" (or {})", others.join(", ")),
     };
-    let nearest = known
+    let nearest = present
         .iter()
-        .map(|there| (strsim::jaro_winkler(wanted, there), there))
+        .map(|column| (strsim::jaro_winkler(expected, column), column))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let nearest = match nearest {
-        Some((_, there)) => format!("; the nearest is {there:?}"),
-        None if known.len() <= 20 => format!("; there are {}", known.join(", ")),
+        Some((_, column)) => format!("; the nearest is {column:?}"),
+        None if present.len() <= 20 => format!("; the columns are {}", present.join(", ")),
         None => String::new(),
     };
-    Err(format!("no column {wanted}{others}{nearest}"))
+    Err(format!("no column {expected}{others}{nearest}"))
 }
 
 /// The types that are distinguished.

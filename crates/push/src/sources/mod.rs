@@ -271,7 +271,7 @@ struct TableReader {
     location: String,
     files: VecDeque<File>,
     open: Option<(String, BatchStream)>,
-    seen: HashSet<u32>,
+    ids: HashSet<u32>,
     dimension: Option<usize>,
 }
 
@@ -282,7 +282,7 @@ impl TableReader {
             location: location.to_string(),
             files: files.into(),
             open: None,
-            seen: HashSet::new(),
+            ids: HashSet::new(),
             dimension: None,
         }
     }
@@ -301,7 +301,7 @@ impl TableReader {
             let Some(file) = self.files.pop_front() else { break };
             self.open = Some((file.name.clone(), file_reader::open(file, self.table).await?));
         }
-        if self.seen.is_empty() {
+        if self.ids.is_empty() {
             // An empty source would mean "no change", which is hardly intended.
             let what = "it has no rows".to_owned();
             return Err(Error::Malformed { file: self.location.clone(), what });
@@ -331,7 +331,7 @@ impl TableReader {
                 sparrow_neural::check_vector(id, vector, self.dimension)?;
                 self.dimension = Some(vector.len());
             }
-            if !self.seen.insert(id) {
+            if !self.ids.insert(id) {
                 return Err(format!("id {id} occurs twice"));
             }
         }

@@ -48,7 +48,7 @@ fn sealed(kind: Kind, id: u32, mut packed: Vec<u8>) -> Vec<u8> {
 /// The value without its digest, which is verified.
 fn unsealed(kind: Kind, id: u32, sealed: &[u8]) -> Result<&[u8], Fault> {
     match sealed.split_last_chunk::<DIGEST_BYTES>() {
-        Some((packed, there)) if *there == digest(kind.key_prefix(), id, packed) => Ok(packed),
+        Some((packed, stored)) if *stored == digest(kind.key_prefix(), id, packed) => Ok(packed),
         _ => Err("is damaged: its digest does not match".to_owned()),
     }
 }

@@ -97,9 +97,9 @@ impl State {
             _ => return Err(MarkerFault::Malformed),
         };
         let generation = Generation(generation.parse().map_err(|_| MarkerFault::Malformed)?);
-        let known = Phase::ALL.iter().find(|(name, _)| *name == phase);
+        let parsed = Phase::ALL.iter().find(|(name, _)| *name == phase);
         let three = words.is_some_and(|words| words.len() <= 3);
-        match known {
+        match parsed {
             Some(&(_, phase)) if three => Ok(Self { generation, phase, pusher: pusher.to_owned() }),
             Some(_) => Err(MarkerFault::Malformed),
             None => Err(MarkerFault::UnknownVersion(phase.to_owned())),
@@ -256,10 +256,11 @@ impl Inner {
     ) -> Result<(State, Vec<Answer>), Error> {
         let excluded: Vec<bool> = keys.iter().map(|&key| self.oversized.is_excluded(key)).collect();
         let locations = |hashes: bool| {
-            let wanted = keys.iter().zip(&excluded);
-            let wanted = wanted.filter(move |((kind, _), out)| is_hash(*kind) == hashes && !**out);
-            let wanted = wanted.map(|(key, _)| key);
-            wanted.flat_map(|&(kind, id)| {
+            let selected = keys.iter().zip(&excluded);
+            let selected = selected
+                .filter(move |((kind, _), excluded)| is_hash(*kind) == hashes && !**excluded);
+            let selected = selected.map(|(key, _)| key);
+            selected.flat_map(|&(kind, id)| {
                 // Read before the plain key, to which it may be renamed meanwhile.
                 let staged =
                     state.is_staged().then(|| self.keys.staged(kind, id, state.staged_token()));
@@ -281,8 +282,8 @@ impl Inner {
         })?;
         let marker = self.state(next(&mut strings))?;
         let mut values = Vec::with_capacity(keys.len());
-        for (&(kind, id), &out) in keys.iter().zip(&excluded) {
-            if out {
+        for (&(kind, id), &excluded) in keys.iter().zip(&excluded) {
+            if excluded {
                 values.push(Ok(Reply::TooLarge));
                 continue;
             }

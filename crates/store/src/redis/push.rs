@@ -136,10 +136,10 @@ async fn acquire_lock(store: &Inner, token: &str) -> Result<(), Error> {
     let token = Bytes::from(token.to_owned());
     batch.push(Command::SetIfMissing(key.clone(), token, store.options.lock));
     batch.push(Command::TimeLeft(key));
-    let [set, left] = first_two(store.connections.run(batch, store.bulk_deadline()).await?);
+    let [set, time_left] = first_two(store.connections.run(batch, store.bulk_deadline()).await?);
     match set.map_err(|message| refusal(store.connections.address(), &message))? {
         Reply::Nothing => {
-            let seconds = match left {
+            let seconds = match time_left {
                 Ok(Reply::Number(millis)) if millis > 0 => (millis as u64).div_ceil(1000),
                 _ => 1,
             };
@@ -549,11 +549,11 @@ async fn complete_renaming(lock: &PushLock, state: &State) -> Result<(), Error> 
     let store = &lock.store;
     let staged_marker = store.keys.staged_marker(state.staged_token());
     let mut scan = store.scan(store.keys.staged_pattern())?;
-    while let Some(found) = scan.page().await? {
+    while let Some(page) = scan.page().await? {
         lock.check()?;
-        let mut known = Vec::with_capacity(found.len());
+        let mut ours = Vec::with_capacity(page.len());
         let (mut inspections, mut moves) = (Batch::default(), Batch::default());
-        for key in found {
+        for key in page {
             match store.keys.staged_id(&key, state.staged_token()) {
                 Some((kind, id)) => {
                     if is_hash(kind) {
@@ -562,7 +562,7 @@ async fn complete_renaming(lock: &PushLock, state: &State) -> Result<(), Error> 
                         inspections.push(Command::Length(key.clone()));
                     }
                     inspections.push(Command::TimeLeft(key.clone()));
-                    known.push((key, kind, id));
+                    ours.push((key, kind, id));
                 }
                 None if key == staged_marker => {}
                 // A key of another push or of another program.
@@ -574,7 +574,7 @@ async fn complete_renaming(lock: &PushLock, state: &State) -> Result<(), Error> 
             .into_iter()
             .collect::<Result<_, _>>()
             .map_err(|message| refusal(store.connections.address(), &message))?;
-        for ((staged, kind, id), inspected) in known.into_iter().zip(inspected.as_chunks::<2>().0) {
+        for ((staged, kind, id), inspected) in ours.into_iter().zip(inspected.as_chunks::<2>().0) {
             let [content, time_left] = inspected;
             if *time_left == Reply::Number(NO_SUCH_KEY) {
                 // A scan may return a key again that was renamed meanwhile.

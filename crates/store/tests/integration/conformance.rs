@@ -176,11 +176,11 @@ async fn extreme_values_are_read_back([a, b]: &Handles) {
     )
     .await;
     let users = b.users(&[first, last]).await.unwrap().value;
-    let mut there = users[0].features.clone().unwrap();
-    there.0.sort();
+    let mut stored = users[0].features.clone().unwrap();
+    stored.0.sort();
     let mut expected = fields;
     expected.0.sort();
-    assert_eq!(there, expected);
+    assert_eq!(stored, expected);
     assert_eq!(users[0].ratings, Some(Vec::new()));
     let bits = |vector: &[f32]| vector.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(users[1].embedding.as_ref().unwrap()), bits(&vector));
@@ -294,11 +294,11 @@ async fn the_later_of_two_entries_counts([a, b]: &Handles) {
     push.commit().await.unwrap();
     let user = user(b.as_ref(), 1).await;
     assert_eq!(user.embedding, Some(vec![3.0]));
-    let mut there = user.features.unwrap();
-    there.0.sort();
+    let mut stored = user.features.unwrap();
+    stored.0.sort();
     let mut expected = features("third");
     expected.0.sort();
-    assert_eq!(there, expected);
+    assert_eq!(stored, expected);
 }
 
 async fn staged_values_are_invisible_before_the_commit([a, b]: &Handles) {
@@ -461,12 +461,12 @@ fn in_time<T>(read: Result<T, Error>) -> Option<T> {
 async fn readers_never_see_two_generations([a, b]: &Handles) {
     const ROUNDS: u32 = 6;
     push(a.as_ref(), stamped(1)).await;
-    let seen: Arc<[AtomicU32; 4]> = Arc::default();
+    let last_read: Arc<[AtomicU32; 4]> = Arc::default();
     let readers: Vec<_> = [a, b, a, b]
         .into_iter()
         .enumerate()
         .map(|(reader, store)| {
-            let (store, seen) = (Arc::clone(store), Arc::clone(&seen));
+            let (store, last_read) = (Arc::clone(store), Arc::clone(&last_read));
             tokio::spawn(async move {
                 let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
                 let mut last = (Generation(0), 0);
@@ -490,7 +490,7 @@ async fn readers_never_see_two_generations([a, b]: &Handles) {
                     // The data of a generation do not change.
                     assert!((now.0 == last.0) == (now.1 == last.1), "{now:?} after {last:?}");
                     last = now;
-                    seen[reader].store(now.1, Ordering::Relaxed);
+                    last_read[reader].store(now.1, Ordering::Relaxed);
                     tokio::task::yield_now().await;
                 }
             })
@@ -498,8 +498,9 @@ async fn readers_never_see_two_generations([a, b]: &Handles) {
         .collect();
     for number in 2..=ROUNDS {
         push(b.as_ref(), stamped(number)).await;
-        let all_there = || seen.iter().all(|seen| seen.load(Ordering::Relaxed) == number);
-        while !all_there() && !readers.iter().any(tokio::task::JoinHandle::is_finished) {
+        let all_read =
+            || last_read.iter().all(|last_read| last_read.load(Ordering::Relaxed) == number);
+        while !all_read() && !readers.iter().any(tokio::task::JoinHandle::is_finished) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

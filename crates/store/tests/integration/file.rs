@@ -95,7 +95,9 @@ async fn other_files_are_rejected_and_not_replaced() {
     fs::write(&path, "Dear all, ".repeat(1000)).unwrap();
     for error in refusals(&path).await {
         assert!(
-            error.to_string().contains("letter.txt refuses: the file is not a feature store"),
+            error
+                .to_string()
+                .contains("letter.txt rejected the request: the file is not a feature store"),
             "{error}"
         );
     }
@@ -141,13 +143,13 @@ async fn damaged_files_return_errors_without_panics() {
     let store = open(&path);
     push(&store, (0..3000).map(|user| embedding(user, 1.0)).collect()).await;
     let whole = fs::read(&path).unwrap();
-    for (at, keep) in [(0, 10), (1, 600), (2, whole.len() / 2), (3, whole.len() - 4096)] {
-        let cut = folder.path().join(format!("cut-{at}"));
-        fs::write(&cut, &whole[..keep]).unwrap();
+    for (index, length) in [(0, 10), (1, 600), (2, whole.len() / 2), (3, whole.len() - 4096)] {
+        let cut = folder.path().join(format!("cut-{index}"));
+        fs::write(&cut, &whole[..length]).unwrap();
         let result = open(&cut).users(&[UserId(1), UserId(2999)]).await;
         assert!(
             matches!(result, Err(Error::Refused { .. } | Error::Unavailable { .. })),
-            "{keep}: {result:?}"
+            "{length}: {result:?}"
         );
     }
     for start in (512..whole.len()).step_by(whole.len() / 16) {
@@ -221,9 +223,9 @@ async fn a_full_disk_leaves_the_store_unchanged() {
     push(&store, vec![embedding(1, 1.0)]).await;
     // A file size limit of 10 MB fails like a full disk.
     let output = pusher("trap '' XFSZ; ulimit -f 10000;", &path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("refuses: File too large"), "{said}");
-    assert!(output.status.success(), "{said}");
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    assert!(output_text.contains("rejected the request: File too large"), "{output_text}");
+    assert!(output.status.success(), "{output_text}");
     assert_eq!(value(&store).await, Some(1.0));
     assert!(!folder.path().join("features.new").exists());
     push(&store, vec![embedding(1, 2.0)]).await;
@@ -283,11 +285,11 @@ async fn flipped_bits_never_change_a_value() {
             Ok(read) if read == expected => same += 1,
             Ok(read) => {
                 assert_eq!(read.generation, expected.generation, "bit {bit}");
-                for (there, right) in read.value.iter().zip(&expected.value) {
-                    if there != right {
+                for (found, right) in read.value.iter().zip(&expected.value) {
+                    if found != right {
                         // The damage may be in a key: then the value is missing.
-                        assert!(there.features.is_none() || there.features == right.features);
-                        assert!(there.embedding.is_none() || there.embedding == right.embedding);
+                        assert!(found.features.is_none() || found.features == right.features);
+                        assert!(found.embedding.is_none() || found.embedding == right.embedding);
                     }
                 }
                 named += 1;

@@ -261,7 +261,7 @@ async fn fingerprint(store: &dyn FeatureStore) -> u64 {
 /// do not.
 async fn check_fingerprint(url: &str, cli: impl Fn(&[&str]) -> String) {
     let store = open(url, &options()).await;
-    let mut seen = vec![fingerprint(&store).await];
+    let mut fingerprints = vec![fingerprint(&store).await];
     for command in [
         &["HSET", "mf:1", "movieGenre1", "Comedy"][..],
         &["SET", "i2vEmb:1", "1 0 1"],
@@ -272,8 +272,8 @@ async fn check_fingerprint(url: &str, cli: impl Fn(&[&str]) -> String) {
     ] {
         cli(command);
         let now = fingerprint(&store).await;
-        assert!(!seen.contains(&now), "{command:?} does not change the fingerprint");
-        seen.push(now);
+        assert!(!fingerprints.contains(&now), "{command:?} does not change the fingerprint");
+        fingerprints.push(now);
         for command in [
             &["SET", "sparrow:lock", "somebody"][..],
             &["DEL", "sparrow:lock"],
@@ -334,13 +334,13 @@ async fn a_malformed_value_does_not_affect_others() {
     redis.cli(&["SET", "p:mf:1", "a string"]);
 
     let users = store.users(&[UserId(6), UserId(7)]).await.unwrap().value;
-    let said: Vec<_> = users
+    let faults: Vec<_> = users
         .iter()
         .flat_map(|user| &user.malformed)
         .map(|malformed| format!("{} {}", malformed.key, malformed.what))
         .collect();
     assert_eq!(
-        said,
+        faults,
         [
             "p:uEmb:6 \"many\" is not a finite number",
             "p:sparrow:ratings:6 has version 2, this program reads version 1",

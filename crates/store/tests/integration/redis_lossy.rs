@@ -233,7 +233,7 @@ async fn a_push_through_lost_replies_is_complete_or_fails() {
         ..options()
     };
     let store = open(&proxy.url(), &options).await;
-    let (mut pushed, mut failed, mut held) = (0, 0, 0);
+    let (mut pushed, mut failed, mut current) = (0, 0, 0);
     for stamp in 1..=16 {
         // Some pushes meet several faults, others none.
         proxy.set(Fault::Mixed, if stamp % 2 == 0 { 6000 } else { 400 });
@@ -255,10 +255,10 @@ async fn a_push_through_lost_replies_is_complete_or_fails() {
             pushed += 1;
         } else {
             // The new generation may be in effect although the reply to its announcement was lost.
-            assert!(now == held || now == stamp, "{now} after {held}, {stamp}: {outcome:?}");
+            assert!(now == current || now == stamp, "{now} after {current}, {stamp}: {outcome:?}");
             failed += 1;
         }
-        held = now;
+        current = now;
         recovery(&store, Duration::from_millis(10)).await;
     }
     assert!(pushed > 0 && failed > 0, "{pushed} pushed, {failed} failed");

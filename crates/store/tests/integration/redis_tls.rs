@@ -87,13 +87,13 @@ async fn certificates_are_checked() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("its certificate is not trusted"), "{error}");
 
-    for (content, says) in
+    for (content, expected) in
         [("", "contains none"), ("-----BEGIN CERTIFICATE-----\nx", "certificates in")]
     {
         std::fs::write(&path, content).unwrap();
         let error = connect(&url, &distrusting).await.map(|_| ()).unwrap_err();
         assert!(
-            matches!(error, Error::Configuration(_)) && error.to_string().contains(says),
+            matches!(error, Error::Configuration(_)) && error.to_string().contains(expected),
             "{error}"
         );
     }

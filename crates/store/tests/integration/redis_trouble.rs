@@ -188,7 +188,7 @@ async fn errors_of_connect_contain_the_cause_and_no_password() {
     let url = |user: &str| format!("redis://{user}127.0.0.1:{}", locked.port());
     assert!(connect(&url(":hunter2@").parse().unwrap(), &hasty).await.is_ok());
     let before = Instant::now();
-    for (user, says) in [
+    for (user, expected) in [
         ("", "requires a password"),
         (":hunter3@", "password is wrong"),
         ("ghost:hunter3@", "password is wrong"),
@@ -196,7 +196,7 @@ async fn errors_of_connect_contain_the_cause_and_no_password() {
         let error = refusal(&url(user), &hasty).await;
         assert!(matches!(error, Error::Refused { .. }), "{error}");
         let printed = format!("{error} {error:?}");
-        assert!(printed.contains(says) && !printed.contains("hunter"), "{printed}");
+        assert!(printed.contains(expected) && !printed.contains("hunter"), "{printed}");
     }
     assert!(before.elapsed() < Duration::from_secs(5));
     let store = open(&url(":hunter2@").parse().unwrap(), &hasty).unwrap();

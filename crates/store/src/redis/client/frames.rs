@@ -39,7 +39,7 @@ pub(super) enum Retention {
 /// Parses one reply at a time, from chunks of any size.
 #[derive(Debug)]
 pub(super) struct Frames {
-    keep: Retention,
+    retention: Retention,
     /// Incomplete arrays, outermost first.
     open: Vec<Open>,
     /// The beginning of an incomplete line.
@@ -72,7 +72,7 @@ struct Text {
 impl Frames {
     pub(super) const fn new() -> Self {
         Self {
-            keep: Retention::Nothing,
+            retention: Retention::Nothing,
             open: Vec::new(),
             line: Vec::new(),
             string: None,
@@ -94,15 +94,15 @@ impl Frames {
     }
 
     /// Parses more input. Returns the number of bytes that belong to the current reply, and the
-    /// reply if it is complete. `keep` applies to the whole reply. After an error, parsing cannot
+    /// reply if it is complete. `retention` applies to the whole reply. After an error, parsing cannot
     /// continue.
     pub(super) fn read(
         &mut self,
         input: &[u8],
-        keep: Retention,
+        retention: Retention,
     ) -> Result<(usize, Option<Answer>), String> {
         if self.is_between() {
-            (self.keep, self.size, self.skips) = (keep, 0, false);
+            (self.retention, self.size, self.skips) = (retention, 0, false);
         }
         let mut at = 0;
         while at < input.len() {
@@ -134,7 +134,7 @@ impl Frames {
                     let value = if self.skips { Ok(Reply::TooLarge) } else { value };
                     return Ok((at, Some(value)));
                 };
-                if let (Retention::Limited { .. }, false) = (self.keep, self.skips) {
+                if let (Retention::Limited { .. }, false) = (self.retention, self.skips) {
                     let item =
                         value.map_err(|message| format!("an error inside an array ({message})"))?;
                     array.items.push(item);
@@ -186,7 +186,7 @@ impl Frames {
                 if count == 0 {
                     return Ok(Some(Ok(Reply::List(Vec::new()))));
                 }
-                let most = if self.keep == Retention::Nothing {
+                let most = if self.retention == Retention::Nothing {
                     MAX_RELAYED_ELEMENTS
                 } else {
                     MAX_SKIPPED_ELEMENTS
@@ -196,7 +196,7 @@ impl Frames {
                         "a reply with an array of {count} elements, more than {most}"
                     ));
                 }
-                if self.keep != Retention::Nothing && count > MAX_KEPT_ELEMENTS {
+                if self.retention != Retention::Nothing && count > MAX_KEPT_ELEMENTS {
                     self.skips = true;
                     self.too_large = Some(self.open.first().map_or(0, |array| array.items.len()));
                 }
@@ -204,7 +204,7 @@ impl Frames {
                     return Err(format!("a reply nested deeper than {MAX_DEPTH} arrays"));
                 }
                 // The claimed length is not trusted for allocation.
-                let items = match self.keep {
+                let items = match self.retention {
                     Retention::Limited { .. } if !self.skips => {
                         Vec::with_capacity(count.min(64) as usize)
                     }
@@ -218,7 +218,7 @@ impl Frames {
     }
 
     fn begin_text(&mut self, length: usize) -> Result<(), String> {
-        let (longest, too_large) = match self.keep {
+        let (longest, too_large) = match self.retention {
             Retention::Nothing => (MAX_RELAYED_STRING, false),
             Retention::Limited { each, all } => {
                 self.size = self.size.saturating_add(length);
@@ -231,7 +231,7 @@ impl Frames {
         if too_large {
             self.too_large = Some(self.open.first().map_or(0, |array| array.items.len()));
         }
-        let kept = self.keep != Retention::Nothing && !too_large && !self.skips;
+        let kept = self.retention != Retention::Nothing && !too_large && !self.skips;
         let bytes = kept.then(|| Vec::with_capacity(length.min(64 * 1024)));
         self.string = Some(Text { missing: length + 2, bytes, too_large });
         Ok(())
@@ -325,11 +325,11 @@ mod tests {
     }
 
     /// Parses replies in chunks of this length.
-    fn read(bytes: &[u8], chunk: usize, keep: Retention) -> Result<Vec<Answer>, String> {
+    fn read(bytes: &[u8], chunk: usize, retention: Retention) -> Result<Vec<Answer>, String> {
         let (mut frames, mut answers) = (Frames::new(), Vec::new());
         for mut chunk in bytes.chunks(chunk) {
             while !chunk.is_empty() {
-                let (taken, answer) = frames.read(chunk, keep)?;
+                let (taken, answer) = frames.read(chunk, retention)?;
                 assert!(taken > 0);
                 answers.extend(answer);
                 chunk = &chunk[taken..];

@@ -427,8 +427,8 @@ impl Connections {
         {
             return Ok(answers);
         }
-        let left = end.saturating_duration_since(Instant::now());
-        self.exchange(connection, batch, &command_options(left, None), end).await
+        let remaining = end.saturating_duration_since(Instant::now());
+        self.exchange(connection, batch, &command_options(remaining, None), end).await
     }
 
     fn nonce(&self) -> Bytes {

@@ -33,7 +33,7 @@ pub(super) struct Part {
 struct Sent {
     bytes: Vec<u8>,
     /// The part of each reply to keep.
-    keep: Vec<Retention>,
+    retention: Vec<Retention>,
     /// Nonces, each with the index of its reply.
     nonces: Vec<(usize, Bytes)>,
 }
@@ -41,8 +41,8 @@ struct Sent {
 impl Sent {
     fn nonce(&mut self, nonce: Bytes) {
         words(&mut self.bytes, "ECHO", &[&nonce]);
-        self.nonces.push((self.keep.len(), nonce));
-        self.keep.push(Retention::Limited { each: LONGEST_NONCE, all: LONGEST_NONCE });
+        self.nonces.push((self.retention.len(), nonce));
+        self.retention.push(Retention::Limited { each: LONGEST_NONCE, all: LONGEST_NONCE });
     }
 
     /// The replies without the nonces, if all nonces are at their positions.
@@ -132,8 +132,8 @@ impl Connections {
         let too_large: Vec<TooLarge> = parts.iter().map(|_| TooLarge::default()).collect();
         let mut exchange = Exchange::begin(connection, end);
         let read = parts.iter().zip(&mut sent).zip(&too_large).map(|((part, sent), too_large)| {
-            let (bytes, keep) = (mem::take(&mut sent.bytes), mem::take(&mut sent.keep));
-            part.connection.run(bytes, keep, Arc::clone(too_large))
+            let (bytes, retention) = (mem::take(&mut sent.bytes), mem::take(&mut sent.retention));
+            part.connection.run(bytes, retention, Arc::clone(too_large))
         });
         let read: Vec<_> = read.collect();
         let read = time::timeout_at(end, future::join_all(read)).await;
@@ -188,7 +188,7 @@ impl Connections {
     /// Encodes the commands of a part, with nonces.
     fn encode(&self, batch: &Batch, part: &Part) -> Sent {
         let mut sent =
-            Sent { bytes: Vec::with_capacity(256), keep: Vec::new(), nonces: Vec::new() };
+            Sent { bytes: Vec::with_capacity(256), retention: Vec::new(), nonces: Vec::new() };
         let mut last: Option<&Command> = None;
         for &at in &part.commands {
             let command = &batch.commands[at];
@@ -201,7 +201,7 @@ impl Connections {
             }
             let all =
                 if let Command::HashGetAll(_) = command { batch.largest } else { LARGEST_REPLY };
-            sent.keep.push(Retention::Limited { each: batch.largest, all });
+            sent.retention.push(Retention::Limited { each: batch.largest, all });
             match command {
                 Command::HashGetAll(key) => words(&mut sent.bytes, "HGETALL", &[key]),
                 Command::GetMany(keys) => {

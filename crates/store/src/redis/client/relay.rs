@@ -235,7 +235,7 @@ enum Recipient {
 
 #[derive(Debug)]
 struct Read {
-    keep: Vec<Retention>,
+    retention: Vec<Retention>,
     answers: Vec<Answer>,
     too_large: TooLarge,
     to: oneshot::Sender<Vec<Answer>>,
@@ -262,11 +262,11 @@ impl SharedConnection {
     pub(super) async fn run(
         &self,
         commands: Vec<u8>,
-        keep: Vec<Retention>,
+        retention: Vec<Retention>,
         too_large: TooLarge,
     ) -> Result<Vec<Answer>, String> {
         let (to, answers) = oneshot::channel();
-        let batch = Read { answers: Vec::with_capacity(keep.len()), keep, too_large, to };
+        let batch = Read { answers: Vec::with_capacity(retention.len()), retention, too_large, to };
         let closed = || {
             locked(&self.close_reason)
                 .clone()
@@ -369,11 +369,11 @@ impl SharedConnection {
             if current.is_none() {
                 *current = locked(&self.pending).pop_front();
             }
-            let keep = match current {
-                Some(Recipient::Read(read)) => read.keep[read.answers.len()],
+            let retention = match current {
+                Some(Recipient::Read(read)) => read.retention[read.answers.len()],
                 _ => Retention::Nothing,
             };
-            let (length, answer) = frames.read(&input[at..], keep)?;
+            let (length, answer) = frames.read(&input[at..], retention)?;
             let bytes = &input[at..at + length];
             at += length;
             match current {
@@ -389,7 +389,7 @@ impl SharedConnection {
             match current.take() {
                 Some(Recipient::Read(mut read)) => {
                     read.answers.push(answer);
-                    if read.answers.len() < read.keep.len() {
+                    if read.answers.len() < read.retention.len() {
                         *current = Some(Recipient::Read(read));
                     } else {
                         // The receiver may have been dropped.
