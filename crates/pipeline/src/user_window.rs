@@ -41,15 +41,15 @@ pub(super) struct UserFeaturesWindow {
 impl UserFeaturesWindow {
     /// `user_features_before`: the features before the rating of the row.
     pub(super) fn before() -> WindowUDF {
-        Self::new(RatingRange::Before)
+        Self::function(RatingRange::Before)
     }
 
     /// `user_features_at_end`: the features after all ratings, in the user's last row.
     pub(super) fn at_end() -> WindowUDF {
-        Self::new(RatingRange::AtEnd)
+        Self::function(RatingRange::AtEnd)
     }
 
-    fn new(range: RatingRange) -> WindowUDF {
+    fn function(range: RatingRange) -> WindowUDF {
         let arguments = vec![DataType::UInt32, DataType::UInt8, DataType::UInt16, DataType::UInt64];
         let signature = Signature::exact(arguments, Volatility::Immutable);
         WindowUDF::from(Self { range, signature })

@@ -397,7 +397,7 @@ impl Inner {
         let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
         user.features = read(fields(features), |what| note(Kind::UserFeatures, what));
         user.embedding = read(string(embedding, embeddings::parse_embedding), |what| {
-            note(Kind::UserEmbedding, what)
+            note(Kind::UserEmbedding, what);
         });
         user.ratings =
             read(string(ratings, codec::unpack_ratings), |what| note(Kind::UserRatings, what));
@@ -411,7 +411,7 @@ impl Inner {
         let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
         movie.features = read(fields(features), |what| note(Kind::MovieFeatures, what));
         movie.embedding = read(string(embedding, embeddings::parse_embedding), |what| {
-            note(Kind::MovieEmbedding, what)
+            note(Kind::MovieEmbedding, what);
         });
         movie.ratings =
             read(string(ratings, codec::unpack_movie), |what| note(Kind::MovieRatings, what));
