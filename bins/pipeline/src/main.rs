@@ -52,7 +52,6 @@ fn main() -> ExitCode {
     code
 }
 
-/// The exit code for an error.
 fn code(error: &anyhow::Error) -> u8 {
     let bad_input = error.chain().any(|cause| {
         cause.downcast_ref().is_some_and(Error::is_bad_input)

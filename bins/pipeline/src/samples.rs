@@ -88,7 +88,6 @@ enum Format {
     Csv,
 }
 
-/// Parses a fraction.
 fn fraction(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),

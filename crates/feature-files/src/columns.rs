@@ -77,7 +77,6 @@ fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> RecordBatch {
     RecordBatch::try_new(Arc::clone(schema), columns).expect("the columns are those of the schema")
 }
 
-/// The table of users.
 pub(crate) struct UserRows<'a> {
     movies: &'a Movies,
     histories: &'a Histories,
@@ -104,7 +103,6 @@ impl<'a> UserRows<'a> {
         &self.schema
     }
 
-    /// The rows of some users.
     pub(crate) fn batch(&self, users: Range<usize>) -> RecordBatch {
         let mut window = UserWindow::default();
         let rows: Vec<(u32, UserFeatures)> = users
@@ -139,7 +137,6 @@ impl<'a> UserRows<'a> {
     }
 }
 
-/// The table of movies.
 pub(crate) struct MovieRows {
     genres: GenreNames,
     schema: SchemaRef,
@@ -161,7 +158,6 @@ impl MovieRows {
         &self.schema
     }
 
-    /// The rows of some movies.
     pub(crate) fn batch(&self, movies: &[(&Movie, &RatingStats)]) -> RecordBatch {
         let rows: Vec<MovieFeatures> =
             movies.iter().map(|(movie, ratings)| MovieFeatures::new(movie, ratings)).collect();

@@ -9,7 +9,6 @@ use arrow_schema::{DataType, Schema};
 use sparrow_features::Hundredths;
 use sparrow_movielens::write::field;
 
-/// Writes the header row.
 pub(crate) fn header(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     writeln!(out, "{}", names.join(","))
@@ -81,7 +80,6 @@ impl<'a> Column<'a> {
 /// The column with ratings in stars.
 const RATING: &str = "rating";
 
-/// Writes rows.
 pub(crate) fn rows(out: &mut impl Write, batch: &RecordBatch) -> io::Result<()> {
     let columns: Vec<Column<'_>> = batch
         .schema_ref()

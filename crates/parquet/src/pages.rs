@@ -33,7 +33,6 @@ const VALUES_PER_ROW: u64 = 1 << 16;
 /// The maximum number of text values per block of lengths. Writers use 128.
 const MAX_BLOCK: u64 = 1 << 16;
 
-/// The header of a page.
 #[derive(Debug, Default)]
 struct Header {
     kind: i32,

@@ -9,7 +9,6 @@ pub(super) const I32: u8 = 5;
 pub(super) const LIST: u8 = 9;
 pub(super) const STRUCT: u8 = 12;
 
-/// Reads values from bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {
     data: &'a [u8],
@@ -20,7 +19,6 @@ impl<'a> Reader<'a> {
         Self { data }
     }
 
-    /// The number of remaining bytes.
     pub(super) const fn left(&self) -> usize {
         self.data.len()
     }

@@ -13,7 +13,6 @@ use super::{DataSet, Error};
 /// The interval of progress reports while a plan produces no rows.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A running plan.
 pub(crate) struct BatchStream<'a> {
     data: &'a DataSet,
     plan: Arc<dyn ExecutionPlan>,

@@ -30,7 +30,6 @@ const COUNT: usize = 35;
 /// The byte of a missing genre; there are at most 64 genres.
 pub(crate) const NO_GENRE: u8 = 64;
 
-/// The type of a packed value.
 pub(crate) const TYPE: DataType = DataType::FixedSizeBinary(SIZE);
 
 pub(crate) fn pack(features: &UserFeatures) -> [u8; LEN] {

@@ -172,7 +172,6 @@ pub(super) fn rating_stddev() -> ScalarUDF {
     .into()
 }
 
-/// A rating in stars.
 pub(super) fn stars() -> ScalarUDF {
     let signature = Signature::exact(vec![DataType::UInt8], Volatility::Immutable);
     Columns {

@@ -333,7 +333,6 @@ fn width(data_type: &DataType) -> usize {
     }
 }
 
-/// The rows of some batches, sorted.
 fn sorted(schema: &SchemaRef, key: usize, batches: &[RecordBatch]) -> Result<RecordBatch> {
     let rows = concat_batches(schema, batches)?;
     let keys = rows.column(key).as_primitive::<UInt64Type>().values().iter().copied();

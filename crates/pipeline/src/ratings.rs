@@ -32,7 +32,6 @@ use url::Url;
 use super::functions::BadValue;
 use super::{Error, functions};
 
-/// The columns of ratings in files.
 const COLUMNS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
 
 /// A clean CSV file that is sorted by user.

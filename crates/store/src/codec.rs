@@ -23,7 +23,6 @@ pub(crate) fn pack_ratings(ratings: &[StoredRating]) -> Vec<u8> {
     packed
 }
 
-/// Reads the output of [`pack_ratings`].
 pub(crate) fn unpack_ratings(packed: &[u8]) -> Result<Vec<StoredRating>, Fault> {
     let (rows, rest) = after_version(packed)?.as_chunks::<9>();
     expect_end(rest)?;
@@ -56,7 +55,6 @@ pub(crate) fn pack_movie(ratings: &MovieRatings) -> Vec<u8> {
     packed
 }
 
-/// Reads the output of [`pack_movie`].
 pub(crate) fn unpack_movie(packed: &[u8]) -> Result<MovieRatings, Fault> {
     let rest = after_version(packed)?;
     let (count, rest) = number(rest)?;
@@ -87,7 +85,6 @@ pub(crate) fn pack_users(list: &UserList) -> Vec<u8> {
     packed
 }
 
-/// Reads the output of [`pack_users`].
 pub(crate) fn unpack_users(packed: &[u8]) -> Result<UserList, Fault> {
     let (total, rest) = number(after_version(packed)?)?;
     let (rows, rest) = rest.as_chunks::<12>();

@@ -58,7 +58,6 @@ impl Pool {
     }
 }
 
-/// The preferences of a user.
 struct Taste {
     /// The preferred themes, each with a strand and a weight.
     favourites: Vec<(usize, usize)>,

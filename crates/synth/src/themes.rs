@@ -15,7 +15,6 @@ pub(super) enum Era {
     Modern,
 }
 
-/// A kind of film.
 #[derive(Debug)]
 pub(super) struct Theme {
     /// Relative number of films.

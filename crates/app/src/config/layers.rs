@@ -470,8 +470,8 @@ mod tests {
             (
                 "",
                 ("SPARROW__STORE__URL", "http://me:secret@host"),
-                "store.url in the environment (SPARROW__STORE__URL): the store's address is wrong: its \
-                 scheme is redis,",
+                "store.url in the environment (SPARROW__STORE__URL): the store's address is invalid: \
+                 its scheme must be redis,",
             ),
         ] {
             let error = layered(file, &[environment]).unwrap_err();

@@ -28,7 +28,6 @@ use tempfile::TempDir;
 
 use reference::{Rating, Reference};
 
-/// Moderate limits.
 fn limits() -> SessionOptions {
     SessionOptions { threads: 2, memory_limit: 256 << 20, spill_folder: None }
 }
@@ -247,7 +246,6 @@ fn every_sample_equals_the_definitions() {
     }
 }
 
-/// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entry = |entry: std::io::Result<fs::DirEntry>| {
         let entry = entry.unwrap();
@@ -788,7 +786,6 @@ fn damaged_parquet_files_are_read_or_rejected() {
     assert!(refused > 20, "{refused}");
 }
 
-/// The real data set.
 fn ml_latest_small() -> PathBuf {
     let folder = std::env::var_os("SPARROW_ML_LATEST_SMALL").map(PathBuf::from);
     folder.expect("SPARROW_ML_LATEST_SMALL is not set to the folder of ml-latest-small")

@@ -107,7 +107,6 @@ impl Reference {
         samples
     }
 
-    /// Genres and year.
     fn movie_fields(&self, id: u32) -> [String; 4] {
         let movie = &self.movies[&id];
         let genre = |index: usize| quoted(movie.genres.get(index).map_or("", String::as_str));

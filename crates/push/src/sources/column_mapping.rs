@@ -18,7 +18,6 @@ use super::{LONGEST_VECTOR, Table};
 /// Names of the id column: that of the pipeline, and those of Spark's Word2Vec and ALS models.
 const USER_ID: &[&str] = &["userId", "id"];
 const MOVIE_ID: &[&str] = &["movieId", "id", "word"];
-/// Names of the vector column.
 const VECTOR: &[&str] = &["embedding", "emb", "vector", "features"];
 
 /// The greatest number for which two decimals are exact.
@@ -70,7 +69,6 @@ pub(super) struct ColumnMapping {
     id: String,
     /// Name in the store, form, name in the file; empty for tables of vectors.
     fields: Vec<(&'static str, Form, String)>,
-    /// The column with the vectors.
     vector: Option<String>,
 }
 
@@ -104,7 +102,6 @@ impl ColumnMapping {
         Ok(layout)
     }
 
-    /// The name of the id column.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -195,7 +192,6 @@ fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
     Err(format!("no column {expected}{others}{nearest}"))
 }
 
-/// The types that are distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
     Whole,

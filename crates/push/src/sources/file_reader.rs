@@ -33,7 +33,6 @@ use super::column_mapping::ColumnMapping;
 use super::files::File;
 use super::{Error, Table};
 
-/// Rows per batch.
 const BATCH: usize = 1024;
 
 /// The maximum size of a line, and of a record of a CSV file.
@@ -41,7 +40,6 @@ const MAX_LINE: usize = 1 << 20;
 
 const LIMITS: Limits = Limits { bytes: MAX_LINE, columns: 1 << 12 };
 
-/// Some rows of a file.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,

@@ -16,7 +16,6 @@ use sparrow_neural::{EmbeddingMetadata, METADATA_FILE};
 
 use super::{Error, Location};
 
-/// A file to read.
 #[derive(Debug, Clone)]
 pub(super) struct File {
     /// The name in messages.
@@ -56,7 +55,6 @@ impl File {
 
 /// The digests of the files in a folder.
 struct Digests {
-    /// From the metadata of embeddings.
     metadata: Option<EmbeddingMetadata>,
     manifest: Manifest,
 }

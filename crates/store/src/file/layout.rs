@@ -53,7 +53,6 @@ fn unsealed(kind: Kind, id: u32, sealed: &[u8]) -> Result<&[u8], Fault> {
     }
 }
 
-/// The table of a kind.
 pub(super) const fn table(kind: Kind) -> Table {
     TableDefinition::new(match kind {
         Kind::UserFeatures => "user features",
@@ -182,7 +181,6 @@ impl Tables {
         self.single(Kind::EmbeddingInfo, codec::unpack_text)
     }
 
-    /// The single entry of a kind.
     fn single<T>(
         &self,
         kind: Kind,

@@ -176,7 +176,6 @@ impl Staging {
 }
 
 impl FilePush {
-    /// Removes the new file.
     fn discard(&mut self) {
         self.staging = None;
         let _ = fs::remove_file(self.store.beside(STAGED));

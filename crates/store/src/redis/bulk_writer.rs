@@ -28,7 +28,6 @@ const MAX_QUEUED_CHUNKS: usize = 4;
 const LONGEST_LINE: u64 = 64 * 1024;
 const LONGEST_NONCE: usize = 64;
 
-/// Open connections for bulk writes.
 pub(super) struct BulkWriter {
     address: String,
     pipes: Vec<Pipe>,
@@ -48,7 +47,6 @@ struct Pipe {
     _tasks: JoinSet<()>,
 }
 
-/// The progress of the reader.
 #[derive(Default)]
 struct Progress {
     replies: AtomicU64,

@@ -59,7 +59,6 @@ impl Keys {
         format!("{}{}{any}", escaped(&self.prefix), kind.key_prefix()).into()
     }
 
-    /// A `SCAN` pattern for all keys.
     pub(super) fn every_pattern(&self) -> Bytes {
         format!("{}*", escaped(&self.prefix)).into()
     }

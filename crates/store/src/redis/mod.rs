@@ -73,12 +73,9 @@ impl Phase {
         [("plain", Self::Plain), ("staged-2", Self::Fenced), ("staged", Self::Staged)];
 }
 
-/// The fault of a marker.
 #[derive(Debug, PartialEq)]
 enum MarkerFault {
-    /// It is malformed.
     Malformed,
-    /// It belongs to an unknown version.
     UnknownVersion(String),
 }
 
@@ -111,7 +108,6 @@ impl State {
         self.phase != Phase::Plain
     }
 
-    /// The token in the staged keys.
     fn staged_token(&self) -> Option<&str> {
         (self.phase == Phase::Fenced).then_some(&*self.pusher)
     }
@@ -371,7 +367,6 @@ impl Inner {
         Ok((strings.into_iter(), hashes.into_iter()))
     }
 
-    /// The single entry of a kind.
     async fn single<T>(
         &self,
         kind: Kind,

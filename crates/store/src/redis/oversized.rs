@@ -18,7 +18,6 @@ const EXCLUSION: Duration = Duration::from_secs(30);
 
 type Key = (Kind, u32);
 
-/// The excluded keys.
 #[derive(Debug, Default)]
 pub(super) struct OversizedKeys {
     any: AtomicBool,
@@ -26,7 +25,6 @@ pub(super) struct OversizedKeys {
 }
 
 impl OversizedKeys {
-    /// Whether a key is excluded.
     pub(super) fn is_excluded(&self, key: Key) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return false;

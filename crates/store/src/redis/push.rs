@@ -624,7 +624,6 @@ impl InFlight {
         Ok(())
     }
 
-    /// Waits for all batches.
     async fn flush(&mut self, store: &Inner) -> Result<(), Error> {
         while !self.0.is_empty() {
             self.wait_for_one(store).await?;

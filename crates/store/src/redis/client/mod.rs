@@ -49,7 +49,6 @@ pub(super) use self::dial::dial;
 pub(super) use self::faults::refusal;
 pub(super) use self::frames::words;
 
-/// The reply to one command.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reply {
     Nothing,
@@ -70,7 +69,7 @@ pub(super) enum Command {
     /// `MGET`: the keys are in one slot. Keys of another type have no value.
     GetMany(Vec<Bytes>),
     HashGetAll(Bytes),
-    /// Whether a hash has a field.
+    /// `HEXISTS`.
     HashHas(Bytes, Bytes),
     /// `SET … NX PX`.
     SetIfMissing(Bytes, Bytes, Duration),
@@ -167,7 +166,6 @@ pub(super) struct Node {
     pub(super) slots: Vec<(u16, u16)>,
 }
 
-/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Host(String, u16),
@@ -221,7 +219,6 @@ struct Connection {
 #[derive(Debug, Default)]
 struct Reset {
     count: AtomicU64,
-    /// Whether a reset is in progress.
     in_progress: AtomicBool,
 }
 

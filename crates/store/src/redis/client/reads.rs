@@ -66,7 +66,6 @@ const LONGEST_NONCE: usize = 64;
 pub(super) enum Unverified {
     /// The server rejected the `ECHO`, for example while it is loading.
     Refused(String),
-    /// The connection was closed.
     Closed(String),
     /// A nonce is not at its position.
     OutOfSequence,

@@ -211,14 +211,12 @@ pub(super) struct SharedConnection {
     requests: mpsc::UnboundedSender<Request>,
     /// The recipients of the next replies, in the order of the commands.
     pending: Mutex<VecDeque<Recipient>>,
-    /// The reason of its closing.
     close_reason: Mutex<Option<String>>,
     /// Whether it is being closed, and the notification of that.
     is_closing: AtomicBool,
     closing: Notify,
 }
 
-/// The encoded commands of a read.
 #[derive(Debug)]
 struct Request {
     commands: Vec<u8>,
