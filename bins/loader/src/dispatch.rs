@@ -44,7 +44,7 @@ fn end(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     let code = match outcome {
         Ok(code) => code,
         Err(error) => {
-            sparrow_console::complain(format_args!("{error:#}"));
+            sparrow_console::print_error(format_args!("{error:#}"));
             failure::exit_code(&error)
         }
     };

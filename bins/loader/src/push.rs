@@ -81,7 +81,7 @@ pub(crate) async fn rehearse(
         console.note(&report.to_string());
     }
     let bar = console.bar("reading", Unit::Bytes);
-    let counts = push::rehearse(reader, &|done, total| bar.show(done, total)).await?;
+    let counts = push::dry_run(reader, &|done, total| bar.show(done, total)).await?;
     drop(bar);
     console.note(&format!("would push\n{counts}\nnothing was written (--dry-run)"));
     Ok(())

@@ -183,10 +183,10 @@ impl Watch for TrainingProgress {
             return;
         }
         if !self.header {
-            self.bar.say(&format!("epoch    loss  validation: {HEADER}"));
+            self.bar.print(&format!("epoch    loss  validation: {HEADER}"));
             self.header = true;
         }
-        self.bar.say(&format!(
+        self.bar.print(&format!(
             "{:5}  {:6.4}              {}{}",
             epoch.number,
             epoch.loss,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use sparrow_console::{Console, say};
+use sparrow_console::{Console, print_result};
 use sparrow_evaluate::tune::{self, MEASURE, Options, Trial, Tunable};
 use sparrow_evaluate::{self as evaluate, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
@@ -99,9 +99,9 @@ impl Tune {
         let trials = runtime.block_on(search)?;
 
         let Some(best) = tune::best(&trials) else {
-            return say("no trial gave a model");
+            return print_result("no trial gave a model");
         };
-        say(format_args!(
+        print_result(format_args!(
             "best of {} trials: {MEASURE} {:.4} on the validation part, by trial {}\n  sparrow-loader {}{}",
             trials.len(),
             best.value().unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use clap::Args;
-use sparrow_console::{Console, Unit, say};
+use sparrow_console::{Console, Unit, print_result};
 use sparrow_push::sources::Reader;
 use sparrow_push::verify::{self, Options, Report};
 
@@ -73,11 +73,11 @@ fn print(report: &Report, address: &str, started: Instant, console: Console) -> 
     let (of, all) = (compared.total(), sources.total());
     console.note(&format!("compared {of} of {all} entries with {address}\n{compared}"));
     for difference in first {
-        say(difference)?;
+        print_result(difference)?;
     }
     match differences - first.len() as u64 {
         0 => {}
-        more => say(format_args!("and {more} more"))?,
+        more => print_result(format_args!("and {more} more"))?,
     }
     if *staged > 0 {
         console.note(&format!(

@@ -1,4 +1,4 @@
-//! Features as Arrow columns, with the types that the pipeline gives them.
+//! Features as Arrow columns, with the types of the pipeline.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use sparrow_features::{
 };
 use sparrow_model::{Histories, Movie, Movies, UserIndex};
 
-/// The type of a column of ids of which this is the greatest: `Int32`, as Spark and TensorFlow use, while every
-/// id fits; otherwise `Int64`.
+/// The type of a column of ids with this maximum: `Int32`, as in Spark and TensorFlow, if all ids
+/// fit; otherwise `Int64`.
 pub fn id_type(greatest: u32) -> DataType {
     if i32::try_from(greatest).is_ok() { DataType::Int32 } else { DataType::Int64 }
 }
 
-/// Ids, as a column of a type from [`id_type`].
+/// A column of ids with a type from [`id_type`].
 fn ids(data_type: &DataType, values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
     match data_type {
         DataType::Int32 => {
@@ -110,7 +110,6 @@ fn rows<const N: usize>(
     RecordBatch::try_new(Arc::clone(schema), columns).expect("the columns are those of the schema")
 }
 
-/// The table of users.
 pub(crate) struct UserRows<'a> {
     movies: &'a Movies,
     histories: &'a Histories,
@@ -132,7 +131,6 @@ impl<'a> UserRows<'a> {
         &self.schema
     }
 
-    /// The rows of some users.
     pub(crate) fn batch(&self, users: Range<usize>) -> RecordBatch {
         let mut window = UserWindow::default();
         let values: Vec<_> = users
@@ -150,7 +148,6 @@ impl<'a> UserRows<'a> {
     }
 }
 
-/// The table of movies.
 pub(crate) struct MovieRows {
     genres: GenreNames,
     schema: SchemaRef,
@@ -168,7 +165,6 @@ impl MovieRows {
         &self.schema
     }
 
-    /// The rows of some movies.
     pub(crate) fn batch(&self, movies: &[(&Movie, &RatingStats)]) -> RecordBatch {
         let values = movies
             .iter()

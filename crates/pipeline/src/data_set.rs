@@ -21,7 +21,7 @@ use sparrow_movielens::{Options as ReaderOptions, Report, Source};
 use super::encoding::Packed;
 use super::{Error, ratings};
 
-/// A data set whose tables are registered in a session; one in each session:
+/// A data set whose tables are registered in a session, one per session:
 ///
 /// * `ratings`: userId, movieId (`UInt32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
 ///   user and movie once;
@@ -33,19 +33,19 @@ pub struct DataSet {
     report: Report,
     user_id_type: DataType,
     movie_id_type: DataType,
-    /// What messages call the ratings.
+    /// The name of the ratings in messages.
     file: String,
 }
 
 impl DataSet {
-    /// Opens the data set of a folder. Movies are read beforehand. Ratings come
+    /// Opens the data set in a folder. Movies are read immediately. Ratings are read from
     ///
-    /// * from the URL of `ratings.csv`, where that is clean and sorted by user, as GroupLens
-    ///   publishes it. Its order is declared to the planner, so that nothing sorts by user;
-    /// * from memory, eight bytes each, for CSV files that are not so and for the older formats;
-    /// * from the URL of `ratings.parquet`, a file or a folder of parts, or of the folder `ratings`,
-    ///   beside `movies.csv`. Of several ratings of a movie by a user the latest counts, of
-    ///   equally late ones the best.
+    /// * the URL of `ratings.csv`, if it is clean and sorted by user, as published by GroupLens;
+    ///   its order is declared to the planner, so that no sort by user takes place;
+    /// * memory, with eight bytes each, for other CSV files and the older formats;
+    /// * the URL of `ratings.parquet`, a file or a folder of parts, or of the folder `ratings`,
+    ///   beside `movies.csv`. Of several ratings of one user for one movie, the latest counts; of
+    ///   those with the same time, the best.
     pub async fn open(
         context: &SessionContext,
         folder: &Path,
@@ -131,25 +131,25 @@ impl DataSet {
         self.genre_names.clone()
     }
 
-    /// The type of user ids in files: `Int32`, as Spark and TensorFlow use, while every id of the data
-    /// set fits; otherwise `Int64`.
+    /// The type of user ids in files: `Int32`, as in Spark and TensorFlow, if all ids fit;
+    /// otherwise `Int64`.
     pub const fn user_id_type(&self) -> &DataType {
         &self.user_id_type
     }
 
-    /// The same for movie ids.
+    /// The type of movie ids in files, by the same rule.
     pub const fn movie_id_type(&self) -> &DataType {
         &self.movie_id_type
     }
 
-    /// What was found in the files. Of Parquet files duplicates are not counted.
+    /// Statistics of the files. Duplicates in Parquet files are not counted.
     pub const fn report(&self) -> &Report {
         &self.report
     }
 
-    /// The error that names the ratings, where what they hold has stopped a computation.
-    pub(crate) fn blame(&self, error: DataFusionError) -> Error {
-        if ratings::is_to_blame(&error) {
+    /// Adds the name of the ratings to an error that their content has caused.
+    pub(crate) fn attribute(&self, error: DataFusionError) -> Error {
+        if ratings::is_input_error(&error) {
             Error::Read { file: self.file.clone(), source: error }
         } else {
             Error::Engine(error)

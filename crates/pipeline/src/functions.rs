@@ -1,12 +1,13 @@
-//! The functions that are registered in a session, so that plans name them.
+//! The functions that are registered in a session, so that plans refer to them by name.
 //!
-//! | function | kind | gives |
+//! | function | kind | result |
 //! |---|---|---|
-//! | `half_stars(rating)` | scalar | the rating in half stars; an error for what is no rating |
-//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for one with a fraction or out of range |
+//! | `half_stars(rating)` | scalar | the rating in half stars; an error for an invalid rating |
+//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for a fraction or a value
+//! out of range |
 //! | `stars(half_stars)` | scalar | the rating in stars |
 //! | `chance(seed, user, movie)` | scalar | a number from 0 up to 1, the same on every run |
-//! | `place(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
+//! | `shuffle_key(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
 //! | `rating_features(count, half_stars, squares)` | scalar | the packed features of a movie that follow from its ratings |
 //! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
 //! | `user_features_at_end(movie, half_stars, year, genres)` | window | those of all rows in the last row, else null |
@@ -36,7 +37,7 @@ use super::encoding::{Feature, Packed};
 use super::movie_window::MovieStatisticsWindow;
 use super::user_window::UserFeaturesWindow;
 
-/// Makes the functions of the pipeline known to a session: `half_stars`, `whole`, `stars`, `chance`, `place`,
+/// Makes the functions of the pipeline known to a session: `half_stars`, `whole`, `stars`, `chance`, `shuffle_key`,
 /// `rating_features`, `feature`, and the window functions `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
 pub fn register(context: &SessionContext) {
     context.register_udf(half_stars());
@@ -44,14 +45,14 @@ pub fn register(context: &SessionContext) {
     context.register_udf(rating_features());
     context.register_udf(stars());
     context.register_udf(chance());
-    context.register_udf(place());
+    context.register_udf(shuffle_key());
     context.register_udf(feature());
     context.register_udwf(UserFeaturesWindow::before());
     context.register_udwf(UserFeaturesWindow::at_end());
     context.register_udwf(MovieStatisticsWindow::before());
 }
 
-/// A value of the input that is not what it should be.
+/// An invalid value in the input.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadValue(pub(super) String);
@@ -89,8 +90,8 @@ pub(super) fn half_stars() -> ScalarUDF {
     .into()
 }
 
-/// A number of a column of fractions, which may have none: a cast would cut them off. The second argument is the name of
-/// the column, for messages.
+/// Converts a column of floats to integers; a cast would truncate fractions. The second argument is
+/// the name of the column, for messages.
 pub(super) fn whole() -> ScalarUDF {
     let signature =
         Signature::exact(vec![DataType::Float64, DataType::Utf8], Volatility::Immutable);
@@ -152,7 +153,6 @@ pub(super) fn pack_ratings(ratings: &RatingStats) -> Vec<u8> {
     })
 }
 
-/// A rating in stars.
 pub(super) fn stars() -> ScalarUDF {
     let signature = Signature::exact(vec![DataType::UInt8], Volatility::Immutable);
     Columns {
@@ -169,7 +169,7 @@ pub(super) fn stars() -> ScalarUDF {
     .into()
 }
 
-/// A number from 0 up to 1 that looks like chance and is the same on every run.
+/// A reproducible random number from 0 up to 1.
 pub(super) fn chance() -> ScalarUDF {
     Columns {
         name: "chance",
@@ -182,11 +182,11 @@ pub(super) fn chance() -> ScalarUDF {
     .into()
 }
 
-/// The place of a pair in a random order: 64 bits, other ones for each pair, since
-/// [`scramble`] takes no two values to the same.
-pub(super) fn place() -> ScalarUDF {
+/// The sort key of a pair in a random order: 64 bits, different for each pair because [`scramble`]
+/// is injective.
+pub(super) fn shuffle_key() -> ScalarUDF {
     Columns {
-        name: "place",
+        name: "shuffle_key",
         signature: of_seed_and_pair(),
         gives: DataType::UInt64,
         compute: |columns| Ok(Arc::new(UInt64Array::from_iter_values(scrambled(columns)))),
@@ -222,7 +222,7 @@ impl std::fmt::Debug for Columns {
     }
 }
 
-// The name says which function it is.
+// Functions with the same name are equal.
 impl PartialEq for Columns {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

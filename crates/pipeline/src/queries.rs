@@ -1,4 +1,4 @@
-//! What is computed, as plans over the tables of a [`DataSet`](super::DataSet).
+//! Features as plans over the tables of a [`DataSet`](super::DataSet).
 
 use datafusion::arrow::array::AsArray as _;
 use datafusion::arrow::datatypes::{DataType, Int64Type, UInt32Type};
@@ -61,7 +61,7 @@ pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
     Ok(rated.select(columns)?.sort(vec![ident("movieId").sort(true, false)])?)
 }
 
-/// The ratings with columns of their movies. These are null for a movie that is not known.
+/// Adds columns of the movies to the ratings; null for unknown movies.
 pub(super) async fn with_movies(
     data: &DataSet,
     ratings: DataFrame,
@@ -70,11 +70,11 @@ pub(super) async fn with_movies(
     let mut of_movies = vec![ident("movieId").alias("id")];
     of_movies.extend(columns.iter().copied().map(ident));
     let movies = data.movies().await?.select(of_movies)?;
-    // The movies are the side that is held in memory; ratings stream by in their order.
+    // The movies are the build side of the join; ratings are streamed in their order.
     Ok(movies.join_on(ratings, JoinType::Right, [ident("id").eq(ident("movieId"))])?)
 }
 
-/// The ids as they are in files.
+/// User ids with the type in files.
 pub(super) fn user_id(data: &DataSet) -> Expr {
     cast(ident("userId"), data.user_id_type().clone()).alias("userId")
 }
@@ -103,7 +103,7 @@ fn packed_feature(data: &DataSet, definition: &Definition) -> Expr {
     functions::feature().call(vec![ident(packed), lit(definition.name), lit(data.genre_names())])
 }
 
-/// The rows of a small table of two columns.
+/// The rows of a small table with two columns.
 pub(super) async fn collect_rows(table: DataFrame) -> Result<Vec<(u32, i64)>, Error> {
     let mut rows = Vec::new();
     for batch in table.collect().await? {

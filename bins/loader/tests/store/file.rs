@@ -79,7 +79,7 @@ fn verify_finds_differences_and_says_so_with_its_exit_code() {
     let line = "verify --item-embeddings {} --store {} --sample all";
     let (out, errors) = ends(5, &mut loader(line, &[&two, &store]));
     assert!(out.contains("i2vEmb:1 0: 2 in the sources, 1 in the store"), "{out}");
-    assert!(out.contains("i2vEmb:6: 2 numbers in the sources, missing in the store"), "{out}");
+    assert!(out.contains("i2vEmb:6: 2 components in the sources, missing in the store"), "{out}");
     assert!(out.contains("\n6 differences"), "{out}");
     assert!(errors.starts_with("error: the store differs"), "{errors}");
     let line = "verify --item-embeddings {} --store {} --sample 3 --seed 9";

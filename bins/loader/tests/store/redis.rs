@@ -263,7 +263,7 @@ fn a_killed_push_changes_nothing_and_the_next_one_ends_right() {
         assert!(matches!(output.status.code(), Some(0 | 4)), "{refused}");
         output.status.success()
     });
-    assert!(refused.contains("another push is under way"), "{refused}");
+    assert!(refused.contains("another push is in progress"), "{refused}");
     let mut client = Client::new(&redis);
     let keys = ["i2vEmb:1", "i2vEmb:2", "i2vEmb:3", "sparrow:embedding", "sparrow:generation"];
     assert_eq!(client.keys("*"), keys);
@@ -392,7 +392,7 @@ fn a_second_push_at_the_same_time_is_refused() {
     let first = push(&many, &redis);
     wait_until("the push is under way", || staged(&redis));
     let error = fails(4, "push --item-embeddings {} --store {}", &[&few, &redis.url()]);
-    assert!(error.contains("another push is under way"), "{error}");
+    assert!(error.contains("another push is in progress"), "{error}");
     first.signal("-INT");
     assert_eq!(first.end().0, Some(130));
     is_as_before(&redis);

@@ -1,12 +1,12 @@
-//! The definitions of features and samples, word for word and slowly: every row looks through all
-//! ratings that it depends on. Shares nothing with `sparrow-features` or DataFusion.
+//! A naive implementation of the definitions of features and samples: every row scans all ratings
+//! that it depends on. It shares no code with `sparrow-features` or DataFusion.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use sparrow_movielens::{Options, Source};
 
-/// A rating as it is in the file.
+/// A rating in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rating {
     pub(crate) user: u32,
@@ -107,10 +107,9 @@ impl Reference {
         samples
     }
 
-    /// Genres and year.
     fn movie_fields(&self, id: u32) -> [String; 4] {
         let movie = &self.movies[&id];
-        let genre = |place: usize| quoted(movie.genres.get(place).map_or("", String::as_str));
+        let genre = |index: usize| quoted(movie.genres.get(index).map_or("", String::as_str));
         [genre(0), genre(1), genre(2), movie.year.unwrap_or(0).to_string()]
     }
 
@@ -138,15 +137,15 @@ impl Reference {
             .collect();
 
         let mut fields: Vec<String> = (0..5)
-            .map(|place| liked.get(place).map_or(no_movie.to_owned(), |r| r.movie.to_string()))
+            .map(|index| liked.get(index).map_or(no_movie.to_owned(), |r| r.movie.to_string()))
             .collect();
         fields.push(window.len().to_string());
         fields.push(format!("{:.0}", mean(&years).trunc()));
         fields.push(format!("{:.2}", deviation(&years)));
         fields.push(format!("{:.2}", mean(&stars)));
         fields.push(format!("{:.2}", deviation(&stars)));
-        let genre = |place: usize| genres.get(place).map_or("", |genre| genre.0);
-        fields.extend((0..5).map(|place| quoted(genre(place))));
+        let genre = |index: usize| genres.get(index).map_or("", |genre| genre.0);
+        fields.extend((0..5).map(|index| quoted(genre(index))));
         fields
     }
 }

@@ -1,4 +1,4 @@
-//! The task that keeps a client connected.
+//! The task that connects a client and keeps it connected.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,69 +13,67 @@ use super::probe;
 use super::relay::{Relays, Resolver};
 use crate::{Error, RedisLocation};
 
-/// Connects, and connects again after what the library does not get over by itself.
-pub(super) async fn keep(
+/// Connects, and reconnects after failures that the library does not handle.
+pub(super) async fn keep_connected(
     client: Client,
     relays: Arc<Relays>,
     location: RedisLocation,
     address: String,
-    trouble: Arc<Mutex<Option<Error>>>,
+    last_error: Arc<Mutex<Option<Error>>>,
 ) {
-    const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-    const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
-    let mut pause = SHORTEST_PAUSE;
-    let note = async |error: fred::error::Error| {
+    const MAX_PAUSE: Duration = Duration::from_secs(2);
+    const MIN_PAUSE: Duration = Duration::from_millis(20);
+    let mut pause = MIN_PAUSE;
+    let record = async |error: fred::error::Error| {
         let mut error = translate(&address, &error);
         if let Some(what) = relays.take_fault() {
             error = Error::Unavailable { store: address.clone(), what };
         } else if let Error::Unavailable { .. } | Error::TimedOut { .. } = &error
-            && let Some(what) = wrong_scheme(&location, &address).await
+            && let Some(what) = scheme_hint(&location, &address).await
         {
             error = Error::Unavailable { store: address.clone(), what };
         }
         tracing::debug!(%error, "no connection to the feature store");
-        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     };
     client.set_resolver(Arc::new(Resolver(Arc::clone(&relays)))).await;
     loop {
         let (mut errors, began) = (client.error_rx(), Instant::now());
-        // Dropped with this task, it takes the connection with it.
+        // Aborted together with this task.
         let mut connection = AbortOnDrop(client.connect());
         loop {
             tokio::select! {
                 end = &mut connection.0 => {
                     if let Ok(Err(error)) = end {
-                        note(error).await;
+                        record(error).await;
                     }
                     break;
                 }
                 error = errors.recv() => match error {
-                    Ok((error, _)) => note(error).await,
-                    // Missed some; the next one will do.
+                    Ok((error, _)) => record(error).await,
+                    // Some errors were missed; the next one suffices.
                     Err(_) => time::sleep(pause).await,
                 },
             }
         }
         time::sleep(pause).await;
-        let lasted = began.elapsed() > 2 * LONGEST_PAUSE;
-        pause = if lasted { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        let lasted = began.elapsed() > 2 * MAX_PAUSE;
+        pause = if lasted { MIN_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
     }
 }
 
-/// What to say of a server that cannot be connected to because one side speaks TLS and the other does not.
-/// A server that expects TLS just closes the connection; one that does not may wait for more.
-async fn wrong_scheme(location: &RedisLocation, address: &str) -> Option<String> {
+/// The hint for a connection on which only one side uses TLS. A server that expects TLS closes a
+/// plain connection; one without TLS may wait for more input.
+async fn scheme_hint(location: &RedisLocation, address: &str) -> Option<String> {
     let (host, port) = location.hosts().first()?;
     let (scheme, _) = address.split_once("://")?;
-    if location.tls && probe::speaks_plain(host, *port).await {
+    if location.tls && probe::accepts_plain_text(host, *port).await {
         let other = scheme.replacen("rediss", "redis", 1);
-        return Some(format!(
-            "the port does not speak TLS: try {other}:// in place of {scheme}://"
-        ));
+        return Some(format!("the port does not use TLS: try {other}:// instead of {scheme}://"));
     }
-    if !location.tls && probe::speaks_tls(host, *port).await {
+    if !location.tls && probe::uses_tls(host, *port).await {
         let other = scheme.replacen("redis", "rediss", 1);
-        return Some(format!("the port speaks TLS: try {other}:// in place of {scheme}://"));
+        return Some(format!("the port uses TLS: try {other}:// instead of {scheme}://"));
     }
     None
 }

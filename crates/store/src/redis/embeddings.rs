@@ -1,17 +1,17 @@
-//! Embeddings, and their description, as text.
+//! Text form of embeddings and of their description.
 
 use std::fmt::Write;
 
 use crate::codec::Fault;
 
-/// Numbers separated by one space, each in the fewest digits that read back as the same `f32`.
-pub(super) fn embedding_text(vector: &[f32]) -> String {
+/// The components separated by spaces, each with the fewest digits that parse to the same `f32`.
+pub(super) fn format_embedding(vector: &[f32]) -> String {
     let mut text = String::with_capacity(vector.len() * 12);
-    for (at, value) in vector.iter().enumerate() {
-        if at > 0 {
+    for (index, value) in vector.iter().enumerate() {
+        if index > 0 {
             text.push(' ');
         }
-        // The shorter of two notations; writing to a string does not fail.
+        // The shorter of two notations. Writing to a string cannot fail.
         let size = value.abs();
         let _ = if size != 0.0 && !(1e-5..1e10).contains(&size) {
             write!(text, "{value:e}")
@@ -22,9 +22,9 @@ pub(super) fn embedding_text(vector: &[f32]) -> String {
     text
 }
 
-/// Reads numbers separated by spaces.
+/// Parses components separated by spaces.
 pub(super) fn parse_embedding(text: &[u8]) -> Result<Vec<f32>, Fault> {
-    let text = std::str::from_utf8(text).map_err(|_| "is not text".to_owned())?;
+    let text = std::str::from_utf8(text).map_err(|_| "is not valid UTF-8".to_owned())?;
     let mut vector = Vec::with_capacity(text.len() / 8);
     for number in text.split_ascii_whitespace() {
         match number.parse::<f32>() {
@@ -32,13 +32,13 @@ pub(super) fn parse_embedding(text: &[u8]) -> Result<Vec<f32>, Fault> {
             _ => return Err(format!("{:?} is not a finite number", shortened(number))),
         }
     }
-    if vector.is_empty() { Err("holds no numbers".to_owned()) } else { Ok(vector) }
+    if vector.is_empty() { Err("has no components".to_owned()) } else { Ok(vector) }
 }
 
-/// What a description of vectors begins with.
+/// The beginning of a description with a generation.
 const STAMP: &str = "{\"generation\":";
 
-/// A description of vectors, which is a JSON object, with the generation that it belongs to.
+/// Adds the generation to a description, which is a JSON object.
 pub(super) fn stamped(text: &str, generation: u64) -> String {
     match text.strip_prefix('{') {
         Some(rest) if rest.trim_start().starts_with('}') => format!("{STAMP}{generation}{rest}"),
@@ -47,7 +47,8 @@ pub(super) fn stamped(text: &str, generation: u64) -> String {
     }
 }
 
-/// The generation of what [`stamped`] returned, and what it was made from. Other texts have no generation.
+/// Splits the output of [`stamped`] into generation and original text. Other texts have no
+/// generation.
 pub(super) fn unstamped(text: &str) -> (Option<u64>, String) {
     let parts = || {
         let rest = text.strip_prefix(STAMP)?;
@@ -59,7 +60,7 @@ pub(super) fn unstamped(text: &str) -> (Option<u64>, String) {
     parts().unwrap_or_else(|| (None, text.to_owned()))
 }
 
-/// The beginning of a text that another program wrote, for a message.
+/// The beginning of a text for a message.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 40;
     if text.chars().count() <= LONGEST {
@@ -78,11 +79,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn embeddings_read_back(
+        fn embeddings_round_trip(
             vector in prop::collection::vec(
                 prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO, 1..30),
         ) {
-            let text = embedding_text(&vector);
+            let text = format_embedding(&vector);
             prop_assert!(text.split(' ').all(|number| !number.is_empty()), "one space between");
             let back = parse_embedding(text.as_bytes()).unwrap();
             prop_assert!(back.iter().map(|v| v.to_bits()).eq(vector.iter().map(|v| v.to_bits())));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptions_carry_their_generation() {
+    fn descriptions_with_a_generation_round_trip() {
         for text in [r#"{"format":1,"method":"als"}"#, "{}", "not JSON", ""] {
             let stamped = stamped(text, 17);
             let generation = text.starts_with('{').then_some(17);
@@ -106,21 +107,21 @@ mod tests {
     }
 
     #[test]
-    fn embeddings_are_written_short() {
+    fn embeddings_are_written_with_the_fewest_digits() {
         let vector = [1.0, -0.5, 0.1, 1.5e-8, 3.4e38, 0.0, -0.0];
-        assert_eq!(embedding_text(&vector), "1 -0.5 0.1 1.5e-8 3.4e38 0 -0");
+        assert_eq!(format_embedding(&vector), "1 -0.5 0.1 1.5e-8 3.4e38 0 -0");
     }
 
     #[test]
-    fn other_programs_numbers_are_read_and_what_is_none_is_named() {
+    fn other_notations_are_parsed_and_faults_are_described() {
         let spark = b" 0.12345678901  -1.0E-5\t3 ";
         assert_eq!(parse_embedding(spark), Ok(vec![0.123_456_79, -1e-5, 3.0]));
         for (text, fault) in [
-            (&b""[..], "holds no numbers"),
+            (&b""[..], "has no components"),
             (b"1 x2", "\"x2\" is not a finite number"),
             (b"1 NaN", "\"NaN\" is not a finite number"),
             (b"1e40", "\"1e40\" is not a finite number"),
-            (b"\xff", "is not text"),
+            (b"\xff", "is not valid UTF-8"),
         ] {
             assert_eq!(parse_embedding(text), Err(fault.to_owned()));
         }

@@ -2,16 +2,16 @@ use sparrow_model::{MovieId, Stars, TopRating, UserId};
 
 use crate::Error;
 
-/// A key whose value is not what it should be.
+/// A key with a malformed value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
     /// The key.
     pub key: String,
-    /// What is wrong with its value.
+    /// The fault.
     pub what: String,
 }
 
-/// The fields of a hash, as text, in the order in which the store gave them.
+/// The fields of a hash as text, in the order of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fields(pub Vec<(String, String)>);
 
@@ -40,27 +40,27 @@ impl sparrow_model::Features for Fields {
 pub struct StoredRating {
     /// The movie.
     pub movie: MovieId,
-    /// The user's rating of it.
+    /// The rating.
     pub stars: Stars,
-    /// When, in seconds since 1970 (UTC).
+    /// Seconds since 1970 (UTC).
     pub timestamp: u32,
 }
 
-/// What a store knows of a user.
+/// The stored data of a user.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StoredUser {
-    /// The features, named as [`USER_FIELDS`](sparrow_features::USER_FIELDS) has them.
+    /// The features, with the names in [`USER_FIELDS`](sparrow_features::USER_FIELDS).
     pub features: Option<Fields>,
     /// The user's vector.
     pub embedding: Option<Vec<f32>>,
     /// All ratings by (timestamp, movie id), each movie at most once.
     pub ratings: Option<Vec<StoredRating>>,
-    /// What is there but cannot be read, and so counts as missing above.
+    /// Malformed values, which are missing above.
     pub malformed: Vec<Malformed>,
 }
 
 impl StoredUser {
-    /// Whether the store has nothing under the user's id.
+    /// Whether the store has nothing for this user.
     pub const fn is_empty(&self) -> bool {
         self.features.is_none()
             && self.embedding.is_none()
@@ -69,21 +69,21 @@ impl StoredUser {
     }
 }
 
-/// What a store knows of a movie.
+/// The stored data of a movie.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StoredMovie {
-    /// The features, named as [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS) has them.
+    /// The features, with the names in [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
     pub features: Option<Fields>,
     /// The movie's vector.
     pub embedding: Option<Vec<f32>>,
-    /// What the features round away.
+    /// The exact number and sum of the ratings, which the features round.
     pub ratings: Option<MovieRatings>,
-    /// What is there but cannot be read, and so counts as missing above.
+    /// Malformed values, which are missing above.
     pub malformed: Vec<Malformed>,
 }
 
 impl StoredMovie {
-    /// Whether the store has nothing under the movie's id.
+    /// Whether the store has nothing for this movie.
     pub const fn is_empty(&self) -> bool {
         self.features.is_none()
             && self.embedding.is_none()
@@ -92,7 +92,7 @@ impl StoredMovie {
     }
 }
 
-/// The ratings of a movie in sum, and the best of them.
+/// Number, sum and best ones of the ratings of a movie.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MovieRatings {
     /// Number of ratings.
@@ -103,17 +103,17 @@ pub struct MovieRatings {
     pub top: Vec<TopRating>,
 }
 
-/// Users for lists of users.
+/// The users for lists of users.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserList {
-    /// How many users there are in all.
+    /// The number of all users.
     pub total: u32,
-    /// The most active of them: id, number of ratings, their sum in half stars; by number of
-    /// ratings, most first, ties by id.
+    /// The most active users: id, number of ratings, sum in half stars. Ordered by number of
+    /// ratings, descending; ties by id.
     pub most_active: Vec<(UserId, u32, u32)>,
 }
 
-/// Something to write.
+/// A value to write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
     /// A user's features.
@@ -126,16 +126,16 @@ pub enum Entry {
     MovieFeatures(MovieId, Fields),
     /// A movie's vector.
     MovieEmbedding(MovieId, Vec<f32>),
-    /// A movie's ratings in sum.
+    /// Number, sum and best ones of a movie's ratings.
     MovieRatings(MovieId, MovieRatings),
     /// The users for lists.
     UserList(UserList),
-    /// How the vectors were made and how they compare: the content of the file `embedding.json` beside
-    /// them. The store hands it on as it is.
+    /// How the vectors were made and how they compare: the content of the file `embedding.json`
+    /// beside them, stored unchanged.
     EmbeddingInfo(String),
 }
 
-/// The kinds of entries; each is replaced as a whole by a push.
+/// The kinds of entries. A push replaces each kind as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Users' features.
@@ -148,7 +148,7 @@ pub enum Kind {
     MovieFeatures,
     /// Movies' vectors.
     MovieEmbedding,
-    /// Movies' ratings in sum.
+    /// Number, sum and best ones of movies' ratings.
     MovieRatings,
     /// The users for lists.
     UserList,
@@ -157,7 +157,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 8] = [
         Self::UserFeatures,
         Self::UserEmbedding,
@@ -169,7 +169,7 @@ impl Kind {
         Self::EmbeddingInfo,
     ];
 
-    /// What the keys of this kind start with; behind it comes the id.
+    /// The prefix of keys of this kind, before the id.
     pub const fn key_prefix(self) -> &'static str {
         match self {
             Self::UserFeatures => "uf:",
@@ -192,7 +192,8 @@ impl Kind {
         })
     }
 
-    /// Whether a store has one entry of this kind, whose id is 0, and not one for each user or movie.
+    /// Whether the store has a single entry of this kind (with id 0) instead of one per user or
+    /// movie.
     pub const fn is_single(self) -> bool {
         matches!(self, Self::UserList | Self::EmbeddingInfo)
     }
@@ -207,15 +208,15 @@ impl Kind {
     }
 }
 
-/// Whether a push replaces a kind, given the kinds of which it put something. A description of vectors goes
-/// with the vectors that it describes.
+/// Whether a push replaces a kind, given the kinds of its entries. A description of vectors is
+/// replaced together with them.
 #[cfg(any(feature = "file", feature = "redis"))]
 pub(crate) fn is_replaced(kind: Kind, put: impl Fn(Kind) -> bool) -> bool {
     put(kind) || (kind == Kind::EmbeddingInfo && put(Kind::MovieEmbedding))
 }
 
 impl Entry {
-    /// Its kind.
+    /// The kind of the entry.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::UserFeatures(..) => Kind::UserFeatures,
@@ -229,7 +230,7 @@ impl Entry {
         }
     }
 
-    /// The user's or movie's id; 0 for the kinds of which there is one entry.
+    /// The id of the user or movie; 0 for kinds with a single entry.
     pub const fn id(&self) -> u32 {
         match self {
             Self::UserFeatures(UserId(id), _)
@@ -242,21 +243,21 @@ impl Entry {
         }
     }
 
-    /// The key under which Redis has it, without the store's prefix.
+    /// The key in Redis, without the store's prefix.
     pub fn key(&self) -> String {
         self.kind().key(self.id())
     }
 
-    /// Refuses what could not be read back: hashes without fields or with an unnamed one, vectors
-    /// without numbers or with infinite ones, ratings that are out of order, empty descriptions.
+    /// Rejects entries that could not be read back: hashes without fields or with an unnamed field,
+    /// empty vectors, non-finite components, ratings out of order, empty descriptions.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let what = match self {
             Self::UserFeatures(_, fields) | Self::MovieFeatures(_, fields) => fields.fault(),
             Self::UserEmbedding(_, vector) | Self::MovieEmbedding(_, vector) => {
                 if vector.is_empty() {
-                    Some("a vector without numbers")
+                    Some("an empty vector")
                 } else if vector.iter().any(|value| !value.is_finite()) {
-                    Some("a vector with a number that is not finite")
+                    Some("a vector with a component that is not finite")
                 } else {
                     None
                 }
@@ -265,7 +266,7 @@ impl Entry {
                 let ordered = |a: &StoredRating, b: &StoredRating| {
                     (a.timestamp, a.movie) < (b.timestamp, b.movie)
                 };
-                (!ratings.is_sorted_by(ordered)).then_some("ratings that are out of order")
+                (!ratings.is_sorted_by(ordered)).then_some("ratings out of order")
             }
             Self::EmbeddingInfo(text) => text.is_empty().then_some("an empty description"),
             Self::MovieRatings(..) | Self::UserList(_) => None,
@@ -282,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_have_the_kind_they_were_made_from() {
+    fn the_kind_of_a_key_is_found_behind_any_prefix() {
         for kind in Kind::ALL {
             for prefix in ["", "p:", "{movies}:"] {
                 let key = format!("{prefix}{}", kind.key(6));

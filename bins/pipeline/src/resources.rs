@@ -1,4 +1,4 @@
-//! What a subcommand may use of the machine.
+//! Resource limits of a subcommand.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use tokio::runtime::Runtime;
 
 /// Options of subcommands that compute with DataFusion.
 #[derive(Debug, Args)]
-pub(crate) struct Machine {
-    /// Threads [default: one for each processor]
+pub(crate) struct Resources {
+    /// Number of threads [default: number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
@@ -20,12 +20,12 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = memory_limit)]
     memory_limit: usize,
 
-    /// Folder for what does not fit into memory [default: the system's temporary folder]
+    /// Folder for spilled data [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     spill: Option<PathBuf>,
 }
 
-impl Machine {
+impl Resources {
     pub(crate) fn threads(&self) -> usize {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)

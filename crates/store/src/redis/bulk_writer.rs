@@ -1,9 +1,9 @@
-//! The way for many writes: a connection of its own to each node, commands packed into large pieces, and
-//! nothing kept of an answer but whether it is an error. At the end of each batch an `ECHO` of a nonce
-//! proves that every answer was that of its command, none lost and none doubled.
+//! BulkWriter writes: a separate connection to each node, commands buffered into large chunks, and
+//! replies that are checked for errors only. After each batch, an `ECHO` of a nonce proves that no
+//! reply was lost or duplicated.
 //!
-//! The client library spends several microseconds on a command, several times of what Redis does.
-//! That does not matter for a read; a push of a million keys would take its time from it.
+//! The client library spends several microseconds on a command, several times what Redis does. That
+//! is irrelevant for a read, but dominates a push of a million keys.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,41 +20,39 @@ use tokio::time;
 use super::client::{Connections, Node, dial, refusal, slot, tls_config, words};
 use crate::{Error, Options, RedisLocation};
 
-/// A piece is written when it has so many bytes.
-const PIECE: usize = 64 * 1024;
-/// Pieces that wait to be written to a node; more make the caller wait.
-const PIECES: usize = 4;
-/// The longest line that Redis answers a write with.
+/// A chunk is written when it reaches this size.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks queued per node; a caller with more waits.
+const MAX_QUEUED_CHUNKS: usize = 4;
+/// The longest line in a reply to a write.
 const LONGEST_LINE: u64 = 64 * 1024;
 const LONGEST_NONCE: usize = 64;
 
-/// Open connections for writing.
-pub(super) struct Bulk {
+pub(super) struct BulkWriter {
     address: String,
     pipes: Vec<Pipe>,
-    /// By slot, the position of its pipe; empty if there is only one.
+    /// The index of the pipe for each slot; empty if there is only one pipe.
     by_slot: Vec<u16>,
     deadline: Duration,
 }
 
 struct Pipe {
-    piece: Vec<u8>,
+    chunk: Vec<u8>,
     commands: u64,
-    /// Commands handed to the writer.
+    /// Commands sent to the writer.
     sent: u64,
-    pieces: mpsc::Sender<Vec<u8>>,
+    chunks: mpsc::Sender<Vec<u8>>,
     progress: Arc<Progress>,
-    /// Writer and reader; they end with this.
+    /// The writer and reader tasks, which end when this is dropped.
     _tasks: JoinSet<()>,
 }
 
-/// What the reader has seen.
 #[derive(Default)]
 struct Progress {
-    answered: AtomicU64,
+    replies: AtomicU64,
     fault: Mutex<Option<Error>>,
     changed: Notify,
-    /// Nonces that are to come back, each with the number of its answer.
+    /// The nonces expected back, each with the number of its reply.
     nonces: Mutex<VecDeque<(u64, Vec<u8>)>>,
 }
 
@@ -64,16 +62,16 @@ impl Progress {
         self.changed.notify_waiters();
     }
 
-    /// Whether the answer of this number is what it must be: a nonce where one is due, and no other text.
-    fn is_in_step(&self, number: u64, answer: &Answer) -> bool {
+    /// Whether a reply is in sequence: a nonce where one is expected, and no other string.
+    fn is_in_sequence(&self, number: u64, reply: &Reply) -> bool {
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        match (nonces.front(), answer) {
-            (Some((due, nonce)), answer) if *due == number => {
-                let matches = matches!(answer, Answer::Text(text) if text == nonce);
+        match (nonces.front(), reply) {
+            (Some((due, nonce)), reply) if *due == number => {
+                let matches = matches!(reply, Reply::Text(text) if text == nonce);
                 nonces.pop_front();
                 matches
             }
-            (_, Answer::Text(_)) => false,
+            (_, Reply::Text(_)) => false,
             _ => true,
         }
     }
@@ -83,7 +81,7 @@ impl Progress {
     }
 }
 
-impl Bulk {
+impl BulkWriter {
     /// Connects to every node.
     pub(super) async fn open(connections: &Connections, options: &Options) -> Result<Self, Error> {
         let (address, location) = (connections.address(), connections.location());
@@ -91,9 +89,9 @@ impl Bulk {
         let mut by_slot = Vec::new();
         if nodes.len() > 1 {
             by_slot = vec![0; 16_384];
-            for (at, node) in nodes.iter().enumerate() {
+            for (index, node) in nodes.iter().enumerate() {
                 for &(first, last) in &node.slots {
-                    by_slot[usize::from(first)..=usize::from(last)].fill(at as u16);
+                    by_slot[usize::from(first)..=usize::from(last)].fill(index as u16);
                 }
             }
         }
@@ -108,14 +106,14 @@ impl Bulk {
         Ok(Self { address: address.to_owned(), pipes, by_slot, deadline: options.bulk_deadline })
     }
 
-    /// Takes a command on its way to where its first argument, a key, is. Commands for one key are executed
-    /// in order. An error may be that of an earlier one.
+    /// Queues a command for the node of its first argument, a key. Commands for one key are
+    /// executed in order. The error may be that of an earlier command.
     pub(super) async fn push(&mut self, name: &str, arguments: &[&[u8]]) -> Result<(), Error> {
-        self.push_at(arguments.first().copied().unwrap_or_default(), name, arguments).await
+        self.push_for_key(arguments.first().copied().unwrap_or_default(), name, arguments).await
     }
 
-    /// The same for a command whose first argument is no key: to where `key` is.
-    pub(super) async fn push_at(
+    /// Queues a command for the node of `key`, which is not its first argument.
+    pub(super) async fn push_for_key(
         &mut self,
         key: &[u8],
         name: &str,
@@ -126,32 +124,32 @@ impl Bulk {
             by_slot => usize::from(by_slot[usize::from(slot(key))]),
         };
         let pipe = &mut self.pipes[pipe];
-        words(&mut pipe.piece, name, arguments);
+        words(&mut pipe.chunk, name, arguments);
         pipe.commands += 1;
-        if pipe.piece.len() >= PIECE {
+        if pipe.chunk.len() >= CHUNK_BYTES {
             pipe.send(&self.address, self.deadline).await?;
         }
         Ok(())
     }
 
-    /// Waits until all is answered.
-    pub(super) async fn land(&mut self) -> Result<(), Error> {
+    /// Waits for all replies.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
         for pipe in &mut self.pipes {
-            pipe.mark();
+            pipe.append_nonce();
             pipe.send(&self.address, self.deadline).await?;
         }
         for pipe in &self.pipes {
-            pipe.land(&self.address, self.deadline).await?;
+            pipe.flush(&self.address, self.deadline).await?;
         }
         Ok(())
     }
 
-    /// Waits for what is on its way, whatever comes of it: it is then over with it.
+    /// Drops queued commands and waits for pending replies, ignoring errors.
     pub(super) async fn abandon(&mut self) {
         for pipe in &mut self.pipes {
-            pipe.piece.clear();
+            pipe.chunk.clear();
             pipe.commands = 0;
-            let _ = pipe.drained(&self.address, self.deadline).await;
+            let _ = pipe.wait_for_replies(&self.address, self.deadline).await;
         }
     }
 }
@@ -164,7 +162,7 @@ impl Pipe {
         options: &Options,
     ) -> Result<Self, Error> {
         let tls = location.tls.then(|| tls_config(options)).transpose()?.map(Arc::new);
-        let socket = dial(&node.place, tls.as_ref().map(|config| (config, &*node.tls_name)));
+        let socket = dial(&node.endpoint, tls.as_ref().map(|config| (config, &*node.tls_name)));
         let (from, to) = socket.await.map_err(|error| Error::Unavailable {
             store: address.to_owned(),
             what: error.to_string(),
@@ -172,7 +170,7 @@ impl Pipe {
         Self::begin(address, location, BufReader::new(from), to).await
     }
 
-    /// Says who we are and which database we want, and starts the tasks.
+    /// Authenticates, selects the database, and starts the tasks.
     async fn begin(
         address: &str,
         location: &RedisLocation,
@@ -196,30 +194,32 @@ impl Pipe {
             words(&mut hello, "SELECT", &[location.database.to_string().as_bytes()]);
             expected += 1;
         }
-        let away = |error: io::Error| Error::Unavailable {
+        let unavailable = |error: io::Error| Error::Unavailable {
             store: address.to_owned(),
             what: error.to_string(),
         };
-        to.write_all(&hello).await.map_err(away)?;
-        to.flush().await.map_err(away)?;
+        to.write_all(&hello).await.map_err(unavailable)?;
+        to.flush().await.map_err(unavailable)?;
         for _ in 0..expected {
-            if let Answer::Error(says) = answer(&mut from, &mut Vec::new()).await.map_err(away)? {
-                return Err(refusal(address, &says));
+            if let Reply::Error(message) =
+                read_reply(&mut from, &mut Vec::new()).await.map_err(unavailable)?
+            {
+                return Err(refusal(address, &message));
             }
         }
         let progress = Arc::new(Progress::default());
-        let (pieces, waiting) = mpsc::channel(PIECES);
+        let (chunks, queue) = mpsc::channel(MAX_QUEUED_CHUNKS);
         let mut tasks = JoinSet::new();
-        tasks.spawn(write(to, waiting, Arc::clone(&progress), address.to_owned()));
+        tasks.spawn(write(to, queue, Arc::clone(&progress), address.to_owned()));
         tasks.spawn(read(from, Arc::clone(&progress), address.to_owned()));
-        Ok(Self { piece: Vec::new(), commands: 0, sent: 0, pieces, progress, _tasks: tasks })
+        Ok(Self { chunk: Vec::new(), commands: 0, sent: 0, chunks, progress, _tasks: tasks })
     }
 
-    /// Appends a nonce that must come back behind all other answers.
-    fn mark(&mut self) {
+    /// Appends an `ECHO` of a nonce, which proves that all replies before it arrived.
+    fn append_nonce(&mut self) {
         let number = self.sent + self.commands + 1;
         let nonce = format!("sparrow-{number}").into_bytes();
-        words(&mut self.piece, "ECHO", &[&nonce]);
+        words(&mut self.chunk, "ECHO", &[&nonce]);
         self.commands += 1;
         let nonces = &self.progress.nonces;
         nonces.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, nonce));
@@ -230,14 +230,14 @@ impl Pipe {
         if self.commands == 0 {
             return Ok(());
         }
-        let place = time::timeout(deadline, self.pieces.reserve()).await;
-        match place {
-            Ok(Ok(place)) => {
+        let permit = time::timeout(deadline, self.chunks.reserve()).await;
+        match permit {
+            Ok(Ok(permit)) => {
                 self.sent += self.commands;
                 self.commands = 0;
-                place.send(std::mem::replace(
-                    &mut self.piece,
-                    Vec::with_capacity(PIECE + PIECE / 8),
+                permit.send(std::mem::replace(
+                    &mut self.chunk,
+                    Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8),
                 ));
                 Ok(())
             }
@@ -249,19 +249,19 @@ impl Pipe {
         }
     }
 
-    async fn land(&self, address: &str, deadline: Duration) -> Result<(), Error> {
-        self.drained(address, deadline).await?;
+    async fn flush(&self, address: &str, deadline: Duration) -> Result<(), Error> {
+        self.wait_for_replies(address, deadline).await?;
         self.progress.check()
     }
 
-    /// Waits until all that was sent is answered, for as long as answers come at all, or until
-    /// none can come any more.
-    async fn drained(&self, address: &str, deadline: Duration) -> Result<(), Error> {
+    /// Waits for replies to all commands that were sent, until none arrives within the deadline or
+    /// the connection fails.
+    async fn wait_for_replies(&self, address: &str, deadline: Duration) -> Result<(), Error> {
         loop {
             let changed = self.progress.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.progress.answered.load(Ordering::Acquire) >= self.sent {
+            if self.progress.replies.load(Ordering::Acquire) >= self.sent {
                 return Ok(());
             }
             if let Err(error @ Error::Unavailable { .. }) = self.progress.check() {
@@ -280,13 +280,13 @@ fn closed(address: &str) -> Error {
 
 async fn write(
     mut to: impl AsyncWrite + Unpin,
-    mut pieces: mpsc::Receiver<Vec<u8>>,
+    mut chunks: mpsc::Receiver<Vec<u8>>,
     progress: Arc<Progress>,
     address: String,
 ) {
-    while let Some(piece) = pieces.recv().await {
+    while let Some(chunk) = chunks.recv().await {
         let written = async {
-            to.write_all(&piece).await?;
+            to.write_all(&chunk).await?;
             to.flush().await
         };
         if let Err(error) = written.await {
@@ -305,69 +305,69 @@ async fn read(
     let (mut number, mut unreported) = (0, 0);
     loop {
         number += 1;
-        let answer = match answer(&mut from, &mut line).await {
-            Ok(answer) => answer,
+        let reply = match read_reply(&mut from, &mut line).await {
+            Ok(reply) => reply,
             Err(error) => {
                 progress.fail(Error::Unavailable { store: address, what: error.to_string() });
                 return;
             }
         };
-        if !progress.is_in_step(number, &answer) {
-            let what = "its replies are out of step".to_owned();
+        if !progress.is_in_sequence(number, &reply) {
+            let what = "its replies are out of sequence".to_owned();
             progress.fail(Error::Unavailable { store: address, what });
             return;
         }
-        match answer {
-            Answer::Done | Answer::Text(_) => {}
-            // A key whose time to live ended, or one that was moved before.
-            Answer::Error(says) if says.starts_with("ERR no such key") => {}
-            Answer::Error(says) => progress.fail(refusal(&address, &says)),
+        match reply {
+            Reply::Done | Reply::Text(_) => {}
+            // The key expired, or an earlier attempt has renamed it.
+            Reply::Error(message) if message.starts_with("ERR no such key") => {}
+            Reply::Error(message) => progress.fail(refusal(&address, &message)),
         }
         unreported += 1;
-        // Whoever waits need not wake up for each of them.
+        // Notify in batches.
         if unreported >= 64 || from.buffer().is_empty() {
-            progress.answered.fetch_add(unreported, Ordering::Release);
+            progress.replies.fetch_add(unreported, Ordering::Release);
             progress.changed.notify_waiters();
             unreported = 0;
         }
     }
 }
 
-/// The answer to a write.
+/// The reply to a write.
 #[derive(Debug, PartialEq)]
-enum Answer {
+enum Reply {
     Done,
-    /// What Redis says is wrong.
+    /// The error message of Redis.
     Error(String),
     /// A nonce.
     Text(Vec<u8>),
 }
 
-/// Reads the answer to a write: a line, or a nonce.
-async fn answer(
+/// Reads the reply to a write: a line or a nonce.
+async fn read_reply(
     from: &mut BufReader<impl AsyncRead + Unpin>,
     line: &mut Vec<u8>,
-) -> io::Result<Answer> {
+) -> io::Result<Reply> {
     line.clear();
-    let none = || io::Error::new(io::ErrorKind::InvalidData, "an answer to a write that is none");
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "a malformed reply to a write");
     from.take(LONGEST_LINE).read_until(b'\n', line).await?;
     match (line.first(), line.last()) {
-        (Some(b'+' | b':'), Some(b'\n')) => Ok(Answer::Done),
+        (Some(b'+' | b':'), Some(b'\n')) => Ok(Reply::Done),
         (Some(b'-'), Some(b'\n')) => {
-            Ok(Answer::Error(String::from_utf8_lossy(&line[1..]).trim_end().to_owned()))
+            Ok(Reply::Error(String::from_utf8_lossy(&line[1..]).trim_end().to_owned()))
         }
         (Some(b'$'), Some(b'\n')) => {
             let length =
                 str::from_utf8(&line[1..]).ok().and_then(|text| text.trim_end().parse().ok());
             let length: usize =
-                length.filter(|&length| length <= LONGEST_NONCE).ok_or_else(none)?;
+                length.filter(|&length| length <= LONGEST_NONCE).ok_or_else(malformed)?;
             let mut text = vec![0; length + 2];
             from.read_exact(&mut text).await?;
             text.truncate(length);
-            Ok(Answer::Text(text))
+            Ok(Reply::Text(text))
         }
         (None, _) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")),
-        _ => Err(none()),
+        _ => Err(malformed()),
     }
 }
 
@@ -384,28 +384,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_lines_or_nonces_and_nothing_else() {
+    async fn replies_other_than_lines_and_nonces_are_errors() {
         let text = &b"+OK\r\n:3\r\n-OOM no memory\r\n$5\r\nhello\r\n$99\r\n"[..];
         let (mut from, mut line) = (BufReader::new(text), Vec::new());
         for expected in [
-            Answer::Done,
-            Answer::Done,
-            Answer::Error("OOM no memory".to_owned()),
-            Answer::Text(b"hello".to_vec()),
+            Reply::Done,
+            Reply::Done,
+            Reply::Error("OOM no memory".to_owned()),
+            Reply::Text(b"hello".to_vec()),
         ] {
-            assert_eq!(answer(&mut from, &mut line).await.unwrap(), expected);
+            assert_eq!(read_reply(&mut from, &mut line).await.unwrap(), expected);
         }
-        assert!(answer(&mut from, &mut line).await.is_err());
+        assert!(read_reply(&mut from, &mut line).await.is_err());
         for cut in [&b""[..], b"+OK", b"-ERR"] {
-            assert!(answer(&mut BufReader::new(cut), &mut line).await.is_err());
+            assert!(read_reply(&mut BufReader::new(cut), &mut line).await.is_err());
         }
         let progress = Progress::default();
         progress.nonces.lock().unwrap().push_back((2, b"n".to_vec()));
-        let nonce = Answer::Text(b"n".to_vec());
-        assert!(!progress.is_in_step(1, &nonce), "a lost reply");
-        assert!(progress.is_in_step(1, &Answer::Done));
-        assert!(!progress.is_in_step(2, &Answer::Done), "a doubled one");
+        let nonce = Reply::Text(b"n".to_vec());
+        assert!(!progress.is_in_sequence(1, &nonce), "a reply was lost");
+        assert!(progress.is_in_sequence(1, &Reply::Done));
+        assert!(!progress.is_in_sequence(2, &Reply::Done), "a reply was duplicated");
         let endless = vec![b'+'; 2 * LONGEST_LINE as usize];
-        assert!(answer(&mut BufReader::new(&endless[..]), &mut line).await.is_err());
+        assert!(read_reply(&mut BufReader::new(&endless[..]), &mut line).await.is_err());
     }
 }
