@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use sparrow_engine::{Embeddings, Engine};
-use sparrow_model::{Catalog, Movies, Stars, TopRating};
+use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
 use sparrow_store::{Fields, MovieRatings};
@@ -78,7 +78,8 @@ pub(crate) fn engine_of(
         sums.insert(id, rating_sums(movie.ratings, movie_features.as_ref()));
         features.extend(movie_features.filter(|_| wants_features).map(|fields| (id, fields)));
     }
-    let catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
+    let mut catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
+    hide_movies(&mut catalog, config);
     let catalog = Arc::new(catalog);
     let embeddings = vectors.and_then(|(table, about)| {
         let similarity = similarity_of(&config.ranking, about.as_ref());
@@ -132,7 +133,9 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
     } else {
         tracing::info!("{}", loaded.report);
     }
-    let catalog = Arc::new(loaded.catalog);
+    let mut catalog = loaded.catalog;
+    hide_movies(&mut catalog, config);
+    let catalog = Arc::new(catalog);
 
     let embeddings = match (&data.embeddings, &data.path) {
         (Some(folder), _) => {
@@ -158,6 +161,14 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
     registry.load();
     tracing::info!(took = ?start.elapsed(), "loaded");
     Ok(engine)
+}
+
+/// Hides the movies that the configuration names.
+fn hide_movies(catalog: &mut Catalog, config: &Config) {
+    let unknown = catalog.hide(config.catalog.hidden.iter().copied().map(MovieId));
+    if let Some(first) = unknown.first() {
+        tracing::warn!("{} ids of catalog.hidden belong to no movie, first {first}", unknown.len());
+    }
 }
 
 fn lay_out(

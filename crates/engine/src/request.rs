@@ -24,6 +24,10 @@ pub struct Request<'a> {
     pub exclude_seen: bool,
     /// Further movies to exclude. Indices outside the catalogue are ignored.
     pub exclude: &'a [MovieIndex],
+    /// No movies with any of these genres.
+    pub exclude_genres: GenreSet,
+    /// Only movies of this release year or later; movies without a year are excluded. `None` for all.
+    pub min_year: Option<u16>,
     /// Only movies that this accepts; `None` for all.
     pub filter: Option<Filter<'a>>,
     /// The movies that are ranked.
@@ -61,6 +65,8 @@ impl Request<'_> {
             genres: GenreSet::EMPTY,
             exclude_seen: true,
             exclude: &[],
+            exclude_genres: GenreSet::EMPTY,
+            min_year: None,
             filter: None,
             candidates: Candidates::Recalled,
         }

@@ -397,6 +397,9 @@ mod tests {
         let environment = [("SPARROW__CORS__ORIGINS", "https://b.example, *")];
         assert_eq!(read("", &environment).cors.origins, ["https://b.example", "*"]);
         assert_eq!(read("", &[("SPARROW__CORS__ORIGINS", "")]).cors.origins, [""; 0]);
+        let hidden = [("SPARROW__CATALOG__HIDDEN", "1, 20")];
+        assert_eq!(read("[catalog]\nhidden = [3]", &[]).catalog.hidden, [3]);
+        assert_eq!(read("", &hidden).catalog.hidden, [1, 20]);
         // What is printed can be read.
         let printed = read(&read("", &environment).to_toml(), &[]);
         assert_eq!(printed.cors.origins, ["https://b.example", "*"]);

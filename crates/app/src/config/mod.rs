@@ -66,6 +66,8 @@ pub struct Config {
     pub data: Data,
     /// Where users, features and vectors come from.
     pub store: Store,
+    /// The movies that are shown.
+    pub catalog: Catalog,
     /// Finding candidates.
     pub recall: Recall,
     /// Settings of all ranking models.
@@ -89,6 +91,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6010)),
             data: Data::default(),
             store: Store::default(),
+            catalog: Catalog::default(),
             recall: Recall::default(),
             ranking: Ranking::default(),
             server: Server::default(),
@@ -114,6 +117,29 @@ pub struct Data {
     pub posters: Option<PathBuf>,
     /// How many bad lines of the data set are skipped and reported; one more is an error.
     pub max_bad_lines: usize,
+}
+
+/// The movies that are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Catalog {
+    /// The ids of movies that no recommendation, list or search contains.
+    #[serde(deserialize_with = "ids")]
+    pub hidden: Vec<u32>,
+}
+
+/// Ids as numbers, or as text from the environment.
+fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    let values = Vec::<toml::Value>::deserialize(deserializer)?;
+    let read = |value: toml::Value| {
+        let id = match &value {
+            toml::Value::Integer(id) => u32::try_from(*id).ok(),
+            toml::Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        id.ok_or_else(|| de::Error::custom(format!("{value} is not the id of a movie")))
+    };
+    values.into_iter().map(read).collect()
 }
 
 /// Where users, features and vectors come from.

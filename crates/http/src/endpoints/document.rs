@@ -297,12 +297,15 @@ fn describe(parameter: &Parameter, location: &str, names: &Names<'_>) -> Json {
             ("items", words(genres())),
             ("minItems", 1.into()),
         ]),
+        ParameterKind::Ids => schema(&Schema::NonEmpty(&crate::response::schema::ID)),
     };
     described = described.with("schema", values);
     match parameter.kind {
         ParameterKind::Id => described.with("example", 1),
         ParameterKind::Text { example, .. } => described.with("example", example),
-        ParameterKind::Genres => described.with("style", "form").with("explode", true),
+        ParameterKind::Genres | ParameterKind::Ids => {
+            described.with("style", "form").with("explode", true)
+        }
         _ => described,
     }
 }

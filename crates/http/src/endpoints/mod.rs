@@ -1,5 +1,6 @@
 //! The endpoints of the API: one entry for each, with its description and its handler.
 
+pub(crate) mod conditions;
 pub(crate) mod document;
 pub(crate) mod endpoint;
 #[cfg(test)]

@@ -88,11 +88,12 @@ async fn ask(
     let times = Arc::clone(&snapshot.ranking_times);
     let (engine, runtime) = (Arc::clone(&snapshot.engine), Handle::current());
     let (request, model) = (request.clone(), request.model.map(str::to_owned));
+    let exclude = request.exclude.to_vec();
     let request = Request { model: None, exclude: &[], filter: None, ..request };
     let ranking = spawn_blocking(move || {
         // Counted until it ends, also if the client is gone.
         let _permits = (first, permit);
-        let request = Request { model: model.as_deref(), ..request };
+        let request = Request { model: model.as_deref(), exclude: &exclude, ..request };
         let (found, held) = runtime.block_on(timed(rank(&engine, &request, user.as_ref())));
         times.note(&asked, held);
         found

@@ -3,18 +3,21 @@
 use sparrow_engine::{Candidates, Item, Recommendations, Request};
 use sparrow_model::UserId;
 
+use crate::endpoints::conditions::Conditions;
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::ranking::{
     DEGRADED, MOVIE_OF_ITEM, RECOMMENDATIONS as DEFAULT_SIZE, REQUESTED_MODEL, USER_ID, micros,
     recommend as ask, write_model, write_movie,
 };
-use crate::parameters::definition::{self, CANDIDATES, GENRES, Kind as Type, MODEL, Parameter};
+use crate::parameters::definition::{
+    self, CANDIDATES, EXCLUDE, EXCLUDE_GENRES, GENRES, Kind as Type, MIN_YEAR, MODEL, Parameter,
+};
 use crate::response::json;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Reply;
 use crate::response::schema::{COUNT, Field, Schema, TEXT, Type as JsonType};
 
-pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 6]> = Endpoint::v1(
+pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 9]> = Endpoint::v1(
     Group::Recommendations,
     "/v1/users/{id}/recommendations",
     "recommend",
@@ -23,6 +26,9 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 6]> = Endpoint::v1(
         MODEL,
         CANDIDATES,
         GENRES,
+        EXCLUDE,
+        EXCLUDE_GENRES,
+        MIN_YEAR,
         Parameter::new(
             "exclude_seen",
             Type::Flag { default: true },
@@ -127,13 +133,17 @@ const TIMINGS: JsonType = JsonType::new(
 pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
     let id = call.id()?;
-    let [size, model, candidates, genres, exclude_seen, explain] =
+    let [size, model, candidates, genres, exclude, exclude_genres, min_year, exclude_seen, explain] =
         RECOMMENDATIONS.arguments(call)?;
+    let conditions = Conditions::read(snapshot, [&exclude, &exclude_genres, &min_year])?;
     let request = Request {
         model: model.text(),
         size: size.number()?,
         genres: snapshot.genre_set(&genres)?,
         exclude_seen: exclude_seen.flag()?,
+        exclude: &conditions.exclude,
+        exclude_genres: conditions.exclude_genres,
+        min_year: conditions.min_year,
         candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
         ..Request::new(UserId(id))
     };

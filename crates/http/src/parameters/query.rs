@@ -162,6 +162,15 @@ impl Value<'_> {
         whole(text).ok_or_else(|| not_a_number(self.parameter.name, text, 0, u32::MAX))
     }
 
+    /// Calls `each` for every id of a [`Type::Ids`].
+    pub(crate) fn each_id(&self, mut each: impl FnMut(u32)) -> Result<(), Problem> {
+        let name = self.parameter.name;
+        for text in self.texts().flat_map(|text| text.split(',')) {
+            each(whole(text).ok_or_else(|| not_a_number(name, text, 0, u32::MAX))?);
+        }
+        Ok(())
+    }
+
     /// The number of a [`Type::Number`], or its default.
     pub(crate) fn number(&self) -> Result<usize, Problem> {
         let Type::Number { least, most, default } = self.parameter.kind else {
@@ -287,6 +296,22 @@ mod tests {
         assert_eq!(q.texts().collect::<Vec<_>>(), ["a", "b,c", ""]);
         assert_eq!(id.texts().collect::<Vec<_>>(), ["1"]);
         assert_eq!(read("id=1&id=1").unwrap_err().kind(), Kind::RepeatedParameter);
+    }
+
+    #[test]
+    fn ids_are_lists_that_may_be_repeated() {
+        static IDS: [Parameter; 1] = [Parameter::new("exclude", Type::Ids, "")];
+        let read = |query: &str| {
+            let [value] = parse(Some(query), &IDS, Unknown::Refuse).unwrap();
+            let mut ids = Vec::new();
+            value.each_id(|id| ids.push(id)).map(|()| ids)
+        };
+        assert_eq!(read("exclude=1,20&exclude=3").unwrap(), [1, 20, 3]);
+        assert_eq!(read("").unwrap(), [0; 0]);
+        for bad in ["", "1,", ",", "1,-2", "01", "1;2", "a"] {
+            let problem = read(&format!("exclude={bad}")).unwrap_err();
+            assert_eq!(problem.kind(), Kind::InvalidParameter, "{bad}");
+        }
     }
 
     #[test]
