@@ -83,7 +83,9 @@ pub(crate) fn engine_of(
     let catalog = Arc::new(catalog);
     let embeddings = vectors.and_then(|(table, about)| {
         let similarity = similarity_of(&config.ranking, about.as_ref());
-        Embeddings::of_items(&table, similarity, &catalog).map_err(|e| e.to_string())
+        let embeddings = Embeddings::of_items(&table, similarity, &catalog);
+        let objective = about.and_then(|about| about.objective);
+        embeddings.map(|it| it.with_objective(objective)).map_err(|e| e.to_string())
     });
     let features = MovieFeatures::Stored(features);
     registry.build(&catalog, embeddings, &features).context("cannot build the engine")
@@ -143,7 +145,8 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
                 .with_context(|| format!("cannot read the embeddings in {}", folder.display()))?;
             let about = || format!("the embeddings in {} do not fit", folder.display());
             let similarity = similarity_of(&config.ranking, metadata.as_ref());
-            Ok(lay_out(&items, users, similarity, &catalog).with_context(about)?)
+            let embeddings = lay_out(&items, users, similarity, &catalog).with_context(about)?;
+            Ok(embeddings.with_objective(metadata.and_then(|metadata| metadata.objective)))
         }
         (None, None) => {
             let items = EmbeddingTable::read(demo::ITEMS, ITEM_FILE)?;

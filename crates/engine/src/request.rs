@@ -12,7 +12,7 @@ pub const NO_MODEL: &str = "none";
 /// A request for recommendations. Fields may be added: construct it with [`Request::new`] and struct update syntax.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// The user.
+    /// The user, for [`Engine::recommend`]; that of [`Engine::recommend_to`] is in the user's state.
     pub user: UserId,
     /// The name or alias of the ranking model; `None` for the default model.
     pub model: Option<&'a str>,
@@ -146,6 +146,7 @@ impl Engine {
         let index = users.index_of(id);
         UserState {
             id,
+            is_anonymous: false,
             history: index.map(|index| users.get(index)),
             also_rated: &[],
             favourite_genres: index.map_or(&[], |index| self.favourite_genres.of(index)),

@@ -4,6 +4,7 @@
 //! * [`ItemVectors`]: the vectors of a catalogue, for exact top-k search and for scoring candidates.
 //! * [`TopK`]: streaming top-k selection.
 //! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, for training and for folding in new users.
+//! * [`NewUsers`]: vectors of users outside the training data.
 //! * [`ease`]: item–item weights.
 //! * [`neural_cf`]: the ranking model and its forward pass; its file format with the feature `model-file`.
 //!
@@ -18,6 +19,7 @@ mod kernel;
 #[cfg(feature = "model-file")]
 mod metadata;
 pub mod neural_cf;
+mod new_users;
 mod table;
 #[cfg(feature = "model-file")]
 mod tensors;
@@ -28,6 +30,7 @@ pub use factors::{CONVERGED_STEPS, Factors, FoldIn, HalfStep, Objective, Positiv
 pub use item_vectors::{ItemVectors, Similarity};
 #[cfg(feature = "model-file")]
 pub use metadata::{EmbeddingMetadata, EmbeddingMetadataError, METADATA_FILE};
+pub use new_users::NewUsers;
 pub use table::{
     EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, has_direction,
     normalise, parse_line,

@@ -231,6 +231,9 @@ pub struct Server {
     /// How long the head of a request may take to arrive.
     #[serde(with = "crate::duration")]
     pub header_timeout: Duration,
+    /// How long the body of a request may take to arrive.
+    #[serde(with = "crate::duration")]
+    pub body_timeout: Duration,
     /// How long a connection may rest between requests.
     #[serde(with = "crate::duration")]
     pub idle_timeout: Duration,
@@ -268,6 +271,7 @@ impl Default for Server {
         let options = sparrow_http::Options::default();
         Self {
             header_timeout: options.header_timeout,
+            body_timeout: options.body_timeout,
             idle_timeout: options.idle_timeout,
             write_timeout: options.write_timeout,
             request_timeout: options.request_timeout,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, OwnedHistory, UserId};
 use sparrow_neural::{
-    EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Similarity, USER_FILE,
+    EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Objective, Similarity, USER_FILE,
     has_direction,
 };
 use sparrow_rank::{EmbeddingRanker, Ranker, Unavailable};
@@ -60,7 +60,8 @@ impl ModelKind for Embedding {
         if similarity == Similarity::Cosine {
             users.normalise();
         }
-        Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity }))
+        let objective = metadata.and_then(|metadata| metadata.objective);
+        Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity, objective }))
     }
 
     fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>> {
@@ -84,12 +85,15 @@ struct LoadedVectors {
     items: EmbeddingTable,
     users: Arc<EmbeddingTable>,
     similarity: Similarity,
+    objective: Option<Objective>,
 }
 
 impl LoadedModel for LoadedVectors {
     fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
-        let items = Embeddings::of_items(&self.items, self.similarity, catalog)?.items;
-        Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users))))
+        let Embeddings { items, new_users, .. } =
+            Embeddings::of_items(&self.items, self.similarity, catalog)?
+                .with_objective(self.objective);
+        Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users), new_users)))
     }
 
     fn trial_user(&self, _catalog: &Catalog) -> OwnedHistory {

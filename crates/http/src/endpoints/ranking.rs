@@ -38,15 +38,16 @@ pub(crate) const REQUESTED_MODEL: Field = Field::new(
 );
 
 /// Asks the engine for recommendations, within the time limit. Rankings that may take long run a few at a time, on
-/// other threads than those that serve connections.
+/// other threads than those that serve connections. Without a `user`, the one that the request names is read.
 pub(crate) async fn recommend(
     call: &Call<'_>,
     snapshot: &Snapshot,
     request: &Request<'_>,
     model: &Value<'_>,
+    user: Option<LoadedUser>,
 ) -> Result<Recommendations, Problem> {
     let limit = call.shared.options.request_timeout;
-    let Ok(answer) = timeout(limit, ask(call, snapshot, request)).await else {
+    let Ok(answer) = timeout(limit, ask(call, snapshot, request, user)).await else {
         tracing::warn!(user = request.user.0, "recommendations took too long");
         let detail = format!("no answer within {limit:?}");
         return Err(Problem::new(Kind::Unavailable, detail));
@@ -58,8 +59,9 @@ async fn ask(
     call: &Call<'_>,
     snapshot: &Snapshot,
     request: &Request<'_>,
+    mut user: Option<LoadedUser>,
 ) -> Result<Result<Recommendations, Error>, Problem> {
-    let (mut first, mut permit, mut user) = (None, None, None);
+    let (mut first, mut permit) = (None, None);
     // Another version may be published, or the first measurement be made, during each wait.
     let asked = loop {
         let asked = snapshot.ranking_times.asked(&snapshot.engine, request);

@@ -42,7 +42,7 @@ pub(crate) async fn recommendations(call: &Call<'_>) -> Result<Reply, Problem> {
         candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
         ..Request::new(UserId(id.id()?))
     };
-    let found = recommend(call, snapshot, &request, &model).await?;
+    let found = recommend(call, snapshot, &request, &model, None).await?;
     let mut out = Vec::new();
     snapshot.sparrowrecsys_movies.list(&mut out, found.items.iter().map(|item| item.movie));
     Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))

@@ -137,6 +137,38 @@ impl<'q> Value<'q> {
 }
 
 impl Value<'_> {
+    pub(crate) const fn name(&self) -> &'static str {
+        self.parameter.name
+    }
+
+    /// Whether the parameter is a list in a request body.
+    pub(crate) const fn is_list(&self) -> bool {
+        self.parameter.is_repeatable()
+    }
+
+    /// The type of the parameter, or of its items, in a request body.
+    pub(crate) const fn json_type(&self) -> &'static str {
+        match self.parameter.kind {
+            Type::Number { .. } | Type::Id | Type::Ids => "a number",
+            Type::Flag { .. } => "true or false",
+            _ => "text",
+        }
+    }
+
+    /// Removes all values.
+    pub(crate) fn clear(&mut self) {
+        self.text = None;
+        self.more.clear();
+    }
+
+    /// Adds a value from a request body.
+    pub(crate) fn push(&mut self, text: String) {
+        match self.text {
+            None => self.text = Some(Cow::Owned(text)),
+            Some(_) => self.more.push(Cow::Owned(text)),
+        }
+    }
+
     /// The text, if the parameter was given.
     pub(crate) fn text(&self) -> Option<&str> {
         self.text.as_deref()
