@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sparrow_engine::{Embeddings, Engine};
-use sparrow_model::{Catalog, Movies, Stars, TopRating};
+use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
 use sparrow_neural::{EmbeddingFolder, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
 use sparrow_store::{Fields, MovieRatings};
@@ -77,11 +77,14 @@ pub(crate) fn engine_of(
         sums.insert(id, rating_sums(movie.ratings, movie_features.as_ref()));
         features.extend(movie_features.filter(|_| takes_features).map(|fields| (id, fields)));
     }
-    let catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
+    let mut catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
+    hide_movies(&mut catalog, config);
     let catalog = Arc::new(catalog);
     let embeddings = vectors.and_then(|(table, metadata)| {
         let similarity = similarity_of(&config.ranking, metadata.as_ref());
-        Embeddings::of_items(&table, similarity, &catalog).map_err(|e| e.to_string())
+        let embeddings = Embeddings::of_items(&table, similarity, &catalog);
+        let objective = metadata.and_then(|metadata| metadata.objective);
+        embeddings.map(|it| it.with_objective(objective)).map_err(|e| e.to_string())
     });
     let features = MovieFeatures::Stored(features);
     Ok(registry.build(&catalog, embeddings, &features)?)
@@ -126,14 +129,17 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error
     } else {
         tracing::info!("{}", loaded.report);
     }
-    let catalog = Arc::new(loaded.catalog);
+    let mut catalog = loaded.catalog;
+    hide_movies(&mut catalog, config);
+    let catalog = Arc::new(catalog);
 
     let embeddings = match (&data.embeddings, &data.path) {
         (Some(folder), _) => {
             let vectors = EmbeddingFolder::read(folder).map_err(ModelError::invalid);
             let vectors = vectors.and_then(|EmbeddingFolder { items, users, metadata }| {
                 let similarity = similarity_of(&config.ranking, metadata.as_ref());
-                lay_out(&items, users, similarity, &catalog)
+                let objective = metadata.and_then(|metadata| metadata.objective);
+                Ok(lay_out(&items, users, similarity, &catalog)?.with_objective(objective))
             });
             Ok(vectors.map_err(|source| Error::Embeddings { folder: folder.clone(), source })?)
         }
@@ -155,6 +161,14 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error
     registry.load();
     tracing::info!(took = ?start.elapsed(), "loaded");
     Ok(engine)
+}
+
+/// Hides the movies that the configuration names.
+fn hide_movies(catalog: &mut Catalog, config: &Config) {
+    let unknown = catalog.hide(config.catalog.hidden.iter().copied().map(MovieId));
+    if let Some(first) = unknown.first() {
+        tracing::warn!("{} ids of catalog.hidden belong to no movie, first {first}", unknown.len());
+    }
 }
 
 fn lay_out(

@@ -226,6 +226,7 @@ async fn start_from(
     let descriptors = file_limit::reserve(config.server.max_connections.get());
     let server = Arc::new(Server::new(Options {
         header_timeout: config.server.header_timeout,
+        body_timeout: config.server.body_timeout,
         idle_timeout: config.server.idle_timeout,
         write_timeout: config.server.write_timeout,
         request_timeout: config.server.request_timeout,

@@ -4,6 +4,7 @@
 //! * [`ItemVectors`]: the vectors of a catalogue, for exact top-k search and for scoring candidates.
 //! * [`TopK`]: streaming top-k selection.
 //! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, for training and for folding in new users.
+//! * [`NewUsers`]: vectors of users outside the training data.
 //! * [`item_weights`]: the item–item weights of EASE, next-item and item-kNN.
 //! * [`neural_cf`]: the ranking model and its forward pass.
 //! * With the feature `model-file`: the file formats of the models, and the folders that contain them.
@@ -25,6 +26,7 @@ mod model_file;
 #[cfg(feature = "model-file")]
 pub mod model_folder;
 pub mod neural_cf;
+mod new_users;
 mod table;
 mod top_k;
 mod zeros;
@@ -37,6 +39,7 @@ pub use item_vectors::{ItemVectors, Similarity};
 pub use metadata::{EmbeddingMetadata, EmbeddingMetadataError, METADATA_FILE};
 #[cfg(feature = "model-file")]
 pub use model_file::ModelFileError;
+pub use new_users::NewUsers;
 pub use table::{
     EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, has_direction,
     normalise, parse_line,

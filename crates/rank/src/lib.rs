@@ -88,7 +88,8 @@ impl<'a> Query<'a> {
 ///   finite, or [`UNSCORED`] if the model cannot score the movie. Greater is better. Scores are comparable only
 ///   within one call.
 /// * After an error the content of `scores` is undefined, and the caller ignores it. A user whom the model cannot
-///   score is an error ([`Error::NoUserEmbedding`], [`Error::UnknownUser`]), never an arbitrary order.
+///   score is an error ([`Error::NoUserEmbedding`], [`Error::UnknownUser`]), never an arbitrary order. The same holds
+///   for an anonymous user (`UserState::is_anonymous`) and a model that scores by the user's id.
 /// * The caller may drop the future at any time, without consequences for other calls.
 /// * A ranker that waits for a server has a deadline of its own and returns [`Error::TimedOut`] when it is exceeded, because
 ///   only the ranker can close the connection. The engine adds no deadline and does not retry: it counts the error, and the

@@ -103,7 +103,7 @@ impl TfServingRanker {
                 let mut text = String::new();
                 match &input.source {
                     Source::UserId => {
-                        if !conversion.write_id(user.id.0, &mut text) {
+                        if user.is_anonymous || !conversion.write_id(user.id.0, &mut text) {
                             return Err(Error::UnknownUser(user.id));
                         }
                     }
@@ -136,7 +136,8 @@ impl Ranker for TfServingRanker {
         let Query { user, movies, .. } = *query;
         let deadline = Instant::now() + self.model.options().deadline;
         let layout = self.model.admit()?;
-        if user.history.is_some() || user.features.is_some() {
+        let is_known = user.history.is_some() || user.features.is_some();
+        if is_known && !user.is_anonymous {
             self.model.record_user(user.id);
         }
         let texts = self.request_values(user)?;

@@ -26,10 +26,11 @@ pub struct StoreSource {
     pub histories: Option<Arc<Catalog>>,
 }
 
-/// A user as read from a store, in the terms of an engine's catalogue: owns what [`UserState`] borrows.
+/// A user as read from a store or from a request, in the terms of an engine's catalogue: owns what [`UserState`] borrows.
 #[derive(Debug)]
 pub struct LoadedUser {
     id: UserId,
+    is_anonymous: bool,
     history: Option<OwnedHistory>,
     also_rated: Vec<MovieIndex>,
     favourite_genres: Vec<Genre>,
@@ -106,6 +107,7 @@ impl LoadedUser {
     fn unknown(id: UserId, why: Reason) -> Self {
         Self {
             id,
+            is_anonymous: false,
             history: None,
             also_rated: Vec::new(),
             favourite_genres: Vec::new(),
@@ -161,13 +163,45 @@ impl LoadedUser {
             source.reader.count_malformed(&key, "it does not fit the vectors of the movies");
             None
         });
-        Self { id, history, also_rated, favourite_genres: genres, embedding, features, missing }
+        Self {
+            id,
+            is_anonymous: false,
+            history,
+            also_rated,
+            favourite_genres: genres,
+            embedding,
+            features,
+            missing,
+        }
+    }
+
+    /// A user without an id, with these ratings of distinct movies and with the vector that the engine computes from them.
+    /// Without ratings, the user is [`Reason::UnknownUser`].
+    pub fn anonymous(ratings: impl IntoIterator<Item = Rated>, engine: &Engine) -> Self {
+        let UserState { id, is_anonymous, .. } = UserState::anonymous();
+        let owned = OwnedHistory::new(id, ratings);
+        let history = owned.get();
+        if history.is_empty() {
+            return Self { is_anonymous, ..Self::unknown(id, Reason::UnknownUser) };
+        }
+        let embedding = engine.embeddings().and_then(|vectors| vectors.vector_of(&history));
+        Self {
+            id,
+            is_anonymous,
+            favourite_genres: engine.favourite_genres(&history),
+            also_rated: Vec::new(),
+            embedding,
+            features: None,
+            missing: None,
+            history: Some(owned),
+        }
     }
 
     /// The state for [`Engine::recommend_to`].
     pub fn state(&self) -> UserState<'_> {
         UserState {
             id: self.id,
+            is_anonymous: self.is_anonymous,
             history: self.history(),
             also_rated: &self.also_rated,
             favourite_genres: &self.favourite_genres,

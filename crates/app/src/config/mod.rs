@@ -72,6 +72,8 @@ pub struct Config {
     pub data: Data,
     /// The feature store.
     pub store: Store,
+    /// The movies that are shown.
+    pub catalog: Catalog,
     /// Recall.
     pub recall: Recall,
     /// Settings of all ranking models.
@@ -95,6 +97,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6010)),
             data: Data::default(),
             store: Store::default(),
+            catalog: Catalog::default(),
             recall: Recall::default(),
             ranking: Ranking::default(),
             server: Server::default(),
@@ -120,6 +123,29 @@ pub struct Data {
     pub posters: Option<PathBuf>,
     /// The number of bad lines of the data set that are skipped and reported; more are an error.
     pub max_bad_lines: usize,
+}
+
+/// The movies that are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Catalog {
+    /// The ids of movies that no recommendation, list or search contains.
+    #[serde(deserialize_with = "ids")]
+    pub hidden: Vec<u32>,
+}
+
+/// Ids as numbers, or as text from the environment.
+fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    let values = Vec::<toml::Value>::deserialize(deserializer)?;
+    let read = |value: toml::Value| {
+        let id = match &value {
+            toml::Value::Integer(id) => u32::try_from(*id).ok(),
+            toml::Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        id.ok_or_else(|| de::Error::custom(format!("{value} is not the id of a movie")))
+    };
+    values.into_iter().map(read).collect()
 }
 
 /// The feature store.
@@ -211,6 +237,9 @@ pub struct Server {
     /// The time limit for receiving the head of a request.
     #[serde(with = "crate::duration")]
     pub header_timeout: Duration,
+    /// The time limit for receiving the body of a request.
+    #[serde(with = "crate::duration")]
+    pub body_timeout: Duration,
     /// The time limit for an idle connection.
     #[serde(with = "crate::duration")]
     pub idle_timeout: Duration,
@@ -248,6 +277,7 @@ impl Default for Server {
         let options = sparrow_http::Options::default();
         Self {
             header_timeout: options.header_timeout,
+            body_timeout: options.body_timeout,
             idle_timeout: options.idle_timeout,
             write_timeout: options.write_timeout,
             request_timeout: options.request_timeout,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, OwnedHistory, UserId};
 use sparrow_neural::{
-    EmbeddingFolder, EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Similarity,
-    USER_FILE, has_direction,
+    EmbeddingFolder, EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Objective,
+    Similarity, USER_FILE, has_direction,
 };
 use sparrow_rank::{EmbeddingRanker, Ranker, Unavailable};
 use toml::Table;
@@ -54,7 +54,8 @@ impl ModelKind for Embedding {
         if similarity == Similarity::Cosine {
             users.normalise();
         }
-        Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity }))
+        let objective = metadata.and_then(|metadata| metadata.objective);
+        Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity, objective }))
     }
 
     fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
@@ -78,14 +79,15 @@ struct LoadedVectors {
     items: EmbeddingTable,
     users: Arc<EmbeddingTable>,
     similarity: Similarity,
+    objective: Option<Objective>,
 }
 
 impl LoadedModel for LoadedVectors {
     fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
-        let items = Embeddings::of_items(&self.items, self.similarity, catalog)
-            .map_err(ModelError::invalid)?
-            .items;
-        Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users))))
+        let embeddings = Embeddings::of_items(&self.items, self.similarity, catalog)
+            .map_err(ModelError::invalid)?;
+        let Embeddings { items, new_users, .. } = embeddings.with_objective(self.objective);
+        Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users), new_users)))
     }
 
     fn trial_user(&self, _catalog: &Catalog) -> OwnedHistory {

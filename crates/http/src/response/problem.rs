@@ -18,6 +18,9 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     Timeout,
     UnexpectedBody,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidBody,
     UriTooLong,
     HeadersTooLarge,
     Internal,
@@ -55,6 +58,17 @@ impl Kind {
             }
             Self::UnexpectedBody => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "unexpected-body", "The request has a body")
+            }
+            Self::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The request body is too large")
+            }
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The request body has an unsupported type",
+            ),
+            Self::InvalidBody => {
+                (StatusCode::BAD_REQUEST, "invalid-body", "The request body is invalid")
             }
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The URL is too long"),
             Self::HeadersTooLarge => (
@@ -142,6 +156,10 @@ impl Problem {
         self
     }
 
+    pub(crate) fn allowed_names(&self) -> &[String] {
+        &self.0.allowed
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -170,7 +188,7 @@ json_type! {
         title / "title": &'a str = TEXT,
         status / "status": u16 = Schema::Integer { least: 400, most: Some(599) },
         detail / "detail": &'a str = TEXT,
-        /// The parameter that it is about.
+        /// The parameter, or the field of the request body, that it is about.
         #[serde(skip_serializing_if = "Option::is_none")]
         parameter / "parameter": Option<&'a str> = Schema::Optional(&TEXT),
         /// The values, names or methods that are allowed.

@@ -89,9 +89,11 @@ impl Snapshot {
         self.engine.catalog()
     }
 
+    /// The movie with this id, unless it is hidden.
     pub(crate) fn movie(&self, id: u32) -> Result<MovieIndex, Problem> {
         self.catalog()
             .index_of(MovieId(id))
+            .filter(|&movie| !self.catalog().is_hidden(movie))
             .ok_or_else(|| Problem::not_found(format!("there is no movie {id}")))
     }
 

@@ -42,6 +42,9 @@ fn ports_and_lists_are_read_from_every_layer() {
     let environment = [("SPARROW__CORS__ORIGINS", "https://b.example, *")];
     assert_eq!(read("", &environment).cors.origins, ["https://b.example", "*"]);
     assert_eq!(read("", &[("SPARROW__CORS__ORIGINS", "")]).cors.origins, [""; 0]);
+    let hidden = [("SPARROW__CATALOG__HIDDEN", "1, 20")];
+    assert_eq!(read("[catalog]\nhidden = [3]", &[]).catalog.hidden, [3]);
+    assert_eq!(read("", &hidden).catalog.hidden, [1, 20]);
     // The printed configuration can be read.
     let printed = read(&read("", &environment).to_toml(), &[]);
     assert_eq!(printed.cors.origins, ["https://b.example", "*"]);
