@@ -243,12 +243,9 @@ fn tune_goes_on_where_it_ended() {
     let record = data.path().join("trials.jsonl");
     let folders = [("--data", data.path()), ("--out", &*record)];
     let first = succeed("tune --method ials --trials 2", &folders);
-    assert!(first.contains("the usual settings") && first.contains("best of 2 trials"), "{first}");
+    assert!(first.contains("the defaults") && first.contains("best of 2 trials"), "{first}");
     let again = succeed("tune --method ials --trials 3", &folders);
-    assert!(
-        !again.contains("the usual settings  ") && again.contains("best of 3 trials"),
-        "{again}"
-    );
+    assert!(!again.contains("the defaults  ") && again.contains("best of 3 trials"), "{again}");
     assert!(again.contains("sparrow-loader embed --method ials"), "{again}");
     assert_eq!(lines(data.path(), "trials.jsonl").len(), 3);
     let error = fail(3, "tune --method ease --trials 3", &folders);

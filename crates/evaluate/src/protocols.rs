@@ -42,7 +42,7 @@ pub(super) async fn ask(
         Protocol::LeaveOneOut => asking.places(seed).await?,
     };
     if asked.users == 0 {
-        return Err(Error::NothingToMeasure("no user has ratings in both parts"));
+        return Err(Error::NoTestData("no user has ratings in both parts"));
     }
     Ok(asked)
 }

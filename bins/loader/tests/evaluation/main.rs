@@ -121,7 +121,7 @@ fn what_cannot_be_measured_is_refused_by_name() {
         ("--model nothing", "no model is named \"nothing\""),
         ("--model gmf:window=3", "no setting \"window\""),
         ("--model gmf:l2=-1", "l2 must be from 0 to 100"),
-        ("--model engine --protocol label", "gives lists and no scores"),
+        ("--model engine --protocol label", "returns lists without scores"),
         ("--model popularity --protocol leave-one-out --split time", "which has its own"),
         ("--model popularity --test-fraction 1", "more than 0 and less than 1"),
         ("--model popularity --seeds 0", "from 1 to 1000 seeds"),

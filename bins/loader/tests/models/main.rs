@@ -123,7 +123,7 @@ fn train_says_what_is_wrong_and_writes_nothing() {
     let ratings = "userId,movieId,rating,timestamp\n1,1,5.0,1\n1,2,5.0,2\n";
     fs::write(data.path().join("ratings.csv"), ratings).unwrap();
     let error = fail(3, "train", &[("--data", data.path()), ("--out", &out)]);
-    assert!(error.contains("nothing to learn from: the validation part lacks"), "{error}");
+    assert!(error.contains("no training data: the validation part lacks"), "{error}");
     assert!(!out.exists());
 
     let file = parent.path().join("file");

@@ -273,7 +273,7 @@ fn signals_give_up_a_push_and_leave_the_store_as_it_was() {
         stopped.signal(signal);
         let (ended, errors) = stopped.end();
         assert_eq!(ended, Some(code), "{errors}");
-        assert_eq!(errors, "error: interrupted: the store is as it was\n");
+        assert_eq!(errors, "error: interrupted: the store is unchanged\n");
         is_as_before(&redis);
         // No lock is left.
         succeeds("push --item-embeddings {} --store {}", &[&few, &redis.url()]);
