@@ -44,7 +44,7 @@ use sparrow_train::metrics::Calibration;
 use split::{HoldOut, Parts};
 
 /// The number of movies of a list that are evaluated.
-pub const PLACES: usize = 10;
+pub const LIST_LENGTH: usize = 10;
 
 /// The error of an evaluation.
 #[derive(Debug, thiserror::Error)]
@@ -431,7 +431,7 @@ async fn one(
         method.fit(training).map_err(|source| Error::Fit { model: method.name(), source })?;
     leak::check(parts, options.hold_out, &fitted).map_err(Error::Leak)?;
     let fitting = start.elapsed();
-    let answers = protocols::ask(catalog, parts, &fitted, options, seed, progress).await?;
+    let answers = protocols::evaluate(catalog, parts, &fitted, options, seed, progress).await?;
     let all = vec![1; catalog.users().len()];
     let Some(mut measures) = answers.measured.measure(&all) else {
         return Err(Error::NoTestData("the test part contains only likes, or none"));

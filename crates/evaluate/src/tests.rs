@@ -89,12 +89,11 @@ async fn full_ranking_equals_a_naive_reference() {
         list.sort_by_key(|&movie| (std::cmp::Reverse(training.stats(movie).count), movie));
         list.truncate(10);
         let hit = |movie: &MovieIndex| test.movies().any(|relevant| relevant == *movie);
-        let gain = |place: usize| 1.0 / ((place + 2) as f64).log2();
-        let found: Vec<usize> = (0..list.len()).filter(|&place| hit(&list[place])).collect();
+        let gain = |rank: usize| 1.0 / ((rank + 2) as f64).log2();
+        let found: Vec<usize> = (0..list.len()).filter(|&rank| hit(&list[rank])).collect();
         let best: f64 = (0..test.len().min(10)).map(gain).sum();
-        ndcg += found.iter().map(|&place| gain(place)).sum::<f64>() / best;
-        let precisions =
-            (1..).zip(&found).map(|(hits, &place)| f64::from(hits) / (place + 1) as f64);
+        ndcg += found.iter().map(|&rank| gain(rank)).sum::<f64>() / best;
+        let precisions = (1..).zip(&found).map(|(hits, &rank)| f64::from(hits) / (rank + 1) as f64);
         map += precisions.sum::<f64>() / test.len() as f64;
         users += 1.0;
         all.extend(list);
