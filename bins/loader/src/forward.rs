@@ -57,8 +57,8 @@ fn program() -> PathBuf {
     let name = format!("{PROGRAM}{}", env::consts::EXE_SUFFIX);
     let this = env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
     let folder = this.parent().map(PathBuf::from).unwrap_or_default();
-    let places = [folder.join(&name), folder.join("..").join(PROFILE).join(&name)];
-    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| name.into())
+    let paths = [folder.join(&name), folder.join("..").join(PROFILE).join(&name)];
+    paths.into_iter().find(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
 #[cfg(unix)]

@@ -38,11 +38,11 @@ impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rating { user, movie } => {
-                write!(f, "that of user {user} for the movie at place {}", movie.0)
+                write!(f, "that of user {user} for the movie with index {}", movie.0)
             }
             Self::Statistics { movie, counted, training } => write!(
                 f,
-                "{counted} are counted of the movie at place {}, which has {training} in training",
+                "{counted} are counted for the movie with index {}, which has {training} in the training part",
                 movie.0
             ),
             Self::Future { user } => write!(f, "user {user} has later ones in training"),

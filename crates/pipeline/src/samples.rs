@@ -7,6 +7,7 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt as _, lit};
 use datafusion::prelude::{DataFrame, Expr, cast, ident};
 use sparrow_features::USER_FIELDS;
+use sparrow_model::Split;
 
 use super::movie_window::MovieStatisticsWindow;
 use super::queries::{
