@@ -12,22 +12,21 @@ use sparrow_evaluate::{self as evaluate, Protocol};
 
 use crate::evaluate::{EvaluationArgs, models};
 
-/// Measures several models on the same ratings, and writes a Markdown table.
+/// Evaluates several models on the same ratings and writes a Markdown table.
 ///
-/// Does what `evaluate` does for each model. The table has the command in it that makes it again.
+/// Evaluates each model as `evaluate` does. The table contains the command that reproduces it.
 #[derive(Debug, Args)]
 #[command(after_help = models())]
 pub(crate) struct Compare {
     #[command(flatten)]
     evaluation: EvaluationArgs,
 
-    /// Models, with settings if they are not to be the usual ones; several with spaces between them, or the
-    /// option several times [default: all that the protocol can measure, and for lists also neuralcf trained
-    /// on what is chosen]
+    /// Models, optionally with hyperparameters; several are separated by spaces, or the option is repeated
+    /// [default: all that the protocol supports, and for lists also neuralcf with negative samples]
     #[arg(short, long, value_name = "MODEL", num_args = 1..)]
     models: Vec<String>,
 
-    /// File to write into, replaced if it exists; - for standard output
+    /// Output file, replaced if it exists; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
@@ -61,7 +60,7 @@ impl Compare {
         fs::write(&self.out, table).with_context(|| format!("cannot write {}", self.out.display()))
     }
 
-    /// The command that makes this table, wherever the data set is.
+    /// The command that reproduces the table, with the name of the data set instead of its path.
     fn command(&self, comparison: &Comparison) -> String {
         let mut command = format!("sparrow-loader compare --data {}", comparison.data);
         command.push_str(&self.evaluation.arguments());

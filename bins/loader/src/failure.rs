@@ -76,7 +76,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
         match cause.downcast_ref() {
             Some(train::Error::Option(_)) => return Some(USAGE),
-            Some(train::Error::NothingToLearn(_)) => return Some(BAD_INPUT),
+            Some(train::Error::NoTrainingData(_)) => return Some(BAD_INPUT),
             _ => {}
         }
         if let Some(sparrow_tf_serving::Error::Url(_)) = cause.downcast_ref() {
@@ -84,7 +84,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
         match cause.downcast_ref() {
             Some(evaluate::Error::Option(_)) => return Some(USAGE),
-            Some(evaluate::Error::NothingToMeasure(_)) => return Some(BAD_INPUT),
+            Some(evaluate::Error::NoTestData(_)) => return Some(BAD_INPUT),
             _ => {}
         }
         if let Some(export::Error::Read { .. } | export::Error::Import(_)) = cause.downcast_ref() {

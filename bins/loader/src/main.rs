@@ -1,5 +1,5 @@
-//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, trains
-//! models and measures them, invents data sets. `--help` says how.
+//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, trains and
+//! evaluates models, generates data sets. `--help` documents the commands.
 
 mod args;
 mod compare;

@@ -17,13 +17,13 @@ use sparrow_process::Signals;
 
 /// Pushes features, embeddings and rating histories to a store, as a new generation.
 ///
-/// Nothing of it can be read before all of it is written; a push that fails or is interrupted leaves the
-/// store as it was, and one that is killed is put in order by the next. Of the kinds that are pushed the store then holds
-/// exactly what was pushed; other kinds stay.
+/// The new generation becomes readable only when it is complete. A push that fails or is interrupted leaves the store
+/// unchanged, and the next push cleans up after a killed one. Of the kinds that are pushed, the store then contains
+/// exactly the pushed entries; other kinds are unchanged.
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Push {
-    /// Read and check everything, reach the store if one is given, and write nothing
+    /// Read and check everything, connect to the store if one is named, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -33,7 +33,7 @@ pub(crate) struct Push {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Keys in Redis vanish so long after the push [default: never]: 30d, 12h
+    /// Expiry time of keys in Redis, such as 30d or 12h [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
     ttl: Option<Duration>,
 }
@@ -64,7 +64,7 @@ pub(crate) fn no_store() -> Failure {
     Failure::Usage("no store: name one with --store or in SPARROW_STORE".to_owned())
 }
 
-/// Reads and checks everything, and says what a push would write.
+/// Reads and checks everything, and reports what a push would write.
 pub(crate) async fn rehearse(
     sources: &Sources,
     store: &StoreArgs,
@@ -87,7 +87,7 @@ pub(crate) async fn rehearse(
     Ok(())
 }
 
-/// Finds the sources, and says what was found in the data set, and skipped.
+/// Opens the sources, and reports the size of the data set and the skipped lines.
 pub(crate) async fn open(
     sources: &Sources,
     console: Console,
@@ -100,7 +100,7 @@ pub(crate) async fn open(
     Ok(reader)
 }
 
-/// Pushes everything. A signal gives up what is being written, but not what is being made readable.
+/// Pushes everything. A signal aborts staging, but not the commit.
 pub(crate) async fn push(
     reader: Reader,
     store: &dyn FeatureStore,
@@ -116,7 +116,7 @@ pub(crate) async fn push(
     };
     let counts = staged.counts();
     drop(bar);
-    // Whoever waits now has all of it; whoever cannot may send a second signal.
+    // The commit completes after a first signal; a second one aborts it.
     let mut commit = pin!(staged.commit());
     let generation = tokio::select! {
         committed = &mut commit => committed?,

@@ -1,4 +1,4 @@
-//! `train` and `import`: models into model folders.
+//! The subcommands `train` and `import`, which write versions of model folders.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,44 +17,44 @@ use crate::hyperparameters::{Hyperparameters, Methods};
 
 /// Trains the ranking model on a MovieLens data set.
 ///
-/// Learns from each rating whether it is 3.5 stars or more (or, with --negatives, what is rated at all), by an
-/// embedding of the user and one of the movie and a small network over both (NeuralCF). Writes the next version into the model folder
-/// (003 after 002), whole or not at all: model.safetensors for this project's server and
-/// saved_model.pb for TensorFlow Serving.
+/// The model predicts whether a rating is 3.5 stars or more (or, with --negatives, which movies are rated) from
+/// embeddings of the user and the movie and a small network (NeuralCF). Writes the next version (003 after 002) into
+/// the model folder, atomically: model.safetensors for Sparrow's server and saved_model.pb for TensorFlow
+/// Serving.
 ///
-/// A part of the ratings is kept out to measure the model, and a part of the others to know when to
-/// stop.
+/// A test part of the ratings is held out for evaluating the model, and a validation part of the others decides when
+/// the training stops.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Model folder to write the next version into, such as models/neuralcf; made if it does not exist
+    /// Model folder for the next version, such as models/neuralcf, created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
-    /// neuralcf: one network over both embeddings; two-towers: one over each, and the dot product;
-    /// gmf: the dot product of the embeddings themselves, with biases
+    /// neuralcf: one network over both embeddings; two-towers: one network over each, and their dot product; gmf: the dot
+    /// product of the embeddings, with biases
     #[arg(short, long, value_name = "NAME", default_value_t)]
     architecture: Method,
 
     #[command(flatten)]
     hyperparameters: Hyperparameters<Architectures>,
 
-    /// Which ratings are kept out: random, time (the latest) or per-user-time (each user's latest)
+    /// Ratings in the test and validation part: random, time (the latest) or per-user-time (each user's latest)
     #[arg(long, value_name = "NAME", default_value_t)]
     split: Split,
 
-    /// Part of the ratings that is kept out to measure the model
+    /// Share of the ratings in the test part
     #[arg(long, value_name = "X", default_value_t = Options::new(Method::NeuralCf).test)]
     test_fraction: f64,
 
-    /// The same seed gives the same model
+    /// Seed of the random numbers; the same seed results in the same model
     #[arg(long, value_name = "S", default_value_t = Options::new(Method::NeuralCf).seed)]
     seed: u64,
 
-    /// Bad lines of the data set to skip and report, rather than stop
+    /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
 }
@@ -94,7 +94,7 @@ impl Train {
         drop(progress);
         let [training, validation, test] = trained.samples;
         console.note(&format!(
-            "{data}\ntrained for {} epochs on {training} ratings, stopped by {validation}; on the {test} \
+            "{data}\ntrained for {} epochs on {training} ratings, validated on {validation}; on the {test} \
              of the test part ({} split):\n      {HEADER}\n      {}",
             trained.epochs,
             self.split,
@@ -106,18 +106,17 @@ impl Train {
     }
 }
 
-/// Brings a trained model of another program into a model folder.
+/// Imports a model that another program trained.
 ///
-/// Reads weights that are named and shaped as docs/models.md says, from a safetensors file such as a few
-/// lines of Python write for a Keras model, and writes the next version into the model folder, with
-/// saved_model.pb.
+/// Reads weights from a safetensors file, with the names and shapes in docs/models.md (a few lines of Python write one
+/// for a Keras model), and writes the next version into the model folder, with saved_model.pb.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file with the weights (safetensors)
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
 
-    /// Model folder to write the next version into, such as models/neuralcf; made if it does not exist
+    /// Model folder for the next version, such as models/neuralcf, created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -148,7 +147,7 @@ fn row(metrics: &LabelMetrics) -> String {
     )
 }
 
-/// A progress bar that names the epoch, and with `--verbose` a line for each.
+/// A progress bar with the epoch, and with `--verbose` a line per epoch.
 struct TrainingProgress {
     console: Console,
     bar: Bar,
@@ -191,7 +190,7 @@ impl Watch for TrainingProgress {
             epoch.number,
             epoch.loss,
             row(&epoch.validation),
-            if epoch.best { "" } else { "  (no better)" }
+            if epoch.best { "" } else { "  (not better)" }
         ));
     }
 }

@@ -13,18 +13,18 @@ use crate::sources::{self, SourceArgs};
 use crate::store::StoreArgs;
 use sparrow_process::Signals;
 
-/// Reads back what a store holds and compares it with the sources, field by field.
+/// Compares the content of a store with the sources, field by field.
 ///
-/// Reads all sources, and of the store a sample of each kind. Movies that the store has beyond the sources
-/// are differences too.
+/// Reads all sources, and a sample of each kind of entry from the store. Movies in the store that are missing from the
+/// sources are differences too.
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Verify {
-    /// How many entries of each kind are compared: a number, or "all"
+    /// Number of entries of each kind that are compared, or "all"
     #[arg(long, value_name = "N", default_value = "2000", value_parser = sample)]
     sample: Sample,
 
-    /// Another seed draws another sample
+    /// Seed of the sample
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
@@ -35,7 +35,7 @@ pub(crate) struct Verify {
     store: StoreArgs,
 }
 
-/// How many entries; `None` for all.
+/// The number of entries; `None` for all.
 #[derive(Debug, Clone, Copy)]
 struct Sample(Option<usize>);
 
@@ -67,7 +67,7 @@ impl Verify {
     }
 }
 
-/// The differences are the result; the rest explains it.
+/// Prints the differences on standard output, and the rest on standard error.
 fn print(report: &Report, address: &str, started: Instant, console: Console) -> anyhow::Result<()> {
     let Report { generation, sources, compared, staged, differences, first } = report;
     let (of, all) = (compared.total(), sources.total());

@@ -1,4 +1,4 @@
-//! The demonstration set in `fixtures/demo` is what the commands in `fixtures/README.md` make.
+//! The commands in `fixtures/README.md` reproduce the demonstration set in `fixtures/demo`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-/// The commands of the README, with another folder in place of `fixtures/demo`.
+/// The commands of the README, with another folder instead of `fixtures/demo`.
 fn commands(folder: &Path) -> Vec<Vec<String>> {
     let readme = fs::read_to_string(fixtures().join("README.md")).unwrap();
     readme
@@ -29,7 +29,7 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_demonstration_set_is_what_its_commands_make() {
+fn documented_commands_reproduce_the_demonstration_set() {
     let folder = tempfile::tempdir().unwrap();
     let commands = commands(folder.path());
     assert_eq!(commands.len(), 2, "one synth, one embed");

@@ -1,9 +1,9 @@
 //! EASE: item–item weights in closed form (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse
 //! Data").
 //!
-//! With X the matrix of users and the items that they chose, and P the inverse of XᵀX + λ, the weights are
-//! −P_ij / P_jj, and none from an item to itself. There is nothing to iterate: the work is the inverse of a
-//! matrix as wide as there are items, and so is the memory, which is looked at before it starts.
+//! With X the matrix of users and items, and P the inverse of XᵀX + λ, the weights are −P_ij / P_jj, and 0 from an item to
+//! itself. There are no iterations: time and memory are those of inverting a matrix with a row per item. The available
+//! memory is checked first.
 //!
 //! Start reading at [`train`]; it is independent of movies and files.
 
@@ -28,27 +28,27 @@ use sparrow_progress::Progress;
 use crate::interactions::{Interactions, Positives};
 use crate::{Error, Execution, Method, MethodKind, Model, Output};
 
-/// How to train.
+/// The hyperparameters, and the resources of the computation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// λ: the greater, the less rare items speak.
+    /// λ, the L2 regularization: greater values reduce the influence of rare items.
     pub regularization: f32,
-    /// Items that fewer users chose are left out.
+    /// Items with fewer users are excluded.
     pub min_count: usize,
-    /// How many weights of each item are kept, the greatest in size.
+    /// The number of weights per item that are kept, the greatest by absolute value.
     pub keep: usize,
     /// The ratings that count: [`Positives::All`] or [`Positives::Liked`].
     pub positives: Positives,
     /// The age at which the weight of a rating of the history is 1/e: newer ratings weigh more. 0 for equal weights.
     pub recency: f32,
-    /// Threads.
+    /// Number of threads.
     pub threads: usize,
-    /// How many bytes the work may take; `None` for what the system has available.
+    /// Maximum number of bytes of memory; `None` for the available memory of the system.
     pub memory: Option<u64>,
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set.
+    /// One thread; the others were tuned on ml-latest-small.
     pub const DEFAULT: Self = Self {
         regularization: 400.0,
         min_count: 2,
@@ -147,8 +147,8 @@ impl Options {
     }
 }
 
-/// Computes weights between the columns of `users`, whose ids are `ids`, ascending. Progress is counted in
-/// columns, each four times.
+/// Computes weights between the columns of `users`, whose ascending ids are `ids`. Progress counts columns, each four
+/// times.
 pub fn train(
     users: &Interactions,
     ids: &[u32],
@@ -188,7 +188,7 @@ pub fn train(
     Ok(ItemWeights::new(ids, starts, targets, weights)?)
 }
 
-/// The inverse of XᵀX + λ over the kept items, column after column, its lower half only.
+/// The lower half of the inverse of XᵀX + λ over the kept items, column by column.
 fn inverse(
     users: &Interactions,
     items: &Interactions,
@@ -198,15 +198,15 @@ fn inverse(
 ) -> Result<Vec<f32>, Error> {
     let n = kept.len();
     let total = 4 * n as u64;
-    let mut place = vec![u32::MAX; items.len()];
+    let mut row_of = vec![u32::MAX; items.len()];
     for (row, &item) in kept.iter().enumerate() {
-        place[item as usize] = row as u32;
+        row_of[item as usize] = row as u32;
     }
     let mut matrix = vec![0.0_f32; n * n];
     let column = |at: usize, column: &mut [f32]| {
         for &user in items.row(kept[at] as usize) {
             for &other in users.row(user as usize) {
-                let row = place[other as usize];
+                let row = row_of[other as usize];
                 if row != u32::MAX && row as usize >= at {
                     column[row as usize] += 1.0;
                 }
@@ -258,10 +258,10 @@ fn singular(options: &Options) -> Error {
     Error::Diverged { remedy }
 }
 
-/// Rows whose weights are looked at together, so that the matrix is read in pieces of lines.
+/// Number of rows that are processed together, so that the matrix is read in blocks of cache lines.
 const BLOCK: usize = 64;
 
-/// For each item its greatest weights in size, in order of target.
+/// The greatest weights of each item by absolute value, in order of target.
 fn rows(
     inverse: &[f32],
     n: usize,
@@ -274,7 +274,7 @@ fn rows(
         for (target, column) in inverse.chunks_exact(n).enumerate() {
             let diagonal = column[target];
             for (at, row) in (first..).zip(&mut *rows) {
-                // Above the diagonal the other half stands for it.
+                // The inverse is symmetric: above the diagonal, the lower half is read.
                 let value = if at >= target { column[at] } else { inverse[at * n + target] };
                 if at != target && value != 0.0 {
                     row.push((target as u32, -value / diagonal));
@@ -296,7 +296,7 @@ fn rows(
     rows
 }
 
-/// Hands the parts of some work to so many threads.
+/// Distributes parts of the work to threads.
 pub(crate) fn in_parallel<P: Send>(
     parts: impl Iterator<Item = P> + Send,
     threads: usize,
@@ -318,7 +318,7 @@ pub(crate) fn in_parallel<P: Send>(
     });
 }
 
-/// What the system says it has, where it says so.
+/// The available memory of the system, if it is known.
 fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -346,7 +346,7 @@ mod tests {
         Options { regularization: 3.0, min_count: 1, ..Options::default() }
     }
 
-    /// Weights by ridge regression of each item on the others: what EASE stands for.
+    /// Weights by ridge regression of each item on the others, which EASE computes in closed form.
     fn by_regression(users: &Interactions, lambda: f64) -> Vec<Vec<f64>> {
         let n = users.column_count();
         let has = |user: usize, item: usize| users.row(user).contains(&(item as u32));
@@ -380,7 +380,7 @@ mod tests {
         weights
     }
 
-    /// The weights of an item, by target, where ids begin at `first`.
+    /// The weights of an item by target; ids begin at `first`.
     fn of_one(model: &ItemWeights, item: u32, items: usize, first: u32) -> Vec<f32> {
         let laid_out = Scorer::new(model, items, |id| Some(id - first));
         let mut weights = Vec::new();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_weights_are_kept_and_rare_items_left_out() {
+    fn greatest_weights_are_kept_and_rare_items_excluded() {
         let users = users(4, 60, 100);
         let ids: Vec<u32> = (1000..1100).collect();
         let all = train(&users, &ids, &options(), &|_, _| {}).unwrap();
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_movies_of_one_user_is_an_error_and_a_movie_alone_is_counted() {
+    fn data_without_pairs_are_an_error_and_movies_without_weights_are_counted() {
         let of = |rows: &[&[u32]]| {
             let users = Interactions::from_rows(rows.iter().copied(), 3);
             train(&users, &[1, 2, 3], &options(), &|_, _| {})
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_memory_is_said_before_the_work() {
+    fn insufficient_memory_is_an_error_before_the_computation() {
         let users = users(4, 60, 100);
         let ids: Vec<u32> = (0..100).collect();
         let options = Options { memory: Some(50_000), keep: 1000, ..options() };

@@ -60,7 +60,7 @@ fn evaluation_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<(
         writeln!(out, "{UNKNOWN_TRAINING}")?;
     }
     for seed in &evaluation.seeds {
-        let Seed { seed, training, test, users, without_scores, fitting, asking, .. } = seed;
+        let Seed { seed, training, test, users, without_scores, fitting, scoring, .. } = seed;
         write!(
             out,
             "seed {seed}: {training} ratings in training, {test} held out; {users} users evaluated"
@@ -68,8 +68,8 @@ fn evaluation_text(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<(
         if *without_scores > 0 {
             write!(out, ", {without_scores} without scores")?;
         }
-        let (fitting, asking) = (fitting.as_secs_f64(), asking.as_secs_f64());
-        writeln!(out, "; {fitting:.1} s to fit, {asking:.1} s to score")?;
+        let (fitting, scoring) = (fitting.as_secs_f64(), scoring.as_secs_f64());
+        writeln!(out, "; {fitting:.1} s to fit, {scoring:.1} s to score")?;
     }
     writeln!(out, "{:22}{:>10}  {:>9}  {:>22}", "", "mean", "deviation", "95% interval")?;
     for Measure { name, mean, deviation, interval } in &evaluation.measures {
@@ -199,7 +199,7 @@ fn seed_json(seed: &Seed) -> Value {
     add("users", seed.users.into());
     add("users_without_scores", seed.without_scores.into());
     add("fit_seconds", seed.fitting.as_secs_f64().into());
-    add("ask_seconds", seed.asking.as_secs_f64().into());
+    add("ask_seconds", seed.scoring.as_secs_f64().into());
     whole.into()
 }
 

@@ -1,4 +1,4 @@
-//! Divides the ratings of a data set into those to learn from and those to measure with.
+//! Divides the ratings of a data set into a training and a test part.
 
 use std::fmt;
 use std::sync::Arc;
@@ -52,19 +52,18 @@ impl fmt::Display for HoldOut {
     }
 }
 
-/// The ratings of a data set, divided.
+/// The training and the test part of a data set.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// All movies, and the ratings to learn from: its statistics, orders and histories know no others. A
-    /// movie has the index that it has in the whole catalogue.
+    /// All movies, with the same indexes as in the whole catalogue, and the training ratings. Statistics, orders and
+    /// histories contain no others.
     pub training: Arc<Catalog>,
-    /// The ratings to measure with. Not each of their users need be in training.
+    /// The test ratings. Their users may be missing in the training part.
     pub test: Histories,
 }
 
 impl Parts {
-    /// Holds out `fraction` of a catalogue's ratings. To choose settings, a training part can be divided once
-    /// more.
+    /// Holds out `fraction` of a catalogue's ratings.
     pub fn new(catalog: &Catalog, hold_out: HoldOut, fraction: f64, seed: u64) -> Self {
         let samples = samples(catalog);
         let mut random = Random::new(seed, 0);
@@ -86,7 +85,7 @@ impl Parts {
     }
 }
 
-/// The movies of a catalogue once more.
+/// A copy of the movies of a catalogue.
 fn movies(catalog: &Catalog) -> Movies {
     let records = catalog.movies().iter().map(|movie| MovieRecord {
         id: movie.id,
@@ -99,24 +98,24 @@ fn movies(catalog: &Catalog) -> Movies {
     Movies::new(records.collect()).expect("movies that make a catalogue make another one")
 }
 
-/// Holds out a part of each movie's ratings, by chance.
+/// Holds out random ratings, the same share of each movie's.
 fn by_movie(samples: &[Sample], fraction: f64, random: &mut Random) -> Vec<bool> {
     let mut order: Vec<usize> = (0..samples.len()).collect();
     random.shuffle(&mut order);
     // Stable: the order within a movie stays random.
-    order.sort_by_key(|&place| samples[place].movie);
+    order.sort_by_key(|&index| samples[index].movie);
     let mut held_out = vec![false; samples.len()];
     for of_movie in order.chunk_by(|&a, &b| samples[a].movie == samples[b].movie) {
-        // A little more, so that 3/4 of 4 are 3 whatever the rounding.
+        // The small summand makes 3/4 of 4 equal to 3 despite rounding errors.
         let kept = ((1.0 - fraction) * of_movie.len() as f64 + 1e-9) as usize;
-        for &place in &of_movie[kept..] {
-            held_out[place] = true;
+        for &index in &of_movie[kept..] {
+            held_out[index] = true;
         }
     }
     held_out
 }
 
-/// Holds out the last rating of each user who has another.
+/// Holds out the last rating of each user with at least two.
 fn last_ones(samples: &[Sample]) -> Vec<bool> {
     let mut held_out = vec![false; samples.len()];
     let mut end = 0;
@@ -127,7 +126,7 @@ fn last_ones(samples: &[Sample]) -> Vec<bool> {
     held_out
 }
 
-/// The movies that a catalogue has ratings of.
+/// The movies of a catalogue with ratings.
 pub fn rated_movies(catalog: &Catalog) -> Vec<MovieIndex> {
     let all = (0..catalog.len() as u32).map(MovieIndex);
     all.filter(|&movie| catalog.stats(movie).count > 0).collect()
@@ -139,7 +138,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::tests::invented;
+    use crate::tests::generated;
 
     const ALL: [HoldOut; 5] = [
         HoldOut::RANDOM,
@@ -162,7 +161,7 @@ mod tests {
 
     #[test]
     fn each_rating_is_in_one_part() {
-        let catalog = invented(60, 40, 900);
+        let catalog = generated(60, 40, 900);
         for split in ALL {
             let parts = Parts::new(&catalog, split, 0.25, 3);
             let mut all = pairs(parts.training.users());
@@ -180,7 +179,7 @@ mod tests {
 
     #[test]
     fn time_splits_keep_the_future_out_of_training() {
-        let catalog = invented(60, 40, 900);
+        let catalog = generated(60, 40, 900);
         for split in [HoldOut::PER_USER_TIME, HoldOut::LeaveOneOut] {
             let parts = Parts::new(&catalog, split, 0.25, 3);
             for history in parts.test.iter() {
@@ -199,18 +198,18 @@ mod tests {
     }
 
     #[test]
-    fn one_is_left_out() {
-        let catalog = invented(60, 40, 900);
+    fn leave_one_out_holds_out_one_rating_per_user() {
+        let catalog = generated(60, 40, 900);
         let parts = Parts::new(&catalog, HoldOut::LeaveOneOut, 0.25, 3);
         assert!(parts.test.iter().all(|history| history.len() == 1));
         let several = catalog.users().iter().filter(|history| history.len() > 1).count();
         assert_eq!(parts.test.len(), several);
     }
 
-    /// As `rank / count <= 0.75` selects, with ranks from 1.
+    /// The training part has the ratings with `rank / count <= 0.75`, with ranks from 1.
     #[test]
     fn a_quarter_of_each_movie_is_held_out_rounded_up() {
-        let catalog = invented(60, 40, 900);
+        let catalog = generated(60, 40, 900);
         let parts = Parts::new(&catalog, HoldOut::RandomByMovie, 0.25, 3);
         let mut kept: BTreeMap<u32, usize> = BTreeMap::new();
         for (_, movie, ..) in pairs(parts.training.users()) {

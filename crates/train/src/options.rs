@@ -10,25 +10,24 @@ use super::{Error, Split};
 /// The range of the strength of a bias prior, in ratings.
 pub const BIAS_PRIOR: Range = Range::within(0.0, 1e6);
 
-/// What can be trained.
+/// The architectures that can be trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
-    /// NeuralCF as the original system has it: one network over both embeddings.
+    /// NeuralCF as in the original system: one network over both embeddings.
     #[default]
     NeuralCf,
-    /// A network over each embedding, and the dot product of what they give.
+    /// A network over each embedding, and the dot product of their outputs.
     TwoTowers,
-    /// Generalised matrix factorisation with biases: the dot product of the embeddings themselves. It has
-    /// no layers; `batch`, `dropout`, `unknown`, `hidden` and `l2_layers` do not matter, and an epoch is
-    /// one update by all samples.
+    /// Generalised matrix factorisation with biases: the dot product of the embeddings. It has no layers: `batch`,
+    /// `dropout`, `unknown`, `hidden` and `l2_layers` have no effect. An epoch is one update by all samples.
     Gmf,
 }
 
 impl Method {
-    /// All methods.
+    /// All architectures.
     pub const ALL: [Self; 3] = [Self::NeuralCf, Self::TwoTowers, Self::Gmf];
 
-    /// Its name on the command line.
+    /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NeuralCf => "neuralcf",
@@ -48,7 +47,7 @@ impl Method {
         }
     }
 
-    /// Whether hyperparameter search supports it: the search spaces were chosen for GMF.
+    /// Returns whether hyperparameter search supports it: the search spaces were chosen for GMF.
     pub const fn searchable(self) -> bool {
         matches!(self, Self::Gmf)
     }
@@ -69,64 +68,62 @@ impl FromStr for Method {
     }
 }
 
-/// How to train.
+/// The options of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// What is trained.
+    /// The architecture.
     pub method: Method,
-    /// Length of the embeddings.
+    /// Dimension of the embeddings.
     pub embedding: usize,
-    /// Outputs of each hidden layer; for two towers, of each layer of a tower.
+    /// Number of outputs of each hidden layer; for two towers, of each layer of a tower.
     pub hidden: Vec<usize>,
-    /// How often the samples are gone through, at most.
+    /// Maximum number of passes over the samples.
     pub epochs: usize,
-    /// How many epochs without a better validation loss end the training.
+    /// Number of epochs without a lower validation loss after which the training stops.
     pub patience: usize,
-    /// Samples an update.
+    /// Samples per update.
     pub batch: usize,
-    /// The step size of Adam.
+    /// The learning rate of Adam.
     pub learning_rate: f32,
-    /// How strongly embeddings are pulled towards zero: this times half the square of their length is
-    /// part of the loss of each sample that they occur in; for GMF, of the sum of all losses, once.
+    /// L2 regularization of the embeddings: this times half their squared norm is part of the loss of each of their
+    /// samples; for GMF, once of the sum of all losses.
     pub l2: f32,
-    /// The same for the weights of the layers, once a batch.
+    /// L2 regularization of the layers' weights, once per batch.
     pub l2_layers: f32,
-    /// The first number of each embedding starts as how much more than others a user likes movies, or
-    /// a movie is liked, pulled to zero as if this many more ratings said zero. Training then refines
-    /// what it would take long to find for the many movies with few ratings. 0: it starts as the other
-    /// numbers do.
+    /// The first component of each embedding is initialised with the bias of the user or movie, shrunk to zero as if by
+    /// this many ratings. Training alone would need long to find the biases of movies with few ratings. 0 turns this
+    /// off.
     pub bias_prior: f64,
-    /// What it counts for whether a rating reaches each of the other ratings that there are, where 3.5 stars
-    /// count 1. 0: only likes teach.
+    /// Weight of the loss for reaching each of the other ratings, relative to that for 3.5 stars. With 0, only likes
+    /// count.
     pub ordinal: f32,
-    /// 0: the label of a rating is whether it is a like. More: all ratings count as chosen movies, and for each
-    /// so many movies that the user has not rated are drawn as not chosen, others each time (He et al. 2017,
-    /// section 4.1). Not for GMF.
+    /// Negative samples per rating. With 0, the label of a rating is whether it is a like. Otherwise all ratings are
+    /// positive, and this many movies that the user has not rated are drawn as negative samples, anew in each epoch (He
+    /// et al. 2017, section 4.1). Not for GMF.
     pub negatives: usize,
-    /// GMF: which movies a user has rated says something of the user's taste, too, and how strongly that is pulled
-    /// towards zero. 0: it is not looked at.
+    /// L2 regularization of the vectors for the choice of movies, whatever their stars; 0 turns them off. For GMF only.
     pub choices: f32,
-    /// The part of a hidden layer's outputs that is left out, another each time.
+    /// Dropout rate of the hidden layers' outputs.
     pub dropout: f64,
-    /// The part of samples whose user, and of those whose movie, is replaced by "unknown", so that the
-    /// model learns what to say of ids that it has not seen.
+    /// Share of samples whose user, and of those whose movie, is replaced by the unknown row, so that the model can score
+    /// ids outside the training data.
     pub unknown: f64,
-    /// Which ratings are kept out to measure the model, and to know when to stop.
+    /// Which ratings are the test part and the validation part.
     pub split: Split,
-    /// The part of all ratings that is kept out to measure the model.
+    /// Share of the ratings in the test part.
     pub test: f64,
-    /// The part of the others that is kept out to know when to stop.
+    /// Share of the other ratings in the validation part, which decides when to stop.
     pub validation: f64,
-    /// Whether to train once more when the best number of epochs is known, for as many, with the
-    /// validation part too. The test part is not in it.
+    /// Whether to train again with the validation part included, for the best number of epochs. The test part remains
+    /// excluded.
     pub refit: bool,
-    /// The same seed gives the same model.
+    /// The seed of the random numbers; the same seed results in the same model.
     pub seed: u64,
 }
 
 impl Options {
-    /// What was found to be good on MovieLens' small set; for GMF, on a part of its ratings that no figure in the
-    /// documentation is measured on.
+    /// Defaults that were tuned on ml-latest-small; for GMF, on a part of its ratings that no metric in the documentation
+    /// uses.
     pub fn new(method: Method) -> Self {
         let network = Self {
             method,

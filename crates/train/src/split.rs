@@ -1,24 +1,24 @@
-//! Divides ratings into a part for training and a part that is held out.
+//! Holds out ratings by a [`Split`].
 
 use std::cmp::Reverse;
 
 use sparrow_model::{Catalog, Split, Stars};
 use sparrow_random::Random;
 
-/// A rating as a sample: positions of user and movie in the catalogue.
+/// A rating as a sample, with indexes of user and movie in the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// The position of the user in the catalogue.
+    /// The index of the user.
     pub user: u32,
-    /// The position of the movie.
+    /// The index of the movie.
     pub movie: u32,
     /// The rating.
     pub stars: Stars,
-    /// When the movie was rated, in seconds since 1970 (UTC).
+    /// The time of the rating in seconds since 1970 (UTC).
     pub timestamp: u32,
 }
 
-/// All ratings of a catalogue, by user, then time.
+/// Returns all ratings of a catalogue, ordered by user and time.
 pub fn samples(catalog: &Catalog) -> Vec<Sample> {
     let users = catalog.users().iter().enumerate();
     users
@@ -33,7 +33,7 @@ pub fn samples(catalog: &Catalog) -> Vec<Sample> {
         .collect()
 }
 
-/// Takes `fraction` of the samples out. `samples` must be by user, then time; so are both results.
+/// Divides samples, which are ordered by user and time, into the others and the held-out ones, in the same order.
 pub(crate) fn split(
     samples: &[Sample],
     split: Split,
@@ -48,7 +48,7 @@ pub(crate) fn split(
     (of(false), of(true))
 }
 
-/// Whether each sample is taken out.
+/// Returns for each sample whether it is held out.
 pub fn held_out(samples: &[Sample], split: Split, fraction: f64, random: &mut Random) -> Vec<bool> {
     let part = |count: usize| (count as f64 * fraction).round() as usize;
     let mut held_out = vec![false; samples.len()];
@@ -57,16 +57,16 @@ pub fn held_out(samples: &[Sample], split: Split, fraction: f64, random: &mut Ra
             let mut order: Vec<usize> = (0..samples.len()).collect();
             random.shuffle(&mut order);
             order.truncate(part(samples.len()));
-            for place in order {
-                held_out[place] = true;
+            for index in order {
+                held_out[index] = true;
             }
         }
         Split::Time => {
             let mut order: Vec<usize> = (0..samples.len()).collect();
-            order.sort_by_key(|&place| Reverse(samples[place].timestamp));
+            order.sort_by_key(|&index| Reverse(samples[index].timestamp));
             order.truncate(part(samples.len()));
-            for place in order {
-                held_out[place] = true;
+            for index in order {
+                held_out[index] = true;
             }
         }
         Split::PerUserTime => {

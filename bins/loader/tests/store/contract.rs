@@ -1,5 +1,4 @@
-//! What the keys must hold, computed from a data set in the plainest way: word for word after
-//! the definitions, and with none of the program's own code.
+//! The expected content of the keys, computed naively by the definitions, without code of the program.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The program, and data for it.
+//! Runs the program with generated data.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use sparrow_test_redis::wait_until;
 use tempfile::TempDir;
 
-/// A command line in parts; `{}` stands for the next of `values`, which may have spaces.
+/// Splits a command line; `{}` is replaced by the next of `values`, which may contain spaces.
 pub(crate) fn loader(line: &str, values: &[&dyn AsRef<Path>]) -> Command {
     let mut values = values.iter();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
@@ -27,7 +27,7 @@ pub(crate) fn loader(line: &str, values: &[&dyn AsRef<Path>]) -> Command {
     command
 }
 
-/// Runs it to the end; returns what it printed on standard output and standard error.
+/// Runs a command; returns its standard output and standard error.
 pub(crate) fn ends(code: i32, command: &mut Command) -> (String, String) {
     let output: Output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -48,7 +48,7 @@ pub(crate) fn fails(code: i32, line: &str, values: &[&dyn AsRef<Path>]) -> Strin
     errors
 }
 
-/// A program that runs; killed when dropped.
+/// A running program; killed when dropped.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -61,7 +61,7 @@ impl Running {
         assert!(status.unwrap().success(), "kill {signal}");
     }
 
-    /// The exit code and what was printed on standard error; `None` if a signal ended it.
+    /// Waits for the exit code (`None` after a signal) and standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         wait_until("the program ends", || self.0.try_wait().unwrap().is_some());
         let status = self.0.wait().unwrap();
@@ -77,14 +77,14 @@ impl Drop for Running {
     }
 }
 
-/// An invented data set.
+/// A synthetic data set.
 pub(crate) fn data_set() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     succeeds("synth --users 70 --movies 90 --ratings 4000 --seed 4 --out {}", &[&folder]);
     folder
 }
 
-/// A file with so many vectors, whose numbers say which generation they are of.
+/// A file with vectors whose components depend on the generation.
 pub(crate) fn vectors(folder: &Path, count: u32, generation: u32) -> PathBuf {
     let mut text = String::new();
     for id in 1..=count {

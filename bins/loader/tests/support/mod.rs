@@ -1,9 +1,9 @@
-//! Runs the program as a person would.
+//! Runs the program from the command line.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A command line, and options that are paths.
+/// A command line and options with paths.
 pub(crate) fn run(line: &str, folders: &[(&str, &Path)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
     command.args(line.split_whitespace());
@@ -13,7 +13,7 @@ pub(crate) fn run(line: &str, folders: &[(&str, &Path)]) -> Output {
     command.output().unwrap()
 }
 
-/// Runs what must succeed and returns what it prints.
+/// Runs a command that must succeed; returns its output.
 pub(crate) fn succeed(line: &str, folders: &[(&str, &Path)]) -> String {
     let output = run(line, folders);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -22,7 +22,7 @@ pub(crate) fn succeed(line: &str, folders: &[(&str, &Path)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs what must fail and returns its error message.
+/// Runs a command that must fail with this code; returns its error message.
 pub(crate) fn fail(code: i32, line: &str, folders: &[(&str, &Path)]) -> String {
     let output = run(line, folders);
     assert_eq!(output.status.code(), Some(code), "{line}");

@@ -1,5 +1,5 @@
-//! Implicit alternating least squares: vectors of users and items whose dot products tell who will
-//! choose what (Hu, Koren, Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets").
+//! Implicit alternating least squares: vectors of users and items whose dot products predict which items users choose
+//! (Hu, Koren, Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets").
 //!
 //! The settings and their scaling are those of Rendle, Krichene, Zhang, Koren 2021, "Revisiting the
 //! Performance of iALS on Item Recommendation Benchmarks": all pairs count a little, and vectors are
@@ -9,7 +9,7 @@
 //! solve for it and loses nothing over a few epochs. The users' last half step is exact, so that
 //! [`FoldIn`](sparrow_neural::FoldIn) gives a user the same vector as training.
 //!
-//! Start reading at [`train`]; it knows nothing of movies or files.
+//! Start reading at [`train`], which is independent of movies and files.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,39 +27,39 @@ use sparrow_random::Random;
 use crate::interactions::{Interactions, Positives};
 use crate::{Embeddings, Error, Execution, Method, MethodKind, Output};
 
-/// The greatest dimension.
+/// Maximum dimension.
 pub const MAX_DIMENSION: usize = 1024;
 
-/// Vectors that a thread takes at a time.
+/// Number of vectors per unit of work.
 const BLOCK: usize = 32;
 
-/// Which random stream is for what.
+/// The streams of random numbers.
 const STREAM_USERS: u64 = 11;
 const STREAM_ITEMS: u64 = 12;
 
-/// How to train.
+/// The hyperparameters, threads and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Length of the vectors, from 1 to [`MAX_DIMENSION`].
+    /// Dimension of the vectors, from 1 to [`MAX_DIMENSION`].
     pub dimension: usize,
-    /// How often all vectors are moved.
+    /// Number of epochs; each updates all vectors.
     pub epochs: usize,
-    /// What is minimised.
+    /// The objective.
     pub objective: Objective,
-    /// Which ratings count, and how much.
+    /// Which ratings count, and with which weight.
     pub positives: Positives,
-    /// Steps of conjugate gradients in each half step.
+    /// Conjugate gradient steps per half step.
     pub steps: usize,
-    /// The length that vectors have at the start, roughly.
+    /// Expected norm of the initial vectors.
     pub start: f32,
-    /// Threads; they do not change the outcome.
+    /// Number of threads; it does not change the result.
     pub threads: usize,
-    /// Another seed gives other vectors.
+    /// The seed of the initial vectors.
     pub seed: u64,
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set, whole and without rare movies.
+    /// One thread; the others were tuned on ml-latest-small, with and without rare movies.
     pub const DEFAULT: Self = Self {
         dimension: 64,
         epochs: 16,
@@ -175,7 +175,7 @@ fn rows<'a>(
     rated.map(|(row, id)| (id, factors.row(row)))
 }
 
-/// The vectors of all rows (users) and columns (items). Those without a positive pair are zeros.
+/// The vectors of all rows (users) and columns (items); zeros without a positive pair.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// By row.
@@ -184,10 +184,10 @@ pub struct Model {
     pub items: Factors,
 }
 
-/// Trains vectors. Progress is counted in pairs, each twice an epoch and once more at the end.
+/// Trains vectors. Progress counts pairs, twice per epoch and once more at the end.
 ///
-/// Only rows and columns with a positive pair take part. The same seed gives the same vectors for any
-/// number of threads, on processors with the same instruction sets.
+/// The same seed results in the same vectors for any number of threads, on processors with the same instruction
+/// sets.
 pub fn train(
     users: &Interactions,
     options: &Options,
@@ -224,7 +224,7 @@ pub fn train(
     }
 }
 
-/// Random vectors for the rows that have pairs, zeros for the others.
+/// Random vectors for rows with pairs, zeros for the others.
 fn start(pairs: &Interactions, options: &Options, stream: u64) -> Factors {
     let mut random = Random::new(options.seed, stream);
     let deviation = f64::from(options.start) / (options.dimension as f64).sqrt();
@@ -233,7 +233,7 @@ fn start(pairs: &Interactions, options: &Options, stream: u64) -> Factors {
     })
 }
 
-/// Moves each vector of one side, with the other side's fixed.
+/// Updates all vectors of one side while those of the other side are fixed.
 fn half_step(
     fixed: &Factors,
     pairs: &Interactions,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_change_nothing_and_seeds_do() {
+    fn results_depend_on_the_seed_but_not_on_threads() {
         let users = groups(300);
         let of = |threads, seed| {
             let model = train(&users, &Options { threads, seed, ..options() }, &|_, _| {}).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn folding_in_gives_the_vector_of_training() {
+    fn folding_in_returns_the_vector_of_training() {
         let users = groups(200);
         let options = options();
         let model = train(&users, &options, &|_, _| {}).unwrap();

@@ -1,9 +1,9 @@
-//! Item vectors from sequences of items that people liked: skip-gram with negative sampling
+//! Item vectors from sequences of liked items: skip-gram with negative sampling
 //! (Mikolov et al. 2013, "Distributed Representations of Words and Phrases and their
 //! Compositionality") over items instead of words (Barkan and Koenigstein 2016, "Item2Vec").
 //!
-//! Two items that the same people like, near each other in time, get vectors with a large cosine.
-//! Start reading at [`train`]; it knows nothing of movies or files.
+//! Items that the same users like at similar times have vectors with a large cosine. Start reading at [`train`], which is
+//! independent of movies and files.
 
 mod shared;
 mod trainer;
@@ -15,44 +15,43 @@ use sparrow_progress::Progress;
 
 use crate::{Embeddings, Error, Execution, Method, MethodKind, Model, Output, liked};
 
-/// The greatest dimension.
+/// Maximum dimension.
 pub const MAX_DIMENSION: usize = 1024;
 
-/// How to train.
+/// The hyperparameters, threads and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Length of the vectors, from 1 to [`MAX_DIMENSION`].
+    /// Dimension of the vectors, from 1 to [`MAX_DIMENSION`].
     pub dimension: usize,
-    /// How many neighbours on either side, at most, an item is paired with.
+    /// Maximum distance of two items of a sequence that form a pair.
     pub window: usize,
-    /// How often the sequences are gone through; `None` for [as often as suits
-    /// them](Sequences::suitable_epochs).
+    /// Number of passes over the sequences; `None` for [a number that depends on their
+    /// size](Sequences::suitable_epochs).
     pub epochs: Option<usize>,
-    /// How many random items each item is told apart from.
+    /// Negative samples per item.
     pub negatives: usize,
-    /// Random items are drawn by their frequency to this power: 0.75 for words (Mikolov et al. 2013), 0 for
-    /// each as often as the others, negative for rare ones more often, which can suit items better
+    /// The power of an item's frequency with which negative samples are drawn: 0.75 for words (Mikolov et al. 2013), 0 for
+    /// a uniform distribution; negative values, which prefer rare items, can be better for items
     /// (Caselles-Dupré, Lesaint, Royo-Letelier 2018, "Word2Vec Applied to Recommendation: Hyperparameters
     /// Matter").
     pub negative_exponent: f64,
-    /// The step of the first update; it falls in a straight line to nearly 0.
+    /// The initial learning rate; it falls linearly to nearly 0.
     pub learning_rate: f32,
-    /// Items that make up more than this part of all are passed over now and then, the more often
-    /// the more frequent they are; 0 turns that off.
+    /// The share of all occurrences above which an item is subsampled; 0 turns subsampling off.
     pub subsample: f64,
-    /// Items that occur less often get no vector.
+    /// Items with fewer occurrences have no vector.
     pub min_count: usize,
-    /// With one thread the same seed gives the same vectors; with more, threads race for updates
-    /// (Niu et al. 2011, "Hogwild!") and results differ in detail from run to run.
+    /// Number of threads. Results are reproducible with one; several update vectors without locks (Niu et al. 2011,
+    /// "Hogwild!"), and results differ slightly between runs.
     pub threads: usize,
-    /// Another seed gives other vectors.
+    /// The seed of the random numbers.
     pub seed: u64,
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set and the demonstration set
-    /// (`docs/quality.md`). Enough epochs matter most, then the wide window: what a user likes in one year
-    /// says as much about the next as about the same evening.
+    /// One thread; the others were tuned on ml-latest-small and the demonstration set (`docs/quality.md`). The number of
+    /// epochs has the greatest effect, then the wide window: likes predict likes of the next year as well as those of
+    /// the same day.
     pub const DEFAULT: Self = Self {
         dimension: 32,
         window: 25,
@@ -170,11 +169,11 @@ impl Method for Options {
     }
 }
 
-/// Sequences of items, one after the other in one vector. Items are numbered from 0.
+/// Sequences of items, which are numbered from 0, in one vector.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sequences {
     items: Vec<u32>,
-    /// Where each sequence ends.
+    /// The end of each sequence.
     ends: Vec<usize>,
 }
 
@@ -185,47 +184,46 @@ impl Sequences {
         self.ends.push(self.items.len());
     }
 
-    /// The sequence at this position.
+    /// The sequence with this index.
     ///
     /// # Panics
-    /// If there are not that many.
+    /// If there is no such sequence.
     pub fn get(&self, at: usize) -> &[u32] {
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         &self.items[start..self.ends[at]]
     }
 
-    /// All sequences, in the order in which they were appended.
+    /// All sequences in the order of their addition.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
         (0..self.ends.len()).map(|at| self.get(at))
     }
 
-    /// How many sequences there are.
+    /// The number of sequences.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no sequences.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// How many items all of them have together.
+    /// The number of items of all sequences.
     pub fn item_count(&self) -> usize {
         self.items.len()
     }
 
-    /// How many epochs suit so many items: from 20 for up to a quarter of a million to 1 for five million
-    /// and more, since each item then occurs often enough in one.
+    /// The default number of epochs: 20 for up to 250,000 items, falling to 1 for five million and more.
     pub fn suitable_epochs(&self) -> usize {
         (5_000_000 / self.items.len().max(1)).clamp(1, 20)
     }
 }
 
-/// A vector for each item that there was something to learn about.
+/// The vectors of items.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vectors {
     dimension: usize,
-    /// For each item its row, or `NONE`.
+    /// The row of each item, or `NONE`.
     rows: Vec<u32>,
     values: Vec<f32>,
 }
@@ -233,7 +231,7 @@ pub struct Vectors {
 const NONE: u32 = u32::MAX;
 
 impl Vectors {
-    /// The vector of an item, of length 1; `None` for an item that was too rare.
+    /// The vector of an item, of length 1; `None` for a rare item.
     pub fn get(&self, item: u32) -> Option<&[f32]> {
         let row = *self.rows.get(item as usize)?;
         (row != NONE).then(|| {
@@ -247,7 +245,7 @@ impl Vectors {
         (0..self.rows.len() as u32).filter_map(|item| Some((item, self.get(item)?)))
     }
 
-    /// The mean of these items' vectors; `None` if none of them has one.
+    /// The mean of the vectors of items; `None` if none of them has a vector.
     pub fn mean(&self, items: &[u32]) -> Option<Vec<f32>> {
         let mut sums = vec![0.0_f64; self.dimension];
         let mut count = 0_u32;
@@ -261,13 +259,13 @@ impl Vectors {
     }
 }
 
-/// Trains vectors. Progress is counted in items, each once an epoch.
+/// Trains vectors. Progress counts items, once per epoch.
 ///
-/// Vectors have length 1: what is left of their length after training tells little but how frequent
-/// the item is, and this way the dot product and the cosine put items into the same order.
+/// Vectors are normalised to length 1, because their length after training mostly reflects the frequency of the item.
+/// Dot product and cosine therefore have the same order.
 ///
-/// An item gets a vector if it occurs at least `min_count` times and at least once beside another
-/// such item.
+/// An item has a vector if it occurs at least `min_count` times, and at least once in a sequence with another such
+/// item.
 pub fn train(
     sequences: &Sequences,
     options: &Options,
@@ -289,7 +287,7 @@ pub fn train(
     Ok(Vectors { dimension: options.dimension, rows: vocabulary.rows, values })
 }
 
-/// Scales a vector to length 1, or returns false if it has none to speak of, or an infinite one.
+/// Scales a vector to length 1; returns false if its length is nearly zero, infinite or NaN.
 fn normalise(vector: &mut [f32]) -> bool {
     let length =
         vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
@@ -302,15 +300,15 @@ fn normalise(vector: &mut [f32]) -> bool {
     true
 }
 
-/// The items that are trained.
+/// The trained items.
 struct Vocabulary {
-    /// For each item its row, or `NONE`.
+    /// The row of each item, or `NONE`.
     rows: Vec<u32>,
-    /// For each row how often it occurs.
+    /// The number of occurrences of each row.
     counts: Vec<u64>,
 }
 
-/// Chooses the items, and puts their rows in place of them; sequences too short to learn from go.
+/// Chooses the items and replaces them by their rows. Removes sequences with fewer than two items.
 fn vocabulary(sequences: &Sequences, min_count: usize) -> (Vocabulary, Sequences) {
     let items = sequences.items.iter().max().map_or(0, |&most| most as usize + 1);
     let mut frequency = vec![0_usize; items];
@@ -351,7 +349,7 @@ mod tests {
     use super::*;
     use sparrow_random::Random;
 
-    /// Users who each like items of one group of ten, among many groups.
+    /// Generates users who like items of one of several groups of ten.
     fn groups(groups: u32, users: u32) -> Sequences {
         let mut random = Random::new(8, 0);
         let mut sequences = Sequences::default();
@@ -380,7 +378,7 @@ mod tests {
         }
     }
 
-    /// For each item, the part of its nine nearest items that belong to its own group.
+    /// The share of the nine nearest neighbours of items that belong to the same group.
     fn neighbours_of_own_group(vectors: &Vectors) -> f64 {
         let all: Vec<(u32, &[f32])> = vectors.iter().collect();
         let mut own = 0;
@@ -397,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_the_same_people_like_are_near() -> Result<(), Error> {
+    fn items_with_the_same_users_are_near() -> Result<(), Error> {
         for threads in [1, 3] {
             let options = Options { threads, ..options() };
             let vectors = train(&groups(8, 400), &options, &|_, _| {})?;
@@ -408,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_repeats_itself_and_seeds_differ() -> Result<(), Error> {
+    fn one_thread_is_reproducible_and_seeds_differ() -> Result<(), Error> {
         let sequences = groups(4, 100);
         let train = |seed| train(&sequences, &Options { seed, ..options() }, &|_, _| {});
         assert_eq!(train(1)?, train(1)?);
@@ -431,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn rare_and_lonely_items_have_no_vector() -> Result<(), Error> {
+    fn rare_and_isolated_items_have_no_vector() -> Result<(), Error> {
         let mut sequences = Sequences::default();
         sequences.push([0, 1, 5]);
         sequences.push([0, 1]);
@@ -476,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_have_length_1_and_infinite_ones_are_refused() {
+    fn vectors_are_normalised_and_infinite_ones_rejected() {
         let mut vector = [3.0, 0.0, -4.0];
         assert!(normalise(&mut vector));
         assert_eq!(vector.map(f32::to_bits), [0.6, 0.0, -0.8_f32].map(f32::to_bits));
@@ -496,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn options_out_of_range_are_named() {
+    fn options_out_of_range_are_errors_with_their_name() {
         let cases: [(Options, &str); 9] = [
             (Options { dimension: 0, ..options() }, "dimension must be from 1 to 1024, got 0"),
             (Options { dimension: 1025, ..options() }, "dimension must be"),
