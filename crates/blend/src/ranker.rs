@@ -74,6 +74,10 @@ impl Ranker for BlendRanker {
         "blend"
     }
 
+    fn uses_input(&self, index: usize) -> bool {
+        self.terms.iter().any(|term| term.signal.input() == Some(index))
+    }
+
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let mut inputs = self.terms.iter().filter_map(|term| term.signal.input());
         if !inputs.any(|index| input(query, index).is_some()) {
@@ -110,8 +114,9 @@ impl Ranker for Combined {
 
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let mut of_inputs: [Option<Vec<f32>>; INPUTS.len()] = Default::default();
-        for (ranker, of_input) in self.inputs.iter().zip(&mut of_inputs) {
-            let Some(ranker) = ranker else { continue };
+        for (index, (ranker, of_input)) in self.inputs.iter().zip(&mut of_inputs).enumerate() {
+            let used = ranker.as_ref().filter(|_| self.blend.uses_input(index));
+            let Some(ranker) = used else { continue };
             let mut scores = Vec::new();
             match ranker.score(&Query::new(query.user, query.movies), &mut scores).await {
                 Ok(()) => *of_input = Some(scores),

@@ -68,7 +68,8 @@ impl Model {
     }
 
     /// Sets the models whose scores this one combines: the ranker receives them as `Query::inputs`, in this order. The
-    /// engine computes the scores of each model once per request. Such models cannot be inputs of others.
+    /// engine computes the scores of each model once per request. A name that is not a model of the engine has no scores.
+    /// Models with inputs cannot be inputs of others.
     #[must_use]
     pub fn inputs(mut self, names: impl IntoIterator<Item: Into<Arc<str>>>) -> Self {
         self.inputs = names.into_iter().map(Into::into).collect();
@@ -270,12 +271,12 @@ fn fallbacks(models: &[Model]) -> Result<Vec<Option<usize>>, Error> {
 }
 
 /// The indices of the models that each model combines.
-fn inputs(models: &[Model]) -> Result<Vec<Vec<usize>>, Error> {
+fn inputs(models: &[Model]) -> Result<Vec<Vec<Option<usize>>>, Error> {
     let indices = |model: &Model| {
         let inputs = model.inputs.iter().map(|name| {
-            let input = find(models, name)?;
+            let Ok(input) = find(models, name) else { return Ok(None) };
             if models[input].inputs.is_empty() {
-                return Ok(input);
+                return Ok(Some(input));
             }
             let (model, input) = (model.name.to_string(), name.to_string());
             Err(Error::NestedInput { model, input })

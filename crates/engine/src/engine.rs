@@ -44,7 +44,8 @@ pub(crate) struct Strategy {
 pub(crate) struct RankingModel {
     pub(crate) model: Model,
     pub(crate) fallback: Option<usize>,
-    pub(crate) inputs: Vec<usize>,
+    /// `None` for names that no model has.
+    pub(crate) inputs: Vec<Option<usize>>,
 }
 
 /// A description of a model and its state.
@@ -108,7 +109,7 @@ impl Engine {
         let index = model.map_or(Ok(self.default_model), |name| self.find_model(name)).ok()?;
         let chain = std::iter::successors(Some(index), |&index| self.models[index].fallback);
         let revision = chain
-            .flat_map(|index| self.models[index].inputs.iter().copied().chain([index]))
+            .flat_map(|index| self.models[index].inputs.iter().flatten().copied().chain([index]))
             .map(|index| self.models[index].model.ranker.revision())
             .sum();
         Some((index, revision))

@@ -106,7 +106,12 @@ impl Engine {
         let start = Instant::now();
         let inputs = &self.models[model].inputs;
         let mut scores = Vec::with_capacity(inputs.len());
-        for &input in inputs {
+        let ranker = &self.models[model].model.ranker;
+        for (index, &input) in inputs.iter().enumerate() {
+            let Some(input) = input.filter(|_| ranker.uses_input(index)) else {
+                scores.push(None);
+                continue;
+            };
             if buffers.shared[input].outcome.is_none() {
                 let Buffers { rest, shared, .. } = &mut *buffers;
                 self.share(input, user, rest, &mut shared[input]).await;

@@ -115,6 +115,11 @@ pub trait Ranker: Send + Sync {
         0
     }
 
+    /// Whether the scores of an input of the query are used, by its index. The engine computes no others.
+    fn uses_input(&self, _index: usize) -> bool {
+        true
+    }
+
     /// Scores the whole catalogue for a user, for models that compute all scores at once in memory: `scores` then
     /// contains one score per movie, by index, under the same contract as [`score`](Self::score). `None` for
     /// all other models.

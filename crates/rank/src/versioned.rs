@@ -78,6 +78,10 @@ impl Ranker for VersionedRanker {
         self.revision.load(Ordering::Acquire)
     }
 
+    fn uses_input(&self, index: usize) -> bool {
+        self.ranker().is_ok_and(|ranker| ranker.uses_input(index))
+    }
+
     fn score_all(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {
         match self.ranker() {
             Ok(ranker) => ranker.score_all(user, scores),

@@ -13,6 +13,7 @@ use super::keys::{
 use super::models::Models;
 use super::recall::Strategies;
 use super::{Config, Error, TableProblem, read_text};
+use crate::models::AUTO;
 
 /// A shorter environment variable for `store.url`, which `sparrow-loader` reads too.
 const STORE: &str = "SPARROW_STORE";
@@ -99,11 +100,13 @@ impl Config {
                 return Err(problem(format!("{model:?} is not a model of the kind {kind}")));
             }
         }
-        config.models.find(&config.ranking.default).map_err(|what| Error::Value {
-            key: DEFAULT.to_owned(),
-            origin: origins.remove(DEFAULT).unwrap_or_default(),
-            what,
-        })?;
+        if config.ranking.default != AUTO {
+            config.models.find(&config.ranking.default).map_err(|what| Error::Value {
+                key: DEFAULT.to_owned(),
+                origin: origins.remove(DEFAULT).unwrap_or_default(),
+                what,
+            })?;
+        }
         Ok(config)
     }
 }

@@ -37,6 +37,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use sparrow_http::Hosts;
 use sparrow_model::skip_byte_order_mark;
 
+use crate::models::AUTO;
+
 /// The largest text file, in bytes.
 const LONGEST_TEXT: u64 = 64 << 20;
 
@@ -191,7 +193,7 @@ impl Default for Store {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ranking {
-    /// The model of requests that do not name one.
+    /// The model of requests that do not name one; `auto` for the best that is there.
     pub default: String,
     /// How models of the kind `embedding` compare vectors.
     pub similarity: Similarity,
@@ -208,7 +210,7 @@ pub struct Ranking {
 impl Default for Ranking {
     fn default() -> Self {
         Self {
-            default: sparrow_engine::DEFAULT_MODEL.to_owned(),
+            default: AUTO.to_owned(),
             similarity: Similarity::default(),
             models: None,
             watch: Duration::from_secs(1),

@@ -67,6 +67,10 @@ impl ModelKind for Embedding {
 struct EngineVectors;
 
 impl ModelSource for EngineVectors {
+    fn is_there(&self, data: &EngineData<'_>) -> bool {
+        data.embeddings.is_ok()
+    }
+
     fn ranker(&self, data: &EngineData<'_>) -> Arc<dyn Ranker> {
         match data.embeddings {
             Ok(embeddings) => Arc::new(EmbeddingRanker::new(Arc::clone(&embeddings.items))),

@@ -42,8 +42,11 @@ impl ModelKind for ItemWeightsKind {
     }
 
     fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
-        let file = ItemWeightsFile::read(&read_model_file(folder)?, MODEL_FILE)
-            .map_err(ModelError::invalid)?;
+        self.load_embedded(&read_model_file(folder)?)
+    }
+
+    fn load_embedded(&self, bytes: &[u8]) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let file = ItemWeightsFile::read(bytes, MODEL_FILE).map_err(ModelError::invalid)?;
         let architecture = file.metadata.architecture;
         if architecture != self.0 {
             let (found, expected) = (architecture.name(), self.name());

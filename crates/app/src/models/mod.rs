@@ -5,6 +5,7 @@
 //! kinds; configuration, discovery in the models folder, loading and recall go by this list. A [`Registry`] contains
 //! the configured models.
 
+mod blend;
 mod embedding;
 mod error;
 #[cfg(test)]
@@ -14,12 +15,14 @@ mod model_folder;
 mod neural_cf;
 mod popularity;
 mod registry;
+mod selection;
 mod tf_serving;
 mod trial;
 
 pub(crate) use embedding::similarity_of;
 pub use error::ModelError;
 pub(crate) use registry::{MovieFeatures, Registry};
+pub(crate) use selection::AUTO;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,13 +42,14 @@ use crate::config::Ranking;
 
 /// The kinds of models. The models that exist without a table are listed in this order, and a model folder belongs to
 /// the last kind that recognises its files.
-pub(crate) static KINDS: [&dyn ModelKind; 7] = [
+pub(crate) static KINDS: [&dyn ModelKind; 8] = [
     &embedding::Embedding,
     &popularity::Popularity,
     &neural_cf::NeuralCf,
     &item_weights::EASE,
     &item_weights::NEXT_ITEM,
     &item_weights::ITEM_KNN,
+    &blend::Blend,
     &tf_serving::TfServing,
 ];
 
@@ -107,6 +111,16 @@ pub(crate) trait ModelKind: Sync {
         Err(ModelError::invalid(format!("models of the kind {kind} are not loaded from folders")))
     }
 
+    /// Loads the version whose only file has this content.
+    fn load_embedded(&self, _bytes: &[u8]) -> Result<Box<dyn LoadedModel>, ModelError> {
+        Err(ModelError::invalid(format!("models of the kind {} are not embedded", self.name())))
+    }
+
+    /// The names of the models whose scores models of this kind combine.
+    fn inputs(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Opens a model that is not loaded from a folder, or whose folder is not configured. The table has been checked.
     fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         Ok(Arc::new(NoFolder(self.name())))
@@ -134,6 +148,11 @@ pub(crate) trait LoadedModel: fmt::Display + Send + Sync {
     /// The ranker over a catalogue.
     fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError>;
 
+    /// The number of models whose scores this one combines.
+    fn input_count(&self) -> usize {
+        0
+    }
+
     /// A user whom the model can score, with a history, for the trial of a version.
     fn trial_user(&self, _catalog: &Catalog) -> OwnedHistory {
         OwnedHistory::new(UserId(0), [])
@@ -150,8 +169,13 @@ pub(crate) trait ModelSource: Send + Sync {
     /// The ranker of the model in an engine over these data. It follows new versions as long as the engine exists.
     fn ranker(&self, data: &EngineData<'_>) -> Arc<dyn Ranker>;
 
+    /// Whether the model can rank in an engine over these data, once its version is loaded.
+    fn is_there(&self, _data: &EngineData<'_>) -> bool {
+        true
+    }
+
     /// The names of the models whose scores this one combines.
-    fn inputs(&self) -> &[String] {
+    fn inputs(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -217,6 +241,10 @@ pub(crate) fn read_table<T: DeserializeOwned>(table: &Table) -> Result<T, TableE
 struct NoFolder(&'static str);
 
 impl ModelSource for NoFolder {
+    fn is_there(&self, _data: &EngineData<'_>) -> bool {
+        false
+    }
+
     fn ranker(&self, _data: &EngineData<'_>) -> Arc<dyn Ranker> {
         Arc::new(Unavailable::new(self.0, "no models folder is configured"))
     }

@@ -185,6 +185,14 @@ impl ModelSource for ModelFolder {
         ranker
     }
 
+    fn is_there(&self, _data: &EngineData<'_>) -> bool {
+        self.versions().is_ok_and(|versions| !versions.is_empty())
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        self.kind.inputs()
+    }
+
     fn is_watched(&self) -> bool {
         true
     }

@@ -43,8 +43,11 @@ impl ModelKind for NeuralCf {
     }
 
     fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
-        let file =
-            ModelFile::read(&read_model_file(folder)?, MODEL_FILE).map_err(ModelError::invalid)?;
+        self.load_embedded(&read_model_file(folder)?)
+    }
+
+    fn load_embedded(&self, bytes: &[u8]) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let file = ModelFile::read(bytes, MODEL_FILE).map_err(ModelError::invalid)?;
         Ok(Box::new(LoadedNeuralCf(file)))
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::model_folder::ModelFolder;
+use super::selection::{AUTO, Candidate, select};
 use super::{EngineData, FolderTable, ModelError, ModelKind, ModelSource, read_table};
 use crate::Error;
 use crate::config::{Config, ModelEntry, Ranking, Recall, StrategyTable};
@@ -111,18 +112,18 @@ impl Registry {
             (MovieFeatures::OfCatalog, Some(computed)) => computed(movie, name),
             (MovieFeatures::OfCatalog, None) => None,
         };
-        let mut builder = Engine::builder(Arc::clone(catalog))
-            .candidates(self.recall.candidates.get())
-            .default_model(&*self.ranking.default);
-        builder = self.add_strategies(builder, embeddings.as_ref().ok());
         let data = EngineData {
             catalog,
             embeddings: embeddings.as_ref().map_err(String::as_str),
             movie_feature: &movie_feature,
         };
+        let mut builder = Engine::builder(Arc::clone(catalog))
+            .candidates(self.recall.candidates.get())
+            .default_model(self.default_model(&data));
+        builder = self.add_strategies(builder, embeddings.as_ref().ok());
         for model in &self.models {
             let mut of_engine = Model::new(Arc::clone(&model.name), model.source.ranker(&data))
-                .inputs(model.source.inputs().iter().map(String::as_str))
+                .inputs(model.source.inputs().iter().copied())
                 .counters(Arc::clone(&model.counters));
             for alias in model.aliases {
                 of_engine = of_engine.alias(*alias);
@@ -138,6 +139,25 @@ impl Registry {
         let engine = builder.build()?;
         self.has_catalog.notify_one();
         Ok(engine)
+    }
+
+    /// The name of the default model of an engine over these data.
+    fn default_model(&self, data: &EngineData<'_>) -> String {
+        if self.ranking.default != AUTO {
+            return self.ranking.default.clone();
+        }
+        let candidates: Vec<Candidate<'_>> = self
+            .models
+            .iter()
+            .map(|model| Candidate {
+                name: &model.name,
+                kind: model.kind.name(),
+                is_there: model.source.is_there(data),
+            })
+            .collect();
+        let Some((name, reason)) = select(&candidates) else { return sparrow_engine::DEFAULT_MODEL.to_owned() };
+        tracing::info!(model = name, "the default model (ranking.default = \"auto\"): {reason}");
+        name.to_owned()
     }
 
     /// Adds the recall strategies that work with these vectors and models.

@@ -31,7 +31,7 @@ pub(super) fn ranker(
     let history = model.trial_user(catalog);
     let history = history.get();
     let user = UserState { history: Some(history), ..UserState::unknown(history.user()) };
-    score_all(&*ranker, &user, catalog, limit)?;
+    score_all(&*ranker, &user, catalog, model.input_count(), limit)?;
     Ok(ranker)
 }
 
@@ -40,16 +40,20 @@ fn score_all(
     ranker: &dyn Ranker,
     user: &UserState<'_>,
     catalog: &Catalog,
+    inputs: usize,
     limit: Duration,
 ) -> Result<(), ModelError> {
     let failed = |message: &str| Err(ModelError::Trial(message.to_owned()));
     let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
     let start = Instant::now();
     let mut scores = Vec::new();
+    // A model that combines others is tried with the same score of each of them for all movies.
+    let of_input = vec![1.0; CHUNK];
     let (mut done, mut has_scores) = (0, false);
     for chunk in movies.chunks(CHUNK) {
         {
-            let query = Query::new(user, chunk);
+            let inputs = vec![Some(&of_input[..chunk.len()]); inputs];
+            let query = Query::new(user, chunk).with_inputs(&inputs);
             let mut score = pin!(ranker.score(&query, &mut scores));
             match score.as_mut().poll(&mut task::Context::from_waker(task::Waker::noop())) {
                 task::Poll::Ready(outcome) => outcome.map_err(ModelError::Score)?,
