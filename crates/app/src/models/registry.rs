@@ -155,7 +155,9 @@ impl Registry {
                 is_there: model.source.is_there(data),
             })
             .collect();
-        let Some((name, reason)) = select(&candidates) else { return sparrow_engine::DEFAULT_MODEL.to_owned() };
+        let Some((name, reason)) = select(&candidates) else {
+            return sparrow_engine::DEFAULT_MODEL.to_owned();
+        };
         tracing::info!(model = name, "the default model (ranking.default = \"auto\"): {reason}");
         name.to_owned()
     }
