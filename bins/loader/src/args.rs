@@ -10,6 +10,7 @@ use sparrow_synth as synth;
 use crate::compare::Compare;
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
+use crate::fit::Fit;
 use crate::forward::Forwarded;
 use crate::push::Push;
 use crate::run::Run;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     /// Computes training and test samples: each rating with the features before it
     Samples(Forwarded),
     Embed(Embed),
+    Fit(Fit),
     Import(Import),
     Push(Push),
     Verify(Verify),

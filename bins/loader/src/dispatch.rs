@@ -28,6 +28,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Features(_) | Command::Samples(_) => return end(forward::run()),
         Command::Embed(embed) => embed.run(console),
+        Command::Fit(fit) => fit.run(console),
         Command::Import(import) => import.run(console),
         Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),

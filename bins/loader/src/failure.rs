@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use sparrow_blend as blend;
 use sparrow_console::exit::{BAD_INPUT, DIFFERENCES, FAILED, STORE};
 use sparrow_embed as embed;
 use sparrow_evaluate::{self as evaluate, tune};
+use sparrow_fit as fit;
 use sparrow_process::Interrupted;
 use sparrow_process::terminal::USAGE;
 use sparrow_push::{push, sources, verify};
@@ -86,6 +88,14 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
             Some(evaluate::Error::Option(_)) => return Some(USAGE),
             Some(evaluate::Error::NoTestData(_)) => return Some(BAD_INPUT),
             _ => {}
+        }
+        match cause.downcast_ref() {
+            Some(fit::Error::NoEarlierVersion(_)) => return Some(BAD_INPUT),
+            Some(fit::Error::Worse { .. }) => return Some(DIFFERENCES),
+            _ => {}
+        }
+        if let Some(blend::fit::Error::NothingToFit) = cause.downcast_ref() {
+            return Some(BAD_INPUT);
         }
         if let Some(export::Error::Read { .. } | export::Error::Import(_)) = cause.downcast_ref() {
             return Some(BAD_INPUT);

@@ -7,6 +7,7 @@ mod dispatch;
 mod embed;
 mod evaluate;
 mod failure;
+mod fit;
 mod forward;
 mod hyperparameters;
 mod push;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Signal, Term};
+use crate::Term;
 
 /// The format version, incremented by incompatible changes.
 const FORMAT: u32 = 1;
@@ -112,7 +112,7 @@ impl Blend {
             return Err("no term has the scores of a model".to_owned());
         }
         for (index, term) in self.terms.iter().enumerate() {
-            let name = signal_name(term.signal);
+            let name = term.signal.name();
             if self.terms[..index].iter().any(|other| other.signal == term.signal) {
                 return Err(format!("the signal {name} occurs twice"));
             }
@@ -127,16 +127,11 @@ impl Blend {
     }
 }
 
-/// The name of a signal in files.
-pub(crate) fn signal_name(signal: Signal) -> String {
-    let value = serde_json::to_value(signal).expect("a signal is a string");
-    value.as_str().unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::Signal;
 
     fn terms() -> Vec<Term> {
         vec![

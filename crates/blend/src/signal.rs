@@ -39,6 +39,20 @@ impl Signal {
         Self::MeanRating,
     ];
 
+    /// The name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ease => "ease",
+            Self::NextItem => "next-item",
+            Self::ItemKnn => "item-knn",
+            Self::Popularity => "popularity",
+            Self::PopularityForNewUsers => "popularity-for-new-users",
+            Self::Genres => "genres",
+            Self::Released => "released",
+            Self::MeanRating => "mean-rating",
+        }
+    }
+
     /// The index in [`INPUTS`] of the model whose scores this signal is made of.
     pub fn input(self) -> Option<usize> {
         let index = self as usize;

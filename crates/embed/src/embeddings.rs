@@ -45,7 +45,7 @@ impl Embeddings {
 
     /// Writes the files into a folder, `embedding.json` last, with the digests of the others: readers accept only
     /// files that match. Returns the files with their sizes in bytes.
-    pub(crate) fn write(&self, out: &Path) -> Result<Vec<(PathBuf, u64)>, sparrow_output::Error> {
+    pub fn write(&self, out: &Path) -> Result<Vec<(PathBuf, u64)>, sparrow_output::Error> {
         sparrow_output::prepare(out, &[], true)?;
         let mut files = Vec::new();
         let mut digests = Vec::new();
