@@ -117,7 +117,8 @@ pub fn load_engine(config: &Config) -> Result<Engine, Error> {
 pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error> {
     let start = Instant::now();
     let data = &config.data;
-    let source = match (&data.path, &data.embeddings) {
+    let folder = config.embeddings();
+    let source = match (&data.path, &folder) {
         (Some(folder), _) => Source::open(folder)?,
         (None, Some(folder)) => return Err(Error::NoDataSet { folder: folder.clone() }),
         (None, None) => Source::in_memory("demonstration set", &demo::FILES)?,
@@ -133,7 +134,7 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error
     hide_movies(&mut catalog, config);
     let catalog = Arc::new(catalog);
 
-    let embeddings = match (&data.embeddings, &data.path) {
+    let embeddings = match (&folder, &data.path) {
         (Some(folder), _) => {
             let vectors = EmbeddingFolder::read(folder).map_err(ModelError::invalid);
             let vectors = vectors.and_then(|EmbeddingFolder { items, users, metadata }| {

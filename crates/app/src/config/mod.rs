@@ -370,7 +370,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// The folder in a models folder with the vectors of the data set, as `sparrow-loader fit` writes them.
+const VECTORS_FOLDER: &str = "emb";
+
 impl Config {
+    /// The folder with the vectors of the data set: `data.embeddings`, or else the vectors in the models folder.
+    pub(crate) fn embeddings(&self) -> Option<PathBuf> {
+        let in_models_folder = || {
+            let folder = self.ranking.models.as_ref()?.join(VECTORS_FOLDER);
+            (self.data.path.is_some() && folder.is_dir()).then_some(folder)
+        };
+        self.data.embeddings.clone().or_else(in_models_folder)
+    }
+
     /// The models in the models folder; none if no folder is configured.
     pub(crate) fn discover_models(&self) -> Result<DiscoveredModels, String> {
         let Some(folder) = &self.ranking.models else { return Ok(DiscoveredModels::default()) };

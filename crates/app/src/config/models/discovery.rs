@@ -9,6 +9,7 @@ use sparrow_neural::model_folder::{MODEL_FILE, versions};
 use sparrow_neural::{ITEM_FILE, USER_FILE};
 use toml::{Table, Value};
 
+use super::super::VECTORS_FOLDER;
 use super::{ModelEntry, built_in, check_name, default_fallback};
 use crate::models::{KINDS, ModelKind};
 
@@ -36,6 +37,8 @@ pub(crate) fn discover(folder: &Path) -> io::Result<DiscoveredModels> {
         let outcome = match built_in(&name) {
             // This model exists even without the folder.
             Some(built_in) if built_in.in_models_folder => continue,
+            // The vectors of the engine, unless others are configured: see `Config::embeddings`.
+            Some(_) if name == VECTORS_FOLDER => continue,
             Some(_) => Err(format!("the model {name} is not loaded from this folder")),
             None => check_name(&name, &[])
                 .map_err(|error| error.message)
