@@ -141,7 +141,7 @@ impl Engine {
         })
     }
 
-    fn user_state(&self, id: UserId) -> UserState<'_> {
+    pub(crate) fn user_state(&self, id: UserId) -> UserState<'_> {
         let users = self.catalog.users();
         let index = users.index_of(id);
         UserState {

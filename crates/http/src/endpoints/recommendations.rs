@@ -106,6 +106,9 @@ pub(crate) const FIELDS: JsonType = JsonType::new(
     ],
 );
 
+/// Why an answer is degraded or not personal.
+pub(crate) const REASON: Field = FIELDS.fields[3];
+
 const ITEM: JsonType = JsonType::new(
     "",
     "",
