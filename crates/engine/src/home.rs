@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparrow_model::{Genre, History, MovieIndex, Sort, Stars, UserId, UserState};
+use sparrow_model::{Genre, MovieIndex, MovieSet, Sort, Stars, UserId, UserState};
 
 use crate::{Engine, Error, Item, Reason, Recommendations, Request, SimilarRequest};
 
@@ -216,8 +216,9 @@ impl Engine {
     }
 
     fn add_popular(&self, home: &mut Home, request: &HomeRequest<'_>, user: &UserState<'_>) {
-        let seen: Vec<MovieIndex> = seen(user).collect();
-        let is_seen = |movie| seen.contains(&movie);
+        let mut seen = MovieSet::new(self.catalog.len());
+        seen.extend(user.rated_movies(false));
+        let is_seen = |movie| seen.contains(movie);
         home.add_ordered(RowKind::PopularNow, request.size, request.popular_now, is_seen);
     }
 
@@ -305,8 +306,4 @@ impl Similarity {
 
 fn movies(items: &[Item]) -> Vec<MovieIndex> {
     items.iter().map(|item| item.movie).collect()
-}
-
-fn seen<'a>(user: &'a UserState<'_>) -> impl Iterator<Item = MovieIndex> + 'a {
-    user.history.iter().flat_map(History::movies).chain(user.also_rated.iter().copied())
 }

@@ -7,6 +7,7 @@
 mod buffers;
 mod builder;
 mod candidates;
+mod diversity;
 mod embeddings;
 mod engine;
 mod favourites;

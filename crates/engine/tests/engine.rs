@@ -259,6 +259,29 @@ fn public_home_has_no_movie_twice() {
 }
 
 #[tokio::test]
+async fn diversity_reorders_the_best_movies() {
+    let engine = engine();
+    let request = Request { size: 5, ..Request::new(UserId(40)) };
+    let best = movies(&engine.recommend(&Request { size: 20, ..request.clone() }).await.unwrap());
+    let by = async |diversity| {
+        movies(&engine.recommend(&Request { diversity, ..request.clone() }).await.unwrap())
+    };
+    assert_eq!(by(0.0).await, best[..5]);
+    for diversity in [0.3, 0.7, 1.0, 7.0] {
+        let found = by(diversity).await;
+        let mut distinct = found.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!((found.len(), distinct.len()), (5, 5));
+        assert!(found.iter().all(|movie| best.contains(movie)), "{found:?}");
+        assert_ne!(found, best[..5]);
+    }
+    // More movies than positions that are re-ranked, or than there are.
+    let all = Request { size: 300, diversity: 0.5, ..request };
+    assert_eq!(engine.recommend(&all).await.unwrap().items.len(), 40);
+}
+
+#[tokio::test]
 async fn state_from_the_caller_gives_the_same_answer() {
     let engine = engine();
     let catalog = engine.catalog();

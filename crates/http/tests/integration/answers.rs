@@ -237,6 +237,22 @@ fn home_without_a_user_has_public_rows() {
 }
 
 #[test]
+fn diversity_changes_the_order_within_the_best() {
+    let running = Running::start(patient());
+    let list = |query: &str| {
+        ids(&running.json(&format!("/v1/users/6/recommendations?{query}"))["items"], &["movie"])
+    };
+    let best = list("size=40");
+    assert_eq!(list("size=10&diversity=0"), best[..10]);
+    let diverse = list("size=10&diversity=0.6");
+    assert!(diverse.iter().all(|movie| best.contains(movie)));
+    assert_ne!(diverse, best[..10]);
+    assert_eq!(list("size=200&diversity=1").len(), 200);
+    let answer = running.get("/v1/users/6/recommendations?diversity=1.5");
+    assert_eq!((answer.status, &answer.problem()["parameter"]), (400, &json!("diversity")));
+}
+
+#[test]
 fn explain_adds_scores_strategies_and_times() {
     let running = Running::start(patient());
     let plain = running.json("/v1/users/6/recommendations?size=5");
