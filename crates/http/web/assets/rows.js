@@ -12,7 +12,7 @@ const KINDS = new Map(Object.entries({
   "new-for-you": { note: "the best matches among the newest releases", href: "/search?sort=releaseYear" },
 }));
 
-/** An empty row; `list` is where its cards go. */
+/** A row without cards; `list` receives them. */
 export function emptyRow({ title, note, key, href }) {
   const list = h("ul", { class: "row__list", role: "list" });
   const heading = h("h2", { class: "row__title" }, href ? h("a", { href }, title) : title);
@@ -25,7 +25,7 @@ export function emptyRow({ title, note, key, href }) {
   return { section, list };
 }
 
-/** A row of a home page, as the server describes it. */
+/** A row of a home page, from its JSON. */
 export function homeRow({ kind, title, genre, because, items }) {
   const known = KINDS.get(kind) ?? {};
   const shown = because ? `Because you liked ${displayTitle(because.title)}` : title;
