@@ -35,12 +35,16 @@ pub(crate) struct Fit {
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     objective: Goal,
 
+    /// Weights per movie that ease, next-item and item-knn keep at most [default: 500, 512 and 256]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+
     /// Publish a blend that validates worse than the current version
     #[arg(short, long)]
     force: bool,
 
     /// Withdraw the versions of the last run, so that servers load those before it
-    #[arg(long, conflicts_with_all = ["data", "objective", "force"])]
+    #[arg(long, conflicts_with_all = ["data", "objective", "keep", "force"])]
     rollback: bool,
 
     /// Number of threads [default: one per processor]
@@ -79,6 +83,7 @@ impl Fit {
         let options = Options {
             blend: blend::Options { objective, threads, ..blend::Options::DEFAULT },
             neural_cf: train::Options::new(train::Method::NeuralCf),
+            keep: self.keep.map(|keep| keep as usize),
             force: self.force,
         };
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sparrow_model::{Catalog, GenreSet, MovieSet, Sort};
+use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, Sort};
 use sparrow_rank::{Counters, EmbeddingRanker, PopularityRanker, Ranker, Unavailable};
 use sparrow_recall::{ByOrder, Inputs, Recall, STRATEGIES};
 
@@ -208,6 +208,7 @@ impl Builder {
             .collect();
         let genre_sets: Vec<GenreSet> =
             catalog.movies().iter().map(|movie| movie.genre_set).collect();
+        let genre_shares = genre_shares(&catalog);
         let favourite_genres = FavouriteGenres::new(&catalog, &genre_sets);
         let pool = BufferPool::new(catalog.len(), models.len());
         let model_names = models.iter().map(|model| Arc::clone(&model.name)).collect();
@@ -228,6 +229,7 @@ impl Builder {
             candidates,
             genre_members,
             genre_sets,
+            genre_shares,
             favourite_genres,
             pool,
         })
@@ -241,6 +243,19 @@ impl fmt::Debug for Builder {
             .field("models", &self.models)
             .finish_non_exhaustive()
     }
+}
+
+/// The share of each genre of all ratings, with 1/k for each of the k genres of a movie.
+fn genre_shares(catalog: &Catalog) -> Vec<f32> {
+    let mut shares = vec![0.0; catalog.genres().len()];
+    for (movie, index) in catalog.movies().iter().zip((0..).map(MovieIndex)) {
+        let share = f64::from(catalog.stats(index).count) / f64::from(movie.genre_set.len());
+        for genre in movie.genre_set.iter() {
+            shares[genre.index()] += share;
+        }
+    }
+    let total: f64 = shares.iter().sum();
+    shares.iter().map(|share| if total > 0.0 { (share / total) as f32 } else { 0.0 }).collect()
 }
 
 fn check_names(models: &[Model]) -> Result<(), Error> {

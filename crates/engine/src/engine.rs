@@ -27,6 +27,8 @@ pub struct Engine {
     pub(crate) genre_members: Vec<MovieSet>,
     /// The genre sets of all movies in one array, for scans.
     pub(crate) genre_sets: Vec<GenreSet>,
+    /// The share of each genre of all ratings, with 1/k for each of the k genres of a movie.
+    pub(crate) genre_shares: Vec<f32>,
     pub(crate) favourite_genres: FavouriteGenres,
     pub(crate) pool: BufferPool,
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sparrow_model::{GenreSet, MovieIndex, UserId, UserState};
 
+use crate::diversity;
 use crate::{Engine, Error, Reason, Recommendations, Timings};
 
 /// The name in [`Recommendations::model`] if no model could rank and the number of ratings orders the items.
@@ -32,6 +33,9 @@ pub struct Request<'a> {
     pub filter: Option<Filter<'a>>,
     /// The movies that are ranked.
     pub candidates: Candidates,
+    /// How much the list is re-ranked for diversity, from 0 (not at all) to 1: by similarity to the movies before
+    /// (maximal marginal relevance) and by the genres of the user's likes (calibration).
+    pub diversity: f32,
 }
 
 /// A condition that movies must meet. It is called at most once per movie and request, for all movies that nothing else
@@ -69,6 +73,7 @@ impl Request<'_> {
             min_year: None,
             filter: None,
             candidates: Candidates::Recalled,
+            diversity: 0.0,
         }
     }
 }
@@ -77,7 +82,7 @@ impl Engine {
     /// Finds, ranks and selects movies for a user of the catalogue.
     ///
     /// Every user gets an answer, even an unknown one: if the requested model has no scores, its fallback ranks, and the
-    /// answer names both. Items are ordered by score, and ties by movie id. Movies that the model cannot score follow, in
+    /// answer names both. Items are ordered by score, and ties by movie id, unless the request asks for diversity. Movies that the model cannot score follow, in
     /// the order of its fallback.
     pub async fn recommend(&self, request: &Request<'_>) -> Result<Recommendations, Error> {
         let user = self.user_state(request.user);
@@ -101,9 +106,13 @@ impl Engine {
         let recall_failed = self.find_candidates(request, user, &mut buffers);
         let recalled = Instant::now();
 
-        let mut items = Vec::with_capacity(request.size.min(buffers.candidates().len()));
-        let (model, failure) =
-            self.rank(requested, user, request.size, &mut buffers, &mut items).await;
+        let is_diverse = request.diversity > 0.0;
+        let size = if is_diverse { diversity::depth(request.size) } else { request.size };
+        let mut items = Vec::with_capacity(size.min(buffers.candidates().len()));
+        let (model, failure) = self.rank(requested, user, size, &mut buffers, &mut items).await;
+        if is_diverse {
+            self.diversify(request.diversity.min(1.0), user, request.size, &mut items);
+        }
         let done = Instant::now();
 
         // Without exclusion of seen movies, the history is not needed.
@@ -141,7 +150,7 @@ impl Engine {
         })
     }
 
-    fn user_state(&self, id: UserId) -> UserState<'_> {
+    pub(crate) fn user_state(&self, id: UserId) -> UserState<'_> {
         let users = self.catalog.users();
         let index = users.index_of(id);
         UserState {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use sparrow_engine::{
-    Builder, Candidates, Embeddings, Engine, Error, Filter, Model, NO_MODEL, Reason,
-    Recommendations, Request, SimilarRequest,
+    Builder, Candidates, Embeddings, Engine, Error, Filter, HomeRequest, Model, NO_MODEL, Reason,
+    Recommendations, Request, RowKind, SimilarRequest, popular_now,
 };
 use sparrow_model::{
     Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog, Stars,
@@ -195,6 +195,90 @@ fn similar_movies_keep_their_number_without_the_excluded() {
     assert_eq!(found(&SimilarRequest { min_year: Some(1950 + 40), ..request.clone() }), [40, 41]);
     let genre = SimilarRequest { model: Some("genre"), exclude_genres: odd, size: 99, ..request };
     assert!(found(&genre).iter().all(|movie| movie % 2 == 1 && *movie != 29));
+}
+
+#[tokio::test]
+async fn home_has_rows_by_taste_and_no_movie_twice() {
+    let engine = engine();
+    let catalog = engine.catalog();
+    let popular_now = popular_now(catalog, catalog);
+    let request = HomeRequest { user: UserId(40), model: None, size: 4, popular_now: &popular_now };
+    let home = engine.home(&request).await.unwrap();
+    let kinds: Vec<RowKind> = home.rows.iter().map(|row| row.kind).collect();
+    let genre = |name| RowKind::Genre(catalog.genres().find(name).unwrap());
+    // User 40 likes the movies 6 to 9 and 16 to 19: 3 likes of A and 2 of B, of which others like 5 and 3 in 8. Movie 19 is
+    // the most recent one, and has similar ones.
+    let because = RowKind::BecauseYouLiked(MovieIndex(19));
+    let expected = [
+        RowKind::Recommended,
+        because,
+        genre("B"),
+        RowKind::PopularNow,
+        genre("A"),
+        RowKind::NewForYou,
+    ];
+    assert_eq!(kinds, expected);
+    let all: Vec<u32> = home.rows.iter().flat_map(|row| &row.movies).map(|m| m.0).collect();
+    let mut distinct = all.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!((distinct.len(), all.len()), (24, 24));
+    assert!(all.iter().all(|movie| *movie >= 20));
+    let first = engine.recommend(&Request { size: 4, ..Request::new(UserId(40)) }).await.unwrap();
+    assert_eq!(home.rows[0].movies.iter().map(|m| m.0).collect::<Vec<_>>(), movies(&first));
+    assert_eq!(&*home.rows[0].ranked.as_ref().unwrap().model, "emb");
+    assert!(home.rows[2].movies.iter().all(|movie| movie.0 % 3 == 0));
+    assert!(home.rows[3].ranked.is_none());
+
+    let unknown = engine.home(&HomeRequest { user: UserId(999), ..request }).await.unwrap();
+    let ranked = unknown.rows[0].ranked.as_ref().unwrap();
+    assert_eq!((ranked.degraded, ranked.reason), (true, Some(Reason::UnknownUser)));
+    assert!(unknown.rows.iter().any(|row| row.kind == RowKind::PopularNow));
+    let model = Some("emd");
+    assert!(matches!(
+        engine.home(&HomeRequest { model, ..request }).await,
+        Err(Error::UnknownModel { .. })
+    ));
+    // A user who has rated every movie.
+    let nothing = engine.home(&HomeRequest { user: UserId(0), ..request }).await.unwrap();
+    assert!(nothing.rows.is_empty());
+}
+
+#[test]
+fn public_home_has_no_movie_twice() {
+    let engine = engine();
+    let catalog = engine.catalog();
+    let home = engine.public_home(5, &popular_now(catalog, catalog));
+    let kinds: Vec<RowKind> = home.rows.iter().map(|row| row.kind).collect();
+    assert_eq!(kinds[..2], [RowKind::PopularNow, RowKind::BestRated]);
+    let mut all: Vec<u32> = home.rows.iter().flat_map(|row| &row.movies).map(|m| m.0).collect();
+    all.sort_unstable();
+    let count = all.len();
+    all.dedup();
+    assert_eq!((all.len(), count), (20, 20));
+}
+
+#[tokio::test]
+async fn diversity_reorders_the_best_movies() {
+    let engine = engine();
+    let request = Request { size: 5, ..Request::new(UserId(40)) };
+    let best = movies(&engine.recommend(&Request { size: 20, ..request.clone() }).await.unwrap());
+    let by = async |diversity| {
+        movies(&engine.recommend(&Request { diversity, ..request.clone() }).await.unwrap())
+    };
+    assert_eq!(by(0.0).await, best[..5]);
+    for diversity in [0.3, 0.7, 1.0, 7.0] {
+        let found = by(diversity).await;
+        let mut distinct = found.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!((found.len(), distinct.len()), (5, 5));
+        assert!(found.iter().all(|movie| best.contains(movie)), "{found:?}");
+        assert_ne!(found, best[..5]);
+    }
+    // More movies than positions that are re-ranked, or than there are.
+    let all = Request { size: 300, diversity: 0.5, ..request };
+    assert_eq!(engine.recommend(&all).await.unwrap().items.len(), 40);
 }
 
 #[tokio::test]

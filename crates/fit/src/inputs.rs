@@ -17,10 +17,11 @@ const RECENCY: f32 = 4.0;
 pub struct Inputs([ItemWeightsFile; INPUTS.len()]);
 
 impl Inputs {
-    /// Trains the models for an objective on a catalogue.
+    /// Trains the models for an objective on a catalogue, with at most `keep` weights per movie.
     pub fn train(
         catalog: &Catalog,
         objective: Objective,
+        keep: Option<usize>,
         threads: usize,
         progress: Progress<'_>,
     ) -> Result<Self, sparrow_embed::Error> {
@@ -38,11 +39,15 @@ impl Inputs {
                 Model::Vectors(_) => unreachable!("the methods of this function compute weights"),
             }
         };
-        Ok(Self([
-            compute(&ease::Options { recency, ..ease::Options::DEFAULT })?,
-            compute(&cooccurrence::Options::NEXT_ITEM)?,
-            compute(&cooccurrence::Options::ITEM_KNN)?,
-        ]))
+        let mut ease = ease::Options { recency, ..ease::Options::DEFAULT };
+        let mut next_item = cooccurrence::Options::NEXT_ITEM;
+        let mut item_knn = cooccurrence::Options::ITEM_KNN;
+        if let Some(most) = keep {
+            for keep in [&mut ease.keep, &mut next_item.keep, &mut item_knn.keep] {
+                *keep = most.min(*keep);
+            }
+        }
+        Ok(Self([compute(&ease)?, compute(&next_item)?, compute(&item_knn)?]))
     }
 
     /// The models with their names.
@@ -67,11 +72,12 @@ impl Inputs {
 pub fn blend(
     catalog: &Arc<Catalog>,
     options: &sparrow_blend::fit::Options,
+    keep: Option<usize>,
     progress: Progress<'_>,
 ) -> Result<sparrow_blend::Blend, sparrow_blend::fit::Error> {
     let (objective, threads) = (options.objective, options.threads);
     let train = |catalog: &Arc<Catalog>| -> Result<Models, Failure> {
-        Ok(Inputs::train(catalog, objective, threads, &|_, _| {})?.rankers(catalog))
+        Ok(Inputs::train(catalog, objective, keep, threads, &|_, _| {})?.rankers(catalog))
     };
     let fingerprint = sparrow_train::fingerprint(catalog);
     sparrow_blend::fit::fit(catalog, fingerprint, options, &train, progress)

@@ -32,6 +32,8 @@ pub struct Options {
     pub blend: sparrow_blend::fit::Options,
     /// How NeuralCF is trained.
     pub neural_cf: train::Options,
+    /// The greatest number of weights per movie of the item–item models; `None` for their defaults.
+    pub keep: Option<usize>,
     /// Whether a blend is published that validates worse than the current one on the same data.
     pub force: bool,
 }
@@ -123,7 +125,7 @@ pub fn write(
     let loaded = Source::open(data)?.load(reader)?;
     let catalog = Arc::new(loaded.catalog);
     timed("fitting the blend");
-    let blend = crate::blend(&catalog, &options.blend, &|_, _| {})?;
+    let blend = crate::blend(&catalog, &options.blend, options.keep, &|_, _| {})?;
     if let Some((current, new)) = figures_of_the_same_data(out, &blend)
         && new < current
         && !options.force
@@ -132,7 +134,7 @@ pub fn write(
     }
     timed("training ease, next-item and item-knn");
     let (objective, threads) = (options.blend.objective, options.blend.threads);
-    let inputs = Inputs::train(&catalog, objective, threads, &|_, _| {})?;
+    let inputs = Inputs::train(&catalog, objective, options.keep, threads, &|_, _| {})?;
     timed("training vectors (iALS)");
     let vectors = match ials::Options::DEFAULT.compute(&catalog, execution, &|_, _| {})? {
         Model::Vectors(vectors) => vectors,
@@ -217,6 +219,7 @@ mod tests {
         Options {
             blend: sparrow_blend::fit::Options::DEFAULT,
             neural_cf: train::Options::new(train::Method::NeuralCf),
+            keep: None,
             force: false,
         }
     }

@@ -326,6 +326,9 @@ fn values(parameter: &Parameter, names: &Names<'_>) -> Json {
         ParameterKind::Number { least, most, default } => {
             schema(&Schema::Integer { least, most: Some(most) }).with("default", default)
         }
+        ParameterKind::Decimal { least, most, default } => {
+            schema(&Schema::Within(least, most)).with("default", Json::Float(default))
+        }
         ParameterKind::Flag { default } => schema(&Schema::Boolean).with("default", default),
         ParameterKind::Word(all) => schema(&Schema::Words(all)).with("default", all[0]),
         ParameterKind::Text { most, .. } => schema(&Schema::Text)

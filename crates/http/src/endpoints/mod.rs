@@ -8,6 +8,7 @@ mod example;
 pub(crate) mod features;
 pub(crate) mod genres;
 pub(crate) mod health;
+pub(crate) mod home;
 pub(crate) mod models;
 pub(crate) mod movies;
 pub(crate) mod new_user;
@@ -47,6 +48,8 @@ endpoints! { |call|
     RecommendationsForYou: sparrowrecsys::RECOMMENDATIONS => sparrowrecsys::recommendations(call).await;
     Recommendations: recommendations::RECOMMENDATIONS => recommendations::recommend(call).await;
     RecommendationsForNewUser: new_user::RECOMMENDATIONS => new_user::recommend(call).await;
+    Home: home::PUBLIC => home::public(call);
+    UserHome: home::PERSONAL => home::personal(call).await;
     Movies: movies::LIST => movies::list(call);
     Movie: movies::MOVIE => movies::show(call);
     SimilarMovies: movies::SIMILAR => movies::similar(call);

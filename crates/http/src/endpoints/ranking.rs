@@ -107,7 +107,7 @@ async fn ask(
 }
 
 /// The user from the store; `None` without a store.
-async fn load_user(snapshot: &Snapshot, user: UserId) -> Option<LoadedUser> {
+pub(crate) async fn load_user(snapshot: &Snapshot, user: UserId) -> Option<LoadedUser> {
     match &snapshot.store {
         Some(store) => Some(store.load(user, &snapshot.engine).await),
         None => None,

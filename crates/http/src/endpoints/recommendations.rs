@@ -11,7 +11,8 @@ use crate::endpoints::ranking::{
     engine_problem, micros, recommend as ask, write_model, write_movie,
 };
 use crate::parameters::definition::{
-    self, CANDIDATES, EXCLUDE, EXCLUDE_GENRES, GENRES, Kind as Type, MIN_YEAR, MODEL, Parameter,
+    self, CANDIDATES, DIVERSITY, EXCLUDE, EXCLUDE_GENRES, GENRES, Kind as Type, MIN_YEAR, MODEL,
+    Parameter,
 };
 use crate::parameters::query::Value;
 use crate::response::json;
@@ -37,7 +38,7 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; PARAMETERS.len()]> = End
 .personal();
 
 /// The parameters of recommendations.
-pub(crate) const PARAMETERS: [Parameter; 9] = [
+pub(crate) const PARAMETERS: [Parameter; 10] = [
     definition::size(DEFAULT_SIZE),
     MODEL,
     CANDIDATES,
@@ -45,6 +46,7 @@ pub(crate) const PARAMETERS: [Parameter; 9] = [
     EXCLUDE,
     EXCLUDE_GENRES,
     MIN_YEAR,
+    DIVERSITY,
     Parameter::new(
         "exclude_seen",
         Type::Flag { default: true },
@@ -91,6 +93,9 @@ pub(crate) const FIELDS: JsonType = JsonType::new(
         ),
     ],
 );
+
+/// Why an answer is degraded or not personal.
+pub(crate) const REASON: Field = FIELDS.fields[3];
 
 const ITEM: JsonType = JsonType::new(
     "",
@@ -160,6 +165,7 @@ impl<'v> Arguments<'v> {
             exclude,
             exclude_genres,
             min_year,
+            diversity,
             exclude_seen,
             explain,
         ] = values;
@@ -172,6 +178,7 @@ impl<'v> Arguments<'v> {
             exclude_genres: conditions.exclude_genres,
             min_year: conditions.min_year,
             candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
+            diversity: diversity.decimal()? as f32,
             ..Request::new(UserId(u32::MAX))
         };
         Ok(Self { request, conditions, explain: explain.flag()? })

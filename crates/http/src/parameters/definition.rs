@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Id,
     /// A whole number.
     Number { least: u32, most: u32, default: u32 },
+    /// A number, which may have a fraction.
+    Decimal { least: f64, most: f64, default: f64 },
     /// `true` or `false`.
     Flag { default: bool },
     /// One of a few words, by default the first.
@@ -127,4 +129,12 @@ pub(crate) const MIN_YEAR: Parameter = Parameter::new(
     "min_year",
     Kind::Number { least: 0, most: 9999, default: 0 },
     "Movies with an earlier release year, or without a release year, are left out; 0 for no limit.",
+);
+
+pub(crate) const DIVERSITY: Parameter = Parameter::new(
+    "diversity",
+    Kind::Decimal { least: 0.0, most: 1.0, default: 0.0 },
+    "How much the list is re-ranked for diversity: each position takes the movie that maximises \
+     (1 - d) rel - d (sim + C) / 2, where rel is the score scaled to 0 to 1, sim is the greatest similarity to a movie \
+     before, by vectors and genres, and C is the divergence of the list's genres from those of the user's likes.",
 );

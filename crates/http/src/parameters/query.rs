@@ -149,7 +149,7 @@ impl Value<'_> {
     /// The type of the parameter, or of its items, in a request body.
     pub(crate) const fn json_type(&self) -> &'static str {
         match self.parameter.kind {
-            Type::Number { .. } | Type::Id | Type::Ids => "a number",
+            Type::Number { .. } | Type::Decimal { .. } | Type::Id | Type::Ids => "a number",
             Type::Flag { .. } => "true or false",
             _ => "text",
         }
@@ -213,6 +213,22 @@ impl Value<'_> {
             .filter(|number| (least..=most).contains(number))
             .map(|number| number as usize)
             .ok_or_else(|| not_a_number(self.parameter.name, text, least, most))
+    }
+
+    /// The number of a [`Type::Decimal`], or its default.
+    pub(crate) fn decimal(&self) -> Result<f64, Problem> {
+        let Type::Decimal { least, most, default } = self.parameter.kind else {
+            return Err(self.misread());
+        };
+        let Some(text) = self.text() else { return Ok(default) };
+        // The grammar of JSON, without the white space that the parser skips.
+        let number = serde_json::from_str(text).ok().filter(|_| text.trim() == text);
+        number.filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+            let name = self.parameter.name;
+            let got = quoted(text);
+            let detail = format!("{name} must be a number from {least} to {most}, got {got}");
+            Problem::new(Kind::InvalidParameter, detail).parameter(name)
+        })
     }
 
     /// The value of a [`Type::Flag`], or its default.
@@ -342,6 +358,18 @@ mod tests {
         assert_eq!(read("").unwrap(), [0; 0]);
         for bad in ["", "1,", ",", "1,-2", "01", "1;2", "a"] {
             let problem = read(&format!("exclude={bad}")).unwrap_err();
+            assert_eq!(problem.kind(), Kind::InvalidParameter, "{bad}");
+        }
+    }
+
+    #[test]
+    fn decimals_have_the_grammar_of_json_and_limits() {
+        static DIVERSITY: Parameter = crate::parameters::definition::DIVERSITY;
+        for (text, number) in [("0", 0.0), ("1", 1.0), ("0.25", 0.25), ("1e-2", 0.01)] {
+            assert_eq!(Value::of(&DIVERSITY, text).decimal().unwrap(), number, "{text}");
+        }
+        for bad in ["", "-0.1", "1.01", ".5", "0,5", "NaN", "inf", " 0.5", "0x1", "half"] {
+            let problem = Value::of(&DIVERSITY, bad).decimal().unwrap_err();
             assert_eq!(problem.kind(), Kind::InvalidParameter, "{bad}");
         }
     }

@@ -15,6 +15,9 @@ const SLOW_POINTS: u64 = 16;
 /// From here on a model's rankings are long. A single slow one is none of the model's doing on a busy machine, but
 /// one in sixteen is.
 const LONG_POINTS: u64 = 2 * SLOW_POINTS;
+/// Longer lists that are re-ranked for diversity are long rankings.
+const MOST_DIVERSE: usize = 50;
+
 const MOST_POINTS: u64 = 3 * SLOW_POINTS;
 
 /// What a ranking costs a thread, as far as is known beforehand.
@@ -84,10 +87,13 @@ impl RankingTimes {
         Self { models: models.map(|known| model(known.kind == "tf-serving")).collect() }
     }
 
-    /// What a request is going to cost. Long are rankings of the whole catalogue, and those by a model of which
+    /// What a request is going to cost. Long are rankings of the whole catalogue, long lists that
+    /// are re-ranked for diversity, and those by a model of which
     /// recent ones were slow, whether by itself or by its fallback.
     pub(crate) fn asked(&self, engine: &Engine, request: &Request<'_>) -> Asked {
-        if request.candidates == Candidates::All {
+        // Re-ranking for diversity grows with the square of the size, and is not a cost of the model.
+        let is_diverse = request.diversity > 0.0 && request.size > MOST_DIVERSE;
+        if request.candidates == Candidates::All || is_diverse {
             return Asked { cost: Cost::Long, model: None };
         }
         let model = engine.revision(request.model);

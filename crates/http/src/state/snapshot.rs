@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
-use sparrow_engine::Engine;
+use sparrow_engine::{Engine, popular_now};
 use sparrow_features::RatingStats;
 use sparrow_model::{Catalog, Genre, GenreSet, MovieId, MovieIndex, Sort};
 use sparrow_store::UserList as StoredUserList;
@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub(crate) sparrowrecsys_movies: MovieJson,
     /// The description of the API, made for the first request.
     pub(crate) open_api: OnceLock<Bytes>,
+    /// The movies in order of current popularity.
+    pub(crate) popular_now: Arc<[MovieIndex]>,
     pub(crate) users: UserList,
     pub(crate) store: Option<StoreSource>,
     /// The ratings of each movie; empty with a store, which has them.
@@ -68,6 +70,8 @@ impl Snapshot {
                 }
             }
         };
+        let histories = options.store.as_ref().and_then(|store| store.histories.as_deref());
+        let popular_now = popular_now(&catalog, histories.unwrap_or(&catalog)).into();
         let names = engine.models().into_iter().map(|model| model.name);
         let names = names.chain(engine.similar_models().map(Arc::from));
         Self {
@@ -75,6 +79,7 @@ impl Snapshot {
             movies: MovieJson::v1(&catalog),
             sparrowrecsys_movies: MovieJson::sparrowrecsys(&catalog),
             open_api: OnceLock::new(),
+            popular_now,
             users,
             store: options.store,
             movie_ratings,

@@ -165,6 +165,93 @@ fn hidden_movies_do_not_exist_for_clients() {
     assert!(!ids(&movies, &[]).contains(&4));
 }
 
+fn rows(home: &Value) -> Vec<(String, Vec<u64>)> {
+    let rows = home["rows"].as_array().unwrap().iter();
+    rows.map(|row| (row["kind"].as_str().unwrap().to_owned(), ids(&row["items"], &["movie"])))
+        .collect()
+}
+
+#[test]
+fn home_of_a_user_has_personal_rows_without_repetition() {
+    let running = Running::start(patient());
+    let home = running.json("/v1/users/6/home?size=12");
+    assert_eq!(home["userId"], 6);
+    let rows = rows(&home);
+    let kinds: Vec<&str> = rows.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds[..3], ["recommended", "because-you-liked", "genre"]);
+    for kind in ["popular-now", "new-for-you"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+    let first = running.json("/v1/users/6/recommendations?size=12");
+    assert_eq!(rows[0].1, ids(&first["items"], &["movie"]));
+    let mut all: Vec<u64> = rows.iter().flat_map(|(_, movies)| movies).copied().collect();
+    let user = running.json("/v1/users/6?size=1000");
+    let seen = ids(&user["ratings"]["items"], &["movie"]);
+    assert!(all.iter().all(|movie| !seen.contains(movie)));
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((all.len(), count), (count, 12 * rows.len()));
+    for row in home["rows"].as_array().unwrap() {
+        match row["kind"].as_str().unwrap() {
+            "genre" => {
+                let movies = row["items"].as_array().unwrap();
+                let has = |item: &Value| {
+                    item["movie"]["genres"].as_array().unwrap().contains(&row["genre"])
+                };
+                assert!(movies.iter().all(has));
+                assert_eq!((&row["model"], &row["title"]), (&json!("emb"), &row["genre"]));
+            }
+            "because-you-liked" => {
+                let because = row["because"]["movieId"].as_u64().unwrap();
+                assert!(seen.contains(&because));
+                let title =
+                    format!("Because you liked {}", row["because"]["title"].as_str().unwrap());
+                assert_eq!(row["title"], title);
+            }
+            "popular-now" => assert!(row.get("model").is_none()),
+            _ => assert_eq!(row["degraded"], false),
+        }
+    }
+    assert_eq!(running.get("/v1/users/6/home").header("cache-control"), Some("no-store"));
+
+    let unknown = running.json("/v1/users/999/home");
+    assert_eq!(unknown["rows"][0]["reason"], "unknown-user");
+    assert_eq!(running.get("/v1/users/6/home?model=embb").problem()["nearest"], "emb");
+    let by_popularity = running.json("/v1/users/6/home?model=popularity&size=3");
+    assert_eq!(by_popularity["rows"][0]["model"], "popularity");
+}
+
+#[test]
+fn home_without_a_user_has_public_rows() {
+    let running = Running::start(patient());
+    let home = running.json("/v1/home?size=10");
+    let rows = rows(&home);
+    assert_eq!((rows[0].0.as_str(), rows[1].0.as_str()), ("popular-now", "best-rated"));
+    let mut all: Vec<u64> = rows.iter().flat_map(|(_, movies)| movies).copied().collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((all.len(), count), (count, 10 * rows.len()));
+    assert!(rows.len() >= 6);
+}
+
+#[test]
+fn diversity_changes_the_order_within_the_best() {
+    let running = Running::start(patient());
+    let list = |query: &str| {
+        ids(&running.json(&format!("/v1/users/6/recommendations?{query}"))["items"], &["movie"])
+    };
+    let best = list("size=40");
+    assert_eq!(list("size=10&diversity=0"), best[..10]);
+    let diverse = list("size=10&diversity=0.6");
+    assert!(diverse.iter().all(|movie| best.contains(movie)));
+    assert_ne!(diverse, best[..10]);
+    assert_eq!(list("size=200&diversity=1").len(), 200);
+    let answer = running.get("/v1/users/6/recommendations?diversity=1.5");
+    assert_eq!((answer.status, &answer.problem()["parameter"]), (400, &json!("diversity")));
+}
+
 #[test]
 fn explain_adds_scores_strategies_and_times() {
     let running = Running::start(patient());

@@ -1,4 +1,4 @@
-// Talks to the server's own API, and turns every way of failing into one kind of error.
+// Requests to the server's API. Every failure is a `Problem`.
 
 /** A failed request: the fields of the server's problem document if there is one. */
 export class Problem extends Error {
@@ -7,7 +7,7 @@ export class Problem extends Error {
     this.title = title;
     this.detail = detail ?? "";
     this.status = status ?? 0;
-    /** The query parameter that is wrong, the values it may have, and the one most like what was sent. */
+    /** The query parameter that is wrong, the allowed values, and the most similar of these. */
     this.parameter = parameter ?? "";
     this.allowed = Array.isArray(allowed) ? allowed : [];
     this.nearest = nearest ?? "";
@@ -53,7 +53,7 @@ export async function get(path, parameters = {}, signal = undefined) {
     return await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The answer was cut short", detail: "Try again in a moment." });
+    throw new Problem({ title: "The answer is incomplete", detail: "Try again in a moment." });
   }
 }
 
@@ -79,19 +79,19 @@ export function latest() {
 
 let modelList;
 
-/** `/v1/models`, asked for once a page. */
+/** `/v1/models`, requested once per page. */
 export function models() {
   modelList ??= get("/v1/models");
   return modelList;
 }
 
-/** The same, asked for anew: models come and go while a page is open. */
+/** The same, requested again: the state of models changes while a page is open. */
 export function modelsNow() {
   modelList = get("/v1/models");
   return modelList;
 }
 
-/** Whether the server has poster pictures; without an answer, no. */
+/** Whether the server has poster pictures; false if it does not answer. */
 export async function hasPosters() {
   try {
     return (await models()).posters === true;

@@ -1,4 +1,4 @@
-// The movies of a genre, the results of a search, or all movies: one list with three queries behind it.
+// The movies of a genre, the results of a search, or all movies: one list with three kinds of queries.
 
 import "./site.js";
 

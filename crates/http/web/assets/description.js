@@ -1,4 +1,4 @@
-// The API's description as a page: `/openapi.json`, read by this module and laid out as text and tables.
+// The page of the API: text and tables from `/openapi.json`.
 
 import "./site.js";
 
@@ -40,7 +40,7 @@ function type(schema) {
   return [[schema.type ?? "anything"].flat().join(" or ")];
 }
 
-/** What else a schema demands. */
+/** The other constraints of a schema. */
 function limits(schema) {
   const notes = [];
   if (schema.enum) notes.push(["one of ", ...schema.enum.flatMap((value, k) => [k > 0 ? ", " : "", h("code", {}, value)])]);

@@ -1,4 +1,4 @@
-// Builds elements. Text only ever goes in through text nodes, so a title with markup stays a title.
+// Builds elements. Text is inserted as text nodes only, so that markup in titles is not interpreted.
 
 const SVG = "http://www.w3.org/2000/svg";
 

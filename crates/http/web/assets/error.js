@@ -1,4 +1,4 @@
-// The page for addresses that lead nowhere: says what is wrong with the address if that can be seen from it.
+// The page for addresses that do not exist. It names the error if the address shows it.
 
 import "./site.js";
 

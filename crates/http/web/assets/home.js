@@ -2,31 +2,19 @@ import "./site.js";
 
 import { get } from "./api.js";
 import { count, h } from "./dom.js";
-import { card, genreUrl, problemBox, scroller, settled, userUrl, waiting, whenNear } from "./parts.js";
+import { card, genreUrl, problemBox, settled, userUrl, waiting, whenNear } from "./parts.js";
+import { emptyRow, homeRow } from "./rows.js";
 import { restoreScroll } from "./scroll.js";
 
 const ROW_SIZE = 20;
 
-const FIXED = [
-  { title: "Best rated", note: "by Bayesian average, so that a single rating counts little", sort: "rating", href: "/search?sort=rating" },
-  { title: "Most rated", note: "by number of ratings", sort: "popularity", href: "/search?sort=popularity" },
-  { title: "Newest", note: "by release year", sort: "releaseYear", href: "/search?sort=releaseYear" },
-];
-
-function row({ title, note, sort, genre, href, level }) {
-  const list = h("ul", { class: "row__list", role: "list" });
-  const heading = h("h2", { class: "row__title" }, h("a", { href }, title));
-  const section = h(
-    "section",
-    { class: "row", "aria-label": title, "data-row": genre ?? sort },
-    h("div", { class: "row__head" }, heading, note && h("p", { class: "row__note" }, note), scroller(title, list)),
-    list,
-  );
+/** The best rated movies of a genre, fetched when the row comes near the screen. */
+function genreRow(genre) {
+  const { section, list } = emptyRow({ title: genre, key: genre, href: genreUrl(genre) });
   const load = async () => {
     try {
-      const found = await get("/v1/movies", { genre, sort, size: ROW_SIZE });
+      const found = await get("/v1/movies", { genre, sort: "rating", size: ROW_SIZE });
       settled(list, found.items.map((movie) => card(movie)));
-      return found;
     } catch (error) {
       settled(list, []);
       section.append(problemBox(error, () => {
@@ -34,12 +22,10 @@ function row({ title, note, sort, genre, href, level }) {
         waiting(list, 8);
         load();
       }));
-      return undefined;
     }
   };
   waiting(list, 8);
-  if (level === "now") section.loaded = load();
-  else whenNear(section, load);
+  whenNear(section, load);
   return section;
 }
 
@@ -65,7 +51,7 @@ function userPicker() {
   });
 }
 
-async function greeting(best) {
+async function greeting() {
   try {
     const users = await get("/v1/users", { sort: "ratingCount", size: 5 });
     document.getElementById("busy-users").append(
@@ -73,8 +59,8 @@ async function greeting(best) {
       ...users.items.flatMap((user, k) => [k > 0 ? ", " : "", h("a", { href: userUrl(user.userId) }, `user ${user.userId}`)]),
       ".",
     );
-    const movies = await best;
-    if (movies) document.getElementById("size").textContent = `${count(movies.total)} movies, ${count(users.total)} users.`;
+    const movies = await get("/v1/movies", { size: 1 });
+    document.getElementById("size").textContent = `${count(movies.total)} movies, ${count(users.total)} users.`;
   } catch {
     // Optional; the rows below show the problem.
   }
@@ -82,26 +68,24 @@ async function greeting(best) {
 
 async function start() {
   userPicker();
+  greeting();
   const rows = document.getElementById("rows");
-  const fixed = FIXED.map((one, k) => row({ ...one, level: k === 0 ? "now" : "near" }));
-  greeting(fixed[0].loaded);
-  // The rows stand below the genres, so they wait for them: else they would move down.
-  let genres = [];
-  let without = [];
-  let problem = [];
-  try {
-    const answer = await get("/v1/genres");
-    genres = answer.items;
-    without = [answer.withoutGenre].filter((one) => one.movies > 0);
-  } catch (error) {
-    problem = [problemBox(error, () => location.reload())];
-  }
+  // The rows are below the genres, so they wait for them: otherwise they would move down.
+  const [home, all] = await Promise.allSettled([get("/v1/home", { size: ROW_SIZE }), get("/v1/genres")]);
+  const problems = [home, all].filter((one) => one.status === "rejected").slice(0, 1);
+  const genres = all.value?.items ?? [];
+  const without = [all.value?.withoutGenre].filter((one) => one?.movies > 0);
   document.getElementById("genres").replaceChildren(
     ...[...genres, ...without].map((one) => h("li", {}, h("a", { class: "chip", href: genreUrl(one.genre) }, one.genre, h("small", {}, ` ${count(one.movies)}`)))),
   );
-  const largest = [...genres].sort((x, y) => y.movies - x.movies || x.genre.localeCompare(y.genre));
-  const byGenre = largest.map((one) => row({ title: one.genre, genre: one.genre, sort: "rating", href: genreUrl(one.genre) }));
-  rows.replaceChildren(...fixed, ...byGenre, ...problem);
+  const found = home.value?.rows ?? [];
+  const shown = new Set(found.map((row) => row.genre));
+  const others = genres.filter((one) => !shown.has(one.genre)).sort((x, y) => y.movies - x.movies || x.genre.localeCompare(y.genre));
+  rows.replaceChildren(
+    ...found.map(homeRow),
+    ...others.map((one) => genreRow(one.genre)),
+    ...problems.map((one) => problemBox(one.reason, () => location.reload())),
+  );
   restoreScroll();
 }
 

@@ -105,7 +105,7 @@ async function choice() {
   try {
     off = new Set((await models()).items.filter((model) => !model.available).map((model) => model.name));
   } catch {
-    // Then both are offered; the answer names its model.
+    // Both models are offered then; the answer contains the one that was used.
   }
   document.getElementById("similar-model").replaceChildren(
     segmented(

@@ -34,7 +34,7 @@ export async function reasonText(reason, model) {
       // The general sentence remains.
     }
   }
-  return REASONS.get(reason) ?? (reason ? `The server's reason is “${reason}”.` : "The server gave no reason.");
+  return REASONS.get(reason) ?? (reason ? `The server's reason is “${reason}”.` : "The answer contains no reason.");
 }
 
 /** Each recall strategy: a tag, and what it finds. */

@@ -1,13 +1,13 @@
-// Where history entries were left: scroll positions, of the page and of rows that scroll sideways, and
-// opened boxes. The browser restores the page's position before a page has loaded its content, when the
-// page is still too short, and the others not at all. So pages do it themselves after they have drawn.
+// Restores history entries: the scroll positions of the page and of rows that scroll sideways, and opened boxes. The
+// browser restores the position of the page before the page has loaded its content, when it is still too short, and does
+// not restore the others. Pages therefore restore them after they have drawn their content.
 
 const PREFIX = "scroll:";
 
-/** What scrolls sideways. */
+/** Elements that scroll sideways. */
 const ROWS = ".row__list, .sideways, .chips--genres, .choices__list";
 
-/** An id for the current history entry; it survives reloads and is there again after Back. */
+/** The id of the current history entry. It remains after a reload and after Back. */
 function entryKey() {
   const known = history.state?.key;
   if (typeof known === "string") return known;
@@ -42,11 +42,11 @@ const rows = () => named(ROWS, (row) => row.closest("[data-row]")?.dataset.row ?
 const boxes = () => named("details", (box) => box.querySelector("summary")?.textContent ?? "");
 
 let current = entryKey();
-/** What is still to be restored. */
+/** Positions and boxes that have not been restored yet. */
 let target = stored(current);
 
 function remember() {
-  // What was not drawn again is as it was left before.
+  // Elements that were not drawn again keep their recorded state.
   const positions = new Map(target.rows);
   for (const [name, row] of rows()) if (row.scrollLeft > 0) positions.set(name, Math.round(row.scrollLeft));
   const opened = new Set(target.boxes);
@@ -60,8 +60,8 @@ function remember() {
 }
 
 /**
- * Opens the boxes and scrolls to where this history entry was left. The first input of the visitor ends it for the
- * page; a row follows when it has its content.
+ * Restores the boxes and scroll positions of this history entry. After the first input of the visitor, the position of
+ * the page is no longer restored; a row is restored once it has its content.
  */
 export function restoreScroll() {
   if (target.boxes.size > 0) {

@@ -7,6 +7,7 @@ import { modelTable } from "./models.js";
 import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryNumber, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
 import { badge, thumbnail } from "./poster.js";
 import { modelLabel, reasonText, scoreText, stateLabel, STRATEGIES } from "./reasons.js";
+import { homeRow } from "./rows.js";
 import { readdress, visit } from "./scroll.js";
 import { displayTitle } from "./title.js";
 
@@ -121,6 +122,19 @@ function question() {
   return [chosenModel(), chosenGenres().join("|"), queryNumber("show", STEP, MOST)].join(" ");
 }
 
+const askRows = latest();
+
+/** The rows below the list. They are ranked by the chosen model, and do not repeat the first movies of the list. */
+async function rows() {
+  try {
+    const home = await askRows((signal) => get(`/v1/users/${userId}/home`, { size: STEP, model: new URLSearchParams(location.search).get("model") }, signal));
+    if (home) $("rows")?.replaceChildren(...home.rows.filter((row) => row.kind !== "recommended").map(homeRow));
+  } catch {
+    // Optional; the list above shows the problem.
+    $("rows")?.replaceChildren();
+  }
+}
+
 let asked = "";
 
 async function recommendations({ keep = false } = {}) {
@@ -168,6 +182,7 @@ function change(changes) {
   visit(addressWith({ ...changes, show: null }));
   controls();
   recommendations();
+  if ("model" in changes) rows();
 }
 
 function controls() {
@@ -292,7 +307,7 @@ async function turnPage(move) {
 async function start() {
   const page = queryNumber("page", 1);
   const user = get(`/v1/users/${userId}`, { size: HISTORY, offset: (page - 1) * HISTORY });
-  const ready = prepareControls();
+  const ready = Promise.all([prepareControls(), rows()]);
   legend();
   try {
     const known = await user;
@@ -325,6 +340,7 @@ async function start() {
     if (question() !== asked) {
       controls();
       recommendations();
+      rows();
     }
   });
   recommendations();
