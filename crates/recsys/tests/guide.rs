@@ -1,4 +1,4 @@
-//! The guide for embedding the engine: its files are a project that compiles, and that prints what the
+//! The guide for embedding: its files are a project that compiles, and that prints what the
 //! guide prints.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
