@@ -312,7 +312,7 @@ fn embed_says_what_is_wrong() {
 
 #[test]
 fn degenerate_training_fails_and_writes_nothing() {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let demo = sparrow_test_support::demo();
     let temporary = tempfile::tempdir().unwrap();
     let out = temporary.path().join("out");
     let folders = [("--data", &*demo), ("--out", &*out)];
@@ -448,7 +448,7 @@ fn a_data_set_that_differs_from_its_manifest_is_refused() {
 #[cfg(unix)]
 #[test]
 fn an_unread_standard_error_does_not_block() {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let demo = sparrow_test_support::demo();
     let out = tempfile::tempdir().unwrap();
     for (line, code) in [
         // A warning, and then a result.

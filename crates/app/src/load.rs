@@ -14,23 +14,12 @@ use crate::config::Config;
 use crate::models::{MovieFeatures, Registry, Vectors, read_vectors, similarity_of};
 use crate::stored::Stored;
 
-/// The demonstration set, so that the binary needs no files beside it.
-mod demo {
-    pub(super) const FILES: [(&str, &[u8]); 3] = [
-        ("movies.csv", include_bytes!("../../../fixtures/demo/movies.csv")),
-        ("ratings.csv", include_bytes!("../../../fixtures/demo/ratings.csv")),
-        ("links.csv", include_bytes!("../../../fixtures/demo/links.csv")),
-    ];
-    pub(super) const ITEMS: &[u8] = include_bytes!("../../../fixtures/demo/item2vecEmb.csv");
-    pub(super) const USERS: &[u8] = include_bytes!("../../../fixtures/demo/userEmb.csv");
-}
-
 /// Reads the movies of the data set that the configuration names, for a server whose users are in a
 /// feature store.
 pub(crate) fn load_movies(config: &Config) -> Result<Movies> {
     let source = match &config.data.path {
         Some(folder) => Source::open_movies(folder)?,
-        None => Source::in_memory("demonstration set", &demo::FILES)?,
+        None => Source::in_memory("demonstration set", &sparrow_demo::FILES)?,
     };
     let options = sparrow_movielens::Options { max_bad_lines: config.data.max_bad_lines };
     if let Some(folder) = &config.data.embeddings {
@@ -123,7 +112,7 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
              vectors of its movies, not of those of the demonstration set",
             folder.display()
         ),
-        (None, None) => Source::in_memory("demonstration set", &demo::FILES)?,
+        (None, None) => Source::in_memory("demonstration set", &sparrow_demo::FILES)?,
     };
     let options = sparrow_movielens::Options { max_bad_lines: data.max_bad_lines };
     let loaded = source.load(&options)?;
@@ -143,8 +132,8 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
             Ok(lay_out(&items, users, similarity, &catalog).with_context(about)?)
         }
         (None, None) => {
-            let items = EmbeddingTable::read(demo::ITEMS, ITEM_FILE)?;
-            let users = EmbeddingTable::read(demo::USERS, USER_FILE)?;
+            let items = EmbeddingTable::read(sparrow_demo::ITEM_EMBEDDINGS, ITEM_FILE)?;
+            let users = EmbeddingTable::read(sparrow_demo::USER_EMBEDDINGS, USER_FILE)?;
             Ok(lay_out(&items, users, similarity_of(&config.ranking, None), &catalog)?)
         }
         (None, Some(_)) => {

@@ -208,6 +208,34 @@ fn only_the_kernel_of_neural_contains_unsafe_code() {
     assert_eq!(Vec::from_iter(with_unsafe), ["sparrow-neural"]);
 }
 
+/// Files that a source embeds, tests and documentation aside.
+fn embedded(source: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(source).unwrap();
+    let code = text.split_once("\nmod tests {").map_or(&*text, |(code, _)| code);
+    let macros = ["include_bytes!(\"", "include_str!(\""];
+    let names = macros.into_iter().flat_map(|include| code.split(include).skip(1));
+    let names = names.map(|rest| rest.split_once('"').unwrap().0);
+    let pages = |name: &&str| name.ends_with(".md");
+    names.filter(|name| !pages(name)).map(|name| source.parent().unwrap().join(name)).collect()
+}
+
+/// A package contains only files of its own folder.
+#[test]
+fn crates_embed_only_files_of_their_own_folder() {
+    let mut files = 0;
+    for (_, member) in members() {
+        let folder = member.folder.canonicalize().unwrap();
+        for source in sources(&folder.join("src")) {
+            for file in embedded(&source) {
+                let inside = file.canonicalize().unwrap().starts_with(&folder);
+                assert!(inside, "{} embeds {}", source.display(), file.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files >= 5, "the demonstration set alone has five files, found {files}");
+}
+
 /// The dependencies of all programs, or of all programs and tests, with their features.
 fn features(edges: &str) -> BTreeSet<String> {
     let tree = ["tree", "--workspace", "--edges", edges, "--format", "{p} {f}", "--prefix", "none"];

@@ -6,15 +6,12 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
+use sparrow_test_support::demo;
 use support::{fail, succeed};
-
-fn demo() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
-}
 
 fn evaluated(line: &str, data: &Path) -> Value {
     serde_json::from_str(&succeed(&format!("evaluate --json {line}"), &[("--data", data)])).unwrap()

@@ -1,6 +1,5 @@
 //! Test data and helpers.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,9 @@ use sparrow_tf_serving::{
 };
 use tokio::task::JoinHandle;
 
-pub(crate) fn demo_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
-}
-
 /// Loads the demonstration set.
 pub(crate) fn demo() -> Arc<Catalog> {
-    let source = sparrow_movielens::Source::open(&demo_folder()).unwrap();
+    let source = sparrow_movielens::Source::open(&sparrow_test_support::demo()).unwrap();
     Arc::new(source.load(&sparrow_movielens::Options::default()).unwrap().catalog)
 }
 
