@@ -68,6 +68,7 @@ mod tests {
 
     use super::*;
     use crate::tests::ready;
+    use crate::testsuite;
 
     /// Movies 10, 20, 30, 40; 10 has a positive weight for 20 and a negative one for 30, 20 has one for 10. The model
     /// does not contain 40.
@@ -102,6 +103,19 @@ mod tests {
         assert_eq!(scored(&all, &history).unwrap(), [UNSCORED, -0.25, 0.5, 0.75, 0.5]);
         let liked = ranker(true);
         assert_eq!(scored(&liked, &history).unwrap(), [UNSCORED, 0.0, 0.0, 0.75, 0.0]);
+    }
+
+    #[test]
+    fn ease_fulfils_the_contract() {
+        let history = |movie| {
+            let rated = Rated { movie: MovieIndex(movie), stars: Stars::MAX, timestamp: 0 };
+            OwnedHistory::new(UserId(1), [rated])
+        };
+        let (known, unknown) = (history(0), history(3));
+        let with = |history| UserState { history: Some(history), ..UserState::unknown(UserId(1)) };
+        let scored = [with(known.get())];
+        let unscored = [with(unknown.get()), UserState::unknown(UserId(2))];
+        ready(testsuite::check(&ranker(false), 4, &scored, &unscored));
     }
 
     #[test]
