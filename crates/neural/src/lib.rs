@@ -13,6 +13,9 @@
 
 pub mod ease;
 mod factors;
+#[cfg(all(feature = "model-file", any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod item_vectors;
 mod kernel;
 #[cfg(feature = "model-file")]

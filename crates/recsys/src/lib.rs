@@ -15,6 +15,9 @@
 //! | `http` | the HTTP front end: JSON, OpenAPI and web pages | `http` |
 //! | `tf_serving` | ranking by models in TensorFlow Serving | `tf-serving` |
 //!
+//! With the feature `testsuite`, `recall`, `rank` and `store` have a module of that name with the contract of their trait as
+//! tests, for implementations of one's own.
+//!
 //! `http`, `movielens` and `store` are default features. Without default features there is no I/O, no async runtime and
 //! no serde among the dependencies. No feature adds configuration files, a command line, training or DataFusion: these
 //! belong to `sparrow-app` and to `sparrow-loader`.
@@ -41,6 +44,8 @@ pub mod engine {
 
 /// Candidate generation: the trait [`Recall`](recall::Recall) and its strategies.
 pub mod recall {
+    #[cfg(feature = "testsuite")]
+    pub use sparrow_recall::testsuite;
     pub use sparrow_recall::{
         ByEmbedding, ByGenre, ByOrder, ByScores, Error, FAVOURITE_GENRES, Inputs, Parameter,
         ParameterError, Query, Recall, STRATEGIES, StrategyKind,
@@ -49,6 +54,8 @@ pub mod recall {
 
 /// Ranking: the trait [`Ranker`](rank::Ranker) and its models.
 pub mod rank {
+    #[cfg(feature = "testsuite")]
+    pub use sparrow_rank::testsuite;
     pub use sparrow_rank::{
         Counters, Counts, EaseRanker, EmbeddingRanker, Error, Latency, NeuralCfRanker,
         PopularityRanker, Query, Ranker, State, Status, UNSCORED, Unavailable, VersionedRanker,
@@ -89,6 +96,8 @@ pub mod store {
     pub use sparrow_store::FileStore;
     #[cfg(feature = "redis")]
     pub use sparrow_store::RedisStore;
+    #[cfg(feature = "testsuite")]
+    pub use sparrow_store::testsuite;
     pub use sparrow_store::{
         Away, Entry, Error, FeatureStore, Fields, Generation, GuardOptions, Guarded, Kind,
         Location, Malformed, MemoryStore, MovieRatings, Options, Push, Read, RedisLocation, Status,

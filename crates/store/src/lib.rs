@@ -22,6 +22,12 @@ mod options;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "testsuite")]
+pub mod testsuite;
+
+// The name by which the module's code refers to this crate, as tests elsewhere do.
+#[cfg(feature = "testsuite")]
+extern crate self as sparrow_store;
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,6 +47,9 @@ pub use record::{
 };
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
+#[cfg(all(feature = "redis", any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub use redis::fuzzing;
 
 /// A set of data that was pushed as a whole. Later ones have greater numbers; 0 is a store that
 /// nothing was pushed to under this scheme, such as one that another program fills.

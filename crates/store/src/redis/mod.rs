@@ -4,6 +4,8 @@
 
 mod bulk;
 mod client;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod heavy;
 mod keys;
 mod push;

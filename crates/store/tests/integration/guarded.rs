@@ -11,7 +11,7 @@ use sparrow_store::{
     StoredUser, UserList,
 };
 
-use crate::conformance::{self, Handles};
+use crate::testsuite::{self, Handles};
 
 /// A store that answers, refuses, or never answers.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ fn guarded() -> (Arc<Moody>, Arc<Guarded>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guarded_store_keeps_the_contract() {
-    conformance::check(async || {
+    testsuite::check(async || {
         let store = Arc::new(MemoryStore::default());
         let guard =
             || Guarded::new(Arc::clone(&store) as Arc<dyn FeatureStore>, GuardOptions::default());

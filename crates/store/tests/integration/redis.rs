@@ -7,7 +7,7 @@ use std::time::Duration;
 use sparrow_store::{Location, Options, RedisStore};
 use sparrow_test_redis::{TestCluster, TestRedis};
 
-use crate::conformance::{self, Handles};
+use crate::testsuite::{self, Handles};
 
 /// Short times, so that tests need not wait long.
 pub(crate) fn options() -> Options {
@@ -34,7 +34,7 @@ pub(crate) async fn keeps_the_contract(
     options: &Options,
 ) {
     let count = AtomicUsize::new(0);
-    conformance::check(async || {
+    testsuite::check(async || {
         let prefix = prefix(count.fetch_add(1, Ordering::Relaxed));
         let options = Options { prefix, ..options.clone() };
         let handles: Handles =

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sparrow_model::{
-    Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId, UserState,
-};
+use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_rank::{Error, Query, Ranker as _};
+use sparrow_test_support::catalogue;
 use sparrow_tf_serving::{
     Circuit, Input, Inputs, Options, ServedModel, Source, State, TfServingRanker, Type,
     movie_features_of,
@@ -21,18 +20,8 @@ pub(crate) fn demo() -> Arc<Catalog> {
 
 /// Creates a catalogue of movies with these ids, and of user 6 who rated the first.
 pub(crate) fn movies(ids: &[u32]) -> Arc<Catalog> {
-    let record = |&id| MovieRecord {
-        id: MovieId(id),
-        title: format!("Movie {id}"),
-        year: Some(1990),
-        genres: vec!["Drama".to_owned()],
-        imdb_id: None,
-        tmdb_id: None,
-    };
-    let movies = Movies::new(ids.iter().map(record).collect()).unwrap();
-    let mut log = RatingLog::default();
-    log.push(UserId(6), MovieIndex(0), Stars::MAX, 1);
-    Arc::new(Catalog::new(movies, log.into_histories().0))
+    let movies = ids.iter().map(|&id| catalogue::movie(id, Some(1990), ["Drama"]));
+    Arc::new(catalogue::catalog(movies, [(6, 0, 10, 1)]))
 }
 
 /// Options of a circuit that opens after `min_requests` failures.

@@ -304,6 +304,21 @@ fn head(to: &mut Vec<u8>, kind: u8, number: usize) {
     to.extend_from_slice(b"\r\n");
 }
 
+/// Reads bytes as replies that come in pieces of a length, and as a command, for fuzzing.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::redis) fn read_replies(bytes: &[u8], piece: usize) {
+    let mut frames = Frames::new();
+    'pieces: for mut piece in bytes.chunks(piece) {
+        while !piece.is_empty() {
+            let keep = Keep::Most { each: 100, all: 150 };
+            let Ok((taken, _)) = frames.read(piece, keep) else { break 'pieces };
+            assert!(taken > 0, "no byte was taken");
+            piece = &piece[taken..];
+        }
+    }
+    let _ = command(bytes);
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -419,14 +434,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), piece in 1_usize..9) {
-            let mut frames = Frames::new();
-            'pieces: for mut piece in bytes.chunks(piece) {
-                while !piece.is_empty() {
-                    let Ok((taken, _)) = frames.read(piece, ALL) else { break 'pieces };
-                    piece = &piece[taken..];
-                }
-            }
-            let _ = command(&bytes);
+            read_replies(&bytes, piece);
         }
     }
 }

@@ -1,4 +1,8 @@
 //! The contract of [`FeatureStore`] and [`Push`], as tests of any implementation.
+//!
+//! With the Cargo feature `testsuite`, tests of other crates call [`check`] with a store of their own. It panics at the
+//! first violation.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,10 +16,14 @@ use sparrow_store::{
 };
 
 /// Two handles on one store, as two processes would have them.
-pub(crate) type Handles = [Arc<dyn FeatureStore>; 2];
+pub type Handles = [Arc<dyn FeatureStore>; 2];
 
-/// Checks everything; `fresh` gives the handles of an empty store each time.
-pub(crate) async fn check(fresh: impl AsyncFn() -> Handles) {
+/// Checks a store. `fresh` returns two handles on an empty store; it is called a dozen times. Runs in a Tokio runtime with
+/// several threads.
+///
+/// # Panics
+/// If the store violates the contract.
+pub async fn check(fresh: impl AsyncFn() -> Handles) {
     nothing_is_there_at_first(&fresh().await).await;
     everything_comes_back(&fresh().await).await;
     extreme_values_come_back(&fresh().await).await;
