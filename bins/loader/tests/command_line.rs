@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{fail, run, succeed};
+use support::{fail, loader, succeed};
 use tempfile::TempDir;
 
 fn synth(line: &str) -> TempDir {
@@ -328,7 +328,7 @@ fn degenerate_training_fails_and_writes_nothing() {
 
     // Some vectors are zero: a warning.
     let line = "embed --method ials --regularization 3 --epochs 8 --dimension 16";
-    let output = run(line, &folders);
+    let output = loader(line, &folders).output().unwrap();
     let warning = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{warning}");
     let numbers: Vec<usize> = warning.split(' ').filter_map(|word| word.parse().ok()).collect();
@@ -383,7 +383,7 @@ fn damaged_outputs_are_refused_with_their_name() {
     }
     let push = |folder: &Path| {
         let both = [("--features", folder), ("--embeddings", folder)];
-        run("push --dry-run", &both)
+        loader("push --dry-run", &both).output().unwrap()
     };
     let output = push(&out);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
