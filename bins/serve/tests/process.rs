@@ -239,6 +239,14 @@ fn a_burst_of_signals_is_one_request_to_stop_and_a_later_one_cuts() {
 }
 
 #[test]
+fn help_is_as_kept() {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/help.txt");
+    sparrow_test_support::assert_snapshot(&file, &help);
+}
+
+#[test]
 fn help_is_wrapped_at_80_columns_and_frequent_options_have_short_forms() {
     for flag in ["-h", "--help"] {
         let (code, help, _) = run(&[flag]);

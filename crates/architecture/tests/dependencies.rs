@@ -215,7 +215,7 @@ fn embedded(source: &Path) -> Vec<PathBuf> {
     let macros = ["include_bytes!(\"", "include_str!(\""];
     let names = macros.into_iter().flat_map(|include| code.split(include).skip(1));
     let names = names.map(|rest| rest.split_once('"').unwrap().0);
-    let pages = |name: &&str| name.ends_with(".md");
+    let pages = |name: &&str| Path::new(name).extension().is_some_and(|end| end == "md");
     names.filter(|name| !pages(name)).map(|name| source.parent().unwrap().join(name)).collect()
 }
 
