@@ -91,14 +91,10 @@ pub fn assert_snapshot(file: &Path, text: &str) {
     if kept == text {
         return;
     }
-    let (mut found, mut expected) = (text.lines(), kept.lines());
-    let line = (1..).find(|_| match (found.next(), expected.next()) {
-        (None, None) => true,
-        (found, expected) => found != expected,
-    });
+    let same = text.lines().zip(kept.lines()).take_while(|(found, kept)| found == kept).count();
     panic!(
         "{} differs from line {} on; SPARROW_UPDATE=1 writes it, then compare the files. Found:\n{text}",
         file.display(),
-        line.unwrap_or_default()
+        same + 1
     );
 }
