@@ -17,8 +17,8 @@ use crate::train::{Import, Train};
 use crate::tune::Tune;
 use crate::verify::Verify;
 
-/// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, trains
-/// models and measures them, invents data sets.
+/// Prepares data for Sparrow: computes features, samples and embeddings, pushes them to a store, trains and
+/// evaluates models, generates data sets.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = HELP)]
 pub(crate) struct Cli {
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Computes the features of all users and movies
     Features(Forwarded),
-    /// Makes training and test samples: each rating with what was known just before it
+    /// Computes training and test samples: each rating with the features before it
     Samples(Forwarded),
     Embed(Embed),
     Import(Import),
@@ -47,14 +47,14 @@ pub(crate) enum Command {
     Compare(Compare),
 }
 
-/// Invents a data set in the MovieLens format.
+/// Generates a synthetic data set in the MovieLens format.
 ///
-/// Writes movies.csv, ratings.csv and links.csv. The films, their titles and their users are made
-/// up; tastes, popularity, sessions and years have a structure like that of real data. The same
-/// numbers and seed give the same files on every machine.
+/// Writes movies.csv, ratings.csv and links.csv. Movies, titles and users are fictional; tastes, popularity,
+/// sessions and years have the structure of real data. The same sizes and seed result in the same files on
+/// every machine.
 #[derive(Debug, Args)]
 pub(crate) struct Synth {
-    /// Number of users, each with at least one rating (20 where there are enough ratings)
+    /// Number of users, each with at least one rating (20 if there are enough ratings)
     #[arg(long, value_name = "U")]
     users: u32,
 
@@ -66,11 +66,11 @@ pub(crate) struct Synth {
     #[arg(long, value_name = "R")]
     ratings: u64,
 
-    /// Another seed gives another data set
+    /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// Folder to write into; made if it does not exist
+    /// Output folder, created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 

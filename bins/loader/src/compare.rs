@@ -7,50 +7,28 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use sparrow_console::{Console, keep_order};
-use sparrow_evaluate::{self as evaluate, Difference, Evaluation, KNOWN, Protocol};
+use sparrow_evaluate::report::{self, Comparison};
+use sparrow_evaluate::{self as evaluate, Protocol};
 
-use crate::evaluate::{How, models};
-use crate::report;
+use crate::evaluate::{EvaluationArgs, models};
 
-/// Measures several models on the same ratings, and writes a Markdown table.
+/// Evaluates several models on the same ratings and writes a Markdown table.
 ///
-/// Does what `evaluate` does for each model. The table has the command in it that makes it again.
+/// Evaluates each model as `evaluate` does. The table contains the command that reproduces it.
 #[derive(Debug, Args)]
 #[command(after_help = models())]
 pub(crate) struct Compare {
     #[command(flatten)]
-    how: How,
+    evaluation: EvaluationArgs,
 
-    /// Models, with settings if they are not to be the usual ones; several with spaces between them, or the
-    /// option several times [default: all that the protocol can measure, and for lists also neuralcf trained
-    /// on what is chosen]
+    /// Models, optionally with hyperparameters; several are separated by spaces, or the option is repeated
+    /// [default: all that the protocol supports, and for lists also neuralcf with negative samples]
     #[arg(short, long, value_name = "MODEL", num_args = 1..)]
     models: Vec<String>,
 
-    /// File to write into, replaced if it exists; - for standard output
+    /// Output file, replaced if it exists; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
-}
-
-/// Several models, measured on the same ratings.
-pub(crate) struct Comparison {
-    /// What to call the data set.
-    pub(crate) data: String,
-    /// What was found in it.
-    pub(crate) report: sparrow_movielens::Report,
-    /// The models, as they were asked for.
-    pub(crate) lines: Vec<String>,
-    pub(crate) evaluations: Vec<Evaluation>,
-}
-
-impl Comparison {
-    /// How the first model compares with the second.
-    pub(crate) fn differences(&self) -> Result<Vec<Difference>, evaluate::Error> {
-        match &self.evaluations[..] {
-            [first, second, ..] => evaluate::compare(first, second),
-            _ => Ok(Vec::new()),
-        }
-    }
 }
 
 impl Compare {
@@ -62,15 +40,17 @@ impl Compare {
             .map(str::to_owned)
             .collect();
         if lines.is_empty() {
-            let able = KNOWN.iter().filter(|m| m.scores || self.how.protocol != Protocol::Label);
+            let able = evaluate::models();
+            let able =
+                able.iter().filter(|m| m.scores || self.evaluation.protocol != Protocol::Label);
             for model in able {
                 lines.push(model.name.to_owned());
-                if model.name == "neuralcf" && self.how.protocol != Protocol::Label {
+                if model.name == "neuralcf" && self.evaluation.protocol != Protocol::Label {
                     lines.push("neuralcf:negatives=4".to_owned());
                 }
             }
         }
-        let comparison = self.how.measure(lines, console)?;
+        let comparison = self.evaluation.measure(lines, console)?;
         let mut table = Vec::new();
         report::markdown(&comparison, &self.command(&comparison), &mut table)?;
         if self.out.as_os_str() == "-" {
@@ -80,10 +60,10 @@ impl Compare {
         fs::write(&self.out, table).with_context(|| format!("cannot write {}", self.out.display()))
     }
 
-    /// The command that makes this table, wherever the data set is.
+    /// The command that reproduces the table, with the name of the data set instead of its path.
     fn command(&self, comparison: &Comparison) -> String {
         let mut command = format!("sparrow-loader compare --data {}", comparison.data);
-        command.push_str(&self.how.arguments());
+        command.push_str(&self.evaluation.arguments());
         if !self.models.is_empty() {
             command.push_str(" --models ");
             command.push_str(&comparison.lines.join(" "));

@@ -1,4 +1,4 @@
-//! Carries out what the command line asks for.
+//! Runs the command of the command line.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,10 +12,10 @@ use sparrow_synth as synth;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Synth};
-use crate::signals::Signals;
-use crate::{exit, forward};
+use crate::{failure, forward};
+use sparrow_process::Signals;
 
-/// Runs the command, and says on standard error why it failed. [`exit`] has the exit codes.
+/// Runs the command and reports its error on standard error. [`failure`] contains the exit codes.
 pub(crate) fn main() -> ExitCode {
     if forward::is_help() {
         return end(forward::run());
@@ -31,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Import(import) => import.run(console),
         Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
-        Command::Synth(synth) => invent(&synth, console),
+        Command::Synth(synth) => synthesise(&synth, console),
         Command::Train(train) => train.run(console),
         Command::Tune(tune) => tune.run(console),
         Command::Evaluate(evaluate) => evaluate.run(console),
@@ -44,26 +44,29 @@ fn end(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     let code = match outcome {
         Ok(code) => code,
         Err(error) => {
-            sparrow_console::complain(format_args!("{error:#}"));
-            exit::code(&error)
+            sparrow_console::print_error(format_args!("{error:#}"));
+            failure::exit_code(&error)
         }
     };
     sparrow_console::finish();
     code
 }
 
-/// Runs what waits for files and stores.
+/// Runs an asynchronous command.
 fn on_runtime(work: impl AsyncFnOnce(&mut Signals) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let runtime = Runtime::new().context("cannot start the async runtime")?;
-    let outcome = runtime.block_on(async { work(&mut Signals::listen()?).await });
-    // A thread may still be reading files; after a signal the process need not wait for it.
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        work(&mut signals).await
+    });
+    // A thread may still be reading files: after a signal the process does not wait for it.
     runtime.shutdown_background();
     outcome
 }
 
-fn invent(synth: &Synth, console: Console) -> anyhow::Result<()> {
+fn synthesise(synth: &Synth, console: Console) -> anyhow::Result<()> {
     let started = Instant::now();
-    let bar = console.bar("inventing", Unit::Each("ratings"));
+    let bar = console.bar("generating", Unit::Each("ratings"));
     let files = synth::write(&synth.out, &synth.options(), &|done, total| bar.show(done, total));
     drop(bar);
     let files = match files {

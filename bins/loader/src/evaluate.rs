@@ -1,4 +1,4 @@
-//! The subcommands `evaluate` and `compare`: what they measure, and how.
+//! The subcommand `evaluate`, and the options that `compare` shares with it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,33 +8,31 @@ use anyhow::Context as _;
 use clap::Args;
 use sparrow_console::{Console, Unit, keep_order};
 use sparrow_embed as embed;
-use sparrow_evaluate::split::Split;
-use sparrow_evaluate::{self as evaluate, KNOWN, Method, Options, Protocol};
+use sparrow_evaluate::report::{self, Comparison};
+use sparrow_evaluate::split::HoldOut;
+use sparrow_evaluate::{self as evaluate, Method, Options, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
-use sparrow_train as train;
+use sparrow_train::Split;
 
-use crate::compare::Comparison;
-use crate::exit::Ended;
-use crate::report;
-use crate::served::{self, Served};
+use crate::failure::Failure;
+use crate::tf_serving::{self, TfServingModel};
 
-/// Measures how good a model is, on ratings that it has not seen.
+/// Evaluates a model on held-out ratings.
 ///
-/// Holds out a part of a data set's ratings, fits the model to the others alone, and measures on what was held
-/// out what it says: once for each seed. Prints means, deviations over the seeds and 95% confidence
-/// intervals over the users, as a table or (--json) as one JSON object. docs/quality.md explains protocols and
-/// measures.
+/// For each seed, holds out a part of the ratings, fits the model to the other ratings alone, and evaluates it on
+/// the held-out ones. Prints means, deviations over the seeds and 95% confidence intervals over the users, as a
+/// table or (--json) as one JSON object. docs/quality.md documents protocols and measures.
 #[derive(Debug, Args)]
 #[command(after_help = models())]
 pub(crate) struct Evaluate {
     #[command(flatten)]
-    how: How,
+    evaluation: EvaluationArgs,
 
-    /// The model, with settings if they are not to be the usual ones: gmf, or gmf:l2=4:embedding=16
+    /// The model, optionally with hyperparameters: gmf, or gmf:l2=4:embedding=16
     #[arg(short, long, value_name = "MODEL")]
     model: String,
 
-    /// Another model to compare with, on the same ratings
+    /// A second model for comparison, evaluated on the same ratings
     #[arg(long, value_name = "MODEL")]
     against: Option<String>,
 
@@ -43,12 +41,13 @@ pub(crate) struct Evaluate {
     json: bool,
 }
 
-/// For the end of the help.
+/// The end of the help: the models.
 pub(crate) fn models() -> String {
     let mut text = "Models:".to_owned();
-    let server = [(served::NAME, "a model at TensorFlow Serving, see --url")];
-    for (name, about) in KNOWN.iter().map(|known| (known.name, known.about)).chain(server) {
-        let _ = write!(text, "\n  {name:<12}{about}");
+    let server = [(tf_serving::NAME, "A model at TensorFlow Serving, see --url")];
+    let models = evaluate::models().into_iter().map(|model| (model.name, model.help));
+    for (name, help) in models.chain(server) {
+        let _ = write!(text, "\n  {name:<12}{help}");
     }
     text.push_str(
         "\n\nSettings have the names of the options of `embed` and `train`: ials:dimension=128, \
@@ -57,61 +56,59 @@ pub(crate) fn models() -> String {
     text
 }
 
-/// What is measured, and how.
+/// The data set and the options of an evaluation.
 #[derive(Debug, Args)]
-pub(crate) struct How {
+pub(crate) struct EvaluationArgs {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
 
-    /// label: whether ratings are likes; full-ranking: ten movies out of all unseen ones; leave-one-out: the
-    /// last movie of each user among 99 others, and among all
+    /// label: predicts whether ratings are likes; full-ranking: ranks all unseen movies and evaluates the first ten;
+    /// leave-one-out: ranks the last movie of each user among 99 others, and among all
     #[arg(short, long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
     pub(crate) protocol: Protocol,
 
-    /// Which ratings are held out: random, time (the latest) or per-user-time (each user's latest). With
-    /// full-ranking, random takes the same part of each movie's ratings; leave-one-out has a split of its own
-    /// [default: random]
+    /// Held-out ratings: random, time (the latest) or per-user-time (each user's latest). With full-ranking, random
+    /// takes the same share of each movie's ratings; leave-one-out has its own split [default: random]
     #[arg(long, value_name = "NAME")]
-    pub(crate) split: Option<train::Split>,
+    pub(crate) split: Option<Split>,
 
-    /// Part of the ratings that is held out [default: 0.2 for label, 0.25 for full-ranking]
+    /// Share of the ratings that is held out [default: 0.2 for label, 0.25 for full-ranking]
     #[arg(long, value_name = "X")]
     pub(crate) test_fraction: Option<f64>,
 
-    /// How many seeds, from 1; or a list such as 4,7
+    /// Number of seeds, counted from 1, or a list such as 4,7
     #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) seeds: Seeds,
 
-    /// Folder with embeddings for the models emb and engine, rather than training some on the training part.
-    /// What they were trained on is not known here: if they know the held-out ratings, the measures are too
-    /// good
+    /// Folder with embeddings for the models emb and engine, instead of embeddings computed from the training part.
+    /// Their training data are unknown: if these contain the held-out ratings, the measures are too good
     #[arg(short, long, value_name = "DIR")]
     pub(crate) embeddings: Option<PathBuf>,
 
     /// The model tf-serving: a model at TensorFlow Serving that takes userId and movieId, such as
-    /// http://127.0.0.1:8501/v1/models/recmodel. What it was trained on is not known here, either
+    /// http://127.0.0.1:8501/v1/models/recmodel. Its training data are unknown too
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
-    /// Leave movies that a user has rated in the lists
+    /// Keep movies that a user has rated in the lists
     #[arg(long)]
     pub(crate) keep_seen: bool,
 
-    /// Put the test part away and measure on a part of the others: to choose settings
+    /// Do not use the test part, and evaluate on a part of the training part: for choosing hyperparameters
     #[arg(long)]
     validation: bool,
 
-    /// Draws of users that confidence intervals come from; 0 for none
+    /// Bootstrap resamples of the users for confidence intervals; 0 turns these off
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) resamples: usize,
 
-    /// Bad lines of the data set to skip and report, rather than stop
+    /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
 }
 
-/// Seeds, as the command line has them.
+/// Seeds: a number of them, or a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seeds(pub(crate) Vec<u64>);
 
@@ -133,22 +130,20 @@ impl FromStr for Seeds {
     }
 }
 
-impl How {
+impl EvaluationArgs {
     fn options(&self) -> anyhow::Result<Options> {
         let usual = Options::new(self.protocol);
-        let split = match (self.protocol, self.split) {
-            (_, None) => usual.split,
+        let hold_out = match (self.protocol, self.split) {
+            (_, None) => usual.hold_out,
             (Protocol::LeaveOneOut, Some(_)) => {
                 let why = "--split does not go with --protocol leave-one-out, which has its own";
                 return Err(evaluate::Error::Option(why.to_owned()).into());
             }
-            (Protocol::FullRanking, Some(train::Split::Random)) => Split::RandomByMovie,
-            (Protocol::Label, Some(train::Split::Random)) => Split::Random,
-            (_, Some(train::Split::PerUserTime)) => Split::PerUserTime,
-            (_, Some(train::Split::Time)) => Split::Time,
+            (Protocol::FullRanking, Some(Split::Random)) => HoldOut::RandomByMovie,
+            (_, Some(split)) => HoldOut::Split(split),
         };
         let options = Options {
-            split,
+            hold_out,
             fraction: self.test_fraction.unwrap_or(usual.fraction),
             seeds: self.seeds.0.clone(),
             keep_seen: self.keep_seen,
@@ -161,17 +156,17 @@ impl How {
     }
 
     async fn method(&self, line: &str) -> anyhow::Result<Box<dyn Method>> {
-        if line != served::NAME {
+        if line != tf_serving::NAME {
             return Ok(evaluate::method(line, self.embeddings.as_deref())?);
         }
         let Some(url) = &self.url else {
             let why = "the model tf-serving needs --url".to_owned();
             return Err(evaluate::Error::Option(why).into());
         };
-        Ok(Box::new(Served::connect(url).await?))
+        Ok(Box::new(TfServingModel::connect(url).await?))
     }
 
-    /// Measures models, one after the other.
+    /// Evaluates models one after the other.
     pub(crate) fn measure(
         &self,
         lines: Vec<String>,
@@ -185,10 +180,12 @@ impl How {
         if let Some(folder) = &self.embeddings {
             let file = folder.join(embed::ITEM_FILE);
             if let Err(error) = file.metadata() {
-                return Err(Ended::Input(format!("cannot read {}: {error}", file.display())).into());
+                return Err(
+                    Failure::Input(format!("cannot read {}: {error}", file.display())).into()
+                );
             }
         }
-        // All of them before any work is done: a name may be wrong.
+        // First all methods, so that an invalid name is an error before any work is done.
         let mut methods = Vec::new();
         for line in &lines {
             methods.push(runtime.block_on(self.method(line))?);
@@ -204,11 +201,11 @@ impl How {
             let work = evaluate::run(&loaded.catalog, &**method, &options, &show);
             evaluations.push(runtime.block_on(work)?);
         }
-        Ok(Comparison { data: name(&self.data), report: loaded.report, lines, evaluations })
+        Ok(Comparison { data: name(&self.data), reading: loaded.report, lines, evaluations })
     }
 
-    /// The options on the command line but the data set, each with a space before it, those that change nothing
-    /// left out.
+    /// The options on the command line except the data set, each with a space before it, without those that have no
+    /// effect on the result.
     pub(crate) fn arguments(&self) -> String {
         let mut arguments = format!(" --protocol {}", self.protocol);
         let mut add = |name: &str, value: Option<String>| {
@@ -233,7 +230,7 @@ impl How {
     }
 }
 
-/// The last part of a path.
+/// The last component of a path.
 fn name(path: &Path) -> String {
     let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = name.file_name().unwrap_or(path.as_os_str());
@@ -243,7 +240,7 @@ fn name(path: &Path) -> String {
 impl Evaluate {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let lines = std::iter::once(&self.model).chain(&self.against).cloned();
-        let comparison = self.how.measure(lines.collect(), console)?;
+        let comparison = self.evaluation.measure(lines.collect(), console)?;
         keep_order();
         let written = if self.json {
             report::json(&comparison, &mut std::io::stdout().lock())

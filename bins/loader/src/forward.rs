@@ -1,4 +1,4 @@
-//! The subcommands that another program carries out: `features` and `samples`.
+//! The subcommands that another program implements: `features` and `samples`.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,12 +9,12 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 
-/// The program.
+/// The name of the program.
 const PROGRAM: &str = "sparrow-pipeline";
 
-/// The Cargo profile that it is built with, and so the name of its folder beside those of other profiles.
+/// The Cargo profile of the program, and the name of its target folder.
 const PROFILE: &str = "pipeline";
 
 /// The subcommands.
@@ -28,20 +28,20 @@ pub(crate) struct Forwarded {
     _arguments: Vec<OsString>,
 }
 
-/// Whether the command line is `help NAME` with the name of a forwarded subcommand.
+/// Returns whether the command line is `help NAME` with the name of a forwarded subcommand.
 pub(crate) fn is_help() -> bool {
     let mut arguments = env::args_os().skip(1);
     arguments.next().is_some_and(|first| first == "help")
         && arguments.next().is_some_and(|name| COMMANDS.iter().any(|command| name == *command))
 }
 
-/// Runs the program with the arguments of this one. On Unix it replaces this process, so that signals and
-/// the terminal are its own.
+/// Runs the program with the arguments of this process. On Unix it replaces this process and receives signals
+/// directly.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let mut command = Command::new(program());
     command.args(env::args_os().skip(1));
-    match carry_out(&mut command) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Ended::NotInstalled(format!(
+    match execute(&mut command) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NotInstalled(format!(
             "{} are subcommands of {PROGRAM}, which is neither beside this program nor in PATH: build it \
              with \"cargo build --profile {PROFILE} --bin {PROGRAM}\"",
             COMMANDS.join(" and ")
@@ -51,21 +51,21 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The program beside this one, or in the folder of its own profile beside that of this one; else its name, to be
-/// searched in PATH.
+/// The path of the program: in the folder of this executable, or in the sibling folder of its Cargo profile;
+/// otherwise its name, which is searched in PATH.
 fn program() -> PathBuf {
     let name = format!("{PROGRAM}{}", env::consts::EXE_SUFFIX);
     let this = env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
     let folder = this.parent().map(PathBuf::from).unwrap_or_default();
-    let places = [folder.join(&name), folder.join("..").join(PROFILE).join(&name)];
-    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| name.into())
+    let paths = [folder.join(&name), folder.join("..").join(PROFILE).join(&name)];
+    paths.into_iter().find(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
 #[cfg(unix)]
-fn carry_out(command: &mut Command) -> io::Result<ExitCode> {
+fn execute(command: &mut Command) -> io::Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
 
-    // Its messages about usage then name the program that was called.
+    // Its usage messages then contain the name by which this program was called.
     if let Some(name) = env::args_os().next() {
         command.arg0(name);
     }
@@ -73,7 +73,7 @@ fn carry_out(command: &mut Command) -> io::Result<ExitCode> {
 }
 
 #[cfg(not(unix))]
-fn carry_out(command: &mut Command) -> io::Result<ExitCode> {
+fn execute(command: &mut Command) -> io::Result<ExitCode> {
     let code = command.status()?.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(sparrow_console::exit::FAILED)))
 }

@@ -1,20 +1,19 @@
-//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, trains
-//! models and measures them, invents data sets. `--help` says how.
+//! `sparrow-loader`: computes features, samples and embeddings, pushes them to a feature store, trains and
+//! evaluates models, generates data sets. `--help` documents the commands.
 
 mod args;
 mod compare;
 mod dispatch;
 mod embed;
 mod evaluate;
-mod exit;
+mod failure;
 mod forward;
+mod hyperparameters;
 mod push;
-mod report;
 mod run;
-mod served;
-mod signals;
 mod sources;
 mod store;
+mod tf_serving;
 mod train;
 mod tune;
 mod verify;

@@ -10,20 +10,20 @@ use sparrow_push::push;
 use sparrow_push::sources::{Counts, Reader, Sources};
 use sparrow_store::{FeatureStore, Generation, Location};
 
-use crate::exit::Ended;
-use crate::signals::Signals;
+use crate::failure::Failure;
 use crate::sources::{self, SourceArgs};
 use crate::store::{StoreArgs, duration};
+use sparrow_process::Signals;
 
 /// Pushes features, embeddings and rating histories to a store, as a new generation.
 ///
-/// Nothing of it can be read before all of it is written; a push that fails or is interrupted leaves the
-/// store as it was, and one that is killed is put in order by the next. Of the kinds that are pushed the store then holds
-/// exactly what was pushed; other kinds stay.
+/// The new generation becomes readable only when it is complete. A push that fails or is interrupted leaves the store
+/// unchanged, and the next push cleans up after a killed one. Of the kinds that are pushed, the store then contains
+/// exactly the pushed entries; other kinds are unchanged.
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Push {
-    /// Read and check everything, reach the store if one is given, and write nothing
+    /// Read and check everything, connect to the store if one is named, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -33,7 +33,7 @@ pub(crate) struct Push {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Keys in Redis vanish so long after the push [default: never]: 30d, 12h
+    /// Expiry time of keys in Redis, such as 30d or 12h [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
     ttl: Option<Duration>,
 }
@@ -60,11 +60,11 @@ impl Push {
 
 pub(crate) const NOTHING: &str = "nothing was written";
 
-pub(crate) fn no_store() -> Ended {
-    Ended::Usage("no store: name one with --store or in SPARROW_STORE".to_owned())
+pub(crate) fn no_store() -> Failure {
+    Failure::Usage("no store: name one with --store or in SPARROW_STORE".to_owned())
 }
 
-/// Reads and checks everything, and says what a push would write.
+/// Reads and checks everything, and reports what a push would write.
 pub(crate) async fn rehearse(
     sources: &Sources,
     store: &StoreArgs,
@@ -81,26 +81,26 @@ pub(crate) async fn rehearse(
         console.note(&report.to_string());
     }
     let bar = console.bar("reading", Unit::Bytes);
-    let counts = push::rehearse(reader, &|done, total| bar.show(done, total)).await?;
+    let counts = push::dry_run(reader, &|done, total| bar.show(done, total)).await?;
     drop(bar);
     console.note(&format!("would push\n{counts}\nnothing was written (--dry-run)"));
     Ok(())
 }
 
-/// Finds the sources, and says what was found in the data set, and skipped.
+/// Opens the sources, and reports the size of the data set and the skipped lines.
 pub(crate) async fn open(
     sources: &Sources,
     console: Console,
     signals: &mut Signals,
 ) -> anyhow::Result<Reader> {
-    let reader = signals.or(async { Ok(Reader::open(sources).await?) }, NOTHING).await?;
+    let reader = signals.or(async { anyhow::Ok(Reader::open(sources).await?) }, NOTHING).await?;
     if let Some(report) = reader.report() {
         console.note(&report.to_string());
     }
     Ok(reader)
 }
 
-/// Pushes everything. A signal gives up what is being written, but not what is being made readable.
+/// Pushes everything. A signal aborts staging, but not the commit.
 pub(crate) async fn push(
     reader: Reader,
     store: &dyn FeatureStore,
@@ -109,22 +109,22 @@ pub(crate) async fn push(
 ) -> anyhow::Result<(Counts, Generation)> {
     let bar = console.bar("pushing", Unit::Bytes);
     let show = |done, total| bar.show(done, total);
-    let stop = signals.next("the store is as it was");
+    let stop = signals.interrupted("the store is unchanged");
     let staged = match push::stage(reader, store, &show, stop).await? {
         ControlFlow::Continue(staged) => staged,
         ControlFlow::Break(ended) => return Err(ended.into()),
     };
     let counts = staged.counts();
     drop(bar);
-    // Whoever waits now has all of it; whoever cannot may send a second signal.
+    // The commit completes after a first signal; a second one aborts it.
     let mut commit = pin!(staged.commit());
     let generation = tokio::select! {
         committed = &mut commit => committed?,
-        _ = signals.next("") => {
+        _ = signals.next() => {
             console.remark("finishing the push, which is written; a second signal stops at once");
-            let finish = async { Ok(commit.await?) };
-            let meaning = "the push is complete but for some keys, which the next one puts in order";
-            signals.or(finish, meaning).await?
+            let finish = async { anyhow::Ok(commit.await?) };
+            let consequence = "the push is complete except for some keys, which the next push cleans up";
+            signals.or(finish, consequence).await?
         }
     };
     Ok((counts, generation))

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use sparrow_console::exit::HELP;
 use sparrow_console::{Console, Unit};
-use sparrow_embed as embed;
+use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind};
 use sparrow_feature_files::Summary as FeatureSummary;
 use sparrow_movielens::{Options as ReaderOptions, Source};
 use sparrow_push::sources::{self, Sources};
@@ -18,15 +18,19 @@ use sparrow_store::Location;
 use tempfile::TempDir;
 use tokio::task;
 
-use crate::embed::{HEADING, Training, Vectors, warn_of};
+use crate::embed::{
+    HEADING, Seed, VectorMethods, computes_vectors, method, method_parser, warn_of,
+};
+use crate::hyperparameters::Hyperparameters;
 use crate::push::{NOTHING, no_store, open, push, rehearse};
-use crate::signals::Signals;
 use crate::sources::from_folders;
 use crate::store::{StoreArgs, duration};
+use sparrow_process::Signals;
 
-/// Does everything: computes features and embeddings, and pushes them and the rating histories.
+/// Computes features and embeddings, and pushes them with the rating histories.
 ///
-/// The same as "features", "embed" and "push" one after the other. At the end it says how to check.
+/// Has the same result as "features", "embed" and "push" in sequence. At the end it prints commands for checking the
+/// store.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 #[expect(
@@ -38,41 +42,44 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Folder to keep the files with features and embeddings in; made if it does not exist [default: none,
-    /// they are temporary]
+    /// Output folder for the files with features and embeddings, created if it does not exist [default: none, the files
+    /// are temporary]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Bad lines of the data set to skip and report, rather than stop
+    /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
 
-    /// Read and check the data set, reach the store, and write nothing
+    /// Read and check the data set, connect to the store, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Keys in Redis vanish so long after the push [default: never]: 30d, 12h
+    /// Expiry time of keys in Redis, such as 30d or 12h [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Store")]
     ttl: Option<Duration>,
 
-    /// How vectors are computed
+    /// The method that computes vectors
     #[arg(
         short,
         long,
         value_name = "NAME",
-        value_enum,
-        default_value = "item2vec",
+        value_parser = method_parser(computes_vectors),
+        default_value = METHODS[0].name,
         help_heading = HEADING
     )]
-    method: Vectors,
+    method: MethodKind,
 
     #[command(flatten)]
-    training: Training,
+    hyperparameters: Hyperparameters<VectorMethods>,
 
-    /// Threads [default: one for each processor]
+    #[command(flatten)]
+    seed: Seed,
+
+    /// Number of threads [default: one per processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
@@ -86,7 +93,7 @@ impl Run {
         let started = Instant::now();
         let location = self.store.location()?.ok_or_else(no_store)?;
         StoreArgs::check_ttl(Some(&location), self.ttl)?;
-        let method = self.training.method(self.method, self.threads())?;
+        let method = method(self.method, &self.hyperparameters, &self.seed, self.threads())?;
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         if self.dry_run {
             let sources =
@@ -100,19 +107,20 @@ impl Run {
         }
         let files = self.folder()?;
         let out = files.path().to_owned();
-        // The store first: better to learn now than after an hour that it is not there.
+        // The store first, so that an unavailable store is an error before the computation.
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
 
-        let kept = "the store is as it was";
+        let kept = "the store is unchanged";
         let (features, for_features) =
             timed(signals.or(Box::pin(self.features(&out, &reader, console)), kept)).await?;
         console
             .note(&format!("features of {} users and {} movies", features.users, features.movies));
         let (embeddings, for_embeddings) =
             timed(signals.or(self.embeddings(&out, &reader, method, console), kept)).await?;
-        let embed::Summary { users, movies, zeros, .. } = embeddings;
-        console.note(&format!("embeddings of {users} users and {movies} movies"));
-        warn_of(&zeros, console);
+        if let Contents::Vectors { users, zeros } = embeddings.contents {
+            console.note(&format!("embeddings of {users} users and {} movies", embeddings.movies));
+            warn_of(&zeros, console);
+        }
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
@@ -133,13 +141,13 @@ impl Run {
         console.note(&format!(
             "done in {all:.1} s: features {features:.1} s, embeddings {embeddings:.1} s, push {push:.1} s"
         ));
-        let someone = store.user_list().await.ok();
-        let someone = someone.and_then(|list| Some(list.value.most_active.first()?.0.0));
-        console.note(&self.how_to_check(&location, someone));
+        let user_id = store.user_list().await.ok();
+        let user_id = user_id.and_then(|list| Some(list.value.most_active.first()?.0.0));
+        console.note(&self.check_commands(&location, user_id));
         Ok(())
     }
 
-    /// The folder for the files: that of `--out`, or else a temporary one, where large files may be.
+    /// The folder for the files: that of `--out`, or a temporary one.
     fn folder(&self) -> anyhow::Result<Folder> {
         if let Some(folder) = &self.out {
             return Ok(Folder::Kept(folder.clone()));
@@ -179,14 +187,14 @@ impl Run {
         &self,
         out: &Path,
         reader: &ReaderOptions,
-        method: embed::Method,
+        (method, execution): (Box<dyn Method>, Execution),
         console: Console,
     ) -> anyhow::Result<embed::Summary> {
         let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
         let bar = console.bar("embedding", Unit::Steps);
         let write = move || {
             let progress = |done, total| bar.show(done, total);
-            embed::write(&data, Some(&out), &reader, &method, &progress)
+            embed::write(&data, Some(&out), &reader, &*method, execution, &progress)
         };
         match task::spawn_blocking(write).await {
             Ok(summary) => Ok(summary?),
@@ -194,8 +202,8 @@ impl Run {
         }
     }
 
-    /// Lines to paste into a shell.
-    fn how_to_check(&self, location: &Location, someone: Option<u32>) -> String {
+    /// Shell commands that check the store and serve from it.
+    fn check_commands(&self, location: &Location, user_id: Option<u32>) -> String {
         let data = shell(&self.data.to_string_lossy());
         let files = self.out.as_ref().map_or_else(String::new, |out| {
             let out = shell(&out.to_string_lossy());
@@ -215,7 +223,7 @@ impl Run {
         }
         let mut lines = String::from("to check:");
         let _ = write!(lines, "\n  sparrow-loader verify --data {data}{files}{store} --sample all");
-        if let (Some(cli), Some(user)) = (redis_cli(location), someone) {
+        if let (Some(cli), Some(user)) = (redis_cli(location), user_id) {
             let key = shell(&format!("{}uf:{user}", self.store.prefix));
             let _ = write!(lines, "\n  {cli} hgetall {key}");
         }
@@ -230,10 +238,10 @@ impl Run {
     }
 }
 
-/// Where the files with features and embeddings are.
+/// The folder of the files with features and embeddings.
 enum Folder {
     Kept(PathBuf),
-    /// Removed at the end of the command, also when a signal ends it.
+    /// Removed at the end of the command, also after a signal.
     Temporary(TempDir),
 }
 
@@ -251,7 +259,7 @@ async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
     Ok((work.await?, started.elapsed()))
 }
 
-/// The beginning of a command for Redis' own client; for a cluster it names one of the nodes.
+/// The beginning of a `redis-cli` command; for a cluster it connects to one of the nodes.
 fn redis_cli(location: &Location) -> Option<String> {
     let Location::Redis(redis) = location else { return None };
     let address = redis.to_string();
@@ -260,7 +268,7 @@ fn redis_cli(location: &Location) -> Option<String> {
         return Some(format!("redis-cli -s {} -n {database}", shell(path)));
     }
     if address.contains("-sentinel://") {
-        // Which server it is, the sentinels know.
+        // redis-cli cannot ask the sentinels for the address.
         return None;
     }
     let first = address.split(',').next()?;
@@ -270,7 +278,7 @@ fn redis_cli(location: &Location) -> Option<String> {
     })
 }
 
-/// A word as a shell reads it back.
+/// Quotes a word for a shell, if necessary.
 fn shell(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/.,:_-+@%=".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -285,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_a_shell_would_split_them() {
+    fn words_with_special_characters_are_quoted() {
         assert_eq!(shell("redis://h:6379/2"), "redis://h:6379/2");
         assert_eq!(shell("{films}:"), "'{films}:'");
         assert_eq!(shell("it's"), r"'it'\''s'");
@@ -293,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn redis_cli_gets_an_address_that_it_understands() {
+    fn redis_cli_commands_contain_supported_addresses() {
         let line = |text: &str| redis_cli(&text.parse().unwrap());
         assert_eq!(line("rediss://u:p@h/2").unwrap(), "redis-cli -u rediss://h:6379/2");
         assert_eq!(line("redis-cluster://a:1,b:2").unwrap(), "redis-cli -c -u redis://a:1");

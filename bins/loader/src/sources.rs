@@ -1,4 +1,4 @@
-//! The options that say what is pushed, or compared.
+//! The options for the sources of `push` and `verify`.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use sparrow_embed as embed;
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_push::sources::{Location, Sources};
 
-/// What is pushed or compared.
+/// The sources that are pushed or compared.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sources")]
 pub(crate) struct SourceArgs {
-    /// Folder that "features" wrote: users' and movies' features
+    /// Output folder of "features": users' and movies' features
     #[arg(long, value_name = "URL", conflicts_with_all = ["user_features", "movie_features"])]
     features: Option<Location>,
 
-    /// Folder that "embed" wrote: users' and movies' vectors
+    /// Output folder of "embed": users' and movies' vectors
     #[arg(short, long, value_name = "URL", conflicts_with_all = ["user_embeddings", "item_embeddings"])]
     embeddings: Option<Location>,
 
-    /// Folder with the MovieLens data set: rating histories, movies' ratings in sum, list of users
+    /// Folder with the MovieLens data set: rating histories, movies' rating sums, list of users
     #[arg(short, long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -40,23 +40,23 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "URL")]
     item_embeddings: Option<Location>,
 
-    /// Bad lines of the data set to skip and report, rather than stop
+    /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
 }
 
-/// The end of the help of each command that has sources.
+/// The end of the help of commands with sources.
 pub(crate) fn help() -> String {
     format!("{URLS}\n\n{HELP}")
 }
 
 const URLS: &str = "\
 A URL is a path, file:///PATH or s3://BUCKET/KEY: a file, or a folder of part files as Spark writes \
-them (names that begin with a dot or an underscore are passed over). What a file is shows by its \
-content. S3-compatible object stores are configured in the environment: AWS_ENDPOINT_URL, \
+them (names that begin with a dot or an underscore are skipped). The content determines the format of a \
+file. S3-compatible object stores are configured in the environment: AWS_ENDPOINT_URL, \
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ALLOW_HTTP=true for http://.";
 
-/// The files of the features, as "features" names them.
+/// The names of the files that "features" writes.
 const USER_FEATURES: &str = "userFeatures.parquet";
 const MOVIE_FEATURES: &str = "movieFeatures.parquet";
 
@@ -75,7 +75,7 @@ impl SourceArgs {
     }
 }
 
-/// The files that "features" and "embed" wrote into these folders.
+/// The files in output folders of "features" and "embed".
 pub(crate) fn from_folders(features: Option<&Location>, embeddings: Option<&Location>) -> Sources {
     let file = |folder: Option<&Location>, name: &str| folder.map(|folder| folder.join(name));
     Sources {
@@ -87,7 +87,7 @@ pub(crate) fn from_folders(features: Option<&Location>, embeddings: Option<&Loca
     }
 }
 
-/// The environment's settings of object stores.
+/// The settings of object stores in the environment.
 fn object_store_settings() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

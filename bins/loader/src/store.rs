@@ -1,4 +1,4 @@
-//! The options that say which store, and how.
+//! The options for the store.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,70 +8,71 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use sparrow_process::units::parse_duration;
 use sparrow_store::{FeatureStore, Location, Options};
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 
-/// Which store, and how it is reached.
+/// The address of the store and the connection settings.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
-    /// The store: redis://user:password@host:port/database (all but the host may be left out),
+    /// The store: redis://user:password@host:port/database (only the host is required),
     /// rediss:// for TLS, redis-cluster://host:port,…, redis-sentinel://host:port,…/service,
     /// unix:///path/of/socket, or file:PATH
     ///
-    /// Other users of a machine can see its processes' command lines: give an address with a
-    /// password through the environment. It is never printed.
+    /// Other users of the machine can see the command line: pass an address with a password in the environment. It is
+    /// never printed.
     #[arg(short, long, value_name = "URL", env = "SPARROW_STORE", hide_env_values = true)]
     store: Option<Address>,
 
-    /// What every key starts with
+    /// Prefix of all keys
     #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
     pub(crate) prefix: String,
 
-    /// Connections to Redis, or to each node of a cluster
+    /// Number of connections to Redis, or to each node of a cluster
     #[arg(long, value_name = "N", default_value_t = Options::default().connections)]
     pool: usize,
 
-    /// Certificates (PEM) to trust for TLS, instead of those of the system
+    /// Trusted certificates (PEM) for TLS, instead of those of the system
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
-    /// How long to wait for a store that cannot be reached: 5s, 1m 30s
+    /// Time limit of connecting to the store, such as 5s or 1m 30s
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     connect_timeout: Duration,
 }
 
 impl StoreArgs {
-    /// The store's address. What is wrong with it is an error of usage.
+    /// The address of the store. An invalid address is a usage error.
     pub(crate) fn location(&self) -> anyhow::Result<Option<Location>> {
         let Some(Address(text)) = &self.store else { return Ok(None) };
         let text =
-            text.to_str().ok_or(Ended::Usage("the store's address is not text".to_owned()))?;
+            text.to_str().ok_or(Failure::Usage("the store's address is not text".to_owned()))?;
         match Location::from_str(text)? {
             Location::Memory => {
-                let what = "a store in memory would end with this program: name another";
-                Err(Ended::Usage(what.to_owned()).into())
+                let what = "a store in memory ends with this program: name another store";
+                Err(Failure::Usage(what.to_owned()).into())
             }
             location => Ok(Some(location)),
         }
     }
 
-    /// Refuses a time to live for a store whose entries do not expire.
+    /// Rejects an expiry time for a store without expiry.
     pub(crate) fn check_ttl(
         location: Option<&Location>,
         ttl: Option<Duration>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Failure> {
         match (location, ttl) {
             (Some(Location::File(_)), Some(_)) => {
                 let what = "--ttl is for Redis: the entries of a file store do not expire";
-                Err(Ended::Usage(what.to_owned()))
+                Err(Failure::Usage(what.to_owned()))
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether the address brings a user or a password along.
+    /// Returns whether the address contains a user or a password.
     pub(crate) fn has_password(&self) -> bool {
         self.store.as_ref().is_some_and(|Address(text)| text.to_string_lossy().contains('@'))
     }
@@ -87,7 +88,7 @@ impl StoreArgs {
         }
     }
 
-    /// Connects; a store that does not answer within the connect timeout is an error.
+    /// Connects to the store within the connect timeout.
     pub(crate) async fn connect(
         &self,
         location: &Location,
@@ -99,15 +100,15 @@ impl StoreArgs {
 
 /// A duration above zero, such as `30d`, `12h` or `1m 30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
+    match parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("it must be above zero".to_owned()),
         Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write it as 30d, 12h or 1m 30s")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-/// An address that may have a password in it: it is parsed after the command line, whose messages would quote
-/// it, and not printed.
+/// An address that may contain a password. It is parsed after the command line, because messages of the parser would
+/// contain it, and it is never printed.
 #[derive(Clone)]
 pub(crate) struct Address(OsString);
 

@@ -6,52 +6,52 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use sparrow_console::{Console, say};
-use sparrow_evaluate::tune::{self, MEASURE, Options, TUNABLE, Trial, Tunable};
+use sparrow_console::{Console, print_result};
+use sparrow_evaluate::tune::{self, MEASURE, Options, Trial, Tunable};
 use sparrow_evaluate::{self as evaluate, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
 use tokio::runtime::Builder;
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 use crate::store::duration;
 
-/// Looks for good settings of a method by random search.
+/// Searches for good hyperparameters of a method at random.
 ///
-/// Fits models to a part of the ratings and compares them by nDCG@10 on another part. Neither has a rating
-/// of the test part that "evaluate" holds out with the same protocol and seed. Each trial goes into the record
-/// as a line of JSON; the same command goes on where it ended. The first trial has the usual settings. At the end the
-/// best settings are printed as options.
+/// Fits models to a part of the ratings and compares them by nDCG@10 on another part. Neither part contains ratings
+/// of the test part that "evaluate" holds out with the same protocol and seed. Each trial is recorded as a line of
+/// JSON; the same command continues after the last recorded trial. The first trial has the defaults. At the end the
+/// best hyperparameters are printed as options.
 #[derive(Debug, Args)]
 pub(crate) struct Tune {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
-    /// What to tune
+    /// The method
     #[arg(short, long, value_name = "NAME", value_parser = tunable())]
     method: Tunable,
 
-    /// Trials in the record when all is done
+    /// Number of trials in the record at the end
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     trials: usize,
 
-    /// No trial begins later: 90s, 10m, 2h
+    /// Time after which no trial starts, such as 90s, 10m or 2h
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
     time: Duration,
 
-    /// What a model is asked: full-ranking or leave-one-out
+    /// The protocol of the evaluation: full-ranking or leave-one-out
     #[arg(short, long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
     protocol: Protocol,
 
-    /// Another seed holds out another test part, and tries other settings
+    /// Seed of the test part and of the trials
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// File with a line of JSON for each trial; made if it does not exist, or else continued
+    /// File with a line of JSON per trial, created if it does not exist and continued otherwise
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
 
-    /// Bad lines of the data set to skip and report, rather than stop
+    /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
 }
@@ -65,10 +65,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
-    let names = PossibleValuesParser::new(TUNABLE.map(|tunable| tunable.name));
+    let names = PossibleValuesParser::new(tune::methods().into_iter().map(|tunable| tunable.name));
     names.try_map(|name| {
-        let found = TUNABLE.into_iter().find(|tunable| tunable.name == name);
-        found.ok_or(Ended::Usage(name))
+        let found = tune::methods().into_iter().find(|tunable| tunable.name == name);
+        found.ok_or(Failure::Usage(name))
     })
 }
 
@@ -79,29 +79,30 @@ impl Tune {
         let loaded = evaluate::load(&self.data, &reader)?;
         console.note(&loaded.report.to_string());
         let options = Options {
-            tunable: self.method,
+            tunable: self.method.clone(),
             trials: self.trials,
             time: self.time,
             protocol: self.protocol,
             seed: self.seed,
         };
         let runtime = Builder::new_current_thread().build().context("cannot start the runtime")?;
-        let mut told = |trial: &Trial| {
+        let mut on_trial = |trial: &Trial| {
             let outcome = match (trial.value(), &trial.error) {
                 (Some(value), _) => format!("{MEASURE} {value:.4}"),
                 (None, Some(error)) => error.clone(),
-                (None, None) => "nothing measured".to_owned(),
+                (None, None) => "no measures".to_owned(),
             };
             let (number, seconds) = (trial.trial, trial.seconds);
-            console.note(&format!("{number:>4}  {outcome}  {seconds:.1} s  {}", shown(trial)));
+            console
+                .note(&format!("{number:>4}  {outcome}  {seconds:.1} s  {}", settings_text(trial)));
         };
-        let search = tune::search(&loaded.catalog, &self.out, &options, &mut told);
+        let search = tune::search(&loaded.catalog, &self.out, &options, &mut on_trial);
         let trials = runtime.block_on(search)?;
 
         let Some(best) = tune::best(&trials) else {
-            return say("no trial gave a model");
+            return print_result("no trial resulted in a model");
         };
-        say(format_args!(
+        print_result(format_args!(
             "best of {} trials: {MEASURE} {:.4} on the validation part, by trial {}\n  sparrow-loader {}{}",
             trials.len(),
             best.value().unwrap_or_default(),
@@ -114,11 +115,11 @@ impl Tune {
     }
 }
 
-/// The settings behind a command.
+/// The options of a command, with a space before them.
 fn options_of(trial: &Trial) -> String {
     if trial.settings.is_empty() { String::new() } else { format!(" {}", trial.flags()) }
 }
 
-fn shown(trial: &Trial) -> String {
-    if trial.settings.is_empty() { "the usual settings".to_owned() } else { trial.flags() }
+fn settings_text(trial: &Trial) -> String {
+    if trial.settings.is_empty() { "the defaults".to_owned() } else { trial.flags() }
 }

@@ -3,28 +3,28 @@
 use std::time::Instant;
 
 use clap::Args;
-use sparrow_console::{Console, Unit, say};
+use sparrow_console::{Console, Unit, print_result};
 use sparrow_push::sources::Reader;
 use sparrow_push::verify::{self, Options, Report};
 
-use crate::exit::Ended;
+use crate::failure::Failure;
 use crate::push::no_store;
-use crate::signals::Signals;
 use crate::sources::{self, SourceArgs};
 use crate::store::StoreArgs;
+use sparrow_process::Signals;
 
-/// Reads back what a store holds and compares it with the sources, field by field.
+/// Compares the content of a store with the sources, field by field.
 ///
-/// Reads all sources, and of the store a sample of each kind. Movies that the store has beyond the sources
-/// are differences too.
+/// Reads all sources, and a sample of each kind of entry from the store. Movies in the store that are missing from the
+/// sources are differences too.
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Verify {
-    /// How many entries of each kind are compared: a number, or "all"
+    /// Number of entries of each kind that are compared, or "all"
     #[arg(long, value_name = "N", default_value = "2000", value_parser = sample)]
     sample: Sample,
 
-    /// Another seed draws another sample
+    /// Seed of the sample
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
@@ -35,7 +35,7 @@ pub(crate) struct Verify {
     store: StoreArgs,
 }
 
-/// How many entries; `None` for all.
+/// The number of entries; `None` for all.
 #[derive(Debug, Clone, Copy)]
 struct Sample(Option<usize>);
 
@@ -58,26 +58,26 @@ impl Verify {
             let store = self.store.connect(&location, None).await?;
             let reader = Reader::open(&sources).await?;
             let show = |done, total| bar.show(done, total);
-            Ok((verify::verify(reader, &*store, options, &show).await?, store))
+            anyhow::Ok((verify::verify(reader, &*store, options, &show).await?, store))
         };
         let (report, store) = signals.or(compare, "the comparison is not complete").await?;
         drop(bar);
         print(&report, store.address(), started, console)?;
-        if report.differences > 0 { Err(Ended::Differences.into()) } else { Ok(()) }
+        if report.differences > 0 { Err(Failure::Differences.into()) } else { Ok(()) }
     }
 }
 
-/// The differences are the result; the rest explains it.
+/// Prints the differences on standard output, and the rest on standard error.
 fn print(report: &Report, address: &str, started: Instant, console: Console) -> anyhow::Result<()> {
     let Report { generation, sources, compared, staged, differences, first } = report;
     let (of, all) = (compared.total(), sources.total());
     console.note(&format!("compared {of} of {all} entries with {address}\n{compared}"));
     for difference in first {
-        say(difference)?;
+        print_result(difference)?;
     }
     match differences - first.len() as u64 {
         0 => {}
-        more => say(format_args!("and {more} more"))?,
+        more => print_result(format_args!("and {more} more"))?,
     }
     if *staged > 0 {
         console.note(&format!(

@@ -1,4 +1,4 @@
-//! Runs the program as a person would.
+//! Runs the program from the command line.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,7 +21,7 @@ fn synth(line: &str) -> TempDir {
     folder
 }
 
-/// What is in a folder, its manifest aside.
+/// The names of the files in a folder except its manifest.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
@@ -36,13 +36,13 @@ fn lines(folder: &Path, name: &str) -> Vec<String> {
     fs::read_to_string(folder.join(name)).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Seconds since 1970 to the year.
+/// The year of a timestamp in seconds since 1970.
 fn year(timestamp: i64) -> i64 {
     1970 + timestamp * 10 / 315_569_520
 }
 
 #[test]
-fn synth_writes_exactly_what_is_asked_for() {
+fn synth_writes_the_requested_sizes() {
     let folder = synth("--users 90 --movies 700 --ratings 6001 --seed 3");
     assert_eq!(names(folder.path()), ["links.csv", "movies.csv", "ratings.csv"]);
 
@@ -90,7 +90,7 @@ fn synth_writes_exactly_what_is_asked_for() {
 }
 
 #[test]
-fn synth_repeats_itself_and_seeds_differ() {
+fn synth_is_reproducible_and_depends_on_the_seed() {
     let read = |folder: &TempDir| fs::read(folder.path().join("ratings.csv")).unwrap();
     let first = synth("--users 600 --movies 100 --ratings 13000 --seed 5");
     let again = synth("--users 600 --movies 100 --ratings 13000 --seed 5");
@@ -100,7 +100,7 @@ fn synth_repeats_itself_and_seeds_differ() {
 }
 
 #[test]
-fn synth_reaches_the_limits() {
+fn synth_supports_the_least_and_greatest_sizes() {
     for size in [
         "--users 1 --movies 1 --ratings 1",
         "--users 7 --movies 30 --ratings 210",
@@ -113,7 +113,7 @@ fn synth_reaches_the_limits() {
 }
 
 #[test]
-fn synth_refuses_what_is_impossible() {
+fn synth_rejects_impossible_sizes() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("new");
     let out = [("--out", &*out)];
@@ -142,7 +142,7 @@ fn synth_replaces_files_only_when_forced() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_an_error_with_its_cause() {
+fn uncreatable_folder_is_an_error_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -151,7 +151,7 @@ fn a_folder_that_cannot_be_made_is_an_error_with_its_cause() {
 }
 
 #[test]
-fn embed_gives_every_user_and_most_movies_a_vector() {
+fn embed_writes_vectors_of_all_users_and_most_movies() {
     let data = synth("--users 200 --movies 300 --ratings 8000 --seed 2");
     let out = data.path().join("emb");
     let folders = [("--data", data.path()), ("--out", &*out)];
@@ -175,7 +175,7 @@ fn embed_gives_every_user_and_most_movies_a_vector() {
 }
 
 #[test]
-fn embed_with_one_thread_repeats_itself() {
+fn embed_with_one_thread_is_reproducible() {
     let data = synth("--users 100 --movies 200 --ratings 3000 --seed 2");
     let embed = |seed: u32| {
         let out = tempfile::tempdir().unwrap();
@@ -195,7 +195,7 @@ fn embed_by_ials_is_the_same_on_any_number_of_threads() {
         let folders = [("--data", data.path()), ("--out", out.path())];
         let line = format!("embed --method ials --dimension 20 --epochs 3 {options}");
         let summary = succeed(&line, &folders);
-        assert!(summary.contains("ials: learned from 3000 ratings"), "{summary}");
+        assert!(summary.contains("ials: trained on 3000 ratings"), "{summary}");
         let about = fs::read_to_string(out.path().join("embedding.json")).unwrap();
         assert!(about.contains("\"similarity\": \"dot\""), "{about}");
         ["item2vecEmb.csv", "userEmb.csv"].map(|name| fs::read(out.path().join(name)).unwrap())
@@ -210,7 +210,7 @@ fn embed_by_ease_writes_the_next_version_of_a_model() {
     let out = data.path().join("ease");
     let folders = [("--data", data.path()), ("--out", &*out)];
     let summary = succeed("embed --method ease --keep 5 --dry-run", &folders);
-    assert!(summary.contains("ease: learned from 3000 ratings") && !out.exists(), "{summary}");
+    assert!(summary.contains("ease: trained on 3000 ratings") && !out.exists(), "{summary}");
     for version in ["001", "002"] {
         succeed("embed --method ease --keep 5", &folders);
         assert_eq!(names(&out.join(version)), ["model.safetensors"]);
@@ -219,7 +219,7 @@ fn embed_by_ease_writes_the_next_version_of_a_model() {
 }
 
 #[test]
-fn options_of_other_methods_are_refused() {
+fn options_of_other_methods_are_usage_errors() {
     let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
     let out = data.path().join("emb");
     let folders = [("--data", data.path()), ("--out", &*out)];
@@ -228,7 +228,7 @@ fn options_of_other_methods_are_refused() {
         ("embed --method ials --window 3", "--window is an option of --method item2vec"),
         ("embed --method ials --regularization 0", "regularization must be more than 0"),
         ("embed --method ease --regularization 0", "regularization must be from 1"),
-        ("embed --method ease --positives stars", "takes --positives all or liked"),
+        ("embed --method ease --positives stars", "--positives must be all or liked, got stars"),
         ("embed --method als", "possible values: item2vec, ials, ease"),
     ] {
         let error = fail(2, line, &folders);
@@ -238,17 +238,14 @@ fn options_of_other_methods_are_refused() {
 }
 
 #[test]
-fn tune_goes_on_where_it_ended() {
+fn tune_continues_its_record() {
     let data = synth("--users 60 --movies 80 --ratings 2000 --seed 2");
     let record = data.path().join("trials.jsonl");
     let folders = [("--data", data.path()), ("--out", &*record)];
     let first = succeed("tune --method ials --trials 2", &folders);
-    assert!(first.contains("the usual settings") && first.contains("best of 2 trials"), "{first}");
+    assert!(first.contains("the defaults") && first.contains("best of 2 trials"), "{first}");
     let again = succeed("tune --method ials --trials 3", &folders);
-    assert!(
-        !again.contains("the usual settings  ") && again.contains("best of 3 trials"),
-        "{again}"
-    );
+    assert!(!again.contains("the defaults  ") && again.contains("best of 3 trials"), "{again}");
     assert!(again.contains("sparrow-loader embed --method ials"), "{again}");
     assert_eq!(lines(data.path(), "trials.jsonl").len(), 3);
     let error = fail(3, "tune --method ease --trials 3", &folders);
@@ -261,7 +258,7 @@ fn tune_goes_on_where_it_ended() {
 }
 
 #[test]
-fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
+fn embed_skips_at_most_the_allowed_number_of_bad_lines() {
     let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
     let path = data.path().join("ratings.csv");
     let mut ratings = fs::read_to_string(&path).unwrap();
@@ -281,7 +278,7 @@ fn embed_refuses_bad_lines_or_skips_as_many_as_allowed() {
 }
 
 #[test]
-fn embed_says_what_is_wrong() {
+fn embed_errors_name_the_option_or_the_file() {
     let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
     let out = data.path().join("emb");
     let folders = [("--data", data.path()), ("--out", &*out)];
@@ -302,11 +299,11 @@ fn embed_says_what_is_wrong() {
     let error = fail(3, "embed", &[("--data", &missing), ("--out", &out)]);
     assert!(error.contains("missing"), "{error}");
 
-    // Nobody likes anything.
+    // No ratings.
     fs::write(data.path().join("ratings.csv"), "userId,movieId,rating,timestamp\n").unwrap();
     fs::remove_file(data.path().join("_SHA256SUMS")).unwrap();
     let error = fail(3, "embed", &folders);
-    assert!(error.contains("nothing to learn from"), "{error}");
+    assert!(error.contains("no training data"), "{error}");
     assert!(!out.exists());
 }
 
@@ -352,7 +349,7 @@ fn features_and_samples_are_written_and_counted() {
     assert_eq!(names(&out), features);
     assert_eq!(lines(&out, "userFeatures.csv").len(), 41);
 
-    // Two ratings of each user have less than two before them.
+    // The first two ratings of each user have fewer than two earlier ones.
     for (split, test) in [("random", 200..360), ("time", 200..320), ("per-user-time", 240..301)] {
         let out = data.path().join(split);
         let folders = [("--data", data.path()), ("--out", &*out)];
@@ -368,7 +365,7 @@ fn features_and_samples_are_written_and_counted() {
 }
 
 #[test]
-fn damaged_outputs_are_refused_with_their_name() {
+fn damaged_files_are_errors_with_their_name() {
     let data = synth("--users 40 --movies 90 --ratings 1500 --seed 4");
     let out = data.path().join("out");
     let folders = [("--data", data.path()), ("--out", &*out)];
@@ -403,18 +400,18 @@ fn damaged_outputs_are_refused_with_their_name() {
         );
         fs::write(&path, whole).unwrap();
     }
-    // As an older program leaves them.
+    // As older versions write them.
     fs::remove_file(out.join("_SHA256SUMS")).unwrap();
     fs::remove_file(out.join("embedding.json")).unwrap();
     assert!(push(&out).status.success());
 }
 
 #[test]
-fn a_data_set_that_differs_from_its_manifest_is_refused() {
+fn data_set_that_differs_from_its_manifest_is_an_error() {
     let data = synth("--users 40 --movies 90 --ratings 1500 --seed 4");
     let ratings = data.path().join("ratings.csv");
     let text = fs::read_to_string(&ratings).unwrap();
-    // One rating less: still a sound file.
+    // Without the last rating the file is still valid.
     let shorter = &text[..=text.trim_end().rfind('\n').unwrap()];
     fs::write(&ratings, shorter).unwrap();
     let out = data.path().join("out");
@@ -444,14 +441,14 @@ fn a_data_set_that_differs_from_its_manifest_is_refused() {
     succeed("features", &folders);
 }
 
-/// Standard error is a pipe that is full and that nobody reads.
+/// Standard error is a full pipe without a reader.
 #[cfg(unix)]
 #[test]
 fn an_unread_standard_error_does_not_block() {
     let demo = sparrow_test_support::demo();
     let out = tempfile::tempdir().unwrap();
     for (line, code) in [
-        // A warning, and then a result.
+        // A warning and a result.
         ("embed --method ials --regularization 3 --epochs 8 --dimension 16", 0),
         ("embed --method ials --regularization 1000", 1),
         ("embed --max-bad-lines 1", 3),
@@ -473,7 +470,7 @@ fn an_unread_standard_error_does_not_block() {
             if Instant::now() > end {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("{line}: it waits for the reader of its errors");
+                panic!("{line}: it waits for a reader of standard error");
             }
             thread::sleep(Duration::from_millis(20));
         };
@@ -483,7 +480,7 @@ fn an_unread_standard_error_does_not_block() {
 }
 
 #[test]
-fn features_and_samples_take_sensible_options_only() {
+fn features_and_samples_reject_invalid_options() {
     let data = synth("--users 2 --movies 5 --ratings 4");
     let folders = [("--data", data.path()), ("--out", data.path())];
     for (line, problem) in [
@@ -503,12 +500,12 @@ fn features_and_samples_take_sensible_options_only() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_leaves_the_old_files() {
+fn full_disk_leaves_the_old_files() {
     let data = synth("--users 400 --movies 900 --ratings 60000 --seed 4");
     let out = data.path().join("out");
     fs::create_dir(&out).unwrap();
     fs::write(out.join("trainingSamples.csv"), "old").unwrap();
-    // A limit for the size of a file is noticed as a full disk is: by a write that fails.
+    // A file size limit has the same effect as a full disk: a write fails.
     let script = "trap '' XFSZ; ulimit -f 200; exec \"$@\"";
     let output = Command::new("sh")
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_sparrow-loader"), "samples", "--data"])
@@ -526,7 +523,7 @@ fn a_full_disk_leaves_the_old_files() {
 }
 
 #[test]
-fn help_and_usage() {
+fn usage_errors_have_the_exit_code_2() {
     assert!(succeed("--help", &[]).contains("synth"));
     assert!(succeed("embed --help", &[]).contains("--max-bad-lines"));
     fail(2, "", &[]);
@@ -539,7 +536,7 @@ fn wrong_usage_and_missing_input_have_their_exit_codes() {
     let data = synth("--users 30 --movies 60 --ratings 900 --seed 2");
     let options = [("--data", data.path())];
     for (code, line, expected) in [
-        (2, "train --out x --choices 4", "--choices is an option of --architecture gmf"),
+        (2, "train --out x --choices 4", "--choices must be 0 except for gmf, got 4"),
         (2, "evaluate --model nope", "no model is named \"nope\""),
         (2, "run", "no store"),
         (2, "push --store memory", "name another"),
@@ -579,10 +576,10 @@ fn help_is_wrapped_at_80_columns_and_keeps_every_word() {
 }
 
 #[test]
-fn help_names_every_model_that_can_be_measured() {
+fn help_lists_all_models() {
     for command in ["evaluate", "compare"] {
         let help = succeed(&format!("{command} --help"), &[]);
-        for model in sparrow_evaluate::KNOWN.map(|known| known.name) {
+        for model in sparrow_evaluate::models().into_iter().map(|model| model.name) {
             let begins = format!("  {model} ");
             assert!(
                 help.lines().any(|line| line.starts_with(&begins)),
@@ -594,7 +591,7 @@ fn help_names_every_model_that_can_be_measured() {
 }
 
 #[test]
-fn run_offers_only_methods_that_it_takes() {
+fn run_accepts_only_methods_that_compute_vectors() {
     let help = succeed("run --help", &[]);
     assert!(help.contains("ials") && help.contains("--negatives"), "{help}");
     assert!(!help.contains("ease") && !help.contains("--keep"), "{help}");
@@ -645,10 +642,10 @@ fn quiet_prints_results_only_and_verbose_the_epochs() {
     fail(2, "train --quiet --verbose", &folders);
 }
 
-/// Nobody reads what a command prints; its work counts.
+/// A command succeeds if only its summary cannot be written.
 #[cfg(unix)]
 #[test]
-fn output_that_cannot_be_written_fails_only_commands_whose_result_it_is() {
+fn unwritable_output_fails_only_commands_that_print_results() {
     let data = tempfile::tempdir().unwrap();
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     let run = |line: &str, option: &str| {
@@ -664,7 +661,7 @@ fn output_that_cannot_be_written_fails_only_commands_whose_result_it_is() {
     assert_eq!(code, Some(1));
     assert!(error.contains("cannot write to standard output: No space left"), "{error}");
 
-    // Standard error cannot be written either: the exit code remains.
+    // The exit code is the same if standard error cannot be written either.
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-loader"));
     command.args(synth.split_whitespace()).arg("--out").arg(data.path());
     let status = command.stdout(full()).stderr(full()).status().unwrap();

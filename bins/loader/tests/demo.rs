@@ -1,4 +1,4 @@
-//! The demonstration set in `crates/demo/data` is what the commands in `fixtures/README.md` make.
+//! The commands in `fixtures/README.md` reproduce the demonstration set in `crates/demo/data`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use sparrow_test_support::{demo, workspace};
 
-/// The commands of the README, with another folder in place of `crates/demo/data`.
+/// The commands of the README, with another folder instead of `crates/demo/data`.
 fn commands(folder: &Path) -> Vec<Vec<String>> {
     let readme = fs::read_to_string(workspace().join("fixtures/README.md")).unwrap();
     readme
@@ -27,7 +27,7 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_demonstration_set_is_what_its_commands_make() {
+fn documented_commands_reproduce_the_demonstration_set() {
     let folder = tempfile::tempdir().unwrap();
     let commands = commands(folder.path());
     assert_eq!(commands.len(), 2, "one synth, one embed");

@@ -1,4 +1,4 @@
-//! `features` and `samples` are subcommands of another program.
+//! The subcommands `features` and `samples`, which another program implements.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The loader in a folder of its own.
+/// A copy of the loader in its own folder.
 fn install(folder: &Path) -> PathBuf {
     let loader = folder.join("bin/sparrow-loader");
     fs::create_dir(folder.join("bin")).unwrap();
@@ -16,7 +16,7 @@ fn install(folder: &Path) -> PathBuf {
     loader
 }
 
-/// A program that prints its arguments, and fails with 7.
+/// A program that prints its arguments and exits with code 7.
 fn write_script(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let path = folder.join("sparrow-pipeline");
@@ -30,8 +30,8 @@ fn run(loader: &Path, arguments: &str, path: &Path) -> Output {
 }
 
 #[test]
-fn arguments_and_exit_code_are_those_of_the_other_program() {
-    // Beside the loader, in the folder of its profile, and in PATH.
+fn arguments_and_exit_code_are_forwarded() {
+    // In the folder of the loader, in that of its profile, and in PATH.
     for place in ["bin", "pipeline", "elsewhere"] {
         let folder = tempfile::tempdir().unwrap();
         let loader = install(folder.path());
@@ -53,7 +53,7 @@ fn arguments_and_exit_code_are_those_of_the_other_program() {
 }
 
 #[test]
-fn a_missing_program_is_named_with_the_command_that_builds_it() {
+fn missing_program_is_an_error_with_the_command_that_builds_it() {
     let folder = tempfile::tempdir().unwrap();
     let loader = install(folder.path());
     for arguments in ["features --data a --out b", "help samples"] {

@@ -8,42 +8,43 @@ use sparrow_console::{Console, Unit};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_pipeline::{self as pipeline, DataSet};
 
-use crate::machine::Machine;
+use crate::resources::Resources;
 
 /// Computes the features of all users and movies.
 ///
-/// Writes userFeatures and movieFeatures, each as Parquet and as CSV. A user's features are those of
-/// the last 100 ratings; a movie's are over all its ratings, and movies without any are left out.
-/// Movies that a user's list lacks are null in Parquet and empty in CSV, genres are empty in both.
+/// Writes userFeatures and movieFeatures, each as Parquet and as CSV. The features of a user are
+/// those of the last 100 ratings. The features of a movie are those of all its ratings; movies
+/// without ratings are omitted. Missing movies in a user's list are null in Parquet and empty in
+/// CSV; missing genres are empty in both.
 #[derive(Debug, Args)]
 pub(crate) struct Features {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Folder to write into; made if it does not exist, files in it are replaced
+    /// Output folder; created if it does not exist, existing files are replaced
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Compute everything and write nothing
+    /// Compute everything without writing files
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Bad lines of the data set to skip and report, rather than stop
+    /// Number of bad lines in the data set to skip and report
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
 
     #[command(flatten)]
-    machine: Machine,
+    resources: Resources,
 }
 
 pub(crate) fn run(args: &Features, console: Console) -> anyhow::Result<()> {
     let started = Instant::now();
-    let session = pipeline::session(&args.machine.session())?;
+    let session = pipeline::session(&args.resources.session())?;
     let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
     let out = (!args.dry_run).then_some(args.out.as_path());
     let bar = console.bar("computing features", Unit::Each("ratings"));
-    let (report, summary) = args.machine.runtime()?.block_on(async {
+    let (report, summary) = args.resources.runtime()?.block_on(async {
         let data = DataSet::open(&session, &args.data, &reader).await?;
         let progress = |done, total| bar.show(done, total);
         let summary = pipeline::write_features(&data, out, &progress).await?;

@@ -1,8 +1,8 @@
-//! `sparrow-pipeline`: the subcommands of `sparrow-loader` that compute with DataFusion. It is a program of its
-//! own because DataFusion takes longer to compile than all the rest.
+//! `sparrow-pipeline`: the subcommands of `sparrow-loader` that compute with DataFusion. It is a
+//! separate program because DataFusion takes longer to compile than everything else.
 
 mod features;
-mod machine;
+mod resources;
 mod samples;
 
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use sparrow_process::terminal;
 use features::Features;
 use samples::Samples;
 
-/// Computes features and training samples, for sparrow-loader.
+/// Computes features and training samples for sparrow-loader.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = exit::HELP)]
 struct Cli {
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            sparrow_console::complain(format_args!("{error:#}"));
+            sparrow_console::print_error(format_args!("{error:#}"));
             ExitCode::from(code(&error))
         }
     };
@@ -52,7 +52,6 @@ fn main() -> ExitCode {
     code
 }
 
-/// The exit code for an error.
 fn code(error: &anyhow::Error) -> u8 {
     let bad_input = error.chain().any(|cause| {
         cause.downcast_ref().is_some_and(Error::is_bad_input)

@@ -6,44 +6,43 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use sparrow_console::{Console, Unit};
 use sparrow_movielens::Options as ReaderOptions;
-use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions};
+use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions, Split};
 
-use crate::machine::Machine;
+use crate::resources::Resources;
 
-/// Makes training and test samples: each rating with what was known just before it.
+/// Creates training and test samples: each rating with the features known before it.
 ///
-/// Writes trainingSamples and testSamples. A sample has the features of its user over the (at most)
-/// 100 ratings before it, and the statistics of its movie over all ratings with an earlier timestamp.
-/// Ratings of users with fewer than two earlier ones are left out. Movies that a user's list lacks
-/// are 0, genres are empty. The label is 1 for ratings of 3.5 and more.
+/// Writes trainingSamples and testSamples. A sample contains the features of its user over the last
+/// (at most) 100 ratings before it, and the statistics of its movie over all ratings with an
+/// earlier timestamp. Ratings of users with fewer than two earlier ones are omitted. Missing movies
+/// in a user's list are 0, missing genres are empty. The label is 1 for ratings of 3.5 and more.
 #[derive(Debug, Args)]
 pub(crate) struct Samples {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Folder to write into; made if it does not exist, files in it are replaced
+    /// Output folder; created if it does not exist, existing files are replaced
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
-    /// How samples are divided into those to train on and those to test with
-    #[arg(long, value_enum, default_value_t)]
+    /// How the test samples are chosen: random, time (the latest) or per-user-time (the latest of each user)
+    #[arg(long, value_name = "NAME", default_value_t)]
     split: Split,
 
-    /// Part of the samples that is for testing
+    /// Fraction of the samples for testing
     #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = fraction)]
     test_fraction: f64,
 
-    /// Part of the samples that is kept, picked by chance
+    /// Fraction of the samples to keep, drawn at random
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = fraction)]
     sample_fraction: f64,
 
-    /// Order of the samples in each file: random, as training wants it, or that of the data: by user,
-    /// time and movie
+    /// Order of the samples in each file: random, for training, or by user, time and movie
     #[arg(long, value_enum, default_value_t)]
     order: Order,
 
-    /// Another seed picks other samples and another random order
+    /// Seed of the selection and the random order
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
@@ -51,27 +50,16 @@ pub(crate) struct Samples {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "parquet,csv")]
     format: Vec<Format>,
 
-    /// Compute everything and write nothing
+    /// Compute everything without writing files
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Bad lines of the data set to skip and report, rather than stop
+    /// Number of bad lines in the data set to skip and report
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
 
     #[command(flatten)]
-    machine: Machine,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Split {
-    /// Each by chance
-    #[default]
-    Random,
-    /// The latest of all are for testing
-    Time,
-    /// The latest of each user are for testing
-    PerUserTime,
+    resources: Resources,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -89,22 +77,17 @@ enum Format {
     Csv,
 }
 
-/// Parses a part of a whole.
 fn fraction(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
-        _ => Err("a number from 0 to 1 is expected".to_owned()),
+        _ => Err("the value must be a number from 0 to 1".to_owned()),
     }
 }
 
 impl Samples {
     fn options(&self) -> SampleOptions {
         SampleOptions {
-            split: match self.split {
-                Split::Random => pipeline::Split::Random,
-                Split::Time => pipeline::Split::Time,
-                Split::PerUserTime => pipeline::Split::PerUserTime,
-            },
+            split: self.split,
             test_fraction: self.test_fraction,
             seed: self.seed,
             order: match self.order {
@@ -119,18 +102,18 @@ impl Samples {
     fn formats(&self) -> Vec<FileFormat> {
         [(Format::Parquet, FileFormat::Parquet), (Format::Csv, FileFormat::Csv)]
             .into_iter()
-            .filter_map(|(asked, format)| self.format.contains(&asked).then_some(format))
+            .filter_map(|(name, format)| self.format.contains(&name).then_some(format))
             .collect()
     }
 }
 
 pub(crate) fn run(args: &Samples, console: Console) -> anyhow::Result<()> {
     let started = Instant::now();
-    let session = pipeline::session(&args.machine.session())?;
+    let session = pipeline::session(&args.resources.session())?;
     let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
     let out = (!args.dry_run).then_some(args.out.as_path());
-    let bar = console.bar("making samples", Unit::Each("ratings"));
-    let (report, summary) = args.machine.runtime()?.block_on(async {
+    let bar = console.bar("creating samples", Unit::Each("ratings"));
+    let (report, summary) = args.resources.runtime()?.block_on(async {
         let data = DataSet::open(&session, &args.data, &reader).await?;
         let progress = |done, total| bar.show(done, total);
         let (options, formats) = (args.options(), args.formats());

@@ -9,13 +9,13 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn both_subcommands_are_in_the_help() {
+fn the_help_lists_both_subcommands() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     assert!(help.contains("  features ") && help.contains("  samples "), "{help}");
 }
 
 #[test]
-fn a_missing_data_set_is_bad_input() {
+fn a_missing_data_set_exits_with_the_code_for_invalid_input() {
     for command in ["features", "samples"] {
         let output = run(&[command, "--data", "missing", "--out", "missing/out"]);
         let error = String::from_utf8(output.stderr).unwrap();

@@ -1,14 +1,14 @@
-//! The recommendation server. All of it is in `sparrow-app`; see `sparrow-serve --help`.
+//! The recommendation server, which `sparrow-app` implements. See `sparrow-serve --help`.
 
 use std::process::ExitCode;
 
-/// glibc keeps what many requests at once have allocated: after 950 clients with answers of 3.6 MB each, 2.5 times the
-/// memory of the start. jemalloc returns it within seconds, and serves as many requests or more.
+/// jemalloc returns memory of finished requests to the system within seconds, with equal throughput. glibc keeps it: after
+/// 950 clients with answers of 3.6 MB each, the process had 2.5 times the memory of the start.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Unused pages go back to the system after a second, not ten, by a thread of the allocator.
+/// A thread of the allocator returns unused pages after one second instead of ten.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "jemalloc reads its options from the symbol of this name")]
 #[unsafe(export_name = "_rjem_malloc_conf")]

@@ -95,7 +95,7 @@ fn write_data(folder: &Path) {
 }
 
 #[test]
-fn without_arguments_it_serves_the_demonstration_set() {
+fn demonstration_set_is_served_without_arguments() {
     let server = Server::start(command(&[]));
     let answer = server.get("/v1/users/6/recommendations?size=5");
     assert_eq!(answer["model"], "emb");
@@ -104,7 +104,7 @@ fn without_arguments_it_serves_the_demonstration_set() {
 }
 
 #[test]
-fn a_folder_without_embeddings_is_served_and_answers_say_so() {
+fn answers_are_degraded_without_embeddings() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());
     let server = Server::start(command(&["--data", folder.path().to_str().unwrap()]));
@@ -120,7 +120,7 @@ fn a_folder_without_embeddings_is_served_and_answers_say_so() {
 }
 
 #[test]
-fn embeddings_rank_and_the_configuration_file_counts() {
+fn embeddings_and_configuration_file_are_used() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());
     fs::write(folder.path().join("item2vecEmb.csv"), "1:1 0\n2:0 1\n5:1 1\n").unwrap();
@@ -197,7 +197,7 @@ fn neuralcf_ranks_from_a_models_folder() {
 
 #[cfg(unix)]
 #[test]
-fn signals_end_it_in_order() {
+fn signals_shut_the_server_down_gracefully() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start(command(&[]));
         // A kept-alive connection must not hold it up.
@@ -213,7 +213,7 @@ fn signals_end_it_in_order() {
 /// `timeout` signals its child and then the whole group.
 #[cfg(unix)]
 #[test]
-fn a_burst_of_signals_is_one_request_to_stop_and_a_later_one_cuts() {
+fn burst_of_signals_counts_once_and_a_later_signal_stops_at_once() {
     let mut command = command(&[]);
     command.env("SPARROW__SERVER__SHUTDOWN_TIMEOUT", "60s");
     command.env("SPARROW__SERVER__HEADER_TIMEOUT", "60s");
@@ -290,7 +290,7 @@ fn answers(server: &Server) {
 
 #[cfg(unix)]
 #[test]
-fn a_log_that_cannot_be_written_stops_nothing() {
+fn closed_standard_error_does_not_stop_the_server() {
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     let (reader, dead) = std::io::pipe().unwrap();
     drop(reader);
@@ -307,7 +307,7 @@ fn a_log_that_cannot_be_written_stops_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_log_that_is_not_read_stops_nothing() {
+fn unread_standard_error_does_not_block_the_server() {
     let (reader, errors) = std::io::pipe().unwrap();
     let mut command = command(&[]);
     command.env("SPARROW__LOG__FILTER", "debug").stderr(errors);
@@ -357,7 +357,7 @@ fn resident(server: &Server) -> usize {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn memory_of_answers_that_nobody_reads_is_given_back() {
+fn memory_of_unread_answers_is_freed() {
     use std::fmt::Write as _;
 
     const MOVIES: u32 = 20_000;
@@ -411,7 +411,7 @@ fn memory_of_answers_that_nobody_reads_is_given_back() {
 
 #[cfg(unix)]
 #[test]
-fn under_a_low_limit_on_open_files_connections_and_health_checks_have_their_share() {
+fn low_limit_on_open_files_is_divided_between_connections_and_health_checks() {
     let mut limited = Command::new("sh");
     let program = env!("CARGO_BIN_EXE_sparrow-serve");
     limited.args(["-c", "ulimit -n 64 && exec \"$0\"", program]).stdin(Stdio::null());
@@ -442,7 +442,7 @@ fn under_a_low_limit_on_open_files_connections_and_health_checks_have_their_shar
 }
 
 #[test]
-fn bad_data_is_found_while_the_server_listens_already() {
+fn server_listens_while_it_loads() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let (code, output, error) = run(&["-d", path]);
@@ -453,7 +453,7 @@ fn bad_data_is_found_while_the_server_listens_already() {
 }
 
 #[test]
-fn bad_data_ends_it_with_file_and_line() {
+fn invalid_data_fails_the_start_with_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let (code, _, error) = run(&["--data", path]);
@@ -474,11 +474,11 @@ fn bad_data_ends_it_with_file_and_line() {
     assert!(error.contains("item2vecEmb.csv"), "{error}");
     let (code, _, error) = run(&["--posters", "/nowhere"]);
     assert_eq!(code, Some(1));
-    assert!(error.contains("the posters folder /nowhere is not there"), "{error}");
+    assert!(error.contains("the posters folder /nowhere does not exist"), "{error}");
 }
 
 #[test]
-fn a_taken_port_and_mistakes_in_the_configuration_are_named() {
+fn port_in_use_and_invalid_configuration_are_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, error) = run(&["--listen", &address]);
@@ -512,7 +512,7 @@ fn a_taken_port_and_mistakes_in_the_configuration_are_named() {
     assert!(error.contains(&message), "{error}");
 }
 
-/// Starts a server on a store, waits until it says why it is not ready, and gives all that it printed.
+/// Starts a server on a store, waits until `/readyz` contains the reason, and returns the whole output.
 #[cfg(unix)]
 fn printed_without_a_store(url: &str, reason: &str) -> String {
     let mut command = command(&["--store", url]);
@@ -543,7 +543,7 @@ fn printed_without_a_store(url: &str, reason: &str) -> String {
 
 #[cfg(unix)]
 #[test]
-fn a_store_that_is_away_is_told_without_its_password() {
+fn unreachable_store_is_reported_without_its_password() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     drop(taken);
@@ -559,7 +559,7 @@ fn a_store_that_is_away_is_told_without_its_password() {
 #[cfg(unix)]
 #[test]
 #[ignore = "needs redis-server"]
-fn a_wrong_password_is_told_and_not_shown() {
+fn wrong_password_is_reported_without_the_password() {
     let redis = sparrow_test_redis::TestRedis::start(&["--requirepass", "opensesame"]);
     let url = redis.url().replace("redis://", "redis://:opensesima@");
     let printed = printed_without_a_store(&url, "user or password is wrong");
@@ -567,7 +567,7 @@ fn a_wrong_password_is_told_and_not_shown() {
 }
 
 #[test]
-fn the_configuration_in_force_is_printed() {
+fn effective_configuration_is_printed() {
     let (code, output, _) = run(&["--print-config", "--data", "somewhere"]);
     assert_eq!(code, Some(0));
     assert!(output.contains("listen = \"127.0.0.1:0\"") && output.contains("path = \"somewhere\""));

@@ -1,4 +1,4 @@
-//! The admin port: health and readiness from a thread of its own, whatever the public port is busy with.
+//! The admin port: health and readiness on a thread of its own, so that load on the public port does not delay them.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use sparrow_http::Server;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// The admin port of a running server; it closes when this is dropped.
+/// The admin port of a running server; dropping it closes the port.
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
-/// Listens, if there is an address for it. The server is of use without: an address that cannot be had costs a
+/// Listens on an address, if one is configured. The server works without the admin port: if it cannot listen, it logs a
 /// warning.
 pub(crate) fn start(listen: Option<SocketAddr>, server: &Arc<Server>) -> Option<Admin> {
     let address = listen?;
@@ -45,11 +45,11 @@ fn serve(address: SocketAddr, server: Arc<Server>) -> std::io::Result<Admin> {
     thread::Builder::new().name("sparrow-admin".to_owned()).spawn(move || {
         runtime.block_on(async {
             match tokio::net::TcpListener::from_std(listener) {
-                // A dropped sender stops it.
+                // Dropping the sender stops it.
                 Ok(listener) => server.serve_admin(listener, async { drop(stopped.await) }).await,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the admin port does not work");
+                    tracing::warn!(error, "the admin port cannot be served");
                 }
             }
         });

@@ -16,13 +16,13 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "DIR")]
     embeddings: Option<PathBuf>,
 
-    /// Feature store with the users: redis://…, rediss://…, redis-cluster://…,
-    /// redis-sentinel://…/SERVICE, unix:///PATH, file:PATH, or memory
-    /// for everything from files [default: memory]
+    /// Feature store: redis://…, rediss://…, redis-cluster://…,
+    /// redis-sentinel://…/SERVICE, unix:///PATH, file:PATH, or memory,
+    /// which reads all data from files [default: memory]
     #[arg(short, long, value_name = "STORE")]
     store: Option<String>,
 
-    /// What every key in the store starts with
+    /// Prefix of all keys in the store
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
 
@@ -30,13 +30,13 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
-    /// Folder of model folders, as `sparrow-loader train --out DIR/neuralcf` writes them: each is served
-    /// under its own name, by its greatest version
+    /// Models folder: each folder in it, such as `sparrow-loader train --out DIR/neuralcf` writes, is
+    /// served under its own name, in its greatest version
     #[arg(short, long, value_name = "DIR")]
     models: Option<PathBuf>,
 
-    /// Where to listen: an address and a port, a port (this computer alone), or :PORT (all interfaces)
-    /// [default: 127.0.0.1:6010]; port 0 takes a free one
+    /// Address to listen on: address and port, a port (this computer alone), or :PORT (all interfaces)
+    /// [default: 127.0.0.1:6010]; port 0 is a free port
     #[arg(short, long, value_name = "ADDR")]
     listen: Option<String>,
 
@@ -48,11 +48,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR")]
     posters: Option<PathBuf>,
 
-    /// Bad lines of the data set to skip and report before giving up [default: 0]
+    /// Greatest number of bad lines in the data set that are skipped and reported [default: 0]
     #[arg(long, value_name = "N")]
     max_bad_lines: Option<usize>,
 
-    /// Print the configuration in force, as TOML, and exit
+    /// Print the effective configuration as TOML, and exit
     #[arg(long)]
     pub(crate) print_config: bool,
 }

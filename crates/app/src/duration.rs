@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserializer, Serializer, de};
-
-/// Longer waits than anybody means, and short enough to be added to any time.
-const LONGEST: Duration = Duration::from_hours(24 * 3653);
+use sparrow_process::units::format_duration;
 
 pub(crate) fn serialize<S: Serializer>(
     duration: &Duration,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_duration(*duration))
+    serializer.serialize_str(&format_duration(*duration))
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
@@ -19,16 +17,17 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
 ) -> Result<Duration, D::Error> {
     let duration = or_zero::deserialize(deserializer)?;
     if duration.is_zero() {
-        return Err(de::Error::custom("a duration of zero would cut everything at once"));
+        return Err(de::Error::custom("a duration must be above zero"));
     }
     Ok(duration)
 }
 
-/// The same where it may be zero.
+/// Durations that may be zero.
 pub(crate) mod or_zero {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, de};
+    use sparrow_process::units::parse_duration;
 
     pub(crate) use super::serialize;
 
@@ -36,23 +35,17 @@ pub(crate) mod or_zero {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let duration = humantime::parse_duration(&text).map_err(|error| {
-            de::Error::custom(format_args!("{text:?} is not a duration such as \"10s\": {error}"))
-        })?;
-        if duration > super::LONGEST {
-            return Err(de::Error::custom(format_args!("{text:?} is longer than ten years")));
-        }
-        Ok(duration)
+        parse_duration(&text).map_err(de::Error::custom)
     }
 }
 
-/// The same where there need not be one.
+/// Durations that may be missing.
 pub(crate) mod optional {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde hands it so")]
+    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
     pub(crate) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
@@ -67,8 +60,8 @@ pub(crate) mod optional {
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         #[derive(Deserialize)]
-        struct Given(#[serde(with = "super")] Duration);
-        Option::<Given>::deserialize(deserializer)
-            .map(|given| given.map(|Given(duration)| duration))
+        struct AboveZero(#[serde(with = "super")] Duration);
+        Option::<AboveZero>::deserialize(deserializer)
+            .map(|duration| duration.map(|AboveZero(duration)| duration))
     }
 }

@@ -1,18 +1,19 @@
 //! The recommendation server as one piece: configuration, telemetry, wiring and shutdown.
 //!
-//! * [`main`] is the whole of the binary: it reads the command line and runs until a signal.
-//! * [`start`] starts a server for a [`Config`] in the current process, on port 0 if asked: for tests,
-//!   benchmarks and programs that bring a main of their own.
-//! * [`start_with_store`] does so for a feature store that the caller brings.
-//! * [`config`] layers the configuration: built-in defaults, file, environment, command line.
+//! * [`main`] is the binary: it parses the command line and serves until a signal.
+//! * [`start`] starts a server for a [`Config`] in the current process, for tests, benchmarks and programs with a `main`
+//!   of their own. With port 0 it listens on a free port.
+//! * [`start_with_store`] does the same with a feature store of the caller.
+//! * [`config`] merges the layers of the configuration: built-in defaults, file, environment, command line.
 //!
-//! The crate holds no recommendation logic and knows no routes.
+//! Errors are [`Error`], [`ModelError`] and [`config::Error`]. The crate contains no recommendation logic and no routes.
 
 mod admin;
 mod cli;
 pub mod config;
 mod duration;
-mod files;
+mod error;
+mod file_limit;
 mod listen;
 mod load;
 mod models;
@@ -25,5 +26,7 @@ mod stored;
 mod telemetry;
 
 pub use config::Config;
+pub use error::Error;
 pub use load::load_engine;
+pub use models::ModelError;
 pub use run::{Running, main, start, start_with_store};

@@ -1,4 +1,4 @@
-//! Addresses to listen on, as people write them.
+//! Addresses to listen on.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Deserializer, de};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Reads `127.0.0.1:6010`, `[::1]:6010`, `localhost:6010`, `:6010` (all interfaces) or `6010` (loopback).
+/// Parses `127.0.0.1:6010`, `[::1]:6010`, `localhost:6010`, `:6010` (all interfaces) or `6010` (loopback).
 pub(crate) fn parse(text: &str) -> Result<SocketAddr, String> {
     let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
     let ip = match host {
@@ -27,23 +27,23 @@ pub(crate) fn parse(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Reads an address, or the bare number of a port.
+/// Deserialises an address, or the number of a port.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<SocketAddr, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "an address such as \"127.0.0.1:6010\"")]
-    enum Written {
+    enum PortOrAddress {
         Port(u16),
         Address(String),
     }
-    match Written::deserialize(deserializer)? {
-        Written::Port(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        Written::Address(text) => parse(&text).map_err(de::Error::custom),
+    match PortOrAddress::deserialize(deserializer)? {
+        PortOrAddress::Port(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        PortOrAddress::Address(text) => parse(&text).map_err(de::Error::custom),
     }
 }
 
-/// An address that need not be: `off` stands for none.
+/// Optional addresses: `off` is `None`.
 pub(crate) mod optional {
     use std::net::SocketAddr;
 
@@ -74,25 +74,24 @@ pub(crate) mod optional {
     }
 }
 
-/// What the system holds of answers for one client, at most: its own limit is megabytes, and a thousand clients
-/// that do not read would take gigabytes. It doubles the number for its own needs.
+/// The send buffer of a connection in bytes. The kernel's default limit is megabytes: a thousand clients that do not read
+/// would occupy gigabytes. The kernel doubles the number for its own needs.
 const SEND_BUFFER: u32 = 128 << 10;
 
 /// Listens on an address.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As the standard library does: a port whose last connections are still ending can be had.
+    // As in the standard library: allows a port with connections in the state TIME_WAIT.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
-    // Connections have the options of their listener.
+    // Connections inherit the options of their listener.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(1024)
 }
 
-/// The address for a browser on this computer: `0.0.0.0` and `[::]` stand for all interfaces, and no
-/// browser opens them.
-pub(crate) fn to_open(mut address: SocketAddr) -> SocketAddr {
+/// The address for a browser on this computer: loopback instead of `0.0.0.0` and `[::]`, which browsers do not open.
+pub(crate) fn browser_address(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
+    fn valid_addresses_are_parsed_and_others_are_errors() {
         for (text, address) in [
             ("6010", "127.0.0.1:6010"),
             (":6010", "0.0.0.0:6010"),
@@ -133,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_is_sent_to_an_address_that_opens() {
+    fn unspecified_address_becomes_loopback_for_browsers() {
         for (address, opens) in [
             ("0.0.0.0:6010", "127.0.0.1:6010"),
             ("[::]:6010", "[::1]:6010"),
             ("10.0.0.7:80", "10.0.0.7:80"),
         ] {
-            assert_eq!(parse(address).map(to_open), parse(opens));
+            assert_eq!(parse(address).map(browser_address), parse(opens));
         }
     }
 }

@@ -1,22 +1,21 @@
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
 use sparrow_engine::{Embeddings, Engine};
-use sparrow_model::{Catalog, Movies, Stars, TopRating};
+use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
-use sparrow_neural::{EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
+use sparrow_neural::{EmbeddingFolder, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
 use sparrow_store::{Fields, MovieRatings};
 
+use crate::Error;
 use crate::config::Config;
-use crate::models::{MovieFeatures, Registry, Vectors, read_vectors, similarity_of};
+use crate::models::{ModelError, MovieFeatures, Registry, similarity_of};
 use crate::stored::Stored;
 
-/// Reads the movies of the data set that the configuration names, for a server whose users are in a
-/// feature store.
-pub(crate) fn load_movies(config: &Config) -> Result<Movies> {
+/// Reads the movies of the configured data set, for a server with a feature store.
+pub(crate) fn load_movies(config: &Config) -> Result<Movies, Error> {
     let source = match &config.data.path {
         Some(folder) => Source::open_movies(folder)?,
         None => Source::in_memory("demonstration set", &sparrow_demo::FILES)?,
@@ -37,9 +36,9 @@ pub(crate) fn load_movies(config: &Config) -> Result<Movies> {
     Ok(movies)
 }
 
-/// The data set that the configuration names with its ratings, for a feature store without rating
-/// histories; `None` without such a data set.
-pub(crate) fn load_histories(config: &Config) -> Result<Option<Catalog>> {
+/// Reads the ratings of the configured data set, for a feature store without rating histories; `None` if no data set is
+/// configured or it has no ratings.
+pub(crate) fn load_histories(config: &Config) -> Result<Option<Catalog>, Error> {
     let Some(folder) = &config.data.path else { return Ok(None) };
     let source = Source::open_movies(folder)?;
     if !Path::new(source.ratings_file()).is_file() {
@@ -51,34 +50,37 @@ pub(crate) fn load_histories(config: &Config) -> Result<Option<Catalog>> {
     Ok(Some(loaded.catalog))
 }
 
-/// The standard engine over movies and what a feature store says of them; without that, an engine
-/// that knows their titles, years and genres.
+/// Builds the engine over movies with the statistics and vectors of a feature store. With an empty [`Stored`], the movies
+/// have only titles, years and genres.
 pub(crate) fn engine_of(
     movies: Movies,
     stored: Stored,
     config: &Config,
     registry: &Registry,
-) -> Result<Engine> {
-    let wants_features = registry.takes_movie_features();
+) -> Result<Engine, Error> {
+    let takes_features = registry.takes_movie_features();
     let (mut sums, mut features) = (HashMap::new(), HashMap::new());
     let vectors = stored.item_vectors();
     for (id, mut movie) in stored.movies {
         let movie_features = movie.features.take();
         sums.insert(id, rating_sums(movie.ratings, movie_features.as_ref()));
-        features.extend(movie_features.filter(|_| wants_features).map(|fields| (id, fields)));
+        features.extend(movie_features.filter(|_| takes_features).map(|fields| (id, fields)));
     }
-    let catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
+    let mut catalog = Catalog::from_sums(movies, |id| sums.remove(&id).unwrap_or_default());
+    hide_movies(&mut catalog, config);
     let catalog = Arc::new(catalog);
-    let embeddings = vectors.and_then(|(table, about)| {
-        let similarity = similarity_of(&config.ranking, about.as_ref());
-        Embeddings::of_items(&table, similarity, &catalog).map_err(|e| e.to_string())
+    let embeddings = vectors.and_then(|(table, metadata)| {
+        let similarity = similarity_of(&config.ranking, metadata.as_ref());
+        let embeddings = Embeddings::of_items(&table, similarity, &catalog);
+        let objective = metadata.and_then(|metadata| metadata.objective);
+        embeddings.map(|it| it.with_objective(objective)).map_err(|e| e.to_string())
     });
     let features = MovieFeatures::Stored(features);
-    registry.build(&catalog, embeddings, &features).context("cannot build the engine")
+    Ok(registry.build(&catalog, embeddings, &features)?)
 }
 
-/// Number and sum of a movie's ratings, and the best of them. Where only the features are stored, the
-/// sum is what their mean, of two decimals, says.
+/// The number, sum and best of a movie's ratings. If only the features are stored, the sum follows from their mean, which
+/// has two decimals.
 fn rating_sums(
     ratings: Option<MovieRatings>,
     features: Option<&Fields>,
@@ -94,24 +96,19 @@ fn rating_sums(
     (count, (average * 2.0 * f64::from(count)).round() as u32, Vec::new())
 }
 
-/// Reads the data set and the embeddings that the configuration names, and builds the standard engine
-/// over them, with its models as they are now. Takes as long as reading the files does; meant for a thread
-/// of its own.
-pub fn load_engine(config: &Config) -> Result<Engine> {
+/// Reads the configured data set and embeddings, and builds the engine over them with the versions of models that are
+/// there now. Blocks until all files are read.
+pub fn load_engine(config: &Config) -> Result<Engine, Error> {
     load(config, &Registry::new(config)?)
 }
 
-/// The same with models that go on to be kept up to date.
-pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
+/// The same with the models of a registry, which follow new versions.
+pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error> {
     let start = Instant::now();
     let data = &config.data;
     let source = match (&data.path, &data.embeddings) {
         (Some(folder), _) => Source::open(folder)?,
-        (None, Some(folder)) => bail!(
-            "the embeddings in {} need the data set that they were made from (data.path, --data): {ITEM_FILE} holds \
-             vectors of its movies, not of those of the demonstration set",
-            folder.display()
-        ),
+        (None, Some(folder)) => return Err(Error::NoDataSet { folder: folder.clone() }),
         (None, None) => Source::in_memory("demonstration set", &sparrow_demo::FILES)?,
     };
     let options = sparrow_movielens::Options { max_bad_lines: data.max_bad_lines };
@@ -121,32 +118,51 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine> {
     } else {
         tracing::info!("{}", loaded.report);
     }
-    let catalog = Arc::new(loaded.catalog);
+    let mut catalog = loaded.catalog;
+    hide_movies(&mut catalog, config);
+    let catalog = Arc::new(catalog);
 
     let embeddings = match (&data.embeddings, &data.path) {
         (Some(folder), _) => {
-            let Vectors { items, users, metadata } = read_vectors(folder)
-                .with_context(|| format!("cannot read the embeddings in {}", folder.display()))?;
-            let about = || format!("the embeddings in {} do not fit", folder.display());
-            let similarity = similarity_of(&config.ranking, metadata.as_ref());
-            Ok(lay_out(&items, users, similarity, &catalog).with_context(about)?)
+            let vectors = EmbeddingFolder::read(folder).map_err(ModelError::invalid);
+            let vectors = vectors.and_then(|EmbeddingFolder { items, users, metadata }| {
+                let similarity = similarity_of(&config.ranking, metadata.as_ref());
+                let objective = metadata.and_then(|metadata| metadata.objective);
+                Ok(lay_out(&items, users, similarity, &catalog)?.with_objective(objective))
+            });
+            Ok(vectors.map_err(|source| Error::Embeddings { folder: folder.clone(), source })?)
         }
         (None, None) => {
-            let items = EmbeddingTable::read(sparrow_demo::ITEM_EMBEDDINGS, ITEM_FILE)?;
-            let users = EmbeddingTable::read(sparrow_demo::USER_EMBEDDINGS, USER_FILE)?;
-            Ok(lay_out(&items, users, similarity_of(&config.ranking, None), &catalog)?)
+            let read = |bytes, file| EmbeddingTable::read(bytes, file).map_err(ModelError::invalid);
+            let vectors = read(sparrow_demo::ITEM_EMBEDDINGS, ITEM_FILE).and_then(|items| {
+                let similarity = similarity_of(&config.ranking, None);
+                lay_out(
+                    &items,
+                    read(sparrow_demo::USER_EMBEDDINGS, USER_FILE)?,
+                    similarity,
+                    &catalog,
+                )
+            });
+            let folder = || PathBuf::from("the demonstration set");
+            Ok(vectors.map_err(|source| Error::Embeddings { folder: folder(), source })?)
         }
         (None, Some(_)) => {
             tracing::warn!("no embeddings folder is configured: the model emb is unavailable");
             Err("no embeddings folder is configured".to_owned())
         }
     };
-    let engine = registry
-        .build(&catalog, embeddings, &MovieFeatures::OfCatalog)
-        .context("cannot build the engine")?;
+    let engine = registry.build(&catalog, embeddings, &MovieFeatures::OfCatalog)?;
     registry.load();
     tracing::info!(took = ?start.elapsed(), "loaded");
     Ok(engine)
+}
+
+/// Hides the movies that the configuration names.
+fn hide_movies(catalog: &mut Catalog, config: &Config) {
+    let unknown = catalog.hide(config.catalog.hidden.iter().copied().map(MovieId));
+    if let Some(first) = unknown.first() {
+        tracing::warn!("{} ids of catalog.hidden belong to no movie, first {first}", unknown.len());
+    }
 }
 
 fn lay_out(
@@ -154,9 +170,10 @@ fn lay_out(
     users: EmbeddingTable,
     similarity: Similarity,
     catalog: &Catalog,
-) -> Result<Embeddings> {
+) -> Result<Embeddings, ModelError> {
     let user_vectors = users.len();
-    let embeddings = Embeddings::new(items, users, similarity, catalog)?;
+    let embeddings =
+        Embeddings::new(items, users, similarity, catalog).map_err(ModelError::invalid)?;
     tracing::info!(
         dimension = items.dimension(),
         ?similarity,

@@ -1,38 +1,39 @@
-//! Keeps what is served in step with a feature store.
+//! Follows a feature store: serves each new generation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
 use sparrow_http::{Server, Snapshot, SnapshotOptions};
 use sparrow_model::{Catalog, MovieId, Movies};
-use sparrow_store::{Error, Generation, Read, StoredMovie, UserList};
+use sparrow_store::{Error as StoreError, Generation, Read, StoredMovie, UserList};
 use sparrow_user_state::{StoreReader, StoreSource};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
 
+use crate::Error;
 use crate::config::Config;
+use crate::error::Chain;
 use crate::load::{engine_of, load_histories, load_movies};
 use crate::models::Registry;
 use crate::stored::Stored;
 
-/// Longest pause between two attempts at a store that is not there at the start.
+/// The longest pause between two attempts to load an unreachable store at the start.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Builds a snapshot from the movies' metadata and the movies in the store, publishes it, and builds another one
-/// whenever the store has another generation. Returns only if the data or the configuration cannot be served.
+/// Builds a snapshot from the movies' metadata and the movies in the store and publishes it, and repeats this for each new
+/// generation. Returns only if the data or the configuration cannot be served.
 pub(crate) async fn run(
     config: Config,
     registry: Arc<Registry>,
     reader: Arc<StoreReader>,
     server: Arc<Server>,
-    report: oneshot::Sender<Result<String>>,
+    report: oneshot::Sender<Result<String, Error>>,
 ) {
     let mut report = Some(report);
     let movies = match prepare(config.clone(), Arc::clone(&registry)).await {
         Ok(movies) => Arc::new(movies),
         Err(error) => {
-            // Nobody waits any more where this fails.
+            // Fails if the caller no longer waits.
             drop(report.take().map(|report| report.send(Err(error))));
             return;
         }
@@ -47,17 +48,17 @@ pub(crate) async fn run(
     tokio::join!(watching, following);
 }
 
-/// Reads the movies, and tries whether the configuration gives an engine.
-async fn prepare(config: Config, registry: Arc<Registry>) -> Result<Movies> {
+/// Reads the movies and checks that an engine can be built with the configuration.
+async fn prepare(config: Config, registry: Arc<Registry>) -> Result<Movies, Error> {
     let movies = spawn_blocking(move || {
         let movies = load_movies(&config)?;
         let engine = engine_of(Movies::clone(&movies), Stored::default(), &config, &registry)?;
-        // While it is there to try them with.
+        // The engine is needed for trials of models.
         registry.load();
         drop(engine);
-        anyhow::Ok(movies)
+        Ok(movies)
     });
-    movies.await.context("loading was cut off")?
+    movies.await.map_err(|error| Error::Interrupted(Some(error)))?
 }
 
 struct Refresher {
@@ -66,11 +67,11 @@ struct Refresher {
     reader: Arc<StoreReader>,
     server: Arc<Server>,
     movies: Arc<Movies>,
-    /// The data set with its ratings, once they were needed; `None` inside if it has none.
+    /// The data set with its ratings, read when first needed; `None` inside if there are no ratings.
     histories: OnceCell<Option<Arc<Catalog>>>,
 }
 
-/// What a snapshot was built from.
+/// The data from which a snapshot was built.
 #[derive(Clone, Copy)]
 struct Loaded {
     generation: Generation,
@@ -78,18 +79,21 @@ struct Loaded {
     fingerprint: Option<u64>,
 }
 
-/// Looking for changes of another program takes at most this part of the time.
+/// Checking for changes by another program takes at most one part in this many of the time.
 const SHARE: u32 = 20;
-/// Changes of another program are loaded when they pause, or after this time.
+/// Changes by another program are loaded when they pause, or after this time.
 const LONGEST_CHANGE: Duration = Duration::from_secs(30);
 
 impl Refresher {
-    /// Tries until the store has given what there is. After the time that the start waits, the movies
-    /// alone are served meanwhile, and the server is not ready.
-    async fn first_load(&self, report: &mut Option<oneshot::Sender<Result<String>>>) -> Loaded {
+    /// Loads the store, and retries until it succeeds. After `store.start_wait`, the movies are served without ratings and
+    /// vectors meanwhile, and the server is not ready.
+    async fn first_load(
+        &self,
+        report: &mut Option<oneshot::Sender<Result<String, Error>>>,
+    ) -> Loaded {
         let start = Instant::now();
         let wait = self.config.store.start_wait;
-        let mut bare = false;
+        let mut serves_movies_alone = false;
         loop {
             let left = wait.saturating_sub(start.elapsed());
             let attempt = async {
@@ -102,7 +106,7 @@ impl Refresher {
                     }
                 }
             };
-            let outcome = if bare {
+            let outcome = if serves_movies_alone {
                 attempt.await
             } else {
                 tokio::time::timeout(left.max(Duration::from_millis(1)), attempt)
@@ -113,8 +117,8 @@ impl Refresher {
                 drop(report.take().map(|report| report.send(Ok(summary))));
                 return loaded;
             }
-            if !bare && start.elapsed() >= wait {
-                bare = true;
+            if !serves_movies_alone && start.elapsed() >= wait {
+                serves_movies_alone = true;
                 self.serve_movies_alone().await;
             }
         }
@@ -130,27 +134,28 @@ impl Refresher {
         let options = self.options(None, Vec::new(), UserList::default(), None);
         let snapshot = spawn_blocking(move || {
             let engine = engine_of(Movies::clone(&movies), Stored::default(), &config, &registry)?;
-            anyhow::Ok(Snapshot::new(Arc::new(engine), options))
+            Ok::<_, Error>(Snapshot::new(Arc::new(engine), options))
         });
         match snapshot.await {
             Ok(Ok(snapshot)) => self.server.publish(Arc::new(snapshot)),
-            // It could be built before.
+            // `prepare` has built the same engine.
             outcome => tracing::error!(?outcome, "cannot serve the movies alone"),
         }
     }
 
-    /// Looks for another generation at intervals, and when a request has met one.
+    /// Checks for a new generation at intervals, and when a request has read one.
     async fn follow(&self, mut loaded: Loaded) {
         let pause = self.config.store.refresh;
         let mut changes = Changes::default();
         loop {
-            let met = tokio::time::timeout(pause, self.reader.other_than(loaded.generation)).await;
-            // A failure is reported by the reader, and by readiness.
+            let noticed =
+                tokio::time::timeout(pause, self.reader.other_than(loaded.generation)).await;
+            // The reader and readiness report failures.
             let is_other = match self.reader.generation().await {
                 Ok(generation) if generation != loaded.generation => true,
                 Ok(Generation(0)) => self.has_changed(&loaded, &mut changes).await,
                 Ok(_) => {
-                    self.is_in_step();
+                    self.set_up_to_date();
                     false
                 }
                 Err(_) => false,
@@ -159,29 +164,29 @@ impl Refresher {
                 match self.load().await {
                     Ok((now, summary)) => {
                         (loaded, changes) = (now, Changes::default());
-                        tracing::info!("loaded what the store holds now: {summary}");
+                        tracing::info!("loaded a new state of the feature store: {summary}");
                     }
                     Err(error) => self.cannot_load(&error),
                 }
             }
-            if met.is_ok() {
-                // What a request has met would be met again at once.
+            if noticed.is_ok() {
+                // Otherwise the next request would wake this again at once.
                 tokio::time::sleep(pause).await;
             }
         }
     }
 
-    /// Whether another program has changed the movies of a store without generations, and has paused since.
+    /// Returns whether another program has changed the movies of a store without generations and has paused since.
     async fn has_changed(&self, loaded: &Loaded, changes: &mut Changes) -> bool {
-        if changes.next_look.is_some_and(|next| Instant::now() < next) {
+        if changes.next_check.is_some_and(|next| Instant::now() < next) {
             return false;
         }
         let start = Instant::now();
         let Ok(now) = self.reader.fingerprint().await else { return false };
-        changes.next_look = Some(Instant::now() + start.elapsed() * SHARE);
+        changes.next_check = Some(Instant::now() + start.elapsed() * SHARE);
         if now == loaded.fingerprint {
             changes.last = None;
-            self.is_in_step();
+            self.set_up_to_date();
             return false;
         }
         let since = changes.last.map_or(start, |(since, _)| since);
@@ -190,13 +195,13 @@ impl Refresher {
         paused || since.elapsed() > LONGEST_CHANGE
     }
 
-    fn is_in_step(&self) {
+    fn set_up_to_date(&self) {
         self.reader.set_behind(None);
         self.reader.set_empty(false);
     }
 
-    fn cannot_load(&self, error: &anyhow::Error) {
-        let text = format!("{error:#}");
+    fn cannot_load(&self, error: &Error) {
+        let text = Chain(error).to_string();
         if self.reader.trouble().as_ref() != Some(&text) {
             tracing::warn!("cannot load the feature store: {text}");
         }
@@ -204,17 +209,17 @@ impl Refresher {
     }
 
     /// Reads the store, builds a snapshot from it and publishes it.
-    async fn load(&self) -> Result<(Loaded, String)> {
+    async fn load(&self) -> Result<(Loaded, String), Error> {
         let start = Instant::now();
-        // First: what is written meanwhile is then noticed afterwards.
+        // Read first, so that later writes change it.
         let fingerprint = self.reader.fingerprint().await?;
         let movies = self.reader.all_movies().await?;
         let generation = movies.generation;
-        // One bad value costs only what it is for: the list of users, the model emb.
-        let left_out = |error: Error| match error {
-            Error::Malformed { key, what } => {
+        // A malformed value disables only its purpose: the list of users, the model emb.
+        let skip_malformed = |error: StoreError| match error {
+            StoreError::Malformed { key, what } => {
                 self.reader.count_malformed(&key, &what);
-                tracing::warn!(key, what, "left out of what is loaded");
+                tracing::warn!(key, what, "a malformed value is not loaded");
                 Ok(format!("{key} {what}"))
             }
             error => Err(error),
@@ -222,20 +227,20 @@ impl Refresher {
         let users = match self.reader.user_list().await {
             Ok(users) => users,
             Err(error) => {
-                left_out(error)?;
+                skip_malformed(error)?;
                 Read { generation, value: UserList::default() }
             }
         };
         let info = match self.reader.embedding_info().await {
             Ok(info) => Read { generation: info.generation, value: Ok(info.value) },
-            Err(error) => Read { generation, value: Err(left_out(error)?) },
+            Err(error) => Read { generation, value: Err(skip_malformed(error)?) },
         };
         if users.generation != generation || info.generation != generation {
-            bail!("the feature store {} changed while it was read", self.reader.address());
+            return Err(Error::StoreChanged(self.reader.address().to_owned()));
         }
         self.reader.set_empty(movies.value.is_empty());
         if movies.value.is_empty() {
-            bail!("the feature store {} holds no movies: it is empty", self.reader.address());
+            return Err(Error::StoreEmpty(self.reader.address().to_owned()));
         }
         for value in movies.value.iter().flat_map(|(_, movie)| &movie.malformed) {
             self.reader.count_malformed(&value.key, &value.what);
@@ -255,23 +260,27 @@ impl Refresher {
             let engine = engine_of(Movies::clone(&metadata), stored, &config, &registry)?;
             let summary = summary(&engine, total, generation);
             let snapshot = Snapshot::new(Arc::new(engine), options);
-            anyhow::Ok((snapshot, summary))
+            Ok::<_, Error>((snapshot, summary))
         });
-        let (snapshot, summary) = built.await.context("building was cut off")??;
+        let (snapshot, summary) =
+            built.await.map_err(|error| Error::Interrupted(Some(error)))??;
         self.server.publish(Arc::new(snapshot));
         self.reader.set_behind(None);
         tracing::info!(?read, took = ?start.elapsed(), "loaded the feature store");
         Ok((Loaded { generation, fingerprint }, summary))
     }
 
-    /// The ratings of the data set, for a store that has no histories; read once.
+    /// The ratings of the data set, for a store without histories; read once.
     async fn histories(&self) -> Option<Arc<Catalog>> {
         let read = async || {
             let config = self.config.clone();
             match spawn_blocking(move || load_histories(&config)).await {
                 Ok(Ok(catalog)) => catalog.map(Arc::new),
                 Ok(Err(error)) => {
-                    tracing::warn!("serving without the data set's rating histories: {error:#}");
+                    tracing::warn!(
+                        "serving without the data set's rating histories: {}",
+                        Chain(&error)
+                    );
                     None
                 }
                 Err(_) => None,
@@ -293,18 +302,18 @@ impl Refresher {
     }
 }
 
-/// Some movies of the store, from all over it.
+/// A few movies of the store, evenly distributed.
 fn sample_movies(movies: &[(MovieId, StoredMovie)]) -> Vec<MovieId> {
     const ENOUGH: usize = 8;
     movies.iter().step_by(movies.len().div_ceil(ENOUGH).max(1)).map(|(id, _)| *id).collect()
 }
 
-/// Changes of another program that are not loaded yet.
+/// Changes by another program that are not loaded yet.
 #[derive(Default)]
 struct Changes {
-    /// Since when there are some, and the fingerprint that was seen last.
+    /// The time of the first of them, and the last fingerprint.
     last: Option<(Instant, Option<u64>)>,
-    next_look: Option<Instant>,
+    next_check: Option<Instant>,
 }
 
 fn summary(engine: &sparrow_engine::Engine, users: usize, generation: Generation) -> String {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
 use sparrow_engine::Engine;
 use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
@@ -17,18 +16,20 @@ use sparrow_user_state::StoreReader;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::Error;
 use crate::admin::{self, Admin};
 use crate::cli::Cli;
 use crate::config::Config;
+use crate::error::Chain;
 use crate::load::load;
 use crate::models::Registry;
-use crate::{files, listen, refresh, telemetry};
+use crate::{file_limit, listen, refresh, telemetry};
 
-/// How long the end of a process waits for the readers of its output.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The time limit for writing remaining output at the end of the process.
+const FINAL_OUTPUT: Duration = Duration::from_millis(500);
 
-/// The whole of the binary: reads the command line and the environment, serves until SIGTERM or
-/// SIGINT, and says on standard error what went wrong.
+/// Runs the binary: parses the command line and the environment, serves until SIGTERM or SIGINT, and reports errors on
+/// standard error.
 pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -37,16 +38,16 @@ pub fn main(
         Ok(cli) => cli,
         Err(error) => return terminal::print_clap_result(&error),
     };
-    // What is not Unicode can be neither one of our keys nor one of their values.
+    // Variables that are not Unicode cannot be keys or values of the configuration.
     let environment = environment
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let config = match Config::layered(cli.config.as_deref(), environment, &cli.settings()) {
         Ok(config) => config,
-        Err(error) => return fail(&anyhow::Error::new(error), USAGE),
+        Err(error) => return fail(&error, USAGE),
     };
     if cli.print_config {
-        // Nobody may be reading there, and that is no reason to fail.
+        // A closed pipe is not a failure.
         let _ = stdout().write_all(config.to_toml().as_bytes());
         return ExitCode::SUCCESS;
     }
@@ -57,22 +58,23 @@ pub fn main(
     match serve(&config, &streams) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            streams.errors.send(terminal::error(format_args!("{error:#}")));
+            streams.errors.send(terminal::error(Chain(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Standard output and error of a process that must not wait for their readers.
+/// Non-blocking standard output and error.
 struct Streams {
     output: Stream,
     errors: Stream,
 }
 
 impl Streams {
-    fn new() -> Result<Self> {
-        let output = Stream::stdout(|_| {}).context("cannot use standard output")?;
-        let errors = Stream::stderr(telemetry::report_lost).context("cannot use standard error")?;
+    fn new() -> Result<Self, Error> {
+        let output = Stream::stdout(|_| {}).map_err(Error::system("use standard output"))?;
+        let errors =
+            Stream::stderr(telemetry::report_lost).map_err(Error::system("use standard error"))?;
         Ok(Self { output, errors })
     }
 }
@@ -80,35 +82,36 @@ impl Streams {
 impl Drop for Streams {
     fn drop(&mut self) {
         for stream in [&self.output, &self.errors] {
-            stream.finish(LAST_WORDS);
+            stream.finish(FINAL_OUTPUT);
         }
     }
 }
 
-fn serve(config: &Config, streams: &Streams) -> Result<()> {
+fn serve(config: &Config, streams: &Streams) -> Result<(), Error> {
     let telemetry = telemetry::start(&config.log, &streams.errors)?;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(Error::system("start the async runtime"))?;
     let outcome = runtime.block_on(serve_until_signal(config, &streams.output));
-    // A thread may still be reading files; the process need not wait for it.
+    // A thread may still be reading files, and the process does not wait for it.
     runtime.shutdown_background();
     drop(telemetry);
     outcome.inspect(|()| tracing::info!("stopped"))
 }
 
-async fn serve_until_signal(config: &Config, output: &Stream) -> Result<()> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
+async fn serve_until_signal(config: &Config, output: &Stream) -> Result<(), Error> {
+    let mut signals = Signals::listen().map_err(Error::system("listen for signals"))?;
     let mut running = start(config.clone()).await?;
-    let to_open = listen::to_open(running.address);
+    let browser = listen::browser_address(running.address);
     let data = config.data.path.as_ref();
     output.send(format!(
-        "Loading {}; http://{to_open} answers when it is ready (Ctrl-C stops it)\n",
+        "Loading {}; http://{browser} answers when it is ready (Ctrl-C stops it)\n",
         data.map_or("the demonstration set".to_owned(), |path| path.display().to_string())
     ));
     tokio::select! {
         biased;
         loaded = running.loaded() => {
             let summary = loaded?;
-            output.send(format!("Ready: {summary}. Open http://{to_open} in a browser.\n"));
+            output.send(format!("Ready: {summary}. Open http://{browser} in a browser.\n"));
             tokio::select! {
                 _ = signals.next() => {}
                 broken = running.broken() => return Err(broken),
@@ -121,115 +124,118 @@ async fn serve_until_signal(config: &Config, output: &Stream) -> Result<()> {
     );
     tokio::select! {
         () = running.stop() => Ok(()),
-        _ = signals.next() => Err(anyhow::anyhow!("a second signal: stopped at once")),
+        _ = signals.next() => Err(Error::SecondSignal),
     }
 }
 
 /// A server that runs in this process.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     admin: Option<Admin>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
-    loading: Option<oneshot::Receiver<Result<String>>>,
-    /// Loads, and keeps in step with a store and with model folders.
-    loader: Upkeep,
-    /// Looks after model servers.
-    servers: Upkeep,
+    loading: Option<oneshot::Receiver<Result<String, Error>>>,
+    /// Loads data, and follows the store and the model folders.
+    loader: ServerTask,
+    /// Probes model servers.
+    servers: ServerTask,
 }
 
-/// A task that ends with the server.
+/// A task that is aborted with the server.
 #[derive(Debug)]
-struct Upkeep(JoinHandle<()>);
+struct ServerTask(JoinHandle<()>);
 
-impl Drop for Upkeep {
+impl Drop for ServerTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 impl Running {
-    /// Where the admin port is, if there is one.
+    /// The address of the admin port, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
-    /// Waits until everything is loaded and the server ready; a summary of what is served, or why it
-    /// cannot be. To be awaited once.
-    pub async fn loaded(&mut self) -> Result<String> {
+    /// Waits until the data are loaded and the server is ready. Returns a summary of the data. To be awaited once.
+    pub async fn loaded(&mut self) -> Result<String, Error> {
         let Some(loading) = &mut self.loading else { return Ok("loaded before".to_owned()) };
-        let outcome = loading.await.context("loading was cut off")?;
+        let outcome = loading.await.map_err(|_| Error::Interrupted(None))?;
         self.loading = None;
         outcome
     }
 
-    /// Waits until a part of the server that works as long as the server does has ended, and returns
-    /// why: the server can no longer be relied on. Never, if all goes well; not to be awaited once it has
-    /// returned.
+    /// Waits until a task that should run as long as the server has ended, and returns why. A healthy server never returns
+    /// from this.
     ///
-    /// Cancel safe. To be awaited after [`Running::loaded`], whose failure is not one of these.
-    pub async fn broken(&mut self) -> anyhow::Error {
+    /// Cancel safe. To be awaited after [`Running::loaded`] has succeeded, and not again after it has returned.
+    pub async fn broken(&mut self) -> Error {
         let (part, ended) = tokio::select! {
             ended = &mut self.serving => ("serving connections", ended),
             ended = &mut self.loader.0 => ("following data and models", ended),
             ended = &mut self.servers.0 => ("checking model servers", ended),
         };
-        match ended {
-            Ok(()) => anyhow::anyhow!("{part} has ended"),
-            Err(error) => anyhow::Error::new(error).context(format!("{part} has failed")),
-        }
+        Error::Ended { part, source: ended.err() }
     }
 
-    /// Stops accepting, finishes requests in flight within the configured time, and cuts the rest.
+    /// Stops accepting connections, finishes requests in flight within the configured time, and closes the others.
     pub async fn stop(self) {
         // The admin port closes last.
         let Self { stop, serving, loader, servers, admin: _admin, .. } = self;
         drop((loader, servers));
-        // An error means that the server has stopped by itself.
+        // Fails if the server has already stopped.
         let _ = stop.send(());
         if let Err(error) = serving.await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the server broke off");
+            tracing::error!(error = &error as &dyn std::error::Error, "the server has failed");
         }
     }
 }
 
-/// Starts a server: it listens at once, and is ready when [`Running::loaded`] says so.
-pub async fn start(config: Config) -> Result<Running> {
+/// Starts a server. It listens when this returns, and is ready when [`Running::loaded`] has returned.
+pub async fn start(config: Config) -> Result<Running, Error> {
     let store = crate::store::open(&config.store)?;
     start_from(config, store).await
 }
 
-/// The same with a feature store that the caller brings, whatever the configuration says of one.
-pub async fn start_with_store(config: Config, store: Arc<dyn FeatureStore>) -> Result<Running> {
+/// The same with a feature store of the caller, instead of the configured one.
+pub async fn start_with_store(
+    config: Config,
+    store: Arc<dyn FeatureStore>,
+) -> Result<Running, Error> {
     start_from(config, Some(store)).await
 }
 
 #[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
-async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Result<Running> {
-    if let Some(folder) = &config.data.posters {
-        ensure!(folder.is_dir(), "the posters folder {} is not there", folder.display());
+async fn start_from(
+    config: Config,
+    store: Option<Arc<dyn FeatureStore>>,
+) -> Result<Running, Error> {
+    if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
+        let message = format!("the posters folder {} does not exist", folder.display());
+        return Err(Error::Setting(message));
     }
     let registry = Arc::new(Registry::new(&config)?);
-    let hosts = config.server.allowed_hosts(config.listen).map_err(Error::msg)?;
-    let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::msg)?;
-    let listener = listen::bind(config.listen).with_context(|| {
-        format!("cannot listen on {} (--listen chooses another)", config.listen)
-    })?;
-    let address = listener.local_addr().context("the listener has no address")?;
-    let room = files::room_for(config.server.max_connections.get());
+    let hosts = config.server.allowed_hosts(config.listen).map_err(Error::Setting)?;
+    let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::Setting)?;
+    let listener = listen::bind(config.listen)
+        .map_err(|source| Error::Listen { address: config.listen, source })?;
+    let address =
+        listener.local_addr().map_err(Error::system("find the address of the listener"))?;
+    let descriptors = file_limit::reserve(config.server.max_connections.get());
     let server = Arc::new(Server::new(Options {
         header_timeout: config.server.header_timeout,
+        body_timeout: config.server.body_timeout,
         idle_timeout: config.server.idle_timeout,
         write_timeout: config.server.write_timeout,
         request_timeout: config.server.request_timeout,
         drain_delay: config.server.drain_delay,
         shutdown_timeout: config.server.shutdown_timeout,
         answer_timeout: config.server.answer_timeout,
-        max_connections: room.connections,
-        max_refusals: room.refusals,
-        max_admin_connections: room.admin,
+        max_connections: descriptors.connections,
+        max_refusals: descriptors.refusals,
+        max_admin_connections: descriptors.admin,
         max_connections_per_address: config.server.max_connections_per_address,
         max_bytes_in_flight: config.server.max_bytes_in_flight.0,
         max_rankings: config.server.max_rankings,
@@ -242,7 +248,7 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
     let serving = tokio::spawn({
         let server = Arc::clone(&server);
         async move {
-            // A dropped sender stops the server too.
+            // Dropping the sender stops the server too.
             let shutdown = async { drop(stopped.await) };
             let outcome = server.serve(listener, shutdown).await;
             tracing::info!(cut = outcome.cut, "connections are closed");
@@ -263,21 +269,21 @@ async fn start_from(config: Config, store: Option<Arc<dyn FeatureStore>>) -> Res
         None => tokio::spawn(async move {
             let models = Arc::clone(&registry);
             let load = spawn_blocking(move || load_files(config, &models, &server));
-            let outcome = load.await.context("loading was cut off").flatten();
+            let outcome = load.await.map_err(|error| Error::Interrupted(Some(error))).flatten();
             let loaded = outcome.is_ok();
-            // Nobody may be waiting for the outcome.
+            // Fails if the caller does not wait for the outcome.
             let _ = report.send(outcome);
             if loaded {
                 registry.watch().await;
             }
         }),
     };
-    let (loader, servers) = (Upkeep(loader), Upkeep(servers));
+    let (loader, servers) = (ServerTask(loader), ServerTask(servers));
     Ok(Running { address, admin, stop, serving, loading: Some(loading), loader, servers })
 }
 
-/// Loads everything from files, and publishes it.
-fn load_files(config: Config, registry: &Registry, server: &Server) -> Result<String> {
+/// Loads all data from files and publishes them.
+fn load_files(config: Config, registry: &Registry, server: &Server) -> Result<String, Error> {
     let engine = load(&config, registry)?;
     let summary = summary(&engine);
     let options = SnapshotOptions { posters: config.data.posters, ..SnapshotOptions::default() };
@@ -302,8 +308,8 @@ fn summary(engine: &Engine) -> String {
     )
 }
 
-fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    terminal::print_error(format_args!("{error:#}"));
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    terminal::print_error(Chain(error));
     ExitCode::from(code)
 }
 
@@ -320,17 +326,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_that_ends_by_itself_is_noticed() {
-        for (place, name) in ["serving", "following", "checking"].into_iter().enumerate() {
+    async fn ended_task_is_reported_as_broken() {
+        for (index, name) in ["serving", "following", "checking"].into_iter().enumerate() {
             let mut running = running().await;
-            [&running.serving, &running.loader.0, &running.servers.0][place].abort();
-            let error = format!("{:#}", running.broken().await);
+            [&running.serving, &running.loader.0, &running.servers.0][index].abort();
+            let error = Chain(&running.broken().await).to_string();
             assert!(error.starts_with(name) && error.contains("has failed: task"), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn a_server_without_models_to_watch_is_not_broken() {
+    async fn server_without_watched_models_is_not_broken() {
         let mut running = running().await;
         let wait = tokio::time::timeout(Duration::from_millis(100), running.broken());
         assert!(wait.await.is_err());

@@ -1,14 +1,14 @@
-//! From the configuration to a feature store.
+//! Opens the configured feature store.
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use sparrow_store::{FeatureStore, Location, Options};
 
+use crate::Error;
 use crate::config::Store;
 
-/// The store that is configured; `None` where everything comes from files. It need not be there yet.
-pub(crate) fn open(config: &Store) -> Result<Option<Arc<dyn FeatureStore>>> {
+/// Opens the configured store, which may be unreachable; `None` if all data come from files.
+pub(crate) fn open(config: &Store) -> Result<Option<Arc<dyn FeatureStore>>, Error> {
     if config.url.0 == Location::Memory {
         return Ok(None);
     }
@@ -19,6 +19,6 @@ pub(crate) fn open(config: &Store) -> Result<Option<Arc<dyn FeatureStore>>> {
         ca_file: config.ca_file.clone(),
         ..Options::default()
     };
-    let store = sparrow_store::open(&config.url.0, &options).context("the store table")?;
+    let store = sparrow_store::open(&config.url.0, &options).map_err(Error::OpenStore)?;
     Ok(Some(store))
 }

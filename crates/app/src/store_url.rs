@@ -3,8 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sparrow_store::{Error, Location};
 
-/// Where the feature store is, in a configuration: printed, and written to a file, without user and
-/// password.
+/// The address of the feature store in a configuration. It is printed and serialised without user and password.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StoreUrl(pub Location);

@@ -1,4 +1,4 @@
-//! Item vectors as a feature store has them: what other programs wrote is checked one by one.
+//! Item vectors of a feature store. Other programs may have written them, so each is checked.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use sparrow_model::MovieId;
 use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, TableBuilder, check_vector};
 use sparrow_store::{Kind, StoredMovie};
 
-/// What a feature store says of movies.
+/// The movies of a feature store.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) movies: Vec<(MovieId, StoredMovie)>,
-    /// How the vectors were made and how they compare, as it was pushed; an error is why that is unknown.
+    /// The pushed `embedding.json`, or why it cannot be read.
     pub(crate) embedding_info: Result<Option<String>, String>,
 }
 
@@ -21,13 +21,12 @@ impl Default for Stored {
 }
 
 impl Stored {
-    /// The vectors, and what is said of them. Vectors that do not fit are left out and logged: those
-    /// of another length than the description says, or without one, than most have. What makes all of
-    /// them useless comes back in words.
+    /// The vectors and their description. Invalid vectors are skipped and logged. The dimension is that of the description,
+    /// or else the most frequent one. The error is the reason why there are no vectors.
     pub(crate) fn item_vectors(
         &self,
     ) -> Result<(EmbeddingTable, Option<EmbeddingMetadata>), String> {
-        let about = match self.embedding_info.as_ref().map_err(Clone::clone)? {
+        let metadata = match self.embedding_info.as_ref().map_err(Clone::clone)? {
             Some(text) => {
                 let key = format!("{} in the feature store", Kind::EmbeddingInfo.key(0));
                 Some(
@@ -39,33 +38,34 @@ impl Stored {
         };
         let vectors =
             || self.movies.iter().filter_map(|(id, it)| Some((id.0, it.embedding.as_deref()?)));
-        let said = about.as_ref().and_then(EmbeddingMetadata::dimension);
-        let Some(dimension) = said.or_else(|| most_frequent(vectors().map(|(_, it)| it.len())))
+        let described = metadata.as_ref().and_then(EmbeddingMetadata::dimension);
+        let Some(dimension) =
+            described.or_else(|| most_frequent(vectors().map(|(_, it)| it.len())))
         else {
             return Err("the feature store has no item vectors".to_owned());
         };
         let mut table = TableBuilder::default();
-        let mut left_out = LeftOut::default();
+        let mut skipped = SkippedVectors::default();
         for (id, vector) in vectors() {
             if vector.len() != dimension {
                 let length = vector.len();
-                left_out.add(id, || format!("it has {length} dimensions and not {dimension}"));
+                skipped.add(id, || format!("it has {length} dimensions and not {dimension}"));
             } else if let Err(what) = check_vector(id, vector, None) {
-                left_out.add(id, || what);
+                skipped.add(id, || what);
             } else {
                 table.push(id, vector)?;
             }
         }
-        left_out.log();
+        skipped.log();
         let table = table.build()?;
         if table.is_empty() {
             return Err(format!("the feature store has no item vectors of dimension {dimension}"));
         }
-        Ok((table, about))
+        Ok((table, metadata))
     }
 }
 
-/// The value that occurs most often, of several the greatest.
+/// The most frequent value; the greatest of equally frequent ones.
 fn most_frequent(values: impl Iterator<Item = usize>) -> Option<usize> {
     let mut counts = BTreeMap::new();
     for value in values {
@@ -74,14 +74,14 @@ fn most_frequent(values: impl Iterator<Item = usize>) -> Option<usize> {
     counts.into_iter().max_by_key(|&(_, count): &(usize, usize)| count).map(|(value, _)| value)
 }
 
-/// Vectors that cannot be used: the first of them by key, the rest in number.
+/// Skipped vectors: the first with their keys, and the number of all.
 #[derive(Debug, Default)]
-struct LeftOut {
+struct SkippedVectors {
     named: Vec<String>,
     count: usize,
 }
 
-impl LeftOut {
+impl SkippedVectors {
     const NAMED: usize = 5;
 
     fn add(&mut self, id: u32, what: impl FnOnce() -> String) {
@@ -94,7 +94,7 @@ impl LeftOut {
     fn log(&self) {
         if self.count > 0 {
             let first = self.named.join("; ");
-            tracing::warn!(count = self.count, "item vectors of the store are left out: {first}");
+            tracing::warn!(count = self.count, "item vectors of the store are skipped: {first}");
         }
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_of_another_length_than_most_are_left_out() {
+    fn vectors_of_another_dimension_than_most_are_skipped() {
         assert_eq!(ids(&stored(&MIXED, None)), [1, 2, 4]);
         // Wherever the odd one stands, and whatever it is.
         let first = [MIXED[2], MIXED[0], MIXED[1]];
@@ -156,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn left_out_vectors_are_named_by_key() {
-        let mut left_out = LeftOut::default();
+    fn skipped_vectors_are_named_by_key() {
+        let mut skipped = SkippedVectors::default();
         for id in 1..=9 {
-            left_out.add(id, || "short".to_owned());
+            skipped.add(id, || "short".to_owned());
         }
-        assert_eq!((left_out.count, left_out.named.len()), (9, LeftOut::NAMED));
-        assert_eq!(left_out.named[0], "i2vEmb:1: short");
+        assert_eq!((skipped.count, skipped.named.len()), (9, SkippedVectors::NAMED));
+        assert_eq!(skipped.named[0], "i2vEmb:1: short");
     }
 }

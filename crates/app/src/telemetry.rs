@@ -8,7 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
 use sparrow_process::Stream;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -18,6 +17,7 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt as lines, registry};
 
+use crate::Error;
 use crate::config::{Log, LogFormat};
 
 /// Warnings and errors of one origin that are logged within [`WINDOW`]; further ones are counted.
@@ -25,16 +25,16 @@ const REPEATS: u64 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Starts writing log lines to standard error. Panics become log lines too.
-pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry> {
+pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry, Error> {
     let filter = EnvFilter::builder()
         .parse(&log.filter)
-        .map_err(|error| anyhow!("log.filter {:?}: {error}", log.filter))?;
+        .map_err(|error| Error::Setting(format!("log.filter {:?}: {error}", log.filter)))?;
     let repeats = Arc::new(Repeats::<Identifier>::default());
     let errors = errors.clone();
     let lines = lines::layer()
         .with_writer(move || errors.clone())
         .with_ansi(stderr().is_terminal())
-        // What cannot be written is counted by the stream.
+        // The stream counts lines that cannot be written.
         .log_internal_errors(false);
     let lines = match log.format {
         LogFormat::Text => lines.boxed(),
@@ -43,12 +43,12 @@ pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry> {
     registry()
         .with(lines.with_filter(filter.and(Limit(Arc::clone(&repeats)))))
         .try_init()
-        .map_err(|error| anyhow!("log lines are already being written: {error}"))?;
+        .map_err(|error| Error::Setting(format!("a logger is already installed: {error}")))?;
     let reporting = Arc::clone(&repeats);
     thread::Builder::new()
         .name("log-repeats".to_owned())
         .spawn(move || reporting.report_forever())
-        .context("cannot start a thread")?;
+        .map_err(Error::system("start a thread"))?;
     panic::set_hook(Box::new(|info| {
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
@@ -60,7 +60,7 @@ pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry> {
     Ok(Telemetry(repeats))
 }
 
-/// Reports at its end what has been suppressed.
+/// Reports suppressed lines when it is dropped.
 pub(crate) struct Telemetry(Arc<Repeats<Identifier>>);
 
 impl Drop for Telemetry {
@@ -69,12 +69,12 @@ impl Drop for Telemetry {
     }
 }
 
-/// Log lines that were dropped, for the log itself.
+/// Logs the number of dropped log lines.
 pub(crate) fn report_lost(lost: u64) {
     tracing::warn!(lost, "log lines were lost: standard error was full or not read");
 }
 
-/// Lets through a bounded number of warnings and errors of each origin.
+/// Passes a bounded number of warnings and errors per origin.
 struct Limit(Arc<Repeats<Identifier>>);
 
 impl<S> Filter<S> for Limit {
@@ -108,7 +108,7 @@ impl Visit for Message {
     }
 }
 
-/// What was logged lately, by origin.
+/// Recent log lines by origin.
 #[derive(Debug)]
 struct Repeats<Origin> {
     windows: Mutex<HashMap<Origin, Window>>,
@@ -120,7 +120,7 @@ struct Window {
     began: Instant,
     lines: u64,
     target: &'static str,
-    /// Of the first line that was suppressed.
+    /// The message of the first suppressed line.
     message: String,
 }
 
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeats_of_one_origin_are_counted_and_others_pass() {
+    fn repeats_of_one_origin_are_suppressed_and_counted() {
         let [one, two] = ["one", "two"];
         let repeats = Repeats::default();
         let start = Instant::now();
@@ -218,7 +218,7 @@ mod tests {
         let [window] = &repeats.ended(start + WINDOW)[..] else { panic!("one has ended") };
         assert_eq!((window.suppressed(), &*window.message), (50, "full"));
         assert!(admit(one, start + WINDOW));
-        // What is logged rarely is never suppressed.
+        // Rare lines are never suppressed.
         for round in 0..50 {
             assert!(admit(two, start + WINDOW * round));
         }

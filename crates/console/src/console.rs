@@ -1,7 +1,7 @@
-//! What a command prints besides its result.
+//! The output of a command besides its result.
 //!
-//! Standard error is written by a thread of its own, so that a reader that does not read blocks nothing. Results on
-//! standard output wait for their reader.
+//! Standard error is written by a separate thread, so that a stalled reader does not block the
+//! command. Results on standard output wait for their reader.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -15,16 +15,16 @@ use sparrow_process::{Stream, terminal};
 
 use crate::{Bar, Unit};
 
-/// How long the end of the program waits for the reader of standard error.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The time that the program waits for the reader of standard error at its end.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a line on standard output waits for what was sent to the terminal before it.
-const ORDER: Duration = Duration::from_millis(50);
+/// The time that a line on standard output waits for earlier output on standard error.
+const ORDER_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Standard error; `None` where the system gives no thread for it, and texts are lost.
+/// Standard error; `None` if its thread cannot be started, in which case output is dropped.
 static ERRORS: LazyLock<Option<Stream>> = LazyLock::new(|| Stream::stderr(|_| {}).ok());
 
-/// Sends a text to standard error.
+/// Queues text for standard error.
 pub(crate) fn send(text: impl Into<Vec<u8>>) {
     if let Some(errors) = &*ERRORS {
         errors.send(text);
@@ -32,34 +32,34 @@ pub(crate) fn send(text: impl Into<Vec<u8>>) {
 }
 
 /// Prints the error with which the program ends.
-pub fn complain(message: impl Display) {
+pub fn print_error(message: impl Display) {
     send(terminal::error(message));
 }
 
-/// Waits for the reader of standard error, for a moment.
+/// Waits until standard error is written, for a limited time.
 pub fn finish() {
     if let Some(errors) = LazyLock::get(&ERRORS).and_then(Option::as_ref) {
-        errors.finish(LAST_WORDS);
+        errors.finish(FLUSH_TIMEOUT);
     }
 }
 
-/// Lets a terminal show what was sent to standard error before a line on standard output, for which the progress bar
-/// was cleared.
+/// Waits briefly until standard error is written, so that the terminal shows a cleared progress bar
+/// before a line on standard output.
 pub fn keep_order() {
     if io::stderr().is_terminal()
         && let Some(errors) = LazyLock::get(&ERRORS).and_then(Option::as_ref)
     {
-        errors.finish(ORDER);
+        errors.finish(ORDER_TIMEOUT);
     }
 }
 
 /// Writes lines of a result to standard output.
-pub fn say(text: impl Display) -> anyhow::Result<()> {
+pub fn print_result(text: impl Display) -> anyhow::Result<()> {
     keep_order();
     writeln!(io::stdout().lock(), "{text}").context("cannot write to standard output")
 }
 
-/// How much a command prints.
+/// The verbosity of a command.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Console {
     /// Print only errors and results: no progress bar, no summary
@@ -72,12 +72,12 @@ pub struct Console {
 }
 
 impl Console {
-    /// A progress bar. It is drawn on a terminal only, and not with `--quiet`.
+    /// A progress bar, which is drawn only on a terminal and without `--quiet`.
     pub fn bar(self, doing: &'static str, unit: Unit) -> Bar {
         if self.quiet { Bar::hidden() } else { Bar::new(doing, unit) }
     }
 
-    /// Writes lines to standard output, unless with `--quiet`. The command goes on where nobody reads them.
+    /// Writes lines to standard output, unless with `--quiet`. Errors are ignored.
     pub fn note(self, text: &str) {
         if !self.quiet {
             keep_order();
@@ -95,7 +95,7 @@ impl Console {
         send(format!("{message}\n"));
     }
 
-    /// Writes which files were written, if not for a dry run, and how long it took.
+    /// Lists the written files, or the dry run, and the elapsed time.
     pub fn summarise(self, files: &[(PathBuf, u64)], started: Instant) {
         for (path, size) in files {
             self.note(&format!("wrote {} ({size} bytes)", path.display()));
@@ -106,7 +106,7 @@ impl Console {
         self.note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
     }
 
-    /// Whether details are asked for.
+    /// Whether `--verbose` is present.
     pub const fn is_verbose(self) -> bool {
         self.verbose
     }

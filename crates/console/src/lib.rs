@@ -1,14 +1,14 @@
-//! What `sparrow-loader` and `sparrow-pipeline` print, and the codes that they exit with.
+//! Terminal output and exit codes of `sparrow-loader` and `sparrow-pipeline`.
 //!
-//! * [`Console`]: the options `--quiet` and `--verbose`, and all that depends on them.
-//! * [`Bar`]: a progress bar, on a terminal only.
+//! * [`Console`]: the options `--quiet` and `--verbose`, and the output that they control.
+//! * [`Bar`]: a progress bar, on terminals only.
 //! * [`exit`]: the exit codes.
 //!
-//! The server has log lines instead. Start reading at [`Console`].
+//! Start reading at [`Console`].
 
 mod console;
 pub mod exit;
 mod progress;
 
-pub use console::{Console, complain, finish, keep_order, say};
+pub use console::{Console, finish, keep_order, print_error, print_result};
 pub use progress::{Bar, Unit};

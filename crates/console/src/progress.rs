@@ -1,4 +1,4 @@
-//! The progress bar: on a terminal only, on standard error.
+//! The progress bar on standard error, on terminals only.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,14 +8,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::console::{keep_order, send};
 
-/// What the progress of a command is counted in.
+/// The unit of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things of which each is counted once, such as "ratings".
+    /// Items, such as "ratings".
     Each(&'static str),
     /// Bytes.
     Bytes,
-    /// Steps that mean nothing to a reader, or go through the data several times: a percentage.
+    /// A percentage, for steps without a meaning to users, or repeated passes.
     Steps,
 }
 
@@ -30,14 +30,14 @@ impl Unit {
     }
 }
 
-/// A bar that shows how much of the work is done.
+/// A progress bar.
 pub struct Bar {
     bar: ProgressBar,
     unit: Unit,
 }
 
 impl Bar {
-    /// Shows only what is done, until the first [`Bar::show`] brings a total.
+    /// Shows a message only, until the first call of [`Bar::show`].
     pub fn new(doing: &'static str, unit: Unit) -> Self {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), 20)
@@ -60,7 +60,7 @@ impl Bar {
         Self { bar, unit }
     }
 
-    /// Shows how much of the work is done.
+    /// Updates the progress.
     pub fn show(&self, done: u64, total: u64) {
         if self.bar.length() != Some(total) {
             if self.bar.length().is_none() {
@@ -71,14 +71,14 @@ impl Bar {
         self.bar.set_position(done);
     }
 
-    /// Says what is done now.
-    pub fn doing(&self, what: String) {
-        self.bar.set_message(what);
+    /// Changes the message.
+    pub fn doing(&self, message: String) {
+        self.bar.set_message(message);
     }
 
     /// Writes a line to standard output, above the bar.
-    pub fn say(&self, line: &str) {
-        // Nobody may be reading there; the work goes on.
+    pub fn print(&self, line: &str) {
+        // Output errors do not stop the work.
         self.bar.suspend(|| {
             keep_order();
             drop(writeln!(io::stdout(), "{line}"));
@@ -86,10 +86,10 @@ impl Bar {
     }
 }
 
-/// The terminal of standard error, which is written without waiting for it: drawing must not stop the work.
+/// A terminal on standard error that never blocks the work.
 #[derive(Debug, Default)]
 struct Terminal {
-    /// What has been drawn since it was sent last.
+    /// The output since the last flush.
     drawn: Mutex<String>,
 }
 
@@ -154,7 +154,7 @@ impl TermLike for Terminal {
     }
 }
 
-/// A template that does not parse would cost the looks of the bar only.
+/// Template errors only affect the appearance of the bar.
 fn style(bar: &ProgressBar, template: &str) {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that keeps what is written, without the movements of the cursor.
+    /// A terminal that records output without cursor movements.
     #[derive(Debug, Clone, Default)]
     struct Terminal(Arc<Mutex<String>>);
 
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bar_is_drawn_before_the_total_is_known() {
+    fn the_bar_is_drawn_after_the_total_is_known() {
         let (bar, terminal) = bar(Unit::Each("ratings"));
         let written = terminal.written();
         assert!(written.contains("reading …"), "{written:?}");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_a_percentage_and_bytes_have_units() {
+    fn steps_are_shown_as_a_percentage_and_bytes_with_units() {
         let (bar, terminal) = self::bar(Unit::Steps);
         bar.show(533_920, 1_067_840);
         bar.bar.tick();

@@ -1,15 +1,13 @@
 //! EASE: item–item weights in closed form (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse
 //! Data").
 //!
-//! With X the matrix of users and the items that they chose, and P the inverse of XᵀX + λ, the weights are
-//! −P_ij / P_jj, and none from an item to itself. There is nothing to iterate: the work is the inverse of a
-//! matrix as wide as there are items, and so is the memory, which is looked at before it starts.
+//! With X the matrix of users and items, and P the inverse of XᵀX + λ, the weights are −P_ij / P_jj, and 0 from an item to
+//! itself. There are no iterations: time and memory are those of inverting a matrix with a row per item. The available
+//! memory is checked first.
 //!
-//! Start reading at [`train`]; it knows nothing of movies or files. [`write()`] makes a version in a model
-//! folder.
+//! Start reading at [`train`]; it is independent of movies and files.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
@@ -20,38 +18,43 @@ use faer::linalg::cholesky::llt::factor::{
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Accum, MatMut, MatRef, Par, Spec};
-use sparrow_model::{Catalog, History};
-use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
-use sparrow_neural::ease::{EaseFile, EaseMetadata, InvalidWeights, ItemWeights};
-use sparrow_output::model_folder::{self, Written};
+use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Range, SearchSpace, Settings as _};
+use sparrow_model::Catalog;
+use sparrow_neural::item_weights::{
+    Architecture, InputWeights, ItemWeights, ItemWeightsFile, ItemWeightsMetadata,
+};
 use sparrow_progress::Progress;
 
 use crate::interactions::{Interactions, Positives};
+use crate::{Error, Execution, Method, MethodKind, Model, Output};
 
-/// How to train.
+/// The hyperparameters, and the resources of the computation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// λ: the greater, the less rare items speak.
+    /// λ, the L2 regularization: greater values reduce the influence of rare items.
     pub regularization: f32,
-    /// Items that fewer users chose are left out.
+    /// Items with fewer users are excluded.
     pub min_count: usize,
-    /// How many weights of each item are kept, the greatest in size.
+    /// The number of weights per item that are kept, the greatest by absolute value.
     pub keep: usize,
-    /// Whether only liked movies count (3.5 stars or more), rather than all that were rated.
-    pub liked_only: bool,
-    /// Threads.
+    /// The ratings that count: [`Positives::All`] or [`Positives::Liked`].
+    pub positives: Positives,
+    /// The age at which the weight of a rating of the history is 1/e: newer ratings weigh more. 0 for equal weights.
+    pub recency: f32,
+    /// Number of threads.
     pub threads: usize,
-    /// How many bytes the work may take; `None` for what the system has available.
+    /// Maximum number of bytes of memory; `None` for the available memory of the system.
     pub memory: Option<u64>,
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set.
+    /// One thread; the others were tuned on ml-latest-small.
     pub const DEFAULT: Self = Self {
         regularization: 400.0,
         min_count: 2,
         keep: 500,
-        liked_only: false,
+        positives: Positives::All,
+        recency: 0.0,
         threads: 1,
         memory: None,
     };
@@ -63,162 +66,89 @@ impl Default for Options {
     }
 }
 
-/// Why there are no weights. Nothing half-written is left in any of these cases.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// An option is outside its range.
-    #[error("{option} must be {allowed}, got {got}")]
-    Option {
-        /// The option's name on a command line.
-        option: &'static str,
-        /// What it may be.
-        allowed: &'static str,
-        /// What it was.
-        got: String,
-    },
-    /// The data set cannot be read.
-    #[error("cannot read the data set")]
-    Input(#[from] sparrow_movielens::Error),
-    /// No item was chosen often enough.
-    #[error("nothing to learn from: no movie has enough ratings")]
-    NothingToLearn,
-    /// No user chose two of the items.
-    #[error("nothing to learn from: no user rated two of the {0} movies with enough ratings")]
-    NoWeights(usize),
-    /// The inverse does not fit into memory.
-    #[error(
-        "weights between {items} movies need {} MiB of memory, and {} MiB are available; leaving out rare \
-         movies (min-count) helps: the need grows with the square of their number",
-        .needed >> 20, .available >> 20
-    )]
-    Memory {
-        /// How many items there are.
-        items: usize,
-        /// Bytes that the work takes.
-        needed: u64,
-        /// Bytes that there are.
-        available: u64,
-    },
-    /// The matrix has no inverse in single precision.
-    #[error("no weights in single precision; a stronger regularization than {0} will help")]
-    Singular(f32),
-    /// The weights are no model.
-    #[error("cannot store the weights")]
-    Weights(#[from] InvalidWeights),
-    /// The weights do not fit into their file.
-    #[error("cannot store the weights")]
-    File(#[from] sparrow_neural::ease::EaseFileError),
-    /// The version cannot be written.
-    #[error(transparent)]
-    Output(#[from] sparrow_output::Error),
+impl Hyperparameters for Options {
+    const TABLE: &'static [Hyperparameter<Self>] = &[
+        Hyperparameter::<Self>::new(
+            "regularization",
+            Range::within(1.0, 1e9),
+            |o| &mut o.regularization,
+            "L2 regularization of the weights",
+        )
+        .search(SearchSpace::Logarithmic(20.0, 3000.0)),
+        Hyperparameter::<Self>::new(
+            "min-count",
+            Range::at_least(1.0),
+            |o| &mut o.min_count,
+            "Movies with fewer ratings are excluded",
+        )
+        .search(SearchSpace::OneOf(&[2.0, 3.0, 5.0])),
+        Hyperparameter::<Self>::new(
+            "keep",
+            Range::at_least(1.0),
+            |o| &mut o.keep,
+            "Weights per movie that are kept, the greatest by absolute value",
+        ),
+        Hyperparameter::<Self>::new(
+            "positives",
+            Range::Names(&["all", "liked"]),
+            |o| &mut o.positives,
+            "Ratings that count: all or liked (3.5 stars or more)",
+        ),
+        Hyperparameter::<Self>::new(
+            "recency",
+            Range::within(0.0, 1e6),
+            |o| &mut o.recency,
+            "Age in later ratings at which a rating of a history weighs 1/e; 0 for equal weights",
+        ),
+    ];
+}
+
+/// `ease`.
+pub const KIND: MethodKind = MethodKind {
+    name: "ease",
+    help: "Item-item weights in closed form (EASE)",
+    output: Output::Weights,
+    seeded: false,
+    same_on_all_threads: true,
+    new: || Box::new(Options::DEFAULT),
+};
+
+impl Method for Options {
+    fn compute(
+        &self,
+        catalog: &Catalog,
+        execution: Execution,
+        progress: Progress<'_>,
+    ) -> Result<Model, Error> {
+        let users = Interactions::of(catalog, self.positives);
+        let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
+        let options = Self { threads: execution.threads, ..self.clone() };
+        let weights = train(&users, &ids, &options, progress)?;
+        let metadata = ItemWeightsMetadata::new(Architecture::Ease, self.input());
+        let file = ItemWeightsFile { weights, metadata };
+        Ok(Model::Weights { file, ratings: users.pair_count() })
+    }
 }
 
 impl Options {
-    /// Refuses what cannot work, before any work is done.
-    pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        if !(1.0..=1e9).contains(&self.regularization) {
-            return refuse("regularization", "from 1 to 1000000000", &self.regularization);
-        }
-        if self.min_count == 0 {
-            return refuse("min-count", "at least 1", &self.min_count);
-        }
-        if self.keep == 0 {
-            return refuse("keep", "at least 1", &self.keep);
-        }
-        if !(1..=1024).contains(&self.threads) {
-            return refuse("threads", "from 1 to 1024", &self.threads);
-        }
-        Ok(())
+    /// How the model weights the history that it scores for.
+    fn input(&self) -> InputWeights {
+        let decay = (self.recency > 0.0).then_some(self.recency);
+        InputWeights { liked_only: self.positives == Positives::Liked, window: None, decay }
     }
 
-    /// Its settings, for reports, under the names that the loader's options have.
-    pub fn settings(&self) -> Vec<(String, String)> {
-        let line = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
-        vec![
-            line("regularization", &self.regularization),
-            line("min-count", &self.min_count),
-            line("keep", &self.keep),
-            line("positives", &self.positives()),
-        ]
-    }
-
-    const fn positives(&self) -> Positives {
-        if self.liked_only { Positives::Liked } else { Positives::All }
-    }
-
-    /// Bytes that the work on so many items takes: two square matrices, the weights that are kept, and their file.
+    /// The number of bytes that the computation for this number of items needs: two square matrices, the weights
+    /// that are kept, and their file.
     pub fn memory_need(&self, items: usize) -> u64 {
         let items = items as u64;
         let kept = items * (self.keep as u64).min(items);
-        // The weights are put together when the second matrix is gone.
+        // The weights are assembled after the second matrix was dropped.
         items * items * 4 + (items * items * 4).max(kept * 24)
     }
 }
 
-/// What was done.
-#[derive(Debug)]
-pub struct Summary {
-    /// What was found in the data set.
-    pub data: ReaderReport,
-    /// How many movies the model has.
-    pub movies: usize,
-    /// How many ratings it was learned from.
-    pub pairs: usize,
-    /// How many weights were kept.
-    pub weights: usize,
-    /// Movies without any weight to another.
-    pub without_weights: usize,
-    /// The version; `None` for a rehearsal.
-    pub written: Option<Written>,
-}
-
-/// Computes weights and writes them as the next version into the model folder `out`, which is made if it
-/// does not exist; without it, nothing is written.
-pub fn write(
-    data: &Path,
-    out: Option<&Path>,
-    reader: &ReaderOptions,
-    options: &Options,
-    progress: Progress<'_>,
-) -> Result<Summary, Error> {
-    options.check()?;
-    let loaded = Source::open(data)?.load(reader)?;
-    let catalog = &loaded.catalog;
-    let weights = compute(catalog, options, progress)?;
-    let counted = |history: History<'_>| {
-        history.iter().filter(|rated| options.positives().counts(rated)).count()
-    };
-    let pairs = catalog.users().iter().map(counted).sum();
-    let (movies, kept) = (weights.len(), weights.weight_count());
-    let without_weights = weights.without_weights();
-    let written = match out {
-        Some(out) => {
-            let mut metadata = EaseMetadata::new(options.liked_only);
-            metadata.training = options.settings().into_iter().collect();
-            let bytes = EaseFile { weights, metadata }.to_bytes()?;
-            Some(model_folder::write(out, &[(sparrow_neural::neural_cf::MODEL_FILE, bytes)])?)
-        }
-        None => None,
-    };
-    Ok(Summary { data: loaded.report, movies, pairs, weights: kept, without_weights, written })
-}
-
-/// Computes weights from the ratings of a catalogue.
-pub fn compute(
-    catalog: &Catalog,
-    options: &Options,
-    progress: Progress<'_>,
-) -> Result<ItemWeights, Error> {
-    let ids: Vec<u32> = catalog.movies().iter().map(|movie| movie.id.0).collect();
-    train(&Interactions::of(catalog, options.positives()), &ids, options, progress)
-}
-
-/// Computes weights between the columns of `users`, whose ids are `ids`, ascending. Progress is counted in
-/// columns, each four times.
+/// Computes weights between the columns of `users`, whose ascending ids are `ids`. Progress counts columns, each four
+/// times.
 pub fn train(
     users: &Interactions,
     ids: &[u32],
@@ -231,7 +161,7 @@ pub fn train(
         .filter(|&item| items.row(item as usize).len() >= options.min_count)
         .collect();
     if kept.is_empty() {
-        return Err(Error::NothingToLearn);
+        return Err(Error::NoTrainingData("no movie has enough ratings".to_owned()));
     }
     let n = kept.len();
     let needed = options.memory_need(n);
@@ -251,13 +181,14 @@ pub fn train(
         starts.push(targets.len() as u32);
     }
     if weights.is_empty() {
-        return Err(Error::NoWeights(n));
+        let why = format!("no user rated two of the {n} movies with enough ratings");
+        return Err(Error::NoTrainingData(why));
     }
     let ids = kept.iter().map(|&item| ids[item as usize]).collect();
     Ok(ItemWeights::new(ids, starts, targets, weights)?)
 }
 
-/// The inverse of XᵀX + λ over the kept items, column after column, its lower half only.
+/// The lower half of the inverse of XᵀX + λ over the kept items, column by column.
 fn inverse(
     users: &Interactions,
     items: &Interactions,
@@ -267,15 +198,15 @@ fn inverse(
 ) -> Result<Vec<f32>, Error> {
     let n = kept.len();
     let total = 4 * n as u64;
-    let mut place = vec![u32::MAX; items.len()];
+    let mut row_of = vec![u32::MAX; items.len()];
     for (row, &item) in kept.iter().enumerate() {
-        place[item as usize] = row as u32;
+        row_of[item as usize] = row as u32;
     }
     let mut matrix = vec![0.0_f32; n * n];
     let column = |at: usize, column: &mut [f32]| {
         for &user in items.row(kept[at] as usize) {
             for &other in users.row(user as usize) {
-                let row = place[other as usize];
+                let row = row_of[other as usize];
                 if row != u32::MAX && row as usize >= at {
                     column[row as usize] += 1.0;
                 }
@@ -294,7 +225,7 @@ fn inverse(
     let lower = MatMut::from_column_major_slice_mut(&mut matrix, n, n);
     let stack = MemStack::new(&mut buffer);
     cholesky_in_place(lower, LltRegularization::default(), par, stack, Spec::default())
-        .map_err(|_| Error::Singular(options.regularization))?;
+        .map_err(|_| singular(options))?;
     progress(2 * n as u64, total);
 
     let mut other = vec![0.0_f32; n * n];
@@ -317,14 +248,20 @@ fn inverse(
     if diagonal.into_iter().all(|value| value.is_finite() && value > 0.0) {
         Ok(matrix)
     } else {
-        Err(Error::Singular(options.regularization))
+        Err(singular(options))
     }
 }
 
-/// Rows whose weights are looked at together, so that the matrix is read in pieces of lines.
+/// The error of a matrix without an inverse in single precision.
+fn singular(options: &Options) -> Error {
+    let remedy = format!("a stronger regularization than {}", options.regularization);
+    Error::Diverged { remedy }
+}
+
+/// Number of rows that are processed together, so that the matrix is read in blocks of cache lines.
 const BLOCK: usize = 64;
 
-/// For each item its greatest weights in size, in order of target.
+/// The greatest weights of each item by absolute value, in order of target.
 fn rows(
     inverse: &[f32],
     n: usize,
@@ -337,7 +274,7 @@ fn rows(
         for (target, column) in inverse.chunks_exact(n).enumerate() {
             let diagonal = column[target];
             for (at, row) in (first..).zip(&mut *rows) {
-                // Above the diagonal the other half stands for it.
+                // The inverse is symmetric: above the diagonal, the lower half is read.
                 let value = if at >= target { column[at] } else { inverse[at * n + target] };
                 if at != target && value != 0.0 {
                     row.push((target as u32, -value / diagonal));
@@ -359,8 +296,8 @@ fn rows(
     rows
 }
 
-/// Hands the parts of some work to so many threads.
-fn in_parallel<P: Send>(
+/// Distributes parts of the work to threads.
+pub(crate) fn in_parallel<P: Send>(
     parts: impl Iterator<Item = P> + Send,
     threads: usize,
     work: impl Fn(P) + Sync,
@@ -381,7 +318,7 @@ fn in_parallel<P: Send>(
     });
 }
 
-/// What the system says it has, where it says so.
+/// The available memory of the system, if it is known.
 fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -392,7 +329,7 @@ fn available_memory() -> Option<u64> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_neural::ease::Scorer;
+    use sparrow_neural::item_weights::Scorer;
 
     use super::*;
     use sparrow_random::Random;
@@ -409,7 +346,7 @@ mod tests {
         Options { regularization: 3.0, min_count: 1, ..Options::default() }
     }
 
-    /// Weights by ridge regression of each item on the others: what EASE stands for.
+    /// Weights by ridge regression of each item on the others, which EASE computes in closed form.
     fn by_regression(users: &Interactions, lambda: f64) -> Vec<Vec<f64>> {
         let n = users.column_count();
         let has = |user: usize, item: usize| users.row(user).contains(&(item as u32));
@@ -443,11 +380,11 @@ mod tests {
         weights
     }
 
-    /// The weights of an item, by target, where ids begin at `first`.
+    /// The weights of an item by target; ids begin at `first`.
     fn of_one(model: &ItemWeights, item: u32, items: usize, first: u32) -> Vec<f32> {
         let laid_out = Scorer::new(model, items, |id| Some(id - first));
         let mut weights = Vec::new();
-        laid_out.score_all([item].into_iter(), 0.0, &mut weights);
+        laid_out.score_all([(item, 1.0)].into_iter(), 0.0, &mut weights);
         weights
     }
 
@@ -468,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_weights_are_kept_and_rare_items_left_out() {
+    fn greatest_weights_are_kept_and_rare_items_excluded() {
         let users = users(4, 60, 100);
         let ids: Vec<u32> = (1000..1100).collect();
         let all = train(&users, &ids, &options(), &|_, _| {}).unwrap();
@@ -486,21 +423,25 @@ mod tests {
         let without = Options { min_count: 18, ..options() };
         assert_eq!(train(&users, &ids, &without, &|_, _| {}).unwrap().len(), frequent);
         let none = Options { min_count: 61, ..options() };
-        assert!(matches!(train(&users, &ids, &none, &|_, _| {}), Err(Error::NothingToLearn)));
+        assert!(matches!(train(&users, &ids, &none, &|_, _| {}), Err(Error::NoTrainingData(_))));
     }
 
     #[test]
-    fn no_two_movies_of_one_user_is_an_error_and_a_movie_alone_is_counted() {
+    fn data_without_pairs_are_an_error_and_movies_without_weights_are_counted() {
         let of = |rows: &[&[u32]]| {
             let users = Interactions::from_rows(rows.iter().copied(), 3);
             train(&users, &[1, 2, 3], &options(), &|_, _| {})
         };
-        assert!(matches!(of(&[&[0], &[1], &[2]]), Err(Error::NoWeights(3))));
+        let error = of(&[&[0], &[1], &[2]]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no training data: no user rated two of the 3 movies with enough ratings"
+        );
         assert_eq!(of(&[&[0, 1], &[2]]).unwrap().without_weights(), 1);
     }
 
     #[test]
-    fn too_little_memory_is_said_before_the_work() {
+    fn insufficient_memory_is_an_error_before_the_computation() {
         let users = users(4, 60, 100);
         let ids: Vec<u32> = (0..100).collect();
         let options = Options { memory: Some(50_000), keep: 1000, ..options() };

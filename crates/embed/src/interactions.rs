@@ -1,28 +1,29 @@
-//! Who rated what, as rows of positions: what factorisations learn from.
+//! Interactions of users and movies as a sparse matrix, the training data of factorisations.
 
 use std::fmt;
 use std::str::FromStr;
 
+use sparrow_hyperparameters::Value;
 use sparrow_model::{Catalog, Rated};
 
-/// Which ratings count as positive, and how much.
+/// Which ratings count, and with which weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Positives {
-    /// Each rating counts the same, whatever it says: to have chosen a movie is what counts.
+    /// All ratings with the same weight, whatever their stars: the user chose the movie.
     #[default]
     All,
-    /// Ratings of 3.5 stars or more, each the same.
+    /// Ratings of 3.5 stars or more, with the same weight.
     Liked,
-    /// Each rating in proportion to its stars; the mean weight is 1.
+    /// All ratings, weighted by their stars; the mean weight is 1.
     Stars,
 }
 
 impl Positives {
-    /// All of them, with their names.
+    /// All values with their names.
     pub const NAMES: [(&'static str, Self); 3] =
         [("all", Self::All), ("liked", Self::Liked), ("stars", Self::Stars)];
 
-    /// Whether a rating counts.
+    /// Returns whether a rating counts.
     pub fn counts(self, rated: &Rated) -> bool {
         self != Self::Liked || rated.stars.is_liked()
     }
@@ -44,11 +45,24 @@ impl FromStr for Positives {
     }
 }
 
-/// A sparse matrix in compressed rows: for each row, columns in ascending order, and weights where they
-/// are not all 1.
+impl Value for Positives {
+    fn parse(&mut self, text: &str) -> bool {
+        text.parse().map(|positives| *self = positives).is_ok()
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    fn expected(&self) -> &'static str {
+        "all, liked or stars"
+    }
+}
+
+/// A sparse matrix in compressed rows: for each row the columns in ascending order, and weights unless all are 1.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Interactions {
-    /// Row `r` has the places `starts[r]..starts[r + 1]`.
+    /// The entries of row `r` are at `starts[r]..starts[r + 1]`.
     starts: Vec<usize>,
     columns: Vec<u32>,
     weights: Option<Vec<f32>>,
@@ -56,7 +70,7 @@ pub struct Interactions {
 }
 
 impl Interactions {
-    /// Users by their positions in the catalogue, and for each the movies that count.
+    /// The rows are users and the columns movies, by their indexes in the catalogue.
     pub fn of(catalog: &Catalog, positives: Positives) -> Self {
         let mut starts = vec![0];
         let (mut columns, mut weights) = (Vec::new(), Vec::new());
@@ -83,7 +97,7 @@ impl Interactions {
         Self { starts, columns, weights, column_count: catalog.len() }
     }
 
-    /// From rows of columns that ascend; there are `column_count` columns.
+    /// Takes the ascending columns of each row; there are `column_count` columns.
     pub fn from_rows<'a>(rows: impl IntoIterator<Item = &'a [u32]>, column_count: usize) -> Self {
         let (mut starts, mut columns) = (vec![0], Vec::new());
         for row in rows {
@@ -93,7 +107,7 @@ impl Interactions {
         Self { starts, columns, weights: None, column_count }
     }
 
-    /// The same by column.
+    /// The transposed matrix.
     #[must_use]
     pub fn transposed(&self) -> Self {
         let mut starts = vec![0; self.column_count + 1];
@@ -107,11 +121,11 @@ impl Interactions {
         let mut columns = vec![0; self.columns.len()];
         let mut weights = self.weights.as_ref().map(|weights| vec![0.0; weights.len()]);
         for row in 0..self.len() {
-            for place in self.starts[row]..self.starts[row + 1] {
-                let cursor = &mut cursors[self.columns[place] as usize];
+            for index in self.starts[row]..self.starts[row + 1] {
+                let cursor = &mut cursors[self.columns[index] as usize];
                 columns[*cursor] = row as u32;
                 if let (Some(to), Some(from)) = (&mut weights, &self.weights) {
-                    to[*cursor] = from[place];
+                    to[*cursor] = from[index];
                 }
                 *cursor += 1;
             }
@@ -122,32 +136,32 @@ impl Interactions {
     /// The columns of a row.
     ///
     /// # Panics
-    /// If there are not that many rows; so does [`weights`](Self::weights).
+    /// If there is no such row; [`weights`](Self::weights) panics too.
     pub fn row(&self, at: usize) -> &[u32] {
         &self.columns[self.starts[at]..self.starts[at + 1]]
     }
 
-    /// The weights of a row's columns, where they are not all 1.
+    /// The weights of a row's columns, unless all are 1.
     pub fn weights(&self, at: usize) -> Option<&[f32]> {
         self.weights.as_ref().map(|weights| &weights[self.starts[at]..self.starts[at + 1]])
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many columns there are.
+    /// The number of columns.
     pub const fn column_count(&self) -> usize {
         self.column_count
     }
 
-    /// How many pairs all rows have together.
+    /// The number of entries.
     pub fn pair_count(&self) -> usize {
         self.columns.len()
     }
@@ -158,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_become_rows_and_back() {
+    fn transposing_twice_restores_the_matrix() {
         let rows: [&[u32]; 4] = [&[0, 3], &[], &[1, 2, 3], &[3]];
         let by_row = Interactions::from_rows(rows, 5);
         let by_column = by_row.transposed();
@@ -169,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_go_with_their_pairs() {
+    fn transposing_keeps_weights() {
         let rows: [&[u32]; 2] = [&[0, 1], &[1]];
         let mut by_row = Interactions::from_rows(rows, 2);
         by_row.weights = Some(vec![0.5, 1.0, 2.0]);
@@ -179,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_they_are_written() {
+    fn formatted_names_are_parsed() {
         for (name, positives) in Positives::NAMES {
             assert_eq!((name.parse(), positives.to_string()), (Ok(positives), name.to_owned()));
         }

@@ -1,18 +1,32 @@
 //! Trains embeddings of users and movies, and item–item weights.
 //!
-//! * [`item2vec`] and [`ials`] train embeddings from [`interactions`]; [`write()`] reads a MovieLens folder and
-//!   writes them as files.
-//! * [`ease`] computes item–item weights in closed form, and writes them as a version of a model folder.
+//! A method turns the ratings of a catalogue into [`Embeddings`] or into item–item weights. [`METHODS`] is the list of
+//! the methods: [`item2vec`], [`ials`], [`ease`], and next-item and item-kNN in [`cooccurrence`]. The loader's `embed`, `evaluate` and `tune` find them there, and
+//! `docs/extending-method.md` shows how to add one. [`write()`] reads a MovieLens folder, and writes the result as
+//! files.
 //!
-//! Results depend on the data, the options and the seed. The vectors are stored and compared in
-//! `sparrow-neural`. Start reading at [`write()`].
+//! Results depend on the data, the hyperparameters and the seed. The models are stored and scored in
+//! `sparrow-neural`. Start reading at [`MethodKind`].
 
+pub mod cooccurrence;
 pub mod ease;
-mod embed;
+mod embeddings;
 pub mod ials;
 pub mod interactions;
 pub mod item2vec;
+mod method;
+mod write;
 
-pub use embed::{
-    Embeddings, Error, ITEM_FILE, METADATA_FILE, Method, Summary, USER_FILE, compute, liked, write,
-};
+pub use embeddings::{Embeddings, liked};
+pub use method::{Error, Execution, Method, MethodKind, Model, Output};
+pub use sparrow_neural::{ITEM_FILE, METADATA_FILE, USER_FILE};
+pub use write::{Contents, Summary, write};
+
+/// The methods. The first one is the default; evaluations call its model `emb`, as configurations of the server do.
+pub const METHODS: [MethodKind; 5] =
+    [item2vec::KIND, ials::KIND, ease::KIND, cooccurrence::NEXT_ITEM, cooccurrence::ITEM_KNN];
+
+/// The guide for those who add a method; its code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/extending-method.md")]
+struct MethodGuide;

@@ -1,4 +1,4 @@
-use sparrow_model::{History, Sort, UserState};
+use sparrow_model::{GenreSet, History, MovieIndex, MovieSet, Sort, UserState};
 use sparrow_recall::Query;
 
 use crate::buffers::Buffers;
@@ -68,12 +68,34 @@ impl Engine {
             excluded.extend(user.history.iter().flat_map(History::movies));
             excluded.extend(user.also_rated.iter().copied());
         }
+        self.exclude_more(request.exclude, request.exclude_genres, request.min_year, excluded);
         let movies = self.catalog.len();
-        excluded.extend(request.exclude.iter().copied().filter(|movie| movie.index() < movies));
         if let Some(filter) = &request.filter {
             let rejected = excluded.absent(movies).filter(|&movie| !(filter.0)(movie));
             let rejected: Vec<_> = rejected.collect();
             excluded.extend(rejected);
+        }
+    }
+
+    /// Adds hidden movies and those that a request excludes by id, by genre or by release year.
+    pub(crate) fn exclude_more(
+        &self,
+        exclude: &[MovieIndex],
+        exclude_genres: GenreSet,
+        min_year: Option<u16>,
+        excluded: &mut MovieSet,
+    ) {
+        let movies = self.catalog.len();
+        excluded.extend(self.catalog.hidden().iter().copied());
+        excluded.extend(exclude.iter().copied().filter(|movie| movie.index() < movies));
+        for genre in exclude_genres.iter() {
+            excluded.insert_all(&self.genre_members[genre.index()]);
+        }
+        if let Some(least) = min_year {
+            // The newest come first, those without a year last.
+            let order = self.catalog.ordered(Sort::ReleaseYear, None);
+            let is_new = |movie: &MovieIndex| self.catalog.movie(*movie).year >= Some(least);
+            excluded.extend(order[order.partition_point(is_new)..].iter().copied());
         }
     }
 

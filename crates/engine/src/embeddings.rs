@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use sparrow_model::{Catalog, MovieId};
-use sparrow_neural::{EmbeddingTable, ItemVectors, Similarity};
+use sparrow_model::{Catalog, History, MovieId};
+use sparrow_neural::{EmbeddingTable, ItemVectors, NewUsers, Objective, Similarity};
 
 use crate::Error;
 
@@ -12,6 +12,8 @@ pub struct Embeddings {
     pub items: Arc<ItemVectors>,
     /// The users' vectors by user id; of length 1 if the items are compared by cosine.
     pub users: Arc<EmbeddingTable>,
+    /// Computes the vectors of users outside the training data.
+    pub new_users: NewUsers,
 }
 
 impl Embeddings {
@@ -51,7 +53,25 @@ impl Embeddings {
             });
         }
         warn_of_zeros("movies", known - vectors.len(), known);
-        Ok(Self { items: Arc::new(vectors), users: Arc::default() })
+        let items = Arc::new(vectors);
+        let new_users = NewUsers::new(Arc::clone(&items), None);
+        Ok(Self { items, users: Arc::default(), new_users })
+    }
+
+    /// Sets the training objective, with which users outside the training data are folded in.
+    #[must_use]
+    pub fn with_objective(mut self, objective: Option<Objective>) -> Self {
+        self.new_users = NewUsers::new(Arc::clone(&self.items), objective);
+        self
+    }
+
+    /// The vector of a user outside the training data, computed from the liked movies of a history. `None` if none of them
+    /// has a vector.
+    pub fn vector_of(&self, history: &History<'_>) -> Option<Vec<f32>> {
+        let liked = history.iter().filter(|rated| rated.stars.is_liked());
+        let liked: Vec<u32> = liked.map(|rated| rated.movie.0).collect();
+        let mut vector = self.new_users.vector(&liked)?;
+        self.prepare(&mut vector).then_some(vector)
     }
 
     /// Prepares a user's vector for comparison with the items'. Returns whether it is valid: of the same dimension, with

@@ -1,6 +1,4 @@
-use std::cmp::Reverse;
-
-use sparrow_model::{Catalog, Genre, GenreSet, History, UserIndex};
+use sparrow_model::{Catalog, Genre, GenreCounts, GenreSet, History, UserIndex};
 use sparrow_recall::FAVOURITE_GENRES;
 
 use crate::Engine;
@@ -8,18 +6,11 @@ use crate::Engine;
 /// Appends the favourite genres of a user with this history: the genres of liked movies, most liked first, ties by
 /// name. `genre_sets` are the genre sets of the catalogue's movies.
 fn favourites(history: &History<'_>, genre_sets: &[GenreSet], genres: &mut Vec<Genre>) {
-    let (mut liked, mut counts) = (GenreSet::EMPTY, [0_u32; 64]);
+    let mut liked = GenreCounts::default();
     for rated in history.iter().filter(|rated| rated.stars.is_liked()) {
-        for genre in genre_sets[rated.movie.index()].iter() {
-            liked.insert(genre);
-            counts[genre.index()] += 1;
-        }
+        liked.add(genre_sets[rated.movie.index()]);
     }
-    let start = genres.len();
-    // The sort is stable, and the genres are in order of name.
-    genres.extend(liked.iter());
-    genres[start..].sort_by_key(|genre| Reverse(counts[genre.index()]));
-    genres.truncate(start + FAVOURITE_GENRES);
+    genres.extend(liked.top::<FAVOURITE_GENRES>().into_iter().flatten());
 }
 
 impl Engine {

@@ -6,61 +6,74 @@ use sparrow_model::MovieIndex;
 
 use crate::buffers::StrategyBits;
 
-/// Why an answer is degraded or not personal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
+/// Declares the reasons with their names in the API.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident = $name:literal,)*) => {
+        /// Why an answer is degraded or not personal.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl Reason {
+            /// The names of all reasons in the API.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+
+            /// The name in the API, such as `unknown-user`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $name,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// No user has this id, so the answer is not personal.
-    UnknownUser,
+    UnknownUser = "unknown-user",
     /// The model has no vector of this user, or only a zero vector.
-    NoUserEmbedding,
+    NoUserEmbedding = "no-user-embedding",
     /// The movie has no vector, or only a zero vector, so that no movie is near it.
-    NoMovieEmbedding,
+    NoMovieEmbedding = "no-movie-embedding",
     /// The model is not loaded.
-    ModelUnavailable,
+    ModelUnavailable = "model-unavailable",
     /// The user was not in the training data of the model.
-    UserNotInModel,
+    UserNotInModel = "user-not-in-model",
     /// The model has no score for any candidate, for example because none of them has a vector.
-    CandidatesNotInModel,
+    CandidatesNotInModel = "candidates-not-in-model",
     /// The model returned an error or an invalid answer.
-    ModelFailed,
+    ModelFailed = "model-failed",
     /// The model did not return scores within its deadline.
-    ModelTimedOut,
+    ModelTimedOut = "model-timed-out",
     /// The feature store cannot be reached.
-    StoreUnavailable,
+    StoreUnavailable = "store-unavailable",
     /// The vectors in the store are newer than the loaded ones and not comparable with them.
-    StoreUpdating,
+    StoreUpdating = "store-updating",
     /// The store's entry of the user is malformed.
-    StoreFailed,
+    StoreFailed = "store-failed",
     /// The user's rating history is missing, so that seen movies cannot be excluded.
-    NoHistory,
+    NoHistory = "no-history",
     /// A recall strategy failed; the candidates are those of the others.
-    RecallFailed,
+    RecallFailed = "recall-failed",
 }
 
 impl Reason {
+    /// The names of the reasons of answers with similar movies.
+    pub const NAMES_FOR_SIMILAR: &'static [&'static str] = &[
+        Self::UnknownUser.as_str(),
+        Self::NoUserEmbedding.as_str(),
+        Self::NoMovieEmbedding.as_str(),
+        Self::ModelUnavailable.as_str(),
+        Self::ModelFailed.as_str(),
+        Self::ModelTimedOut.as_str(),
+        Self::RecallFailed.as_str(),
+    ];
+
     /// Whether the user's state is incomplete because of the store.
     pub(crate) const fn is_of_store(self) -> bool {
         matches!(self, Self::StoreUnavailable | Self::StoreUpdating | Self::StoreFailed)
-    }
-
-    /// The name in the API, such as `unknown-user`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownUser => "unknown-user",
-            Self::NoUserEmbedding => "no-user-embedding",
-            Self::NoMovieEmbedding => "no-movie-embedding",
-            Self::ModelUnavailable => "model-unavailable",
-            Self::UserNotInModel => "user-not-in-model",
-            Self::CandidatesNotInModel => "candidates-not-in-model",
-            Self::ModelFailed => "model-failed",
-            Self::ModelTimedOut => "model-timed-out",
-            Self::StoreUnavailable => "store-unavailable",
-            Self::StoreUpdating => "store-updating",
-            Self::StoreFailed => "store-failed",
-            Self::NoHistory => "no-history",
-            Self::RecallFailed => "recall-failed",
-        }
     }
 }
 

@@ -12,7 +12,7 @@ pub const NO_MODEL: &str = "none";
 /// A request for recommendations. Fields may be added: construct it with [`Request::new`] and struct update syntax.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// The user.
+    /// The user, for [`Engine::recommend`]; that of [`Engine::recommend_to`] is in the user's state.
     pub user: UserId,
     /// The name or alias of the ranking model; `None` for the default model.
     pub model: Option<&'a str>,
@@ -24,6 +24,10 @@ pub struct Request<'a> {
     pub exclude_seen: bool,
     /// Further movies to exclude. Indices outside the catalogue are ignored.
     pub exclude: &'a [MovieIndex],
+    /// No movies with any of these genres.
+    pub exclude_genres: GenreSet,
+    /// Only movies of this release year or later; movies without a year are excluded. `None` for all.
+    pub min_year: Option<u16>,
     /// Only movies that this accepts; `None` for all.
     pub filter: Option<Filter<'a>>,
     /// The movies that are ranked.
@@ -61,6 +65,8 @@ impl Request<'_> {
             genres: GenreSet::EMPTY,
             exclude_seen: true,
             exclude: &[],
+            exclude_genres: GenreSet::EMPTY,
+            min_year: None,
             filter: None,
             candidates: Candidates::Recalled,
         }
@@ -140,6 +146,7 @@ impl Engine {
         let index = users.index_of(id);
         UserState {
             id,
+            is_anonymous: false,
             history: index.map(|index| users.get(index)),
             also_rated: &[],
             favourite_genres: index.map_or(&[], |index| self.favourite_genres.of(index)),

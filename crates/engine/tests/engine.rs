@@ -9,7 +9,7 @@ use sparrow_engine::{
     Builder, Candidates, Embeddings, Engine, Error, Filter, Model, NO_MODEL, Reason,
     Recommendations, Request, SimilarRequest,
 };
-use sparrow_model::{Catalog, GenreSet, MovieIndex, OwnedHistory, UserId, UserState};
+use sparrow_model::{Catalog, GenreSet, MovieId, MovieIndex, OwnedHistory, UserId, UserState};
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_rank::{Query, Ranker, State, UNSCORED};
 use sparrow_recall::{ByScores, Recall};
@@ -99,6 +99,88 @@ async fn seen_movies_are_excluded_unless_requested() {
     // A user who has seen all movies gets an empty list, not an error.
     let nothing = engine.recommend(&Request::new(UserId(0))).await.unwrap();
     assert_eq!(nothing.items.len(), 0);
+}
+
+#[tokio::test]
+async fn excluded_movies_are_replaced_by_others() {
+    let engine = engine();
+    let genre = |name| engine.catalog().genres().find(name).unwrap();
+    let exclude: Vec<_> = [40, 41, 7000].map(MovieIndex).to_vec();
+    for candidates in [Candidates::Recalled, Candidates::All] {
+        let request = Request {
+            size: 9,
+            exclude: &exclude,
+            exclude_genres: [genre("A")].into_iter().collect(),
+            min_year: Some(1950 + 35),
+            candidates,
+            ..Request::new(UserId(40))
+        };
+        let mut found = movies(&engine.recommend(&request).await.unwrap());
+        found.sort_unstable();
+        assert_eq!(found, [35, 37, 39, 43, 45, 47, 49, 51, 53]);
+        let rest = engine.recommend(&Request { size: 100, ..request.clone() }).await.unwrap();
+        // Odd movies from 35 to 59 without 41.
+        assert_eq!(rest.items.len(), 12);
+        let both = Request { genres: [genre("B")].into_iter().collect(), ..request };
+        let mut found = movies(&engine.recommend(&both).await.unwrap());
+        found.sort_unstable();
+        assert_eq!(found, [39, 45, 51, 57]);
+    }
+}
+
+#[tokio::test]
+async fn hidden_movies_are_in_no_answer() {
+    let mut catalog = Arc::into_inner(catalog()).unwrap();
+    let hidden: Vec<u32> = (30..50).chain([3]).collect();
+    assert_eq!(catalog.hide(hidden.iter().map(|m| MovieId(m + 100))), []);
+    let engine = standard(&Arc::new(catalog)).build().unwrap();
+    for (user, candidates) in
+        [40, 999].into_iter().zip([Candidates::Recalled, Candidates::All].iter().cycle())
+    {
+        for model in ["emb", "popularity"] {
+            let request = Request {
+                size: 100,
+                exclude_seen: false,
+                candidates: *candidates,
+                model: Some(model),
+                ..Request::new(UserId(user))
+            };
+            let found = movies(&engine.recommend(&request).await.unwrap());
+            assert_eq!(found.len(), 60 - hidden.len());
+            assert!(found.iter().all(|movie| !hidden.contains(movie)));
+            let genres = engine.catalog().genres().iter().collect();
+            let found = movies(&engine.recommend(&Request { genres, ..request }).await.unwrap());
+            assert!(found.iter().all(|movie| !hidden.contains(movie)) && found.len() > 20);
+        }
+    }
+    for model in ["emb", "genre"] {
+        let request =
+            SimilarRequest { model: Some(model), size: 3, ..SimilarRequest::new(MovieIndex(29)) };
+        let similar = engine.similar(&request).unwrap();
+        assert_eq!((similar.items.len(), &*similar.model), (3, model));
+        assert!(similar.items.iter().all(|item| !hidden.contains(&item.movie.0)));
+    }
+}
+
+#[test]
+fn similar_movies_keep_their_number_without_the_excluded() {
+    let engine = engine();
+    let exclude = [MovieIndex(29)];
+    let odd = engine.catalog().genres().find("A").into_iter().collect();
+    let request =
+        SimilarRequest { size: 2, exclude: &exclude, ..SimilarRequest::new(MovieIndex(30)) };
+    let found = |request: &SimilarRequest<'_>| {
+        let similar = engine.similar(request).unwrap();
+        let mut found: Vec<u32> = similar.items.iter().map(|item| item.movie.0).collect();
+        found.sort_unstable();
+        found
+    };
+    let near = found(&request);
+    assert!(near == [28, 31] || near == [31, 32], "{near:?}");
+    assert_eq!(found(&SimilarRequest { exclude_genres: odd, ..request.clone() }), [27, 31]);
+    assert_eq!(found(&SimilarRequest { min_year: Some(1950 + 40), ..request.clone() }), [40, 41]);
+    let genre = SimilarRequest { model: Some("genre"), exclude_genres: odd, size: 99, ..request };
+    assert!(found(&genre).iter().all(|movie| movie % 2 == 1 && *movie != 29));
 }
 
 #[tokio::test]
@@ -611,7 +693,8 @@ async fn buffers_of_a_request_do_not_affect_the_next() {
 fn similar_movies_by_vector_and_by_genre() {
     let engine = engine();
     let ask = |movie, model, size| {
-        engine.similar(&SimilarRequest { movie: MovieIndex(movie), model, size }).unwrap()
+        let request = SimilarRequest { model, size, ..SimilarRequest::new(MovieIndex(movie)) };
+        engine.similar(&request).unwrap()
     };
     let near = ask(30, None, 2);
     let mut ids: Vec<u32> = near.items.iter().map(|item| item.movie.0).collect();
@@ -641,7 +724,8 @@ fn similar_movies_by_vector_and_by_genre() {
             .is_sorted_by(|a, b| a.score > b.score || (a.score == b.score && a.movie < b.movie))
     );
 
-    let unknown = SimilarRequest { movie: MovieIndex(6), model: Some("popularity"), size: 2 };
+    let unknown =
+        SimilarRequest { model: Some("popularity"), ..SimilarRequest::new(MovieIndex(6)) };
     assert!(matches!(engine.similar(&unknown), Err(Error::UnknownModel { .. })));
 }
 
@@ -679,7 +763,7 @@ async fn zero_vectors_count_as_missing() {
         let item = answer.items.iter().find(|item| item.movie.0 == 30).unwrap();
         assert_eq!(item.score, None);
 
-        let request = |movie| SimilarRequest { movie: MovieIndex(movie), model: None, size: 59 };
+        let request = |movie| SimilarRequest { size: 59, ..SimilarRequest::new(MovieIndex(movie)) };
         let similar = engine.similar(&request(30)).unwrap();
         assert_eq!((&*similar.model, similar.reason), ("genre", Some(Reason::NoMovieEmbedding)));
         let similar = engine.similar(&request(31)).unwrap();

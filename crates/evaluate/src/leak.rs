@@ -1,4 +1,4 @@
-//! Finds ratings of the test part where only those of the training part should be.
+//! Detects ratings of the test part in fitted models.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,30 +6,30 @@ use std::fmt;
 use sparrow_model::{Catalog, MovieIndex, UserId};
 
 use super::Fitted;
-use super::split::{Parts, Split};
+use super::split::{HoldOut, Parts};
 
-/// What should not be.
+/// A leak of the test part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leak {
-    /// A rating is known that is in the test part.
+    /// The catalogue of the model contains a rating of the test part.
     Rating {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// Of what.
+        /// The movie.
         movie: MovieIndex,
     },
-    /// A movie's statistics count other ratings than those of the training part.
+    /// The statistics of a movie differ from those of the training part.
     Statistics {
-        /// Of what.
+        /// The movie.
         movie: MovieIndex,
-        /// How many it counts.
+        /// The number of ratings in the statistics.
         counted: u32,
-        /// How many training has.
+        /// The number of ratings in the training part.
         training: u32,
     },
-    /// A rating in training is later than one in the test part that it must come before.
+    /// A rating of the training part is later than one of the test part that must be later.
     Future {
-        /// Whose.
+        /// The user.
         user: UserId,
     },
 }
@@ -38,11 +38,11 @@ impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rating { user, movie } => {
-                write!(f, "that of user {user} for the movie at place {}", movie.0)
+                write!(f, "that of user {user} for the movie with index {}", movie.0)
             }
             Self::Statistics { movie, counted, training } => write!(
                 f,
-                "{counted} are counted of the movie at place {}, which has {training} in training",
+                "{counted} are counted for the movie with index {}, which has {training} in the training part",
                 movie.0
             ),
             Self::Future { user } => write!(f, "user {user} has later ones in training"),
@@ -50,10 +50,10 @@ impl fmt::Display for Leak {
     }
 }
 
-/// Looks through the division and what the fitted model knows of movies and users: histories and statistics,
-/// from which features are computed, too. What a ranker holds beside them cannot be seen from here.
-pub fn check(parts: &Parts, split: Split, fitted: &Fitted) -> Result<(), Leak> {
-    future(parts, split)?;
+/// Checks the parts, and the histories and statistics of the fitted model, from which its features are computed. The
+/// internal state of a ranker is not checked.
+pub fn check(parts: &Parts, hold_out: HoldOut, fitted: &Fitted) -> Result<(), Leak> {
+    future(parts, hold_out)?;
     catalog(parts, &parts.training)?;
     if !std::sync::Arc::ptr_eq(&parts.training, &fitted.catalog) {
         catalog(parts, &fitted.catalog)?;
@@ -61,7 +61,7 @@ pub fn check(parts: &Parts, split: Split, fitted: &Fitted) -> Result<(), Leak> {
     Ok(())
 }
 
-/// Checks what a catalogue knows.
+/// Checks the histories and statistics of a catalogue.
 fn catalog(parts: &Parts, catalog: &Catalog) -> Result<(), Leak> {
     for test in parts.test.iter() {
         let Some(known) = catalog.users().find(test.user()) else { continue };
@@ -85,15 +85,15 @@ fn catalog(parts: &Parts, catalog: &Catalog) -> Result<(), Leak> {
     Ok(())
 }
 
-/// Checks that what is measured with comes after what is learnt from, where the split says so.
-fn future(parts: &Parts, split: Split) -> Result<(), Leak> {
+/// Checks that test ratings are later than training ratings, if they were held out by time.
+fn future(parts: &Parts, hold_out: HoldOut) -> Result<(), Leak> {
     let first = |history: sparrow_model::History<'_>| history.iter().next().map(|r| r.timestamp);
     let of_all = parts.test.iter().filter_map(first).min();
     for known in parts.training.users().iter() {
-        let limit = match split {
-            Split::Random | Split::RandomByMovie => None,
-            Split::Time => of_all,
-            Split::PerUserTime | Split::LeaveOneOut => {
+        let limit = match hold_out {
+            HoldOut::RANDOM | HoldOut::RandomByMovie => None,
+            HoldOut::TIME => of_all,
+            HoldOut::PER_USER_TIME | HoldOut::LeaveOneOut => {
                 parts.test.find(known.user()).and_then(first)
             }
         };

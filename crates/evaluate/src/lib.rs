@@ -1,20 +1,22 @@
-//! How good a model is: measured on ratings that it has not seen.
+//! Evaluates models on held-out ratings.
 //!
-//! [`run`] divides a data set's ratings ([`split`]), fits a model to one part ([`Method::fit`]), and measures
-//! on the other part what the model makes of it by a [`Protocol`]: once for each seed, with means,
-//! deviations and confidence intervals over all. [`compare`] says whether one model is better than
-//! another on the same parts.
+//! [`run`] divides the ratings of a data set ([`split`]), fits a model to the training part ([`Method::fit`]), and
+//! evaluates it on the test part by a [`Protocol`]: once per seed, with means, deviations and confidence intervals
+//! over all seeds. [`compare`] tests whether one model is better than another on the same parts. [`tune`] searches for
+//! hyperparameters, and [`report`] formats the results.
 //!
-//! A method is given a catalogue of the training ratings and nothing else, and what it gives back is
-//! what serving has: a [`Ranker`], or an engine. So popularity, statistics, features and vectors know no
-//! rating that is measured with; [`leak`] checks that. `docs/quality.md` explains the protocols.
+//! The input of a method is a catalogue of the training ratings and nothing else. Its result is a [`Ranker`] or an
+//! engine, as in the server. Popularity, statistics, features and vectors therefore do not depend on held-out ratings;
+//! [`leak`] checks that. `docs/quality.md` documents the protocols. Start reading at [`run`].
 
+mod blend;
 pub mod leak;
 mod models;
 mod observations;
 mod protocols;
 pub mod ranking;
 mod registry;
+pub mod report;
 pub mod split;
 pub mod statistics;
 pub mod tune;
@@ -31,58 +33,61 @@ use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
 use sparrow_neural::EmbeddingTable;
 use sparrow_rank::{Query, Ranker};
 
-pub use models::{Ease, Embeddings, Popularity, Trained, UserAndMovieBiases, WholePath};
+pub use blend::Blend;
+pub use models::{
+    Computed, EndToEnd, Popularity, Trained, UserAndMovieBiases, VectorFolder, Vectors,
+};
 use observations::Observations;
-pub use registry::{KNOWN, Known, method};
+pub use registry::{ModelKind, method, models};
 use sparrow_progress::Progress;
 use sparrow_random::Random;
 use sparrow_train as train;
 use sparrow_train::metrics::Calibration;
-use split::{Parts, Split};
+use split::{HoldOut, Parts};
 
-/// How many places of a list count.
-pub const PLACES: usize = 10;
+/// The number of movies of a list that are evaluated.
+pub const LIST_LENGTH: usize = 10;
 
-/// Why there are no measures.
+/// The error of an evaluation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option is outside its range, or does not go with another.
+    /// An option is outside its range, or incompatible with another one.
     #[error("{0}")]
     Option(String),
     /// The model cannot be fitted.
     #[error("cannot fit the model {model}")]
     Fit {
-        /// Its name.
+        /// The name of the model.
         model: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The fitted model does not answer.
+    /// The fitted model returned an error.
     #[error("the model failed on user {user}")]
     Ranking {
-        /// Whose movies it should have scored.
+        /// The user of the query.
         user: UserId,
-        /// How.
+        /// The cause.
         source: sparrow_rank::Error,
     },
-    /// The model was fitted to what it is measured with.
+    /// The model was fitted to held-out ratings.
     #[error("ratings of the test part reached the model: {0}")]
     Leak(leak::Leak),
-    /// No user has anything to measure with.
-    #[error("nothing to measure with: {0}")]
-    NothingToMeasure(&'static str),
+    /// The test part is not sufficient.
+    #[error("no test data: {0}")]
+    NoTestData(&'static str),
 }
 
-/// What a model is asked, and what counts as good.
+/// The task of the model, and its measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// Whether held-out ratings are likes: 3.5 stars or more.
+    /// Predict whether held-out ratings are likes: 3.5 stars or more.
     Label,
-    /// A list of 10 of the movies that the user has not rated in training; all that the user rated in the test
-    /// part are relevant.
+    /// Rank all movies that the user has not rated in the training part; the movies that the user rated in the test part
+    /// are relevant.
     FullRanking,
-    /// Where each user's last movie comes among 99 others that the user has not rated, and among all.
+    /// Rank each user's last movie among 99 others that the user has not rated, and among all.
     LeaveOneOut,
 }
 
@@ -90,7 +95,7 @@ impl Protocol {
     /// All protocols.
     pub const ALL: [Self; 3] = [Self::Label, Self::FullRanking, Self::LeaveOneOut];
 
-    /// Its name on the command line.
+    /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Label => "label",
@@ -115,38 +120,38 @@ impl FromStr for Protocol {
     }
 }
 
-/// How to measure.
+/// The options of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// What is asked.
+    /// The protocol.
     pub protocol: Protocol,
-    /// How the ratings are divided; [`Split::LeaveOneOut`] and [`Protocol::LeaveOneOut`] go together.
-    pub split: Split,
-    /// The part of the ratings that is held out.
+    /// Which ratings are held out; [`HoldOut::LeaveOneOut`] and [`Protocol::LeaveOneOut`] require each other.
+    pub hold_out: HoldOut,
+    /// The share of the ratings that is held out.
     pub fraction: f64,
-    /// One division and one model for each.
+    /// The seeds; the ratings are divided and the model is fitted once per seed.
     pub seeds: Vec<u64>,
-    /// Leave what the user rated in training in the lists.
+    /// Keep movies that the user rated in the training part in the lists.
     pub keep_seen: bool,
-    /// Put each seed's test part away, and divide its training part once more to measure on: so settings can be
-    /// chosen without a look at what models are measured with in the end.
+    /// Do not use the test part, and divide the training part once more for the evaluation, so that hyperparameters can
+    /// be chosen without the test part.
     pub validation: bool,
-    /// How many resamples of the users the intervals are drawn from; 0 for no intervals.
+    /// The number of bootstrap resamples of the users for the intervals; 0 for no intervals.
     pub resamples: usize,
 }
 
 impl Options {
-    /// What is usual for a protocol: 80/20 by chance for labels, 75/25 by chance within each movie's ratings
-    /// for full ranking; three seeds.
+    /// The defaults of a protocol: 80/20 at random for labels, 75/25 at random within each movie's ratings for full
+    /// ranking; three seeds.
     pub fn new(protocol: Protocol) -> Self {
-        let (split, fraction) = match protocol {
-            Protocol::Label => (Split::Random, 0.2),
-            Protocol::FullRanking => (Split::RandomByMovie, 0.25),
-            Protocol::LeaveOneOut => (Split::LeaveOneOut, 0.0),
+        let (hold_out, fraction) = match protocol {
+            Protocol::Label => (HoldOut::RANDOM, 0.2),
+            Protocol::FullRanking => (HoldOut::RandomByMovie, 0.25),
+            Protocol::LeaveOneOut => (HoldOut::LeaveOneOut, 0.0),
         };
         Self {
             protocol,
-            split,
+            hold_out,
             fraction,
             seeds: vec![1, 2, 3],
             keep_seen: false,
@@ -155,15 +160,15 @@ impl Options {
         }
     }
 
-    /// Refuses what cannot be measured, before any work is done.
+    /// Checks the options, before any work is done.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: &str| Err(Error::Option(why.to_owned()));
-        if (self.protocol == Protocol::LeaveOneOut) != (self.split == Split::LeaveOneOut) {
+        if (self.protocol == Protocol::LeaveOneOut) != (self.hold_out == HoldOut::LeaveOneOut) {
             return refuse(
                 "the protocol leave-one-out has its own split, and only it has that one",
             );
         }
-        if self.split != Split::LeaveOneOut && !(self.fraction > 0.0 && self.fraction < 1.0) {
+        if self.hold_out != HoldOut::LeaveOneOut && !(self.fraction > 0.0 && self.fraction < 1.0) {
             return refuse("the test part must be more than 0 and less than 1");
         }
         if self.seeds.is_empty() {
@@ -176,37 +181,36 @@ impl Options {
     }
 }
 
-/// What a method may learn from.
+/// The training data of a method.
 #[derive(Debug, Clone, Copy)]
 pub struct Training<'a> {
-    /// The movies, and the training part of the ratings.
+    /// The movies and the training part of the ratings.
     pub catalog: &'a Arc<Catalog>,
-    /// How the ratings were divided, for a model that holds out some itself.
-    pub split: Split,
-    /// For what is random about the method.
+    /// How ratings were held out, for a model that holds out a validation part itself.
+    pub hold_out: HoldOut,
+    /// The seed of the random numbers.
     pub seed: u64,
 }
 
-/// A way to get a model from ratings.
+/// A method that fits a model to ratings.
 ///
-/// The contract: with the same training part and seed, the model is the same; nothing but the training part
-/// goes into it. A method that brings its model along, such as one over finished files, says so in
-/// [`unknown_training`](Self::unknown_training).
+/// The contract: the same training part and seed result in the same model, which depends on nothing else. A method with
+/// a finished model, such as one from files, returns true from [`unknown_training`](Self::unknown_training).
 pub trait Method: Sync {
-    /// Its name, such as `popularity`.
+    /// The name of the model, such as `popularity`.
     fn name(&self) -> String;
 
-    /// Its settings, for reports: names and values.
+    /// The names and values of the hyperparameters, for reports.
     fn settings(&self) -> Vec<(String, String)> {
         Vec::new()
     }
 
-    /// Whether what the model was trained on is not known here, so that it may have been the test part too.
+    /// Returns whether the training data are unknown, so that they may contain the test part.
     fn unknown_training(&self) -> bool {
         false
     }
 
-    /// Whether it has scores for given pairs. Without, it has only lists.
+    /// Returns whether the model scores single movies; otherwise it returns lists only.
     fn scores(&self) -> bool {
         true
     }
@@ -220,29 +224,29 @@ pub trait Method: Sync {
 
 /// A fitted model.
 pub struct Fitted {
-    /// What it knows of movies and users.
+    /// The catalogue that the model uses.
     pub catalog: Arc<Catalog>,
-    /// What gives its answers.
+    /// The scores or lists of the model.
     pub answers: Answers,
-    /// The users' vectors by user id, for a ranker that needs them.
+    /// The users' vectors by user id, if the ranker needs them.
     pub users: Option<Arc<EmbeddingTable>>,
 }
 
-/// What gives a fitted model's answers.
+/// The scores or lists of a fitted model.
 pub enum Answers {
-    /// A model that scores.
+    /// A model that scores movies.
     Scores {
         /// The model.
         ranker: Arc<dyn Ranker>,
-        /// Whether a score is the probability that the user likes the movie.
+        /// Whether scores are probabilities that the user likes the movie.
         probabilities: bool,
     },
-    /// The whole way of a request: recall and ranking, with what steps in.
+    /// The end-to-end pipeline: recall and ranking with fallbacks.
     Lists(Box<Engine>),
 }
 
 impl Fitted {
-    /// The user as a request would see it.
+    /// The state of a user as in a request.
     fn user(&self, id: UserId) -> UserState<'_> {
         UserState {
             history: self.catalog.users().find(id),
@@ -251,8 +255,7 @@ impl Fitted {
         }
     }
 
-    /// The scores of movies for a user, by the ranker's contract; `false` where the model has none for this
-    /// user.
+    /// Computes the scores of movies for a user; returns `false` if the model has none for this user.
     async fn score(
         &self,
         ranker: &dyn Ranker,
@@ -267,7 +270,7 @@ impl Fitted {
             {
                 Ok(true)
             }
-            Ok(()) => failed(sparrow_rank::Error::Malformed("not a score a movie".to_owned())),
+            Ok(()) => failed(sparrow_rank::Error::Malformed("not one score per movie".to_owned())),
             Err(sparrow_rank::Error::NoUserEmbedding(_) | sparrow_rank::Error::UnknownUser(_)) => {
                 Ok(false)
             }
@@ -281,23 +284,23 @@ pub fn load(data: &Path, reader: &ReaderOptions) -> Result<Loaded, sparrow_movie
     Source::open(data)?.load(reader)
 }
 
-/// A data set in numbers.
+/// The size of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// SHA-256 over all ratings.
     pub fingerprint: String,
-    /// Users with ratings.
+    /// The number of users with ratings.
     pub users: usize,
-    /// Movies, also those without ratings.
+    /// The number of movies, including those without ratings.
     pub movies: usize,
-    /// Movies with ratings.
+    /// The number of movies with ratings.
     pub rated_movies: usize,
-    /// Ratings.
+    /// The number of ratings.
     pub ratings: usize,
 }
 
 impl Facts {
-    /// Of a catalogue.
+    /// Determines the size of a catalogue.
     pub fn new(catalog: &Catalog) -> Self {
         Self {
             fingerprint: train::fingerprint(catalog),
@@ -309,64 +312,64 @@ impl Facts {
     }
 }
 
-/// What was measured.
+/// The result of an evaluation.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
     /// The model.
     pub model: String,
-    /// Its settings.
+    /// The names and values of the hyperparameters.
     pub settings: Vec<(String, String)>,
     /// See [`Method::unknown_training`].
     pub unknown_training: bool,
-    /// How it was measured.
+    /// The options of the evaluation.
     pub options: Options,
     /// The data set.
     pub facts: Facts,
-    /// Each seed.
+    /// The result of each seed.
     pub seeds: Vec<Seed>,
-    /// All seeds together.
+    /// The measures over all seeds.
     pub measures: Vec<Measure>,
-    /// How probabilities compare with what was liked, over all seeds; for scores that are probabilities.
+    /// The calibration over all seeds, if scores are probabilities.
     pub calibration: Option<Calibration>,
 }
 
-/// One seed of an evaluation.
+/// The result of one seed.
 #[derive(Debug, Clone)]
 pub struct Seed {
     /// The seed.
     pub seed: u64,
-    /// What was measured.
+    /// The measures.
     pub measures: Vec<(&'static str, f64)>,
-    /// Ratings in training.
+    /// The number of ratings in the training part.
     pub training: usize,
-    /// Ratings held out.
+    /// The number of held-out ratings.
     pub test: usize,
-    /// Users who were asked for.
+    /// The number of evaluated users.
     pub users: usize,
-    /// Those of them for whom the model had no scores.
+    /// The number of evaluated users without scores.
     pub without_scores: usize,
-    /// How long fitting took.
+    /// The time for fitting the model.
     pub fitting: Duration,
-    /// How long asking took.
-    pub asking: Duration,
+    /// The time for scoring.
+    pub scoring: Duration,
     measured: Observations,
 }
 
 /// A measure over all seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measure {
-    /// Its name, such as `ndcg_at_10`.
+    /// The name, such as `ndcg_at_10`.
     pub name: &'static str,
     /// The mean over the seeds.
     pub mean: f64,
-    /// The sample deviation over the seeds: 0 for one.
+    /// The sample deviation over the seeds; 0 for one seed.
     pub deviation: f64,
-    /// Where the mean lies with 95% confidence, were the users others of the same kind: percentiles of the
-    /// bootstrap. Not for measures that are no mean over users, such as coverage.
+    /// The 95% confidence interval of the mean: percentiles of the bootstrap over users. `None` for measures that are not
+    /// means over users, such as coverage.
     pub interval: Option<(f64, f64)>,
 }
 
-/// Fits and measures a model, once for each seed. `progress` counts users that were asked for.
+/// Fits and evaluates a model, once per seed. `progress` counts evaluated users.
 pub async fn run(
     catalog: &Catalog,
     method: &dyn Method,
@@ -377,14 +380,14 @@ pub async fn run(
     if options.protocol == Protocol::Label && !method.scores() {
         let name = method.name();
         return Err(Error::Option(format!(
-            "{name} gives lists and no scores, so the protocol label cannot measure it"
+            "{name} returns lists without scores, so the protocol label cannot evaluate it"
         )));
     }
     let mut seeds = Vec::new();
     for (done, &seed) in options.seeds.iter().enumerate() {
-        let mut parts = Parts::new(catalog, options.split, options.fraction, seed);
+        let mut parts = Parts::new(catalog, options.hold_out, options.fraction, seed);
         if options.validation {
-            parts = Parts::new(&parts.training, options.split, options.fraction, seed);
+            parts = Parts::new(&parts.training, options.hold_out, options.fraction, seed);
         }
         let so_far = |users: u64, all: u64| {
             progress(done as u64 * all + users, options.seeds.len() as u64 * all);
@@ -396,8 +399,8 @@ pub async fn run(
         .measures
         .iter()
         .enumerate()
-        .map(|(place, &(name, _))| {
-            let values: Vec<f64> = seeds.iter().map(|seed| seed.measures[place].1).collect();
+        .map(|(index, &(name, _))| {
+            let values: Vec<f64> = seeds.iter().map(|seed| seed.measures[index].1).collect();
             let (mean, deviation) = statistics::mean_and_deviation(&values);
             let interval = intervals.iter().find(|(of, _)| *of == name).map(|(_, found)| *found);
             Measure { name, mean, deviation, interval }
@@ -415,7 +418,7 @@ pub async fn run(
     })
 }
 
-/// Fits a model to the training part, and measures it with the test part. `catalog` is the whole.
+/// Fits a model to the training part and evaluates it on the test part. `catalog` contains both.
 async fn one(
     catalog: &Catalog,
     parts: &Parts,
@@ -425,34 +428,34 @@ async fn one(
     progress: Progress<'_>,
 ) -> Result<Seed, Error> {
     let start = Instant::now();
-    let training = Training { catalog: &parts.training, split: options.split, seed };
+    let training = Training { catalog: &parts.training, hold_out: options.hold_out, seed };
     let fitted =
         method.fit(training).map_err(|source| Error::Fit { model: method.name(), source })?;
-    leak::check(parts, options.split, &fitted).map_err(Error::Leak)?;
+    leak::check(parts, options.hold_out, &fitted).map_err(Error::Leak)?;
     let fitting = start.elapsed();
-    let asked = protocols::ask(catalog, parts, &fitted, options, seed, progress).await?;
+    let answers = protocols::evaluate(catalog, parts, &fitted, options, seed, progress).await?;
     let all = vec![1; catalog.users().len()];
-    let Some(mut measures) = asked.measured.measure(&all) else {
-        return Err(Error::NothingToMeasure("the test part lacks likes, or has nothing else"));
+    let Some(mut measures) = answers.measured.measure(&all) else {
+        return Err(Error::NoTestData("the test part contains only likes, or none"));
     };
-    measures.extend(asked.whole);
+    measures.extend(answers.whole);
     Ok(Seed {
         seed,
         measures,
         training: parts.training.users().rating_count(),
         test: parts.test.rating_count(),
-        users: asked.users,
-        without_scores: asked.without_scores,
+        users: answers.users,
+        without_scores: answers.without_scores,
         fitting,
-        asking: start.elapsed().saturating_sub(fitting),
-        measured: asked.measured,
+        scoring: start.elapsed().saturating_sub(fitting),
+        measured: answers.measured,
     })
 }
 
-/// The seed of resamples: the same for all, so that models are compared on the same ones.
+/// The seed of the resamples: a constant, so that models are compared on the same resamples.
 const RESAMPLING: u64 = 0x5eed;
 
-/// What the measures, as means over the seeds, are for resamples of the users: `resampled[measure]`.
+/// The measures, as means over the seeds, for resamples of the users: `resampled[measure]`.
 fn resampled(seeds: &[Seed], resamples: usize) -> Vec<(&'static str, Vec<f64>)> {
     let Some(first) = seeds.first() else { return Vec::new() };
     let names = first.measured.names();
@@ -468,10 +471,10 @@ fn resampled(seeds: &[Seed], resamples: usize) -> Vec<(&'static str, Vec<f64>)> 
         }
         let measures: Option<Vec<_>> =
             seeds.iter().map(|seed| seed.measured.measure(&weights)).collect();
-        // A resample without a like, or with nothing else, says nothing.
+        // A resample with likes only, or without likes, has no ROC AUC.
         let Some(measures) = measures else { continue };
-        for (place, values) in values.iter_mut().enumerate() {
-            let sum: f64 = measures.iter().map(|of_seed| of_seed[place].1).sum();
+        for (index, values) in values.iter_mut().enumerate() {
+            let sum: f64 = measures.iter().map(|of_seed| of_seed[index].1).sum();
             values.push(sum / seeds.len() as f64);
         }
     }
@@ -483,22 +486,21 @@ fn intervals(seeds: &[Seed], resamples: usize) -> Vec<(&'static str, (f64, f64))
     all.filter_map(|(name, mut values)| Some((name, statistics::interval(&mut values)?))).collect()
 }
 
-/// How far one model is ahead of another in a measure.
+/// The difference between two models in a measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
     /// The measure.
     pub name: &'static str,
-    /// The mean of the first model, less that of the second.
+    /// The mean of the first model minus that of the second.
     pub difference: f64,
-    /// Where the difference lies with 95% confidence: percentiles of the paired bootstrap over users.
+    /// The 95% confidence interval of the difference: percentiles of the paired bootstrap over users.
     pub interval: (f64, f64),
-    /// How likely a difference as far from zero is where there is none: of the same bootstrap, two-sided.
+    /// The two-sided p-value, from the same bootstrap.
     pub p_value: f64,
 }
 
-/// Compares two models that were measured on the same parts of the same data. Users are drawn anew as often
-/// as [`Options::resamples`] says, the same ones for both models; a measure that only one of them has is
-/// left out.
+/// Compares two models that were evaluated on the same parts of the same data, with [`Options::resamples`] resamples
+/// of the users, the same for both models. Omits measures that only one of them has.
 pub fn compare(first: &Evaluation, second: &Evaluation) -> Result<Vec<Difference>, Error> {
     if first.options != second.options || first.facts != second.facts {
         return Err(Error::Option("models are compared on the same data and parts".to_owned()));

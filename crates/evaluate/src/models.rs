@@ -1,19 +1,23 @@
-use std::io::ErrorKind;
+use std::fmt::Display;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
-use sparrow_embed::{self as embed, ease};
+use sparrow_embed::{self as embed, Execution, METHODS, MethodKind};
 use sparrow_engine::{self as engine, Engine};
-use sparrow_model::MovieId;
-use sparrow_neural::ease::Scorer;
+use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Settings as _};
+use sparrow_model::{Catalog, MovieId};
+use sparrow_neural::item_weights::{ItemWeightsFile, Scorer};
 use sparrow_neural::neural_cf::Model;
-use sparrow_neural::{EmbeddingMetadata, EmbeddingTable, Similarity};
-use sparrow_rank::{EaseRanker, EmbeddingRanker, NeuralCfRanker, PopularityRanker, Ranker};
+use sparrow_neural::{EmbeddingFolder, EmbeddingTable, Similarity};
+use sparrow_rank::{EmbeddingRanker, ItemWeightsRanker, NeuralCfRanker, PopularityRanker, Ranker};
 use sparrow_train as train;
 
 use super::{Answers, Fitted, Method, Training};
+use crate::registry::model_of;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn scores(training: Training<'_>, ranker: impl Ranker + 'static, probabilities: bool) -> Fitted {
     Fitted {
@@ -37,10 +41,10 @@ impl Method for Popularity {
     }
 }
 
-/// How easily pleased a user is, and how well liked a movie: no taste.
+/// The biases of users and movies, without their interaction.
 #[derive(Debug, Clone, Copy)]
 pub struct UserAndMovieBiases {
-    /// Each bias is pulled to zero as if by so many ratings.
+    /// Each bias is shrunk to zero as if by this many ratings.
     pub prior: f64,
 }
 
@@ -50,13 +54,22 @@ impl Default for UserAndMovieBiases {
     }
 }
 
+impl Hyperparameters for UserAndMovieBiases {
+    const TABLE: &'static [Hyperparameter<Self>] = &[Hyperparameter::<Self>::new(
+        "bias-prior",
+        train::BIAS_PRIOR,
+        |it| &mut it.prior,
+        "Each bias is shrunk to zero as if by this many ratings",
+    )];
+}
+
 impl Method for UserAndMovieBiases {
     fn name(&self) -> String {
         "biases".to_owned()
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        vec![("bias-prior".to_owned(), self.prior.to_string())]
+        sparrow_hyperparameters::Settings::settings(self)
     }
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
@@ -68,15 +81,15 @@ impl Method for UserAndMovieBiases {
 /// A model of [`train`].
 #[derive(Debug, Clone)]
 pub struct Trained {
-    /// How it is trained. The seed and the split of what tells when to stop are those of the evaluation;
-    /// nothing more is held out.
+    /// The options. The seed and the split of the validation part are those of the evaluation; no other test part is
+    /// held out.
     pub options: train::Options,
 }
 
 impl Trained {
     fn model(&self, training: Training<'_>) -> Result<Model, train::Error> {
         let options = train::Options {
-            split: training.split.inner(),
+            split: training.hold_out.validation_split(),
             seed: training.seed,
             ..self.options.clone()
         };
@@ -90,139 +103,170 @@ impl Method for Trained {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let own = ["method", "split", "test", "seed"];
-        self.options.described().filter(|(name, _)| !own.contains(&&**name)).collect()
+        self.options.settings()
     }
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
         let model = self.model(training)?;
-        // With negatives a score says how likely a movie is chosen, not liked.
+        // With negatives a score is the probability that a movie is chosen, not liked.
         let probabilities = self.options.negatives == 0;
         Ok(scores(training, NeuralCfRanker::new(&model, training.catalog), probabilities))
     }
 }
 
-/// Ranking by the vectors of users and movies.
-#[derive(Debug, Clone)]
-pub enum Embeddings {
-    /// Computed from the training part. The seed is that of the evaluation.
-    Computed(embed::Method),
-    /// Files that `sparrow-loader embed` or another program has made, from ratings that are not known here.
-    Files(PathBuf),
+/// A method of [`embed`], fitted to the training part.
+#[derive(Debug)]
+pub struct Computed {
+    /// The method.
+    pub kind: MethodKind,
+    /// Its hyperparameters.
+    pub method: Box<dyn embed::Method>,
 }
 
-/// Vectors of movies, then of users.
-struct Tables {
+impl Computed {
+    fn compute(&self, training: Training<'_>) -> Result<embed::Model, embed::Error> {
+        let processors = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = if self.kind.same_on_all_threads { processors() } else { 1 };
+        let execution = Execution { threads, seed: training.seed };
+        self.method.compute(training.catalog, execution, &|_, _| {})
+    }
+}
+
+impl Method for Computed {
+    fn name(&self) -> String {
+        model_of(&self.kind).to_owned()
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        self.method.settings()
+    }
+
+    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
+        match self.compute(training)? {
+            embed::Model::Vectors(embed::Embeddings { movies, users, metadata, .. }) => by_vectors(
+                training,
+                VectorTables { movies, users, similarity: metadata.similarity },
+            ),
+            embed::Model::Weights { file, .. } => {
+                Ok(scores(training, by_weights(&file, training.catalog), false))
+            }
+        }
+    }
+}
+
+/// Ranking by item–item weights.
+pub(crate) fn by_weights(file: &ItemWeightsFile, catalog: &Catalog) -> ItemWeightsRanker {
+    let ItemWeightsFile { weights, metadata } = file;
+    let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
+    let scorer = Scorer::new(weights, catalog.len(), index);
+    ItemWeightsRanker::new(metadata.architecture.name(), Arc::new(scorer), metadata.input())
+}
+
+/// A folder with vectors that `sparrow-loader embed` or another program wrote; their training data are unknown.
+#[derive(Debug, Clone)]
+pub struct VectorFolder(pub PathBuf);
+
+/// Vectors by id.
+struct VectorTables {
     movies: EmbeddingTable,
     users: EmbeddingTable,
     similarity: Similarity,
 }
 
-impl Embeddings {
-    fn tables(&self, training: Training<'_>) -> Result<Tables, Failure> {
-        match self {
-            Self::Computed(method) => {
-                let method = method.clone().with_seed(training.seed);
-                let computed = embed::compute(training.catalog, &method, &|_, _| {})?;
-                let embed::Embeddings { movies, users, about, .. } = computed;
-                Ok(Tables { movies, users, similarity: about.similarity })
-            }
-            Self::Files(folder) => {
-                let about = match sparrow_files::read(&folder.join(embed::METADATA_FILE), 1 << 20) {
-                    Ok(bytes) => Some(EmbeddingMetadata::read(&bytes, embed::METADATA_FILE)?),
-                    Err(error) if error.kind() == ErrorKind::NotFound => None,
-                    Err(error) => return Err(error.into()),
-                };
-                let read = |name: &str| -> Result<EmbeddingTable, Failure> {
-                    let path = folder.join(name);
-                    let shown = path.display().to_string();
-                    let file = sparrow_files::open(&path, u64::MAX)
-                        .map_err(|error| format!("{shown}: {error}"))?;
-                    let sha256 =
-                        about.as_ref().and_then(|about: &EmbeddingMetadata| about.sha256(name));
-                    Ok(EmbeddingTable::read_verified(file, &shown, sha256)?)
-                };
-                let (movies, users) = (read(embed::ITEM_FILE)?, read(embed::USER_FILE)?);
-                let similarity = about.map_or_else(Similarity::default, |about| about.similarity);
-                Ok(Tables { movies, users, similarity })
-            }
-        }
-    }
-
+impl VectorTables {
     /// Lays the vectors out as the server does.
-    fn laid_out(&self, training: Training<'_>) -> Result<engine::Embeddings, Failure> {
-        let Tables { movies, users, similarity } = self.tables(training)?;
+    fn laid_out(self, training: Training<'_>) -> Result<engine::Embeddings, Failure> {
+        let Self { movies, users, similarity } = self;
         Ok(engine::Embeddings::new(&movies, users, similarity, training.catalog)?)
     }
 }
 
-impl Method for Embeddings {
+/// Ranking by the similarity of vectors.
+fn by_vectors(training: Training<'_>, tables: VectorTables) -> Result<Fitted, Failure> {
+    let vectors = tables.laid_out(training)?;
+    let ranker = EmbeddingRanker::new(vectors.items);
+    Ok(Fitted { users: Some(vectors.users), ..scores(training, ranker, false) })
+}
+
+/// The message of an error with its causes.
+fn in_folder(folder: &dyn Display, error: &dyn std::error::Error) -> String {
+    let causes = iter::successors(Some(error), |error| error.source());
+    let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    format!("{folder}: {causes}")
+}
+
+impl VectorFolder {
+    fn read(&self) -> Result<VectorTables, Failure> {
+        let folder = self.0.display();
+        let EmbeddingFolder { items: movies, users, metadata } =
+            EmbeddingFolder::read(&self.0).map_err(|error| in_folder(&folder, &error))?;
+        let similarity = metadata.map_or_else(Similarity::default, |it| it.similarity);
+        Ok(VectorTables { movies, users, similarity })
+    }
+}
+
+impl Method for VectorFolder {
     fn name(&self) -> String {
-        match self {
-            Self::Computed(embed::Method::Ials(_)) => "ials",
-            Self::Computed(embed::Method::Item2Vec(_)) | Self::Files(_) => "emb",
-        }
-        .to_owned()
+        model_of(&METHODS[0]).to_owned()
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        match self {
-            Self::Computed(method) => method.settings(),
-            Self::Files(folder) => {
-                vec![("embeddings".to_owned(), folder.display().to_string())]
-            }
-        }
+        vec![("embeddings".to_owned(), self.0.display().to_string())]
     }
 
     fn unknown_training(&self) -> bool {
-        matches!(self, Self::Files(_))
+        true
     }
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
-        let vectors = self.laid_out(training)?;
-        let ranker = EmbeddingRanker::new(vectors.items);
-        Ok(Fitted { users: Some(vectors.users), ..scores(training, ranker, false) })
+        by_vectors(training, self.read()?)
     }
 }
 
-/// Item–item weights in closed form.
-#[derive(Debug, Clone)]
-pub struct Ease {
-    /// How they are computed.
-    pub options: ease::Options,
+/// The vectors of [`EndToEnd`].
+#[derive(Debug)]
+pub enum Vectors {
+    /// Computed from the training part.
+    Computed(Computed),
+    /// Read from files.
+    Files(VectorFolder),
 }
 
-impl Method for Ease {
-    fn name(&self) -> String {
-        "ease".to_owned()
+impl Vectors {
+    fn method(&self) -> &dyn Method {
+        match self {
+            Self::Computed(computed) => computed,
+            Self::Files(folder) => folder,
+        }
     }
 
-    fn settings(&self) -> Vec<(String, String)> {
-        self.options.settings()
-    }
-
-    fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
-        let weights = ease::compute(training.catalog, &self.options, &|_, _| {})?;
-        let catalog = training.catalog;
-        let position = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-        let scorer = Scorer::new(&weights, catalog.len(), position);
-        let ranker = EaseRanker::new(Arc::new(scorer), self.options.liked_only);
-        Ok(scores(training, ranker, false))
+    fn tables(&self, training: Training<'_>) -> Result<VectorTables, Failure> {
+        match self {
+            Self::Files(folder) => folder.read(),
+            Self::Computed(computed) => match computed.compute(training)? {
+                embed::Model::Vectors(embed::Embeddings { movies, users, metadata, .. }) => {
+                    Ok(VectorTables { movies, users, similarity: metadata.similarity })
+                }
+                embed::Model::Weights { .. } => {
+                    Err(format!("{} computes no vectors", computed.kind.name).into())
+                }
+            },
+        }
     }
 }
 
-/// The whole way of a request, as the server goes it: recall, ranking by a model, and what steps in.
-#[derive(Debug, Clone)]
-pub struct WholePath {
+/// The end-to-end pipeline of the server: recall, ranking by a model, and fallbacks.
+#[derive(Debug)]
+pub struct EndToEnd {
     /// The vectors for recall, and for the model `emb`.
-    pub embeddings: Embeddings,
-    /// The model that ranks, if not `emb`.
+    pub vectors: Vectors,
+    /// The ranking model, if it is not `emb`.
     pub ranking: Option<Trained>,
-    /// The number of candidates that are ranked.
+    /// The number of candidates for ranking.
     pub candidates: usize,
 }
 
-impl Method for WholePath {
+impl Method for EndToEnd {
     fn name(&self) -> String {
         "engine".to_owned()
     }
@@ -234,13 +278,13 @@ impl Method for WholePath {
             ("candidates".to_owned(), self.candidates.to_string()),
         ];
         settings.extend(self.ranking.iter().flat_map(Method::settings));
-        settings.push(("embeddings".to_owned(), self.embeddings.name()));
-        settings.extend(self.embeddings.settings());
+        settings.push(("embeddings".to_owned(), self.vectors.method().name()));
+        settings.extend(self.vectors.method().settings());
         settings
     }
 
     fn unknown_training(&self) -> bool {
-        self.embeddings.unknown_training()
+        self.vectors.method().unknown_training()
     }
 
     fn scores(&self) -> bool {
@@ -248,7 +292,7 @@ impl Method for WholePath {
     }
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
-        let embeddings = self.embeddings.laid_out(training)?;
+        let embeddings = self.vectors.tables(training)?.laid_out(training)?;
         let mut builder = Engine::builder(Arc::clone(training.catalog))
             .standard(Some(embeddings))
             .candidates(self.candidates);

@@ -1,7 +1,7 @@
 use sparrow_train::metrics::{Calibration, LabelMetrics, Scored};
 
-/// What was found for one seed, so that it can be measured again as if users were there several times, or not
-/// at all. Users are positions in the whole data set.
+/// The observations of one seed, from which measures of bootstrap resamples of the users are computed. Users are indexes
+/// of the whole data set.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Observations {
     pub(super) means: Means,
@@ -13,7 +13,7 @@ pub(super) struct Observations {
 pub(super) struct Means {
     names: Vec<&'static str>,
     users: Vec<u32>,
-    /// A row of values a user. NaN: the measure has no value for the user.
+    /// A row of values per user; NaN if a measure is undefined for the user.
     values: Vec<f64>,
 }
 
@@ -52,14 +52,14 @@ impl Means {
 /// Scores of pairs of all users.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Labels {
-    /// Greatest score first.
+    /// In descending order of score.
     pairs: Vec<(f32, bool, u32)>,
     /// Whether the scores are probabilities.
     probabilities: bool,
 }
 
 impl Labels {
-    /// Takes scores, labels and users.
+    /// Takes triples of score, label and user.
     pub(super) fn new(mut pairs: Vec<(f32, bool, u32)>, probabilities: bool) -> Self {
         pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
         Self { pairs, probabilities }
@@ -100,13 +100,13 @@ impl Observations {
         [of_labels, &self.means.names].concat()
     }
 
-    /// The users who were measured, some of them perhaps several times.
+    /// The evaluated users, possibly with repeats.
     pub(super) fn users(&self) -> impl Iterator<Item = u32> + '_ {
         let of_labels = self.labels.iter().flat_map(|labels| &labels.pairs);
         self.means.users.iter().copied().chain(of_labels.map(|&(.., user)| user))
     }
 
-    /// The measures, where each user counts as often as `weights` says. `None` where labels are all alike.
+    /// Computes the measures with a weight per user; `None` if all labels are equal.
     pub(super) fn measure(&self, weights: &[u32]) -> Option<Vec<(&'static str, f64)>> {
         let mut measures = match &self.labels {
             Some(labels) => labels.measure(weights)?,
@@ -116,7 +116,7 @@ impl Observations {
         Some(measures)
     }
 
-    /// How probabilities compare with labels, over all of these; `None` for other scores.
+    /// The calibration over several observations; `None` if scores are not probabilities.
     pub(super) fn calibration<'a>(all: impl Iterator<Item = &'a Self>) -> Option<Calibration> {
         let mut scored = Vec::new();
         for labels in all.map(|measured| measured.labels.as_ref()) {
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_count_users_as_often_as_they_are_drawn() {
+    fn means_apply_the_weights_of_users() {
         let mut means = Means::new(&["a", "b"]);
         means.push(0, &[1.0, f64::NAN]);
         means.push(2, &[4.0, 3.0]);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_measured_with_their_users() {
+    fn labels_have_the_weights_of_their_users() {
         let pairs = vec![(0.2, false, 0), (0.9, true, 1), (0.4, true, 0), (0.6, false, 1)];
         let labels = Labels::new(pairs, true);
         let measured = Observations { labels: Some(labels), ..Observations::default() };

@@ -9,45 +9,45 @@ use sparrow_rank::UNSCORED;
 use sparrow_train::metrics::LabelMetrics;
 
 use super::observations::{Labels, Means, Observations};
-use super::ranking::{ListMeasures, PlaceMeasures};
+use super::ranking::{ListMeasures, RankMeasures};
 use super::split::{Parts, rated_movies};
-use super::{Answers, Error, Fitted, Options, PLACES, Protocol};
+use super::{Answers, Error, Fitted, LIST_LENGTH, Options, Protocol};
 
-/// How many others the movie of leave-one-out is put among.
+/// Number of sampled movies among which leave-one-out ranks the held-out one.
 const OTHERS: usize = 99;
 
-/// What a model answered.
+/// The result of a protocol.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct Outcome {
     pub(super) measured: Observations,
-    /// Measures that are of the whole, and not of users.
+    /// Measures that are not means over users.
     pub(super) whole: Vec<(&'static str, f64)>,
     pub(super) users: usize,
     pub(super) without_scores: usize,
 }
 
-/// Asks a fitted model by a protocol. `catalog` is the whole data set: users are positions in it.
-pub(super) async fn ask(
+/// Evaluates a fitted model by a protocol. `catalog` is the whole data set, and contains the users by index.
+pub(super) async fn evaluate(
     catalog: &Catalog,
     parts: &Parts,
     fitted: &Fitted,
     options: &Options,
     seed: u64,
     progress: Progress<'_>,
-) -> Result<Asked, Error> {
-    let asking = Asking { catalog, parts, fitted, keep_seen: options.keep_seen, progress };
-    let asked = match options.protocol {
-        Protocol::Label => asking.labels().await?,
-        Protocol::FullRanking => asking.lists().await?,
-        Protocol::LeaveOneOut => asking.places(seed).await?,
+) -> Result<Outcome, Error> {
+    let evaluator = Evaluator { catalog, parts, fitted, keep_seen: options.keep_seen, progress };
+    let outcome = match options.protocol {
+        Protocol::Label => evaluator.labels().await?,
+        Protocol::FullRanking => evaluator.lists().await?,
+        Protocol::LeaveOneOut => evaluator.ranks(seed).await?,
     };
-    if asked.users == 0 {
-        return Err(Error::NothingToMeasure("no user has ratings in both parts"));
+    if outcome.users == 0 {
+        return Err(Error::NoTestData("no user has ratings in both parts"));
     }
-    Ok(asked)
+    Ok(outcome)
 }
 
-struct Asking<'a> {
+struct Evaluator<'a> {
     catalog: &'a Catalog,
     parts: &'a Parts,
     fitted: &'a Fitted,
@@ -55,17 +55,17 @@ struct Asking<'a> {
     progress: Progress<'a>,
 }
 
-impl<'a> Asking<'a> {
-    /// Users with held-out ratings, with their positions in the whole.
+impl<'a> Evaluator<'a> {
+    /// Users with held-out ratings, with their indexes in the whole data set.
     fn users(&self) -> impl Iterator<Item = (UserIndex, History<'a>)> + use<'a, '_> {
         let all = self.parts.test.len() as u64;
-        self.parts.test.iter().enumerate().filter_map(move |(place, test)| {
-            (self.progress)(place as u64, all);
+        self.parts.test.iter().enumerate().filter_map(move |(rank, test)| {
+            (self.progress)(rank as u64, all);
             Some((self.catalog.users().index_of(test.user())?, test))
         })
     }
 
-    /// Those who have ratings in training, too.
+    /// Users with ratings in both parts.
     fn known_users(
         &self,
     ) -> impl Iterator<Item = (UserIndex, History<'a>, History<'a>)> + use<'a, '_> {
@@ -74,19 +74,19 @@ impl<'a> Asking<'a> {
         })
     }
 
-    async fn labels(&self) -> Result<Asked, Error> {
+    async fn labels(&self) -> Result<Outcome, Error> {
         let Answers::Scores { ranker, probabilities } = &self.fitted.answers else {
             return Err(Error::Option("lists have no scores".to_owned()));
         };
-        let mut asked = Asked::default();
+        let mut outcome = Outcome::default();
         let mut means = Means::new(&["user_roc_auc"]);
         let (mut pairs, mut scores, mut answered) = (Vec::new(), Vec::new(), 0);
         for (user, test) in self.users() {
             let movies: Vec<MovieIndex> = test.movies().collect();
             let labels: Vec<bool> = test.iter().map(|rated| rated.stars.is_liked()).collect();
-            asked.users += 1;
+            outcome.users += 1;
             if !self.fitted.score(&**ranker, test.user(), &movies, &mut scores).await? {
-                asked.without_scores += 1;
+                outcome.without_scores += 1;
                 scores.clear();
                 scores.resize(movies.len(), UNSCORED);
             }
@@ -96,16 +96,18 @@ impl<'a> Asking<'a> {
             let of_user = scores.iter().zip(&labels);
             pairs.extend(of_user.map(|(&score, &liked)| (score, liked, user.0)));
         }
-        asked.whole.push(("scored_share", f64::from(answered as u32) / pairs.len().max(1) as f64));
-        // A movie without a score is one without a probability.
+        outcome
+            .whole
+            .push(("scored_share", f64::from(answered as u32) / pairs.len().max(1) as f64));
+        // Movies without a score have no probability.
         let probabilities = *probabilities && answered == pairs.len();
-        asked.measured = Observations { means, labels: Some(Labels::new(pairs, probabilities)) };
-        Ok(asked)
+        outcome.measured = Observations { means, labels: Some(Labels::new(pairs, probabilities)) };
+        Ok(outcome)
     }
 
-    async fn lists(&self) -> Result<Asked, Error> {
+    async fn lists(&self) -> Result<Outcome, Error> {
         let candidates = rated_movies(&self.parts.training);
-        let mut asked = Asked::default();
+        let mut outcome = Outcome::default();
         let names = [
             "ndcg_at_10",
             "map_at_10",
@@ -117,16 +119,16 @@ impl<'a> Asking<'a> {
             "seen_share",
         ];
         let mut means = Means::new(&names);
-        let mut beyond = Beyond::new(&self.parts.training, candidates.len());
+        let mut properties = ListProperties::new(&self.parts.training, candidates.len());
         let (mut list, mut scores) = (Vec::new(), Vec::new());
         for (user, known, test) in self.known_users() {
-            asked.users += 1;
+            outcome.users += 1;
             let found = self.best(test.user(), &known, &candidates, &mut scores, &mut list).await?;
-            asked.without_scores += usize::from(!found);
+            outcome.without_scores += usize::from(!found);
             let relevant: HashSet<MovieIndex> = test.movies().collect();
             let hits = list.iter().map(|movie| relevant.contains(movie));
-            let of_list = ListMeasures::new(hits, relevant.len(), PLACES);
-            let [novelty, diversity, seen] = beyond.measure(&list, &known);
+            let of_list = ListMeasures::new(hits, relevant.len(), LIST_LENGTH);
+            let [novelty, diversity, seen] = properties.measure(&list, &known);
             means.push(
                 user.0,
                 &[
@@ -141,13 +143,13 @@ impl<'a> Asking<'a> {
                 ],
             );
         }
-        asked.whole.push(("coverage", beyond.coverage()));
-        asked.measured = Observations { means, labels: None };
-        Ok(asked)
+        outcome.whole.push(("coverage", properties.coverage()));
+        outcome.measured = Observations { means, labels: None };
+        Ok(outcome)
     }
 
-    /// The best movies for a user, in `list`, with the scores of all candidates in `scores` if there are
-    /// scores; whether there was an answer.
+    /// Writes the best movies for a user into `list`, and the scores of all candidates, if the model has scores, into
+    /// `scores`. Returns false if the model has no scores for the user.
     async fn best(
         &self,
         user: UserId,
@@ -166,7 +168,7 @@ impl<'a> Asking<'a> {
                 }
                 let seen: HashSet<MovieIndex> =
                     if self.keep_seen { HashSet::new() } else { known.movies().collect() };
-                let mut top = TopK::new(PLACES);
+                let mut top = TopK::new(LIST_LENGTH);
                 for (&movie, &score) in candidates.iter().zip(&*scores) {
                     if score != UNSCORED && top.accepts(score) && !seen.contains(&movie) {
                         top.push(score, movie.0);
@@ -186,58 +188,58 @@ impl<'a> Asking<'a> {
         list: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
         let exclude_seen = !self.keep_seen;
-        let request = Request { size: PLACES, exclude_seen, ..Request::new(user) };
+        let request = Request { size: LIST_LENGTH, exclude_seen, ..Request::new(user) };
         let answer = engine.recommend(&request).await;
         let answer = answer.map_err(|error| Error::Option(error.to_string()))?;
         list.extend(answer.items.iter().map(|item| item.movie));
         Ok(())
     }
 
-    async fn places(&self, seed: u64) -> Result<Asked, Error> {
+    async fn ranks(&self, seed: u64) -> Result<Outcome, Error> {
         let scores_pairs = matches!(self.fitted.answers, Answers::Scores { .. });
-        // Those of the whole: the movie that is held out must not stand out by having no other rating.
+        // The rated movies of the whole data set, because the held-out rating may be the only one of its movie.
         let candidates = rated_movies(self.catalog);
-        let mut asked = Asked::default();
+        let mut outcome = Outcome::default();
         let sampled: &[&'static str] =
             if scores_pairs { &["hit_rate_at_10", "ndcg_at_10"] } else { &[] };
         let others = ["hit_rate_at_10_all", "ndcg_at_10_all", "novelty", "diversity", "seen_share"];
         let mut means = Means::new(&[sampled, &others].concat());
-        let mut beyond = Beyond::new(&self.parts.training, candidates.len());
+        let mut properties = ListProperties::new(&self.parts.training, candidates.len());
         let (mut list, mut scores) = (Vec::new(), Vec::new());
         for (user, known, test) in self.known_users() {
             let Some(held_out) = test.movies().next() else { continue };
-            asked.users += 1;
+            outcome.users += 1;
             let found = self.best(test.user(), &known, &candidates, &mut scores, &mut list).await?;
-            asked.without_scores += usize::from(!found);
+            outcome.without_scores += usize::from(!found);
             let mut values = Vec::new();
             let among_all = if scores_pairs {
                 let mut random = Random::new(seed, u64::from(test.user().0) << 8 | 1);
-                let (sampled, all) = places(&candidates, &scores, &known, held_out, &mut random);
+                let (sampled, all) = ranks(&candidates, &scores, &known, held_out, &mut random);
                 values.extend([sampled.hit_rate, sampled.ndcg]);
                 all
             } else {
-                let place = list.iter().position(|&movie| movie == held_out);
-                place.map_or_else(Default::default, |place| PlaceMeasures::new(place, 0, PLACES))
+                let rank = list.iter().position(|&movie| movie == held_out);
+                rank.map_or_else(Default::default, |rank| RankMeasures::new(rank, 0, LIST_LENGTH))
             };
             values.extend([among_all.hit_rate, among_all.ndcg]);
-            values.extend(beyond.measure(&list, &known));
+            values.extend(properties.measure(&list, &known));
             means.push(user.0, &values);
         }
-        asked.whole.push(("coverage", beyond.coverage()));
-        asked.measured = Observations { means, labels: None };
-        Ok(asked)
+        outcome.whole.push(("coverage", properties.coverage()));
+        outcome.measured = Observations { means, labels: None };
+        Ok(outcome)
     }
 }
 
-/// Where the held-out movie comes among sampled others, and among all others that the user has not rated.
-/// Without scores it comes nowhere.
-fn places(
+/// The measures of the held-out movie among sampled movies, and among all movies that the user has not rated. They are
+/// zero without scores.
+fn ranks(
     candidates: &[MovieIndex],
     scores: &[f32],
     known: &History<'_>,
     held_out: MovieIndex,
     random: &mut Random,
-) -> (PlaceMeasures, PlaceMeasures) {
+) -> (RankMeasures, RankMeasures) {
     let own = candidates.iter().zip(scores).find(|&(&movie, _)| movie == held_out);
     let Some((_, &own)) = own else { return Default::default() };
     let known: HashSet<MovieIndex> = known.movies().collect();
@@ -247,35 +249,35 @@ fn places(
         .filter(|&(movie, _)| *movie != held_out && !known.contains(movie))
         .map(|(_, &score)| score)
         .collect();
-    let place = |others: &[f32]| {
+    let rank = |others: &[f32]| {
         let better = others.iter().filter(|&&score| score > own).count();
         let tied = others.iter().filter(|&&score| score == own).count();
-        PlaceMeasures::new(better, tied, PLACES)
+        RankMeasures::new(better, tied, LIST_LENGTH)
     };
-    let all = place(&others);
-    // The first ones of a random order.
+    let all = rank(&others);
+    // The first scores after a partial shuffle are the sample.
     let sample = OTHERS.min(others.len());
     for at in 0..sample {
         let from = at + random.below(others.len() - at);
         others.swap(at, from);
     }
-    (place(&others[..sample]), all)
+    (rank(&others[..sample]), all)
 }
 
-/// What lists are like, whether or not they are right.
-struct Beyond<'a> {
+/// Properties of lists that do not depend on relevance.
+struct ListProperties<'a> {
     training: &'a Catalog,
     candidates: usize,
     recommended: MovieSet,
     distinct: usize,
 }
 
-impl<'a> Beyond<'a> {
+impl<'a> ListProperties<'a> {
     fn new(training: &'a Catalog, candidates: usize) -> Self {
         Self { training, candidates, recommended: MovieSet::new(training.len()), distinct: 0 }
     }
 
-    /// Of one list: novelty, diversity, and the part that the user has seen. NaN where the list is too short.
+    /// Returns novelty, diversity and the share of seen movies of a list; NaN if the list is too short.
     fn measure(&mut self, list: &[MovieIndex], known: &History<'_>) -> [f64; 3] {
         for &movie in list {
             if !self.recommended.contains(movie) {
@@ -293,21 +295,21 @@ impl<'a> Beyond<'a> {
         [novelty(counts, users), diversity(&genres), seen / len]
     }
 
-    /// The part of the movies that could have been recommended that was, to anyone.
+    /// The share of the candidates that were recommended to at least one user.
     fn coverage(&self) -> f64 {
         self.distinct as f64 / self.candidates.max(1) as f64
     }
 }
 
-/// The mean self-information of movies with so many ratings among so many users, in bits: how surprising it
-/// is that a user has rated them (Zhou et al. 2010). A movie without ratings counts as one with one.
+/// The mean self-information in bits of movies by their numbers of ratings (Zhou et al. 2010). A movie without ratings
+/// counts as one with one rating.
 fn novelty(counts: impl ExactSizeIterator<Item = u32>, users: f64) -> f64 {
     let len = counts.len() as f64;
     counts.map(|count| (users / f64::from(count.max(1))).log2()).sum::<f64>() / len
 }
 
-/// The mean distance of two movies of a list (Ziegler et al. 2005, "intra-list"): the part of the genres of
-/// either that is not one of both (Jaccard). Movies without genres are alike.
+/// The mean Jaccard distance between the genres of two movies of a list ("intra-list", Ziegler et al. 2005). The distance
+/// between movies without genres is 0.
 fn diversity(genres: &[GenreSet]) -> f64 {
     let (mut sum, mut pairs) = (0.0, 0.0);
     for (at, &one) in genres.iter().enumerate() {
@@ -326,17 +328,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn novelty_by_hand() {
-        // One that half of all users have rated, one that an eighth has, one that nobody has.
+    fn novelty_equals_manual_results() {
+        // Movies that half of the users, an eighth of them, and none have rated.
         let found = novelty([32, 8, 0].into_iter(), 64.0);
         assert!((found - (1.0 + 3.0 + 6.0) / 3.0).abs() < 1e-12);
         assert!(novelty([].into_iter(), 64.0).is_nan());
     }
 
     #[test]
-    fn diversity_by_hand() {
+    fn diversity_equals_manual_results() {
         let sets = [0b011, 0b110, 0b011, 0].map(GenreSet::from_bits);
-        // 1/3 shared, all shared, 1/3 shared, and nothing shared with the one without genres.
+        // Shared genres: 1/3, all, 1/3, and none with the movie without genres.
         let expected = (2.0 / 3.0 + 0.0 + 2.0 / 3.0 + 3.0) / 6.0;
         assert!((diversity(&sets) - expected).abs() < 1e-12);
         assert_eq!(diversity(&[GenreSet::EMPTY; 2]), 0.0);

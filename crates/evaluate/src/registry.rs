@@ -1,220 +1,210 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
-use std::thread;
 
-use sparrow_embed::interactions::Positives;
-use sparrow_embed::{self as embed, ease, ials, item2vec};
+use sparrow_blend::Objective;
+use sparrow_embed::{self as embed, METHODS, MethodKind, Output};
+use sparrow_hyperparameters::Settings;
 use sparrow_train as train;
 
-use super::{Ease, Embeddings, Error, Method, Popularity, Trained, UserAndMovieBiases, WholePath};
+use super::{Blend, EndToEnd, Error, Method, Popularity, Trained, UserAndMovieBiases, Vectors};
+use crate::models::{Computed, VectorFolder};
 
-/// A model that [`method`] knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// Its name.
+/// A model that [`method`] can build.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelKind {
+    /// The name.
     pub name: &'static str,
-    /// What it is, for help.
-    pub about: &'static str,
-    /// Whether it has scores for given pairs, or only lists.
+    /// A line of help.
+    pub help: &'static str,
+    /// Whether it scores single movies; otherwise it returns lists only.
     pub scores: bool,
+    method: MethodOf,
 }
 
-/// The models that can be fitted here.
-pub const KNOWN: [Known; 9] = [
-    Known { name: "popularity", about: "the number of ratings", scores: true },
-    Known {
-        name: "biases",
-        about: "how easily pleased users are, and how well liked movies",
-        scores: true,
-    },
-    Known {
-        name: "emb",
-        about: "item2vec vectors by their cosine; or vectors from files, see --embeddings",
-        scores: true,
-    },
-    Known { name: "ials", about: "implicit alternating least squares", scores: true },
-    Known { name: "ease", about: "item-item weights in closed form", scores: true },
-    Known { name: "neuralcf", about: "NeuralCF, as `train` trains it", scores: true },
-    Known { name: "two-towers", about: "the dot product of two networks", scores: true },
-    Known { name: "gmf", about: "matrix factorization with biases", scores: true },
-    Known {
-        name: "engine",
-        about: "recall and ranking as the server does them, with emb",
-        scores: false,
-    },
-];
+/// The method behind a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum MethodOf {
+    Popularity,
+    Biases,
+    Embed(MethodKind),
+    Train(train::Method),
+    Blend,
+    Engine,
+}
 
-/// The method that a line such as `gmf` or `gmf:l2=4:embedding=16` names: a model, and settings for it under the
-/// names that the loader's options have. `embeddings` is a folder with files for models that rank or recall
-/// by vectors, rather than vectors trained on the training part.
+/// The model by the vectors of the default method, or by vectors from files.
+const EMBEDDING_MODEL: &str = "emb";
+
+/// The blend.
+const BLEND_MODEL: &str = "blend";
+
+/// The name of the model that a method of `embed` computes.
+pub(crate) fn model_of(kind: &MethodKind) -> &'static str {
+    if *kind == METHODS[0] { EMBEDDING_MODEL } else { kind.name }
+}
+
+/// The models that can be fitted here: two baselines, all methods of `embed` and `train`, the blend and the engine.
+pub fn models() -> Vec<ModelKind> {
+    let model = |name, help, method| ModelKind { name, help, scores: true, method };
+    let embed = METHODS.into_iter().map(|kind| {
+        let help = match model_of(&kind) {
+            EMBEDDING_MODEL => {
+                "item2vec vectors by their cosine; or vectors from files, see --embeddings"
+            }
+            _ => kind.help,
+        };
+        model(model_of(&kind), help, MethodOf::Embed(kind))
+    });
+    let train = train::Method::ALL.into_iter();
+    let train = train.map(|method| model(method.name(), method.help(), MethodOf::Train(method)));
+    let mut models = vec![
+        model("popularity", "Number of ratings", MethodOf::Popularity),
+        model("biases", "User and movie biases", MethodOf::Biases),
+    ];
+    models.extend(embed.chain(train));
+    let blend = "Blend of ease, next-item and item-knn, fitted for what the protocol measures";
+    models.push(model(BLEND_MODEL, blend, MethodOf::Blend));
+    let engine = "Recall and ranking end to end as in the server, by the blend";
+    models.push(ModelKind { scores: false, ..model("engine", engine, MethodOf::Engine) });
+    models
+}
+
+/// Builds the method that a line such as `gmf` or `gmf:l2=4:embedding=16` names: a model, and values of its
+/// hyperparameters. With `embeddings`, a folder with files, `emb` and `engine` use these vectors instead of
+/// vectors trained on the training part.
 pub fn method(line: &str, embeddings: Option<&Path>) -> Result<Box<dyn Method>, Error> {
     let mut parts = line.split(':');
     let name = parts.next().unwrap_or_default();
-    let mut settings = Settings { line, list: Vec::new() };
+    let mut settings = LineSettings { line, list: Vec::new() };
     for part in parts {
         let Some((name, value)) = part.split_once('=') else {
-            return settings.refuse(&format!("{part:?} is not a setting such as l2=4"));
+            return settings.error(&format!("{part:?} is not a setting such as l2=4"));
         };
         settings.list.push((name, value));
     }
-    let method: Box<dyn Method> = match name {
-        "popularity" => Box::new(Popularity),
-        "biases" => {
+    let Some(model) = models().into_iter().find(|model| model.name == name) else {
+        let names = models().iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
+        return Err(Error::Option(format!("no model is named {name:?}; there are {names}")));
+    };
+    let method: Box<dyn Method> = match model.method {
+        MethodOf::Popularity => Box::new(Popularity),
+        MethodOf::Biases => {
             let mut biases = UserAndMovieBiases::default();
-            settings.take("bias-prior", &mut biases.prior)?;
+            settings.apply(&mut biases)?;
             Box::new(biases)
         }
-        "emb" => match embeddings {
-            Some(folder) => Box::new(Embeddings::Files(folder.to_owned())),
-            None => Box::new(Embeddings::Computed(settings.item2vec()?)),
+        MethodOf::Embed(kind) => match embeddings {
+            Some(folder) if kind == METHODS[0] => Box::new(VectorFolder(folder.to_owned())),
+            _ => Box::new(settings.computed(kind)?),
         },
-        "ials" => Box::new(Embeddings::Computed(settings.ials()?)),
-        "ease" => Box::new(settings.ease()?),
-        "neuralcf" | "two-towers" | "gmf" => {
-            let method = name.parse().map_err(Error::Option)?;
-            Box::new(settings.trained(method)?)
-        }
-        "engine" => {
-            let mut ranking = "emb".to_owned();
-            settings.take("ranking", &mut ranking)?;
-            let mut candidates = sparrow_engine::DEFAULT_CANDIDATES;
-            settings.take("candidates", &mut candidates)?;
-            let ranking = match &*ranking {
-                "emb" => None,
-                name => Some(settings.trained(name.parse().map_err(Error::Option)?)?),
-            };
-            let mut vectors = "emb".to_owned();
-            settings.take("embeddings", &mut vectors)?;
-            let embeddings = match (embeddings, &*vectors) {
-                (Some(folder), _) => Embeddings::Files(folder.to_owned()),
-                (None, "emb") => {
-                    Embeddings::Computed(embed::Method::Item2Vec(item2vec::Options::DEFAULT))
-                }
-                (None, "ials") => Embeddings::Computed(settings.ials()?),
-                (None, other) => {
-                    return settings.refuse(&format!("{other:?} is not one of emb, ials"));
-                }
-            };
-            Box::new(WholePath { embeddings, ranking, candidates })
-        }
-        _ => {
-            let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
-            let names = names.join(", ");
-            return Err(Error::Option(format!("no model is named {name:?}; there are {names}")));
-        }
+        MethodOf::Train(method) => Box::new(settings.trained(method)?),
+        MethodOf::Blend => Box::new(settings.blend(None)?),
+        MethodOf::Engine => settings.engine(embeddings)?,
     };
     match settings.list.first() {
-        Some((unknown, _)) => settings.refuse(&format!("the model has no setting {unknown:?}")),
+        Some((unknown, _)) => settings.error(&format!("the model has no setting {unknown:?}")),
         None => Ok(method),
     }
 }
 
-/// The settings of a line that nothing has taken yet.
-struct Settings<'a> {
+/// The settings of a line that have not been applied yet.
+struct LineSettings<'a> {
     line: &'a str,
     list: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a> Settings<'a> {
-    fn refuse<T>(&self, why: &str) -> Result<T, Error> {
-        Err(Error::Option(format!("model {:?}: {why}", self.line)))
+impl<'a> LineSettings<'a> {
+    fn error<T>(&self, message: &str) -> Result<T, Error> {
+        Err(Error::Option(format!("model {:?}: {message}", self.line)))
     }
 
-    fn find(&mut self, name: &str) -> Option<&'a str> {
-        let place = self.list.iter().position(|(own, _)| *own == name)?;
-        Some(self.list.remove(place).1)
+    fn take(&mut self, name: &str) -> Option<&'a str> {
+        let index = self.list.iter().position(|(own, _)| *own == name)?;
+        Some(self.list.remove(index).1)
     }
 
-    /// Puts the setting of this name, if there is one, into `value`.
-    fn take<T: FromStr<Err: Display>>(&mut self, name: &str, value: &mut T) -> Result<(), Error> {
-        let Some(text) = self.find(name) else { return Ok(()) };
-        match text.parse() {
-            Ok(parsed) => {
-                *value = parsed;
-                Ok(())
+    /// Parses the setting of this name, if there is one.
+    fn parse<T: FromStr<Err: Display>>(&mut self, name: &str, default: T) -> Result<T, Error> {
+        let Some(text) = self.take(name) else { return Ok(default) };
+        text.parse().or_else(|error| self.error(&format!("{name}={text}: {error}")))
+    }
+
+    /// Sets all hyperparameters that the line contains.
+    fn apply(&mut self, method: &mut dyn Settings) -> Result<(), Error> {
+        for hyperparameter in method.describe() {
+            if let Some(text) = self.take(hyperparameter.name)
+                && let Err(error) = method.set(hyperparameter.name, text)
+            {
+                return self.error(&error.to_string());
             }
-            Err(error) => self.refuse(&format!("{name}={text}: {error}")),
         }
+        method.check().or_else(|error| self.error(&error.to_string()))
     }
 
     fn trained(&mut self, method: train::Method) -> Result<Trained, Error> {
         let mut options = train::Options::new(method);
-        if let Some(layers) = self.find("hidden") {
-            let parsed: Result<Vec<usize>, _> = layers.split(',').map(str::parse).collect();
-            match parsed {
-                Ok(layers) => options.hidden = layers,
-                Err(error) => return self.refuse(&format!("hidden={layers}: {error}")),
-            }
-        }
-        self.take("embedding", &mut options.embedding)?;
-        self.take("epochs", &mut options.epochs)?;
-        self.take("patience", &mut options.patience)?;
-        self.take("batch", &mut options.batch)?;
-        self.take("learning-rate", &mut options.learning_rate)?;
-        self.take("l2", &mut options.l2)?;
-        self.take("l2-layers", &mut options.l2_layers)?;
-        self.take("bias-prior", &mut options.bias_prior)?;
-        self.take("ordinal", &mut options.ordinal)?;
-        self.take("negatives", &mut options.negatives)?;
-        self.take("choices", &mut options.choices)?;
-        self.take("dropout", &mut options.dropout)?;
-        self.take("unknown", &mut options.unknown)?;
-        self.take("validation", &mut options.validation)?;
-        self.take("refit", &mut options.refit)?;
-        options.check().map_err(|error| Error::Option(error.to_string()))?;
+        self.apply(&mut options)?;
         Ok(Trained { options })
     }
 
-    fn item2vec(&mut self) -> Result<embed::Method, Error> {
-        let mut options = item2vec::Options::DEFAULT;
-        self.take("dimension", &mut options.dimension)?;
-        self.take("window", &mut options.window)?;
-        let mut epochs = 0;
-        self.take("epochs", &mut epochs)?;
-        options.epochs = (epochs > 0).then_some(epochs);
-        self.take("negatives", &mut options.negatives)?;
-        self.take("negative-exponent", &mut options.negative_exponent)?;
-        self.take("learning-rate", &mut options.learning_rate)?;
-        self.take("subsample", &mut options.subsample)?;
-        self.take("min-count", &mut options.min_count)?;
-        options.check().map_err(|error| Error::Option(error.to_string()))?;
-        Ok(embed::Method::Item2Vec(options))
+    fn computed(&mut self, kind: MethodKind) -> Result<Computed, Error> {
+        let mut method = (kind.new)();
+        self.apply(as_settings(&mut *method))?;
+        Ok(Computed { kind, method })
     }
 
-    fn ials(&mut self) -> Result<embed::Method, Error> {
-        // Threads do not change what comes out.
-        let mut options = ials::Options { threads: processors(), ..ials::Options::DEFAULT };
-        self.take("dimension", &mut options.dimension)?;
-        self.take("epochs", &mut options.epochs)?;
-        self.take("unobserved-weight", &mut options.objective.unobserved)?;
-        self.take("regularization", &mut options.objective.regularization)?;
-        self.take("regularization-exponent", &mut options.objective.exponent)?;
-        self.take("positives", &mut options.positives)?;
-        self.take("steps", &mut options.steps)?;
-        options.check().map_err(|error| Error::Option(error.to_string()))?;
-        Ok(embed::Method::Ials(options))
-    }
-
-    fn ease(&mut self) -> Result<Ease, Error> {
-        let mut options = ease::Options { threads: processors(), ..ease::Options::DEFAULT };
-        self.take("regularization", &mut options.regularization)?;
-        self.take("min-count", &mut options.min_count)?;
-        self.take("keep", &mut options.keep)?;
-        let mut positives = Positives::All;
-        self.take("positives", &mut positives)?;
-        options.liked_only = match positives {
-            Positives::All => false,
-            Positives::Liked => true,
-            Positives::Stars => return self.refuse("positives is all or liked here"),
+    fn blend(&mut self, candidates: Option<usize>) -> Result<Blend, Error> {
+        let objective = match self.take("objective") {
+            None => None,
+            Some(name) => {
+                let known = Objective::ALL.into_iter().find(|known| known.name() == name);
+                if known.is_none() {
+                    let names = Objective::ALL.map(Objective::name).join(", ");
+                    return self.error(&format!("objective={name}: not one of {names}"));
+                }
+                known
+            }
         };
-        options.check().map_err(|error| Error::Option(error.to_string()))?;
-        Ok(Ease { options })
+        Ok(Blend { objective, candidates })
+    }
+
+    /// The engine: by the blend, unless the line or files choose other models.
+    fn engine(&mut self, embeddings: Option<&Path>) -> Result<Box<dyn Method>, Error> {
+        let has = |name: &str| self.list.iter().any(|(own, _)| *own == name);
+        let ranking = self.list.iter().find(|(own, _)| *own == "ranking").map(|(_, value)| *value);
+        let by_default = embeddings.is_none() && !has("embeddings");
+        if ranking.map_or(by_default, |ranking| ranking == BLEND_MODEL) {
+            self.take("ranking");
+            let candidates = self.parse("candidates", sparrow_engine::DEFAULT_CANDIDATES)?;
+            return Ok(Box::new(self.blend(Some(candidates))?));
+        }
+        Ok(Box::new(self.end_to_end(embeddings)?))
+    }
+
+    fn end_to_end(&mut self, embeddings: Option<&Path>) -> Result<EndToEnd, Error> {
+        let ranking = match self.take("ranking") {
+            None | Some(EMBEDDING_MODEL) => None,
+            Some(name) => Some(self.trained(name.parse().map_err(Error::Option)?)?),
+        };
+        let candidates = self.parse("candidates", sparrow_engine::DEFAULT_CANDIDATES)?;
+        let vectors = self.take("embeddings").unwrap_or(EMBEDDING_MODEL);
+        let vectors = if let Some(folder) = embeddings {
+            Vectors::Files(VectorFolder(folder.to_owned()))
+        } else {
+            let kinds = METHODS.into_iter().filter(|kind| kind.output == Output::Vectors);
+            let Some(kind) = kinds.clone().find(|kind| model_of(kind) == vectors) else {
+                let names = kinds.map(|kind| model_of(&kind)).collect::<Vec<_>>().join(", ");
+                return self.error(&format!("{vectors:?} is not one of {names}"));
+            };
+            Vectors::Computed(self.computed(kind)?)
+        };
+        Ok(EndToEnd { vectors, ranking, candidates })
     }
 }
 
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+pub(crate) fn as_settings(method: &mut dyn embed::Method) -> &mut dyn Settings {
+    method
 }
 
 #[cfg(test)]
@@ -223,10 +213,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_known_model_can_be_made() {
-        for known in KNOWN {
-            let method = method(known.name, None).unwrap();
-            assert_eq!((&*method.name(), method.scores()), (known.name, known.scores));
+    fn every_model_is_built_by_its_name() {
+        let all = models();
+        for (index, model) in all.iter().enumerate() {
+            let method = method(model.name, None).unwrap();
+            assert_eq!((&*method.name(), method.scores()), (model.name, model.scores));
+            assert!(all[..index].iter().all(|other| other.name != model.name));
             assert!(!method.unknown_training());
         }
         let files = method("emb", Some(Path::new("vectors"))).unwrap();
@@ -236,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_taken() {
+    fn settings_of_a_line_are_applied() {
         let gmf = method("gmf:l2=4:embedding=16:hidden=20,10", None).unwrap();
         let settings = gmf.settings();
         for (name, value) in [("l2", "4"), ("embedding", "16"), ("hidden", "20,10")] {
@@ -250,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_line_and_the_setting() {
         let wrong = |line: &str| method(line, None).err().unwrap().to_string();
         assert!(
             wrong("nothing").starts_with("no model is named \"nothing\"; there are popularity, ")
@@ -260,7 +252,18 @@ mod tests {
             "model \"gmf:window=3\": the model has no setting \"window\""
         );
         assert_eq!(wrong("gmf:l2"), "model \"gmf:l2\": \"l2\" is not a setting such as l2=4");
-        assert_eq!(wrong("gmf:l2=x"), "model \"gmf:l2=x\": l2=x: invalid float literal");
-        assert_eq!(wrong("gmf:l2=-1"), "l2 must be from 0 to 100, got -1");
+        assert_eq!(
+            wrong("gmf:l2=x"),
+            "model \"gmf:l2=x\": l2 must be a number from 0 to 100, got x"
+        );
+        assert_eq!(wrong("gmf:l2=-1"), "model \"gmf:l2=-1\": l2 must be from 0 to 100, got -1");
+        assert_eq!(
+            wrong("engine:embeddings=ease"),
+            "model \"engine:embeddings=ease\": \"ease\" is not one of emb, ials"
+        );
+        assert_eq!(
+            wrong("gmf:l2=1:l2=2"),
+            "model \"gmf:l2=1:l2=2\": the model has no setting \"l2\""
+        );
     }
 }

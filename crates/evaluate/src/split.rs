@@ -1,87 +1,82 @@
-//! Divides the ratings of a data set into those to learn from and those to measure with.
+//! Divides the ratings of a data set into a training and a test part.
 
 use std::fmt;
 use std::sync::Arc;
 
-use sparrow_model::{Catalog, Histories, MovieIndex, MovieRecord, Movies, RatingLog};
+use sparrow_model::{Catalog, Histories, MovieIndex, MovieRecord, Movies, RatingLog, Split};
 use sparrow_random::Random;
-use sparrow_train as train;
 use sparrow_train::split::{Sample, held_out, samples};
 
-/// How ratings are divided into those to learn from and those to measure with.
+/// Which ratings are held out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// Any are held out, each as likely as the others.
-    Random,
-    /// Any, but as large a part of each movie's ratings, rounded up: of a movie with one rating, that
-    /// one. So Microsoft's Recommenders divide (`python_stratified_split` with `filter_by="item"`).
+pub enum HoldOut {
+    /// Those of a split.
+    Split(Split),
+    /// Random ratings, the same share of each movie's, rounded up: of a movie with one rating, that one. Microsoft's
+    /// Recommenders divide in this way (`python_stratified_split` with `filter_by="item"`).
     RandomByMovie,
-    /// The latest of each user are held out.
-    PerUserTime,
-    /// The latest of all.
-    Time,
-    /// The latest one of each user who has two or more; the fraction does not matter.
+    /// The latest rating of each user who has at least two, whatever the fraction.
     LeaveOneOut,
 }
 
-impl Split {
-    /// Its name in reports.
+impl HoldOut {
+    /// Random ratings.
+    pub const RANDOM: Self = Self::Split(Split::Random);
+    /// The latest ratings.
+    pub const TIME: Self = Self::Split(Split::Time);
+    /// The latest ratings of each user.
+    pub const PER_USER_TIME: Self = Self::Split(Split::PerUserTime);
+
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Random => "random",
+            Self::Split(split) => split.name(),
             Self::RandomByMovie => "random-by-movie",
-            Self::PerUserTime => "per-user-time",
-            Self::Time => "time",
             Self::LeaveOneOut => "leave-one-out",
         }
     }
 
-    /// How a model should hold out ratings of its own, to know when to stop: as these were.
-    pub const fn inner(self) -> train::Split {
+    /// The split by which a model holds out its own validation part: as similar as possible.
+    pub const fn validation_split(self) -> Split {
         match self {
-            Self::Random | Self::RandomByMovie => train::Split::Random,
-            Self::PerUserTime | Self::LeaveOneOut => train::Split::PerUserTime,
-            Self::Time => train::Split::Time,
+            Self::Split(split) => split,
+            Self::RandomByMovie => Split::Random,
+            Self::LeaveOneOut => Split::PerUserTime,
         }
     }
 }
 
-impl fmt::Display for Split {
+impl fmt::Display for HoldOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// The ratings of a data set, divided.
+/// The training and the test part of a data set.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// All movies, and the ratings to learn from: its statistics, orders and histories know no others. A
-    /// movie has the index that it has in the whole catalogue.
+    /// All movies, with the same indexes as in the whole catalogue, and the training ratings. Statistics, orders and
+    /// histories contain no others.
     pub training: Arc<Catalog>,
-    /// The ratings to measure with. Not each of their users need be in training.
+    /// The test ratings. Their users may be missing in the training part.
     pub test: Histories,
 }
 
 impl Parts {
-    /// Holds out `fraction` of a catalogue's ratings. To choose settings, a training part can be divided once
-    /// more.
-    pub fn new(catalog: &Catalog, split: Split, fraction: f64, seed: u64) -> Self {
+    /// Holds out `fraction` of a catalogue's ratings.
+    pub fn new(catalog: &Catalog, hold_out: HoldOut, fraction: f64, seed: u64) -> Self {
         let samples = samples(catalog);
         let mut random = Random::new(seed, 0);
-        let held_out = match split {
-            Split::Random => held_out(&samples, train::Split::Random, fraction, &mut random),
-            Split::Time => held_out(&samples, train::Split::Time, fraction, &mut random),
-            Split::PerUserTime => {
-                held_out(&samples, train::Split::PerUserTime, fraction, &mut random)
-            }
-            Split::RandomByMovie => by_movie(&samples, fraction, &mut random),
-            Split::LeaveOneOut => last_ones(&samples),
+        let is_test = match hold_out {
+            HoldOut::Split(split) => held_out(&samples, split, fraction, &mut random),
+            HoldOut::RandomByMovie => by_movie(&samples, fraction, &mut random),
+            HoldOut::LeaveOneOut => last_ones(&samples),
         };
         let (mut training, mut test) = (RatingLog::default(), RatingLog::default());
-        let mut held_out = held_out.into_iter();
+        let mut is_test = is_test.into_iter();
         for history in catalog.users().iter() {
-            for (rated, held_out) in history.iter().zip(&mut held_out) {
-                let part = if held_out { &mut test } else { &mut training };
+            for (rated, is_test) in history.iter().zip(&mut is_test) {
+                let part = if is_test { &mut test } else { &mut training };
                 part.push(history.user(), rated.movie, rated.stars, rated.timestamp);
             }
         }
@@ -90,7 +85,7 @@ impl Parts {
     }
 }
 
-/// The movies of a catalogue once more.
+/// A copy of the movies of a catalogue.
 fn movies(catalog: &Catalog) -> Movies {
     let records = catalog.movies().iter().map(|movie| MovieRecord {
         id: movie.id,
@@ -103,24 +98,24 @@ fn movies(catalog: &Catalog) -> Movies {
     Movies::new(records.collect()).expect("movies that make a catalogue make another one")
 }
 
-/// Holds out a part of each movie's ratings, by chance.
+/// Holds out random ratings, the same share of each movie's.
 fn by_movie(samples: &[Sample], fraction: f64, random: &mut Random) -> Vec<bool> {
     let mut order: Vec<usize> = (0..samples.len()).collect();
     random.shuffle(&mut order);
     // Stable: the order within a movie stays random.
-    order.sort_by_key(|&place| samples[place].movie);
+    order.sort_by_key(|&index| samples[index].movie);
     let mut held_out = vec![false; samples.len()];
     for of_movie in order.chunk_by(|&a, &b| samples[a].movie == samples[b].movie) {
-        // A little more, so that 3/4 of 4 are 3 whatever the rounding.
+        // The small summand makes 3/4 of 4 equal to 3 despite rounding errors.
         let kept = ((1.0 - fraction) * of_movie.len() as f64 + 1e-9) as usize;
-        for &place in &of_movie[kept..] {
-            held_out[place] = true;
+        for &index in &of_movie[kept..] {
+            held_out[index] = true;
         }
     }
     held_out
 }
 
-/// Holds out the last rating of each user who has another.
+/// Holds out the last rating of each user with at least two.
 fn last_ones(samples: &[Sample]) -> Vec<bool> {
     let mut held_out = vec![false; samples.len()];
     let mut end = 0;
@@ -131,7 +126,7 @@ fn last_ones(samples: &[Sample]) -> Vec<bool> {
     held_out
 }
 
-/// The movies that a catalogue has ratings of.
+/// The movies of a catalogue with ratings.
 pub fn rated_movies(catalog: &Catalog) -> Vec<MovieIndex> {
     let all = (0..catalog.len() as u32).map(MovieIndex);
     all.filter(|&movie| catalog.stats(movie).count > 0).collect()
@@ -143,10 +138,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::tests::invented;
+    use crate::tests::generated;
 
-    const ALL: [Split; 5] =
-        [Split::Random, Split::RandomByMovie, Split::PerUserTime, Split::Time, Split::LeaveOneOut];
+    const ALL: [HoldOut; 5] = [
+        HoldOut::RANDOM,
+        HoldOut::RandomByMovie,
+        HoldOut::PER_USER_TIME,
+        HoldOut::TIME,
+        HoldOut::LeaveOneOut,
+    ];
 
     fn pairs(histories: &Histories) -> Vec<(u32, u32, u32, u8)> {
         let of = |history: sparrow_model::History<'_>| {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn each_rating_is_in_one_part() {
-        let catalog = invented(60, 40, 900);
+        let catalog = generated(60, 40, 900);
         for split in ALL {
             let parts = Parts::new(&catalog, split, 0.25, 3);
             let mut all = pairs(parts.training.users());
@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn time_splits_keep_the_future_out_of_training() {
-        let catalog = invented(60, 40, 900);
-        for split in [Split::PerUserTime, Split::LeaveOneOut] {
+        let catalog = generated(60, 40, 900);
+        for split in [HoldOut::PER_USER_TIME, HoldOut::LeaveOneOut] {
             let parts = Parts::new(&catalog, split, 0.25, 3);
             for history in parts.test.iter() {
                 let first = history.iter().next().unwrap().timestamp;
@@ -188,7 +188,7 @@ mod tests {
                 assert!(training.iter().all(|rated| rated.timestamp <= first), "{split}");
             }
         }
-        let parts = Parts::new(&catalog, Split::Time, 0.25, 3);
+        let parts = Parts::new(&catalog, HoldOut::TIME, 0.25, 3);
         let times = |histories: &Histories| -> Vec<u32> {
             pairs(histories).into_iter().map(|(.., time, _)| time).collect()
         };
@@ -198,19 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn one_is_left_out() {
-        let catalog = invented(60, 40, 900);
-        let parts = Parts::new(&catalog, Split::LeaveOneOut, 0.25, 3);
+    fn leave_one_out_holds_out_one_rating_per_user() {
+        let catalog = generated(60, 40, 900);
+        let parts = Parts::new(&catalog, HoldOut::LeaveOneOut, 0.25, 3);
         assert!(parts.test.iter().all(|history| history.len() == 1));
         let several = catalog.users().iter().filter(|history| history.len() > 1).count();
         assert_eq!(parts.test.len(), several);
     }
 
-    /// As `rank / count <= 0.75` selects, with ranks from 1.
+    /// The training part has the ratings with `rank / count <= 0.75`, with ranks from 1.
     #[test]
     fn a_quarter_of_each_movie_is_held_out_rounded_up() {
-        let catalog = invented(60, 40, 900);
-        let parts = Parts::new(&catalog, Split::RandomByMovie, 0.25, 3);
+        let catalog = generated(60, 40, 900);
+        let parts = Parts::new(&catalog, HoldOut::RandomByMovie, 0.25, 3);
         let mut kept: BTreeMap<u32, usize> = BTreeMap::new();
         for (_, movie, ..) in pairs(parts.training.users()) {
             *kept.entry(movie).or_default() += 1;
@@ -220,7 +220,7 @@ mod tests {
             let expected = (1..=count).filter(|&rank| 4 * rank <= 3 * count).count();
             assert_eq!(kept.get(&movie.0).copied().unwrap_or(0), expected, "{count} ratings");
         }
-        let other = Parts::new(&catalog, Split::RandomByMovie, 0.25, 4);
+        let other = Parts::new(&catalog, HoldOut::RandomByMovie, 0.25, 4);
         assert_ne!(pairs(&parts.test), pairs(&other.test));
     }
 }

@@ -1,9 +1,9 @@
-//! How sure a measure is: deviations over seeds, and the bootstrap over users (Efron and Tibshirani 1993;
-//! for comparisons of retrieval systems, Sakai 2006).
+//! Uncertainty of measures: deviations over seeds, and the bootstrap over users (Efron and Tibshirani 1993; for
+//! comparisons of retrieval systems, Sakai 2006).
 
 use sparrow_random::Random;
 
-/// The mean, and the sample deviation, which is 0 for fewer than two values.
+/// Returns the mean and the sample deviation, which is 0 for fewer than two values.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     if values.is_empty() {
@@ -17,7 +17,7 @@ pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0)).sqrt())
 }
 
-/// Draws as many users as there are, some several times and some not at all: how often each.
+/// Draws a bootstrap resample: returns how often each user is drawn.
 pub(super) fn resample(users: usize, random: &mut Random) -> Vec<u32> {
     let mut weights = vec![0; users];
     for _ in 0..users {
@@ -26,21 +26,20 @@ pub(super) fn resample(users: usize, random: &mut Random) -> Vec<u32> {
     weights
 }
 
-/// The middle 95% of the values that a measure takes over resamples.
+/// Returns the 2.5% and 97.5% percentiles of the values over resamples.
 pub(super) fn interval(values: &mut [f64]) -> Option<(f64, f64)> {
     values.sort_unstable_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     let at = |part: f64| {
-        let place = part * last as f64;
-        let (low, rest) = (place as usize, place.fract());
+        let index = part * last as f64;
+        let (low, rest) = (index as usize, index.fract());
         values[low] + rest * (values[(low + 1).min(last)] - values[low])
     };
     Some((at(0.025), at(0.975)))
 }
 
-/// How often a difference at least as far from zero as none would come about if there were none in truth:
-/// twice the smaller part of the resamples on the other side of zero. Never 0: what did not occur in n
-/// resamples is as likely as 1 / (n + 1).
+/// The two-sided p-value: twice the smaller share of the resamples on either side of zero. Both counts are increased by
+/// one, so it is never 0.
 pub(super) fn p_value(differences: &[f64]) -> f64 {
     let all = differences.len() as f64 + 1.0;
     let below = differences.iter().filter(|&&difference| difference <= 0.0).count() as f64 + 1.0;
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deviations_by_hand() {
+    fn deviations_equal_manual_results() {
         assert_eq!(mean_and_deviation(&[1.0, 2.0, 3.0]), (2.0, 1.0));
         assert_eq!(mean_and_deviation(&[5.0]), (5.0, 0.0));
         assert_eq!(mean_and_deviation(&[]), (0.0, 0.0));
@@ -62,7 +61,7 @@ mod tests {
 
     /// The mean of n values of deviation s has deviation s / √n.
     #[test]
-    fn the_interval_of_a_mean_is_as_wide_as_theory_says() {
+    fn interval_of_a_mean_has_the_theoretical_width() {
         let mut random = Random::new(5, 0);
         let values: Vec<f64> = (0..400).map(|_| random.normal_with_tails()).collect();
         let (mean, deviation) = mean_and_deviation(&values);
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn p_values_by_hand() {
+    fn p_values_equal_manual_results() {
         assert!((p_value(&[1.0; 999]) - 0.002).abs() < 1e-12);
         let mut mixed = vec![1.0; 979];
         mixed.extend([-1.0; 20]);

@@ -2,9 +2,9 @@ use sparrow_model::{MovieRecord, Movies, RatingLog, Stars};
 
 use super::*;
 
-/// A data set of this size: some movies are rated more often, users like one half of the movies, and some users
-/// and movies are better.
-pub(crate) fn invented(users: usize, movies: usize, ratings: usize) -> Catalog {
+/// Generates a data set: some movies are rated more often, each user likes one half of the movies, and users and movies
+/// have biases.
+pub(crate) fn generated(users: usize, movies: usize, ratings: usize) -> Catalog {
     let record = |id: u32| {
         let genres = [format!("Genre {}", id % 2), format!("Genre {}", 2 + id % 3)];
         sparrow_test_support::catalogue::movie(id * 3 + 1, Some(1990), genres)
@@ -50,8 +50,8 @@ fn gmf() -> Trained {
 }
 
 #[tokio::test]
-async fn labels_of_users_with_tastes_are_foretold_by_factors_only() {
-    let catalog = invented(80, 60, 2400);
+async fn factors_predict_labels_better_than_biases() {
+    let catalog = generated(80, 60, 2400);
     let options = quick(Protocol::Label);
     let factors = evaluated(&catalog, &gmf(), &options).await;
     let biases = evaluated(&catalog, &UserAndMovieBiases::default(), &options).await;
@@ -69,13 +69,13 @@ async fn labels_of_users_with_tastes_are_foretold_by_factors_only() {
     assert!(popularity.calibration.is_none() && factors.calibration.is_some());
 }
 
-/// The lists of popularity, made by sorting everything for each user.
+/// The reference sorts all movies by popularity for each user.
 #[tokio::test]
-async fn full_ranking_is_what_a_plain_reference_says() {
-    let catalog = invented(80, 60, 1600);
+async fn full_ranking_equals_a_naive_reference() {
+    let catalog = generated(80, 60, 1600);
     let options = Options { seeds: vec![7], resamples: 50, ..quick(Protocol::FullRanking) };
     let evaluation = evaluated(&catalog, &Popularity, &options).await;
-    let Parts { training, test } = Parts::new(&catalog, Split::RandomByMovie, 0.25, 7);
+    let Parts { training, test } = Parts::new(&catalog, HoldOut::RandomByMovie, 0.25, 7);
     let (mut ndcg, mut map, mut users) = (0.0, 0.0, 0.0);
     let mut all = std::collections::BTreeSet::new();
     for test in test.iter() {
@@ -85,12 +85,11 @@ async fn full_ranking_is_what_a_plain_reference_says() {
         list.sort_by_key(|&movie| (std::cmp::Reverse(training.stats(movie).count), movie));
         list.truncate(10);
         let hit = |movie: &MovieIndex| test.movies().any(|relevant| relevant == *movie);
-        let gain = |place: usize| 1.0 / ((place + 2) as f64).log2();
-        let found: Vec<usize> = (0..list.len()).filter(|&place| hit(&list[place])).collect();
+        let gain = |rank: usize| 1.0 / ((rank + 2) as f64).log2();
+        let found: Vec<usize> = (0..list.len()).filter(|&rank| hit(&list[rank])).collect();
         let best: f64 = (0..test.len().min(10)).map(gain).sum();
-        ndcg += found.iter().map(|&place| gain(place)).sum::<f64>() / best;
-        let precisions =
-            (1..).zip(&found).map(|(hits, &place)| f64::from(hits) / (place + 1) as f64);
+        ndcg += found.iter().map(|&rank| gain(rank)).sum::<f64>() / best;
+        let precisions = (1..).zip(&found).map(|(hits, &rank)| f64::from(hits) / (rank + 1) as f64);
         map += precisions.sum::<f64>() / test.len() as f64;
         users += 1.0;
         all.extend(list);
@@ -110,8 +109,8 @@ async fn full_ranking_is_what_a_plain_reference_says() {
 }
 
 #[tokio::test]
-async fn seen_movies_are_counted_where_they_are_kept() {
-    let catalog = invented(80, 60, 1600);
+async fn seen_movies_count_if_lists_keep_them() {
+    let catalog = generated(80, 60, 1600);
     let options = Options { keep_seen: true, ..quick(Protocol::FullRanking) };
     let kept = evaluated(&catalog, &Popularity, &options).await;
     assert!(mean(&kept, "seen_share") > 0.3);
@@ -119,7 +118,7 @@ async fn seen_movies_are_counted_where_they_are_kept() {
     assert!(mean(&kept, "ndcg_at_10") < mean(&removed, "ndcg_at_10"));
 }
 
-/// Scores everything alike, or not at all.
+/// Returns the same score for all movies, or an error.
 struct Indifferent(f32);
 
 #[async_trait::async_trait]
@@ -157,11 +156,10 @@ impl Method for Indifferent {
     }
 }
 
-/// A model that knows nothing is as good as chance, not better by luck of the order; one that does not answer
-/// gets nothing.
+/// Ties count as a random order; a model without scores has a hit rate of 0.
 #[tokio::test]
-async fn knowing_nothing_is_worth_what_chance_is() {
-    let catalog = invented(80, 300, 3000);
+async fn constant_scores_are_as_good_as_chance() {
+    let catalog = generated(80, 300, 3000);
     let left_out = evaluated(&catalog, &Indifferent(0.3), &quick(Protocol::LeaveOneOut)).await;
     assert!((mean(&left_out, "hit_rate_at_10") - 0.1).abs() < 1e-9);
     assert!(mean(&left_out, "hit_rate_at_10_all") < 0.06);
@@ -173,14 +171,12 @@ async fn knowing_nothing_is_worth_what_chance_is() {
 }
 
 #[tokio::test]
-async fn what_knows_tastes_finds_the_last_movie_more_often() {
-    let catalog = invented(80, 200, 3000);
+async fn personal_models_find_the_last_movie_more_often_than_chance() {
+    let catalog = generated(80, 200, 3000);
     let options = quick(Protocol::LeaveOneOut);
     let popularity = evaluated(&catalog, &Popularity, &options).await;
-    let vectors = Embeddings::Computed(sparrow_embed::Method::Item2Vec(
-        sparrow_embed::item2vec::Options::DEFAULT,
-    ));
-    let vectors = evaluated(&catalog, &vectors, &options).await;
+    let vectors = method("emb", None).unwrap();
+    let vectors = evaluated(&catalog, &*vectors, &options).await;
     assert!(mean(&popularity, "hit_rate_at_10") > 0.12, "{:?}", popularity.measures);
     assert!(mean(&vectors, "hit_rate_at_10") > 0.12, "{:?}", vectors.measures);
     let engine = method("engine", None).unwrap();
@@ -190,19 +186,19 @@ async fn what_knows_tastes_finds_the_last_movie_more_often() {
 }
 
 #[tokio::test]
-async fn what_does_not_go_together_is_refused() {
-    let catalog = invented(30, 30, 300);
+async fn incompatible_options_are_errors() {
+    let catalog = generated(30, 30, 300);
     let engine = method("engine", None).unwrap();
     let refused = run(&catalog, &*engine, &quick(Protocol::Label), &|_, _| {}).await;
     assert!(matches!(refused, Err(Error::Option(_))));
-    let options = Options { split: Split::Time, ..quick(Protocol::LeaveOneOut) };
+    let options = Options { hold_out: HoldOut::TIME, ..quick(Protocol::LeaveOneOut) };
     assert!(matches!(options.check(), Err(Error::Option(_))));
-    let one_each = invented(30, 30, 0);
+    let one_each = generated(30, 30, 0);
     let nothing = run(&one_each, &Popularity, &quick(Protocol::FullRanking), &|_, _| {}).await;
-    assert!(matches!(nothing, Err(Error::NothingToMeasure(_))), "{nothing:?}");
+    assert!(matches!(nothing, Err(Error::NoTestData(_))), "{nothing:?}");
 }
 
-/// Gives back what it was built over, whatever it is given to learn from.
+/// Returns a model of its own catalogue instead of the training part.
 struct Cheat(Arc<Catalog>);
 
 impl Method for Cheat {
@@ -221,8 +217,8 @@ impl Method for Cheat {
 }
 
 #[tokio::test]
-async fn a_planted_leak_is_found() {
-    let catalog = Arc::new(invented(80, 60, 1600));
+async fn planted_leaks_are_detected() {
+    let catalog = Arc::new(generated(80, 60, 1600));
     let found =
         async |method: Cheat, protocol| match run(&catalog, &method, &quick(protocol), &|_, _| {})
             .await
@@ -230,14 +226,14 @@ async fn a_planted_leak_is_found() {
             Err(Error::Leak(leak)) => leak,
             other => panic!("{other:?}"),
         };
-    // The test part itself.
+    // A catalogue with the test part.
     let everything = || Cheat(Arc::clone(&catalog));
     for protocol in Protocol::ALL {
         let leak = found(everything(), protocol).await;
         assert!(matches!(leak, leak::Leak::Rating { .. }), "{leak}");
     }
-    // Histories left out, but a popularity that counts the test part.
-    let movies = Parts::new(&catalog, Split::Random, 0.2, 1).training.movies().to_vec();
+    // No histories, but statistics with the test part.
+    let movies = Parts::new(&catalog, HoldOut::RANDOM, 0.2, 1).training.movies().to_vec();
     let records = movies.iter().map(|movie| MovieRecord {
         id: movie.id,
         title: movie.title.to_string(),
@@ -252,21 +248,21 @@ async fn a_planted_leak_is_found() {
     });
     let leak = found(Cheat(Arc::new(sums)), Protocol::FullRanking).await;
     assert!(matches!(leak, leak::Leak::Statistics { .. }), "{leak}");
-    // A division that learns from the future.
-    let wrong = Parts::new(&catalog, Split::Random, 0.2, 1);
-    let training = Training { catalog: &wrong.training, split: Split::Random, seed: 1 };
+    // A training part with ratings after the test part.
+    let wrong = Parts::new(&catalog, HoldOut::RANDOM, 0.2, 1);
+    let training = Training { catalog: &wrong.training, hold_out: HoldOut::RANDOM, seed: 1 };
     let fitted = Popularity.fit(training).unwrap();
-    assert_eq!(leak::check(&wrong, Split::Random, &fitted), Ok(()));
-    for split in [Split::Time, Split::PerUserTime] {
-        let leak = leak::check(&wrong, split, &fitted);
+    assert_eq!(leak::check(&wrong, HoldOut::RANDOM, &fitted), Ok(()));
+    for hold_out in [HoldOut::TIME, HoldOut::PER_USER_TIME] {
+        let leak = leak::check(&wrong, hold_out, &fitted);
         assert!(matches!(leak, Err(leak::Leak::Future { .. })), "{leak:?}");
     }
 }
 
-/// What a method's model says of each user and movie, from the training part of a data set.
-async fn opinions(catalog: &Catalog, method: &dyn Method) -> Vec<Vec<f32>> {
-    let parts = Parts::new(catalog, Split::PerUserTime, 0.25, 1);
-    let training = Training { catalog: &parts.training, split: Split::PerUserTime, seed: 1 };
+/// The scores or lists of a model that is fitted to the training part, for all users.
+async fn outputs(catalog: &Catalog, method: &dyn Method) -> Vec<Vec<f32>> {
+    let parts = Parts::new(catalog, HoldOut::PER_USER_TIME, 0.25, 1);
+    let training = Training { catalog: &parts.training, hold_out: HoldOut::PER_USER_TIME, seed: 1 };
     let fitted = method.fit(training).unwrap();
     let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
     let mut all = Vec::new();
@@ -287,10 +283,10 @@ async fn opinions(catalog: &Catalog, method: &dyn Method) -> Vec<Vec<f32>> {
     all
 }
 
-/// Whether a model changes when nothing but the ratings changes that it must not know.
-async fn notices_the_test_part(method: impl Fn(&Arc<Catalog>) -> Box<dyn Method>) -> bool {
-    let catalog = invented(60, 40, 1200);
-    let held_out = Parts::new(&catalog, Split::PerUserTime, 0.25, 1).test;
+/// Returns whether a model changes if only the held-out ratings change.
+async fn depends_on_the_test_part(method: impl Fn(&Arc<Catalog>) -> Box<dyn Method>) -> bool {
+    let catalog = generated(60, 40, 1200);
+    let held_out = Parts::new(&catalog, HoldOut::PER_USER_TIME, 0.25, 1).test;
     let mut log = RatingLog::default();
     for history in catalog.users().iter() {
         let held_out: Vec<_> = held_out
@@ -312,12 +308,12 @@ async fn notices_the_test_part(method: impl Fn(&Arc<Catalog>) -> Box<dyn Method>
     });
     let changed = Catalog::new(Movies::new(records.collect()).unwrap(), log.into_histories().0);
     let (catalog, changed) = (Arc::new(catalog), Arc::new(changed));
-    let before = opinions(&catalog, &*method(&catalog)).await;
-    let after = opinions(&changed, &*method(&changed)).await;
+    let before = outputs(&catalog, &*method(&catalog)).await;
+    let after = outputs(&changed, &*method(&changed)).await;
     before != after
 }
 
-/// Fits biases to everything, whatever it is given to learn from.
+/// Fits biases to its own catalogue instead of the training part.
 struct Leaky(Arc<Catalog>);
 
 impl Method for Leaky {
@@ -334,11 +330,11 @@ impl Method for Leaky {
 }
 
 #[tokio::test]
-async fn no_model_notices_what_is_held_out() {
-    for known in KNOWN {
-        let made = |_: &Arc<Catalog>| method(known.name, None).unwrap();
-        assert!(!notices_the_test_part(made).await, "{}", known.name);
+async fn no_model_depends_on_held_out_ratings() {
+    for model in models() {
+        let made = |_: &Arc<Catalog>| method(model.name, None).unwrap();
+        assert!(!depends_on_the_test_part(made).await, "{}", model.name);
     }
-    // One that was fitted to everything does.
-    assert!(notices_the_test_part(|all| Box::new(Leaky(Arc::clone(all)))).await);
+    // A model that is fitted to all ratings does.
+    assert!(depends_on_the_test_part(|all| Box::new(Leaky(Arc::clone(all)))).await);
 }

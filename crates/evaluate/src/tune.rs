@@ -1,10 +1,9 @@
-//! Looks for good settings of a method: random search (Bergstra and Bengio 2012) on a part of the training
-//! ratings, with a record of each trial.
+//! Hyperparameter search at random (Bergstra and Bengio 2012), with a record of each trial.
 //!
-//! The test part that `evaluate` holds out with the same seed is taken away first and never looked at; what
-//! is left is divided once more, and settings are compared by what a model fitted to one part makes of the
-//! other. Trials depend on the seed and their number alone, and the first has the usual settings. The record
-//! has a line of JSON for each; a search over a file that has some goes on after them.
+//! The search does not use the test part that `evaluate` holds out with the same seed. It divides the training part
+//! once more, fits models to one part and compares them on the other. A trial depends only on the seed and its number,
+//! and the first one has the defaults. The record contains a line of JSON per trial; a search with an existing record
+//! continues it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write as _};
@@ -14,115 +13,69 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sparrow_embed::METHODS;
+use sparrow_hyperparameters::{SearchSpace, Settings};
 use sparrow_model::{Catalog, skip_byte_order_mark};
 use sparrow_random::{Random, exp};
 use sparrow_train as train;
 
+use crate::registry::{as_settings, model_of};
 use crate::split::Parts;
 use crate::{Options as Evaluation, Protocol};
 
-/// A method that can be tuned.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A method with a search space.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tunable {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What [`crate::method`] calls it.
+    /// The name of the model in [`crate::method`].
     model: &'static str,
-    /// The beginning of the command that takes the settings as options.
-    pub command: &'static str,
-    settings: &'static [Setting],
+    /// The beginning of the command whose options are the hyperparameters.
+    pub command: String,
+    /// The hyperparameters that the search varies.
+    space: Vec<(&'static str, SearchSpace)>,
 }
 
-/// A setting and the values that are tried.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Setting {
-    name: &'static str,
-    values: Values,
+impl Tunable {
+    fn new(name: &'static str, model: &'static str, command: String, of: &dyn Settings) -> Self {
+        let described = of.describe().into_iter();
+        let space = described.filter_map(|it| Some((it.name, it.search?))).collect();
+        Self { name, model, command, space }
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Values {
-    /// Between these, each order of magnitude as often as the others.
-    Logarithmic(f64, f64),
-    /// Between these.
-    Between(f64, f64),
-    /// One of these.
-    OneOf(&'static [f64]),
+/// The methods with a search space.
+pub fn methods() -> Vec<Tunable> {
+    let embed = METHODS.iter().map(|kind| {
+        let command = format!("embed --method {}", kind.name);
+        Tunable::new(kind.name, model_of(kind), command, as_settings(&mut *(kind.new)()))
+    });
+    let train = train::Method::ALL.into_iter().filter(|method| method.searchable()).map(|method| {
+        let command = format!("train --architecture {method}");
+        Tunable::new(method.name(), method.name(), command, &train::Options::new(method))
+    });
+    embed.chain(train).filter(|tunable| !tunable.space.is_empty()).collect()
 }
 
-const fn setting(name: &'static str, values: Values) -> Setting {
-    Setting { name, values }
-}
-
-/// What can be tuned.
-pub const TUNABLE: [Tunable; 4] = [
-    Tunable {
-        name: "item2vec",
-        model: "emb",
-        command: "embed --method item2vec",
-        settings: &[
-            setting("dimension", Values::OneOf(&[16.0, 32.0, 64.0, 100.0])),
-            setting("window", Values::OneOf(&[5.0, 10.0, 25.0, 50.0, 100.0])),
-            setting("epochs", Values::OneOf(&[5.0, 10.0, 20.0, 40.0])),
-            setting("negatives", Values::OneOf(&[2.0, 5.0, 10.0])),
-            setting("negative-exponent", Values::OneOf(&[-0.5, -0.25, 0.0, 0.25, 0.5, 0.75])),
-            setting("learning-rate", Values::Logarithmic(0.01, 0.15)),
-            setting("subsample", Values::OneOf(&[0.0, 1e-2, 1e-3, 1e-4])),
-            setting("min-count", Values::OneOf(&[1.0, 2.0, 3.0, 5.0])),
-        ],
-    },
-    Tunable {
-        name: "ials",
-        model: "ials",
-        command: "embed --method ials",
-        settings: &[
-            setting("dimension", Values::OneOf(&[16.0, 32.0, 64.0, 128.0])),
-            setting("epochs", Values::OneOf(&[8.0, 16.0, 32.0])),
-            setting("unobserved-weight", Values::Logarithmic(0.03, 3.0)),
-            setting("regularization", Values::Logarithmic(0.001, 1.0)),
-            setting("regularization-exponent", Values::Between(0.0, 1.2)),
-        ],
-    },
-    Tunable {
-        name: "ease",
-        model: "ease",
-        command: "embed --method ease",
-        settings: &[
-            setting("regularization", Values::Logarithmic(20.0, 3000.0)),
-            setting("min-count", Values::OneOf(&[2.0, 3.0, 5.0])),
-        ],
-    },
-    Tunable {
-        name: "gmf",
-        model: "gmf",
-        command: "train --architecture gmf",
-        settings: &[
-            setting("embedding", Values::OneOf(&[8.0, 16.0, 32.0, 64.0])),
-            setting("l2", Values::Logarithmic(1.0, 50.0)),
-            setting("learning-rate", Values::Logarithmic(0.005, 0.1)),
-        ],
-    },
-];
-
-/// The measure that settings are compared by.
+/// The measure by which trials are compared.
 pub const MEASURE: &str = "ndcg_at_10";
 
-/// How to search.
+/// The options of a search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// What is tuned.
+    /// The method.
     pub tunable: Tunable,
-    /// How many trials there should be in the record.
+    /// The number of trials in the record at the end.
     pub trials: usize,
-    /// No trial begins later than this after the start.
+    /// The time after the start at which no further trial starts.
     pub time: Duration,
-    /// What a model is asked: full ranking or leave-one-out.
+    /// The protocol: full ranking or leave-one-out.
     pub protocol: Protocol,
-    /// Another seed holds out another test part, and tries other settings.
+    /// The seed of the test part and of the trials.
     pub seed: u64,
 }
 
-/// Why there is no outcome. Trials that were recorded stay recorded.
+/// The error of a search. Recorded trials remain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -134,17 +87,17 @@ pub enum Error {
     Record {
         /// The record.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The record is none, or one of another search.
+    /// The record is malformed, or belongs to another search.
     #[error("{}:{line}: {what}", .path.display())]
     Foreign {
         /// The record.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error.
         what: String,
     },
 }
@@ -152,59 +105,59 @@ pub enum Error {
 /// A line of the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// What was tuned.
+    /// The name of the method.
     pub method: String,
     /// SHA-256 over all ratings of the data set.
     pub data: String,
-    /// What the model was asked.
+    /// The protocol.
     pub protocol: String,
     /// The seed of the search.
     pub seed: u64,
-    /// The trial's number, from 0, which has the usual settings.
+    /// The number of the trial; trial 0 has the defaults.
     pub trial: usize,
-    /// The settings that are not the usual ones, under the names of the loader's options.
+    /// The hyperparameters that differ from the defaults.
     pub settings: Map<String, Value>,
-    /// What was measured; [`MEASURE`] counts. Empty where there is no model with these settings.
+    /// The measures. Empty if the trial failed.
     pub measures: Map<String, Value>,
-    /// Why there is none.
+    /// The error, if the trial failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// How long the trial took.
+    /// The duration of the trial.
     pub seconds: f64,
 }
 
 impl Trial {
-    /// What counts; `None` for a trial that failed.
+    /// The value of [`MEASURE`]; `None` for a failed trial.
     pub fn value(&self) -> Option<f64> {
         self.measures.get(MEASURE).and_then(Value::as_f64)
     }
 
-    /// The settings as options of a command.
+    /// The hyperparameters as command-line options.
     pub fn flags(&self) -> String {
         let flags = self.settings.iter().map(|(name, value)| format!("--{name} {value}"));
         flags.collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Searches, and records each trial in the file `record`. `told` hears of each trial as it ends. Returns all
-/// trials of the record, those of earlier runs too, in order of number.
+/// Runs trials and records them in the file `record`. Calls `on_trial` after each trial. Returns all trials of the
+/// record, including those of earlier runs, in order of number.
 pub async fn search(
     catalog: &Catalog,
     record: &Path,
     options: &Options,
-    told: &mut dyn FnMut(&Trial),
+    on_trial: &mut dyn FnMut(&Trial),
 ) -> Result<Vec<Trial>, Error> {
     if options.protocol == Protocol::Label {
-        return Err(Error::Option("settings are compared by lists, not by labels".to_owned()));
+        return Err(Error::Option(format!("the protocol label has no {MEASURE}")));
     }
     let start = Instant::now();
     let data = train::fingerprint(catalog);
     let failed = |source| Error::Record { path: record.to_owned(), source };
     let (mut file, mut trials) = open(record, &data, options)?;
-    let how =
+    let evaluation =
         Evaluation { seeds: vec![options.seed], resamples: 0, ..Evaluation::new(options.protocol) };
-    // The test part of this seed goes, whatever is measured with it later.
-    let kept = Parts::new(catalog, how.split, how.fraction, options.seed).training;
+    // Without the test part of this seed.
+    let kept = Parts::new(catalog, evaluation.hold_out, evaluation.fraction, options.seed).training;
     for number in 0..options.trials {
         if trials.iter().any(|trial| trial.trial == number) {
             continue;
@@ -214,7 +167,7 @@ pub async fn search(
         }
         let begun = Instant::now();
         let settings = settings(&options.tunable, options.seed, number);
-        let outcome = measure(&kept, &options.tunable, &settings, &how).await;
+        let outcome = measure(&kept, &options.tunable, &settings, &evaluation).await;
         let (measures, error) = match outcome {
             Ok(measures) => (measures, None),
             Err(error) => (Map::new(), Some(chain(&error))),
@@ -232,16 +185,16 @@ pub async fn search(
         };
         let mut line = serde_json::to_vec(&trial).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
-        // One write and then the disk: what was tried is not lost with the process.
+        // One write, then a sync, so that a killed process loses no completed trial.
         file.write_all(&line).and_then(|()| file.sync_data()).map_err(failed)?;
-        told(&trial);
+        on_trial(&trial);
         trials.push(trial);
     }
     trials.sort_by_key(|trial| trial.trial);
     Ok(trials)
 }
 
-/// The best of some trials: of equal ones the first.
+/// The best trial; the first of equal ones.
 pub fn best(trials: &[Trial]) -> Option<&Trial> {
     let valued = trials.iter().filter_map(|trial| Some((trial.value()?, trial)));
     valued.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, trial)| trial)
@@ -251,15 +204,15 @@ async fn measure(
     catalog: &Catalog,
     tunable: &Tunable,
     settings: &Map<String, Value>,
-    how: &Evaluation,
+    evaluation: &Evaluation,
 ) -> Result<Map<String, Value>, crate::Error> {
     let method = crate::method(&line(tunable, settings), None)?;
-    let measured = crate::run(catalog, &*method, how, &|_, _| {}).await?;
+    let measured = crate::run(catalog, &*method, evaluation, &|_, _| {}).await?;
     let rounded = |value: f64| Value::from((value * 1e6).round() / 1e6);
     Ok(measured.measures.iter().map(|m| (m.name.to_owned(), rounded(m.mean))).collect())
 }
 
-/// As [`crate::method`] reads it.
+/// Formats a trial for [`crate::method`].
 fn line(tunable: &Tunable, settings: &Map<String, Value>) -> String {
     let settings = settings.iter().map(|(name, value)| format!(":{name}={value}"));
     iter::once(tunable.model.to_owned()).chain(settings).collect()
@@ -270,42 +223,36 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The settings of a trial.
+/// Draws the hyperparameters of a trial.
 fn settings(tunable: &Tunable, seed: u64, number: usize) -> Map<String, Value> {
     if number == 0 {
         return Map::new();
     }
     let mut random = Random::new(seed, number as u64);
-    tunable
-        .settings
-        .iter()
-        .map(|setting| {
-            let value = match setting.values {
-                Values::Logarithmic(low, high) => exp(random.between(low.ln(), high.ln())),
-                Values::Between(low, high) => random.between(low, high),
-                Values::OneOf(values) => random.pick(values),
-            };
-            (setting.name.to_owned(), number_of(value))
-        })
-        .collect()
+    let draw = |random: &mut Random, space| match space {
+        SearchSpace::Logarithmic(low, high) => exp(random.between(low.ln(), high.ln())),
+        SearchSpace::Uniform(low, high) => random.between(low, high),
+        SearchSpace::OneOf(values) => random.pick(values),
+    };
+    let space = tunable.space.iter();
+    space.map(|&(name, space)| (name.to_owned(), number_of(draw(&mut random, space)))).collect()
 }
 
-/// To three digits; whole where it is.
+/// Rounds to three digits; whole numbers remain unchanged.
 fn number_of(value: f64) -> Value {
     if value.fract() == 0.0 {
         return Value::from(value as i64);
     }
     let unit = 10_f64.powf(value.abs().log10().floor() - 2.0);
-    // Through text, so that 0.0123 is not 0.012300000000000002.
+    // Formatted and parsed, so that 0.0123 does not become 0.012300000000000002.
     let digits = (-unit.log10()).round().max(0.0) as usize;
     Value::from(format!("{value:.digits$}").parse::<f64>().unwrap_or(value))
 }
 
-/// The largest record, in bytes: some million trials.
+/// Maximum size of a record in bytes: some million trials.
 const LARGEST_RECORD: u64 = 1 << 30;
 
-/// Opens the record for more, and reads what it has. A last line without its end, which a killed process
-/// has left, goes.
+/// Opens the record for appending and reads its trials. Removes an incomplete last line, which a killed process left.
 fn open(path: &Path, data: &str, options: &Options) -> Result<(File, Vec<Trial>), Error> {
     let failed = |source| Error::Record { path: path.to_owned(), source };
     match sparrow_files::open(path, LARGEST_RECORD) {
@@ -358,11 +305,11 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::tests::invented;
+    use crate::tests::generated;
 
     fn options(name: &str) -> Options {
         Options {
-            tunable: TUNABLE.into_iter().find(|tunable| tunable.name == name).unwrap(),
+            tunable: methods().into_iter().find(|tunable| tunable.name == name).unwrap(),
             trials: 3,
             time: Duration::from_mins(10),
             protocol: Protocol::FullRanking,
@@ -372,7 +319,7 @@ mod tests {
 
     async fn searched(record: &Path, options: &Options) -> (Result<Vec<Trial>, Error>, usize) {
         let mut heard = 0;
-        let catalog = invented(60, 40, 900);
+        let catalog = generated(60, 40, 900);
         let found = search(&catalog, record, options, &mut |_| heard += 1).await;
         (found, heard)
     }
@@ -390,7 +337,7 @@ mod tests {
         let text = fs::read_to_string(&record).unwrap();
         assert_eq!(text.lines().count(), 3);
 
-        // As a process leaves it that was killed within its third trial's line.
+        // As after a process that was killed while it wrote the third line.
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         fs::write(&record, format!("{}{}{}", lines[0], lines[1], &lines[2][..20])).unwrap();
         let (again, heard) = searched(&record, &options).await;
@@ -401,30 +348,27 @@ mod tests {
         assert_eq!(fs::read_to_string(&record).unwrap().lines().count(), 3);
 
         let more = Options { trials: 4, time: Duration::ZERO, ..options.clone() };
-        assert_eq!(searched(&record, &more).await.1, 0, "no time is left");
+        assert_eq!(searched(&record, &more).await.1, 0, "the time is used up");
         let other = Options { seed: 2, ..options };
         let error = searched(&record, &other).await.0.unwrap_err().to_string();
         assert!(error.ends_with(":1: a trial of another search: its seed is 1, not 2"), "{error}");
     }
 
-    /// What no model can have.
-    const IMPOSSIBLE: [Setting; 1] = [setting("min-count", Values::OneOf(&[1000.0]))];
-
     #[tokio::test]
-    async fn a_trial_that_fails_is_recorded_too() {
+    async fn a_failed_trial_is_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let mut options = options("ease");
-        options.tunable.settings = &IMPOSSIBLE;
+        options.tunable.space = vec![("min-count", SearchSpace::OneOf(&[1000.0]))];
         options.trials = 2;
         let (trials, _) = searched(&folder.path().join("trials"), &options).await;
         let trials = trials.unwrap();
-        assert!(trials[1].error.as_ref().unwrap().contains("nothing to learn from"));
+        assert!(trials[1].error.as_ref().unwrap().contains("no training data"));
         assert_eq!(best(&trials), Some(&trials[0]));
     }
 
     #[test]
-    fn every_setting_is_one_of_its_method() {
-        for tunable in TUNABLE {
+    fn search_spaces_are_within_the_ranges() {
+        for tunable in methods() {
             for number in 0..40 {
                 let settings = settings(&tunable, 5, number);
                 let line = line(&tunable, &settings);
@@ -435,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_short() {
+    fn numbers_have_three_digits() {
         for (value, text) in [(0.012_345, "0.0123"), (1234.5, "1234"), (3.0, "3"), (0.5, "0.5")] {
             assert!(number_of(value).to_string().starts_with(text), "{}", number_of(value));
         }

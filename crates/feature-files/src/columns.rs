@@ -1,4 +1,4 @@
-//! Features as Arrow columns, with the types that the pipeline gives them.
+//! Features as Arrow columns, with the types of the pipeline.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sparrow_features::{
-    Hundredths, MOVIE_FIELDS, MovieFeatures, RatedMovie, RatingStats, USER_FIELDS, UserFeatures,
-    UserWindow, WINDOW,
+    Definition, Hundredths, MOVIE, MovieFeatures, NO_GENRE, RatedMovie, RatingStats, USER,
+    UserWindow, Value, ValueType, WINDOW,
 };
-use sparrow_model::{Genre, Histories, Movie, Movies, UserIndex};
+use sparrow_model::{Histories, Movie, Movies, UserIndex};
 
-/// The type of a column of ids of which this is the greatest: `Int32`, as Spark and TensorFlow use, while every
-/// id fits; otherwise `Int64`.
+/// The type of a column of ids with this maximum: `Int32`, as in Spark and TensorFlow, if all ids
+/// fit; otherwise `Int64`.
 pub fn id_type(greatest: u32) -> DataType {
     if i32::try_from(greatest).is_ok() { DataType::Int32 } else { DataType::Int64 }
 }
 
-/// Ids, as a column of a type from [`id_type`].
+/// A column of ids with a type from [`id_type`].
 fn ids(data_type: &DataType, values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
     match data_type {
         DataType::Int32 => {
@@ -29,14 +29,6 @@ fn ids(data_type: &DataType, values: impl Iterator<Item = Option<u32>>) -> Array
         }
         _ => Arc::new(values.map(|id| id.map(i64::from)).collect::<Int64Array>()),
     }
-}
-
-fn whole(values: impl Iterator<Item = u32>) -> ArrayRef {
-    Arc::new(Int32Array::from_iter_values(values.map(u32::cast_signed)))
-}
-
-fn decimals(values: impl Iterator<Item = Hundredths>) -> ArrayRef {
-    Arc::new(Float32Array::from_iter_values(values.map(Hundredths::value)))
 }
 
 /// The names of the genres, with "" after the last for a missing one.
@@ -53,31 +45,71 @@ impl GenreNames {
         DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
     }
 
-    fn column(&self, genres: impl Iterator<Item = Option<Genre>>) -> ArrayRef {
+    /// Genres as a column, by their index; [`NO_GENRE`] is a missing one.
+    fn column(&self, genres: impl Iterator<Item = u32>) -> ArrayRef {
         let missing = self.0.len() - 1;
-        let keys = genres.map(|genre| genre.map_or(missing, Genre::index) as u8);
-        let keys = UInt8Array::from_iter_values(keys);
+        let key = |genre| if genre == NO_GENRE { missing as u8 } else { genre as u8 };
+        let keys = UInt8Array::from_iter_values(genres.map(key));
         Arc::new(DictionaryArray::<UInt8Type>::new(keys, Arc::clone(&self.0)))
     }
 }
 
-/// The columns of a table: the ids, and the fields with the given types.
-fn schema<const N: usize>(
-    id: (&str, &DataType),
-    fields: [&str; N],
-    data_type: impl Fn(&str) -> DataType,
-) -> SchemaRef {
+/// The type of a feature's column. `movie_id` is that of movie ids.
+fn data_type(value_type: ValueType, movie_id: &DataType) -> DataType {
+    match value_type {
+        ValueType::MovieId => movie_id.clone(),
+        ValueType::Genre => GenreNames::data_type(),
+        ValueType::Count | ValueType::Year => DataType::Int32,
+        ValueType::Mean | ValueType::Deviation => DataType::Float32,
+    }
+}
+
+/// The columns of a table: the ids, and the features. Only features that are movie ids can be null.
+fn schema(id: (&str, &DataType), features: &[Definition], movie_id: &DataType) -> SchemaRef {
     let id = Field::new(id.0, id.1.clone(), false);
-    let is_list = |name: &str| name.starts_with("userRatedMovie");
-    let fields = fields.into_iter().map(|name| Field::new(name, data_type(name), is_list(name)));
+    let field = |Definition { name, value_type, .. }: &Definition| {
+        Field::new(*name, data_type(*value_type, movie_id), *value_type == ValueType::MovieId)
+    };
+    let fields = features.iter().map(field);
     Arc::new(Schema::new(std::iter::once(id).chain(fields).collect::<Vec<_>>()))
 }
 
-fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> RecordBatch {
+/// A column of features of one definition, from its values.
+fn column(
+    definition: &Definition,
+    data_type: &DataType,
+    genres: &GenreNames,
+    values: impl Iterator<Item = Value>,
+) -> ArrayRef {
+    let values = values.map(Value::to_bits);
+    match definition.value_type {
+        ValueType::MovieId => ids(data_type, values.map(|id| (id > 0).then_some(id))),
+        ValueType::Genre => genres.column(values),
+        ValueType::Count | ValueType::Year => {
+            Arc::new(Int32Array::from_iter_values(values.map(u32::cast_signed)))
+        }
+        ValueType::Mean | ValueType::Deviation => {
+            Arc::new(Float32Array::from_iter_values(values.map(|bits| Hundredths(bits).value())))
+        }
+    }
+}
+
+/// The rows of a table: ids and the values of `features`, in order.
+fn rows<const N: usize>(
+    schema: &SchemaRef,
+    features: &[Definition],
+    genres: &GenreNames,
+    rows: &[(u32, [Value; N])],
+) -> RecordBatch {
+    let id_type = schema.field(0).data_type();
+    let mut columns = vec![ids(id_type, rows.iter().map(|(id, _)| Some(*id)))];
+    for (index, definition) in features.iter().enumerate() {
+        let values = rows.iter().map(|(_, values)| values[index]);
+        columns.push(column(definition, schema.field(index + 1).data_type(), genres, values));
+    }
     RecordBatch::try_new(Arc::clone(schema), columns).expect("the columns are those of the schema")
 }
 
-/// The table of users.
 pub(crate) struct UserRows<'a> {
     movies: &'a Movies,
     histories: &'a Histories,
@@ -91,12 +123,7 @@ impl<'a> UserRows<'a> {
         let greatest_user = last.map_or(0, |last| histories.get(last).user().0);
         let greatest_movie = movies.as_slice().last().map_or(0, |movie| movie.id.0);
         let user_id = id_type(greatest_user);
-        let schema = schema(("userId", &user_id), USER_FIELDS, |name| match name {
-            _ if name.starts_with("userRatedMovie") => id_type(greatest_movie),
-            _ if name.starts_with("userGenre") => GenreNames::data_type(),
-            "userRatingCount" | "userAvgReleaseYear" => DataType::Int32,
-            _ => DataType::Float32,
-        });
+        let schema = schema(("userId", &user_id), USER, &id_type(greatest_movie));
         Self { movies, histories, genres: GenreNames::new(movies), schema }
     }
 
@@ -104,10 +131,9 @@ impl<'a> UserRows<'a> {
         &self.schema
     }
 
-    /// The rows of some users.
     pub(crate) fn batch(&self, users: Range<usize>) -> RecordBatch {
         let mut window = UserWindow::default();
-        let rows: Vec<(u32, UserFeatures)> = users
+        let values: Vec<_> = users
             .map(|user| {
                 let history = self.histories.get(UserIndex(user as u32));
                 window.clear();
@@ -115,31 +141,13 @@ impl<'a> UserRows<'a> {
                     let movie = &self.movies.as_slice()[rated.movie.0 as usize];
                     window.push(RatedMovie::new(movie, rated.stars));
                 }
-                (history.user().0, window.features())
+                (history.user().0, window.features().values())
             })
             .collect();
-        let features = || rows.iter().map(|(_, features)| features);
-        let types = || self.schema.fields().iter().map(|field| field.data_type());
-        let mut columns =
-            vec![ids(self.schema.field(0).data_type(), rows.iter().map(|(id, _)| Some(*id)))];
-        for (place, data_type) in types().skip(1).enumerate() {
-            columns.push(match place {
-                0..5 => {
-                    ids(data_type, features().map(|row| row.rated_movies[place].map(|id| id.0)))
-                }
-                5 => whole(features().map(|row| row.rating_count)),
-                6 => whole(features().map(|row| row.average_release_year)),
-                7 => decimals(features().map(|row| row.release_year_stddev)),
-                8 => decimals(features().map(|row| row.average_rating)),
-                9 => decimals(features().map(|row| row.rating_stddev)),
-                _ => self.genres.column(features().map(|row| row.genres[place - 10])),
-            });
-        }
-        batch(&self.schema, columns)
+        rows(&self.schema, USER, &self.genres, &values)
     }
 }
 
-/// The table of movies.
 pub(crate) struct MovieRows {
     genres: GenreNames,
     schema: SchemaRef,
@@ -149,11 +157,7 @@ impl MovieRows {
     pub(crate) fn new(movies: &Movies) -> Self {
         let greatest = movies.as_slice().last().map_or(0, |movie| movie.id.0);
         let movie_id = id_type(greatest);
-        let schema = schema(("movieId", &movie_id), MOVIE_FIELDS, |name| match name {
-            _ if name.starts_with("movieGenre") => GenreNames::data_type(),
-            "movieRatingCount" | "releaseYear" => DataType::Int32,
-            _ => DataType::Float32,
-        });
+        let schema = schema(("movieId", &movie_id), MOVIE, &movie_id);
         Self { genres: GenreNames::new(movies), schema }
     }
 
@@ -161,21 +165,10 @@ impl MovieRows {
         &self.schema
     }
 
-    /// The rows of some movies.
     pub(crate) fn batch(&self, movies: &[(&Movie, &RatingStats)]) -> RecordBatch {
-        let rows: Vec<MovieFeatures> =
-            movies.iter().map(|(movie, ratings)| MovieFeatures::new(movie, ratings)).collect();
-        let id = self.schema.field(0).data_type();
-        let columns = vec![
-            ids(id, movies.iter().map(|(movie, _)| Some(movie.id.0))),
-            self.genres.column(rows.iter().map(|row| row.genres[0])),
-            self.genres.column(rows.iter().map(|row| row.genres[1])),
-            self.genres.column(rows.iter().map(|row| row.genres[2])),
-            whole(rows.iter().map(|row| row.rating_count)),
-            whole(rows.iter().map(|row| u32::from(row.release_year))),
-            decimals(rows.iter().map(|row| row.average_rating)),
-            decimals(rows.iter().map(|row| row.rating_stddev)),
-        ];
-        batch(&self.schema, columns)
+        let values = movies
+            .iter()
+            .map(|(movie, ratings)| (movie.id.0, MovieFeatures::new(movie, ratings).values()));
+        rows(&self.schema, MOVIE, &self.genres, &values.collect::<Vec<_>>())
     }
 }

@@ -1,4 +1,4 @@
-//! Rows as CSV: numbers with decimals have two of them, as in the store.
+//! Rows as CSV. Decimals have two digits, as in the store.
 
 use std::io::{self, Write};
 
@@ -9,21 +9,20 @@ use arrow_schema::{DataType, Schema};
 use sparrow_features::Hundredths;
 use sparrow_movielens::write::field;
 
-/// Writes the header row.
 pub(crate) fn header(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     writeln!(out, "{}", names.join(","))
 }
 
-/// A column, down-cast once for all its rows.
+/// A column, downcast once for all rows.
 enum Column<'a> {
     Whole(&'a Int32Array),
     Long(&'a Int64Array),
     /// A rating, with one decimal.
     Stars(&'a Float32Array),
-    /// With two decimals.
+    /// A number with two decimals.
     Decimals(&'a Float32Array),
-    /// Text out of few: how each is written, by key.
+    /// A dictionary column: the encoded text of each key.
     Names(&'a [u8], Vec<Vec<u8>>),
 }
 
@@ -40,7 +39,7 @@ impl<'a> Column<'a> {
                 let column = values.as_dictionary_opt::<UInt8Type>();
                 let names = column.and_then(|column| column.values().as_string_opt::<i32>());
                 let (Some(column), Some(names)) = (column, names) else {
-                    let problem = format!("no text is known for {}", values.data_type());
+                    let problem = format!("unsupported type {}", values.data_type());
                     return Err(io::Error::other(problem));
                 };
                 let written = |name: Option<&str>| {
@@ -78,10 +77,9 @@ impl<'a> Column<'a> {
     }
 }
 
-/// The column whose values are stars.
+/// The column with ratings in stars.
 const RATING: &str = "rating";
 
-/// Writes rows.
 pub(crate) fn rows(out: &mut impl Write, batch: &RecordBatch) -> io::Result<()> {
     let columns: Vec<Column<'_>> = batch
         .schema_ref()

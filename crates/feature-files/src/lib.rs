@@ -1,9 +1,9 @@
 //! The features of users and movies as files.
 //!
-//! [`write()`] computes the features of a data set in memory and writes them as Parquet and CSV. The crate
-//! `sparrow-pipeline` does the same for data sets of any size, with the same definitions (`sparrow-features`)
-//! and the same writer of files ([`table`]): a test compares the bytes. Which features there are is not decided
-//! here. Start reading at [`write()`].
+//! [`write()`] computes the features of a data set in memory and writes them as Parquet and CSV.
+//! The crate `sparrow-pipeline` does the same for data sets of any size, with the same definitions
+//! (`sparrow-features`) and the same file writer ([`table`]); a test compares the bytes. Start
+//! reading at [`write()`].
 
 mod columns;
 mod csv;
@@ -22,34 +22,35 @@ pub use columns::id_type;
 use columns::{MovieRows, UserRows};
 use table::{FileFormat, TableWriter};
 
-/// Rows in a batch. The pages of a Parquet file depend on it, so it is that of the pipeline.
+/// Rows per batch. It affects the pages of Parquet files, so the pipeline uses the same number.
 pub const BATCH: usize = 8192;
 
-/// The formats that features are written in.
+/// The formats of feature files.
 pub const FORMATS: [FileFormat; 2] = [FileFormat::Parquet, FileFormat::Csv];
 
-/// The names of the files, without the extensions of their formats.
+/// The name of the file of users' features, without extension.
 pub const USER_FEATURES: &str = "userFeatures";
-/// The same for movies.
+/// The name of the file of movies' features, without extension.
 pub const MOVIE_FEATURES: &str = "movieFeatures";
 
-/// What was written.
+/// The result of writing features.
 #[derive(Debug)]
 pub struct Summary {
-    /// How many users there are.
+    /// The number of users.
     pub users: u64,
-    /// How many movies with ratings.
+    /// The number of movies with ratings.
     pub movies: u64,
-    /// The files with their sizes in bytes; none if nothing was to be written.
+    /// The files with their sizes in bytes; empty in a dry run.
     pub files: Vec<(PathBuf, u64)>,
 }
 
-/// Writes the features of all users to `userFeatures.parquet` and `userFeatures.csv`, those of all movies with
-/// ratings to `movieFeatures.…`, in the folder `out`, which is created if it does not exist. Existing files
-/// are replaced once all new ones are complete. Progress is counted in ratings.
+/// Writes the features of all users to `userFeatures.parquet` and `userFeatures.csv`, and those of
+/// all movies with ratings to `movieFeatures.…`, in the folder `out`, which is created if
+/// necessary. Existing files are replaced when all new ones are complete. Progress is counted in
+/// ratings.
 ///
-/// Runs in a Tokio runtime, and yields to it between batches. Dropped before its end, it leaves the files as
-/// they were.
+/// Runs in a Tokio runtime, and yields to it between batches. If it is dropped, existing files
+/// remain unchanged.
 pub async fn write(
     data: &LoadedHistories,
     out: &Path,
@@ -71,7 +72,7 @@ pub async fn write(
                 sums[rated.movie.0 as usize].add(rated.stars);
             }
         }
-        if !hand_over(&users, rows.batch(block)).await {
+        if !send_batch(&users, rows.batch(block)).await {
             break;
         }
         progress(done, ratings);
@@ -82,7 +83,7 @@ pub async fn write(
     let rows = MovieRows::new(movies);
     let of_movies = TableWriter::create(out, MOVIE_FEATURES, &FORMATS, rows.schema())?;
     for block in rated.chunks(BATCH) {
-        if !hand_over(&of_movies, rows.batch(block)).await {
+        if !send_batch(&of_movies, rows.batch(block)).await {
             break;
         }
     }
@@ -96,9 +97,9 @@ pub async fn write(
     })
 }
 
-/// Passes rows to the writers. Returns whether they take more.
-async fn hand_over(table: &TableWriter, batch: RecordBatch) -> bool {
-    // A computation that never waits would keep signals waiting.
+/// Passes rows to the writers. Returns whether they accept more.
+async fn send_batch(table: &TableWriter, batch: RecordBatch) -> bool {
+    // Yields, so that signals are handled during the computation.
     tokio::task::yield_now().await;
     table.write(&batch).await
 }

@@ -1,4 +1,4 @@
-//! Tables as files, each written by a thread of its own while the next rows are computed.
+//! Tables as files, each written by a separate thread while the next rows are computed.
 
 use std::io;
 use std::path::Path;
@@ -11,6 +11,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use sparrow_features::{USER, ValueType};
 use sparrow_output::AtomicFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -27,7 +28,7 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
-    /// The end of the file's name.
+    /// The extension of file names.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Parquet => "parquet",
@@ -36,10 +37,10 @@ impl FileFormat {
     }
 }
 
-/// How many batches wait for a writer, at most.
-const WAITING: usize = 8;
+/// The maximum number of batches queued per writer.
+const MAX_QUEUED_BATCHES: usize = 8;
 
-/// A table that is being written, in one format or more.
+/// A table being written in one or more formats.
 #[derive(Debug)]
 pub struct TableWriter {
     files: Vec<FileWriter>,
@@ -52,8 +53,8 @@ struct FileWriter {
 }
 
 impl TableWriter {
-    /// Starts files for a table with these columns, named
-    /// `stem` with the extension of their format, not yet under these names.
+    /// Creates files for a table with these columns, with the name `stem` and the extension of
+    /// their format. They appear when they are committed.
     pub fn create(
         folder: &Path,
         stem: &str,
@@ -65,7 +66,7 @@ impl TableWriter {
             let name = format!("{stem}.{}", format.extension());
             let path = folder.join(&name);
             let file = AtomicFile::create(folder, &name)?;
-            let (batches, mut receiver) = mpsc::channel(WAITING);
+            let (batches, mut receiver) = mpsc::channel(MAX_QUEUED_BATCHES);
             let schema = Arc::clone(&schema);
             let done = tokio::task::spawn_blocking(move || {
                 let written = match format {
@@ -79,8 +80,8 @@ impl TableWriter {
         Ok(Self { files: formats.iter().map(start).collect::<Result<_, _>>()? })
     }
 
-    /// Hands rows over. Returns whether all writers still take them; what stopped one is the error
-    /// of [`finish`](Self::finish).
+    /// Queues rows. Returns false if a writer has stopped; [`finish`](Self::finish) returns its
+    /// error.
     pub async fn write(&self, batch: &RecordBatch) -> bool {
         for file in &self.files {
             if file.batches.send(batch.clone()).await.is_err() {
@@ -90,7 +91,7 @@ impl TableWriter {
         true
     }
 
-    /// Waits until everything is written, and gives the files to be committed.
+    /// Waits for the writers, and returns the files for their commit.
     pub async fn finish(self) -> Result<Vec<AtomicFile>, sparrow_output::Error> {
         let mut files = Vec::new();
         for FileWriter { batches, done } in self.files {
@@ -115,16 +116,18 @@ fn csv(
     Ok(file)
 }
 
-/// The columns of a file: only movies in lists may be missing, whatever the plan thinks.
+/// The columns of a file: only movies in lists are nullable, whatever the plan states.
 fn file_schema(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
-        let nullable = field.is_nullable() && field.name().starts_with("userRatedMovie");
+        let definition = sparrow_features::find(USER, field.name());
+        let is_movie = definition.is_some_and(|feature| feature.value_type == ValueType::MovieId);
+        let nullable = field.is_nullable() && is_movie;
         field.as_ref().clone().with_nullable(nullable)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// Rows in a row group: many enough to read fast, few enough to hold their columns in memory.
+/// Rows per row group: large enough for fast reads, small enough to buffer its columns in memory.
 const ROW_GROUP: usize = 256 << 10;
 
 fn parquet(
@@ -138,7 +141,7 @@ fn parquet(
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by(concat!("sparrow-loader ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
-    // Without Arrow's own schema genres are plain text to every reader.
+    // Without the Arrow schema, genres are plain text for all readers.
     let options =
         ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
     let mut writer =
@@ -150,7 +153,7 @@ fn parquet(
     writer.into_inner().map_err(io_error)
 }
 
-/// What the operating system said, if the error comes from there.
+/// The I/O error inside of a Parquet error, if there is one.
 fn io_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {

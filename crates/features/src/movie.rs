@@ -1,56 +1,89 @@
-use sparrow_model::{Genre, Genres, Movie};
+use sparrow_model::{Genres, Movie};
 
-use crate::{Hundredths, RatingStats};
+use crate::definition::names;
+use crate::{Bounds, Computation, Definition, RatingStats, Value, ValueType};
 
-/// Names of the movie features, in order: hash fields in stores, columns in files.
-pub const MOVIE_FIELDS: [&str; 7] = [
-    "movieGenre1",
-    "movieGenre2",
-    "movieGenre3",
-    "movieRatingCount",
-    "releaseYear",
-    "movieAvgRating",
-    "movieRatingStddev",
+/// The features of movies, in the order of hash fields in stores and of columns in feature files.
+pub const MOVIE: &[Definition] = &[
+    genre("movieGenre1", Computation::Movie(genre_at::<0>), 1),
+    genre("movieGenre2", Computation::Movie(genre_at::<1>), 2),
+    genre("movieGenre3", Computation::Movie(genre_at::<2>), 3),
+    Definition {
+        name: "movieRatingCount",
+        value_type: ValueType::Count,
+        bounds: Bounds::Between(0, u32::MAX),
+        sample_column: Some(4),
+        computed_by: Computation::Ratings(|ratings| Value::Integer(ratings.count())),
+        description: "number of ratings",
+    },
+    Definition {
+        name: "releaseYear",
+        value_type: ValueType::Year,
+        bounds: Bounds::ReleaseYears,
+        sample_column: Some(0),
+        computed_by: Computation::Movie(|movie| Value::Integer(movie.year.unwrap_or(0).into())),
+        description: "release year",
+    },
+    Definition {
+        name: "movieAvgRating",
+        value_type: ValueType::Mean,
+        bounds: Bounds::Between(50, 500),
+        sample_column: Some(5),
+        computed_by: Computation::Ratings(|ratings| Value::Decimal(ratings.average())),
+        description: "mean rating in stars; 0.00 without ratings",
+    },
+    Definition {
+        name: "movieRatingStddev",
+        value_type: ValueType::Deviation,
+        bounds: Bounds::Between(0, 318),
+        sample_column: Some(6),
+        computed_by: Computation::Ratings(|ratings| Value::Decimal(ratings.stddev())),
+        description: "sample standard deviation of the ratings in stars",
+    },
 ];
 
-/// The features of a movie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MovieFeatures {
-    /// The first three genres in the order of the data set.
-    pub genres: [Option<Genre>; 3],
-    /// Number of ratings.
-    pub rating_count: u32,
-    /// The release year; 0 if unknown.
-    pub release_year: u16,
-    /// The mean rating in stars; 0 without ratings.
-    pub average_rating: Hundredths,
-    /// The sample standard deviation of the ratings in stars; 0 for fewer than two.
-    pub rating_stddev: Hundredths,
+const fn genre(name: &'static str, computed_by: Computation, column: usize) -> Definition {
+    Definition {
+        name,
+        value_type: ValueType::Genre,
+        bounds: Bounds::Catalog,
+        sample_column: Some(column),
+        computed_by,
+        description: "the first three genres in the order of the data set",
+    }
 }
 
-impl MovieFeatures {
-    /// Creates the features of a movie from its attributes and rating statistics.
-    pub fn new(movie: &Movie, ratings: &RatingStats) -> Self {
-        Self {
-            genres: [0, 1, 2].map(|index: usize| movie.genres.get(index).copied()),
-            rating_count: ratings.count(),
-            release_year: movie.year.unwrap_or(0),
-            average_rating: ratings.average(),
-            rating_stddev: ratings.stddev(),
-        }
+fn genre_at<const INDEX: usize>(movie: &Movie) -> Value {
+    Value::Genre(movie.genres.get(INDEX).copied())
+}
+
+/// Names of the movie features, in order: hash fields in stores, columns in files.
+pub const MOVIE_FIELDS: [&str; MOVIE.len()] = names(MOVIE);
+
+/// The features of a movie.
+#[derive(Debug, Clone, Copy)]
+pub struct MovieFeatures<'a> {
+    movie: &'a Movie,
+    ratings: &'a RatingStats,
+}
+
+impl<'a> MovieFeatures<'a> {
+    /// The features of a movie with these rating statistics.
+    pub const fn new(movie: &'a Movie, ratings: &'a RatingStats) -> Self {
+        Self { movie, ratings }
+    }
+
+    /// Computes the values in the order of [`MOVIE`].
+    pub fn values(&self) -> [Value; MOVIE.len()] {
+        std::array::from_fn(|index| match MOVIE[index].computed_by {
+            Computation::Movie(compute) => compute(self.movie),
+            Computation::Ratings(compute) => compute(self.ratings),
+            Computation::User(_) => unreachable!("a test checks the entities"),
+        })
     }
 
     /// Formats the values in the order of [`MOVIE_FIELDS`]; missing genres are empty.
-    pub fn texts(&self, names: &Genres) -> [String; MOVIE_FIELDS.len()] {
-        let genre = |index: usize| self.genres[index].map_or("", |genre| names.name(genre));
-        [
-            genre(0).to_owned(),
-            genre(1).to_owned(),
-            genre(2).to_owned(),
-            self.rating_count.to_string(),
-            self.release_year.to_string(),
-            self.average_rating.to_string(),
-            self.rating_stddev.to_string(),
-        ]
+    pub fn texts(&self, names: &Genres) -> [String; MOVIE.len()] {
+        self.values().map(|value| value.text(names))
     }
 }

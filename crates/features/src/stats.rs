@@ -1,4 +1,4 @@
-use sparrow_model::Stars;
+use sparrow_model::{Histories, Stars};
 
 use crate::Hundredths;
 
@@ -10,6 +10,15 @@ impl RatingStats {
     /// Creates the statistics of `count` ratings from the sum and the sum of squares of their half stars.
     pub const fn from_sums(count: u32, half_stars: u64, squares: u64) -> Self {
         Self(Sums { count, sum: half_stars, squares })
+    }
+
+    /// The statistics of each movie of a catalogue with `movies` movies, by movie index.
+    pub fn of_movies(histories: &Histories, movies: usize) -> Vec<Self> {
+        let mut ratings = vec![Self::default(); movies];
+        for rated in histories.iter().flat_map(|history| history.iter()) {
+            ratings[rated.movie.index()].add(rated.stars);
+        }
+        ratings
     }
 
     /// Adds a rating.

@@ -1,7 +1,10 @@
-use sparrow_model::{Catalog, Genre, GenreSet, Genres, History, Movie, MovieId, Rated, Stars};
+use sparrow_model::{
+    Catalog, Genre, GenreCounts, GenreSet, Genres, History, Movie, MovieId, Rated, Stars,
+};
 
-use crate::Hundredths;
+use crate::definition::names;
 use crate::stats::{RatingStats, Sums};
+use crate::{Bounds, Computation, Definition, Hundredths, Value, ValueType};
 
 /// Number of latest ratings that the features of a user cover.
 pub const WINDOW: usize = 100;
@@ -9,24 +12,102 @@ pub const WINDOW: usize = 100;
 /// Number of liked movies and of favourite genres in the features.
 const LISTED: usize = 5;
 
-/// Names of the user features, in order: hash fields in stores, columns in files.
-pub const USER_FIELDS: [&str; 15] = [
-    "userRatedMovie1",
-    "userRatedMovie2",
-    "userRatedMovie3",
-    "userRatedMovie4",
-    "userRatedMovie5",
-    "userRatingCount",
-    "userAvgReleaseYear",
-    "userReleaseYearStddev",
-    "userAvgRating",
-    "userRatingStddev",
-    "userGenre1",
-    "userGenre2",
-    "userGenre3",
-    "userGenre4",
-    "userGenre5",
+/// The features of users, in the order of hash fields in stores and of columns in feature files.
+pub const USER: &[Definition] = &[
+    rated_movie(0, Computation::User(rated_movie_at::<0>)),
+    rated_movie(1, Computation::User(rated_movie_at::<1>)),
+    rated_movie(2, Computation::User(rated_movie_at::<2>)),
+    rated_movie(3, Computation::User(rated_movie_at::<3>)),
+    rated_movie(4, Computation::User(rated_movie_at::<4>)),
+    Definition {
+        name: "userRatingCount",
+        value_type: ValueType::Count,
+        bounds: Bounds::Between(0, WINDOW as u32),
+        sample_column: Some(12),
+        computed_by: Computation::User(|user| Value::Integer(user.window.len() as u32)),
+        description: "number of ratings in the window",
+    },
+    Definition {
+        name: "userAvgReleaseYear",
+        value_type: ValueType::Year,
+        bounds: Bounds::ReleaseYears,
+        sample_column: Some(13),
+        computed_by: Computation::User(|user| Value::Integer(user.window.years.truncated_mean())),
+        description: "mean release year of the movies, truncated; 0 if none is known",
+    },
+    Definition {
+        name: "userReleaseYearStddev",
+        value_type: ValueType::Deviation,
+        bounds: Bounds::ReleaseYearDeviations,
+        sample_column: Some(14),
+        computed_by: Computation::User(|user| {
+            Value::Decimal(Hundredths::round(user.window.years.deviation()))
+        }),
+        description: "sample standard deviation of the release years",
+    },
+    Definition {
+        name: "userAvgRating",
+        value_type: ValueType::Mean,
+        bounds: Bounds::Between(50, 500),
+        sample_column: Some(15),
+        computed_by: Computation::User(|user| Value::Decimal(user.window.ratings.average())),
+        description: "mean rating in stars",
+    },
+    Definition {
+        name: "userRatingStddev",
+        value_type: ValueType::Deviation,
+        bounds: Bounds::Between(0, 318),
+        sample_column: Some(16),
+        computed_by: Computation::User(|user| Value::Decimal(user.window.ratings.stddev())),
+        description: "sample standard deviation of the ratings in stars",
+    },
+    genre(0, Computation::User(genre_at::<0>)),
+    genre(1, Computation::User(genre_at::<1>)),
+    genre(2, Computation::User(genre_at::<2>)),
+    genre(3, Computation::User(genre_at::<3>)),
+    genre(4, Computation::User(genre_at::<4>)),
 ];
+
+/// The fields with the latest liked movies of a user, newest first.
+pub const RATED_MOVIE_FIELDS: [&str; LISTED] =
+    ["userRatedMovie1", "userRatedMovie2", "userRatedMovie3", "userRatedMovie4", "userRatedMovie5"];
+
+/// The fields with the favourite genres of a user, most liked first.
+pub const FAVOURITE_GENRE_FIELDS: [&str; LISTED] =
+    ["userGenre1", "userGenre2", "userGenre3", "userGenre4", "userGenre5"];
+
+const fn rated_movie(index: usize, computed_by: Computation) -> Definition {
+    Definition {
+        name: RATED_MOVIE_FIELDS[index],
+        value_type: ValueType::MovieId,
+        bounds: Bounds::Catalog,
+        sample_column: Some(7 + index),
+        computed_by,
+        description: "the latest liked movies, newest first",
+    }
+}
+
+const fn genre(index: usize, computed_by: Computation) -> Definition {
+    Definition {
+        name: FAVOURITE_GENRE_FIELDS[index],
+        value_type: ValueType::Genre,
+        bounds: Bounds::Catalog,
+        sample_column: Some(17 + index),
+        computed_by,
+        description: "the genres of liked movies by count, ties by name",
+    }
+}
+
+fn rated_movie_at<const INDEX: usize>(user: &UserFeatures<'_>) -> Value {
+    Value::Movie(user.rated_movies[INDEX])
+}
+
+fn genre_at<const INDEX: usize>(user: &UserFeatures<'_>) -> Value {
+    Value::Genre(user.genres[INDEX])
+}
+
+/// Names of the user features, in order: hash fields in stores, columns in files.
+pub const USER_FIELDS: [&str; USER.len()] = names(USER);
 
 /// A rating, with the movie's attributes that the features require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,49 +129,31 @@ impl RatedMovie {
     }
 }
 
-/// The features of a user at a point in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UserFeatures {
+/// The features of a user at a point in time: those of the window, and the lists that several features share.
+#[derive(Debug, Clone, Copy)]
+pub struct UserFeatures<'a> {
+    /// The latest ratings.
+    pub window: &'a UserWindow,
     /// The latest liked movies in the window, newest first.
     pub rated_movies: [Option<MovieId>; LISTED],
     /// Genres of the liked movies in the window by count, ties by name.
     pub genres: [Option<Genre>; LISTED],
-    /// Number of ratings in the window.
-    pub rating_count: u32,
-    /// Mean release year of the movies in the window, truncated; 0 if none is known.
-    pub average_release_year: u32,
-    /// Sample standard deviation of the release years; 0 for fewer than two.
-    pub release_year_stddev: Hundredths,
-    /// Mean rating in the window, in stars.
-    pub average_rating: Hundredths,
-    /// Sample standard deviation of the ratings in stars; 0 for fewer than two.
-    pub rating_stddev: Hundredths,
 }
 
-impl UserFeatures {
+impl UserFeatures<'_> {
+    /// Computes the values in the order of [`USER`].
+    pub fn values(&self) -> [Value; USER.len()] {
+        std::array::from_fn(|index| match USER[index].computed_by {
+            Computation::User(compute) => compute(self),
+            Computation::Movie(_) | Computation::Ratings(_) => {
+                unreachable!("a test checks the entities")
+            }
+        })
+    }
+
     /// Formats the values in the order of [`USER_FIELDS`]; missing movies and genres are empty.
-    pub fn texts(&self, names: &Genres) -> [String; USER_FIELDS.len()] {
-        let movie =
-            |index: usize| self.rated_movies[index].map_or_else(String::new, |id| id.to_string());
-        let genre =
-            |index: usize| self.genres[index].map_or("", |genre| names.name(genre)).to_owned();
-        [
-            movie(0),
-            movie(1),
-            movie(2),
-            movie(3),
-            movie(4),
-            self.rating_count.to_string(),
-            self.average_release_year.to_string(),
-            self.release_year_stddev.to_string(),
-            self.average_rating.to_string(),
-            self.rating_stddev.to_string(),
-            genre(0),
-            genre(1),
-            genre(2),
-            genre(3),
-            genre(4),
-        ]
+    pub fn texts(&self, names: &Genres) -> [String; USER.len()] {
+        self.values().map(|value| value.text(names))
     }
 }
 
@@ -115,7 +178,7 @@ impl UserFeatures {
 /// window.push(rated(50, Stars::LIKED));
 /// let features = window.features();
 /// assert_eq!(features.rated_movies[..3], [Some(MovieId(50)), Some(MovieId(318)), None]);
-/// assert_eq!(features.average_rating.to_string(), "3.00");
+/// assert_eq!(features.window.ratings().average().to_string(), "3.00");
 /// ```
 #[derive(Debug, Clone)]
 pub struct UserWindow {
@@ -129,10 +192,8 @@ pub struct UserWindow {
     liked: [(u64, MovieId); LISTED],
     /// Number of liked movies added.
     liked_count: u64,
-    /// Number of liked movies in the window by genre.
-    genre_counts: [u8; 64],
-    /// The genres with a positive count.
-    liked_genres: GenreSet,
+    /// The genres of the liked movies in the window.
+    liked_genres: GenreCounts,
 }
 
 impl Default for UserWindow {
@@ -144,8 +205,7 @@ impl Default for UserWindow {
             years: Sums::default(),
             liked: [(0, MovieId(0)); LISTED],
             liked_count: 0,
-            genre_counts: [0; 64],
-            liked_genres: GenreSet::EMPTY,
+            liked_genres: GenreCounts::default(),
         }
     }
 }
@@ -194,10 +254,7 @@ impl UserWindow {
         if rated.stars.is_liked() {
             self.liked[(self.liked_count % LISTED as u64) as usize] = (self.seen, rated.movie);
             self.liked_count += 1;
-            for genre in rated.genres.iter() {
-                self.genre_counts[genre.index()] += 1;
-                self.liked_genres.insert(genre);
-            }
+            self.liked_genres.add(rated.genres);
         }
         self.seen += 1;
     }
@@ -208,26 +265,28 @@ impl UserWindow {
             self.years.remove(u32::from(year));
         }
         if oldest.stars.is_liked() {
-            for genre in oldest.genres.iter() {
-                self.genre_counts[genre.index()] -= 1;
-                if self.genre_counts[genre.index()] == 0 {
-                    self.liked_genres.remove(genre);
-                }
-            }
+            self.liked_genres.remove(oldest.genres);
         }
     }
 
     /// Returns the features of the ratings in the window.
-    pub fn features(&self) -> UserFeatures {
+    pub fn features(&self) -> UserFeatures<'_> {
         UserFeatures {
+            window: self,
             rated_movies: self.rated_movies(),
-            genres: self.genres(),
-            rating_count: self.ring.len() as u32,
-            average_release_year: self.years.truncated_mean(),
-            release_year_stddev: Hundredths::round(self.years.deviation()),
-            average_rating: self.ratings.average(),
-            rating_stddev: self.ratings.stddev(),
+            genres: self.liked_genres.top(),
         }
+    }
+
+    /// The statistics of the ratings in the window.
+    pub const fn ratings(&self) -> &RatingStats {
+        &self.ratings
+    }
+
+    /// The latest rating; `None` without ratings.
+    pub fn latest(&self) -> Option<&RatedMovie> {
+        let last = self.seen.checked_sub(1)?;
+        self.ring.get((last % WINDOW as u64) as usize)
     }
 
     fn rated_movies(&self) -> [Option<MovieId>; LISTED] {
@@ -236,21 +295,6 @@ impl UserWindow {
             let (number, movie) = self.liked[((self.liked_count - back) % LISTED as u64) as usize];
             if number + WINDOW as u64 >= self.seen {
                 *slot = Some(movie);
-            }
-        }
-        listed
-    }
-
-    fn genres(&self) -> [Option<Genre>; LISTED] {
-        let mut listed: [Option<Genre>; LISTED] = [None; LISTED];
-        let count = |genre: Genre| self.genre_counts[genre.index()];
-        // The genres are in order of name, so ties break by name.
-        for genre in self.liked_genres.iter() {
-            let less =
-                |other: &Option<Genre>| other.is_none_or(|other| count(other) < count(genre));
-            if let Some(index) = listed.iter().position(less) {
-                listed[index..].rotate_right(1);
-                listed[index] = Some(genre);
             }
         }
         listed
@@ -335,7 +379,8 @@ mod tests {
                 window.push(rated(row));
                 if count % 7 == 0 || count + 1 == rows.len() {
                     let expected = reference(&rows[..=count]);
-                    prop_assert_eq!(&window.features().texts(&names())[..], &expected[..]);
+                    let texts = window.features().texts(&names());
+                    prop_assert_eq!(&texts[..expected.len()], &expected[..]);
                 }
             }
         }
@@ -347,8 +392,7 @@ mod tests {
         let zeros = ["0", "0", "0.00", "0.00", "0.00"];
         assert_eq!(texts[..5], [""; 5]);
         assert_eq!(texts[5..10], zeros);
-        assert_eq!(texts[10..], [""; 5]);
-        assert_eq!(USER_FIELDS.len(), texts.len());
+        assert_eq!(texts[10..15], [""; 5]);
     }
 
     #[test]
@@ -362,6 +406,6 @@ mod tests {
         window.push(rated((101, 2, 2000, 2)));
         let features = window.features();
         assert_eq!((features.rated_movies, features.genres), ([None; 5], [None; 5]));
-        assert_eq!((window.len(), features.rating_count), (100, 100));
+        assert_eq!((window.len(), window.latest().unwrap().movie), (100, MovieId(101)));
     }
 }

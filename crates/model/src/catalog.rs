@@ -100,6 +100,8 @@ pub struct Catalog {
     /// The movies without a genre, in the same orders.
     genreless_orders: [Vec<MovieIndex>; 3],
     titles: TitleIndex,
+    /// In ascending order.
+    hidden: Vec<MovieIndex>,
     mean_rating: f32,
 }
 
@@ -127,6 +129,15 @@ impl Catalog {
             tops.push(top);
         }
         Self::assemble(movies, Histories::default(), stats, tops)
+    }
+
+    /// A catalogue of the same movies with other ratings, which use the same movie indexes.
+    ///
+    /// # Panics
+    /// If a movie index in `histories` is out of range.
+    #[must_use]
+    pub fn with_histories(&self, histories: Histories) -> Self {
+        Self::new(self.movies.clone(), histories)
     }
 
     fn assemble(
@@ -171,7 +182,7 @@ impl Catalog {
             top_ratings.extend(top);
             top_starts.push(top_ratings.len() as u32);
         }
-        let titles = TitleIndex::new(movies.as_slice());
+        let titles = TitleIndex::new(movies.as_slice(), &[]);
         Self {
             movies,
             histories,
@@ -182,11 +193,45 @@ impl Catalog {
             genre_orders,
             genreless_orders,
             titles,
+            hidden: Vec::new(),
             mean_rating: mean as f32,
         }
     }
 
-    /// The number of movies.
+    /// Hides movies: no order and no search contains them, and the engine does not recommend them. Their ratings remain
+    /// in the histories and in all statistics. Returns the ids that no movie has.
+    pub fn hide(&mut self, ids: impl IntoIterator<Item = MovieId>) -> Vec<MovieId> {
+        let mut unknown = Vec::new();
+        for id in ids {
+            match self.index_of(id) {
+                Some(index) => self.hidden.push(index),
+                None => unknown.push(id),
+            }
+        }
+        self.hidden.sort_unstable();
+        self.hidden.dedup();
+        if self.hidden.is_empty() {
+            return unknown;
+        }
+        let genre_orders = self.genre_orders.iter_mut().flatten();
+        for order in self.orders.iter_mut().chain(genre_orders).chain(&mut self.genreless_orders) {
+            order.retain(|movie| self.hidden.binary_search(movie).is_err());
+        }
+        self.titles = TitleIndex::new(self.movies.as_slice(), &self.hidden);
+        unknown
+    }
+
+    /// The hidden movies, in order of id.
+    pub fn hidden(&self) -> &[MovieIndex] {
+        &self.hidden
+    }
+
+    /// Whether a movie is hidden.
+    pub fn is_hidden(&self, index: MovieIndex) -> bool {
+        self.hidden.binary_search(&index).is_ok()
+    }
+
+    /// The number of movies, with hidden ones.
     pub fn len(&self) -> usize {
         self.movies.as_slice().len()
     }
@@ -196,7 +241,7 @@ impl Catalog {
         self.len() == 0
     }
 
-    /// All movies, in order of id.
+    /// All movies, in order of id, with hidden ones.
     pub fn movies(&self) -> &[Movie] {
         self.movies.as_slice()
     }
@@ -230,7 +275,7 @@ impl Catalog {
         self.movies.genres()
     }
 
-    /// All movies, or those of one genre, in a precomputed order.
+    /// All movies, or those of one genre, in a precomputed order, without hidden ones.
     pub fn ordered(&self, sort: Sort, genre: Option<Genre>) -> &[MovieIndex] {
         let orders = match genre {
             Some(genre) => &self.genre_orders[genre.index()],
@@ -239,7 +284,7 @@ impl Catalog {
         &orders[sort as usize]
     }
 
-    /// The movies without a genre, in a precomputed order.
+    /// The movies without a genre, in a precomputed order, without hidden ones.
     pub fn without_genre(&self, sort: Sort) -> &[MovieIndex] {
         &self.genreless_orders[sort as usize]
     }
@@ -402,6 +447,26 @@ mod tests {
         assert_eq!(summed.ordered(Sort::Rating, None), whole.ordered(Sort::Rating, None));
         assert_eq!(summed.mean_rating(), whole.mean_rating());
         assert!(summed.users().is_empty());
+    }
+
+    #[test]
+    fn hidden_movies_are_in_no_order_and_no_search() {
+        let mut catalog = catalog();
+        let drama = catalog.genres().find("Drama");
+        assert_eq!(catalog.hide([20, 30, 77, 20].map(MovieId)), [MovieId(77)]);
+        for sort in Sort::ALL {
+            let ids = |order: &[MovieIndex]| order.iter().map(|m| m.0).collect::<Vec<_>>();
+            let mut all = ids(catalog.ordered(sort, None));
+            all.sort_unstable();
+            assert_eq!(all, [0, 3]);
+            assert_eq!(ids(catalog.ordered(sort, drama)), [0]);
+            assert!(catalog.without_genre(sort).is_empty());
+        }
+        assert_eq!(catalog.search("votes", 0, 5).movies, [MovieIndex(3)]);
+        assert_eq!(catalog.search("many votes", 0, 5).total, 0);
+        assert_eq!((catalog.len(), catalog.hidden()), (4, &[MovieIndex(1), MovieIndex(2)][..]));
+        assert!(catalog.is_hidden(MovieIndex(1)) && !catalog.is_hidden(MovieIndex(0)));
+        assert_eq!(catalog.stats(MovieIndex(1)).count, 40);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::Error;
@@ -85,6 +86,67 @@ impl FromIterator<Genre> for GenreSet {
     }
 }
 
+/// Numbers of movies by genre, such as those that a user liked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenreCounts {
+    counts: [u32; 64],
+    /// The genres with a positive count.
+    present: GenreSet,
+}
+
+impl Default for GenreCounts {
+    fn default() -> Self {
+        Self { counts: [0; 64], present: GenreSet::EMPTY }
+    }
+}
+
+impl GenreCounts {
+    /// Counts a movie with these genres.
+    pub fn add(&mut self, genres: GenreSet) {
+        self.present = GenreSet(self.present.0 | genres.0);
+        genres.iter().for_each(|genre| self.counts[genre.index()] += 1);
+    }
+
+    /// Removes a movie that was counted before.
+    pub fn remove(&mut self, genres: GenreSet) {
+        for genre in genres.iter() {
+            self.counts[genre.index()] -= 1;
+            if self.counts[genre.index()] == 0 {
+                self.present.remove(genre);
+            }
+        }
+    }
+
+    /// The number of movies of a genre.
+    pub const fn count(&self, genre: Genre) -> u32 {
+        self.counts[genre.index()]
+    }
+
+    /// The genres with a positive count, the greatest first, ties by name.
+    pub fn ranked(&self) -> Vec<Genre> {
+        let mut genres: Vec<Genre> = self.present.iter().collect();
+        // The sort is stable, and the genres are in order of name.
+        genres.sort_by_key(|genre| Reverse(self.count(*genre)));
+        genres
+    }
+
+    /// The first genres of [`ranked`](Self::ranked), without allocating.
+    pub fn top<const N: usize>(&self) -> [Option<Genre>; N] {
+        let mut top: [Option<Genre>; N] = [None; N];
+        // The genres are in order of name, so ties break by name.
+        for genre in self.present.iter() {
+            let is_less = |other: &Option<Genre>| {
+                other.is_none_or(|other| self.count(other) < self.count(genre))
+            };
+            if let Some(index) = top.iter().position(is_less) {
+                top[index..].rotate_right(1);
+                top[index] = Some(genre);
+            }
+        }
+        top
+    }
+}
+
 /// The genre names of a catalogue in alphabetical order, at most 64.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Genres {
@@ -168,5 +230,23 @@ mod tests {
         assert_eq!((set.len(), set.shared(other)), (3, 2));
         assert!(set.intersects(other) && !set.intersects(GenreSet::EMPTY));
         assert!(set.contains(Genre(63)) && !set.contains(Genre(7)));
+    }
+
+    #[test]
+    fn top_genres_are_the_first_ranked_ones() {
+        let set = |bits| GenreSet::from_bits(bits);
+        let mut counts = GenreCounts::default();
+        for bits in [0b0110, 0b0100, 0b1000, 0b0001, 0b1000] {
+            counts.add(set(bits));
+        }
+        let indexes = |genres: Vec<Genre>| genres.iter().map(|g| g.index()).collect::<Vec<_>>();
+        // Ties break by name.
+        assert_eq!(indexes(counts.ranked()), [2, 3, 0, 1]);
+        assert_eq!(counts.top(), [2, 3, 0].map(|index| Some(Genre(index))));
+        counts.remove(set(0b0001));
+        counts.remove(set(0b0100));
+        assert_eq!(indexes(counts.ranked()), [3, 1, 2]);
+        assert_eq!(counts.top(), [Some(Genre(3)), Some(Genre(1)), Some(Genre(2)), None]);
+        assert_eq!(counts.count(Genre(0)), 0);
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Catalog, Genre, History, Stars};
+use crate::{Catalog, Genre, GenreCounts, History, Stars};
 
 /// Statistics of a user's whole rating history.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,27 +29,26 @@ pub struct GenreTaste {
 impl UserProfile {
     /// Computes the statistics of a history.
     pub fn new(history: &History<'_>, catalog: &Catalog) -> Self {
-        let mut tastes: Vec<GenreTaste> =
-            catalog.genres().iter().map(|genre| GenreTaste { genre, rated: 0, liked: 0 }).collect();
+        let (mut all, mut of_liked) = (GenreCounts::default(), GenreCounts::default());
         let (mut highest, mut lowest) = (None, None);
         for rated in history.iter() {
             highest = highest.max(Some(rated.stars));
             lowest = Some(lowest.map_or(rated.stars, |least: Stars| least.min(rated.stars)));
-            for genre in catalog.movie(rated.movie).genre_set.iter() {
-                let taste = &mut tastes[genre.index()];
-                taste.rated += 1;
-                taste.liked += u32::from(rated.stars.is_liked());
+            let genres = catalog.movie(rated.movie).genre_set;
+            all.add(genres);
+            if rated.stars.is_liked() {
+                of_liked.add(genres);
             }
         }
-        tastes.retain(|taste| taste.liked > 0);
-        // A stable sort of the genres in order of name: ties break by name.
-        tastes.sort_by_key(|taste| std::cmp::Reverse(taste.liked));
+        let taste =
+            |genre| GenreTaste { genre, rated: all.count(genre), liked: of_liked.count(genre) };
+        let favourite_genres = of_liked.ranked().into_iter().map(taste).collect();
         Self {
             rating_count: history.len(),
             average: history.average(),
             highest,
             lowest,
-            favourite_genres: tastes,
+            favourite_genres,
         }
     }
 }

@@ -80,9 +80,13 @@ struct Term {
 type SortKey = u128;
 
 impl TitleIndex {
-    pub(crate) fn new(movies: &[Movie]) -> Self {
+    /// Indexes the titles of movies, except of those in `hidden`, which is in ascending order.
+    pub(crate) fn new(movies: &[Movie], hidden: &[MovieIndex]) -> Self {
         let mut lists: BTreeMap<String, Vec<MovieIndex>> = BTreeMap::new();
         for (index, movie) in movies.iter().enumerate() {
+            if hidden.binary_search(&MovieIndex(index as u32)).is_ok() {
+                continue;
+            }
             let mut words = words(&movie.title);
             words.extend(text::joined(&movie.title));
             words.extend(movie.year.map(|year| format!("{YEAR}{year}")));
@@ -386,7 +390,7 @@ mod tests {
     fn index(titles: &[(&str, u16)]) -> TitleIndex {
         let records =
             titles.iter().zip(0..).map(|(&(title, year), id)| record(id, title, year, &[]));
-        TitleIndex::new(Movies::new(records.collect()).unwrap().as_slice())
+        TitleIndex::new(Movies::new(records.collect()).unwrap().as_slice(), &[])
     }
 
     /// Returns all matches; popularity grows with the id.

@@ -13,6 +13,8 @@ pub trait Features: Debug + Sync {
 pub struct UserState<'a> {
     /// The user's id.
     pub id: UserId,
+    /// Whether the user has no id: `id` is then no user's, and models that score by id alone have no scores.
+    pub is_anonymous: bool,
     /// The ratings; `None` if they are unavailable.
     pub history: Option<History<'a>>,
     /// Rated movies outside the history. Incomplete if the history is unavailable.
@@ -30,12 +32,18 @@ impl UserState<'_> {
     pub const fn unknown(id: UserId) -> Self {
         Self {
             id,
+            is_anonymous: false,
             history: None,
             also_rated: &[],
             favourite_genres: &[],
             embedding: None,
             features: None,
         }
+    }
+
+    /// A user without an id and without any data.
+    pub const fn anonymous() -> Self {
+        Self { is_anonymous: true, ..Self::unknown(UserId(u32::MAX)) }
     }
 
     /// Iterates over the rated movies in unspecified order; with `liked_only`, over those rated 3.5 stars or more.

@@ -1,6 +1,6 @@
 //! Fuzz targets of this crate, for `crates/fuzz`; tests replay their corpus.
 
-use crate::ease::EaseFile;
+use crate::item_weights::ItemWeightsFile;
 use crate::neural_cf::ModelFile;
 use crate::{EmbeddingMetadata, EmbeddingTable};
 
@@ -13,9 +13,9 @@ pub fn model_files(data: &[u8]) {
         let written = model.to_bytes().expect("a model that was read can be written");
         assert!(ModelFile::read(&written, "written").is_ok());
     }
-    if let Ok(weights) = EaseFile::read(data, "fuzz") {
+    if let Ok(weights) = ItemWeightsFile::read(data, "fuzz") {
         let written = weights.to_bytes().expect("weights that were read can be written");
-        assert!(EaseFile::read(&written, "written").is_ok());
+        assert!(ItemWeightsFile::read(&written, "written").is_ok());
     }
     if let Ok(table) = EmbeddingTable::read(data, "fuzz") {
         let mut written = Vec::new();
@@ -33,7 +33,9 @@ mod tests {
     use sparrow_test_support::corpus;
 
     use super::*;
-    use crate::ease::{EaseMetadata, ItemWeights};
+    use crate::item_weights::{
+        Architecture as Weighting, InputWeights, ItemWeights, ItemWeightsMetadata,
+    };
     use crate::neural_cf::{Architecture, Dense, Embedding, Metadata, Model, Network};
     use crate::{Similarity, TableBuilder};
 
@@ -55,9 +57,9 @@ mod tests {
     fn ease_file() -> Vec<u8> {
         let (targets, weights) = (vec![1, 2, 0], vec![0.5, -0.25, 0.75]);
         let weights = ItemWeights::new(vec![10, 20, 30], vec![0, 2, 3, 3], targets, weights);
-        EaseFile { weights: weights.unwrap(), metadata: EaseMetadata::new(true) }
-            .to_bytes()
-            .unwrap()
+        let input = InputWeights { liked_only: true, ..InputWeights::EQUAL };
+        let metadata = ItemWeightsMetadata::new(Weighting::Ease, input);
+        ItemWeightsFile { weights: weights.unwrap(), metadata }.to_bytes().unwrap()
     }
 
     #[test]

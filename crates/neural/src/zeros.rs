@@ -1,23 +1,23 @@
-//! Vectors that training has left at zero: the sign of a regularization that is too strong.
+//! Zero vectors after training, a sign of too strong regularization.
 
 use std::fmt;
 
-/// How many vectors of a model are zero, out of how many.
+/// Numbers of zero vectors and of all vectors of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Zeros {
-    /// Movies with a zero vector, and all movies that training had ratings of.
+    /// Movies with a zero vector, and all movies of the training data.
     pub movies: [usize; 2],
     /// The same of users.
     pub users: [usize; 2],
 }
 
 impl Zeros {
-    /// Whether any vector is zero.
+    /// Returns whether any vector is zero.
     pub const fn any(&self) -> bool {
         self.movies[0] > 0 || self.users[0] > 0
     }
 
-    /// Whether a side has no other vectors, so that the model cannot rank.
+    /// Returns whether all vectors of movies or of users are zero, so that the model cannot rank.
     pub const fn degenerate(&self) -> bool {
         self.movies[0] == self.movies[1] || self.users[0] == self.users[1]
     }
@@ -33,7 +33,7 @@ impl fmt::Display for Zeros {
     }
 }
 
-/// Whether nothing is left of a vector once it is rounded to six decimals, as in embedding files.
+/// Returns whether a vector is zero when rounded to six decimals, as in embedding files.
 pub fn is_zero(vector: &[f32]) -> bool {
     vector.iter().all(|value| value.abs() < 5e-7)
 }

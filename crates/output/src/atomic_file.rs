@@ -1,4 +1,4 @@
-//! Output files that appear whole or not at all.
+//! Output files that appear complete or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 
 use sparrow_files::{Hashing, MANIFEST_FILE, Manifest};
 
-/// What went wrong with an output file or its folder.
+/// Why an output file or its folder could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is there and must not be replaced.
+    /// The file exists and must not be replaced.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
-    /// The operating system refuses.
+    /// An error of the operating system.
     #[error("cannot write {}", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// Wraps an error of the operating system about this file or folder.
+    /// Adds the file or folder to an I/O error.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
 }
 
-/// Makes the folder and refuses if one of the files is there, unless it may be replaced.
+/// Creates the folder. Returns an error if one of the files exists and `replace` is false.
 pub fn prepare(folder: &Path, names: &[&str], replace: bool) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
     for name in names {
@@ -41,9 +41,9 @@ pub fn prepare(folder: &Path, names: &[&str], replace: bool) -> Result<(), Error
     Ok(())
 }
 
-/// A file being written under a temporary name beside its final one. Dropped before
-/// [`AtomicFile::commit`], it leaves nothing behind; what a killed process has left, the next one that
-/// writes the same file removes.
+/// A file that is written under a temporary name beside its final one. If it is dropped before
+/// [`AtomicFile::commit`], it is removed. After a killed process, the next one that writes the same
+/// file removes the rest.
 #[derive(Debug)]
 pub struct AtomicFile {
     target: PathBuf,
@@ -52,7 +52,7 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Starts a file that is to be named `name`.
+    /// Creates a temporary file for the final name `name`.
     pub fn create(folder: &Path, name: &str) -> Result<Self, Error> {
         remove_abandoned(folder, name);
         let target = folder.join(name);
@@ -68,7 +68,7 @@ impl AtomicFile {
         self.file.write_all(bytes).map_err(Error::io(&self.target))
     }
 
-    /// Writes through a function that takes any writer.
+    /// Passes the file to a function that writes to it.
     pub fn write_with(
         &mut self,
         write: impl FnOnce(&mut BufWriter<Hashing<File>>) -> io::Result<()>,
@@ -76,18 +76,18 @@ impl AtomicFile {
         write(&mut self.file).map_err(Error::io(&self.target))
     }
 
-    /// The SHA-256 of what has been written.
+    /// The SHA-256 of the content so far.
     pub fn sha256(&mut self) -> Result<String, Error> {
         self.file.flush().map_err(Error::io(&self.target))?;
         Ok(self.file.get_ref().sha256())
     }
 
-    /// Gives the files, which are of one folder, their final names once all of them are safely on disk, and
-    /// enters them into the folder's [manifest](Manifest), which comes last. Returns their sizes in bytes.
+    /// Syncs the files, which belong to one folder, renames them to their final names, and then
+    /// adds them to the folder's [manifest](Manifest). Returns their sizes in bytes.
     pub fn commit(mut files: Vec<Self>) -> Result<Vec<(PathBuf, u64)>, Error> {
         let folder = files.first().and_then(|staged| staged.target.parent()).map(Path::to_owned);
         let Some(folder) = folder else { return Ok(Vec::new()) };
-        // One that cannot be read is of no use to readers either.
+        // An unreadable manifest is of no use to readers, either.
         let mut manifest = Manifest::of(&folder).unwrap_or_default();
         for staged in &mut files {
             let name = staged.target.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -101,7 +101,7 @@ impl AtomicFile {
         Ok(sizes)
     }
 
-    /// The same without a manifest: the last file is the set's own.
+    /// The same without the manifest, for sets of files whose last file contains the digests.
     pub fn publish(mut files: Vec<Self>) -> Result<Vec<(PathBuf, u64)>, Error> {
         let mut sizes = Vec::with_capacity(files.len());
         for staged in &mut files {
@@ -118,11 +118,11 @@ impl AtomicFile {
     }
 }
 
-/// The end of the names of files and folders that are not complete.
+/// The suffix of incomplete files and folders.
 const PARTIAL: &str = ".partial";
 
-/// Holds a lock on a file that is being written, until it is closed. Where the file system has no locks, what
-/// a killed process leaves stays.
+/// Locks a file while it is being written. On file systems without locks, the files of killed
+/// processes are not removed.
 pub(crate) fn lock(file: &File) {
     drop(file.try_lock());
 }
@@ -132,7 +132,7 @@ pub(crate) fn is_abandoned(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
-/// Removes what killed processes have left of a file. What cannot be removed costs space only.
+/// Removes the incomplete files of killed processes. Failures only cost disk space.
 fn remove_abandoned(folder: &Path, name: &str) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let start = format!(".{name}.");
@@ -145,7 +145,7 @@ fn remove_abandoned(folder: &Path, name: &str) {
     }
 }
 
-/// For writers that own what they write to. Their errors do not name the file.
+/// For writers that own their output. Their errors do not contain the name of the file.
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
@@ -158,7 +158,7 @@ impl Write for AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        // After a commit there is nothing under this name; a failure here has nobody to go to.
+        // After a commit the temporary name does not exist. Errors cannot be returned here.
         drop(fs::remove_file(&self.temporary));
     }
 }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_at_its_commit_and_not_before() -> Result<(), Box<dyn std::error::Error>> {
+    fn files_appear_when_committed() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("a"), "old")?;
         prepare(folder.path(), &["a", "b"], true)?;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_what_was_there() -> Result<(), Box<dyn std::error::Error>> {
+    fn a_failure_leaves_the_old_file_unchanged() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("a"), "old")?;
         let mut a = AtomicFile::create(folder.path(), "a")?;
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed_and_what_another_writes_stays()
+    fn files_of_killed_processes_are_removed_and_those_of_running_ones_kept()
     -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join(".a.1.partial"), "left")?;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_not_replaced_unasked() -> Result<(), Box<dyn std::error::Error>> {
+    fn files_are_replaced_only_on_request() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("b"), "old")?;
         let refused = prepare(folder.path(), &["a", "b"], false);

@@ -1,10 +1,10 @@
-//! Output files and folders that readers can trust: a file appears under its name when it is complete, and
-//! the SHA-256 of each is in the folder's manifest.
+//! Output files and folders with integrity: files appear only when they are complete, and the
+//! folder's manifest contains the SHA-256 of each.
 //!
-//! * [`AtomicFile`]: a file, or several at once, written under temporary names and renamed.
-//! * [`model_folder`]: numbered versions of a model, each of them a folder.
+//! * [`AtomicFile`]: one or several files, written under temporary names and renamed.
+//! * [`model_folder`]: folders with numbered versions of a model.
 //!
-//! What the files contain is not decided here.
+//! The content of the files is up to the callers.
 
 mod atomic_file;
 pub mod model_folder;

@@ -1,4 +1,4 @@
-//! Versions in model folders, which appear whole or not at all.
+//! Versions in model folders, which appear complete or not at all.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -6,27 +6,26 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sparrow_files::{MANIFEST_FILE, Manifest, sha256};
-use sparrow_neural::neural_cf::{Version, versions};
+use sparrow_neural::model_folder::{Version, versions};
 
 use crate::atomic_file::{Error, is_abandoned, lock};
 
 /// A version that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Its number.
+    /// The version number.
     pub version: Version,
-    /// Its files with their sizes in bytes.
+    /// The files with their sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,
 }
 
-/// Writes files as the version after the greatest one in `folder`, which is made if it does not exist.
-/// The version's folder appears whole, under its final name, or not at all: servers load what they see at
-/// once.
+/// Writes files as the version after the greatest one in `folder`, which is created if necessary.
+/// The folder of the version appears complete or not at all, because servers load it immediately.
 pub fn write(folder: &Path, contents: &[(&str, Vec<u8>)]) -> Result<Written, Error> {
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
     remove_abandoned(folder);
     let staged = Staged(folder.join(format!(".{}.partial", std::process::id())));
-    // Left by a process of the same number that was killed.
+    // The rest of a killed process with the same id.
     drop(fs::remove_dir_all(&staged.0));
     fs::create_dir(&staged.0).map_err(Error::io(&staged.0))?;
     let mut manifest = Manifest::default();
@@ -34,7 +33,7 @@ pub fn write(folder: &Path, contents: &[(&str, Vec<u8>)]) -> Result<Written, Err
         manifest.set(name, sha256(bytes));
     }
     let manifest = manifest.to_bytes();
-    // Open, and thus locked, until the folder has its final name.
+    // The open files keep their locks until the folder has its final name.
     let mut open = Vec::new();
     let contents_and_manifest = contents.iter().map(|(name, bytes)| (*name, &**bytes));
     for (name, bytes) in contents_and_manifest.chain([(MANIFEST_FILE, &*manifest)]) {
@@ -53,10 +52,10 @@ pub fn write(folder: &Path, contents: &[(&str, Vec<u8>)]) -> Result<Written, Err
     Ok(Written { files: sizes.collect(), version })
 }
 
-/// A folder without files is taken for abandoned after so long only: its owner may be about to write.
+/// An empty folder counts as abandoned after this time; before, its owner may be about to write.
 const EMPTY: Duration = Duration::from_mins(1);
 
-/// Removes the folders of processes that were killed. What cannot be removed costs space only.
+/// Removes the folders of killed processes. Failures only cost disk space.
 fn remove_abandoned(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -75,7 +74,7 @@ fn remove_abandoned(folder: &Path) {
     }
 }
 
-/// Gives the finished folder the name of the next version.
+/// Renames the completed folder to the next version.
 fn publish(folder: &Path, staged: &Path) -> Result<Version, Error> {
     let mut attempts = 0;
     loop {
@@ -83,24 +82,24 @@ fn publish(folder: &Path, staged: &Path) -> Result<Version, Error> {
         let path = folder.join(&name);
         match fs::rename(staged, &path) {
             Ok(()) => {
-                // The new name is on disk when the folder is.
+                // Syncing the folder makes the new name durable.
                 let synced = File::open(folder).and_then(|folder| folder.sync_all());
                 synced.map_err(Error::io(folder))?;
                 return Ok(Version { number: name.parse().unwrap_or(u64::MAX), path });
             }
-            // Someone else was faster, or a file has that name.
+            // Another process has published this version, or a file has the name.
             Err(_) if path.is_dir() && attempts < 100 => attempts += 1,
             Err(source) => return Err(Error::Io { path, source }),
         }
     }
 }
 
-/// A folder that is removed, unless it has got another name by then.
+/// A temporary folder that is removed unless it was renamed.
 struct Staged(PathBuf);
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // After a success there is nothing under this name; a failure here has nobody to go to.
+        // After a success the temporary name does not exist. Errors cannot be returned here.
         drop(fs::remove_dir_all(&self.0));
     }
 }

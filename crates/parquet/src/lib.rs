@@ -1,9 +1,8 @@
-//! Checks Parquet files before they are decoded. The decoder takes sizes and counts from the file at
-//! their word, so that a file of some hundred bytes could make it allocate gigabytes, and it panics on
-//! some files that are damaged.
+//! Checks Parquet files before they are decoded. The decoder trusts sizes and counts in a file, so
+//! that a few hundred bytes can make it allocate gigabytes, and it panics on some damaged files.
 //!
-//! A footer is checked by [`metadata`], the pages of a column by [`Columns::check`] when its bytes are
-//! there. Page checksums are verified where a file has them.
+//! [`metadata`] checks a footer, [`Columns::check`] the pages of a column, including their
+//! checksums if there are any.
 
 mod pages;
 mod thrift;
@@ -29,29 +28,29 @@ pub const TAIL: u64 = 8;
 /// The bytes at the beginning of each file.
 const MAGIC: &[u8] = b"PAR1";
 
-/// The longest footer. One of a thousand row groups of twenty columns has some megabytes.
-const LONGEST_FOOTER: u64 = 64 << 20;
+/// The maximum length of a footer. A thousand row groups of twenty columns take a few megabytes.
+const MAX_FOOTER: u64 = 64 << 20;
 
-/// How deeply columns may contain each other. Vectors of Spark need four levels.
-const DEEPEST_SCHEMA: usize = 32;
+/// The maximum nesting of columns. Spark's vectors need four levels.
+const MAX_SCHEMA_DEPTH: usize = 32;
 
-/// How many rows a file may have: so many for each of its bytes, and this number in any case. Rows have
-/// ids that differ and other values beside them, which do not fit into much less than a byte.
+/// The maximum number of rows: [`ROWS`], or this number per byte of the file if that is more. Rows
+/// have distinct ids and other values, so they take about a byte or more.
 const ROWS_PER_BYTE: u64 = 64;
 const ROWS: u64 = 1 << 16;
 
-/// The length of the footer in front of the tail of a file.
+/// The length of the footer that precedes the tail of a file.
 pub fn footer_length(tail: &[u8], size: u64) -> Result<u64, String> {
     let (length, magic) = tail.split_at_checked(4).ok_or("it is too short")?;
     if magic == b"PARE" {
         return Err("it is encrypted".to_owned());
     }
     if magic != MAGIC {
-        return Err("it does not end as Parquet does".to_owned());
+        return Err("it does not end like a Parquet file".to_owned());
     }
     let length = length.iter().rev().fold(0, |length, &byte| length << 8 | u64::from(byte));
-    if length > LONGEST_FOOTER || length + TAIL + MAGIC.len() as u64 > size {
-        return Err(format!("its footer claims {length} bytes, of {size} of the file"));
+    if length > MAX_FOOTER || length + TAIL + MAGIC.len() as u64 > size {
+        return Err(format!("its footer claims {length} of the file's {size} bytes"));
     }
     Ok(length)
 }
@@ -59,13 +58,12 @@ pub fn footer_length(tail: &[u8], size: u64) -> Result<u64, String> {
 /// Decodes the footer of a file of this size.
 pub fn metadata(footer: &[u8], size: u64) -> Result<ParquetMetaData, String> {
     check_footer(footer).ok_or("its footer is malformed")?;
-    let metadata = contained(|| ParquetMetaDataReader::decode_metadata(footer))?;
+    let metadata = catch_panic(|| ParquetMetaDataReader::decode_metadata(footer))?;
     let metadata = metadata.map_err(|error| error.to_string())?;
     let mut rows: u64 = 0;
     let mut starts = HashSet::new();
     for group in metadata.row_groups() {
-        let of_group =
-            u64::try_from(group.num_rows()).map_err(|_| "a number of rows is negative")?;
+        let of_group = u64::try_from(group.num_rows()).map_err(|_| "a row count is negative")?;
         rows = rows.saturating_add(of_group);
         for column in group.columns() {
             let name = column.column_path();
@@ -76,7 +74,7 @@ pub fn metadata(footer: &[u8], size: u64) -> Result<ParquetMetaData, String> {
             let (start, length) =
                 range.ok_or_else(|| format!("column {name} lies outside of the file"))?;
             if length > 0 && !starts.insert(start) {
-                return Err(format!("column {name} starts where another one does"));
+                return Err(format!("column {name} starts at the position of another one"));
             }
         }
     }
@@ -92,11 +90,11 @@ fn range(column: &ColumnChunkMetaData) -> Option<(u64, u64)> {
     Some((u64::try_from(start).ok()?, u64::try_from(column.compressed_size()).ok()?))
 }
 
-/// Walks through a footer, which must be well-formed, with a schema of few levels.
+/// Traverses a footer, which must be well-formed, with limited nesting of the schema.
 fn check_footer(footer: &[u8]) -> Option<()> {
     const SCHEMA: i64 = 2;
     const CHILDREN: i64 = 5;
-    // How many elements are still to come on each level.
+    // The number of remaining elements on each level.
     let mut levels: Vec<usize> = Vec::new();
     Reader::new(footer).fields(|reader, id, kind| {
         if (id, kind) != (SCHEMA, LIST) {
@@ -121,7 +119,7 @@ fn check_footer(footer: &[u8]) -> Option<()> {
             if children > 0 {
                 levels.push(children);
             }
-            if levels.len() > DEEPEST_SCHEMA {
+            if levels.len() > MAX_SCHEMA_DEPTH {
                 return None;
             }
         }
@@ -129,15 +127,15 @@ fn check_footer(footer: &[u8]) -> Option<()> {
     })
 }
 
-/// Where the columns of a file are.
+/// The positions of the columns in a file.
 #[derive(Debug, Default)]
 pub struct Columns {
-    /// Row group and column by where the column starts.
+    /// Row group and column by start position.
     starts: HashMap<u64, (usize, usize)>,
 }
 
 impl Columns {
-    /// The columns of a footer.
+    /// The columns in a footer.
     pub fn of(metadata: &ParquetMetaData) -> Self {
         let mut starts = HashMap::new();
         for (at, group) in metadata.row_groups().iter().enumerate() {
@@ -150,7 +148,7 @@ impl Columns {
         Self { starts }
     }
 
-    /// Checks the pages of the column that starts here.
+    /// Checks the pages of the column at this position.
     pub fn check(
         &self,
         metadata: &ParquetMetaData,
@@ -160,7 +158,8 @@ impl Columns {
         if bytes.is_empty() {
             return Ok(());
         }
-        let &(group, column) = self.starts.get(&start).ok_or("no column starts there")?;
+        let &(group, column) =
+            self.starts.get(&start).ok_or("no column starts at this position")?;
         let group = metadata.row_group(group);
         let chunk = group.column(column);
         pages::check(chunk, start, group.num_rows(), bytes)
@@ -168,7 +167,7 @@ impl Columns {
     }
 }
 
-/// Compares a file with the manifest of its folder, if that has an entry for it.
+/// Compares a file with its digest in the manifest of the folder, if there is one.
 fn check_digest(path: &Path, file: &File) -> io::Result<Result<(), String>> {
     let manifest = Manifest::of(path.parent().unwrap_or(path))?;
     let expected = path.file_name().and_then(|name| manifest.get(name.to_str()?));
@@ -179,7 +178,7 @@ fn check_digest(path: &Path, file: &File) -> io::Result<Result<(), String>> {
     Ok(if is_same { Ok(()) } else { Err(differs_from(MANIFEST_FILE)) })
 }
 
-/// Checks a whole file: its digest, and the columns with one of these names.
+/// Checks a whole file: its digest, and the columns with these names.
 pub fn check_file(path: &Path, names: &[&str]) -> io::Result<Result<(), String>> {
     let mut file = sparrow_files::open(path, u64::MAX)?;
     if let Err(what) = check_digest(path, &file)? {
@@ -204,10 +203,10 @@ pub fn check_file(path: &Path, names: &[&str]) -> io::Result<Result<(), String>>
     };
     let columns = Columns::of(&metadata);
     for group in metadata.row_groups() {
-        let wanted = group.columns().iter().filter(|chunk| {
+        let selected = group.columns().iter().filter(|chunk| {
             names.contains(&chunk.column_path().parts().first().map_or("", String::as_str))
         });
-        for (start, length) in wanted.filter_map(range) {
+        for (start, length) in selected.filter_map(range) {
             if let Err(what) = columns.check(&metadata, start, &read(start, length)?) {
                 return Ok(Err(what));
             }
@@ -216,14 +215,14 @@ pub fn check_file(path: &Path, names: &[&str]) -> io::Result<Result<(), String>>
     Ok(Ok(()))
 }
 
-/// Runs a piece of the decoder; a panic in it is an error.
-pub fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// Runs a part of the decoder, and returns its panics as errors.
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _quiet = Quiet::new();
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panicked(&*panic))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(&*panic))
 }
 
-/// What a panic of the decoder was about.
-pub fn panicked(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic in the decoder.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("the decoder failed: {}", text.unwrap_or("a panic"))
@@ -233,7 +232,7 @@ thread_local! {
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While it lives, panics of this thread print nothing: they are caught and become errors.
+/// Suppresses the output of panics on this thread while it exists.
 struct Quiet {
     before: bool,
 }

@@ -1,4 +1,4 @@
-//! The pages of one column in a row group.
+//! Checks the pages of one column in a row group.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -12,28 +12,27 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::contained;
+use super::catch_panic;
 use super::thrift::{I32, Reader, STRUCT};
 
-/// How large a page may become: so many bytes for each of its compressed bytes, and this number in any
-/// case. Pages have a megabyte or so.
+/// The maximum uncompressed size of a page: [`PAGE`], or this many bytes per compressed byte if
+/// that is more. Pages usually have about a megabyte.
 const GROWTH: u64 = 1 << 12;
 const PAGE: u64 = 1 << 20;
-/// The largest page in any case.
-const LARGEST_PAGE: u64 = 256 << 20;
+/// The absolute maximum size of a page.
+const MAX_PAGE: u64 = 256 << 20;
 
-/// How many values the lists of a column may have: so many for each of its bytes, and this number in any
-/// case. Rows are decoded a thousand at a time, whatever their lists have.
+/// The maximum number of list values in a column: [`VALUES`], or this number per byte if that is
+/// more. Rows are decoded a thousand at a time, whatever the length of their lists.
 const VALUES_PER_BYTE: u64 = 1 << 8;
 const VALUES: u64 = 1 << 20;
 
-/// The most values that the lists of a row may have on the average.
+/// The maximum average number of list values per row.
 const VALUES_PER_ROW: u64 = 1 << 16;
 
-/// How many values of text take one block of differences. Writers have 128.
-const LARGEST_BLOCK: u64 = 1 << 16;
+/// The maximum number of text values per block of lengths. Writers use 128.
+const MAX_BLOCK: u64 = 1 << 16;
 
-/// The header of a page.
 #[derive(Debug, Default)]
 struct Header {
     kind: i32,
@@ -59,7 +58,7 @@ impl Header {
                 (2, I32) => header.uncompressed = reader.int()?,
                 (3, I32) => header.compressed = reader.int()?,
                 (4, I32) => header.crc = Some(reader.int()?),
-                // Of data, dictionary, and data in the second version.
+                // The headers of data pages, dictionary pages, and data pages of version 2.
                 (5 | 7 | 8, STRUCT) => {
                     let encoding = if id == 8 { 4 } else { 2 };
                     reader.fields(|reader, id, kind| {
@@ -79,8 +78,8 @@ impl Header {
     }
 }
 
-/// Checks the headers and checksums of all pages, and of text in an encoding whose lengths come first
-/// those lengths.
+/// Checks headers and checksums of all pages, and the lengths of text in encodings that start with
+/// lengths.
 pub(super) fn check(
     chunk: &ColumnChunkMetaData,
     start: u64,
@@ -93,9 +92,10 @@ pub(super) fn check(
     while reader.left() > 0 && values < chunk.num_values() {
         let header = Header::read(&mut reader).ok_or("a page header is malformed")?;
         let size = usize::try_from(header.compressed).ok();
-        let page = size.and_then(|size| reader.take(size)).ok_or("a page does not end")?;
-        let uncompressed = u64::try_from(header.uncompressed).map_err(|_| "a size is negative")?;
-        if uncompressed > LARGEST_PAGE.min(PAGE + GROWTH * page.len() as u64) {
+        let page = size.and_then(|size| reader.take(size)).ok_or("a page is truncated")?;
+        let uncompressed =
+            u64::try_from(header.uncompressed).map_err(|_| "a page size is negative")?;
+        if uncompressed > MAX_PAGE.min(PAGE + GROWTH * page.len() as u64) {
             let compressed = page.len();
             return Err(format!("a page of {compressed} bytes claims {uncompressed} uncompressed"));
         }
@@ -106,13 +106,13 @@ pub(super) fn check(
                 return Err("a page does not match its checksum".to_owned());
             }
         }
-        let count = u64::try_from(header.values).map_err(|_| "a number of values is negative")?;
+        let count = u64::try_from(header.values).map_err(|_| "a value count is negative")?;
         match header.kind {
             DATA | DATA_V2 => {
                 values = values.saturating_add(count.cast_signed());
                 by_lengths |= matches!(header.encoding, DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY);
             }
-            // The shortest value takes a byte.
+            // A value takes at least one byte.
             DICTIONARY if count > uncompressed => {
                 return Err(format!("a dictionary of {uncompressed} bytes claims {count} values"));
             }
@@ -131,12 +131,12 @@ pub(super) fn check(
         return Err(format!("it claims {claimed} values in {rows} rows and {} bytes", bytes.len()));
     }
     if by_lengths && chunk.column_descr().physical_type() == Type::BYTE_ARRAY {
-        return contained(|| check_lengths(chunk, start, rows, bytes))?;
+        return catch_panic(|| check_lengths(chunk, start, rows, bytes))?;
     }
     Ok(())
 }
 
-/// Part of a file, which has its bytes where the file has them.
+/// Part of a file, addressed by the positions in the file.
 struct Part {
     start: u64,
     bytes: Bytes,
@@ -163,7 +163,7 @@ impl ChunkReader for Part {
     }
 }
 
-/// Checks how many lengths the pages of text claim to have.
+/// Checks the claimed number of lengths in pages of text.
 fn check_lengths(
     chunk: &ColumnChunkMetaData,
     start: u64,
@@ -204,7 +204,7 @@ fn check_lengths(
         };
         let lists = match encoding {
             Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
-            // What a value has in common with the one before, and what not.
+            // Prefix lengths and suffix lengths.
             Encoding::DELTA_BYTE_ARRAY => 2,
             _ => continue,
         };
@@ -216,9 +216,9 @@ fn check_lengths(
     Ok(())
 }
 
-/// Skips numbers in the encoding DELTA_BINARY_PACKED, of which there are at most so many.
+/// Skips at most `most` numbers in the encoding DELTA_BINARY_PACKED.
 fn skip_differences(reader: &mut Reader<'_>, most: u64) -> Option<()> {
-    let block = reader.unsigned().filter(|&block| (1..=LARGEST_BLOCK).contains(&block))?;
+    let block = reader.unsigned().filter(|&block| (1..=MAX_BLOCK).contains(&block))?;
     let parts = reader.unsigned().filter(|&parts| (1..=block).contains(&parts))?;
     let count = reader.unsigned().filter(|&count| count <= most)?;
     reader.signed()?;
@@ -233,7 +233,7 @@ fn skip_differences(reader: &mut Reader<'_>, most: u64) -> Option<()> {
             if width > 64 {
                 return None;
             }
-            // The last part may be cut off where its values end.
+            // The last part may end with its values.
             let bits = part * u64::from(width);
             let bytes = (bits.div_ceil(8) as usize).min(reader.left());
             reader.take(bytes)?;
@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// An integer field of a struct in which the field before has the id just below.
+    /// An integer field of a struct that follows the field with the preceding id.
     fn int(value: i64) -> Vec<u8> {
         let mut bytes = vec![0x15];
         let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
@@ -263,7 +263,7 @@ mod tests {
         bytes
     }
 
-    /// A page: its kind, claimed size and number of values, encoding and checksum.
+    /// A page with kind, claimed size and number of values, encoding and checksum.
     fn page(
         kind: i32,
         size: i64,
@@ -277,7 +277,7 @@ mod tests {
         if let Some(crc) = crc {
             page.extend(int(crc.cast_signed().into()));
         }
-        // The struct of a data page has the id 5, that of a dictionary 7.
+        // The struct of a data page has the id 5, that of a dictionary page 7.
         let after = if crc.is_some() { 4 } else { 3 };
         let id = if kind == DICTIONARY { 7 } else { 5 };
         page.push((id - after) << 4 | STRUCT);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn checksums_are_verified_where_they_are() {
+    fn checksums_are_verified_if_present() {
         let data = [1, 0, 0, 0, 2, 0, 0, 0];
         for crc in [None, Some(crc(&data))] {
             assert_eq!(checked(false, 2, 2, &page(DATA, 8, 2, 0, crc, &data)), Ok(()));
@@ -323,15 +323,15 @@ mod tests {
     }
 
     #[test]
-    fn claims_beyond_what_a_page_can_hold_are_refused() {
+    fn implausible_claims_of_pages_are_errors() {
         let data = [0; 8];
         let refused = |outcome: Result<(), String>, part: &str| {
             assert!(outcome.as_ref().is_err_and(|what| what.contains(part)), "{outcome:?} {part}");
         };
         let of = |size, values| page(DATA, size, values, 0, None, &data);
         refused(checked(false, 2, 2, &of(1 << 30, 2)), "claims 1073741824 uncompressed");
-        refused(checked(false, 2, 2, &of(-1, 2)), "a size is negative");
-        refused(checked(false, 2, 2, &of(8, -2)), "a number of values is negative");
+        refused(checked(false, 2, 2, &of(-1, 2)), "a page size is negative");
+        refused(checked(false, 2, 2, &of(8, -2)), "a value count is negative");
         refused(checked(false, 2, 2, &of(8, 3)), "it claims 3 values");
         refused(checked(false, 9, 2, &of(8, 2)), "it claims");
         refused(checked(true, 20_000_000, 2, &of(8, 20_000_000)), "it claims 20000000 values");
@@ -339,7 +339,7 @@ mod tests {
         let dictionary = page(DICTIONARY, 8, 9, 0, None, &data);
         refused(checked(false, 2, 2, &dictionary), "a dictionary of 8 bytes claims 9 values");
         let whole = of(8, 2);
-        refused(checked(false, 2, 2, &whole[..whole.len() - 1]), "a page does not end");
+        refused(checked(false, 2, 2, &whole[..whole.len() - 1]), "a page is truncated");
         refused(checked(false, 2, 2, &whole[..5]), "a page header is malformed");
     }
 

@@ -1,15 +1,14 @@
-//! As much of Thrift's compact protocol as footers and page headers of Parquet files need. Nothing is
-//! allocated, and what is malformed is `None`.
+//! The subset of Thrift's compact protocol in footers and page headers of Parquet files. Nothing is
+//! allocated; malformed input returns `None`.
 
-/// How deeply values may contain each other.
-const DEEPEST: usize = 32;
+/// The maximum nesting of values.
+const MAX_DEPTH: usize = 32;
 
-/// Types of fields. Others are only skipped.
+/// The field types that are read; others are skipped.
 pub(super) const I32: u8 = 5;
 pub(super) const LIST: u8 = 9;
 pub(super) const STRUCT: u8 = 12;
 
-/// Reads from the beginning of some bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {
     data: &'a [u8],
@@ -20,12 +19,10 @@ impl<'a> Reader<'a> {
         Self { data }
     }
 
-    /// How many bytes are left.
     pub(super) const fn left(&self) -> usize {
         self.data.len()
     }
 
-    /// The next bytes.
     pub(super) fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.data.split_at_checked(bytes)?;
         self.data = rest;
@@ -38,7 +35,7 @@ impl<'a> Reader<'a> {
         Some(byte)
     }
 
-    /// A number in groups of seven bits, the lowest first.
+    /// A number in groups of seven bits, lowest first.
     pub(super) fn unsigned(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -60,8 +57,8 @@ impl<'a> Reader<'a> {
         i32::try_from(self.signed()?).ok()
     }
 
-    /// Calls `value` with the id and type of each field of a struct. It returns whether it has read the
-    /// value; others are skipped.
+    /// Calls `value` with the id and type of each field of a struct. Fields for which it returns
+    /// false are skipped.
     pub(super) fn fields(
         &mut self,
         mut value: impl FnMut(&mut Self, i64, u8) -> Option<bool>,
@@ -78,12 +75,12 @@ impl<'a> Reader<'a> {
             };
             let kind = header & 0x0f;
             if !value(self, id, kind)? {
-                self.skip(kind, DEEPEST)?;
+                self.skip(kind, MAX_DEPTH)?;
             }
         }
     }
 
-    /// The header of a list: type and number of its elements, each of which takes a byte or more.
+    /// The header of a list: type and number of its elements. Each element takes at least a byte.
     pub(super) fn list(&mut self) -> Option<(u8, usize)> {
         let header = self.byte()?;
         let size = match header >> 4 {
@@ -96,7 +93,7 @@ impl<'a> Reader<'a> {
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
         let depth = depth.checked_sub(1)?;
         match kind {
-            // The type of a field is the value.
+            // A boolean field is encoded in its type.
             1 | 2 => {}
             3 => {
                 self.byte()?;
@@ -147,7 +144,7 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_element(&mut self, kind: u8, depth: usize) -> Option<()> {
-        // In lists and maps a truth value takes a byte.
+        // A boolean in a list or map takes a byte.
         let kind = if matches!(kind, 1 | 2) { 3 } else { kind };
         self.skip(kind, depth)
     }
@@ -166,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_is_skipped() {
+    fn unread_fields_are_skipped() {
         // 1: i32 1, 2: binary "ab", 3: list of two structs, 9: i32 -1.
         let data = [0x15, 2, 0x18, 2, b'a', b'b', 0x19, 0x2c, 0x15, 4, 0, 0, 0x65, 1, 0];
         let mut found = Vec::new();
@@ -182,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_longer_than_their_bytes_and_deep_nesting_are_malformed() {
+    fn lists_beyond_the_input_and_deep_nesting_are_malformed() {
         let none = |data: &[u8]| Reader::new(data).fields(|_, _, _| Some(false)).is_none();
         assert!(none(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0x7f, 0]));
         assert!(none(&[0x1b, 0xff, 0xff, 0x7f, 0x55, 0]));

@@ -1,11 +1,10 @@
-//! How long features and samples take, and how much memory: `cargo bench -p sparrow-offline --bench
-//! pipeline`.
+//! Time and memory of features and samples: `cargo bench -p sparrow-pipeline --bench pipeline`.
 //!
-//! Invents 25 million ratings of 162,000 users and 62,000 movies (`RATINGS=…` for another number),
-//! and computes features and samples (as Parquet) of them with different limits of memory. Each run
-//! is a process of its own, so that the greatest resident size is its own, too. `ROUNDS=…` (3) runs
-//! of each, `SCRATCH=…` is the folder for the data, about 3 GB (the system's temporary folder). With
-//! `SPARROW_ML_LATEST_SMALL` set, features of that data set are timed as well.
+//! Generates 25 million ratings of 162,000 users and 62,000 movies (`RATINGS=…` for another
+//! number), and computes features and samples (as Parquet) with different memory limits. Each run
+//! is a separate process, so that its peak resident size is its own. `ROUNDS=…` (3) is the number
+//! of runs of each, `SCRATCH=…` the folder for the data, about 3 GB (the system's temporary
+//! folder). With `SPARROW_ML_LATEST_SMALL` set, features of that data set are measured as well.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -31,30 +30,30 @@ fn main() -> Outcome {
     }
 }
 
-/// Does one piece of work in this process, and prints seconds and the greatest resident size.
+/// Runs one task in this process, and prints seconds and the peak resident size.
 fn run(work: &str, data: &Path, out: &Path, memory_limit: usize) -> Outcome {
     let started = Instant::now();
     let threads = std::thread::available_parallelism()?.get();
     let session = pipeline::session(&SessionOptions { threads, memory_limit, spill_folder: None })?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let nobody = |_, _| {};
+    let ignored = |_, _| {};
     runtime.block_on(async {
         let data = DataSet::open(&session, data, &ReaderOptions::default()).await?;
         if work == "features" {
-            pipeline::write_features(&data, Some(out), &nobody).await?;
+            pipeline::write_features(&data, Some(out), &ignored).await?;
         } else {
             let (options, formats) = (SampleOptions::default(), [FileFormat::Parquet]);
-            pipeline::write_samples(&data, Some(out), &options, &formats, &nobody).await?;
+            pipeline::write_samples(&data, Some(out), &options, &formats, &ignored).await?;
         }
         Ok::<_, pipeline::Error>(())
     })?;
-    println!("{} {}", started.elapsed().as_secs_f64(), greatest_size()?);
+    println!("{} {}", started.elapsed().as_secs_f64(), peak_size()?);
     Ok(())
 }
 
-/// The greatest resident size of this process so far, in KiB; 0 where the system does not tell.
-fn greatest_size() -> Outcome<u64> {
+/// The peak resident size of this process in KiB; 0 if the system does not report it.
+fn peak_size() -> Outcome<u64> {
     let Ok(status) = fs::read_to_string("/proc/self/status") else { return Ok(0) };
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let size = line.and_then(|line| line.split_whitespace().next());
@@ -69,7 +68,7 @@ fn compare() -> Outcome {
     let scratch = env::var_os("SCRATCH").map_or_else(env::temp_dir, PathBuf::from);
     let data = scratch.join(format!("sparrow-{ratings}-ratings"));
     if !data.join("ratings.csv").is_file() {
-        println!("inventing {ratings} ratings in {}", data.display());
+        println!("generating {ratings} ratings in {}", data.display());
         let users = (ratings / 154).clamp(1, 162_000) as u32;
         let movies = (ratings / 403).clamp(100, 62_000) as u32;
         let size = synth::Size { users, movies, ratings };
@@ -77,9 +76,7 @@ fn compare() -> Outcome {
         synth::write(&data, &options, &|_, _| {})?;
     }
     let out = tempfile::tempdir_in(&scratch)?;
-    println!(
-        "| work | limit | seconds (median; all) | greatest resident size |\n|---|---|---|---|"
-    );
+    println!("| work | limit | seconds (median; all) | peak resident size |\n|---|---|---|---|");
     for limit in [2 << 30, 1 << 30] {
         for work in ["features", "samples"] {
             row(work, &data, out.path(), limit, rounds)?;
@@ -92,7 +89,7 @@ fn compare() -> Outcome {
     Ok(())
 }
 
-/// Runs a piece of work several times, and prints what that took.
+/// Runs a task several times, and prints the measurements.
 fn row(work: &str, data: &Path, out: &Path, limit: u64, rounds: u64) -> Outcome {
     let (mut times, mut size) = (Vec::new(), 0);
     for _ in 0..rounds {

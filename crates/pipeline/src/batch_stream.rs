@@ -1,4 +1,4 @@
-//! The rows that a plan gives, with a look at how far it has come.
+//! The rows of a running plan, with its progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,9 @@ use futures::StreamExt as _;
 
 use super::{DataSet, Error};
 
-/// How often progress is told while a plan reads and gives nothing yet.
+/// The interval of progress reports while a plan produces no rows.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A plan that runs.
 pub(crate) struct BatchStream<'a> {
     data: &'a DataSet,
     plan: Arc<dyn ExecutionPlan>,
@@ -23,19 +22,20 @@ pub(crate) struct BatchStream<'a> {
 impl<'a> BatchStream<'a> {
     pub(crate) async fn of(data: &'a DataSet, table: DataFrame) -> Result<Self, Error> {
         let context = Arc::new(table.task_ctx());
-        let plan = table.create_physical_plan().await.map_err(|error| data.blame(error))?;
+        let plan = table.create_physical_plan().await.map_err(|error| data.attribute(error))?;
         let batches =
-            execute_stream(Arc::clone(&plan), context).map_err(|error| data.blame(error))?;
+            execute_stream(Arc::clone(&plan), context).map_err(|error| data.attribute(error))?;
         Ok(Self { data, plan, batches })
     }
 
-    /// The next rows. Meanwhile tells `read`, now and then, how many rows the plan has read.
+    /// The next rows. Meanwhile calls `read` from time to time with the number of rows that the
+    /// plan has read.
     pub(crate) async fn next(&mut self, read: impl Fn(u64)) -> Result<Option<RecordBatch>, Error> {
         loop {
             let next = tokio::time::timeout(PAUSE, self.batches.next()).await;
             read(rows_read(&*self.plan));
             if let Ok(batch) = next {
-                return batch.transpose().map_err(|error| self.data.blame(error));
+                return batch.transpose().map_err(|error| self.data.attribute(error));
             }
         }
     }

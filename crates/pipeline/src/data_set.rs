@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, RecordBatch, StringArray, UInt16Array, UInt32Array, UInt64Array,
+    Array as _, ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, UInt16Array, UInt32Array,
+    UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
@@ -13,36 +14,38 @@ use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionContext};
 use sparrow_feature_files::id_type;
+use sparrow_features::{Computation, NO_GENRE};
 use sparrow_model::{Movie, Movies};
 use sparrow_movielens::{Options as ReaderOptions, Report, Source};
 
-use super::{Error, encoding, ratings};
+use super::encoding::Packed;
+use super::{Error, ratings};
 
-/// A data set whose tables are registered in a session; one in each session:
+/// A data set whose tables are registered in a session, one per session:
 ///
 /// * `ratings`: userId, movieId (`UInt32`), halfStars (`UInt8`), timestamp (`UInt32`), each pair of
 ///   user and movie once;
 /// * `movies`: movieId (`UInt32`), releaseYear (`UInt16`, 0 where it is not known), genres (`UInt64`,
-///   a bit each), firstGenres (`UInt32`, packed for `movie_genre`).
+///   a bit each), attributes (features packed for `feature`).
 pub struct DataSet {
     context: SessionContext,
     genre_names: ScalarValue,
     report: Report,
     user_id_type: DataType,
     movie_id_type: DataType,
-    /// What messages call the ratings.
+    /// The name of the ratings in messages.
     file: String,
 }
 
 impl DataSet {
-    /// Opens the data set of a folder. Movies are read beforehand. Ratings come
+    /// Opens the data set in a folder. Movies are read immediately. Ratings are read from
     ///
-    /// * from the URL of `ratings.csv`, where that is clean and sorted by user, as GroupLens
-    ///   publishes it. Its order is declared to the planner, so that nothing sorts by user;
-    /// * from memory, eight bytes each, for CSV files that are not so and for the older formats;
-    /// * from the URL of `ratings.parquet`, a file or a folder of parts, or of the folder `ratings`,
-    ///   beside `movies.csv`. Of several ratings of a movie by a user the latest counts, of
-    ///   equally late ones the best.
+    /// * the URL of `ratings.csv`, if it is clean and sorted by user, as published by GroupLens;
+    ///   its order is declared to the planner, so that no sort by user takes place;
+    /// * memory, with eight bytes each, for other CSV files and the older formats;
+    /// * the URL of `ratings.parquet`, a file or a folder of parts, or of the folder `ratings`,
+    ///   beside `movies.csv`. Of several ratings of one user for one movie, the latest counts; of
+    ///   those with the same time, the best.
     pub async fn open(
         context: &SessionContext,
         folder: &Path,
@@ -123,30 +126,30 @@ impl DataSet {
         Ok(self.context.table("movies").await?)
     }
 
-    /// The list of genre names that `user_feature` and `movie_genre` take.
+    /// The list of genre names that `feature` takes.
     pub(crate) fn genre_names(&self) -> ScalarValue {
         self.genre_names.clone()
     }
 
-    /// The type of user ids in files: `Int32`, as Spark and TensorFlow use, while every id of the data
-    /// set fits; otherwise `Int64`.
+    /// The type of user ids in files: `Int32`, as in Spark and TensorFlow, if all ids fit;
+    /// otherwise `Int64`.
     pub const fn user_id_type(&self) -> &DataType {
         &self.user_id_type
     }
 
-    /// The same for movie ids.
+    /// The type of movie ids in files, by the same rule.
     pub const fn movie_id_type(&self) -> &DataType {
         &self.movie_id_type
     }
 
-    /// What was found in the files. Of Parquet files duplicates are not counted.
+    /// Statistics of the files. Duplicates in Parquet files are not counted.
     pub const fn report(&self) -> &Report {
         &self.report
     }
 
-    /// The error that names the ratings, where what they hold has stopped a computation.
-    pub(crate) fn blame(&self, error: DataFusionError) -> Error {
-        if ratings::is_to_blame(&error) {
+    /// Adds the name of the ratings to an error that their content has caused.
+    pub(crate) fn attribute(&self, error: DataFusionError) -> Error {
+        if ratings::is_input_error(&error) {
             Error::Read { file: self.file.clone(), source: error }
         } else {
             Error::Engine(error)
@@ -163,10 +166,21 @@ impl fmt::Debug for DataSet {
 fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
     let mut names: Vec<&str> =
         movies.genres().iter().map(|genre| movies.genres().name(genre)).collect();
-    names.resize(usize::from(encoding::NO_GENRE) + 1, "");
+    names.resize(NO_GENRE as usize + 1, "");
     let names: ArrayRef = Arc::new(StringArray::from(names));
     let rows = || movies.as_slice().iter();
-    let packed = |movie: &Movie| encoding::pack_genres(&movie.genres);
+    let packed = |movie: &Movie| {
+        let value = |computation: &Computation| match computation {
+            Computation::Movie(compute) => Some(compute(movie)),
+            Computation::User(_) | Computation::Ratings(_) => None,
+        };
+        Some(Packed::Movie.pack(value))
+    };
+    let packed = FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+        rows().map(packed),
+        Packed::Movie.size(),
+    )
+    .map_err(datafusion::error::DataFusionError::from)?;
     let columns: [(&str, ArrayRef); 4] = [
         ("movieId", Arc::new(UInt32Array::from_iter_values(rows().map(|m| m.id.0)))),
         (
@@ -174,7 +188,7 @@ fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
             Arc::new(UInt16Array::from_iter_values(rows().map(|m| m.year.unwrap_or(0)))),
         ),
         ("genres", Arc::new(UInt64Array::from_iter_values(rows().map(|m| m.genre_set.bits())))),
-        ("firstGenres", Arc::new(UInt32Array::from_iter_values(rows().map(packed)))),
+        ("attributes", Arc::new(packed)),
     ];
     let fields: Vec<Field> = columns
         .iter()

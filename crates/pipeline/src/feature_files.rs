@@ -12,10 +12,10 @@ use sparrow_progress::Progress;
 use super::batch_stream::BatchStream;
 use super::{DataSet, Error, FeatureSummary, movie_features, user_features};
 
-/// Writes the features of all users to `userFeatures.parquet` and `userFeatures.csv`, those of all
-/// movies with ratings to `movieFeatures.…`, in the folder `out`, which is made if it does not exist.
-/// Files that are there are replaced, once all are complete. Without `out`, everything is computed
-/// and nothing written.
+/// Writes the features of all users to `userFeatures.parquet` and `userFeatures.csv`, and those of
+/// all movies with ratings to `movieFeatures.…`, in the folder `out`, which is created if
+/// necessary. Existing files are replaced when all new ones are complete. Without `out`, everything
+/// is computed and nothing is written.
 pub async fn write_features(
     data: &DataSet,
     out: Option<&Path>,
@@ -26,7 +26,7 @@ pub async fn write_features(
     }
     let ratings = data.report().ratings as u64;
     let mut staged = Vec::new();
-    // Each of the two tables takes one pass over the ratings.
+    // Each table takes one pass over the ratings.
     let half = |read: u64| read.min(ratings) / 2;
     let (first, second) = (
         |read| progress(half(read), ratings),

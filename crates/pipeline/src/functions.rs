@@ -1,26 +1,24 @@
-//! The functions that are registered in a session, so that plans name them.
+//! The functions that are registered in a session, so that plans refer to them by name.
 //!
-//! | function | kind | gives |
+//! | function | kind | result |
 //! |---|---|---|
-//! | `half_stars(rating)` | scalar | the rating in half stars; an error for what is no rating |
-//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for one with a fraction or out of range |
+//! | `half_stars(rating)` | scalar | the rating in half stars; an error for an invalid rating |
+//! | `whole(number, column)` | scalar | the number as `UInt32`; an error for a fraction or a value
+//! out of range |
 //! | `stars(half_stars)` | scalar | the rating in stars |
 //! | `chance(seed, user, movie)` | scalar | a number from 0 up to 1, the same on every run |
-//! | `place(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
-//! | `rating_average(count, half_stars)` | scalar | mean stars, two decimals |
-//! | `rating_stddev(count, half_stars, squares)` | scalar | sample deviation in stars, two decimals |
+//! | `shuffle_key(seed, user, movie)` | scalar | 64 bits to sort by for a random order, no two pairs the same |
+//! | `rating_features(count, half_stars, squares)` | scalar | the packed features of a movie that follow from its ratings |
 //! | `user_features_before(movie, half_stars, year, genres)` | window | the packed features of the rows before |
 //! | `user_features_at_end(movie, half_stars, year, genres)` | window | those of all rows in the last row, else null |
-//! | `movie_statistics_before(half_stars, timestamp)` | window | a movie's packed statistics over earlier timestamps |
-//! | `movie_statistic(packed, name, genre_names)` | scalar | one of them |
-//! | `user_feature(packed, name, genre_names)` | scalar | one of the features |
-//! | `movie_genre(packed, name, genre_names)` | scalar | one of a movie's first three genres |
+//! | `movie_statistics_before(half_stars, timestamp)` | window | the packed features of a movie that follow from its ratings with earlier timestamps |
+//! | `feature(packed, name, genre_names)` | scalar | a feature out of packed ones |
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, AsArray as _, Float32Array, Float64Array, UInt8Array, UInt32Array,
-    UInt64Array,
+    Array as _, ArrayRef, AsArray as _, FixedSizeBinaryArray, Float32Array, Float64Array,
+    UInt8Array, UInt32Array, UInt64Array,
 };
 use datafusion::arrow::datatypes::{
     DataType, Field, FieldRef, Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
@@ -32,33 +30,29 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use datafusion::prelude::SessionContext;
-use sparrow_features::{Hundredths, MOVIE_FIELDS, RatingStats};
+use sparrow_features::{Computation, RatingStats};
 use sparrow_random::{scramble, unit};
 
-use super::encoding::{self, Feature, Statistic};
+use super::encoding::{Feature, Packed};
 use super::movie_window::MovieStatisticsWindow;
 use super::user_window::UserFeaturesWindow;
 
-/// Makes the functions of the pipeline known to a session: `half_stars`, `whole`, `stars`, `chance`, `place`,
-/// `rating_average`, `rating_stddev`, `user_feature`, `movie_genre`, `movie_statistic`, and the window functions
-/// `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
+/// Makes the functions of the pipeline known to a session: `half_stars`, `whole`, `stars`, `chance`, `shuffle_key`,
+/// `rating_features`, `feature`, and the window functions `user_features_before`, `user_features_at_end` and `movie_statistics_before`.
 pub fn register(context: &SessionContext) {
     context.register_udf(half_stars());
     context.register_udf(whole());
-    context.register_udf(rating_average());
-    context.register_udf(rating_stddev());
+    context.register_udf(rating_features());
     context.register_udf(stars());
     context.register_udf(chance());
-    context.register_udf(place());
-    context.register_udf(user_feature());
-    context.register_udf(movie_genre());
-    context.register_udf(movie_statistic());
+    context.register_udf(shuffle_key());
+    context.register_udf(feature());
     context.register_udwf(UserFeaturesWindow::before());
     context.register_udwf(UserFeaturesWindow::at_end());
     context.register_udwf(MovieStatisticsWindow::before());
 }
 
-/// A value of the input that is not what it should be.
+/// An invalid value in the input.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadValue(pub(super) String);
@@ -96,8 +90,8 @@ pub(super) fn half_stars() -> ScalarUDF {
     .into()
 }
 
-/// A number of a column of fractions, which may have none: a cast would cut them off. The second argument is the name of
-/// the column, for messages.
+/// Converts a column of floats to integers; a cast would truncate fractions. The second argument is
+/// the name of the column, for messages.
 pub(super) fn whole() -> ScalarUDF {
     let signature =
         Signature::exact(vec![DataType::Float64, DataType::Utf8], Volatility::Immutable);
@@ -126,46 +120,39 @@ pub(super) fn whole() -> ScalarUDF {
     .into()
 }
 
-pub(super) fn rating_average() -> ScalarUDF {
-    let signature = Signature::exact(vec![DataType::Int64; 2], Volatility::Immutable);
-    Columns {
-        name: "rating_average",
-        signature,
-        gives: DataType::Float32,
-        compute: |columns| {
-            let [counts, sums] = [0, 1].map(|at: usize| columns[at].as_primitive::<Int64Type>());
-            Ok(hundredths((0..counts.len()).map(|row| {
-                RatingStats::from_sums(counts.value(row) as u32, sums.value(row) as u64, 0)
-                    .average()
-            })))
-        },
-    }
-    .into()
-}
-
-pub(super) fn rating_stddev() -> ScalarUDF {
+/// The packed features that follow from the ratings of a movie, from sums over them.
+pub(super) fn rating_features() -> ScalarUDF {
     let signature = Signature::exact(vec![DataType::Int64; 3], Volatility::Immutable);
     Columns {
-        name: "rating_stddev",
+        name: "rating_features",
         signature,
-        gives: DataType::Float32,
+        gives: Packed::Ratings.data_type(),
         compute: |columns| {
             let [counts, sums, squares] =
                 [0, 1, 2].map(|at: usize| columns[at].as_primitive::<Int64Type>());
-            Ok(hundredths((0..counts.len()).map(|row| {
-                RatingStats::from_sums(
+            let packed = (0..counts.len()).map(|row| {
+                let ratings = RatingStats::from_sums(
                     counts.value(row) as u32,
                     sums.value(row) as u64,
                     squares.value(row) as u64,
-                )
-                .stddev()
-            })))
+                );
+                Some(pack_ratings(&ratings))
+            });
+            let size = Packed::Ratings.size();
+            Ok(Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(packed, size)?))
         },
     }
     .into()
 }
 
-/// A rating in stars.
+/// Packs the features that follow from the ratings of a movie.
+pub(super) fn pack_ratings(ratings: &RatingStats) -> Vec<u8> {
+    Packed::Ratings.pack(|computation| match computation {
+        Computation::Ratings(compute) => Some(compute(ratings)),
+        Computation::User(_) | Computation::Movie(_) => None,
+    })
+}
+
 pub(super) fn stars() -> ScalarUDF {
     let signature = Signature::exact(vec![DataType::UInt8], Volatility::Immutable);
     Columns {
@@ -182,7 +169,7 @@ pub(super) fn stars() -> ScalarUDF {
     .into()
 }
 
-/// A number from 0 up to 1 that looks like chance and is the same on every run.
+/// A reproducible random number from 0 up to 1.
 pub(super) fn chance() -> ScalarUDF {
     Columns {
         name: "chance",
@@ -195,11 +182,11 @@ pub(super) fn chance() -> ScalarUDF {
     .into()
 }
 
-/// The place of a pair in a random order: 64 bits, other ones for each pair, since
-/// [`scramble`] takes no two values to the same.
-pub(super) fn place() -> ScalarUDF {
+/// The sort key of a pair in a random order: 64 bits, different for each pair because [`scramble`]
+/// is injective.
+pub(super) fn shuffle_key() -> ScalarUDF {
     Columns {
-        name: "place",
+        name: "shuffle_key",
         signature: of_seed_and_pair(),
         gives: DataType::UInt64,
         compute: |columns| Ok(Arc::new(UInt64Array::from_iter_values(scrambled(columns)))),
@@ -221,12 +208,6 @@ fn scrambled(columns: &[ArrayRef]) -> impl Iterator<Item = u64> {
     })
 }
 
-fn hundredths(values: impl Iterator<Item = Hundredths>) -> ArrayRef {
-    Arc::new(
-        values.map(Hundredths::value).collect::<Vec<f32>>().into_iter().collect::<Float32Array>(),
-    )
-}
-
 /// A scalar function of columns.
 struct Columns {
     name: &'static str,
@@ -241,7 +222,7 @@ impl std::fmt::Debug for Columns {
     }
 }
 
-// The name says which function it is.
+// Functions with the same name are equal.
 impl PartialEq for Columns {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -279,69 +260,29 @@ impl ScalarUDFImpl for Columns {
     }
 }
 
-pub(super) fn user_feature() -> ScalarUDF {
-    Unpack::function(Packed::User)
+/// One of the features in packed values of [`Packed`].
+pub(super) fn feature() -> ScalarUDF {
+    Unpack { signature: Signature::any(3, Volatility::Immutable) }.into()
 }
 
-/// One of the first three genres of a movie, out of [`encoding::pack_genres`].
-pub(super) fn movie_genre() -> ScalarUDF {
-    Unpack::function(Packed::Movie)
-}
-
-/// One of the statistics of a movie, out of [`encoding::pack_statistics`].
-pub(super) fn movie_statistic() -> ScalarUDF {
-    Unpack::function(Packed::Statistics)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Packed {
-    User,
-    Movie,
-    Statistics,
-}
-
-/// Takes what a name stands for out of packed values.
+/// Takes the feature of a name out of packed values.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Unpack {
-    from: Packed,
     signature: Signature,
 }
 
 impl Unpack {
-    fn function(from: Packed) -> ScalarUDF {
-        Self { from, signature: Signature::any(3, Volatility::Immutable) }.into()
-    }
-
-    fn user_feature(name: Option<&str>) -> Result<Feature> {
+    fn feature(name: Option<&str>) -> Result<Feature> {
         let Some(feature) = name.and_then(Feature::named) else {
-            return plan_err!("user_feature takes the name of a feature, not {name:?}");
+            return plan_err!("feature takes the name of a feature, not {name:?}");
         };
         Ok(feature)
-    }
-
-    fn statistic(name: Option<&str>) -> Result<Statistic> {
-        let Some(statistic) = name.and_then(Statistic::named) else {
-            return plan_err!("movie_statistic takes the name of a feature, not {name:?}");
-        };
-        Ok(statistic)
-    }
-
-    fn genre_place(name: Option<&str>) -> Result<usize> {
-        let place = MOVIE_FIELDS[..3].iter().position(|known| Some(*known) == name);
-        let Some(place) = place else {
-            return plan_err!("movie_genre takes the name of a feature, not {name:?}");
-        };
-        Ok(place)
     }
 }
 
 impl ScalarUDFImpl for Unpack {
     fn name(&self) -> &'static str {
-        match self.from {
-            Packed::User => "user_feature",
-            Packed::Movie => "movie_genre",
-            Packed::Statistics => "movie_statistic",
-        }
+        "feature"
     }
 
     fn signature(&self) -> &Signature {
@@ -354,11 +295,7 @@ impl ScalarUDFImpl for Unpack {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let name = args.scalar_arguments[1].and_then(|name| name.try_as_str().flatten());
-        let data_type = match self.from {
-            Packed::User => Self::user_feature(name)?.data_type(),
-            Packed::Movie => encoding::genre_type(),
-            Packed::Statistics => Self::statistic(name)?.data_type(),
-        };
+        let data_type = Self::feature(name)?.data_type();
         Ok(Arc::new(Field::new(self.name(), data_type, false)))
     }
 
@@ -369,21 +306,13 @@ impl ScalarUDFImpl for Unpack {
         else {
             return exec_err!("{} takes a name and the list of genre names", self.name());
         };
-        let (name, genres) = (name.try_as_str().flatten(), names.value(0));
-        let column = match self.from {
-            Packed::User => match packed.as_fixed_size_binary_opt() {
-                Some(packed) => Self::user_feature(name)?.unpack(packed, &genres)?,
-                None => return exec_err!("user_feature takes packed features"),
-            },
-            Packed::Movie => match packed.as_primitive_opt::<UInt32Type>() {
-                Some(packed) => encoding::unpack_genre(packed, Self::genre_place(name)?, &genres)?,
-                None => return exec_err!("movie_genre takes packed genres"),
-            },
-            Packed::Statistics => match packed.as_primitive_opt::<UInt64Type>() {
-                Some(packed) => Self::statistic(name)?.unpack(packed),
-                None => return exec_err!("movie_statistic takes packed statistics"),
-            },
-        };
-        Ok(ColumnarValue::Array(column))
+        let feature = Self::feature(name.try_as_str().flatten())?;
+        let expected = feature.packed().data_type();
+        match packed.as_fixed_size_binary_opt() {
+            Some(packed) if *packed.data_type() == expected => {
+                feature.unpack(packed, &names.value(0)).map(ColumnarValue::Array)
+            }
+            _ => exec_err!("{} takes packed features of the type {expected}", self.name()),
+        }
     }
 }

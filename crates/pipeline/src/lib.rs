@@ -1,30 +1,32 @@
-//! Features and training samples, computed by DataFusion from a data set of any size.
+//! Computes features and training samples with DataFusion, from data sets of any size.
 //!
-//! [`session`] makes a session with bounded memory, [`DataSet::open`] registers a data set in it as
-//! tables, and [`user_features`], [`movie_features`] and [`samples`] are plans over those tables.
-//! [`write_features`] and [`write_samples`] write what they give into files. All of this runs in a
-//! Tokio runtime with timers; its worker threads are what computes.
+//! [`session`] creates a session with bounded memory, [`DataSet::open`] registers the tables of a
+//! data set in it, and [`user_features`], [`movie_features`] and [`samples`] are plans over those
+//! tables. [`write_features`] and [`write_samples`] write their rows to files. Everything runs in a
+//! Tokio runtime with timers; its worker threads do the computation.
 //!
-//! # How it is computed
+//! # Implementation
 //!
-//! A user's features are a window function, `OVER (PARTITION BY userId ORDER BY timestamp, movieId)`,
-//! that folds `sparrow_features::UserWindow` row by row and gives one packed value of 36 bytes a row.
-//! The statistics of movies before a sample are a window function, too; over all ratings they are
-//! ordinary aggregates. Rows stay narrow until they are written: names of genres, and columns for people, come last.
+//! A user's features are a window function, `OVER (PARTITION BY userId ORDER BY timestamp,
+//! movieId)`, which folds `sparrow_features::UserWindow` row by row into one packed value of 36
+//! bytes per row. The statistics of movies before a sample are a window function, too; those over
+//! all ratings are ordinary aggregates. Rows stay narrow until they are written: names of genres
+//! and readable columns are added last.
 //!
-//! Ratings are divided among partitions by a hash of user or movie. What is sorted beyond the limit
-//! of memory goes to disk. Ratings that come sorted by user are not sorted as a whole: a rule of the
-//! session sorts each user's rows alone. Samples are sorted at the end, by a key that is random and
-//! no two samples share, or merged by user; so files do not depend on the number of partitions.
+//! Ratings are partitioned by a hash of user or movie. Sorts beyond the memory limit spill to disk.
+//! Ratings that are sorted by user already are not sorted again as a whole: an optimizer rule of
+//! the session sorts only the rows of each user. At the end, samples are sorted by a unique random
+//! key or merged by user, so files do not depend on the number of partitions.
 //!
 //! # On a cluster
 //!
-//! The plans are made so that Ballista can run them: the definitions are functions that a plan calls
-//! by name ([`register_functions`] makes them known to a scheduler and its executors), all that they need
-//! comes in as columns and literals, ratings are scanned from a URL, and partitions share nothing.
-//! The table `movies` is in memory, which is sent along with a plan or written to a URL first; ratings
-//! that have to be put in order beforehand are in memory, too, and do not leave this process. Without
-//! the two rules of the session the same plans sort more, or in more memory, and give the same.
+//! The plans are designed for execution by Ballista: the definitions are functions that plans call
+//! by name ([`register_functions`] registers them with a scheduler and its executors), all of their
+//! inputs are columns and literals, ratings are scanned from a URL, and partitions share nothing.
+//! The table `movies` is in memory, and is sent with a plan or written to a URL first. Ratings that
+//! must be sorted beforehand are also in memory, and do not leave this process. Without the two
+//! optimizer rules of the session, the same plans return the same rows, but sort more or take more
+//! memory.
 
 mod batch_stream;
 mod data_set;
@@ -50,33 +52,34 @@ pub use feature_files::write_features;
 pub use functions::register as register_functions;
 pub use queries::{movie_features, user_features};
 pub use sample_files::{SampleSummary, write_samples};
-pub use samples::{Order, SAMPLE_COLUMNS, SampleOptions, Split, samples};
+pub use samples::{Order, SAMPLE_COLUMNS, SampleOptions, samples};
 pub use session::{Options as SessionOptions, session};
+pub use sparrow_model::Split;
 
-/// Why there are no features or samples. Files that were there before are as they were.
+/// Why the computation failed. Existing files are unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The data set cannot be read.
     #[error("cannot read the data set")]
     Input(#[from] sparrow_movielens::Error),
-    /// A file has something in it that cannot be used.
+    /// A file contains invalid data.
     #[error("{file}: {what}")]
     Malformed {
         /// The file or folder.
         file: String,
-        /// What is wrong with it.
+        /// The fault.
         what: String,
     },
-    /// What a file holds has stopped the computation.
+    /// The content of a file stopped the computation.
     #[error("cannot read {file}")]
     Read {
         /// The file or folder.
         file: String,
-        /// What is wrong.
+        /// The cause.
         source: DataFusionError,
     },
-    /// The computation failed, or did not fit into memory and disk.
+    /// The computation failed, for example for lack of memory or disk space.
     #[error("cannot compute")]
     Engine(#[from] DataFusionError),
     /// The files cannot be written.
@@ -85,7 +88,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what was read is to blame, rather than the machine or the place to write to.
+    /// Whether the input is invalid, as opposed to a failure of the machine or the output.
     pub const fn is_bad_input(&self) -> bool {
         matches!(self, Self::Input(_) | Self::Malformed { .. } | Self::Read { .. })
     }

@@ -1,4 +1,4 @@
-//! What is computed, as plans over the tables of a [`DataSet`](super::DataSet).
+//! Features as plans over the tables of a [`DataSet`](super::DataSet).
 
 use datafusion::arrow::array::AsArray as _;
 use datafusion::arrow::datatypes::{DataType, Int64Type, UInt32Type};
@@ -7,13 +7,13 @@ use datafusion::functions::core::expr_fn::nullif;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{ExprFunctionExt as _, lit};
 use datafusion::prelude::{DataFrame, Expr, cast, ident};
-use sparrow_features::USER_FIELDS;
+use sparrow_features::{Computation, Definition, MOVIE, USER, ValueType};
 
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
 
 /// The features of each user after all of the user's ratings, by user id: `userId` and the
-/// [`USER_FIELDS`]. Movies that are missing are null, genres that are missing are "".
+/// features of [`USER`]. Movies that are missing are null, genres that are missing are "".
 pub async fn user_features(data: &DataSet) -> Result<DataFrame, Error> {
     let features = UserFeaturesWindow::at_end()
         .call(["movieId", "halfStars", "releaseYear", "genres"].map(ident).into())
@@ -25,20 +25,19 @@ pub async fn user_features(data: &DataSet) -> Result<DataFrame, Error> {
         .window(vec![features.alias("features")])?
         .filter(ident("features").is_not_null())?;
     let mut columns = vec![user_id(data)];
-    columns.extend(USER_FIELDS.map(|field| {
-        let feature = user_feature(data, field);
-        if is_movie(field) {
-            cast(nullif(feature, lit(0_u32)), data.movie_id_type().clone()).alias(field)
-        } else {
-            feature
+    columns.extend(USER.iter().map(|definition| match definition.value_type {
+        ValueType::MovieId => {
+            let movie = nullif(packed_feature(data, definition), lit(0_u32));
+            cast(movie, data.movie_id_type().clone()).alias(definition.name)
         }
+        _ => feature(data, definition),
     }));
     let by_id = vec![ident("userId").sort(true, false)];
     Ok(ends.select(vec![ident("userId"), ident("features")])?.sort(by_id)?.select(columns)?)
 }
 
 /// The features of each movie that has ratings, over all of them, by movie id: `movieId` and the
-/// [`MOVIE_FIELDS`](sparrow_features::MOVIE_FIELDS).
+/// features of [`MOVIE`].
 pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
     let half_stars = || cast(ident("halfStars"), DataType::Int64);
     let statistics = data.ratings().await?.aggregate(
@@ -50,25 +49,19 @@ pub async fn movie_features(data: &DataSet) -> Result<DataFrame, Error> {
         ],
     )?;
     let [count, sum, squares] = ["count", "sum", "squares"].map(ident);
-    let columns = vec![
-        movie_id(data),
-        movie_genre(data, "movieGenre1"),
-        movie_genre(data, "movieGenre2"),
-        movie_genre(data, "movieGenre3"),
-        cast(count.clone(), DataType::Int32).alias("movieRatingCount"),
-        cast(ident("releaseYear"), DataType::Int32).alias("releaseYear"),
-        functions::rating_average().call(vec![count.clone(), sum.clone()]).alias("movieAvgRating"),
-        functions::rating_stddev().call(vec![count, sum, squares]).alias("movieRatingStddev"),
-    ];
+    let mut columns = vec![movie_id(data)];
+    columns.extend(MOVIE.iter().map(|definition| feature(data, definition)));
     let rated = data.movies().await?.join_on(
         statistics,
         JoinType::Inner,
         [ident("movieId").eq(ident("id"))],
     )?;
+    let packed = functions::rating_features().call(vec![count, sum, squares]).alias("statistics");
+    let rated = rated.select(vec![ident("movieId"), ident("attributes"), packed])?;
     Ok(rated.select(columns)?.sort(vec![ident("movieId").sort(true, false)])?)
 }
 
-/// The ratings with columns of their movies. These are null for a movie that is not known.
+/// Adds columns of the movies to the ratings; null for unknown movies.
 pub(super) async fn with_movies(
     data: &DataSet,
     ratings: DataFrame,
@@ -77,11 +70,11 @@ pub(super) async fn with_movies(
     let mut of_movies = vec![ident("movieId").alias("id")];
     of_movies.extend(columns.iter().copied().map(ident));
     let movies = data.movies().await?.select(of_movies)?;
-    // The movies are the side that is held in memory; ratings stream by in their order.
+    // The movies are the build side of the join; ratings are streamed in their order.
     Ok(movies.join_on(ratings, JoinType::Right, [ident("id").eq(ident("movieId"))])?)
 }
 
-/// The ids as they are in files.
+/// User ids with the type in files.
 pub(super) fn user_id(data: &DataSet) -> Expr {
     cast(ident("userId"), data.user_id_type().clone()).alias("userId")
 }
@@ -90,30 +83,27 @@ pub(super) fn movie_id(data: &DataSet) -> Expr {
     cast(ident("movieId"), data.movie_id_type().clone()).alias("movieId")
 }
 
-/// Whether a feature of a user is the id of a movie.
-pub(super) fn is_movie(field: &str) -> bool {
-    field.starts_with("userRatedMovie")
+/// A feature as it is in samples: a missing movie is 0.
+pub(super) fn feature(data: &DataSet, definition: &Definition) -> Expr {
+    let feature = packed_feature(data, definition);
+    let feature = match definition.value_type {
+        ValueType::MovieId => cast(feature, data.movie_id_type().clone()),
+        _ => feature,
+    };
+    feature.alias(definition.name)
 }
 
-pub(super) fn user_feature(data: &DataSet, field: &str) -> Expr {
-    functions::user_feature()
-        .call(vec![ident("features"), lit(field), lit(data.genre_names())])
-        .alias(field)
+/// A feature out of the column with packed features of its kind.
+fn packed_feature(data: &DataSet, definition: &Definition) -> Expr {
+    let packed = match definition.computed_by {
+        Computation::User(_) => "features",
+        Computation::Movie(_) => "attributes",
+        Computation::Ratings(_) => "statistics",
+    };
+    functions::feature().call(vec![ident(packed), lit(definition.name), lit(data.genre_names())])
 }
 
-pub(super) fn movie_genre(data: &DataSet, field: &str) -> Expr {
-    functions::movie_genre()
-        .call(vec![ident("firstGenres"), lit(field), lit(data.genre_names())])
-        .alias(field)
-}
-
-pub(super) fn movie_statistic(data: &DataSet, field: &str) -> Expr {
-    functions::movie_statistic()
-        .call(vec![ident("statistics"), lit(field), lit(data.genre_names())])
-        .alias(field)
-}
-
-/// The rows of a small table of two columns.
+/// The rows of a small table with two columns.
 pub(super) async fn collect_rows(table: DataFrame) -> Result<Vec<(u32, i64)>, Error> {
     let mut rows = Vec::new();
     for batch in table.collect().await? {

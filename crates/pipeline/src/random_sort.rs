@@ -1,10 +1,11 @@
-//! The sort that puts samples into a random order, in bounded memory.
+//! The sort that shuffles samples, in bounded memory.
 //!
-//! Its key is spread evenly over all numbers of 64 bits. Rows are gathered into chunks. A chunk that is
-//! full is sorted and written to a temporary file in [`PARTS`] parts, by the first bits of the key. In the
-//! end, the same parts of all chunks are read and sorted together, as many neighbouring parts at a time
-//! as fill a chunk. So rows are written and read once, and the order depends on the keys alone.
-//! DataFusion's own sort merges runs instead, and two merges at a time can take each other's memory.
+//! Its key is distributed uniformly over 64 bits. Rows are collected into chunks. A full chunk is
+//! sorted and written to a temporary file in [`PARTS`] parts, by the first bits of the key. At the
+//! end, the same parts of all chunks are read and sorted together, with as many adjacent parts at a
+//! time as fill a chunk. So rows are written and read once, and the order depends only on the keys.
+//! The sort of DataFusion merges runs instead, and two concurrent merges can exhaust each other's
+//! memory.
 
 use std::fmt;
 use std::fs::File;
@@ -36,18 +37,18 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-/// The name of the column to sort by.
-pub(super) const PLACE: &str = "place";
+/// The name of the sort column.
+pub(super) const SHUFFLE_KEY: &str = "shuffleKey";
 
 /// Parts of a chunk: one for each value of the key's first byte.
 const PARTS: usize = 1 << PART_BITS;
 const PART_BITS: u32 = 8;
 
-/// The least and the greatest size of a chunk, in bytes. It is in memory up to three times: as it came,
-/// as one, and in order.
+/// The minimum and maximum size of a chunk, in bytes. It is in memory up to three times: as
+/// batches, concatenated, and sorted.
 const CHUNK: (usize, usize) = (1 << 20, 64 << 20);
 
-/// Sorts all rows of a plan by its column [`PLACE`] into one partition.
+/// Sorts all rows of a plan by its column [`SHUFFLE_KEY`] into one partition.
 #[derive(Debug)]
 pub(super) struct RandomSortExec {
     input: Arc<dyn ExecutionPlan>,
@@ -56,11 +57,11 @@ pub(super) struct RandomSortExec {
 }
 
 impl RandomSortExec {
-    /// What does the work of a sort by [`PLACE`] alone; `None` for another sort.
+    /// The replacement of a sort by [`SHUFFLE_KEY`] alone; `None` for other sorts.
     pub(super) fn instead_of(sort: &SortExec) -> Option<Self> {
         let [key] = &sort.expr()[..] else { return None };
         let column = key.expr.downcast_ref::<Column>()?;
-        if column.name() != PLACE || key.options.descending || sort.fetch().is_some() {
+        if column.name() != SHUFFLE_KEY || key.options.descending || sort.fetch().is_some() {
             return None;
         }
         let mut input = Arc::clone(sort.input());
@@ -123,8 +124,8 @@ impl ExecutionPlan for RandomSortExec {
             key: self.key,
             chunk: (limit / 12).clamp(CHUNK.0, CHUNK.1),
             disk: Arc::clone(&context.runtime_env().disk_manager),
-            held: Vec::new(),
-            held_rows: 0,
+            collected: Vec::new(),
+            collected_rows: 0,
             spilled: None,
         };
         let batch_size = context.session_config().batch_size();
@@ -145,8 +146,8 @@ struct Sorter {
     /// The size of a chunk in bytes.
     chunk: usize,
     disk: Arc<DiskManager>,
-    held: Vec<RecordBatch>,
-    held_rows: usize,
+    collected: Vec<RecordBatch>,
+    collected_rows: usize,
     spilled: Option<Spilled>,
 }
 
@@ -156,17 +157,17 @@ struct Spilled {
     file: Arc<dyn SpillFile>,
     out: BufWriter<File>,
     length: u64,
-    /// For each chunk where its parts begin in the file, and where the last one ends.
+    /// The positions of each chunk's parts in the file, and the end of the last part.
     chunks: Vec<Vec<u64>>,
-    /// The rows of each part in all chunks.
+    /// The number of rows per part, over all chunks.
     rows: Vec<usize>,
 }
 
 impl Sorter {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        self.held_rows += batch.num_rows();
-        self.held.push(batch);
-        if self.held_rows >= self.chunk_rows() {
+        self.collected_rows += batch.num_rows();
+        self.collected.push(batch);
+        if self.collected_rows >= self.chunk_rows() {
             self.spill()?;
         }
         Ok(())
@@ -177,10 +178,10 @@ impl Sorter {
         self.chunk / width.max(1)
     }
 
-    /// Writes what is held as a chunk.
+    /// Writes the collected rows as a chunk.
     fn spill(&mut self) -> Result<()> {
-        let sorted = in_order(&self.schema, self.key, &std::mem::take(&mut self.held))?;
-        self.held_rows = 0;
+        let sorted = sorted(&self.schema, self.key, &std::mem::take(&mut self.collected))?;
+        self.collected_rows = 0;
         if self.spilled.is_none() {
             let file = self.disk.create_tmp_file("samples in random order")?;
             let out = BufWriter::with_capacity(1 << 20, File::create(path_of(&*file)?)?);
@@ -211,14 +212,14 @@ impl Sorter {
         Ok(())
     }
 
-    /// The rows in order, in batches of this size.
+    /// The sorted rows, in batches of this size.
     fn finish(mut self, batch_size: usize) -> Result<Sorted> {
-        if self.spilled.is_some() && self.held_rows > 0 {
+        if self.spilled.is_some() && self.collected_rows > 0 {
             self.spill()?;
         }
         let chunk_rows = self.chunk_rows();
         let (current, source) = match self.spilled {
-            None => (in_order(&self.schema, self.key, &self.held)?, None),
+            None => (sorted(&self.schema, self.key, &self.collected)?, None),
             Some(mut spilled) => {
                 spilled.out.flush()?;
                 let file = File::open(path_of(&*spilled.file)?)?;
@@ -231,23 +232,23 @@ impl Sorter {
     }
 }
 
-/// Gives rows in order, in batches of one size: what is written should not depend on chunks.
+/// Returns sorted rows in batches of equal size, so that the output does not depend on chunks.
 struct Sorted {
     schema: SchemaRef,
     key: usize,
     batch_size: usize,
-    /// Rows in order that come next.
+    /// The next sorted rows.
     current: RecordBatch,
-    /// What comes after them.
+    /// The source of the rows after them.
     source: Option<(Spilled, File, std::vec::IntoIter<Range<usize>>)>,
 }
 
 impl Sorted {
-    /// The next groups, sorted, until there is one that has rows; `None` at the end.
+    /// The next sorted group with rows; `None` at the end.
     fn group(&mut self) -> Result<Option<RecordBatch>> {
         let Some((spilled, file, groups)) = &mut self.source else { return Ok(None) };
         for parts in groups {
-            let rows = in_order(&self.schema, self.key, &spilled.read(file, parts)?)?;
+            let rows = sorted(&self.schema, self.key, &spilled.read(file, parts)?)?;
             if rows.num_rows() > 0 {
                 return Ok(Some(rows));
             }
@@ -266,7 +267,7 @@ impl Sorted {
         Ok((batch.num_rows() > 0).then_some(batch))
     }
 
-    /// Up to so many of the current rows.
+    /// At most this many of the current rows.
     fn take(&mut self, most: usize) -> RecordBatch {
         let count = most.min(self.current.num_rows());
         let taken = self.current.slice(0, count);
@@ -284,7 +285,7 @@ impl Iterator for Sorted {
 }
 
 impl Spilled {
-    /// The rows of neighbouring parts, out of all chunks.
+    /// The rows of adjacent parts, from all chunks.
     fn read(&self, file: &mut File, parts: Range<usize>) -> Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
         for offsets in &self.chunks {
@@ -309,22 +310,22 @@ fn path_of(file: &dyn SpillFile) -> Result<&Path> {
     path.ok_or_else(|| io::Error::other("temporary files are not in the file system").into())
 }
 
-/// Neighbouring parts that have so many rows together, or one that has more.
+/// Groups of adjacent parts with at most this many rows, or with one part that has more.
 fn groups(rows: &[usize], most: usize) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
-    let (mut start, mut held) = (0, 0);
+    let (mut start, mut rows_in_group) = (0, 0);
     for (part, &rows) in rows.iter().enumerate() {
-        if part > start && held + rows > most {
+        if part > start && rows_in_group + rows > most {
             groups.push(start..part);
-            (start, held) = (part, 0);
+            (start, rows_in_group) = (part, 0);
         }
-        held += rows;
+        rows_in_group += rows;
     }
     groups.push(start..rows.len());
     groups
 }
 
-/// The bytes of a value.
+/// The size of a value in bytes.
 fn width(data_type: &DataType) -> usize {
     match data_type {
         DataType::FixedSizeBinary(size) => usize::try_from(*size).unwrap_or(0),
@@ -332,8 +333,7 @@ fn width(data_type: &DataType) -> usize {
     }
 }
 
-/// The rows of some batches, sorted.
-fn in_order(schema: &SchemaRef, key: usize, batches: &[RecordBatch]) -> Result<RecordBatch> {
+fn sorted(schema: &SchemaRef, key: usize, batches: &[RecordBatch]) -> Result<RecordBatch> {
     let rows = concat_batches(schema, batches)?;
     let keys = rows.column(key).as_primitive::<UInt64Type>().values().iter().copied();
     let mut order: Vec<(u64, u32)> = keys.zip(0..).collect();
@@ -357,7 +357,7 @@ mod tests {
             let keys = numbers.clone().map(scramble);
             let columns: [(&str, ArrayRef); 2] = [
                 ("number", Arc::new(UInt64Array::from_iter_values(numbers))),
-                (PLACE, Arc::new(UInt64Array::from_iter_values(keys))),
+                (SHUFFLE_KEY, Arc::new(UInt64Array::from_iter_values(keys))),
             ];
             RecordBatch::try_from_iter(columns).unwrap()
         };
@@ -366,8 +366,8 @@ mod tests {
             key: 1,
             chunk,
             disk: Arc::new(DiskManagerBuilder::default().build().unwrap()),
-            held: Vec::new(),
-            held_rows: 0,
+            collected: Vec::new(),
+            collected_rows: 0,
             spilled: None,
         };
         for start in (0..count).step_by(100) {
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn every_chunk_size_gives_the_order_of_the_keys() {
+    fn the_order_does_not_depend_on_the_chunk_size() {
         for count in [0, 1, 99, 5000] {
             let mut expected: Vec<u64> = (0..count).collect();
             expected.sort_unstable_by_key(|&number| scramble(number));
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_as_large_as_allowed() {
+    fn groups_are_as_large_as_the_limit_allows() {
         assert_eq!(groups(&[3, 3, 3, 9, 1, 0], 6), [0..2, 2..3, 3..4, 4..6]);
         assert_eq!(groups(&[0, 0, 7], 6), [0..2, 2..3]);
     }

@@ -1,5 +1,4 @@
-//! Where the ratings of a data set come from: a CSV file or Parquet files, read from their URL, or
-//! memory.
+//! The sources of ratings: a CSV file or Parquet files, read from their URL, or memory.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,10 +32,9 @@ use url::Url;
 use super::functions::BadValue;
 use super::{Error, functions};
 
-/// The columns of ratings as they are in files.
 const COLUMNS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
 
-/// A CSV file without surprises that is sorted by user.
+/// A clean CSV file that is sorted by user.
 pub(super) async fn grouped_csv(context: &SessionContext, file: &Path) -> Result<DataFrame, Error> {
     let types = [DataType::UInt32, DataType::UInt32, DataType::Float64, DataType::UInt32];
     let fields = COLUMNS.into_iter().zip(types).map(|(name, of)| Field::new(name, of, false));
@@ -126,7 +124,7 @@ pub(crate) fn file_url(path: &Path) -> Result<Url, Error> {
     let url = absolute.and_then(|path| Url::from_file_path(path).ok());
     url.ok_or_else(|| Error::Malformed {
         file: path.display().to_string(),
-        what: "the path cannot be written as a URL".to_owned(),
+        what: "the path cannot be converted to a URL".to_owned(),
     })
 }
 
@@ -152,14 +150,14 @@ fn normalised(ratings: DataFrame) -> Result<DataFrame, Error> {
     Ok(ratings.select(columns)?)
 }
 
-/// The Parquet file, or folder with parts, that holds the ratings of a data set in this folder.
+/// The Parquet file or folder of parts with the ratings of a data set.
 pub(super) fn parquet_in(folder: &Path) -> Option<PathBuf> {
     let file = folder.join("ratings.parquet");
     let parts = folder.join("ratings");
     if file.exists() { Some(file) } else { parts.is_dir().then_some(parts) }
 }
 
-/// Ratings of Parquet files, which are checked first, with whatever numbers their columns are made of.
+/// Ratings in Parquet files, which are checked first, with columns of any numeric type.
 pub(super) async fn parquet(
     context: &SessionContext,
     path: &Path,
@@ -184,26 +182,26 @@ pub(super) async fn parquet(
         ratings.schema().fields().iter().map(|field| field.name().as_str()).collect();
     let missing: Vec<&str> = COLUMNS.into_iter().filter(|name| !names.contains(name)).collect();
     if !missing.is_empty() {
-        let there: Vec<&str> = names.into_iter().collect();
-        let what = match there[..] {
-            [] => "no Parquet files in it".to_owned(),
-            _ => format!("no column {} among {}", missing.join(", "), there.join(", ")),
+        let present: Vec<&str> = names.into_iter().collect();
+        let what = match present[..] {
+            [] => "it contains no Parquet files".to_owned(),
+            _ => format!("no column {} among {}", missing.join(", "), present.join(", ")),
         };
         return Err(Error::Malformed { file: file.to_owned(), what });
     }
-    // Readers that ignore case, as Spark does, could take either.
+    // Readers that ignore case, such as Spark, could choose either.
     for column in COLUMNS {
         let same = names.iter().filter(|name| name.eq_ignore_ascii_case(column));
         let same: Vec<&str> = same.copied().collect();
         if same.len() > 1 {
-            let what = format!("the columns {} have one name: rename one", same.join(" and "));
+            let what = format!("the columns {} have the same name: rename one", same.join(" and "));
             return Err(Error::Malformed { file: file.to_owned(), what });
         }
     }
     normalised(ratings)
 }
 
-/// The Parquet files at a path, in order of name: this one, or those in this folder.
+/// The Parquet file at a path, or the files in this folder in order of name.
 fn parquet_files(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
@@ -216,35 +214,32 @@ fn parquet_files(path: &Path) -> Vec<PathBuf> {
     parts
 }
 
-/// What [`check`] has found.
+/// The result of [`check`].
 pub(super) struct Checked {
     pub(super) users: usize,
     pub(super) ratings: usize,
-    /// 0 without users.
+    /// 0 if there are no users.
     pub(super) greatest_user: u32,
 }
 
-/// Looks all ratings through, and returns what is there, or what is wrong. The decoder panics on some
-/// damaged files.
+/// Reads and checks all ratings, and returns their statistics or the fault. The decoder panics on
+/// some damaged files.
 pub(super) async fn check(
     ratings: DataFrame,
     movies: &Movies,
     file: &str,
 ) -> Computed<Result<Checked, Error>> {
-    let checked = AssertUnwindSafe(look_through(ratings, movies, file)).catch_unwind().await;
+    let checked = AssertUnwindSafe(scan(ratings, movies, file)).catch_unwind().await;
     checked.unwrap_or_else(|panic| {
-        let what = format!("is not readable as Parquet: {}", sparrow_parquet::panicked(&*panic));
+        let what =
+            format!("is not readable as Parquet: {}", sparrow_parquet::panic_message(&*panic));
         Ok(Err(Error::Malformed { file: file.to_owned(), what }))
     })
 }
 
-async fn look_through(
-    ratings: DataFrame,
-    movies: &Movies,
-    file: &str,
-) -> Computed<Result<Checked, Error>> {
+async fn scan(ratings: DataFrame, movies: &Movies, file: &str) -> Computed<Result<Checked, Error>> {
     let malformed = |what: String| Err(Error::Malformed { file: file.to_owned(), what });
-    // The sum makes the engine look at the ratings themselves.
+    // The sum makes the engine decode the ratings themselves.
     let each = |column: &str| count(ident(column)).alias(column);
     let all = vec![
         count(lit(1)).alias("rows"),
@@ -283,7 +278,8 @@ async fn look_through(
     Ok(Ok(Checked { users, ratings: rows as usize, greatest_user }))
 }
 
-/// Of several ratings of a movie by a user the latest, of equally late ones the best.
+/// Keeps the latest of several ratings of one user for one movie; of those with the same time, the
+/// best.
 pub(super) fn latest(ratings: DataFrame) -> Result<DataFrame, Error> {
     let next = lead(ident("movieId"), Some(1), Some(ScalarValue::UInt32(Some(0))))
         .partition_by(vec![ident("userId")])
@@ -296,8 +292,8 @@ pub(super) fn latest(ratings: DataFrame) -> Result<DataFrame, Error> {
     Ok(last.select(["userId", "movieId", "halfStars", "timestamp"].map(ident))?)
 }
 
-/// Whether it is the input that an engine cannot go on with.
-pub(super) fn is_to_blame(error: &DataFusionError) -> bool {
+/// Whether the input caused an error of the engine.
+pub(super) fn is_input_error(error: &DataFusionError) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         let unusable = matches!(

@@ -12,22 +12,22 @@ use sparrow_progress::Progress;
 use super::batch_stream::BatchStream;
 use super::{DataSet, Error, FileFormat, SampleOptions, samples};
 
-/// What was written.
+/// The result of writing samples.
 #[derive(Debug)]
 pub struct SampleSummary {
-    /// How many samples are to train on.
+    /// The number of training samples.
     pub training: u64,
-    /// How many are to test with.
+    /// The number of test samples.
     pub test: u64,
-    /// The files with their sizes in bytes; none if nothing was to be written.
+    /// The files with their sizes in bytes; empty in a dry run.
     pub files: Vec<(PathBuf, u64)>,
 }
 
 /// Writes [`samples`] to `trainingSamples` and `testSamples`, each in these formats, in the folder
-/// `out`, which is made if it does not exist. Files that are there are replaced, once all are
-/// complete. Without `out`, everything is computed and nothing written.
+/// `out`, which is created if necessary. Existing files are replaced when all new ones are
+/// complete. Without `out`, everything is computed and nothing is written.
 ///
-/// The same data and options give the same files, however many threads there are.
+/// The files depend only on data and options, not on the number of threads.
 pub async fn write_samples(
     data: &DataSet,
     out: Option<&Path>,
@@ -36,7 +36,7 @@ pub async fn write_samples(
     progress: Progress<'_>,
 ) -> Result<SampleSummary, Error> {
     let table = samples(data, options).await?;
-    // The last column says which file a row goes into.
+    // The last column contains the split.
     let split_at = table.schema().fields().len() - 1;
     let columns: Vec<usize> = (0..split_at).collect();
     let schema = table.schema().inner().project(&columns).map_err(DataFusionError::from)?;
@@ -52,17 +52,17 @@ pub async fn write_samples(
     let mut rows = BatchStream::of(data, table).await?;
     let mut counts = [0, 0];
     'rows: loop {
-        // Sorting lies between reading and writing: each is half of the work.
+        // Reading and writing count as half of the work each; the sort lies between them.
         let written = counts[0] + counts[1];
         let report = |read: u64| progress(u64::midpoint(read.min(ratings), written), ratings);
         let Some(batch) = rows.next(report).await? else { break };
         let test = batch.column(split_at).as_boolean().clone();
         let kept = batch.project(&columns).map_err(DataFusionError::from)?;
-        let parts = divide(&kept, &test).map_err(DataFusionError::from)?;
-        for (place, part) in parts.iter().enumerate() {
-            counts[place] += part.num_rows() as u64;
+        let parts = split(&kept, &test).map_err(DataFusionError::from)?;
+        for (index, part) in parts.iter().enumerate() {
+            counts[index] += part.num_rows() as u64;
             if let Some(writers) = &writers
-                && !writers[place].write(part).await
+                && !writers[index].write(part).await
             {
                 break 'rows;
             }
@@ -76,8 +76,8 @@ pub async fn write_samples(
     Ok(SampleSummary { training, test, files: AtomicFile::commit(staged)? })
 }
 
-/// The rows to train on and those to test with.
-fn divide(
+/// Splits rows into training and test.
+fn split(
     rows: &RecordBatch,
     test: &BooleanArray,
 ) -> Result<[RecordBatch; 2], datafusion::arrow::error::ArrowError> {

@@ -1,4 +1,4 @@
-//! Training samples: each rating with what was known just before it.
+//! Training samples: each rating with the features known before it.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::JoinType;
@@ -6,53 +6,38 @@ use datafusion::functions_aggregate::count::count;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt as _, lit};
 use datafusion::prelude::{DataFrame, Expr, cast, ident};
-use sparrow_features::USER_FIELDS;
+use sparrow_features::{SAMPLE_FEATURES, USER};
+use sparrow_model::Split;
 
 use super::movie_window::MovieStatisticsWindow;
-use super::queries::{
-    collect_rows, is_movie, movie_genre, movie_id, movie_statistic, user_feature, user_id,
-    with_movies,
-};
-use super::random_sort::PLACE;
+use super::queries::{collect_rows, feature, movie_id, user_id, with_movies};
+use super::random_sort::SHUFFLE_KEY;
 use super::user_window::UserFeaturesWindow;
 use super::{DataSet, Error, functions};
-
-/// How samples are divided into those to train on and those to test with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Split {
-    /// Each by chance, whatever the others.
-    #[default]
-    Random,
-    /// The latest are for testing: those from a moment on, the same for all users.
-    Time,
-    /// The latest of each user are for testing.
-    PerUserTime,
-}
 
 /// The order of samples in their files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Order {
-    /// A random order, which the seed determines: for trainers that read a file from its beginning, or
-    /// shuffle a part of it at a time.
+    /// A random order that depends on the seed: for trainers that read a file in order, or shuffle
+    /// only a part of it at a time.
     #[default]
     Random,
     /// By (user id, timestamp, movie id).
     Data,
 }
 
-/// Which samples are made.
+/// Options of samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleOptions {
-    /// How they are divided.
+    /// The split into training and test.
     pub split: Split,
-    /// The part of the samples that is for testing, from 0 to 1.
+    /// The fraction of the samples for testing, from 0 to 1.
     pub test_fraction: f64,
-    /// Which samples chance picks, for [`Split::Random`] and for `sample_fraction`; and their order, for
-    /// [`Order::Random`].
+    /// The seed of [`Split::Random`], of `sample_fraction`, and of [`Order::Random`].
     pub seed: u64,
-    /// The order in which they come.
+    /// The order of the samples.
     pub order: Order,
-    /// The part of the samples that is kept, from 0 to 1.
+    /// The fraction of the samples to keep, from 0 to 1.
     pub sample_fraction: f64,
 }
 
@@ -68,51 +53,37 @@ impl Default for SampleOptions {
     }
 }
 
+/// The first columns of samples; [`SAMPLE_FEATURES`] follow.
+const RATING_COLUMNS: [&str; 5] = ["movieId", "userId", "rating", "timestamp", "label"];
+
 /// The names of the columns of samples, in their order.
-pub const SAMPLE_COLUMNS: [&str; 27] = [
-    "movieId",
-    "userId",
-    "rating",
-    "timestamp",
-    "label",
-    "releaseYear",
-    "movieGenre1",
-    "movieGenre2",
-    "movieGenre3",
-    "movieRatingCount",
-    "movieAvgRating",
-    "movieRatingStddev",
-    "userRatedMovie1",
-    "userRatedMovie2",
-    "userRatedMovie3",
-    "userRatedMovie4",
-    "userRatedMovie5",
-    "userRatingCount",
-    "userAvgReleaseYear",
-    "userReleaseYearStddev",
-    "userAvgRating",
-    "userRatingStddev",
-    "userGenre1",
-    "userGenre2",
-    "userGenre3",
-    "userGenre4",
-    "userGenre5",
-];
+pub const SAMPLE_COLUMNS: [&str; RATING_COLUMNS.len() + SAMPLE_FEATURES.len()] = {
+    let mut names = [""; RATING_COLUMNS.len() + SAMPLE_FEATURES.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = match index.checked_sub(RATING_COLUMNS.len()) {
+            None => RATING_COLUMNS[index],
+            Some(feature) => SAMPLE_FEATURES[feature].name,
+        };
+        index += 1;
+    }
+    names
+};
 
-/// Fewer earlier ratings of the user than this make no sample.
-const EARLIER: i32 = 2;
+/// The minimum number of earlier ratings of a sample's user.
+const MIN_EARLIER: i32 = 2;
 
-/// The samples in the order of the options: the [`SAMPLE_COLUMNS`], and `test` with whether the
-/// sample is for testing.
+/// The samples in the order of the options: the [`SAMPLE_COLUMNS`], and `test`, which is true for
+/// samples for testing.
 ///
-/// A sample is a rating with the features that its user had just before it, and the statistics of its
-/// movie over the ratings with an earlier timestamp. Ratings of users with fewer than two earlier ones
-/// are left out. Movies that are missing are 0, genres that are missing are "".
+/// A sample is a rating with the features of its user over the preceding ratings, and the
+/// statistics of its movie over the ratings with an earlier timestamp. Ratings of users with fewer
+/// than two earlier ones are omitted. Missing movies are 0, missing genres are "".
 pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFrame, Error> {
     let rated = with_movies(
         data,
         with_movie_statistics(data.ratings().await?)?,
-        &["releaseYear", "genres", "firstGenres"],
+        &["releaseYear", "genres", "attributes"],
     )
     .await?;
     let features = UserFeaturesWindow::before()
@@ -143,64 +114,56 @@ pub async fn samples(data: &DataSet, options: &SampleOptions) -> Result<DataFram
             (with_first_ratings(data, numbered, options.test_fraction).await?, test)
         }
     };
-    let mut kept = rated.filter(user_feature(data, "userRatingCount").gt_eq(lit(EARLIER)))?;
+    let mut kept = rated.filter(earlier_ratings(data).gt_eq(lit(MIN_EARLIER)))?;
     if options.sample_fraction < 1.0 {
         kept = kept.filter(chance(SAMPLE_SALT).lt(lit(options.sample_fraction)))?;
     }
-    let narrow = [
-        "movieId",
-        "userId",
-        "halfStars",
-        "timestamp",
-        "releaseYear",
-        "firstGenres",
-        "statistics",
-        "features",
-    ];
+    let narrow =
+        ["movieId", "userId", "halfStars", "timestamp", "attributes", "statistics", "features"];
     let mut columns: Vec<Expr> = narrow.map(ident).into();
     columns.push(test.alias("test"));
     let key = match options.order {
         Order::Random => {
             let seed = lit(options.seed.wrapping_add(ORDER_SALT));
-            let place = functions::place().call(vec![seed, ident("userId"), ident("movieId")]);
-            columns.push(place.alias(PLACE));
-            PLACE
+            let key = functions::shuffle_key().call(vec![seed, ident("userId"), ident("movieId")]);
+            columns.push(key.alias(SHUFFLE_KEY));
+            SHUFFLE_KEY
         }
-        // Users are whole in their partition, so merging by user keeps the order of each user's rows.
+        // Each user is in one partition, so merging by user keeps the order of each user's rows.
         Order::Data => "userId",
     };
     let merged = kept.select(columns)?.sort(vec![ident(key).sort(true, false)])?;
-    Ok(merged
-        .select(SAMPLE_COLUMNS.map(|name| column(data, name)).into_iter().chain([ident("test")]))?)
+    let mut columns: Vec<Expr> = RATING_COLUMNS.map(|name| column(data, name)).into();
+    columns.extend(SAMPLE_FEATURES.map(|definition| feature(data, definition)));
+    columns.push(ident("test"));
+    Ok(merged.select(columns)?)
 }
 
-/// Keeps the choice of samples apart from that of tests.
+/// Makes the selection of samples independent of that of tests.
 const SAMPLE_SALT: u64 = 0x7361_6d70_6c65;
 
-/// Keeps the order apart from both choices.
+/// Makes the order independent of both selections.
 const ORDER_SALT: u64 = 0x006f_7264_6572;
 
 fn in_time() -> Vec<datafusion::logical_expr::SortExpr> {
     ["timestamp", "movieId"].map(|key| ident(key).sort(true, false)).into()
 }
 
-/// A column of the files, out of those that are carried through the plan.
+/// A column of the files, computed from the columns of the plan.
 fn column(data: &DataSet, name: &str) -> Expr {
     match name {
         "rating" => functions::stars().call(vec![ident("halfStars")]).alias(name),
         "label" => cast(ident("halfStars").gt_eq(lit(7_u8)), DataType::Int32).alias(name),
-        "timestamp" => cast(ident(name), DataType::Int64).alias(name),
-        "releaseYear" => cast(ident(name), DataType::Int32).alias(name),
-        name if name.starts_with("movieGenre") => movie_genre(data, name),
-        "movieRatingCount" | "movieAvgRating" | "movieRatingStddev" => movie_statistic(data, name),
         "userId" => user_id(data),
         "movieId" => movie_id(data),
-        name if is_movie(name) => {
-            cast(user_feature(data, name), data.movie_id_type().clone()).alias(name)
-        }
-        name if USER_FIELDS.contains(&name) => user_feature(data, name),
-        name => ident(name),
+        _ => cast(ident(name), DataType::Int64).alias(name),
     }
+}
+
+/// The number of the user's earlier ratings in the window.
+fn earlier_ratings(data: &DataSet) -> Expr {
+    let count = sparrow_features::find(USER, "userRatingCount");
+    feature(data, count.expect("users have the feature userRatingCount"))
 }
 
 /// The ratings with `statistics` of their movies over all earlier ratings of these.
@@ -213,7 +176,7 @@ fn with_movie_statistics(ratings: DataFrame) -> Result<DataFrame, Error> {
     Ok(ratings.window(vec![statistics.alias("statistics")])?)
 }
 
-/// Adds `firstRatings`: how many of the user's ratings, oldest first, are not for testing.
+/// Adds `firstRatings`: the number of the user's ratings, oldest first, for training.
 async fn with_first_ratings(
     data: &DataSet,
     ratings: DataFrame,
@@ -230,11 +193,11 @@ async fn with_first_ratings(
     Ok(counts.join_on(ratings, JoinType::Inner, [ident("user").eq(ident("userId"))])?)
 }
 
-/// The moment from which on ratings are for testing: the earliest for which these are at most the
-/// given part of all ratings. `None` if there is none.
+/// The first timestamp of ratings for testing: the earliest one from which on at most the given
+/// fraction of all ratings follows. `None` if there is none.
 async fn first_test_moment(data: &DataSet, test_fraction: f64) -> Result<Option<u32>, Error> {
-    // First by spans of time, then within the one that the moment lies in, so that there are never
-    // many groups.
+    // Counts by time span first, then within the span of the result, so that the number of groups
+    // is limited.
     let by_span = counts_from_latest(data.ratings().await?, ident("timestamp") / lit(SPAN)).await?;
     let all: i64 = by_span.iter().map(|(_, count)| count).sum();
     let mut room = (all as f64 * test_fraction) as i64;
@@ -261,7 +224,7 @@ async fn first_test_moment(data: &DataSet, test_fraction: f64) -> Result<Option<
     Ok(first)
 }
 
-/// Seconds in a span of time.
+/// Seconds per time span.
 const SPAN: u32 = 1 << 16;
 
 async fn counts_from_latest(ratings: DataFrame, key: Expr) -> Result<Vec<(u32, i64)>, Error> {

@@ -1,4 +1,4 @@
-//! The DataFusion session in which the pipeline runs.
+//! The DataFusion session of the pipeline.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,25 +20,25 @@ use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNod
 use super::functions;
 use super::random_sort::RandomSortExec;
 
-/// What a session may use of the machine.
+/// Resource limits of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// How many partitions are worked on at a time, at least 1.
+    /// The number of concurrent partitions, at least 1.
     pub threads: usize,
-    /// Bytes for sorting and grouping, beyond which they go to disk. The process takes somewhat more:
-    /// for its code, the batches on their way, the columns that are being written, and up to a quarter
-    /// more to sort samples randomly.
+    /// Memory for sorting and grouping in bytes; beyond it, they spill to disk. The process takes
+    /// somewhat more: for its code, batches in flight, columns being written, and up to a quarter
+    /// more to shuffle samples.
     pub memory_limit: usize,
-    /// The folder for what does not fit into memory; that of the system if `None`. A folder in it is
-    /// made when it is needed and removed at the end.
+    /// The folder for spilled data; `None` is the system's temporary folder. A folder in it is
+    /// created when needed and removed at the end.
     pub spill_folder: Option<PathBuf>,
 }
 
-/// A session in which the functions of the pipeline are registered by name, and which can read
-/// `file://` URLs. For others, register an object store with the session's runtime.
+/// A session with the registered functions of the pipeline, which can read `file://` URLs. For
+/// other URLs, register an object store with the session's runtime.
 pub fn session(options: &Options) -> Result<SessionContext> {
     let threads = options.threads.max(1);
-    // Sorts share the pool evenly, so that none of them takes everything from the others.
+    // Sorts share the pool evenly, so that none of them starves the others.
     let pool = FairSpillPool::new(options.memory_limit);
     let few = std::num::NonZero::<usize>::MIN.saturating_add(2);
     let spill = match &options.spill_folder {
@@ -53,7 +53,7 @@ pub fn session(options: &Options) -> Result<SessionContext> {
         .with_target_partitions(threads)
         .with_batch_size(sparrow_feature_files::BATCH);
     let settings = config.options_mut();
-    // A sorted file stays sorted only while nobody cuts it up or deals its batches out.
+    // Repartitioning would destroy the order of a sorted file.
     settings.optimizer.enable_round_robin_repartition = false;
     settings.optimizer.repartition_file_scans = false;
     settings.execution.sort_spill_reservation_bytes =
@@ -70,7 +70,7 @@ pub fn session(options: &Options) -> Result<SessionContext> {
     Ok(context)
 }
 
-/// Sorts samples into their random order by [`RandomSortExec`].
+/// Shuffles samples with [`RandomSortExec`].
 #[derive(Debug)]
 struct SortRandomly;
 
@@ -98,8 +98,8 @@ impl PhysicalOptimizerRule for SortRandomly {
     }
 }
 
-/// Sorts only within runs of equal keys where the input comes sorted by the first keys already.
-/// DataFusion does so for endless input alone; for files it avoids holding them in memory.
+/// Sorts only within runs of equal keys if the input is already sorted by the first keys.
+/// DataFusion does so only for unbounded input; for files it avoids buffering them in memory.
 #[derive(Debug)]
 struct SortWithinRuns;
 

@@ -1,7 +1,7 @@
 //! The features of users as window functions: `OVER (PARTITION BY userId ORDER BY timestamp, movieId)`.
 //!
-//! A window is folded row by row, so that a batch can be forgotten once it was seen, and a user takes
-//! the memory of a hundred ratings however long the history is.
+//! A window is folded row by row. So batches can be released after use, and a user takes the memory
+//! of a hundred ratings, however long the history is.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,50 +17,50 @@ use datafusion::logical_expr::{
     LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_plan::PhysicalExpr;
-use sparrow_features::{RatedMovie, UserWindow};
+use sparrow_features::{Computation, RatedMovie, UserWindow};
 use sparrow_model::{GenreSet, MovieId, Stars};
 
-use super::encoding;
+use super::encoding::Packed;
 use super::functions::BadValue;
 
-/// Which ratings of the user go into the features of a row.
+/// The ratings of the user that determine the features of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Moment {
-    /// Those before it.
+enum RatingRange {
+    /// The preceding ratings.
     Before,
-    /// All of them, and only in the last row: the others are null.
+    /// All ratings, in the last row only; other rows are null.
     AtEnd,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct UserFeaturesWindow {
-    moment: Moment,
+    range: RatingRange,
     signature: Signature,
 }
 
 impl UserFeaturesWindow {
-    /// `user_features_before`: the features that the user has just before the rating of the row.
+    /// `user_features_before`: the features before the rating of the row.
     pub(super) fn before() -> WindowUDF {
-        Self::at(Moment::Before)
+        Self::function(RatingRange::Before)
     }
 
     /// `user_features_at_end`: the features after all ratings, in the user's last row.
     pub(super) fn at_end() -> WindowUDF {
-        Self::at(Moment::AtEnd)
+        Self::function(RatingRange::AtEnd)
     }
 
-    fn at(moment: Moment) -> WindowUDF {
+    fn function(range: RatingRange) -> WindowUDF {
         let arguments = vec![DataType::UInt32, DataType::UInt8, DataType::UInt16, DataType::UInt64];
         let signature = Signature::exact(arguments, Volatility::Immutable);
-        WindowUDF::from(Self { moment, signature })
+        WindowUDF::from(Self { range, signature })
     }
 }
 
 impl WindowUDFImpl for UserFeaturesWindow {
     fn name(&self) -> &'static str {
-        match self.moment {
-            Moment::Before => "user_features_before",
-            Moment::AtEnd => "user_features_at_end",
+        match self.range {
+            RatingRange::Before => "user_features_before",
+            RatingRange::AtEnd => "user_features_at_end",
         }
     }
 
@@ -69,28 +69,32 @@ impl WindowUDFImpl for UserFeaturesWindow {
     }
 
     fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(args.name(), encoding::TYPE, self.moment == Moment::AtEnd)))
+        Ok(Arc::new(Field::new(
+            args.name(),
+            Packed::User.data_type(),
+            self.range == RatingRange::AtEnd,
+        )))
     }
 
     fn partition_evaluator(
         &self,
         _: PartitionEvaluatorArgs<'_>,
     ) -> Result<Box<dyn PartitionEvaluator>> {
-        Ok(Box::new(Evaluator { moment: self.moment, window: UserWindow::default() }))
+        Ok(Box::new(Evaluator { range: self.range, window: UserWindow::default() }))
     }
 
     fn limit_effect(&self, _: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {
-        match self.moment {
-            Moment::Before => LimitEffect::None,
-            Moment::AtEnd => LimitEffect::Unknown,
+        match self.range {
+            RatingRange::Before => LimitEffect::None,
+            RatingRange::AtEnd => LimitEffect::Unknown,
         }
     }
 }
 
-/// Folds one user's ratings.
+/// Folds the ratings of one user.
 #[derive(Debug)]
 struct Evaluator {
-    moment: Moment,
+    range: RatingRange,
     window: UserWindow,
 }
 
@@ -99,33 +103,33 @@ impl PartitionEvaluator for Evaluator {
         true
     }
 
-    /// Whether a row is the last is only known with the next one.
+    /// The last row is recognised only when the next one arrives.
     fn is_causal(&self) -> bool {
-        self.moment == Moment::Before
+        self.range == RatingRange::Before
     }
 
     fn get_range(&self, row: usize, rows: usize) -> Result<Range<usize>> {
-        Ok(match self.moment {
-            Moment::Before => row..row + 1,
-            Moment::AtEnd => row..rows.min(row + 2),
+        Ok(match self.range {
+            RatingRange::Before => row..row + 1,
+            RatingRange::AtEnd => row..rows.min(row + 2),
         })
     }
 
-    /// Is called once a row, in their order.
+    /// Is called once per row, in order.
     fn evaluate(&mut self, columns: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
         let rated = rated(columns, range.start)?;
-        let packed = match self.moment {
-            Moment::Before => {
-                let before = encoding::pack(&self.window.features());
+        let packed = match self.range {
+            RatingRange::Before => {
+                let before = pack(&self.window);
                 self.window.push(rated);
                 Some(before)
             }
-            Moment::AtEnd => {
+            RatingRange::AtEnd => {
                 self.window.push(rated);
-                (range.len() == 1).then(|| encoding::pack(&self.window.features()))
+                (range.len() == 1).then(|| pack(&self.window))
             }
         };
-        Ok(ScalarValue::FixedSizeBinary(encoding::SIZE, packed.map(Vec::from)))
+        Ok(ScalarValue::FixedSizeBinary(Packed::User.size(), packed))
     }
 
     fn evaluate_all(&mut self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
@@ -136,10 +140,18 @@ impl PartitionEvaluator for Evaluator {
     }
 }
 
+fn pack(window: &UserWindow) -> Vec<u8> {
+    let features = window.features();
+    Packed::User.pack(|computation| match computation {
+        Computation::User(compute) => Some(compute(&features)),
+        Computation::Movie(_) | Computation::Ratings(_) => None,
+    })
+}
+
 fn rated(columns: &[ArrayRef], row: usize) -> Result<RatedMovie> {
     let movie = columns[0].as_primitive::<UInt32Type>().value(row);
     let genres = columns[3].as_primitive::<UInt64Type>();
-    // Movies come by an outer join.
+    // The movies come from an outer join.
     if genres.is_null(row) {
         return Err(BadValue::error(format!("movieId {movie} is not among the movies")));
     }
@@ -147,7 +159,7 @@ fn rated(columns: &[ArrayRef], row: usize) -> Result<RatedMovie> {
     let year = columns[2].as_primitive::<UInt16Type>().value(row);
     Ok(RatedMovie {
         movie: MovieId(movie),
-        // `half_stars` has checked them.
+        // `half_stars` has validated them.
         stars: Stars::from_half_stars(half_stars).unwrap_or(Stars::MIN),
         year: (year > 0).then_some(year),
         genres: GenreSet::from_bits(genres.value(row)),

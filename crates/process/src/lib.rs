@@ -1,11 +1,13 @@
-//! Process infrastructure of both programs: help and errors on the terminal, non-blocking output, and signals.
+//! Process infrastructure of both programs: help and errors on the terminal, non-blocking output, signals, and values
+//! with units.
 //!
-//! The crate is independent of the programs' options and tasks. Start reading at [`terminal`], [`Stream`] and
-//! [`Signals`].
+//! The crate is independent of the programs' options and tasks. Start reading at [`terminal`], [`Stream`],
+//! [`Signals`] and [`units`].
 
 mod signals;
 mod stream;
 pub mod terminal;
+pub mod units;
 
-pub use signals::{Signal, Signals};
+pub use signals::{Interrupted, Signal, Signals};
 pub use stream::Stream;

@@ -30,6 +30,16 @@ impl Signal {
     }
 }
 
+/// The error of work that a signal interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted: {consequence}")]
+pub struct Interrupted {
+    /// The consequence for the user, such as "nothing was written".
+    pub consequence: &'static str,
+    /// The signal.
+    pub signal: Signal,
+}
+
 /// Receives SIGTERM and SIGINT; Ctrl-C on systems other than Unix.
 #[derive(Debug)]
 pub struct Signals {
@@ -52,6 +62,23 @@ impl Signals {
             if self.burst.starts_at(Instant::now()) {
                 return signal;
             }
+        }
+    }
+
+    /// Waits for the next stop request and returns it as an error.
+    pub async fn interrupted(&mut self, consequence: &'static str) -> Interrupted {
+        Interrupted { consequence, signal: self.next().await }
+    }
+
+    /// Runs `work` until it completes, or until a stop request drops it and becomes its error.
+    pub async fn or<T, E: From<Interrupted>>(
+        &mut self,
+        work: impl Future<Output = Result<T, E>>,
+        consequence: &'static str,
+    ) -> Result<T, E> {
+        tokio::select! {
+            result = work => result,
+            interrupted = self.interrupted(consequence) => Err(interrupted.into()),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How long work reports its progress: a callback that synthetic data, training, evaluation, features and
-//! pushing share. What is drawn from it is up to the caller.
+//! The callback for progress, which synthetic data, training, evaluation, features and pushes
+//! share. Callers decide on the display.
 
-/// Called from time to time, from any thread, with how much of the work is done and how much there is in all.
+/// Called from any thread with the completed and the total amount of work.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);

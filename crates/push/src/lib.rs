@@ -1,7 +1,8 @@
-//! Fills a feature store: reads features, embeddings and ratings, pushes them as one generation, and verifies
-//! what a store holds.
+//! Fills a feature store: reads features, embeddings and ratings, pushes them as one generation,
+//! and verifies a store.
 //!
-//! * [`sources`] reads files of this project or of others, in folders or object stores, as entries of a store.
+//! * [`sources`] reads files of this project or of others, from folders or object stores, as
+//!   entries of a store.
 //! * [`push`] writes the entries as a new generation.
 //! * [`verify`] compares a store with the sources.
 //!

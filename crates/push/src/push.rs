@@ -1,8 +1,7 @@
-//! Pushes what [`sources`] read to a feature store, as one generation.
+//! Pushes [`sources`] to a feature store as one generation, in two steps.
 //!
-//! In two steps, because they differ in what an interruption means: while [`stage`] runs nothing can be
-//! read of the new generation, and dropping what it gave leaves the store as it was;
-//! [`Staged::commit`] makes it the one that is read.
+//! [`stage`] writes the entries, which are not readable yet; dropping its result leaves the store
+//! unchanged. [`Staged::commit`] makes them the current generation.
 
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -12,7 +11,7 @@ use sparrow_store::{FeatureStore, Generation, Push};
 
 use crate::sources::{self, Counts, Reader};
 
-/// Why a push failed. The store is as it was before.
+/// Why a push failed. The store is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The sources cannot be read.
@@ -23,16 +22,16 @@ pub enum Error {
     Store(#[from] sparrow_store::Error),
 }
 
-/// A generation that was written and cannot be read yet.
-#[must_use = "it is given up when dropped"]
+/// A generation that is written but not readable yet.
+#[must_use = "it is discarded when dropped"]
 pub struct Staged {
     push: Box<dyn Push>,
     counts: Counts,
 }
 
-/// Writes everything, without making it readable. One push at a time: the store refuses a second.
+/// Writes all entries without making them readable. The store rejects concurrent pushes.
 ///
-/// When `stop` is done first, what was written is given up, and its value comes back.
+/// If `stop` completes first, the written entries are discarded, and its output is returned.
 pub async fn stage<S>(
     mut reader: Reader,
     store: &dyn FeatureStore,
@@ -54,8 +53,8 @@ pub async fn stage<S>(
     }
 }
 
-/// Puts everything, or returns what `stop` gave. A batch on its way is not cut off: the store has its own
-/// deadline for it, and cleans up best when nothing is on its way.
+/// Writes all entries, or returns the output of `stop`. A batch in flight is not cancelled: the
+/// store has its own deadline for it, and cleans up best without pending writes.
 async fn put_all<S>(
     reader: &mut Reader,
     push: &mut dyn Push,
@@ -79,22 +78,19 @@ async fn put_all<S>(
 }
 
 impl Staged {
-    /// What was written.
+    /// The number of written entries.
     pub const fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Makes it the store's new generation.
+    /// Makes it the current generation of the store.
     pub async fn commit(self) -> Result<Generation, sparrow_store::Error> {
         self.push.commit().await
     }
 }
 
-/// Reads and checks everything as [`stage`] would, and counts it.
-pub async fn rehearse(
-    mut reader: Reader,
-    progress: Progress<'_>,
-) -> Result<Counts, sources::Error> {
+/// A dry run: reads, checks and counts all entries as [`stage`] would.
+pub async fn dry_run(mut reader: Reader, progress: Progress<'_>) -> Result<Counts, sources::Error> {
     let mut counts = Counts::default();
     while let Some(entries) = reader.next().await? {
         counts.add_all(&entries);

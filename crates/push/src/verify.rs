@@ -1,4 +1,4 @@
-//! Compares what a feature store holds with what [`sources`] say.
+//! Compares a feature store with [`sources`].
 
 use std::collections::{HashMap, HashSet};
 use std::{fmt, mem};
@@ -13,22 +13,22 @@ use sparrow_store::{
 
 use crate::sources::{self, Counts, Reader};
 
-/// Entries that are compared in one round trip.
+/// Entries per round trip.
 const BATCH: usize = 256;
 
-/// How many differences are kept; of the rest only the number is known.
+/// The number of differences that are kept; the others are only counted.
 const KEPT: usize = 20;
 
-/// What to compare.
+/// The entries to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// How many entries of each kind, drawn at random; `None` compares all.
+    /// The size of the random sample of each kind; `None` compares all entries.
     pub sample: Option<usize>,
-    /// Another seed draws others.
+    /// The seed of the sample.
     pub seed: u64,
 }
 
-/// Why nothing was compared, or not everything.
+/// Why the comparison failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,28 +38,26 @@ pub enum Error {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] sparrow_store::Error),
-    /// Somebody pushed meanwhile.
-    #[error(
-        "generation {to} took the place of {from} in the store while it was compared; verify again"
-    )]
+    /// Another push took place during the comparison.
+    #[error("generation {to} replaced {from} in the store during the comparison; verify again")]
     Replaced {
-        /// The generation at first.
+        /// The generation at the beginning.
         from: Generation,
-        /// The generation later.
+        /// The later generation.
         to: Generation,
     },
 }
 
-/// Something that is not in the store as the sources have it.
+/// A difference between the store and the sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The key in the store, without the prefix.
     pub key: String,
-    /// The field of the hash, or the place in the list; empty for the whole.
+    /// The field of the hash, or the index in the list; empty for the whole value.
     pub field: String,
-    /// What the sources say; `None` if they have no such thing.
+    /// The value in the sources; `None` if there is none.
     pub expected: Option<String>,
-    /// What the store holds; `None` if it has no such thing.
+    /// The value in the store; `None` if there is none.
     pub found: Option<String>,
 }
 
@@ -76,26 +74,26 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What came out.
+/// The result of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// The generation that was compared.
+    /// The compared generation.
     pub generation: Generation,
-    /// What the sources hold.
+    /// The entries in the sources.
     pub sources: Counts,
-    /// What of it was compared.
+    /// The compared entries.
     pub compared: Counts,
-    /// How many keys a push that is under way or was killed has written and not put in place: none of
-    /// them can be read.
+    /// The number of staged keys, of a push in progress or one that was killed. They are not
+    /// readable.
     pub staged: u64,
-    /// How many differences there are.
+    /// The number of differences.
     pub differences: u64,
-    /// The first of them.
+    /// The first differences.
     pub first: Vec<Difference>,
 }
 
-/// Reads all sources, and of the store what [`Options`] ask for. Of movies, those that the store has
-/// beyond the sources are differences too; of users such ones cannot be found.
+/// Reads all sources, and the part of the store selected by [`Options`]. Movies that exist only in
+/// the store are differences, too; such users cannot be found.
 pub async fn verify(
     mut reader: Reader,
     store: &dyn FeatureStore,
@@ -127,11 +125,11 @@ pub async fn verify(
     Ok(verifier.report)
 }
 
-/// Draws so many of each kind that all have the same chance, without knowing how many will come.
+/// A uniform sample of each kind, from a stream of unknown length.
 struct Sample {
     size: usize,
     random: Random,
-    came: Counts,
+    counts: Counts,
     drawn: [Vec<Entry>; Kind::ALL.len()],
 }
 
@@ -140,27 +138,27 @@ impl Sample {
         Self {
             size: options.sample.unwrap_or(0),
             random: Random::new(options.seed, 0),
-            came: Counts::default(),
+            counts: Counts::default(),
             drawn: Default::default(),
         }
     }
 
     fn offer(&mut self, entry: Entry) {
         let kind = entry.kind();
-        self.came.add(kind);
+        self.counts.add(kind);
         let drawn = &mut self.drawn[kind as usize];
         if drawn.len() < self.size {
             drawn.push(entry);
         } else {
-            let place = self.random.below(self.came.get(kind) as usize);
-            if let Some(place) = drawn.get_mut(place) {
-                *place = entry;
+            let index = self.random.below(self.counts.get(kind) as usize);
+            if let Some(replaced) = drawn.get_mut(index) {
+                *replaced = entry;
             }
         }
     }
 }
 
-/// The movies of which the sources have something, by kind.
+/// The movies in the sources, by kind.
 #[derive(Default)]
 struct MovieIds {
     features: HashSet<MovieId>,
@@ -195,7 +193,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// Everything must be of the generation that there was at first.
+    /// Checks that the generation has not changed.
     fn check(&self, to: Generation) -> Result<(), Error> {
         let from = self.report.generation;
         if to == from { Ok(()) } else { Err(Error::Replaced { from, to }) }
@@ -262,9 +260,9 @@ impl Verifier<'_> {
         let movie = |id: &MovieId| found_movies.get(id).unwrap_or(&no_movie);
         for entry in &entries {
             let key = entry.key();
-            if let Some(there) = malformed.iter().find(|there| there.key.ends_with(&key)) {
-                let found = format!("what is malformed ({})", there.what);
-                self.differ(&key, "", Some("something else".to_owned()), Some(found));
+            if let Some(fault) = malformed.iter().find(|fault| fault.key.ends_with(&key)) {
+                let found = format!("a malformed value ({})", fault.what);
+                self.differ(&key, "", Some("a valid value".to_owned()), Some(found));
                 continue;
             }
             match entry {
@@ -302,9 +300,9 @@ impl Verifier<'_> {
             return self.differ(key, "", Some(format!("{} fields", expected.0.len())), None);
         };
         for (name, value) in &expected.0 {
-            let there = found.get(name);
-            if there != Some(value) {
-                self.differ(key, name, Some(quoted(value)), there.map(quoted));
+            let found_value = found.get(name);
+            if found_value != Some(value) {
+                self.differ(key, name, Some(quoted(value)), found_value.map(quoted));
             }
         }
         for (name, value) in &found.0 {
@@ -315,7 +313,7 @@ impl Verifier<'_> {
     }
 
     fn vector(&mut self, key: &str, expected: &[f32], found: Option<&[f32]>) {
-        let count = |vector: &[f32]| format!("{} numbers", vector.len());
+        let count = |vector: &[f32]| format!("{} components", vector.len());
         match found {
             Some(found) if found.len() == expected.len() => {
                 for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
@@ -339,8 +337,8 @@ impl Verifier<'_> {
             Some(found) if found.len() == expected.len() => {
                 let mut pairs = expected.iter().zip(found).enumerate();
                 if let Some((at, (expected, found))) = pairs.find(|(_, (a, b))| a != b) {
-                    let place = at.to_string();
-                    self.differ(key, &place, Some(shown(expected)), Some(shown(found)));
+                    let index = at.to_string();
+                    self.differ(key, &index, Some(shown(expected)), Some(shown(found)));
                 }
             }
             found => self.differ(key, "", Some(count(expected)), found.map(count)),
@@ -378,8 +376,8 @@ impl Verifier<'_> {
         }
     }
 
-    async fn movies_beyond(&mut self, known: &MovieIds) -> Result<(), Error> {
-        if known.features.is_empty() && known.embeddings.is_empty() && known.ratings.is_empty() {
+    async fn movies_beyond(&mut self, ids: &MovieIds) -> Result<(), Error> {
+        if ids.features.is_empty() && ids.embeddings.is_empty() && ids.ratings.is_empty() {
             return Ok(());
         }
         let read = self.store.all_movies().await?;
@@ -387,14 +385,14 @@ impl Verifier<'_> {
         let mut movies = read.value;
         movies.sort_unstable_by_key(|(id, _)| *id);
         for (id, movie) in &movies {
-            for (kind, there, known) in [
-                (Kind::MovieFeatures, movie.features.is_some(), &known.features),
-                (Kind::MovieEmbedding, movie.embedding.is_some(), &known.embeddings),
-                (Kind::MovieRatings, movie.ratings.is_some(), &known.ratings),
+            for (kind, is_stored, ids) in [
+                (Kind::MovieFeatures, movie.features.is_some(), &ids.features),
+                (Kind::MovieEmbedding, movie.embedding.is_some(), &ids.embeddings),
+                (Kind::MovieRatings, movie.ratings.is_some(), &ids.ratings),
             ] {
-                // What is not among the sources stays in the store as it was.
-                if there && !known.is_empty() && !known.contains(id) {
-                    self.differ(&kind.key(id.0), "", None, Some("something".to_owned()));
+                // Kinds that are not in the sources remain unchanged by a push.
+                if is_stored && !ids.is_empty() && !ids.contains(id) {
+                    self.differ(&kind.key(id.0), "", None, Some("present".to_owned()));
                 }
             }
         }

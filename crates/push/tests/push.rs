@@ -1,4 +1,4 @@
-//! Pushes to a store in memory and compares.
+//! Pushes to a store in memory, and verifies it.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,16 +16,18 @@ use tempfile::TempDir;
 
 const USERS: u32 = 60;
 
-/// An invented data set, with features as no pipeline would compute them.
+/// A synthetic data set with arbitrary features.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let size = synth::Size { users: USERS, movies: 80, ratings: 2000 };
     let options = synth::Options { size, seed: 3, replace: false };
     synth::write(folder.path(), &options, &|_, _| ()).unwrap();
     let mut users = format!("userId,{}\n", sparrow_features::USER_FIELDS.join(","));
+    // Values of features that the contract does not contain.
+    let others = ",1".repeat(sparrow_features::USER_FIELDS.len() - 15);
     let mut vectors = String::new();
     for id in 1..=USERS {
-        writeln!(users, "{id},{id},,,,,9,1990,1.00,3.00,0.50,Drama,,,,").unwrap();
+        writeln!(users, "{id},{id},,,,,9,1990,1.00,3.00,0.50,Drama,,,,{others}").unwrap();
         writeln!(vectors, "{id}:{id} 0.25 -1e-9").unwrap();
     }
     let movies = sparrow_features::MOVIE_FIELDS.join(",");
@@ -53,7 +55,7 @@ async fn pushed(sources: &Sources, store: &MemoryStore) -> (Counts, Generation) 
     let never = std::future::pending::<()>();
     match push::stage(reader, store, &|_, _| (), never).await.unwrap() {
         ControlFlow::Continue(staged) => (staged.counts(), staged.commit().await.unwrap()),
-        ControlFlow::Break(()) => unreachable!("nobody stops it"),
+        ControlFlow::Break(()) => unreachable!("the push is not stopped"),
     }
 }
 
@@ -64,13 +66,13 @@ async fn compared(sources: &Sources, store: &MemoryStore, sample: Option<usize>)
 }
 
 #[tokio::test]
-async fn what_was_pushed_is_there() {
+async fn pushed_values_are_in_the_store() {
     let folder = folder();
     let (sources, store) = (sources(folder.path()), MemoryStore::default());
-    let rehearsed = push::rehearse(Reader::open(&sources).await.unwrap(), &|_, _| ()).await;
+    let dry_run = push::dry_run(Reader::open(&sources).await.unwrap(), &|_, _| ()).await;
     assert_eq!(store.generation().await.unwrap(), Generation(0));
     let (counts, generation) = pushed(&sources, &store).await;
-    assert_eq!(rehearsed.unwrap(), counts);
+    assert_eq!(dry_run.unwrap(), counts);
     assert_eq!(store.generation().await.unwrap(), generation);
     for kind in [Kind::UserFeatures, Kind::UserEmbedding, Kind::MovieEmbedding, Kind::UserRatings] {
         assert_eq!(counts.get(kind), u64::from(USERS));
@@ -102,7 +104,7 @@ async fn what_was_pushed_is_there() {
 }
 
 #[tokio::test]
-async fn differences_are_named_by_key_and_field() {
+async fn differences_are_reported_with_key_and_field() {
     let folder = folder();
     let (sources, store) = (sources(folder.path()), MemoryStore::default());
     pushed(&sources, &store).await;
@@ -126,17 +128,17 @@ async fn differences_are_named_by_key_and_field() {
         |line: &str| assert!(lines.iter().any(|it| it.starts_with(line)), "{line} in {lines:#?}");
     has("uf:9 userRatedMovie1: \"10\" in the sources, \"9\" in the store");
     has("uEmb:5 1: 0.5 in the sources, 0.25 in the store");
-    has("i2vEmb:99: 3 numbers in the sources, missing in the store");
-    has("i2vEmb:60: missing in the sources, something in the store");
+    has("i2vEmb:99: 3 components in the sources, missing in the store");
+    has("i2vEmb:60: missing in the sources, present in the store");
     has("mf:2: 7 fields in the sources, missing in the store");
-    has("mf:1: missing in the sources, something in the store");
+    has("mf:1: missing in the sources, present in the store");
     has("sparrow:ratings:60: ");
     has("sparrow:users 5");
     assert_eq!(report.first.len() as u64, report.differences);
 }
 
 #[tokio::test]
-async fn kinds_that_are_not_pushed_stay() {
+async fn kinds_that_are_not_pushed_remain_unchanged() {
     let folder = folder();
     let (all, store) = (sources(folder.path()), MemoryStore::default());
     let (_, before) = pushed(&all, &store).await;
@@ -151,7 +153,7 @@ async fn kinds_that_are_not_pushed_stay() {
 }
 
 #[tokio::test]
-async fn bad_input_leaves_the_store_as_it_was() {
+async fn invalid_input_leaves_the_store_unchanged() {
     let folder = folder();
     let (sources, store) = (sources(folder.path()), MemoryStore::default());
     fs::write(folder.path().join("users.csv"), "userId\n1\n").unwrap();
@@ -164,11 +166,11 @@ async fn bad_input_leaves_the_store_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_push_that_is_stopped_leaves_the_store_as_it_was() {
+async fn a_stopped_push_leaves_the_store_unchanged() {
     let folder = folder();
     let (sources, store) = (sources(folder.path()), MemoryStore::default());
     let reader = Reader::open(&sources).await.unwrap();
-    // The first batch is the signal to stop.
+    // The first batch triggers the stop.
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let stop = std::sync::Mutex::new(Some(stop));
     let progress = |_, _| {

@@ -1,4 +1,4 @@
-//! Reads features and embeddings as Spark, pandas and this pipeline write them.
+//! Reads features and embeddings written by Spark, pandas and this project.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -42,7 +42,7 @@ async fn read(sources: &Sources) -> Result<Vec<Entry>, String> {
     let mut reader = Reader::open(sources).await.map_err(chain)?;
     let mut all = Vec::new();
     while let Some(entries) = reader.next().await.map_err(chain)? {
-        // What is known of vectors is tested beside the reader.
+        // The metadata of vectors are tested elsewhere.
         all.extend(entries.into_iter().filter(|entry| !matches!(entry, Entry::EmbeddingInfo(_))));
     }
     let (done, total) = reader.progress();
@@ -81,8 +81,8 @@ fn texts(values: [Option<&str>; 2]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-/// Users 6 and 7, as the columns of a job in Spark come out: ids and movies as numbers or text, counts
-/// as long integers, numbers with two decimals as text, gaps as nulls.
+/// Users 6 and 7 in the format of a Spark job: ids and movies as numbers or text, counts as long
+/// integers, numbers with two decimals as text, missing values as nulls.
 fn of_spark(first_user: i32) -> Columns {
     let mut columns: Columns =
         vec![("userId", Arc::new(Int32Array::from(vec![first_user, first_user + 1])))];
@@ -102,7 +102,7 @@ fn of_spark(first_user: i32) -> Columns {
             },
         ));
     }
-    // Others' files have more.
+    // An additional column, as in files of other programs.
     columns.push(("timestamp", ints([Some(1), Some(2)])));
     columns
 }
@@ -139,7 +139,7 @@ async fn numbers_of_all_widths_become_the_same_text() {
         let array = Decimal128Array::from(values).with_precision_and_scale(10, 2).unwrap();
         Arc::new(array) as ArrayRef
     };
-    // pandas makes floats of whole numbers where there are gaps.
+    // pandas converts integers to floats in columns with gaps.
     let mut of_pandas: Columns =
         vec![("USERID", Arc::new(LargeStringArray::from(vec!["6", " 7 "])))];
     for name in USER_FIELDS {
@@ -182,7 +182,7 @@ async fn csv_is_read_like_parquet() {
     ];
     assert_eq!(entries, expected);
 
-    // More rows than are handed on at a time, and a last line without an end.
+    // More rows than a batch, and no line end after the last one.
     let mut long = format!("movieId,{header}\n");
     for id in 1..=5000 {
         writeln!(long, "{id},,,,{id},1990,3.00,1.00").unwrap();
@@ -194,7 +194,7 @@ async fn csv_is_read_like_parquet() {
 }
 
 #[tokio::test]
-async fn vectors_are_read_from_lists_text_lines_and_sparks_own_type() {
+async fn vectors_are_read_from_lists_text_lines_and_sparks_vector_type() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vectors");
     let expected = [
@@ -261,8 +261,8 @@ async fn vectors_are_read_from_lists_text_lines_and_sparks_own_type() {
         ("1:1\n2:x\n", "line 2: \"x\" is not a number"),
         ("1:1\n2:inf\n", "id 2: component inf is not finite"),
         ("1:\n", "id 1 has no components"),
-        ("1,2\n", "no column movieId (or id, word); there are 1, 2"),
-        ("", "there are no rows"),
+        ("1,2\n", "no column movieId (or id, word); the columns are 1, 2"),
+        ("", "it has no rows"),
     ] {
         fs::write(&path, text).unwrap();
         let error = item_embeddings(&path).await.unwrap_err();
@@ -271,7 +271,7 @@ async fn vectors_are_read_from_lists_text_lines_and_sparks_own_type() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_with_file_row_and_column() {
+async fn faults_are_reported_with_file_row_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("movies.csv");
     let row = |values: &str| {
@@ -293,7 +293,7 @@ async fn what_is_wrong_is_named_with_file_row_and_column() {
             row("").replace("movieRatingCount", "movie_rating_count"),
             "movies.csv: no column movieRatingCount; the nearest is \"movie_rating_count\"",
         ),
-        ("a,b\n1,2\n".to_owned(), "no column movieId (or id, word); there are a, b"),
+        ("a,b\n1,2\n".to_owned(), "no column movieId (or id, word); the columns are a, b"),
     ] {
         fs::write(&path, &text).unwrap();
         let error = movie_features(&path).await.unwrap_err();
@@ -317,7 +317,6 @@ async fn what_is_wrong_is_named_with_file_row_and_column() {
     assert!(error.contains("line 1 has no end"), "{error}");
 }
 
-/// Compressed with gzip.
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).unwrap();
@@ -325,7 +324,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn text_around_quotes_in_csv_is_refused() {
+async fn text_around_quotes_in_csv_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("movies.csv");
     let row =
@@ -346,7 +345,7 @@ async fn text_around_quotes_in_csv_is_refused() {
         let expected = format!("movies.csv: is not readable as CSV: {problem}");
         assert!(error.contains(&expected), "{error}\nis not: {expected}");
     }
-    // As Spark writes quotes.
+    // The quoting of Spark.
     fs::write(&path, row("2,\"The \\\"New\\\" Wave\",,,1,1990,3.00,1.00")).unwrap();
     let entries = movie_features(&path).await.unwrap();
     let values = ["The \"New\" Wave", "", "", "1", "1990", "3.00", "1.00"];
@@ -366,7 +365,7 @@ async fn text_may_be_compressed_with_gzip() {
     let entries = movie_features(&path).await.unwrap();
     fs::write(&path, &text).unwrap();
     assert_eq!(entries, movie_features(&path).await.unwrap());
-    // Two members one after the other.
+    // Two concatenated members.
     let (first, second) = text.split_at(text.len() / 2);
     fs::write(&path, [gzip(first.as_bytes()), gzip(second.as_bytes())].concat()).unwrap();
     assert_eq!(entries, movie_features(&path).await.unwrap());
@@ -378,7 +377,7 @@ async fn text_may_be_compressed_with_gzip() {
     assert_eq!(item_embeddings(&path).await.unwrap().len(), 2);
     fs::write(&path, gzip(&gzip(b"1:0.5\n"))).unwrap();
     let error = item_embeddings(&path).await.unwrap_err();
-    assert!(error.contains("compressed itself"), "{error}");
+    assert!(error.contains("another compressed file"), "{error}");
 }
 
 #[tokio::test]
@@ -410,7 +409,7 @@ async fn nan_is_a_missing_value() {
 }
 
 #[tokio::test]
-async fn columns_whose_names_differ_in_case_alone_are_refused() {
+async fn columns_whose_names_differ_only_in_case_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vectors");
     let column = |values| ints([Some(values), Some(values + 1)]);
@@ -419,7 +418,7 @@ async fn columns_whose_names_differ_in_case_alone_are_refused() {
         &path,
         vec![("movieId", column(1)), ("movieid", column(7)), ("embedding", vectors())],
     );
-    let expected = "the columns \"movieId\" and \"movieid\" have one name: rename one";
+    let expected = "the columns \"movieId\" and \"movieid\" have the same name: rename one";
     let error = item_embeddings(&path).await.unwrap_err();
     assert!(error.ends_with(expected), "{error}");
     fs::write(&path, "movieId,movieid,embedding\n1,7,1 2\n").unwrap();
@@ -428,7 +427,7 @@ async fn columns_whose_names_differ_in_case_alone_are_refused() {
 }
 
 #[tokio::test]
-async fn parquet_that_is_cut_or_has_other_columns_is_refused() {
+async fn truncated_parquet_and_missing_columns_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("users.parquet");
     write_parquet(&path, of_spark(1));
@@ -438,7 +437,7 @@ async fn parquet_that_is_cut_or_has_other_columns_is_refused() {
         let error = user_features(&path).await.unwrap_err();
         assert!(error.contains("users.parquet") && error.contains("Parquet"), "{length}: {error}");
     }
-    // A footer that promises what is not there.
+    // A footer that refers to missing data.
     let mut hollow = whole.clone();
     hollow.drain(4..100);
     fs::write(&path, hollow).unwrap();
@@ -454,13 +453,16 @@ async fn parquet_that_is_cut_or_has_other_columns_is_refused() {
     columns[6].1 = Arc::new(arrow_array::BooleanArray::from(vec![true, false]));
     write_parquet(&path, columns);
     let error = user_features(&path).await.unwrap_err();
-    assert!(error.contains("column userRatingCount holds Boolean, not whole numbers"), "{error}");
+    assert!(
+        error.contains("column userRatingCount contains Boolean, not whole numbers"),
+        "{error}"
+    );
     write_parquet(&path, of_spark(-1));
     let error = user_features(&path).await.unwrap_err();
     assert!(error.contains("row 1: userId: -1 is not a whole number"), "{error}");
 }
 
-/// Files with features, and with vectors, in several encodings.
+/// Files with features and vectors in several encodings.
 fn good_parquet(path: &Path) -> Vec<(bool, Vec<u8>)> {
     let mut files = Vec::new();
     let builder = WriterProperties::builder;
@@ -506,7 +508,7 @@ fn good_parquet(path: &Path) -> Vec<(bool, Vec<u8>)> {
 }
 
 fn write_with(path: &Path, columns: Columns, properties: WriterProperties) {
-    // Columns may have nulls, as Spark's always may.
+    // Nullable columns, as Spark writes them.
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
     let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     let file = File::create(path).unwrap();
@@ -516,7 +518,7 @@ fn write_with(path: &Path, columns: Columns, properties: WriterProperties) {
 }
 
 #[tokio::test]
-async fn damaged_parquet_is_read_or_refused() {
+async fn damaged_parquet_is_read_or_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.parquet");
     let mut numbers = Random(1);
@@ -561,7 +563,7 @@ async fn damaged_parquet_is_read_or_refused() {
 }
 
 #[tokio::test]
-async fn small_files_with_great_claims_are_refused() {
+async fn small_files_that_claim_large_contents_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("claims.parquet");
     let ids = |count| Arc::new(Int32Array::from(vec![7; count])) as ArrayRef;
@@ -601,16 +603,16 @@ async fn small_files_with_great_claims_are_refused() {
             "{error}"
         );
     }
-    // As many numbers in a text.
+    // The same number of components in text.
     let numbers = format!("7:{}\n", "0 ".repeat(70_000));
     fs::write(path.with_extension("csv"), numbers).unwrap();
     let error = item_embeddings(&path.with_extension("csv")).await.unwrap_err();
-    assert!(error.ends_with("id 7 has 70000 numbers, more than 65536"), "{error}");
+    assert!(error.ends_with("id 7 has 70000 components, more than 65536"), "{error}");
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn named_pipes_are_refused_at_once() {
+async fn named_pipes_are_rejected_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("userFeatures.csv");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -618,7 +620,7 @@ async fn named_pipes_are_refused_at_once() {
         let error = user_features(path).await.unwrap_err();
         assert!(error.contains("userFeatures.csv: it is a named pipe, not a file"), "{error}");
     }
-    // As the description of vectors.
+    // A pipe in place of the metadata of vectors.
     let vectors = folder.path().join("vectors");
     fs::create_dir(&vectors).unwrap();
     fs::write(vectors.join("item2vecEmb.csv"), "1:0.5 0.5\n").unwrap();
@@ -629,22 +631,22 @@ async fn named_pipes_are_refused_at_once() {
 }
 
 #[tokio::test]
-async fn folders_without_files_are_refused() {
+async fn folders_without_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let error = user_features(&folder.path().join("nowhere")).await.unwrap_err();
     assert!(error.starts_with("cannot read") && error.contains("nowhere"), "{error}");
     fs::write(folder.path().join("_SUCCESS"), "").unwrap();
     let error = user_features(folder.path()).await.unwrap_err();
-    assert!(error.ends_with("there are no files to read in this folder"), "{error}");
+    assert!(error.ends_with("the folder contains no files"), "{error}");
     fs::create_dir(folder.path().join("year=2020")).unwrap();
     let error = user_features(folder.path()).await.unwrap_err();
-    assert!(error.contains("holds the folder year=2020"), "{error}");
+    assert!(error.contains("contains the folder year=2020"), "{error}");
     let error = read(&Sources::default()).await.unwrap_err();
-    assert!(error.contains("nothing to read"), "{error}");
+    assert!(error.contains("there are no sources"), "{error}");
 }
 
 #[tokio::test]
-async fn odd_names_are_read() {
+async fn special_characters_in_names_are_supported() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a b%20c.csv", "fäkta#1.csv", "x?y.csv"] {
         let path = folder.path().join(name);

@@ -1,19 +1,19 @@
-//! Random numbers that are the same on every machine.
+//! Random numbers that are identical on every machine.
 //!
-//! A seed must give the same files everywhere, so nothing here calls the platform's mathematics
-//! library, whose last digits differ between systems: only additions, multiplications, divisions
-//! and square roots, which IEEE 754 defines to the last bit.
+//! A seed must produce the same files everywhere. Therefore this crate does not call the
+//! mathematics library of the platform, whose last digits differ between systems, but uses only
+//! additions, multiplications, divisions and square roots, which IEEE 754 defines exactly.
 
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng as _};
 
-/// A seeded source of random numbers.
+/// A seeded random number generator.
 #[derive(Debug, Clone)]
 pub struct Random(Pcg64Mcg);
 
 impl Random {
-    /// The source numbered `stream` of the family that `seed` names; streams are independent, so
-    /// work can be divided among threads without changing its outcome.
+    /// Stream number `stream` of `seed`. Streams are independent, so work can be distributed over
+    /// threads without affecting the result.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut bytes = [0; 16];
         let (low, high) = bytes.split_at_mut(8);
@@ -27,13 +27,13 @@ impl Random {
         self.0.next_u64()
     }
 
-    /// A whole number below `bound`, which must not be 0.
+    /// An integer below `bound`, which must not be 0.
     pub fn below(&mut self, bound: usize) -> usize {
         debug_assert!(bound > 0, "an empty range has no numbers");
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
-    /// A whole number from 0 and below `bound`, which must be positive.
+    /// An integer from 0 and below `bound`, which must be positive.
     pub fn below_signed(&mut self, bound: i64) -> i64 {
         debug_assert!(bound > 0, "an empty range has no numbers");
         ((u128::from(self.bits()) * u128::from(bound.unsigned_abs())) >> 64) as i64
@@ -54,25 +54,26 @@ impl Random {
         self.unit() < probability
     }
 
-    /// Roughly normal with mean 0 and deviation 1: the sum of four uniform numbers, never beyond
-    /// 3.5. Cheap.
+    /// Approximately normal with mean 0 and standard deviation 1: the sum of four uniform numbers,
+    /// with absolute values up to 3.5. Fast.
     pub fn normal(&mut self) -> f64 {
         let bits = self.bits();
         let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
         (sum as f64 / 65_536.0 - 2.0) * 1.732_050_807_568_877_2
     }
 
-    /// Normal enough for its tails to count: the sum of twelve uniform numbers, never beyond 6.
+    /// Normal with realistic tails: the sum of twelve uniform numbers, with absolute values up to
+    /// 6.
     pub fn normal_with_tails(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
 
-    /// One of these, each as likely as the others; the slice must not be empty.
+    /// A uniformly random element; the slice must not be empty.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
-    /// Puts the elements into a random order.
+    /// Shuffles the elements.
     pub fn shuffle<T>(&mut self, elements: &mut [T]) {
         for last in (1..elements.len()).rev() {
             elements.swap(last, self.below(last + 1));
@@ -80,9 +81,9 @@ impl Random {
     }
 }
 
-/// The number in `0.0..1.0` that 64 random bits stand for.
+/// Maps 64 random bits to `0.0..1.0`.
 pub fn unit(bits: u64) -> f64 {
-    // 53 bits are what the type holds.
+    // The precision of the type is 53 bits.
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
@@ -94,15 +95,15 @@ pub const fn scramble(value: u64) -> u64 {
     value ^ value >> 31
 }
 
-/// e to the power of `x`, the same to the last bit everywhere.
+/// e to the power of `x`, bit-identical on all machines.
 pub fn exp(x: f64) -> f64 {
     let x = x.clamp(-700.0, 700.0) / 1024.0;
     let series = 1.0 + x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0))));
     (0..10).fold(series, |power, _| power * power)
 }
 
-/// A positive number to a power from -1 to 1, the same to the last bit everywhere: by square roots, one for
-/// each binary digit of the exponent.
+/// A positive number to a power from -1 to 1, bit-identical on all machines: by one square root per
+/// binary digit of the exponent.
 pub fn power(base: f64, exponent: f64) -> f64 {
     let (mut root, mut power, mut rest) = (base, 1.0, exponent.abs());
     for _ in 0..=24 {
@@ -116,16 +117,16 @@ pub fn power(base: f64, exponent: f64) -> f64 {
     if exponent < 0.0 { 1.0 / power } else { power }
 }
 
-/// Draws an index with a probability in proportion to its weight, in constant time: Walker's
-/// alias method, as Vose (1991) builds it.
+/// Draws an index with a probability proportional to its weight in constant time: Walker's alias
+/// method, as built by Vose (1991).
 #[derive(Debug, Clone)]
 pub struct Weighted {
-    /// Per slot: how much of it is its own (as a fraction of 2³²), and whose the rest is.
+    /// Per slot: its own share (as a fraction of 2³²), and the index that owns the rest.
     slots: Vec<(u32, u32)>,
 }
 
 impl Weighted {
-    /// Takes non-negative weights; where none is positive, all count the same.
+    /// Takes non-negative weights. If none is positive, all are equal.
     pub fn new(weights: &[f64]) -> Self {
         let sum: f64 = weights.iter().sum();
         let scale = weights.len() as f64 / sum;
@@ -149,15 +150,15 @@ impl Weighted {
         Self { slots }
     }
 
-    /// Whether there is nothing to draw.
+    /// Whether there are no weights.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// An index into the weights; there must be one.
+    /// Draws an index; there must be at least one weight.
     pub fn draw(&self, random: &mut Random) -> usize {
         let bits = random.bits();
-        // The slot comes from the high half, the choice within it from the low half.
+        // The high half selects the slot, the low half the choice within it.
         let slot = (((bits >> 32) * self.slots.len() as u64) >> 32) as usize;
         let (own, other) = self.slots[slot];
         if (bits as u32) < own { slot } else { other as usize }
@@ -178,7 +179,7 @@ mod tests {
         }
     }
 
-    /// Pinned, so that a change of the generator (which would change every data set) is noticed.
+    /// Pinned, because a change of the generator would change every data set.
     #[test]
     fn the_sequence_is_pinned() {
         let mut random = Random::new(42, 7);
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_without_a_positive_one_count_the_same() {
+    fn weights_without_a_positive_one_are_equal() {
         let table = Weighted::new(&[0.0, 0.0]);
         let mut random = Random::new(9, 9);
         let drawn: Vec<usize> = (0..50).map(|_| table.draw(&mut random)).collect();

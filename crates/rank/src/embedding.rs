@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sparrow_neural::{EmbeddingTable, ItemVectors, has_direction};
+use sparrow_model::UserState;
+use sparrow_neural::{EmbeddingTable, ItemVectors, NewUsers, Similarity, has_direction, normalise};
 
 use crate::{Error, Query, Ranker, UNSCORED};
 
@@ -9,18 +10,39 @@ use crate::{Error, Query, Ranker, UNSCORED};
 #[derive(Debug, Clone)]
 pub struct EmbeddingRanker {
     items: Arc<ItemVectors>,
-    users: Option<Arc<EmbeddingTable>>,
+    own: Option<OwnUsers>,
+}
+
+/// The vectors of users of a ranker of its own.
+#[derive(Debug, Clone)]
+struct OwnUsers {
+    trained: Arc<EmbeddingTable>,
+    new: NewUsers,
 }
 
 impl EmbeddingRanker {
     /// A ranker over item vectors that are indexed by movie. The user's vector comes with each query.
     pub const fn new(items: Arc<ItemVectors>) -> Self {
-        Self { items, users: None }
+        Self { items, own: None }
     }
 
-    /// A ranker with user vectors of its own, by user id. They have length 1 if the items are compared by cosine.
-    pub const fn with_users(items: Arc<ItemVectors>, users: Arc<EmbeddingTable>) -> Self {
-        Self { items, users: Some(users) }
+    /// A ranker with user vectors of its own, by user id. They have length 1 if the items are compared by cosine. Those of
+    /// anonymous users are computed by `new` from the liked movies of their histories.
+    pub const fn with_users(
+        items: Arc<ItemVectors>,
+        trained: Arc<EmbeddingTable>,
+        new: NewUsers,
+    ) -> Self {
+        Self { items, own: Some(OwnUsers { trained, new }) }
+    }
+
+    fn vector_of(&self, own: &OwnUsers, user: &UserState<'_>) -> Option<Vec<f32>> {
+        let liked: Vec<u32> = user.rated_movies(true).map(|movie| movie.0).collect();
+        let mut vector = own.new.vector(&liked)?;
+        if self.items.similarity() == Similarity::Cosine {
+            normalise(&mut vector);
+        }
+        Some(vector)
     }
 }
 
@@ -36,8 +58,13 @@ impl Ranker for EmbeddingRanker {
 
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let user = query.user;
-        let vector = match &self.users {
-            Some(users) => users.get(user.id.0),
+        let computed;
+        let vector = match &self.own {
+            Some(own) if user.is_anonymous => {
+                computed = self.vector_of(own, user);
+                computed.as_deref()
+            }
+            Some(own) => own.trained.get(user.id.0),
             None => user.embedding,
         };
         let vector = vector.ok_or(Error::NoUserEmbedding(user.id))?;
@@ -61,7 +88,7 @@ impl Ranker for EmbeddingRanker {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{MovieIndex, UserId, UserState};
+    use sparrow_model::{MovieIndex, OwnedHistory, Rated, Stars, UserId, UserState};
     use sparrow_neural::{Similarity, TableBuilder};
 
     use super::*;
@@ -97,7 +124,9 @@ mod tests {
     fn own_user_vectors_replace_those_of_the_query() {
         let mut users = TableBuilder::default();
         users.push(4, &[0.0, 1.0]).unwrap();
-        let ranker = EmbeddingRanker::with_users(ranker().items, Arc::new(users.build().unwrap()));
+        let items = ranker().items;
+        let new = NewUsers::new(Arc::clone(&items), None);
+        let ranker = EmbeddingRanker::with_users(items, Arc::new(users.build().unwrap()), new);
         let score = |id| {
             let other = [1.0, 0.0];
             let user = UserState { embedding: Some(&other), ..UserState::unknown(UserId(id)) };
@@ -107,6 +136,18 @@ mod tests {
         };
         assert_eq!(score(4).unwrap(), [0.8]);
         assert!(matches!(score(5), Err(Error::NoUserEmbedding(UserId(5)))));
+
+        // An anonymous user who likes movie 2, and one who dislikes it.
+        let score = |stars| {
+            let rated = Rated { movie: MovieIndex(2), stars, timestamp: 0 };
+            let history = OwnedHistory::new(UserId(4), [rated]);
+            let user = UserState { history: Some(history.get()), ..UserState::anonymous() };
+            let mut scores = Vec::new();
+            let query = Query::new(&user, &[MovieIndex(0), MovieIndex(2)]);
+            ready(ranker.score(&query, &mut scores)).map(|()| scores)
+        };
+        assert_eq!(score(Stars::MAX).unwrap(), [-0.8, 1.0]);
+        assert!(matches!(score(Stars::MIN), Err(Error::NoUserEmbedding(_))));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Ranking: the models that score candidate movies for a user.
 //!
-//! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`], [`EaseRanker`] and [`PopularityRanker`]
+//! [`Ranker`] is the contract; [`EmbeddingRanker`], [`NeuralCfRanker`], [`ItemWeightsRanker`] and [`PopularityRanker`]
 //! implement it. A ranker does not fetch data about the user and does not sort: it returns scores, and the engine
 //! selects the best.
 //!
@@ -8,8 +8,8 @@
 //! cannot rank, [`Status`] is the state of a model, and [`Counters`] count its answers.
 
 mod counters;
-mod ease;
 mod embedding;
+mod item_weights;
 mod neural_cf;
 mod popularity;
 mod status;
@@ -23,8 +23,8 @@ mod versioned;
 extern crate self as sparrow_rank;
 
 pub use counters::{Counters, Counts, Latency};
-pub use ease::EaseRanker;
 pub use embedding::EmbeddingRanker;
+pub use item_weights::ItemWeightsRanker;
 pub use neural_cf::NeuralCfRanker;
 pub use popularity::PopularityRanker;
 pub use status::{State, Status};
@@ -94,10 +94,12 @@ impl<'a> Query<'a> {
 ///   finite, or [`UNSCORED`] if the model cannot score the movie. Greater is better. Scores are comparable only
 ///   within one call.
 /// * After an error the content of `scores` is undefined, and the caller ignores it. A user whom the model cannot
-///   score is an error ([`Error::NoUserEmbedding`], [`Error::UnknownUser`]), never an arbitrary order.
+///   score is an error ([`Error::NoUserEmbedding`], [`Error::UnknownUser`]), never an arbitrary order. The same holds
+///   for an anonymous user (`UserState::is_anonymous`) and a model that scores by the user's id.
 /// * The caller may drop the future at any time, without consequences for other calls.
-/// * A ranker that waits for a server limits its own time and returns [`Error::TimedOut`]: only it can give up the
-///   connection. Retries and counting belong to the caller; the engine counts, and falls back instead of retrying.
+/// * A ranker that waits for a server has a deadline of its own and returns [`Error::TimedOut`] when it is exceeded, because
+///   only the ranker can close the connection. The engine adds no deadline and does not retry: it counts the error, and the
+///   fallback answers.
 #[async_trait]
 pub trait Ranker: Send + Sync {
     /// The kind of the model, such as `embedding`.

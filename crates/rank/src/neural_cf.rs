@@ -9,7 +9,7 @@ use crate::{Error, Query, Ranker};
 /// Scores by a NeuralCF model in this process: the probability that the user likes the movie.
 ///
 /// Movies and users outside the training data are scored with the trained embedding of unknown ids, as in the
-/// TensorFlow graph of the same model.
+/// TensorFlow graph of the same model. Anonymous users are [`Error::UnknownUser`].
 #[derive(Debug, Clone)]
 pub struct NeuralCfRanker {
     scorer: Arc<Scorer>,
@@ -39,6 +39,9 @@ impl Ranker for NeuralCfRanker {
     }
 
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+        if query.user.is_anonymous {
+            return Err(Error::UnknownUser(query.user.id));
+        }
         let movies = query.movies;
         let query = self.scorer.query(query.user.id.0);
         scores.clear();
@@ -102,6 +105,15 @@ mod tests {
         let catalog = catalog();
         let ranker = NeuralCfRanker::new(&model(), &catalog);
         ready(testsuite::check(&ranker, catalog.len(), &users, &[]));
+    }
+
+    #[test]
+    fn anonymous_users_have_no_scores() {
+        let ranker = NeuralCfRanker::new(&model(), &catalog());
+        let user = UserState::anonymous();
+        let query = Query::new(&user, &[MovieIndex(0)]);
+        let outcome = ready(ranker.score(&query, &mut Vec::new()));
+        assert!(matches!(outcome, Err(Error::UnknownUser(_))));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | [`recall`] | candidates: the trait `Recall` and its strategies | |
 //! | [`rank`] | scores: the trait `Ranker` and its models | |
 //! | [`embeddings`] | embedding tables and nearest-neighbour search | |
-//! | [`neural_cf`], [`ease`] | trained models | `model-file`, to read them from files |
+//! | [`neural_cf`], [`item_weights`] | trained models | `model-file`, to read them from files |
 //! | [`features`] | the feature definitions | |
 //! | [`user`] | the state of a user, which recall and ranking share | `store`, to read it from a store |
 //! | `store` | the trait `FeatureStore`, in memory | `store`; `file` and `redis` for these forms |
@@ -57,7 +57,7 @@ pub mod rank {
     #[cfg(feature = "testsuite")]
     pub use sparrow_rank::testsuite;
     pub use sparrow_rank::{
-        Counters, Counts, EaseRanker, EmbeddingRanker, Error, Latency, NeuralCfRanker,
+        Counters, Counts, EmbeddingRanker, Error, ItemWeightsRanker, Latency, NeuralCfRanker,
         PopularityRanker, Query, Ranker, State, Status, UNSCORED, Unavailable, VersionedRanker,
     };
 }
@@ -72,12 +72,12 @@ pub mod embeddings {
     };
 }
 
-pub use sparrow_neural::{ease, neural_cf};
+pub use sparrow_neural::{item_weights, neural_cf};
 
 /// The feature definitions: a history of ratings in, features out.
 pub mod features {
     pub use sparrow_features::{
-        DEFINITIONS_VERSION, Hundredths, MOVIE_FIELDS, MovieFeatures, RatedMovie, RatingStats,
+        Definition, Hundredths, MOVIE, MOVIE_FIELDS, MovieFeatures, RatedMovie, RatingStats, USER,
         USER_FIELDS, UserFeatures, UserWindow, WINDOW,
     };
 }
@@ -99,8 +99,8 @@ pub mod store {
     #[cfg(feature = "testsuite")]
     pub use sparrow_store::testsuite;
     pub use sparrow_store::{
-        Away, Entry, Error, FeatureStore, Fields, Generation, GuardOptions, Guarded, Kind,
-        Location, Malformed, MemoryStore, MovieRatings, Options, Push, Read, RedisLocation, Status,
+        Entry, Error, FeatureStore, Fields, Generation, GuardOptions, Guarded, Kind, Location,
+        Malformed, MemoryStore, MovieRatings, Options, Outage, Push, Read, RedisLocation, Status,
         StoredMovie, StoredRating, StoredUser, UserList, connect, open,
     };
 }

@@ -1,9 +1,9 @@
-//! How fast a push is, beside what `redis-benchmark -P` reaches on the same server with the same commands
-//! and sizes of values, in one run.
+//! The speed of a push relative to `redis-benchmark -P` on the same server, with the same commands
+//! and value sizes, in one run.
 //!
-//! A push writes each value under a staged key and renames that over the plain one: two commands a key
-//! (three with a time to live for hashes). Every command that Redis executes is counted, from its own
-//! `INFO commandstats`; the grace in the middle of a commit, in which nothing is sent, is not.
+//! A push writes each value under a staged key and renames that to the plain one: two commands per
+//! key (three for hashes with a time to live). All commands that Redis executed are counted, from
+//! `INFO commandstats`. The grace period of a commit, in which nothing is sent, is excluded.
 //!
 //! `cargo bench -p sparrow-store --bench push [-- USERS MOVIES]`
 #![expect(
@@ -24,10 +24,10 @@ use sparrow_store::{
 use sparrow_test_redis::TestRedis;
 
 const ROUNDS: usize = 5;
-/// Ratings of a user and numbers of a vector, about as ml-latest-small has them at the median.
+/// Ratings per user and dimensions of a vector, about the medians of ml-latest-small.
 const RATINGS: u32 = 70;
 const DIMENSION: usize = 10;
-/// Commands that `redis-benchmark` sends without waiting.
+/// The pipeline depth of `redis-benchmark`.
 const PIPELINE: &str = "64";
 
 const USER_VALUES: [&str; 15] = [
@@ -86,7 +86,7 @@ fn entries(users: u32, movies: u32) -> Vec<Vec<Entry>> {
     all.chunks(3000).map(<[Entry]>::to_vec).collect()
 }
 
-/// Commands a second that `redis-benchmark` reaches with one command.
+/// Commands per second that `redis-benchmark` reaches.
 fn benchmark(redis: &TestRedis, requests: u32, command: &[&str]) -> f64 {
     let output = Command::new("redis-benchmark")
         .args(["-p", &redis.port().to_string(), "-P", PIPELINE, "-c", "8", "-r", "1000000", "-q"])
@@ -102,7 +102,7 @@ fn benchmark(redis: &TestRedis, requests: u32, command: &[&str]) -> f64 {
     rate.unwrap_or_else(|| panic!("redis-benchmark printed {printed}"))
 }
 
-/// The time `redis-benchmark` would take for the commands that a push stages.
+/// The time of `redis-benchmark` for the commands of the staging.
 fn benchmark_time(redis: &TestRedis, users: u32, movies: u32) -> (f64, f64) {
     let hash = |key: &str, names: &[&str], values: &[&str]| {
         let mut words = vec!["HSET".to_owned(), key.to_owned()];
@@ -111,7 +111,7 @@ fn benchmark_time(redis: &TestRedis, users: u32, movies: u32) -> (f64, f64) {
         words
     };
     let set = |key: &str, bytes: usize| vec!["SET".to_owned(), key.to_owned(), "x".repeat(bytes)];
-    // As many bytes as the vectors have on average.
+    // The average size of the vectors.
     let text: usize =
         (1..=100).map(|id| format!("{:?}", vector(id)).len() - 2 - (DIMENSION - 1)).sum();
     let kinds = [
@@ -127,7 +127,7 @@ fn benchmark_time(redis: &TestRedis, users: u32, movies: u32) -> (f64, f64) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         stage += f64::from(count) / benchmark(redis, count.max(20_000), &words);
     }
-    // A rename needs a key that is there: here one onto itself, which costs Redis less than a real one.
+    // A rename needs an existing key: here to itself, which is cheaper than a real rename.
     redis.cli(&["SET", "there", "1"]);
     let renames = 3 * (users + movies);
     let rename = f64::from(renames) / benchmark(redis, renames, &["RENAME", "there", "there"]);
@@ -161,13 +161,13 @@ async fn pushed(redis: &TestRedis, chunks: &[Vec<Entry>]) -> Round {
     Round { stage: stage.as_secs_f64(), commit: commit.as_secs_f64(), commands }
 }
 
-/// What Redis says that the keys of one user and of one movie take, and all there is.
+/// The memory usage of the keys of one user and one movie, and the total.
 fn print_memory(redis: &TestRedis, users: u32, movies: u32) {
     let of = |key: &str| redis.cli(&["MEMORY", "USAGE", key]).parse::<u64>().unwrap();
     let user = ["uf:77", "uEmb:77", "sparrow:ratings:77"].map(of);
     let movie = ["mf:77", "i2vEmb:77", "sparrow:movie:77"].map(of);
     println!(
-        "memory, as MEMORY USAGE has it: user {} bytes (features {}, vector of {DIMENSION} {}, {RATINGS} ratings {}); \
+        "MEMORY USAGE: user {} bytes (features {}, vector of {DIMENSION} {}, {RATINGS} ratings {}); \
          movie {} bytes (features {}, vector {}, sums and 10 best ratings {})",
         user.iter().sum::<u64>(),
         user[0],
@@ -206,7 +206,7 @@ async fn main() {
     for round in 1..=ROUNDS {
         let (stage, rename) = benchmark_time(&redis, users, movies);
         let ours = pushed(&redis, &chunks).await;
-        // Over what is there already, as most pushes are: the same once more.
+        // Over existing data, as most pushes are.
         let again = pushed(&redis, &chunks).await;
         if round == ROUNDS {
             print_memory(&redis, users, movies);
@@ -216,7 +216,7 @@ async fn main() {
             let commands: u64 = ours.commands.values().sum();
             let rate = commands as f64 / (ours.stage + ours.commit);
             println!(
-                "round {round}: staged in {:.2} s, the rest of the commit {:.2} s without its grace; {commands} commands, \
+                "round {round}: staged in {:.2} s, the rest of the commit {:.2} s without its grace period; {commands} commands, \
                  {rate:.0}/s; redis-benchmark: the same values {:.2} s, renames {:.2} s, {:.0} values/s",
                 ours.stage,
                 ours.commit,
@@ -231,11 +231,11 @@ async fn main() {
             }
         }
     }
-    for (name, figures) in ["into an empty store", "over what is there"].iter().zip(figures) {
+    for (name, figures) in ["into an empty store", "over existing data"].iter().zip(figures) {
         let [speed, whole, staging, committing] =
             [0, 1, 2, 3].map(|at| median(figures.iter().map(|figures| figures[at]).collect()));
         println!(
-            "{name}, medians: {speed:.0} commands/s in all, {whole:.2} of redis-benchmark's rate with the same values; \
+            "{name}, medians: {speed:.0} commands/s in total, {whole:.2} of redis-benchmark's rate with the same values; \
              of its rate phase by phase: staging {staging:.2}, the rest against renames of a key onto itself {committing:.2}"
         );
     }

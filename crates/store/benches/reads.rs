@@ -1,7 +1,7 @@
-//! Reads of one user from a real Redis, as a server makes them for a request.
+//! Reads of one user from a real Redis, as for a request of a server.
 //!
-//! `cargo bench -p sparrow-store --bench reads` prints reads per second and the median and 99th percentile of
-//! their times, for some numbers of concurrent readers on one connection.
+//! `cargo bench -p sparrow-store --bench reads` prints reads per second, and median and 99th
+//! percentile of their latency, for several numbers of concurrent readers on one connection.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic and prints")]
 
 use std::time::{Duration, Instant};

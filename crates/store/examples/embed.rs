@@ -1,6 +1,7 @@
-//! A service that keeps its own features in the store and reads them for each request.
+//! A service that stores its own features and reads them for each request.
 //!
-//! `cargo run -p sparrow-store --example embed -- redis://127.0.0.1:6379` (or `file:PATH`, or nothing: in memory)
+//! `cargo run -p sparrow-store --example embed -- redis://127.0.0.1:6379` (or `file:PATH`; default:
+//! in memory)
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use sparrow_store::{
 async fn main() -> Result<(), Error> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "memory".to_owned());
     let location: Location = address.parse()?;
-    // Keys of this example, out of the way of others.
+    // A prefix separates the keys of this example from others.
     let options = Options { prefix: "example:".to_owned(), ..Options::default() };
 
-    // Writing: all of a generation becomes visible at once.
+    // All values of a generation become visible at once.
     let store = connect(&location, &options).await?;
     let features = Fields(vec![("userAvgRating".to_owned(), "3.92".to_owned())]);
     let mut push = store.push().await?;
@@ -28,7 +29,7 @@ async fn main() -> Result<(), Error> {
     .await?;
     println!("{}: pushed generation {}", store.address(), push.commit().await?);
 
-    // Reading, as a server does: with a deadline, and with a plan for when the store is away.
+    // A server reads with a deadline and a circuit breaker, and can answer without the store.
     let store = Guarded::new(Arc::clone(&store), GuardOptions::default());
     match store.users(&[UserId(6), UserId(7)]).await {
         Ok(read) => {
@@ -39,6 +40,6 @@ async fn main() -> Result<(), Error> {
         }
         Err(error) => println!("answering without features: {error}"),
     }
-    println!("the store is {}", if store.status().away.is_none() { "there" } else { "away" });
+    println!("the store is {}", if store.status().outage.is_none() { "there" } else { "away" });
     Ok(())
 }

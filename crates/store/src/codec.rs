@@ -1,17 +1,17 @@
-//! How lists are laid out in every store: as packed numbers behind a version byte. `docs/redis.md`
-//! describes the same for other programs.
+//! The layout of lists in every store: packed numbers after a version byte. `docs/redis.md`
+//! describes it for other programs.
 
 use sparrow_model::{MovieId, Stars, TopRating, UserId};
 
 use crate::{MovieRatings, StoredRating, UserList};
 
-/// The version byte that the packed layouts start with.
+/// The version byte at the beginning of packed values.
 const VERSION: u8 = 1;
 
-/// What is wrong with a value.
+/// The description of a malformed value.
 pub(crate) type Fault = String;
 
-/// Ratings: for each timestamp, movie id, half stars.
+/// Ratings: timestamp, movie id, half stars of each.
 pub(crate) fn pack_ratings(ratings: &[StoredRating]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(1 + 9 * ratings.len());
     packed.push(VERSION);
@@ -23,10 +23,9 @@ pub(crate) fn pack_ratings(ratings: &[StoredRating]) -> Vec<u8> {
     packed
 }
 
-/// Reads what [`pack_ratings`] wrote.
 pub(crate) fn unpack_ratings(packed: &[u8]) -> Result<Vec<StoredRating>, Fault> {
-    let (rows, rest) = behind_version(packed)?.as_chunks::<9>();
-    whole(rest)?;
+    let (rows, rest) = after_version(packed)?.as_chunks::<9>();
+    expect_end(rest)?;
     let mut ratings = Vec::with_capacity(rows.len());
     for [t0, t1, t2, t3, m0, m1, m2, m3, half_stars] in rows {
         ratings.push(StoredRating {
@@ -38,11 +37,11 @@ pub(crate) fn unpack_ratings(packed: &[u8]) -> Result<Vec<StoredRating>, Fault> 
     if ratings.is_sorted_by(|a, b| (a.timestamp, a.movie) < (b.timestamp, b.movie)) {
         Ok(ratings)
     } else {
-        Err("is not in order of timestamp and movie id".to_owned())
+        Err("is not ordered by timestamp and movie id".to_owned())
     }
 }
 
-/// A movie's ratings: their number and sum, then for each of the best user id, timestamp, half stars.
+/// A movie's ratings: number and sum; then user id, timestamp, half stars of the best ones.
 pub(crate) fn pack_movie(ratings: &MovieRatings) -> Vec<u8> {
     let mut packed = Vec::with_capacity(9 + 9 * ratings.top.len());
     packed.push(VERSION);
@@ -56,13 +55,12 @@ pub(crate) fn pack_movie(ratings: &MovieRatings) -> Vec<u8> {
     packed
 }
 
-/// Reads what [`pack_movie`] wrote.
 pub(crate) fn unpack_movie(packed: &[u8]) -> Result<MovieRatings, Fault> {
-    let rest = behind_version(packed)?;
+    let rest = after_version(packed)?;
     let (count, rest) = number(rest)?;
     let (half_stars, rest) = number(rest)?;
     let (rows, rest) = rest.as_chunks::<9>();
-    whole(rest)?;
+    expect_end(rest)?;
     let mut top = Vec::with_capacity(rows.len());
     for [u0, u1, u2, u3, t0, t1, t2, t3, half_stars] in rows {
         top.push(TopRating {
@@ -74,7 +72,7 @@ pub(crate) fn unpack_movie(packed: &[u8]) -> Result<MovieRatings, Fault> {
     Ok(MovieRatings { count, half_stars, top })
 }
 
-/// Users for lists: their number in all, then for each id, number of ratings, sum in half stars.
+/// Users for lists: number of all users; then id, number of ratings, sum in half stars of each.
 pub(crate) fn pack_users(list: &UserList) -> Vec<u8> {
     let mut packed = Vec::with_capacity(5 + 12 * list.most_active.len());
     packed.push(VERSION);
@@ -87,11 +85,10 @@ pub(crate) fn pack_users(list: &UserList) -> Vec<u8> {
     packed
 }
 
-/// Reads what [`pack_users`] wrote.
 pub(crate) fn unpack_users(packed: &[u8]) -> Result<UserList, Fault> {
-    let (total, rest) = number(behind_version(packed)?)?;
+    let (total, rest) = number(after_version(packed)?)?;
     let (rows, rest) = rest.as_chunks::<12>();
-    whole(rest)?;
+    expect_end(rest)?;
     let row = |[u0, u1, u2, u3, c0, c1, c2, c3, s0, s1, s2, s3]: &[u8; 12]| {
         (
             UserId(u32::from_le_bytes([*u0, *u1, *u2, *u3])),
@@ -102,30 +99,31 @@ pub(crate) fn unpack_users(packed: &[u8]) -> Result<UserList, Fault> {
     Ok(UserList { total, most_active: rows.iter().map(row).collect() })
 }
 
-/// A description, which is text.
 pub(crate) fn unpack_text(bytes: &[u8]) -> Result<String, Fault> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| "is not text".to_owned())
+    String::from_utf8(bytes.to_vec()).map_err(|_| "is not valid UTF-8".to_owned())
 }
 
-fn behind_version(packed: &[u8]) -> Result<&[u8], Fault> {
+fn after_version(packed: &[u8]) -> Result<&[u8], Fault> {
     match packed {
         [VERSION, rest @ ..] => Ok(rest),
         [] => Err("is empty".to_owned()),
-        [version, ..] => Err(format!("is of version {version}, this program reads {VERSION}")),
+        [version, ..] => {
+            Err(format!("has version {version}, this program reads version {VERSION}"))
+        }
     }
 }
 
 fn number(packed: &[u8]) -> Result<(u32, &[u8]), Fault> {
-    let (bytes, rest) = packed.split_first_chunk::<4>().ok_or_else(cut)?;
+    let (bytes, rest) = packed.split_first_chunk::<4>().ok_or_else(truncated)?;
     Ok((u32::from_le_bytes(*bytes), rest))
 }
 
-fn whole(rest: &[u8]) -> Result<(), Fault> {
-    if rest.is_empty() { Ok(()) } else { Err(cut()) }
+fn expect_end(rest: &[u8]) -> Result<(), Fault> {
+    if rest.is_empty() { Ok(()) } else { Err(truncated()) }
 }
 
-fn cut() -> Fault {
-    "is cut short".to_owned()
+fn truncated() -> Fault {
+    "is truncated".to_owned()
 }
 
 fn stars(half_stars: u8) -> Result<Stars, Fault> {
@@ -147,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packed_values_read_back_and_cut_ones_do_not(rows in rows(), cut in 1..9_usize) {
+        fn packed_values_round_trip_and_truncated_ones_are_errors(rows in rows(), cut in 1..9_usize) {
             let mut ratings: Vec<StoredRating> = rows
                 .iter()
                 .map(|&(timestamp, movie, half_stars)| StoredRating {
@@ -189,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        assert_eq!(unpack_ratings(&[2, 0]).unwrap_err(), "is of version 2, this program reads 1");
-        let twice = [1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 3];
+    fn faults_are_described() {
         assert_eq!(
-            unpack_ratings(&twice).unwrap_err(),
-            "is not in order of timestamp and movie id"
+            unpack_ratings(&[2, 0]).unwrap_err(),
+            "has version 2, this program reads version 1"
         );
+        let twice = [1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 3];
+        assert_eq!(unpack_ratings(&twice).unwrap_err(), "is not ordered by timestamp and movie id");
         assert_eq!(
             unpack_ratings(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 11]).unwrap_err(),
             "has a rating of 11 half stars"

@@ -12,11 +12,11 @@ use crate::{
     Error, FeatureStore, Generation, Options, Push, Read, StoredMovie, StoredUser, UserList,
 };
 
-/// A deadline and a circuit breaker around a store, for a program that has an answer without it.
+/// Adds a deadline and a circuit breaker to a store, for programs that can answer without it.
 ///
-/// When the rate of failures is high the store is given up on: calls fail at once. Now and then one call is let
-/// through to see whether the store is back; when it is, all are. Missing keys and malformed values are no
-/// failures. Pushes are passed on as they are.
+/// The circuit breaker opens at a high rate of failures: calls then fail at once, except for a
+/// probe now and then. It closes when a probe succeeds. Missing keys and malformed values do not
+/// count as failures. Pushes are not guarded.
 #[derive(Debug)]
 pub struct Guarded {
     store: Arc<dyn FeatureStore>,
@@ -27,16 +27,16 @@ pub struct Guarded {
     rejected: AtomicU64,
 }
 
-/// When to give up on a store, and when to try again.
+/// Deadlines and circuit breaker of a store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GuardOptions {
-    /// After this a call has failed.
+    /// The deadline of a call.
     pub deadline: Duration,
-    /// The same for reads of everything as a whole, such as [`all_movies`](FeatureStore::all_movies).
+    /// The deadline of reads of whole kinds, such as [`all_movies`](FeatureStore::all_movies).
     pub bulk_deadline: Duration,
-    /// When the store is given up on.
+    /// When the circuit breaker opens.
     pub circuit: sparrow_circuit::Options,
-    /// Time between two tries to see whether it is back.
+    /// The time between two probes.
     pub pause: Duration,
 }
 
@@ -45,33 +45,33 @@ impl Default for GuardOptions {
         Self {
             deadline: Options::default().deadline,
             bulk_deadline: Duration::from_mins(1),
-            // Everybody's data come from the store: three requests are enough to tell.
+            // All users are read from this store, so three requests are a sufficient sample.
             circuit: sparrow_circuit::Options { min_requests: 3, ..Default::default() },
             pause: Duration::from_millis(500),
         }
     }
 }
 
-/// How a store fares.
+/// The health of a store.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// Since when and why the store counts as away; `None` while it is used.
-    pub away: Option<Away>,
+    /// The outage, while the circuit breaker is open.
+    pub outage: Option<Outage>,
     /// Calls that reached the store.
     pub calls: u64,
-    /// Those of them that failed.
+    /// Failed calls among them.
     pub failures: u64,
-    /// Calls that failed at once because the store was given up on.
+    /// Calls rejected by the open circuit breaker.
     pub rejected: u64,
 }
 
-/// A store that was given up on for now.
+/// A period in which the circuit breaker is open.
 #[derive(Debug, Clone)]
-pub struct Away {
-    /// When it was given up on.
+pub struct Outage {
+    /// When the circuit breaker opened.
     pub since: SystemTime,
     /// The last failure.
-    pub why: Error,
+    pub cause: Error,
 }
 
 #[derive(Debug)]
@@ -82,13 +82,13 @@ struct Circuit {
 
 #[derive(Debug)]
 struct Open {
-    away: Away,
+    outage: Outage,
     next_try: Instant,
     trying: bool,
 }
 
 impl Guarded {
-    /// Puts a guard around the store.
+    /// Wraps a store.
     pub fn new(store: Arc<dyn FeatureStore>, options: GuardOptions) -> Self {
         Self {
             store,
@@ -100,11 +100,11 @@ impl Guarded {
         }
     }
 
-    /// How the store fares at the moment. Asks nobody: a store that nobody reads from counts as it did
-    /// when it was last read.
+    /// The current health, from past calls only: if nothing is read from a store, its status does
+    /// not change.
     pub fn status(&self) -> Status {
         Status {
-            away: self.circuit().open.as_ref().map(|open| open.away.clone()),
+            outage: self.circuit().open.as_ref().map(|open| open.outage.clone()),
             calls: self.calls.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
@@ -115,7 +115,7 @@ impl Guarded {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a call through, or says why not.
+    /// Admits a call, unless the circuit breaker is open.
     fn admit(&self) -> Result<Admission<'_>, Error> {
         let mut circuit = self.circuit();
         let mut trying = false;
@@ -124,7 +124,10 @@ impl Guarded {
                 self.rejected.fetch_add(1, Ordering::Relaxed);
                 return Err(Error::Unavailable {
                     store: self.store.address().to_owned(),
-                    what: format!("given up on for now, because: {}", reason(&open.away.why)),
+                    what: format!(
+                        "the circuit breaker is open, because {}",
+                        reason(&open.outage.cause)
+                    ),
                 });
             }
             open.trying = true;
@@ -149,12 +152,16 @@ impl Guarded {
     fn succeeded(&self) {
         let mut circuit = self.circuit();
         if let Some(open) = circuit.open.take() {
-            // The call was the probe: the circuit is closed.
+            // The call was the probe: the circuit breaker closes.
             circuit.breaker.recovered();
             circuit.breaker.succeeded(Instant::now().into_std());
             drop(circuit);
-            let away = open.away.since.elapsed().unwrap_or_default();
-            tracing::info!(store = self.store.address(), ?away, "the feature store is back");
+            let outage = open.outage.since.elapsed().unwrap_or_default();
+            tracing::info!(
+                store = self.store.address(),
+                ?outage,
+                "the feature store has recovered"
+            );
         } else {
             circuit.breaker.succeeded(Instant::now().into_std());
         }
@@ -166,18 +173,18 @@ impl Guarded {
         let mut circuit = self.circuit();
         let opens = circuit.breaker.failed(Instant::now().into_std());
         if let Some(open) = &mut circuit.open {
-            open.away.why = error.clone();
+            open.outage.cause = error.clone();
             open.next_try = next_try;
         } else if opens {
-            let away = Away { since: SystemTime::now(), why: error.clone() };
-            circuit.open = Some(Open { away, next_try, trying: false });
+            let outage = Outage { since: SystemTime::now(), cause: error.clone() };
+            circuit.open = Some(Open { outage, next_try, trying: false });
             drop(circuit);
-            tracing::warn!(%error, "giving up on the feature store for now");
+            tracing::warn!(%error, "the circuit breaker of the feature store opens");
         }
     }
 }
 
-/// A call that was let through; also one that is dropped half-way ends its try.
+/// An admitted call. Dropping it ends its probe, too.
 struct Admission<'a> {
     guard: &'a Guarded,
     trying: bool,
@@ -204,7 +211,7 @@ impl Drop for Admission<'_> {
     }
 }
 
-/// The error without the store's address, which stands before it already.
+/// The error without the address of the store, which the caller adds.
 fn reason(error: &Error) -> String {
     match error {
         Error::Unavailable { what, .. } | Error::Refused { what, .. } => what.clone(),

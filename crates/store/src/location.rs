@@ -7,20 +7,20 @@ use percent_encoding::percent_decode_str;
 
 use crate::Error;
 
-/// Where a store is, as `--store` takes it:
+/// The address of a store, as in `--store`:
 ///
 /// * `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS;
-/// * `redis-cluster://[user:password@]host[:port][,host[:port]…]`, `rediss-cluster://…` for TLS: some of
-///   the nodes, the others are found through them;
+/// * `redis-cluster://[user:password@]host[:port][,host[:port]…]`, `rediss-cluster://…` for TLS,
+///   with some of the nodes, from which the others are discovered;
 /// * `redis-sentinel://[user:password@]host[:port][,host[:port]…]/service[/database]`,
-///   `rediss-sentinel://…` for TLS: some of the sentinels, and the service that they watch;
+///   `rediss-sentinel://…` for TLS, with some of the sentinels and the service that they monitor;
 /// * `unix://[user:password@]/path[?db=database]`: a socket of Redis on this machine;
 /// * `file:PATH`;
 /// * `memory`.
 ///
-/// The database may also be written `?db=2`. Sentinels with a password of their own take
+/// The database may also be written `?db=2`. Sentinels with their own password take
 /// `?sentinel_user=…&sentinel_password=…`. Special characters in users and passwords are
-/// percent-encoded. Printing it, also for debugging, leaves them out.
+/// percent-encoded. `Display` and `Debug` omit users and passwords.
 ///
 /// ```
 /// let location: sparrow_store::Location = "redis://me:s%3Acret@localhost/2".parse()?;
@@ -37,7 +37,7 @@ pub enum Location {
     Memory,
 }
 
-/// Where Redis is, and who we are there.
+/// Address and credentials of Redis.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisLocation {
     pub(crate) tls: bool,
@@ -54,14 +54,14 @@ pub(crate) enum Topology {
     Server(Host),
     /// Some nodes of a cluster.
     Cluster(Vec<Host>),
-    /// Some sentinels, and what they watch.
+    /// Some sentinels, and the service that they monitor.
     Sentinel {
         hosts: Vec<Host>,
         service: String,
         username: Option<String>,
         password: Option<String>,
     },
-    /// One server, by its socket.
+    /// One server, by its Unix socket.
     Socket(PathBuf),
 }
 
@@ -82,19 +82,19 @@ impl FromStr for Location {
             // `file:///var/lib/x` means the same as `file:/var/lib/x`.
             let path = path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path);
             if path.is_empty() {
-                return Err(fault("a path belongs behind \"file:\""));
+                return Err(fault("a path must follow \"file:\""));
             }
             return Ok(Self::File(PathBuf::from(path)));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(fault(&format!(
-                "it starts with {}, each followed by ://, or with file:, or is \"memory\"",
+                "it must start with {}, followed by ://, or with file:, or be \"memory\"",
                 SCHEMES.map(|(scheme, ..)| scheme).join(", ")
             )));
         };
         let Some(&(_, tls, form)) = SCHEMES.iter().find(|(known, ..)| *known == scheme) else {
             return Err(fault(&format!(
-                "its scheme is {} or file",
+                "its scheme must be {} or file",
                 SCHEMES.map(|(scheme, ..)| scheme).join(", ")
             )));
         };
@@ -143,7 +143,7 @@ impl RedisLocation {
             Some((name, password)) => (decoded(name)?, decoded(password)?),
         };
         if username.is_some() && password.is_none() {
-            return Err(fault("a password belongs behind the user, as in user:password@host"));
+            return Err(fault("a password must follow the user, as in user:password@host"));
         }
         let query = Query::parse(query)?;
         if form != Form::Sentinel && (query.user.is_some() || query.password.is_some()) {
@@ -154,7 +154,7 @@ impl RedisLocation {
             Form::Socket if !cfg!(unix) => return Err(no_sockets()),
             Form::Socket if !hosts.is_empty() || name.is_empty() => {
                 return Err(fault(
-                    "the path of a socket is absolute, as in unix:///run/redis.sock",
+                    "the path of a socket must be absolute, as in unix:///run/redis.sock",
                 ));
             }
             Form::Socket => {
@@ -172,7 +172,7 @@ impl RedisLocation {
                 let (service, number) = name.split_once('/').unwrap_or((name, ""));
                 let Some(service) = decoded(service)? else {
                     return Err(fault(
-                        "behind the sentinels comes the service, as in host/mymaster",
+                        "the service must follow the sentinels, as in host/mymaster",
                     ));
                 };
                 let hosts = hosts_in(hosts, SENTINEL_PORT)?;
@@ -185,18 +185,18 @@ impl RedisLocation {
             (number, database) => {
                 let number = database_in(number)?;
                 if database.is_some_and(|database| database != number) {
-                    return Err(fault("it names two databases"));
+                    return Err(fault("it contains two databases"));
                 }
                 number
             }
         };
         if form == Form::Cluster && database != 0 {
-            return Err(fault("a Redis Cluster has no databases but 0"));
+            return Err(fault("the database of a Redis Cluster must be 0"));
         }
         Ok(Self { tls, topology, username, password, database })
     }
 
-    /// The hosts that the address names; none for a socket.
+    /// The hosts in the address; none for a socket.
     pub(crate) fn hosts(&self) -> &[Host] {
         match &self.topology {
             Topology::Server(host) => slice::from_ref(host),
@@ -211,13 +211,14 @@ impl RedisLocation {
     }
 }
 
-/// Whether a user or password has a character that ends it. What stands before that character is then no host.
+/// Whether a user or password contains an unencoded character that ends it, so that the text before
+/// it is not a host.
 fn has_unencoded_user(rest: &str) -> bool {
     let Some((start, behind)) = rest.split_once(['/', '?', '#']) else { return false };
     behind.contains('@') && !start.contains('@') && hosts_in(start, DEFAULT_PORT).is_err()
 }
 
-/// What may stand behind a question mark.
+/// The parameters after the question mark.
 #[derive(Clone, Default)]
 struct Query {
     database: Option<u8>,
@@ -235,7 +236,7 @@ impl Query {
                 Some(("sentinel_password", password)) => query.password = decoded(password)?,
                 _ => {
                     return Err(fault(
-                        "behind a question mark come db, sentinel_user and sentinel_password",
+                        "the parameters after a question mark are db, sentinel_user and sentinel_password",
                     ));
                 }
             }
@@ -245,7 +246,7 @@ impl Query {
 }
 
 fn database_in(text: &str) -> Result<u8, Error> {
-    text.parse().map_err(|_| fault("a database is a number from 0 to 255"))
+    text.parse().map_err(|_| fault("a database must be a number from 0 to 255"))
 }
 
 fn hosts_in(text: &str, port: u16) -> Result<Vec<Host>, Error> {
@@ -255,7 +256,7 @@ fn hosts_in(text: &str, port: u16) -> Result<Vec<Host>, Error> {
 fn decoded(text: &str) -> Result<Option<String>, Error> {
     let text = percent_decode_str(text)
         .decode_utf8()
-        .map_err(|_| fault("user and password are percent-encoded UTF-8"))?;
+        .map_err(|_| fault("user and password must be percent-encoded UTF-8"))?;
     Ok((!text.is_empty()).then(|| text.into_owned()))
 }
 
@@ -264,10 +265,12 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Host, Error> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, behind) =
-                rest.split_once(']').ok_or_else(|| fault("an IPv6 address ends with ]"))?;
+                rest.split_once(']').ok_or_else(|| fault("an IPv6 address must end with ]"))?;
             let port = match behind {
                 "" => None,
-                _ => Some(behind.strip_prefix(':').ok_or_else(|| fault("a port follows a colon"))?),
+                _ => Some(
+                    behind.strip_prefix(':').ok_or_else(|| fault("a port must follow a colon"))?,
+                ),
             };
             (host, port)
         }
@@ -278,7 +281,7 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Host, Error> {
     };
     let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
     if host.is_empty() || !host.chars().all(sound) {
-        return Err(fault("the host is a name or an address"));
+        return Err(fault("the host must be a name or an address"));
     }
     let port = match port {
         None => default_port,
@@ -286,19 +289,19 @@ fn host_and_port(text: &str, default_port: u16) -> Result<Host, Error> {
             .parse()
             .ok()
             .filter(|&port| port != 0)
-            .ok_or_else(|| fault("the port is a number from 1 to 65535"))?,
+            .ok_or_else(|| fault("the port must be a number from 1 to 65535"))?,
     };
     Ok((host.to_owned(), port))
 }
 
-/// The error of a Unix socket on a platform that has none for programs like this one.
+/// The error for a Unix socket on an unsupported platform.
 pub(crate) fn no_sockets() -> Error {
     fault("unix:// is not supported on this platform")
 }
 
-/// Says what is wrong without quoting anything: it might be part of a password.
+/// An error that does not quote the address, which might contain a password.
 fn fault(what: &str) -> Error {
-    Error::Configuration(format!("the store's address is wrong: {what}"))
+    Error::Configuration(format!("the store's address is invalid: {what}"))
 }
 
 impl fmt::Display for Location {
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_understood_and_print_without_their_secrets() {
+    fn addresses_are_parsed_and_printed_without_passwords() {
         for (text, printed) in [
             ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
             ("redis://h", "redis://h:6379"),
@@ -410,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_quoting() {
+    fn errors_do_not_quote_the_address() {
         for text in [
             "",
             "redis",
@@ -445,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn unencoded_passwords_get_a_message_that_says_how_to_encode_them() {
+    fn errors_for_unencoded_passwords_show_the_encoding() {
         for text in [
             "redis://:sJ3R/abc=@host",
             "redis://user:a?b@host:6379/2",
@@ -455,9 +458,9 @@ mod tests {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert!(error.contains("percent-encoded") && error.contains("%2F"), "{text}: {error}");
         }
-        // These are wrong in another way, or not at all.
+        // Invalid for another reason, and valid.
         let error = "redis://h/@".parse::<Location>().unwrap_err().to_string();
-        assert!(error.contains("a number from 0 to 255"), "{error}");
+        assert!(error.contains("must be a number from 0 to 255"), "{error}");
         assert!(redis("unix:///run/a@b.sock") == redis("unix:///run/a%40b.sock"));
     }
 

@@ -10,15 +10,15 @@ use crate::{
     StoredRating, StoredUser, UserList,
 };
 
-/// A store in the memory of this process: for tests, for demonstrations, and for a server that
-/// fills it itself. Clones share the data.
+/// A store in the memory of this process: for tests, demonstrations, and servers that fill it
+/// themselves. Clones share the data.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     state: Arc<RwLock<Arc<State>>>,
     pushing: Arc<Mutex<()>>,
 }
 
-/// One generation. Each kind has a table of its own, so that a push shares those that it leaves.
+/// One generation. Each kind has its own table, so that generations share unchanged tables.
 #[derive(Debug, Clone, Default)]
 struct State {
     generation: Generation,
@@ -111,7 +111,7 @@ impl FeatureStore for MemoryStore {
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         let lock = Arc::clone(&self.pushing)
             .try_lock_owned()
-            .map_err(|_| Error::refused(ADDRESS, "another push is under way"))?;
+            .map_err(|_| Error::refused(ADDRESS, "another push is in progress"))?;
         Ok(Box::new(MemoryPush {
             store: self.clone(),
             staged: Some(Staged::default()),
@@ -120,7 +120,7 @@ impl FeatureStore for MemoryStore {
     }
 }
 
-/// What was put so far; `None` for kinds of which nothing was.
+/// The entries so far; `None` for kinds without entries.
 #[derive(Default)]
 struct Staged {
     user_features: Option<HashMap<UserId, Fields>>,
@@ -143,7 +143,7 @@ struct MemoryPush {
 #[async_trait]
 impl Push for MemoryPush {
     async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
-        let mut staged = self.staged.take().ok_or_else(over)?;
+        let mut staged = self.staged.take().ok_or_else(push_failed)?;
         for entry in &entries {
             entry.check()?;
         }
@@ -164,7 +164,7 @@ impl Push for MemoryPush {
     }
 
     async fn commit(self: Box<Self>) -> Result<Generation, Error> {
-        let staged = self.staged.ok_or_else(over)?;
+        let staged = self.staged.ok_or_else(push_failed)?;
         let mut current = self.store.state.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = State::clone(&current);
         next.generation = current.generation.next();
@@ -173,7 +173,7 @@ impl Push for MemoryPush {
         replace(&mut next.user_ratings, staged.user_ratings);
         replace(&mut next.movie_features, staged.movie_features);
         if staged.movie_embeddings.is_some() {
-            // An older description is not one of these vectors.
+            // The old description does not describe the new vectors.
             next.embedding_info = Arc::default();
         }
         replace(&mut next.movie_embeddings, staged.movie_embeddings);
@@ -186,8 +186,8 @@ impl Push for MemoryPush {
     }
 }
 
-fn over() -> Error {
-    Error::push_over(ADDRESS)
+fn push_failed() -> Error {
+    Error::push_failed(ADDRESS)
 }
 
 fn put<K: Eq + std::hash::Hash, V>(table: &mut Option<HashMap<K, V>>, id: K, value: V) {

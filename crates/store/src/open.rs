@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use crate::{Error, FeatureStore, Location, MemoryStore, Options};
 
-/// Opens a store for a program that goes on without it when it is away: a server. Returns at once;
-/// calls fail until the store can be reached, and it is tried for as long as it is open. Inside of a tokio
-/// runtime. The error is about the address or the options.
+/// Opens a store for a program that can run without it, such as a server. Returns at once and
+/// connects in the background; calls fail until the store is connected. Requires a tokio runtime.
+/// Errors concern the address or the options.
 pub fn open(location: &Location, options: &Options) -> Result<Arc<dyn FeatureStore>, Error> {
     options.check()?;
     match location {
@@ -15,13 +15,13 @@ pub fn open(location: &Location, options: &Options) -> Result<Arc<dyn FeatureSto
         Location::Redis(redis) => Ok(Arc::new(crate::RedisStore::open(redis, options)?)),
         #[cfg(not(all(feature = "file", feature = "redis")))]
         _ => Err(Error::Configuration(format!(
-            "this program was built without stores like {location}"
+            "this program was built without support for {location}"
         ))),
     }
 }
 
-/// Opens a store for a program that is nothing without it: a loader. Waits until the store answers, at
-/// most for [`Options::connect_timeout`], and then says why it does not.
+/// Opens a store for a program that cannot run without it, such as a loader. Waits until the store
+/// responds, for at most [`Options::connect_timeout`].
 pub async fn connect(
     location: &Location,
     options: &Options,

@@ -3,29 +3,30 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// How a store is reached and used. The defaults suit a server beside its Redis.
+/// How to connect to a store and use it. The defaults suit a server close to its Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// After this a read has failed.
+    /// The deadline of a read.
     pub deadline: Duration,
-    /// The same for [`all_movies`](crate::FeatureStore::all_movies), for each of its round trips and
+    /// The deadline of each round trip of [`all_movies`](crate::FeatureStore::all_movies) and of
     /// each batch of a push.
     pub bulk_deadline: Duration,
-    /// How long [`connect`](crate::connect) waits for a store that cannot be reached; also the limit for
-    /// one attempt to connect.
+    /// The time that [`connect`](crate::connect) waits for a store that cannot be reached; also the
+    /// limit for one connection attempt.
     pub connect_timeout: Duration,
-    /// Connections to Redis, or to each node of a cluster.
+    /// Connections to Redis, per node of a cluster.
     pub connections: usize,
-    /// What every key in Redis starts with; braces only as one hash tag, such as `{movies}:`.
+    /// The prefix of every key in Redis. Braces are allowed only as one hash tag, such as
+    /// `{movies}:`.
     pub prefix: String,
-    /// After this, keys that a push wrote to Redis vanish; `None` keeps them.
+    /// The time to live of pushed keys in Redis; `None` keeps them.
     pub ttl: Option<Duration>,
     /// Certificates (PEM) to trust for TLS, instead of those of the system.
     pub ca_file: Option<PathBuf>,
-    /// How long a push waits between announcing a generation and moving its keys into place: longer
-    /// than any reader's deadline.
+    /// The pause of a push between the announcement of a generation and the renaming of its keys:
+    /// longer than the deadline of any reader.
     pub grace: Duration,
-    /// How long the lock of a killed push holds off the next one.
+    /// The time until the lock of a killed push expires.
     pub lock: Duration,
 }
 
@@ -46,22 +47,22 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether they make sense together.
+    /// Checks the values and their relations.
     pub fn check(&self) -> Result<(), Error> {
         let fault = if self.deadline.is_zero() || self.bulk_deadline < self.deadline {
-            "the store's deadline is above zero, and that for bulk reads not below it"
+            "the store's deadline must be above zero, and its bulk deadline at least as long"
         } else if self.connect_timeout.is_zero() {
-            "the store's connect timeout is above zero"
+            "the store's connect timeout must be above zero"
         } else if self.connections == 0 || self.connections > 256 {
-            "there are 1 to 256 connections to the store"
+            "the store's number of connections must be from 1 to 256"
         } else if self.ttl.is_some_and(|ttl| ttl < Duration::from_mins(1)) {
-            "the time to live is at least a minute: a push has to end within it"
+            "the time to live must be at least a minute: a push must end within it"
         } else if self.grace < self.deadline {
-            "the grace of a push is not below the deadline of reads"
+            "the grace period of a push must not be below the deadline of reads"
         } else if self.lock < Duration::from_millis(200) {
-            "the lock of a push holds for at least 200 ms"
-        } else if !prefix_is_sound(&self.prefix) {
-            "the key prefix is at most 200 printable characters, with braces only as one hash tag"
+            "the lock of a push must last at least 200 ms"
+        } else if !is_valid_prefix(&self.prefix) {
+            "the key prefix must be at most 200 printable characters, with braces only as one hash tag"
         } else {
             return Ok(());
         };
@@ -69,7 +70,7 @@ impl Options {
     }
 }
 
-fn prefix_is_sound(prefix: &str) -> bool {
+fn is_valid_prefix(prefix: &str) -> bool {
     if prefix.len() > 200 || prefix.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return false;
     }
@@ -82,12 +83,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_must_leave_a_key_and_its_staged_twin_in_one_slot() {
-        for sound in ["", "movies:", "{movies}:", "a{b}c", "étoile*"] {
-            assert!(prefix_is_sound(sound), "{sound}");
+    fn prefixes_that_would_separate_a_key_from_its_staged_key_are_rejected() {
+        for valid in ["", "movies:", "{movies}:", "a{b}c", "étoile*"] {
+            assert!(is_valid_prefix(valid), "{valid}");
         }
-        for unsound in ["{", "}", "}{", "{}", "a{}b", "{a}{b}", "{{a}", "a b", "a\n"] {
-            assert!(!prefix_is_sound(unsound), "{unsound}");
+        for invalid in ["{", "}", "}{", "{}", "a{}b", "{a}{b}", "{{a}", "a b", "a\n"] {
+            assert!(!is_valid_prefix(invalid), "{invalid}");
         }
         assert!(Options::default().check().is_ok());
         let short = Options { grace: Duration::from_millis(1), ..Options::default() };

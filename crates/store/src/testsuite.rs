@@ -1,6 +1,6 @@
-//! The contract of [`FeatureStore`] and [`Push`], as tests of any implementation.
+//! The contract of [`FeatureStore`] and [`Push`] as tests for any implementation.
 //!
-//! With the Cargo feature `testsuite`, tests of other crates call [`check`] with a store of their own. It panics at the
+//! With the Cargo feature `testsuite`, tests of other crates call [`check`] with their own store. It panics at the
 //! first violation.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -15,30 +15,30 @@ use sparrow_store::{
     StoredUser, UserList,
 };
 
-/// Two handles on one store, as two processes would have them.
+/// Two handles to one store, as in two processes.
 pub type Handles = [Arc<dyn FeatureStore>; 2];
 
-/// Checks a store. `fresh` returns two handles on an empty store; it is called a dozen times. Runs in a Tokio runtime with
+/// Checks a store. `fresh` returns two handles to an empty store; it is called a dozen times. Runs in a Tokio runtime with
 /// several threads.
 ///
 /// # Panics
 /// If the store violates the contract.
 pub async fn check(fresh: impl AsyncFn() -> Handles) {
-    nothing_is_there_at_first(&fresh().await).await;
-    everything_comes_back(&fresh().await).await;
-    extreme_values_come_back(&fresh().await).await;
+    a_new_store_is_empty(&fresh().await).await;
+    pushed_values_are_read_back(&fresh().await).await;
+    extreme_values_are_read_back(&fresh().await).await;
     answers_are_in_the_order_of_the_ids(&fresh().await).await;
-    kinds_are_replaced_or_left(&fresh().await).await;
-    a_description_goes_with_its_vectors(&fresh().await).await;
-    of_two_entries_the_later_counts(&fresh().await).await;
-    nothing_shows_before_the_commit(&fresh().await).await;
+    pushed_kinds_are_replaced_and_others_unchanged(&fresh().await).await;
+    a_description_is_replaced_with_its_vectors(&fresh().await).await;
+    the_later_of_two_entries_counts(&fresh().await).await;
+    staged_values_are_invisible_before_the_commit(&fresh().await).await;
     only_one_push_at_a_time(&fresh().await).await;
-    what_cannot_be_read_back_is_refused(&fresh().await).await;
-    thousands_of_entries(&fresh().await).await;
+    unreadable_entries_are_rejected(&fresh().await).await;
+    pushes_of_thousands_of_entries_are_complete(&fresh().await).await;
     readers_never_see_two_generations(&fresh().await).await;
 }
 
-/// Starts a push, waiting for one that was dropped a moment ago to leave.
+/// Starts a push, after a push that was just dropped has released its lock.
 pub(crate) async fn start(store: &dyn FeatureStore) -> Box<dyn Push> {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
@@ -59,7 +59,7 @@ pub(crate) async fn push(store: &dyn FeatureStore, entries: Vec<Entry>) -> Gener
     push.commit().await.unwrap()
 }
 
-/// The user's features, each value naming its field and `stamp`.
+/// Features of a user whose values contain field name and `stamp`.
 pub(crate) fn user_fields(stamp: &str) -> Fields {
     Fields(USER_FIELDS.iter().map(|name| ((*name).to_owned(), stamp.to_owned())).collect())
 }
@@ -88,7 +88,7 @@ async fn movie(store: &dyn FeatureStore, id: u32) -> StoredMovie {
     store.movies(&[MovieId(id)]).await.unwrap().value.remove(0)
 }
 
-async fn nothing_is_there_at_first([a, b]: &Handles) {
+async fn a_new_store_is_empty([a, b]: &Handles) {
     for store in [a, b] {
         assert_eq!(store.generation().await.unwrap(), Generation(0));
         let users = store.users(&[UserId(1), UserId(2)]).await.unwrap();
@@ -105,7 +105,7 @@ async fn nothing_is_there_at_first([a, b]: &Handles) {
     }
 }
 
-async fn everything_comes_back([a, b]: &Handles) {
+async fn pushed_values_are_read_back([a, b]: &Handles) {
     let list =
         UserList { total: 7, most_active: vec![(UserId(6), 314, 2463), (UserId(2), 29, 229)] };
     let ratings = MovieRatings { count: 3, half_stars: 25, top: vec![top(6, 10, 5), top(7, 9, 9)] };
@@ -161,7 +161,7 @@ async fn everything_comes_back([a, b]: &Handles) {
     }
 }
 
-async fn extreme_values_come_back([a, b]: &Handles) {
+async fn extreme_values_are_read_back([a, b]: &Handles) {
     let (first, last) = (UserId(0), UserId(u32::MAX));
     let texts = ["", " ", "Sci-Fi & más \u{1F3AC}", "a\r\nb\0c", "\"quoted\""];
     let fields = Fields(texts.iter().map(|text| (format!("f{text}"), (*text).into())).collect());
@@ -184,11 +184,11 @@ async fn extreme_values_come_back([a, b]: &Handles) {
     )
     .await;
     let users = b.users(&[first, last]).await.unwrap().value;
-    let mut there = users[0].features.clone().unwrap();
-    there.0.sort();
+    let mut stored = users[0].features.clone().unwrap();
+    stored.0.sort();
     let mut expected = fields;
     expected.0.sort();
-    assert_eq!(there, expected);
+    assert_eq!(stored, expected);
     assert_eq!(users[0].ratings, Some(Vec::new()));
     let bits = |vector: &[f32]| vector.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(users[1].embedding.as_ref().unwrap()), bits(&vector));
@@ -219,7 +219,7 @@ async fn answers_are_in_the_order_of_the_ids([a, b]: &Handles) {
     assert_eq!(firsts, [Some(3.5), None, Some(1.5)]);
 }
 
-async fn kinds_are_replaced_or_left([a, b]: &Handles) {
+async fn pushed_kinds_are_replaced_and_others_unchanged([a, b]: &Handles) {
     let first = push(
         a.as_ref(),
         vec![
@@ -248,7 +248,11 @@ async fn kinds_are_replaced_or_left([a, b]: &Handles) {
         assert_eq!(store.generation().await.unwrap(), second);
         assert!(user(store.as_ref(), 1).await.is_empty());
         let changed = user(store.as_ref(), 2).await;
-        assert_eq!(changed.features.as_ref(), Some(&narrow), "no field of the older hash is left");
+        assert_eq!(
+            changed.features.as_ref(),
+            Some(&narrow),
+            "the fields of the older hash are removed"
+        );
         assert_eq!(changed.embedding, Some(vec![2.0]));
         assert!(user(store.as_ref(), 3).await.features.is_some());
         let less = movie(store.as_ref(), 5).await;
@@ -261,7 +265,7 @@ async fn kinds_are_replaced_or_left([a, b]: &Handles) {
         assert_eq!(ids, [5, 6]);
         assert!(movies[0].1.embedding.is_none());
     }
-    // A push of nothing leaves everything, as a generation of its own.
+    // An empty push is a generation with unchanged values.
     let third = push(a.as_ref(), Vec::new()).await;
     assert!(third > second);
     assert_eq!(user(b.as_ref(), 2).await.embedding, Some(vec![2.0]));
@@ -269,14 +273,14 @@ async fn kinds_are_replaced_or_left([a, b]: &Handles) {
 
 const INFO: &str = r#"{"format":1,"method":"als","similarity":"dot"}"#;
 
-async fn a_description_goes_with_its_vectors([a, b]: &Handles) {
+async fn a_description_is_replaced_with_its_vectors([a, b]: &Handles) {
     let info = |text: &str| Entry::EmbeddingInfo(text.to_owned());
     let movie = |value| Entry::MovieEmbedding(MovieId(1), vec![value]);
     let read = async || b.embedding_info().await.unwrap().value;
     push(a.as_ref(), vec![movie(1.0), info("first")]).await;
     assert_eq!(read().await.as_deref(), Some("first"));
     push(a.as_ref(), vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await;
-    assert_eq!(read().await.as_deref(), Some("first"), "other kinds leave it");
+    assert_eq!(read().await.as_deref(), Some("first"), "other kinds do not change it");
     push(a.as_ref(), vec![info("second")]).await;
     assert_eq!(read().await.as_deref(), Some("second"));
     assert_eq!(self::movie(b.as_ref(), 1).await.embedding, Some(vec![1.0]));
@@ -284,7 +288,7 @@ async fn a_description_goes_with_its_vectors([a, b]: &Handles) {
     assert_eq!(read().await, None, "it does not describe the new vectors");
 }
 
-async fn of_two_entries_the_later_counts([a, b]: &Handles) {
+async fn the_later_of_two_entries_counts([a, b]: &Handles) {
     let embedding = |value| Entry::UserEmbedding(UserId(1), vec![value]);
     let features =
         |name: &str| Fields(vec![(name.to_owned(), "1".to_owned()), ("both".into(), name.into())]);
@@ -298,14 +302,14 @@ async fn of_two_entries_the_later_counts([a, b]: &Handles) {
     push.commit().await.unwrap();
     let user = user(b.as_ref(), 1).await;
     assert_eq!(user.embedding, Some(vec![3.0]));
-    let mut there = user.features.unwrap();
-    there.0.sort();
+    let mut stored = user.features.unwrap();
+    stored.0.sort();
     let mut expected = features("third");
     expected.0.sort();
-    assert_eq!(there, expected);
+    assert_eq!(stored, expected);
 }
 
-async fn nothing_shows_before_the_commit([a, b]: &Handles) {
+async fn staged_values_are_invisible_before_the_commit([a, b]: &Handles) {
     let first = push(a.as_ref(), vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await;
     let mut dropped = start(a.as_ref()).await;
     let changes = vec![
@@ -330,7 +334,7 @@ async fn nothing_shows_before_the_commit([a, b]: &Handles) {
     assert!(second > first);
     let users = a.users(&[UserId(1), UserId(2)]).await.unwrap();
     assert_eq!(users.value[0].embedding, Some(vec![1.0]));
-    assert!(users.value[1].is_empty(), "nothing of the dropped push comes up later");
+    assert!(users.value[1].is_empty(), "values of the dropped push must not reappear");
     assert_eq!(a.all_movies().await.unwrap().value, []);
 }
 
@@ -339,9 +343,9 @@ async fn only_one_push_at_a_time([a, b]: &Handles) {
     for store in [a, b] {
         match store.push().await.map(|_| ()) {
             Err(Error::Refused { what, .. }) => {
-                assert!(what.contains("push is under way"), "{what}");
+                assert!(what.contains("push is in progress"), "{what}");
             }
-            other => panic!("a second push at once: {other:?}"),
+            other => panic!("a concurrent push: {other:?}"),
         }
     }
     first.put(vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await.unwrap();
@@ -351,7 +355,7 @@ async fn only_one_push_at_a_time([a, b]: &Handles) {
     drop(next);
 }
 
-async fn what_cannot_be_read_back_is_refused([a, b]: &Handles) {
+async fn unreadable_entries_are_rejected([a, b]: &Handles) {
     let bad = [
         Entry::UserEmbedding(UserId(1), Vec::new()),
         Entry::MovieEmbedding(MovieId(1), vec![1.0, f32::NAN]),
@@ -368,13 +372,13 @@ async fn what_cannot_be_read_back_is_refused([a, b]: &Handles) {
             Error::Malformed { key, .. } => assert!(key.ends_with(&entry.key()), "{error}"),
             _ => panic!("{entry:?}: {error}"),
         }
-        assert!(matches!(push.commit().await, Err(Error::Refused { .. })), "the push is over");
+        assert!(matches!(push.commit().await, Err(Error::Refused { .. })), "the push has failed");
     }
     assert_eq!(b.generation().await.unwrap(), Generation(0));
     assert!(user(b.as_ref(), 2).await.is_empty());
 }
 
-async fn thousands_of_entries([a, b]: &Handles) {
+async fn pushes_of_thousands_of_entries_are_complete([a, b]: &Handles) {
     const COUNT: u32 = 3000;
     let mut push = start(a.as_ref()).await;
     for first in (0..COUNT).step_by(700) {
@@ -415,8 +419,8 @@ async fn thousands_of_entries([a, b]: &Handles) {
     }
 }
 
-/// What generation `number` of [`readers_never_see_two_generations`] consists of: user 0 is in every
-/// one, the others only in some, and every value says which generation it is of.
+/// The entries of generation `number` in [`readers_never_see_two_generations`]: user 0 is in every
+/// generation, the others in some, and every value contains the number.
 fn stamped(number: u32) -> Vec<Entry> {
     (0..USERS)
         .filter(|&user| is_in(number, user))
@@ -437,7 +441,7 @@ fn is_in(number: u32, user: u32) -> bool {
     user.is_multiple_of(5) || !(user + number).is_multiple_of(3)
 }
 
-/// Checks that all of an answer belongs to one generation, and is all of it; returns its number.
+/// Checks that the users belong to one complete generation; returns its number.
 fn number_of(users: &[StoredUser]) -> u32 {
     let number = users[0].embedding.as_ref().unwrap()[0] as u32;
     for (id, user) in (0..).zip(users) {
@@ -454,7 +458,7 @@ fn number_of(users: &[StoredUser]) -> u32 {
     number
 }
 
-/// A read that came too late, on a busy machine, saw nothing at all.
+/// A read that times out on a busy machine is not a failure of the test.
 fn in_time<T>(read: Result<T, Error>) -> Option<T> {
     match read {
         Err(Error::TimedOut { .. }) => None,
@@ -465,12 +469,12 @@ fn in_time<T>(read: Result<T, Error>) -> Option<T> {
 async fn readers_never_see_two_generations([a, b]: &Handles) {
     const ROUNDS: u32 = 6;
     push(a.as_ref(), stamped(1)).await;
-    let seen: Arc<[AtomicU32; 4]> = Arc::default();
+    let last_read: Arc<[AtomicU32; 4]> = Arc::default();
     let readers: Vec<_> = [a, b, a, b]
         .into_iter()
         .enumerate()
         .map(|(reader, store)| {
-            let (store, seen) = (Arc::clone(store), Arc::clone(&seen));
+            let (store, last_read) = (Arc::clone(store), Arc::clone(&last_read));
             tokio::spawn(async move {
                 let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
                 let mut last = (Generation(0), 0);
@@ -491,10 +495,10 @@ async fn readers_never_see_two_generations([a, b]: &Handles) {
                         (read.generation, number_of(&read.value))
                     };
                     assert!(now >= last, "{now:?} after {last:?}");
-                    // The same generation is always the same data.
+                    // The data of a generation do not change.
                     assert!((now.0 == last.0) == (now.1 == last.1), "{now:?} after {last:?}");
                     last = now;
-                    seen[reader].store(now.1, Ordering::Relaxed);
+                    last_read[reader].store(now.1, Ordering::Relaxed);
                     tokio::task::yield_now().await;
                 }
             })
@@ -502,8 +506,9 @@ async fn readers_never_see_two_generations([a, b]: &Handles) {
         .collect();
     for number in 2..=ROUNDS {
         push(b.as_ref(), stamped(number)).await;
-        let all_there = || seen.iter().all(|seen| seen.load(Ordering::Relaxed) == number);
-        while !all_there() && !readers.iter().any(tokio::task::JoinHandle::is_finished) {
+        let all_read =
+            || last_read.iter().all(|last_read| last_read.load(Ordering::Relaxed) == number);
+        while !all_read() && !readers.iter().any(tokio::task::JoinHandle::is_finished) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

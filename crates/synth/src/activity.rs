@@ -1,14 +1,14 @@
-//! How many ratings each user gives.
+//! The number of ratings per user.
 
 use sparrow_random::{Random, exp};
 
 use super::{Error, STREAM_USERS, Size};
 
-/// MovieLens shows users who rated at least this many films.
-const FEWEST: u64 = 20;
+/// The minimum number of ratings per user in MovieLens.
+const MIN_RATINGS: u64 = 20;
 
-/// Checks that the size is possible and divides the ratings among the users: each gets
-/// at least 20 where there are enough of both, most get few, some very many.
+/// Validates the size and distributes the ratings over the users. Each user has at least 20 if
+/// there are enough movies and ratings; most users have few, some very many.
 pub(super) fn ratings_per_user(size: &Size, seed: u64) -> Result<Vec<u32>, Error> {
     let Size { users, movies, ratings } = *size;
     let pairs = u64::from(users) * u64::from(movies);
@@ -27,12 +27,12 @@ pub(super) fn ratings_per_user(size: &Size, seed: u64) -> Result<Vec<u32>, Error
         )));
     }
 
-    let fewest = FEWEST.min(u64::from(movies)).min(ratings / u64::from(users));
+    let fewest = MIN_RATINGS.min(u64::from(movies)).min(ratings / u64::from(users));
     let mut random = Random::new(seed, STREAM_USERS);
     let weights: Vec<f64> = (0..users).map(|_| exp(1.15 * random.normal_with_tails())).collect();
     let mut counts = vec![fewest as u32; users as usize];
     let mut left = ratings - fewest * u64::from(users);
-    // Whoever is full cannot take a share, so what they leave is divided again.
+    // Users at the maximum cannot take their share; the rest is distributed again.
     for _ in 0..30 {
         let open: f64 = (counts.iter().zip(&weights))
             .filter(|(count, _)| **count < movies)
@@ -46,7 +46,7 @@ pub(super) fn ratings_per_user(size: &Size, seed: u64) -> Result<Vec<u32>, Error
             left -= more;
         }
     }
-    // The remainders, one each, and whatever the rounds above could not place.
+    // Distributes the remainders one by one, and the rest of the rounds above.
     while left > 0 {
         for count in counts.iter_mut().filter(|count| **count < movies) {
             if left > 0 {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_sizes_say_why() {
+    fn errors_of_impossible_sizes_contain_the_reason() {
         let cases = [
             (0, 5, 5, "at least 1"),
             (5, 0, 5, "at least 1"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn real_proportions_have_a_long_tail() -> Result<(), Error> {
+    fn the_distribution_has_a_long_tail_as_in_real_data() -> Result<(), Error> {
         let mut counts = plan(610, 9742, 100_836)?;
         counts.sort_unstable();
         assert!(counts[0] >= 20);
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_add_up(users in 1_u32..60, movies in 1_u32..60, part in 0.0..=1.0_f64) {
+        fn counts_sum_to_the_total(users in 1_u32..60, movies in 1_u32..60, part in 0.0..=1.0_f64) {
             let (least, most) = (u64::from(users), u64::from(users) * u64::from(movies));
             let ratings = least + (part * (most - least) as f64) as u64;
             let counts = plan(users, movies, ratings).expect("possible");

@@ -1,14 +1,14 @@
-//! Invents data sets in the MovieLens format: no real film, no real person, but a structure that
-//! a recommender can learn from.
+//! Generates synthetic data sets in the MovieLens format: no real films or people, but a structure
+//! that a recommender can learn.
 //!
-//! Each film belongs to a *theme* (space, haunted houses, costume romance, …), which decides its
-//! genres and the words of its title, and within it to a *strand*, which genres do not show. Each
-//! user seeks out a few themes and strands, rates them higher, and otherwise watches what
-//! everybody watches. Popularity follows a Zipf-Mandelbrot law; ratings have a user's bias, a film's
-//! quality and whim in them; they are given in sessions, after the film came out.
+//! Each film belongs to a *theme* (space, haunted houses, costume romance, …), which determines its
+//! genres and the words of its title, and within the theme to a *strand*, which is independent of
+//! genres. Each user prefers a few themes and strands, rates them higher, and otherwise watches
+//! popular films. Popularity follows a Zipf-Mandelbrot law. Ratings depend on the user's bias, the
+//! film's quality and noise; they are given in sessions after the film's release.
 //!
-//! Users are independent of each other given the seed, so that they are made in parallel and
-//! written in order, and the outcome does not depend on the number of threads.
+//! Users are independent given the seed. So they are generated in parallel and written in order,
+//! and the result does not depend on the number of threads.
 
 mod activity;
 mod movies;
@@ -28,57 +28,57 @@ use sparrow_movielens::write::{LinksWriter, MoviesWriter, RatingsWriter};
 use sparrow_output::AtomicFile;
 use sparrow_progress::Progress;
 
-/// Which random stream is for what; users have one each, from the last number on.
+/// The numbers of the random streams. Users have one each, from the last number on.
 const STREAM_MOVIES: u64 = 1;
 const STREAM_USERS: u64 = 2;
 const STREAM_RATINGS: u64 = 1 << 32;
 
-/// Users that a thread makes at a time.
+/// Users per block of a thread.
 const BLOCK: usize = 256;
 
-/// The most movies that titles are invented for.
-pub const MOST_MOVIES: u32 = 1_000_000;
-/// The most users.
-pub const MOST_USERS: u32 = 100_000_000;
+/// The maximum number of movies.
+pub const MAX_MOVIES: u32 = 1_000_000;
+/// The maximum number of users.
+pub const MAX_USERS: u32 = 100_000_000;
 
-/// How large a data set is: exactly so many of each.
+/// The exact size of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Users, each with at least one rating, and with 20 where there are enough of them.
+    /// Users, each with at least one rating, and with 20 if there are enough movies and ratings.
     pub users: u32,
-    /// Movies, whether or not anybody rated them.
+    /// Movies, with or without ratings.
     pub movies: u32,
-    /// Ratings; from one per user to one per user and movie.
+    /// Ratings: from one per user to one per user and movie.
     pub ratings: u64,
 }
 
-/// How to invent a data set.
+/// Options of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// How large.
+    /// The size.
     pub size: Size,
-    /// The same seed gives the same files, on any machine and with any number of threads.
+    /// The seed. The same seed generates the same files on any machine with any number of threads.
     pub seed: u64,
-    /// Whether files that exist may be replaced.
+    /// Whether existing files may be replaced.
     pub replace: bool,
 }
 
-/// Why a data set was not made. Nothing half-written is left in any of these cases.
+/// Why no data set was generated. No incomplete files remain.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no data set of this size.
-    #[error("no such data set: {0}")]
+    /// The size is impossible.
+    #[error("invalid size of a data set: {0}")]
     Impossible(String),
-    /// The files cannot be written, or are there already.
+    /// The files cannot be written, or exist already.
     #[error(transparent)]
     Output(#[from] sparrow_output::Error),
 }
 
-/// Invents a data set and writes `movies.csv`, `links.csv` and `ratings.csv` into `folder`, which
-/// is made if it does not exist.
+/// Generates a data set and writes `movies.csv`, `links.csv` and `ratings.csv` into `folder`, which
+/// is created if necessary.
 ///
-/// Memory depends on the number of movies and users, not of ratings: 25 million ratings by 162,000
-/// users of 62,000 movies take well under 100 MiB. Progress is counted in ratings.
+/// Memory depends on the number of movies and users, but not of ratings: 25 million ratings by
+/// 162,000 users of 62,000 movies take well under 100 MiB. Progress is counted in ratings.
 ///
 /// Returns the files with their sizes in bytes.
 pub fn write(
@@ -87,18 +87,18 @@ pub fn write(
     progress: Progress<'_>,
 ) -> Result<Vec<(PathBuf, u64)>, Error> {
     let Options { size, seed, replace } = *options;
-    if size.movies > MOST_MOVIES || size.users > MOST_USERS {
+    if size.movies > MAX_MOVIES || size.users > MAX_USERS {
         return Err(Error::Impossible(format!(
-            "at most {MOST_MOVIES} movies and {MOST_USERS} users can be invented"
+            "at most {MAX_MOVIES} movies and {MAX_USERS} users are supported"
         )));
     }
     let counts = activity::ratings_per_user(&size, seed)?;
     sparrow_output::prepare(folder, &["movies.csv", "links.csv", "ratings.csv"], replace)?;
 
-    // The best-known film is rated by some six users of ten (fewer in the end, as nobody rates a
-    // film twice).
+    // About six of ten users rate the most popular film. The factor is greater because no user rates
+    // a film twice.
     let most_popular = 0.7 * f64::from(size.users) / size.ratings as f64;
-    let movies = movies::invent(size.movies as usize, most_popular, seed);
+    let movies = movies::generate(size.movies as usize, most_popular, seed);
     let mut movies_file = AtomicFile::create(folder, "movies.csv")?;
     movies_file.write_with(|to| write_movies(&movies, to))?;
     let mut links_file = AtomicFile::create(folder, "links.csv")?;
@@ -128,8 +128,8 @@ fn write_links(movies: &[Movie], to: impl Write) -> io::Result<()> {
     file.finish().map(drop)
 }
 
-/// Each thread makes every n-th block of users; the writer takes the blocks in turn, so that the
-/// file is in order and no thread runs ahead by more than its channel holds.
+/// Each thread generates every n-th block of users. The writer takes the blocks in turn, so that
+/// the file is in order, and the channels limit how far a thread runs ahead.
 fn write_ratings(
     audience: &Audience<'_>,
     movies: &[Movie],
@@ -156,19 +156,19 @@ fn write_ratings(
                         audience.ratings_of(user as u32, count, &mut scratch, &mut ratings);
                         written += u64::from(count);
                         if append(user as u32 + 1, &ratings, movies, &mut part).is_err() {
-                            return; // memory takes all that is written
+                            return; // writing to memory does not fail
                         }
                     }
                     let Ok(text) = part.finish() else { return };
                     if sender.send((text, written)).is_err() {
-                        return; // the writer failed and says so itself
+                        return; // the writer failed and returns its error
                     }
                 }
             });
         }
         let mut done = 0;
         for channel in (0..counts.len().div_ceil(BLOCK)).map(|block| &channels[block % threads]) {
-            // A sender is gone early only if its thread panicked, which the scope passes on.
+            // A sender is missing only if its thread panicked, which the scope propagates.
             let Ok((text, written)) = channel.recv() else { break };
             file.write(&text)?;
             done += written;

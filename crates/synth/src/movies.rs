@@ -1,18 +1,17 @@
-//! The films of an invented data set: what they are called, and the hidden properties that decide
-//! who watches them and how they are liked.
+//! The films of a synthetic data set: their titles, and the hidden properties that determine who
+//! watches and likes them.
 
 use sparrow_random::{Random, Weighted};
 
 use super::themes::{Era, NO_GENRES, THEMES};
 use super::titles::Titles;
 
-/// Days from 1970-01-01 to 2018-08-01: no film is released later.
+/// Days from 1970-01-01 to 2018-08-01, the last release.
 const LAST_RELEASE: i32 = 17_744;
 /// Days from 1970-01-01 to 1995-01-09, when the catalogue begins.
 const OPENING: i32 = 9_139;
 
-/// How often a film is listed without genres, carries one that its theme does not have, or has
-/// no TMDB id.
+/// The probability that a film has no genres, a genre outside of its theme, or no TMDB id.
 const GENRELESS: f64 = 0.004;
 const STRAY_GENRE: f64 = 0.05;
 const TMDBLESS: f64 = 0.004;
@@ -20,7 +19,7 @@ const TMDBLESS: f64 = 0.004;
 const STRAY_GENRES: &[&str] =
     &["Action", "Adventure", "Comedy", "Drama", "Fantasy", "Mystery", "Romance", "Thriller"];
 
-/// One film. Its number is its position, and films are in the order of their ids.
+/// A film. Films are indexed in the order of their ids.
 #[derive(Debug)]
 pub(super) struct Movie {
     pub(super) id: u32,
@@ -29,30 +28,30 @@ pub(super) struct Movie {
     pub(super) imdb_id: String,
     pub(super) tmdb_id: String,
     pub(super) theme: u16,
-    /// A finer division of the theme, for tastes that genres do not show.
+    /// A subdivision of the theme, for tastes beyond genres.
     pub(super) strand: u16,
     /// Days since 1970-01-01, negative before.
     pub(super) release: i32,
     pub(super) year: i32,
-    /// Stars above or below the average film.
+    /// Stars relative to the average film.
     pub(super) quality: f64,
     /// Relative number of viewers.
     pub(super) popularity: f64,
 }
 
-/// How many strands a theme has: about 25 films each, so that both small and large sets have a
-/// structure that their number of ratings can show.
+/// The number of strands per theme: about 25 films each, so that small and large sets have a
+/// structure that can be learnt from their ratings.
 fn strands(movies: usize) -> usize {
     (movies / (THEMES.len() * 25)).clamp(1, 12)
 }
 
-/// Invents films; `most_popular` is the share of all ratings that the best-known one gets.
-pub(super) fn invent(count: usize, most_popular: f64, seed: u64) -> Vec<Movie> {
+/// Generates films; `most_popular` is the share of ratings of the most popular one.
+pub(super) fn generate(count: usize, most_popular: f64, seed: u64) -> Vec<Movie> {
     let mut random = Random::new(seed, super::STREAM_MOVIES);
     let themes = Weighted::new(&THEMES.iter().map(|theme| theme.share).collect::<Vec<_>>());
     let strands = strands(count);
 
-    // In the order of release, so that sequels can follow what they continue.
+    // In the order of release, so that sequels follow earlier films.
     let mut drafts: Vec<(i32, i32, usize)> = (0..count)
         .map(|_| {
             let theme = themes.draw(&mut random);
@@ -82,7 +81,8 @@ pub(super) fn invent(count: usize, most_popular: f64, seed: u64) -> Vec<Movie> {
                 quality: 0.42 * random.normal() + 0.5 * (renown - 0.5),
                 popularity,
             };
-            // Old films enter the catalogue over its first years, new ones when they come out.
+            // Old films are added during the first years of the catalogue, new ones when they are
+            // released.
             let entered = if release < OPENING {
                 let wait = random.unit();
                 OPENING + (wait * wait * f64::from(LAST_RELEASE - OPENING)) as i32
@@ -99,7 +99,7 @@ pub(super) fn invent(count: usize, most_popular: f64, seed: u64) -> Vec<Movie> {
     movies
 }
 
-/// A year and a day in it, as days since 1970-01-01.
+/// A year, and a day in it as days since 1970-01-01.
 fn released(era: Era, random: &mut Random) -> (i32, i32) {
     let (low, high) = match (era, random.below(100)) {
         (Era::Classic, 0..70) => (1932, 1965),
@@ -125,9 +125,8 @@ fn days_before_year(year: i32) -> i32 {
     (year - 1970) * 365 + leap_days(year) - leap_days(1970)
 }
 
-/// For each film its relative number of viewers, and how well known it is from 0 to 1: a
-/// Zipf-Mandelbrot law with exponent 1.25, flattened at the top so that the best-known film gets
-/// the share asked for.
+/// The relative number of viewers of each film, and its fame from 0 to 1: a Zipf-Mandelbrot law
+/// with exponent 1.25, flattened at the top so that the most popular film has the given share.
 fn popularities(count: usize, most_popular: f64, random: &mut Random) -> Vec<(f64, f64)> {
     // x^1.25 and the integral of x^-1.25, without `powf`, which differs between platforms.
     let power = |x: f64| x * x.sqrt().sqrt();
@@ -170,9 +169,8 @@ fn genres(theme: usize, random: &mut Random) -> String {
     genres.join("|")
 }
 
-/// Gives films in the order of their entry ids with gaps, close at first and wider later, and the
-/// ids of other catalogues, unique and beyond those that are in use there, so that a link never
-/// leads to some real film.
+/// Assigns ids with gaps in the order of entry, dense at first and sparser later, and unique ids of
+/// other catalogues beyond the ranges in use there, so that links never lead to real films.
 fn number(movies: &mut [Movie], random: &mut Random) {
     let close = movies.len() * 2 / 5;
     let mut id = 0;
@@ -208,7 +206,7 @@ mod tests {
 
     #[test]
     fn ids_ascend_and_are_unique() {
-        let movies = invent(5000, 0.005, 1);
+        let movies = generate(5000, 0.005, 1);
         assert!(movies.is_sorted_by(|a, b| a.id < b.id));
         let mut others: Vec<&str> = movies.iter().map(|movie| movie.tmdb_id.as_str()).collect();
         others.retain(|id| !id.is_empty());
@@ -219,7 +217,7 @@ mod tests {
 
     #[test]
     fn popularity_has_a_long_tail() {
-        let movies = invent(9742, 0.004, 1);
+        let movies = generate(9742, 0.004, 1);
         let mut popularity: Vec<f64> = movies.iter().map(|movie| movie.popularity).collect();
         popularity.sort_unstable_by(|a, b| b.total_cmp(a));
         let all: f64 = popularity.iter().sum();
@@ -231,6 +229,6 @@ mod tests {
 
     #[test]
     fn one_film_is_enough() {
-        assert_eq!(invent(1, 1.0, 1).len(), 1);
+        assert_eq!(generate(1, 1.0, 1).len(), 1);
     }
 }

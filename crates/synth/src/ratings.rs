@@ -1,4 +1,4 @@
-//! Who watches what, when, and how they like it.
+//! The ratings of each user: films, times and stars.
 
 use sparrow_model::Stars;
 use sparrow_random::{Random, Weighted};
@@ -8,13 +8,13 @@ use super::movies::Movie;
 use super::themes::THEMES;
 
 const DAY: i64 = 86_400;
-/// Days from 1970-01-01 to 1996-03-29 and to 2018-09-24: the time in which users join and rate.
+/// Days from 1970-01-01 to 1996-03-29 and to 2018-09-24, the period of ratings.
 const FIRST_DAY: i64 = 9_584;
 const LAST_DAY: i64 = 17_798;
-/// Days from 1970-01-01 to 2003-02-18: before, there are no half stars.
+/// Days from 1970-01-01 to 2003-02-18, when half stars were introduced.
 const HALF_STARS: i64 = 12_101;
 
-/// One rating, of a film by its position.
+/// A rating of the film with an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rating {
     pub(super) movie: u32,
@@ -23,7 +23,7 @@ pub(super) struct Rating {
     pub(super) timestamp: i64,
 }
 
-/// The films arranged for drawing: all of them, those of each theme, and of each strand.
+/// The films as pools to draw from: all of them, those of each theme, and those of each strand.
 #[derive(Debug)]
 pub(super) struct Audience<'a> {
     movies: &'a [Movie],
@@ -37,7 +37,7 @@ pub(super) struct Audience<'a> {
     seed: u64,
 }
 
-/// Some of the films, to be drawn by popularity.
+/// A set of films, drawn by popularity.
 #[derive(Debug)]
 struct Pool {
     movies: Vec<u32>,
@@ -58,30 +58,29 @@ impl Pool {
     }
 }
 
-/// What one user likes.
 struct Taste {
-    /// The themes that the user seeks out, each with a strand of it, and how often.
+    /// The preferred themes, each with a strand and a weight.
     favourites: Vec<(usize, usize)>,
     preference: Weighted,
-    /// How often the user watches whatever everybody watches.
+    /// The probability of watching any popular film.
     curiosity: f64,
-    /// Stars by which a theme pleases or displeases.
+    /// Stars added per theme.
     affinity: Vec<f64>,
-    /// The years that the user prefers: their middle, and how much others are passed over.
+    /// The centre and width of the preferred release years.
     era: f64,
     era_loyalty: f64,
-    /// Stars above or below what others would give, how much quality counts, and whim.
+    /// The user's bias in stars, the weight of quality, and the noise.
     bias: f64,
     discernment: f64,
     whim: f64,
-    /// How often the user gives half stars.
+    /// The probability of half stars.
     half_stars: f64,
 }
 
-/// What a worker keeps between users.
+/// Buffers that a worker reuses for each user.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    /// For each film the last user who rated it.
+    /// The last user who rated each film.
     rated_by: Vec<u32>,
     drawn: Vec<u32>,
     remaining: Vec<u32>,
@@ -121,8 +120,8 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// The ratings of one user (counted from 0), by film; depends on the seed and the user alone.
-    /// `count` must not exceed the number of films.
+    /// The ratings of one user (counted from 0), by film. They depend only on the seed and the
+    /// user. `count` must not exceed the number of films.
     pub(super) fn ratings_of(
         &self,
         user: u32,
@@ -140,7 +139,7 @@ impl<'a> Audience<'a> {
         let mut clocks = sessions.clone();
         for &movie in &scratch.drawn {
             let film = &self.movies[movie as usize];
-            // Any of the evenings after the film came out.
+            // Any session after the film's release.
             let first = sessions.partition_point(|&start| !is_out(film, start));
             let session = first + random.below(sessions.len() - first);
             let timestamp = clocks[session];
@@ -180,8 +179,8 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// When the user sits down to rate, in seconds, ascending: late enough for `count` films to
-    /// have come out before the last time.
+    /// The start times of the user's sessions in seconds, ascending. At least `count` films are
+    /// released before the last one.
     fn sessions(&self, count: usize, random: &mut Random) -> Vec<i64> {
         let span = LAST_DAY - FIRST_DAY;
         let mut number = 1;
@@ -200,11 +199,11 @@ impl<'a> Audience<'a> {
         let last = starts[starts.len() - 1];
         let out = self.releases.partition_point(|&release| i64::from(release + 1) * DAY <= last);
         if out < self.releases.len().min(count + count / 2 + 10) {
-            // So much has not come out by then: this user rates after the last film.
+            // Too few films are released by then: this user rates after the last release.
             let latest = self.releases.last().map_or(FIRST_DAY, |&day| i64::from(day) + 1);
             let day = latest + random.below_signed(LAST_DAY - latest);
             let later = day * DAY + random.below_signed(DAY) - last;
-            // Earlier sessions keep their distance.
+            // Earlier sessions keep their distances.
             for start in &mut starts {
                 *start += later;
             }
@@ -212,7 +211,7 @@ impl<'a> Audience<'a> {
         starts
     }
 
-    /// Draws `count` different films that are out by `last`, into `scratch.drawn`.
+    /// Draws `count` different films that are released by `last`, into `scratch.drawn`.
     fn watch(
         &self,
         user: u32,
@@ -229,7 +228,7 @@ impl<'a> Audience<'a> {
             if drawn.len() == count {
                 return;
             }
-            // Whoever has seen all of their favourites turns to what others watch.
+            // After the preferred films, the user watches popular ones.
             let pool = if attempt > by_taste || random.chance(taste.curiosity) {
                 &self.all
             } else {
@@ -238,14 +237,14 @@ impl<'a> Audience<'a> {
             };
             let Some(movie) = pool.draw(random) else { continue };
             let film = &self.movies[movie as usize];
-            let seen = &mut rated_by[movie as usize];
-            if *seen == user || !is_out(film, last) || taste.passes_over(film, random) {
+            let last_user = &mut rated_by[movie as usize];
+            if *last_user == user || !is_out(film, last) || taste.is_out_of_era(film, random) {
                 continue;
             }
-            *seen = user;
+            *last_user = user;
             drawn.push(movie);
         }
-        // A completist: any of the films that are left.
+        // Finally, any of the remaining films.
         remaining.clear();
         remaining.extend((0..self.movies.len() as u32).filter(|&movie| {
             rated_by[movie as usize] != user && is_out(&self.movies[movie as usize], last)
@@ -258,14 +257,14 @@ impl<'a> Audience<'a> {
     }
 }
 
-/// Whether the film came out before the day of this time.
+/// Whether the film was released before the day of this time.
 fn is_out(movie: &Movie, timestamp: i64) -> bool {
     i64::from(movie.release + 1) * DAY <= timestamp
 }
 
 impl Taste {
-    /// Whether the film is too far from the user's years to be watched.
-    fn passes_over(&self, movie: &Movie, random: &mut Random) -> bool {
+    /// Whether the film is too far from the user's preferred years.
+    fn is_out_of_era(&self, movie: &Movie, random: &mut Random) -> bool {
         let distance = (f64::from(movie.year) - self.era).abs() / 20.0;
         random.chance(self.era_loyalty * (distance / (1.0 + distance)))
     }
@@ -285,17 +284,17 @@ impl Taste {
         let whole = timestamp < HALF_STARS * DAY || !random.chance(self.half_stars);
         let half_stars =
             if whole { 2 * (stars + 0.5).max(1.0) as u8 } else { (2.0 * stars + 0.5) as u8 };
-        // After the clamp they are from 1 to 10.
+        // The clamp ensures values from 1 to 10.
         Stars::from_half_stars(half_stars).unwrap_or(Stars::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::movies::invent;
+    use super::super::movies::generate;
     use super::*;
 
-    fn everything(movies: &[Movie], users: u32, count: u32) -> Vec<Vec<Rating>> {
+    fn all_ratings(movies: &[Movie], users: u32, count: u32) -> Vec<Vec<Rating>> {
         let audience = Audience::new(movies, 4);
         let mut scratch = audience.scratch();
         (0..users)
@@ -308,10 +307,10 @@ mod tests {
     }
 
     #[test]
-    fn ratings_are_possible() {
-        let movies = invent(400, 0.01, 1);
+    fn ratings_are_valid_and_later_than_releases() {
+        let movies = generate(400, 0.01, 1);
         for count in [1, 20, 150, 399, 400] {
-            for ratings in everything(&movies, 30, count) {
+            for ratings in all_ratings(&movies, 30, count) {
                 assert_eq!(ratings.len(), count as usize);
                 assert!(ratings.is_sorted_by(|a, b| a.movie < b.movie), "no film twice");
                 for rating in ratings {
@@ -325,22 +324,22 @@ mod tests {
     }
 
     #[test]
-    fn a_user_does_not_depend_on_the_ones_before() {
-        let movies = invent(300, 0.01, 1);
+    fn users_are_independent_of_each_other() {
+        let movies = generate(300, 0.01, 1);
         let audience = Audience::new(&movies, 4);
         let mut alone = Vec::new();
         audience.ratings_of(9, 40, &mut audience.scratch(), &mut alone);
-        assert_eq!(everything(&movies, 10, 40)[9], alone);
+        assert_eq!(all_ratings(&movies, 10, 40)[9], alone);
     }
 
-    /// The mean number of a user's films that share a theme is far above what popularity gives.
+    /// Two films of a user share a theme much more often than popularity alone explains.
     #[test]
-    fn users_have_tastes() {
-        let movies = invent(2000, 0.006, 1);
+    fn users_prefer_themes() {
+        let movies = generate(2000, 0.006, 1);
         let mut same = 0;
         let mut pairs = 0;
         let mut counts = vec![0_usize; THEMES.len()];
-        for ratings in everything(&movies, 100, 30) {
+        for ratings in all_ratings(&movies, 100, 30) {
             let themes: Vec<usize> =
                 ratings.iter().map(|r| usize::from(movies[r.movie as usize].theme)).collect();
             for (index, a) in themes.iter().enumerate() {

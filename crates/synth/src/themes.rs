@@ -1,36 +1,35 @@
-//! The themes of film that invented data sets are made of, and their words.
+//! The themes of synthetic films, and their words.
 //!
-//! A theme is what a viewer means by "that kind of film": narrower than a genre, and the thing
-//! that tastes attach to. It decides the genres a film carries and the words of its title, so that
-//! a person who looks at a recommendation can see why it is there.
+//! A theme is a kind of film, narrower than a genre, that users have a taste for. It determines the
+//! genres of a film and the words of its title, so that people understand why a film is
+//! recommended.
 
-/// When films of a theme were mostly made.
+/// The period in which most films of a theme were made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Era {
     /// Mostly before 1965.
     Classic,
-    /// The whole century, thicker towards its end.
+    /// The whole century, with more films towards its end.
     Any,
     /// Mostly after 1985.
     Modern,
 }
 
-/// One kind of film.
 #[derive(Debug)]
 pub(super) struct Theme {
     /// Relative number of films.
     pub(super) share: f64,
     pub(super) era: Era,
-    /// MovieLens genres, each with the probability that a film carries it; the first is certain.
+    /// MovieLens genres, each with its probability; the first is certain.
     pub(super) genres: &'static [(&'static str, f64)],
     pub(super) adjectives: &'static [&'static str],
     /// Nouns with a regular plural.
     pub(super) nouns: &'static [&'static str],
-    /// What people do in these films: `Chasing` goes before "the Comet" and "Ostermoor".
+    /// Verbs for titles: `Chasing` precedes "the Comet" and "Ostermoor".
     pub(super) gerunds: &'static [&'static str],
 }
 
-#[rustfmt::skip] // one list a line reads better than one word a line
+#[rustfmt::skip] // one list per line is more readable
 pub(super) const THEMES: &[Theme] = &[
     Theme { // space
         share: 3.4, era: Era::Modern,
@@ -242,12 +241,12 @@ pub(super) const TIMES: &[&str] = &[
     "Thursday Night", "Twilight", "Winter",
 ];
 
-/// A language that some invented films were "originally" made in.
+/// The original language of some films.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Language {
-    /// Between a noun and a place: "de", "von".
+    /// The preposition between a noun and a place: "de", "von".
     pub(super) of: &'static str,
-    /// Whether that loses its vowel before another.
+    /// Whether its vowel is elided before another.
     pub(super) elides: bool,
     pub(super) and: &'static str,
     /// Article, noun, English noun.
@@ -306,5 +305,5 @@ pub(super) const LANGUAGES: &[Language] = &[
     },
 ];
 
-/// What MovieLens writes where a film has no genres.
+/// The value in MovieLens for films without genres.
 pub(super) const NO_GENRES: &str = "(no genres listed)";

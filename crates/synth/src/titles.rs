@@ -1,5 +1,5 @@
-//! Invents film titles, written the way MovieLens writes them: an article goes to the end
-//! (`Copper Comet, The (1994)`), a second title stands in parentheses before the year.
+//! Generates film titles in the format of MovieLens: articles are at the end (`Copper Comet, The
+//! (1994)`), a second title is in parentheses before the year.
 
 use std::collections::HashSet;
 
@@ -10,21 +10,21 @@ use super::themes::{
     SURNAMES, THEMES, TIMES, Theme, VERBS,
 };
 
-/// How often a film continues an earlier one, has a title in another language, is known under a
-/// second name, or has no year in its title.
+/// The probability that a film is a sequel, has a foreign title, has a second name, or has no year
+/// in its title.
 const SEQUEL: f64 = 0.05;
 const FOREIGN: f64 = 0.045;
 const ALSO_KNOWN_AS: f64 = 0.012;
 const YEARLESS: f64 = 0.002;
 
-/// How many films a series has at most, and how many titles are tried before one is made longer.
-const LONGEST_SERIES: usize = 5;
-const TRIES: usize = 20;
+/// The maximum number of films in a series, and of attempts before a title is lengthened.
+const MAX_SERIES: usize = 5;
+const MAX_ATTEMPTS: usize = 20;
 
-/// A title before it is written down.
+/// A title before formatting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Title {
-    /// `The`, `A`, `Les`; empty where there is none.
+    /// `The`, `A`, `Les`; empty if there is none.
     article: &'static str,
     body: String,
 }
@@ -34,7 +34,7 @@ impl Title {
         Self { article, body: body.into() }
     }
 
-    /// With the article at the end.
+    /// The title with the article at the end.
     fn filed(&self) -> String {
         match self.article {
             "" => self.body.clone(),
@@ -43,17 +43,17 @@ impl Title {
     }
 }
 
-/// A first film that others may follow.
+/// The first film of a series.
 #[derive(Debug)]
 struct Origin {
     title: Title,
-    /// Released in this year, and the latest of its series in that one.
+    /// The latest release year of the series.
     latest_year: i32,
     films: usize,
 }
 
-/// Gives each film a title that no other film has. Films must come in the order of their release,
-/// so that a sequel follows what it continues.
+/// Assigns unique titles. Films must be in the order of their release, so that sequels follow the
+/// films that they continue.
 #[derive(Debug)]
 pub(super) struct Titles {
     used: HashSet<String>,
@@ -65,8 +65,8 @@ impl Titles {
         Self { used: HashSet::new(), origins: THEMES.iter().map(|_| Vec::new()).collect() }
     }
 
-    /// The title of a film of this theme, year included. `strand` (any number) makes films with
-    /// the same value prefer the same words.
+    /// The title of a film of this theme, with the year. Films with the same `strand` (any number)
+    /// prefer the same words.
     pub(super) fn next(
         &mut self,
         theme: usize,
@@ -96,19 +96,19 @@ impl Titles {
             filed = format!("{filed} (a.k.a. {})", other.filed());
         }
         if title.body.ends_with('?') {
-            return filed; // "Who Owns the Comet? 2" would be no title
+            return filed; // not "Who Owns the Comet? 2"
         }
         self.origins[theme].push(Origin { title, latest_year: year, films: 1 });
         filed
     }
 
-    /// A title of one's own, lengthened until nobody has it.
+    /// A unique title, lengthened if necessary.
     fn unused(&mut self, theme: usize, strand: usize, random: &mut Random) -> Title {
         let words = Words { theme: &THEMES[theme], strand };
         let mut tries = 0;
         loop {
             let mut title = words.title(random);
-            if tries >= TRIES {
+            if tries >= MAX_ATTEMPTS {
                 title.body = format!("{}: {}", title.body, words.title(random).spoken());
             }
             if self.used.insert(title.body.clone()) {
@@ -118,7 +118,7 @@ impl Titles {
         }
     }
 
-    /// The next film of a series, if there is one that is neither too long nor too recent.
+    /// The next film of a series that is neither too long nor too recent, if there is one.
     fn sequel(
         &mut self,
         theme: usize,
@@ -127,14 +127,14 @@ impl Titles {
         random: &mut Random,
     ) -> Option<Title> {
         let origins = &mut self.origins[theme];
-        // Recent films are continued more often than old ones.
+        // Sequels of recent films are more frequent.
         let recent = origins.len().min(40);
         if recent == 0 {
             return None;
         }
         let chosen = origins.len() - 1 - random.below(recent);
         let origin = &mut origins[chosen];
-        if origin.latest_year >= year || origin.films >= LONGEST_SERIES {
+        if origin.latest_year >= year || origin.films >= MAX_SERIES {
             return None;
         }
         let part = origin.films + 1;
@@ -156,7 +156,7 @@ impl Titles {
         Some(title)
     }
 
-    /// "Light of Valmorin, The (Lumière de Valmorin, La)", or the other way about.
+    /// "Light of Valmorin, The (Lumière de Valmorin, La)", or the reverse.
     fn foreign(&mut self, random: &mut Random) -> Option<String> {
         let language = random.pick(LANGUAGES);
         let (article, noun, english) = random.pick(language.nouns);
@@ -190,7 +190,7 @@ impl Titles {
 }
 
 impl Language {
-    /// What stands before a place: "de ", "d'", "von ".
+    /// The preposition before a place: "de ", "d'", "von ".
     fn of_place(&self, place: &str) -> String {
         if self.elides && place.starts_with(['A', 'E', 'I', 'O', 'U', 'É']) {
             "d'".to_owned()
@@ -201,7 +201,7 @@ impl Language {
 }
 
 impl Title {
-    /// With the article in front, as one says it.
+    /// The title with the article in front.
     fn spoken(&self) -> String {
         match self.article {
             "" => self.body.clone(),
@@ -210,7 +210,7 @@ impl Title {
     }
 }
 
-/// What titles of one theme and strand are made of.
+/// The words of one theme and strand.
 struct Words<'a> {
     theme: &'a Theme,
     strand: usize,
@@ -274,7 +274,7 @@ impl Words<'_> {
         }
     }
 
-    /// Mostly one of the strand's own nouns.
+    /// Mostly a noun of the strand.
     fn noun(&self, random: &mut Random) -> &'static str {
         let nouns = self.theme.nouns;
         if random.chance(0.6) {
@@ -298,7 +298,7 @@ fn place(random: &mut Random) -> String {
 }
 
 fn indefinite(next_word: &str) -> &'static str {
-    // The one word of the lists that sounds otherwise than it is spelt.
+    // "Honest" is the only word of the lists with a silent consonant.
     if next_word == "Honest" || next_word.starts_with(['A', 'E', 'I', 'O', 'U']) {
         "An"
     } else {
@@ -306,7 +306,7 @@ fn indefinite(next_word: &str) -> &'static str {
     }
 }
 
-/// The plural of an English noun of the kind that the lists hold.
+/// The plural of a noun in the lists.
 fn plural(noun: &str) -> String {
     if let Some(stem) = noun.strip_suffix("man").or_else(|| noun.strip_suffix("Man")) {
         let end = if noun.ends_with("Man") { "Men" } else { "men" };
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn many_titles_are_distinct_and_of_every_kind() {
+    fn titles_are_distinct_and_of_every_kind() {
         let mut titles = Titles::new();
         let mut random = Random::new(5, 0);
         let all: Vec<String> = (0..62_000_u32)

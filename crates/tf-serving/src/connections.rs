@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::location::Location;
 use crate::response::error_message;
-use crate::{Error, Options, tls};
+use crate::{Error, Options};
 
 /// A connection pool: one connection per concurrent request, up to a limit.
 ///
@@ -86,7 +86,9 @@ impl Connections {
         let tls = if location.tls {
             let name = ServerName::try_from(location.host.clone())
                 .map_err(|_| Error::Url("the URL of the model has no host for TLS".to_owned()))?;
-            Some((TlsConnector::from(Arc::new(tls::config(options.ca_file.as_deref())?)), name))
+            let config = sparrow_tls::client_config(options.ca_file.as_deref())
+                .map_err(|error| Error::Certificates(error.to_string()))?;
+            Some((TlsConnector::from(Arc::new(config)), name))
         } else {
             None
         };

@@ -3,7 +3,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
+use sparrow_features::{Definition, MOVIE, MOVIE_FIELDS, USER, USER_FIELDS, ValueType};
+use sparrow_model::nearest_name;
 
 use crate::Error;
 use crate::conversion::Conversion;
@@ -111,20 +112,24 @@ pub(crate) enum ValueKind {
 
 impl Source {
     pub(crate) fn value_kind(&self) -> ValueKind {
-        let (field, known): (&str, &[&str]) = match self {
-            Self::UserId | Self::MovieId | Self::Timestamp => return ValueKind::Integer,
-            Self::User(field) => (field, &USER_FIELDS),
-            Self::Movie(field) => (field, &MOVIE_FIELDS),
-            Self::Constant(_) => return ValueKind::Unknown,
-        };
-        if !known.contains(&field) {
-            ValueKind::Unknown
-        } else if field.contains("Genre") {
-            ValueKind::Word
-        } else if field.ends_with("AvgRating") || field.ends_with("Stddev") {
-            ValueKind::Decimal
-        } else {
-            ValueKind::Integer
+        match self {
+            Self::UserId | Self::MovieId | Self::Timestamp => ValueKind::Integer,
+            Self::Constant(_) => ValueKind::Unknown,
+            Self::User(_) | Self::Movie(_) => match self.definition().map(|it| it.value_type) {
+                Some(ValueType::MovieId | ValueType::Count | ValueType::Year) => ValueKind::Integer,
+                Some(ValueType::Genre) => ValueKind::Word,
+                Some(ValueType::Mean | ValueType::Deviation) => ValueKind::Decimal,
+                None => ValueKind::Unknown,
+            },
+        }
+    }
+
+    /// The definition of the feature; `None` for other sources and for fields of other programs.
+    pub(crate) fn definition(&self) -> Option<&'static Definition> {
+        match self {
+            Self::User(field) => sparrow_features::find(USER, field),
+            Self::Movie(field) => sparrow_features::find(MOVIE, field),
+            Self::UserId | Self::MovieId | Self::Timestamp | Self::Constant(_) => None,
         }
     }
 }
@@ -274,11 +279,9 @@ fn check_field(input: &Input) -> Result<(), String> {
     if known.contains(&&**field) {
         return Ok(());
     }
-    let distance =
-        |known: &&&str| strsim::osa_distance(&field.to_lowercase(), &known.to_lowercase());
-    let nearest = known.iter().min_by_key(distance);
-    if let Some(near) = nearest.filter(|near| distance(near) <= MAX_TYPO_DISTANCE) {
-        return Err(format!("{owners} have no feature {field:?}, did you mean {near:?}?"));
+    let nearest = nearest_name(field, known.iter().copied());
+    if let Some(near) = nearest.filter(|near| near.edits <= MAX_TYPO_DISTANCE) {
+        return Err(format!("{owners} have no feature {field:?}, did you mean {:?}?", near.name));
     }
     if input.default.is_none() {
         return Err(format!(

@@ -21,7 +21,6 @@ mod request_body;
 mod response;
 mod served_model;
 mod signature;
-mod tls;
 mod trial;
 
 pub use input::{Input, Inputs, Source, Step, Type};

@@ -103,7 +103,7 @@ impl TfServingRanker {
                 let mut text = String::new();
                 match &input.source {
                     Source::UserId => {
-                        if !conversion.write_id(user.id.0, &mut text) {
+                        if user.is_anonymous || !conversion.write_id(user.id.0, &mut text) {
                             return Err(Error::UnknownUser(user.id));
                         }
                     }
@@ -136,7 +136,8 @@ impl Ranker for TfServingRanker {
         let Query { user, movies, .. } = *query;
         let deadline = Instant::now() + self.model.options().deadline;
         let layout = self.model.admit()?;
-        if user.history.is_some() || user.features.is_some() {
+        let is_known = user.history.is_some() || user.features.is_some();
+        if is_known && !user.is_anonymous {
             self.model.record_user(user.id);
         }
         let texts = self.request_values(user)?;
@@ -190,18 +191,16 @@ impl From<crate::Error> for Error {
 /// Returns a feature of a movie without ratings.
 fn unrated(catalog: &Catalog, movie: MovieIndex, field: &str) -> Option<String> {
     let index = MOVIE_FIELDS.iter().position(|known| *known == field)?;
-    let features = MovieFeatures::new(catalog.movie(movie), &RatingStats::default());
-    Some(std::mem::take(&mut features.texts(catalog.genres())[index]))
+    let ratings = RatingStats::default();
+    let value = MovieFeatures::new(catalog.movie(movie), &ratings).values()[index];
+    Some(value.text(catalog.genres()))
 }
 
 /// Computes the movie features from the ratings of a catalogue, in the format of a feature store.
 pub fn movie_features_of(
     catalog: &Catalog,
 ) -> impl Fn(MovieIndex, &str) -> Option<Cow<'static, str>> {
-    let mut ratings = vec![RatingStats::default(); catalog.len()];
-    for rated in catalog.users().iter().flat_map(|history| history.iter()) {
-        ratings[rated.movie.index()].add(rated.stars);
-    }
+    let ratings = RatingStats::of_movies(catalog.users(), catalog.len());
     let texts: Vec<[String; MOVIE_FIELDS.len()]> = catalog
         .movies()
         .iter()

@@ -1,6 +1,6 @@
 //! The trial: a request with the extremes of a catalogue, which a model must score before it receives requests.
 
-use sparrow_features::WINDOW;
+use sparrow_features::{Bounds, Hundredths, ValueType};
 use sparrow_model::Catalog;
 
 use crate::conversion::Conversion;
@@ -48,11 +48,13 @@ impl Trial {
                     (Some(values_of_movies), _) => {
                         values_of_movies.iter().for_each(|value| extreme.add(value));
                     }
-                    (None, Source::User(field)) => for_user_extremes(field, catalog, |value| {
-                        let mut text = String::new();
-                        conversion.write(Some(value), &mut text);
-                        extreme.add(&text);
-                    }),
+                    (None, source @ Source::User(_)) => {
+                        for_user_extremes(source, catalog, |value| {
+                            let mut text = String::new();
+                            conversion.write(Some(value), &mut text);
+                            extreme.add(&text);
+                        });
+                    }
                     _ => {}
                 }
                 Pair { ordinary, extreme: extreme.text }
@@ -147,31 +149,32 @@ fn ordinary(input: &Input, conversion: &Conversion) -> String {
     text
 }
 
-/// Calls `value` with the possible extremes of a user feature.
-fn for_user_extremes(field: &str, catalog: &Catalog, mut value: impl FnMut(&str)) {
+/// Calls `value` with the possible extremes of a user feature; not at all for fields of other programs.
+fn for_user_extremes(source: &Source, catalog: &Catalog, mut value: impl FnMut(&str)) {
+    let Some(definition) = source.definition() else { return };
     let movies = || catalog.movies().iter();
-    if field.starts_with("userRatedMovie") {
-        movies().for_each(|movie| value(&movie.id.0.to_string()));
-    } else if field.starts_with("userGenre") {
-        let genres = catalog.genres();
-        genres.iter().for_each(|genre| value(genres.name(genre)));
-    } else {
-        let years = || movies().filter_map(|movie| movie.year);
-        let (first, last) = (years().min().unwrap_or(0), years().max().unwrap_or(0));
-        let bounds = match field {
-            "userRatingCount" => ["0".to_owned(), WINDOW.to_string()],
-            "userAvgReleaseYear" => [first.to_string(), last.to_string()],
-            // The deviation of two values is greatest: their distance divided by √2.
-            "userReleaseYearStddev" => {
-                let greatest = f64::from(last - first) / std::f64::consts::SQRT_2;
-                ["0.00".to_owned(), format!("{greatest:.2}")]
-            }
-            "userAvgRating" => ["0.50".to_owned(), "5.00".to_owned()],
-            "userRatingStddev" => ["0.00".to_owned(), "3.18".to_owned()],
-            _ => return,
-        };
-        for bound in bounds {
-            value(&bound);
+    let years = || movies().filter_map(|movie| movie.year);
+    let (earliest, latest) = (years().min().unwrap_or(0), years().max().unwrap_or(0));
+    let bounds = match (definition.bounds, definition.value_type) {
+        (Bounds::Catalog, ValueType::Genre) => {
+            let genres = catalog.genres();
+            return genres.iter().for_each(|genre| value(genres.name(genre)));
         }
+        (Bounds::Catalog, _) => {
+            return movies().for_each(|movie| value(&movie.id.0.to_string()));
+        }
+        (Bounds::Between(least, greatest), ValueType::Mean | ValueType::Deviation) => {
+            [least, greatest].map(|bound| Hundredths(bound).to_string())
+        }
+        (Bounds::Between(least, greatest), _) => [least, greatest].map(|bound| bound.to_string()),
+        (Bounds::ReleaseYears, _) => [earliest, latest].map(|year| year.to_string()),
+        (Bounds::ReleaseYearDeviations, _) => {
+            // The deviation of two values is greatest: their distance divided by √2.
+            let greatest = f64::from(latest - earliest) / std::f64::consts::SQRT_2;
+            ["0.00".to_owned(), format!("{greatest:.2}")]
+        }
+    };
+    for bound in bounds {
+        value(&bound);
     }
 }

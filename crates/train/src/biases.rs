@@ -1,22 +1,21 @@
 use super::trainer::Pair;
 
-/// Rounds of fitting one side, then the other: far more than it takes to settle.
+/// Number of alternating rounds: more than convergence needs.
 const ROUNDS: usize = 8;
-/// What a rating adds to how sure a bias is, p (1 − p), for most ratings.
+/// The typical contribution p (1 − p) of a rating to the precision of a bias.
 pub(super) const CERTAINTY: f64 = 0.2;
 
-/// How much more, or less, than others a user likes movies and a movie is liked, in log-odds:
-/// logistic regression on nothing else.
+/// The biases of users and movies in log-odds, by logistic regression on them alone.
 #[derive(Debug)]
 pub(super) struct Biases {
     pub(super) movies: Vec<f64>,
     pub(super) users: Vec<f64>,
-    /// The log-odds of a pair without any.
+    /// The log-odds of a pair without biases.
     pub(super) base: f64,
 }
 
 impl Biases {
-    /// Fits to pairs of rows. A bias is pulled to zero as if `prior` more ratings said zero.
+    /// Fits the biases to pairs of rows. Each bias is shrunk to zero as if by `prior` ratings.
     pub(super) fn fit(pairs: &[Pair], movies: usize, users: usize, prior: f64) -> Self {
         let liked = pairs.iter().filter(|pair| pair.liked()).count() as f64;
         let base = (liked / (pairs.len() as f64 - liked)).ln();
@@ -29,7 +28,7 @@ impl Biases {
         biases
     }
 
-    /// A step of Newton's method for the biases of one side.
+    /// Performs a Newton step for the biases of one side.
     fn improve(
         &mut self,
         pairs: &[Pair],
@@ -47,7 +46,7 @@ impl Biases {
             *second += score * (1.0 - score);
         }
         for (bias, [first, second]) in side(self).iter_mut().zip(slopes) {
-            // A row that no pair has stays zero, also without a prior.
+            // The small summand keeps the biases of rows without pairs at zero if there is no prior.
             *bias += (first - prior * *bias) / (second + prior + 1e-9);
             *bias = bias.clamp(-6.0, 6.0);
         }
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn biases_tell_kind_users_and_good_movies() {
+    fn biases_are_higher_for_generous_users_and_liked_movies() {
         let mut pairs = Vec::new();
         for user in 1..=20 {
             for movie in 1..=20 {

@@ -8,29 +8,28 @@ use super::layers::Adam;
 use super::ordinal::Ordinal;
 use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
 
-/// Generalised matrix factorisation (He et al. 2017, section 3.2) with biases, in training: the logit is
-/// the dot product of a movie's row and a user's, with what the user's choices say in the latter.
+/// Generalised matrix factorisation (He et al. 2017, section 3.2) with biases, in training: the logit is the dot product
+/// of the row of a movie and the row of a user, which includes the factors of the user's choices.
 ///
-/// A row has the factors, then two numbers for the biases: a movie's bias and a one, a one and a
-/// user's bias. An update takes all samples: what is looked for is not a few good passes but the
-/// factors that are most likely under their prior, which is what keeps them from learning by heart.
+/// A row consists of the factors and two components for the biases: the movie's bias and 1, or 1 and the user's bias. An
+/// update uses all samples and converges to the maximum a posteriori estimate of the factors. The prior prevents
+/// overfitting.
 #[derive(Debug, Clone)]
 pub(super) struct Gmf {
     movies: Rows,
     users: Rows,
-    /// The logit of a pair of which nothing is known.
+    /// The logit of a pair of unknown ids.
     base: f32,
     base_moments: [f32; 2],
     ordinal: Ordinal,
     choices: Choices,
-    /// The users' rows with what their choices say.
+    /// The users' rows including the factors of their choices.
     mixed: Vec<f32>,
     steps: u32,
 }
 
-/// What it says of a user which movies the user has rated, whatever the stars: a second row of factors for each
-/// movie, whose sum over those movies by the root of their number is part of the user's factors (SVD++, Koren
-/// 2008).
+/// The implicit feedback of a user, whatever the stars: each movie has a second row of factors, and their sum over the
+/// rated movies, divided by the square root of their number, is added to the user's factors (SVD++, Koren 2008).
 #[derive(Debug, Clone, Default)]
 struct Choices {
     factors: usize,
@@ -38,7 +37,7 @@ struct Choices {
     moments: Vec<[f32; 2]>,
     /// Rows of user and movie, by user.
     pairs: Vec<(u32, u32)>,
-    /// By the user's row: 1 by the root of the number.
+    /// The inverse square root of the number of ratings, by the row of the user.
     scales: Vec<f32>,
 }
 
@@ -60,19 +59,19 @@ impl Choices {
         }
     }
 
-    /// The users' rows with what is said of them added.
+    /// Adds the factors of their choices to the users' rows.
     fn mix(&self, users: &Rows, mixed: &mut Vec<f32>) {
         mixed.clone_from(&users.values);
         for &(user, movie) in &self.pairs {
-            let said = &self.values[movie as usize * self.factors..][..self.factors];
+            let factors = &self.values[movie as usize * self.factors..][..self.factors];
             let scale = self.scales[user as usize];
-            for (value, said) in mixed[user as usize * users.width..].iter_mut().zip(said) {
-                *value += scale * said;
+            for (value, factor) in mixed[user as usize * users.width..].iter_mut().zip(factors) {
+                *value += scale * factor;
             }
         }
     }
 
-    /// Takes a step against the gradients of the users' rows, which are not changed, and the prior.
+    /// Updates the factors by the gradients of the users' rows and the prior.
     fn step(&mut self, users: &Rows, adam: Adam, step: u32, l2: f32) {
         let mut gradients = vec![0.0; self.values.len()];
         for &(user, movie) in &self.pairs {
@@ -95,7 +94,7 @@ impl Choices {
 #[derive(Debug, Clone)]
 struct Rows {
     width: usize,
-    /// Where the bias is; the other of the last two numbers stays one.
+    /// The column of the bias; the other of the last two columns is constantly 1.
     bias: usize,
     values: Vec<f32>,
     moments: Vec<[f32; 2]>,
@@ -118,7 +117,7 @@ impl Rows {
         rows
     }
 
-    /// Of an unknown movie or user nothing is known but what they are like on average.
+    /// Sets the row of unknown ids: zero factors and the mean bias.
     fn set_unknown(&mut self) {
         let known = self.values.chunks_exact(self.width).skip(1);
         let count = known.len().max(1) as f64;
@@ -129,7 +128,7 @@ impl Rows {
         unknown[self.bias] = mean as f32;
     }
 
-    /// Takes a step against the gradients and the priors, and forgets the gradients.
+    /// Updates the rows by the gradients and the priors, and resets the gradients.
     fn step(&mut self, adam: Adam, step: u32, l2: f32, l2_bias: f32) {
         let rate = adam.corrected(step);
         let rows = self.values.chunks_exact_mut(self.width);
@@ -175,7 +174,7 @@ impl Gmf {
         gmf
     }
 
-    /// One update; the mean loss before it.
+    /// Performs one update and returns the mean loss before it.
     pub(super) fn epoch(
         &mut self,
         pairs: &[Pair],
@@ -225,7 +224,7 @@ impl Gmf {
         pairs.iter().map(|pair| sigmoid(logit(pair))).collect()
     }
 
-    /// The rows whose factors are zero, so that only the biases are left.
+    /// Counts the rows whose factors are zero.
     pub(super) fn zeros(&self) -> Zeros {
         let width = self.movies.width;
         let factors = |row: &[f32]| is_zero(&row[..width - 2]);
@@ -245,8 +244,8 @@ impl Gmf {
         let width = self.movies.width;
         let embedding = |values: &[f32], ids: &[u32]| -> Result<Embedding, neural_cf::Error> {
             let mut table = TableBuilder::default();
-            for (place, &id) in (1..).zip(ids) {
-                table.push(id, row(values, width, place))?;
+            for (index, &id) in (1..).zip(ids) {
+                table.push(id, row(values, width, index))?;
             }
             Ok(Embedding { table: table.build()?, unknown: row(values, width, UNKNOWN).to_vec() })
         };
@@ -264,7 +263,7 @@ fn row(values: &[f32], width: usize, row: u32) -> &[f32] {
 }
 
 fn dot(left: &[f32], right: &[f32]) -> f32 {
-    // Eight sums at a time, which the compiler turns into vector instructions.
+    // Eight sums, which the compiler vectorises.
     let (left, left_rest) = left.as_chunks::<8>();
     let (right, right_rest) = right.as_chunks::<8>();
     let mut sums = [0.0; 8];
@@ -283,16 +282,16 @@ mod tests {
     use super::*;
     use crate::Method;
 
-    /// Who has rated the same movies is taken to be alike, whatever the stars were.
+    /// Users with the same rated movies have similar scores, whatever their stars.
     #[test]
-    fn choices_tell_tastes_too() {
+    fn choices_of_movies_predict_likes() {
         let mut pairs = Vec::new();
         for user in 1..=40 {
-            // The first half of the users rates even movies and the other odd ones; nobody says much of them.
+            // One half of the users rates even movies and the other half odd ones, with neutral stars.
             for movie in (1..=20).filter(|movie| movie % 2 == u32::from(user > 20)) {
                 pairs.push(Pair::new(user, movie, (user + movie) % 3 == 0));
             }
-            // Of two movies the halves like one each; some do not say so.
+            // Each half likes one of two movies; some users have not rated them.
             if user % 20 > 3 {
                 pairs.push(Pair::new(user, 21, user > 20));
                 pairs.push(Pair::new(user, 22, user <= 20));
@@ -320,9 +319,9 @@ mod tests {
         assert!(right(&Options { choices: 0.0, ..options }) < 12);
     }
 
-    /// Two kinds of users, each liking one half of the movies: only factors can tell that.
+    /// Each of two groups of users likes one half of the movies, which biases cannot represent.
     #[test]
-    fn factors_learn_tastes_and_the_model_says_the_same() {
+    fn factors_separate_groups_and_the_model_scores_the_same() {
         let mut pairs = Vec::new();
         for user in 1..=30 {
             for movie in 1..=20 {

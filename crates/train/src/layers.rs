@@ -1,18 +1,17 @@
-//! The parts of a network in training: sums forward, gradients backward, Adam.
+//! The layers of a network in training: forward and backward pass, Adam.
 //!
-//! Gradients are written out by hand. The networks here are a few hundred weights behind two
-//! embeddings; a framework spends most of its time between operations on matrices of 10 by 10, and
-//! updates whole embedding tables where a batch touches a few hundred rows.
+//! Gradients are written by hand. The networks have a few hundred weights and two embeddings: a framework would spend most
+//! of its time on overhead between operations on matrices of 10 by 10, and update whole embedding tables although a
+//! batch uses a few hundred rows.
 //!
-//! [`LANES`] samples go through side by side, so that the compiler uses vector instructions
-//! whatever the sizes of the layers are.
+//! [`LANES`] samples are processed side by side, so that the compiler vectorises the code for any layer size.
 
 use sparrow_random::Random;
 
-/// Samples side by side.
+/// Number of samples that are processed side by side.
 pub(super) const LANES: usize = 16;
 
-/// One number of each of [`LANES`] samples.
+/// A value of each of [`LANES`] samples.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Lanes(pub(super) [f32; LANES]);
@@ -39,7 +38,7 @@ impl Lanes {
     }
 }
 
-/// The settings of Adam (Kingma and Ba 2015).
+/// The optimiser Adam (Kingma and Ba 2015).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Adam {
     pub(super) rate: f32,
@@ -57,11 +56,10 @@ impl Adam {
         self.rate * (1.0 - Self::SQUARE.powi(step)).sqrt() / (1.0 - Self::MEAN.powi(step))
     }
 
-    /// What `missed` updates without a gradient do, the last of them the `step`-th.
+    /// Applies `missed` updates without a gradient, of which the last one is the `step`-th.
     ///
-    /// Each shrinks the moments and takes a step of their ratio, which shrinks by the same factor every
-    /// time. The correction for the start hardly changes while it counts: it is taken to be that of the
-    /// tenth, where half of the way is behind.
+    /// Each of them shrinks the moments and changes the value by their ratio, which shrinks by a constant factor. The bias
+    /// correction hardly changes in the meantime: that of the tenth update, after half of the change, is used for all.
     fn fade(self, values: &mut [f32], moments: &mut [[f32; 2]], missed: u32, step: u32) {
         let missed = missed.min(1_000_000).cast_signed();
         let ratio = Self::MEAN / Self::SQUARE.sqrt();
@@ -88,15 +86,15 @@ impl Adam {
 pub(super) struct Dense {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    /// A row for each input with a column for each output, then the biases.
+    /// A row per input with a column per output, then the biases.
     pub(super) values: Vec<f32>,
     moments: Vec<[f32; 2]>,
-    /// Of the batch so far; summed over the lanes at its end.
+    /// The gradients of the batch, summed over the lanes at its end.
     gradients: Vec<Lanes>,
 }
 
 impl Dense {
-    /// Weights as Glorot and Bengio (2010) draw them; biases are zero.
+    /// Initialises weights as Glorot and Bengio (2010); biases are zero.
     pub(super) fn new(inputs: usize, outputs: usize, random: &mut Random) -> Self {
         let limit = (6.0 / (inputs + outputs) as f64).sqrt();
         let weights = (0..inputs * outputs).map(|_| random.between(-limit, limit) as f32);
@@ -114,7 +112,7 @@ impl Dense {
         &self.values[self.inputs * self.outputs..]
     }
 
-    /// The sums for these inputs.
+    /// Computes the outputs before the activation.
     pub(super) fn forward(&self, inputs: &[Lanes], sums: &mut [Lanes]) {
         for (output, (sum, &bias)) in sums.iter_mut().zip(self.bias()).enumerate() {
             let mut total = Lanes([bias; LANES]);
@@ -125,7 +123,7 @@ impl Dense {
         }
     }
 
-    /// Adds to the layer's gradients, and writes those of its inputs, from the gradients of its sums.
+    /// Adds to the gradients of the layer and computes those of its inputs from those of its outputs.
     pub(super) fn backward(
         &mut self,
         inputs: &[Lanes],
@@ -148,13 +146,13 @@ impl Dense {
         }
     }
 
-    /// Ends a batch: `scale` makes the mean of the sum of gradients, `decay` pulls weights to zero.
+    /// Ends a batch: `scale` turns the sum of the gradients into their mean, `decay` is the L2 regularization.
     pub(super) fn step(&mut self, adam: Adam, step: u32, scale: f32, decay: f32) {
         let rate = adam.corrected(step);
         let weights = self.inputs * self.outputs;
         let parts = self.values.iter_mut().zip(&mut self.moments).zip(&mut self.gradients);
-        for (place, ((value, moments), gradient)) in parts.enumerate() {
-            let decay = if place < weights { decay * *value } else { 0.0 };
+        for (index, ((value, moments), gradient)) in parts.enumerate() {
+            let decay = if index < weights { decay * *value } else { 0.0 };
             Adam::update(value, moments, gradient.sum() * scale + decay, rate);
             *gradient = Lanes::ZERO;
         }
@@ -162,18 +160,18 @@ impl Dense {
 
     /// The gradient of one value in the batch so far.
     #[cfg(test)]
-    pub(super) fn gradient(&self, place: usize) -> f32 {
-        self.gradients[place].sum()
+    pub(super) fn gradient(&self, index: usize) -> f32 {
+        self.gradients[index].sum()
     }
 }
 
-/// Layers that each end in a ReLU, with dropout after it.
+/// Layers with ReLU activations and dropout.
 #[derive(Debug, Clone)]
 pub(super) struct Mlp {
     pub(super) layers: Vec<Dense>,
-    /// What goes into each layer, and what comes out of the last.
+    /// The inputs of each layer, and the outputs of the last one.
     values: Vec<Vec<Lanes>>,
-    /// By what dropout has multiplied each output.
+    /// The dropout factors of each output.
     kept: Vec<Vec<Lanes>>,
     /// The gradients of `values`.
     gradients: Vec<Vec<Lanes>>,
@@ -188,7 +186,7 @@ impl Mlp {
         Self { layers, values: lanes.clone(), kept, gradients: lanes }
     }
 
-    /// Where the inputs go.
+    /// The input buffer.
     pub(super) fn input(&mut self) -> &mut [Lanes] {
         &mut self.values[0]
     }
@@ -198,7 +196,7 @@ impl Mlp {
         &self.values[self.layers.len()]
     }
 
-    /// The outputs, and where their gradients go.
+    /// The outputs, and the buffer of their gradients.
     pub(super) fn ends(&mut self) -> (&[Lanes], &mut [Lanes]) {
         let last = self.layers.len();
         (&self.values[last], &mut self.gradients[last])
@@ -209,13 +207,13 @@ impl Mlp {
         &self.gradients[0]
     }
 
-    /// From the inputs to the outputs. `dropout` is the part of outputs left out, for training.
+    /// The forward pass. `dropout` is the dropout rate in training.
     pub(super) fn forward(&mut self, dropout: Option<(f64, &mut Random)>) {
         let mut dropout = dropout.filter(|(part, _)| *part > 0.0);
-        for (place, layer) in self.layers.iter().enumerate() {
-            let (before, after) = self.values.split_at_mut(place + 1);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (before, after) = self.values.split_at_mut(index + 1);
             let outputs = &mut after[0];
-            layer.forward(&before[place], outputs);
+            layer.forward(&before[index], outputs);
             for lanes in outputs.iter_mut() {
                 for lane in &mut lanes.0 {
                     *lane = lane.max(0.0);
@@ -223,7 +221,7 @@ impl Mlp {
             }
             if let Some((part, random)) = &mut dropout {
                 let scale = (1.0 / (1.0 - *part)) as f32;
-                for (lanes, kept) in outputs.iter_mut().zip(&mut self.kept[place]) {
+                for (lanes, kept) in outputs.iter_mut().zip(&mut self.kept[index]) {
                     for (lane, kept) in lanes.0.iter_mut().zip(&mut kept.0) {
                         *kept = if random.chance(*part) { 0.0 } else { scale };
                         *lane *= *kept;
@@ -233,50 +231,49 @@ impl Mlp {
         }
     }
 
-    /// From the gradients of the outputs to those of the inputs, adding to those of the layers.
+    /// The backward pass. Adds to the gradients of the layers.
     pub(super) fn backward(&mut self, dropout: bool) {
-        for (place, layer) in self.layers.iter_mut().enumerate().rev() {
-            let (before, after) = self.gradients.split_at_mut(place + 1);
+        for (index, layer) in self.layers.iter_mut().enumerate().rev() {
+            let (before, after) = self.gradients.split_at_mut(index + 1);
             let of_outputs = &mut after[0];
-            for (of_output, output) in of_outputs.iter_mut().zip(&self.values[place + 1]) {
+            for (of_output, output) in of_outputs.iter_mut().zip(&self.values[index + 1]) {
                 for (of_output, &output) in of_output.0.iter_mut().zip(&output.0) {
-                    // What the ReLU cut off or dropout left out is zero.
+                    // The gradient of inactive and dropped outputs is zero.
                     *of_output = if output > 0.0 { *of_output } else { 0.0 };
                 }
             }
             if dropout {
-                for (of_output, kept) in of_outputs.iter_mut().zip(&self.kept[place]) {
+                for (of_output, kept) in of_outputs.iter_mut().zip(&self.kept[index]) {
                     for (of_output, &kept) in of_output.0.iter_mut().zip(&kept.0) {
                         *of_output *= kept;
                     }
                 }
             }
-            layer.backward(&self.values[place], of_outputs, &mut before[place]);
+            layer.backward(&self.values[index], of_outputs, &mut before[index]);
         }
     }
 }
 
 /// A table of embeddings in training.
 ///
-/// Only the rows that a batch touches are updated, and yet end up where Adam over the whole table has
-/// them: what it would have done to a row in batches without it, moving it on by fading momentum, is
-/// a geometric series, and added when the row is next looked at. For a row with few samples that is
-/// most of its way.
+/// Only the rows of a batch are updated, with the same result as Adam over the whole table: the updates of a row by the
+/// decaying momentum in batches without it are a geometric series, which is added before the next use of the row. For
+/// rows with few samples these updates are the greater part.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) dimension: usize,
     pub(super) values: Vec<f32>,
     moments: Vec<[f32; 2]>,
     gradients: Vec<f32>,
-    /// The batch up to which each row is settled.
+    /// The last batch whose updates each row includes.
     settled: Vec<u32>,
-    /// How many samples of the batch so far have each row.
+    /// The number of samples of the batch with each row.
     uses: Vec<u32>,
     touched: Vec<u32>,
 }
 
 impl Table {
-    /// Small numbers around zero.
+    /// Initialises rows with small random values.
     pub(super) fn new(rows: usize, dimension: usize, random: &mut Random) -> Self {
         let len = rows * dimension;
         Self {
@@ -290,7 +287,7 @@ impl Table {
         }
     }
 
-    /// Sets the first number of each row.
+    /// Sets the first component of each row.
     pub(super) fn set_first(&mut self, values: &[f64]) {
         for (row, &value) in self.values.chunks_exact_mut(self.dimension).zip(values) {
             row[0] = value as f32;
@@ -301,7 +298,7 @@ impl Table {
         &self.values[row as usize * self.dimension..][..self.dimension]
     }
 
-    /// Puts the rows of some samples side by side.
+    /// Copies the rows of samples into lanes.
     pub(super) fn gather(&self, rows: &[u32], to: &mut [Lanes]) {
         for (lane, &row) in rows.iter().enumerate() {
             for (lanes, &value) in to.iter_mut().zip(self.row(row)) {
@@ -310,7 +307,7 @@ impl Table {
         }
     }
 
-    /// Adds the gradients of these rows.
+    /// Adds to the gradients of rows.
     pub(super) fn backward(&mut self, rows: &[u32], gradients: &[Lanes]) {
         for (lane, &row) in rows.iter().enumerate() {
             if self.uses[row as usize] == 0 {
@@ -324,7 +321,7 @@ impl Table {
         }
     }
 
-    /// Moves these rows to where they are after `step` batches.
+    /// Applies the pending updates of rows up to batch `step`.
     pub(super) fn settle(&mut self, rows: impl IntoIterator<Item = u32>, adam: Adam, step: u32) {
         for row in rows {
             let row = row as usize;
@@ -338,13 +335,13 @@ impl Table {
         }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub(super) fn rows(&self) -> u32 {
         self.settled.len() as u32
     }
 
-    /// Ends batch number `step`, whose rows were settled up to the one before: `decay` pulls a row to
-    /// zero once for each sample that has it.
+    /// Ends batch `step`, whose rows include the updates of the batch before it. `decay` is the L2 regularization per
+    /// sample of a row.
     pub(super) fn step(&mut self, adam: Adam, step: u32, scale: f32, decay: f32) {
         let rate = adam.corrected(step);
         for row in self.touched.drain(..) {
@@ -365,8 +362,8 @@ impl Table {
 
     /// The gradient of one value in the batch so far.
     #[cfg(test)]
-    pub(super) fn gradient(&self, place: usize) -> f32 {
-        self.gradients[place]
+    pub(super) fn gradient(&self, index: usize) -> f32 {
+        self.gradients[index]
     }
 }
 
@@ -374,9 +371,9 @@ impl Table {
 mod tests {
     use super::*;
 
-    /// One row with gradients now and then, against Adam that is told of a zero in between.
+    /// The reference is Adam with zero gradients in between.
     #[test]
-    fn rows_end_up_where_adam_over_the_whole_table_has_them() {
+    fn sparse_updates_equal_adam_over_the_whole_table() {
         let adam = Adam { rate: 0.01 };
         let mut table = Table::new(2, 1, &mut Random::new(1, 1));
         let start = table.values[1];

@@ -1,9 +1,10 @@
-//! Trains the ranking model (neural collaborative filtering, He et al. 2017) on the ratings of a data set,
-//! and measures it on a part that training does not see.
+//! Trains the ranking model (neural collaborative filtering, He et al. 2017) on the ratings of a data set and evaluates it
+//! on a test part.
 //!
-//! A sample is a rating, its label whether it is 3.5 stars or more. The loss is binary cross-entropy,
-//! the optimiser Adam. Start reading at [`run`]; [`write()`] is the way from a folder to a folder.
-//! Gradients are written out by hand, see `layers`.
+//! A sample is a rating; its label is whether it is 3.5 stars or more. The loss is binary cross-entropy, the optimiser
+//! Adam. Gradients are written by hand, see `layers`. [`Options`] declares the hyperparameters. [`write()`] reads a data
+//! set from a folder and writes a version into a model folder. The crate does not serve models. Start reading at
+//! [`run`].
 
 mod biases;
 pub mod export;
@@ -29,47 +30,40 @@ use crate::metrics::LabelMetrics;
 
 use gmf::Gmf;
 use negatives::Negatives;
-pub use options::{Method, Options};
+pub use options::{BIAS_PRIOR, Method, Options};
+pub use sparrow_model::Split;
 use sparrow_neural::Zeros;
 use sparrow_random::Random;
 use split::Sample;
-pub use split::Split;
 use trainer::{Counts, Pair, Trainer, UNKNOWN};
 
-/// Why there is no model.
+/// The error of a training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An option is outside its range.
-    #[error("{option} must be {allowed}, got {got}")]
-    Option {
-        /// The option's name, with hyphens.
-        option: &'static str,
-        /// What it may be.
-        allowed: &'static str,
-        /// What it was.
-        got: String,
-    },
+    #[error(transparent)]
+    Option(#[from] sparrow_hyperparameters::Error),
     /// The data set cannot be read.
     #[error("cannot read the data set")]
     Input(#[from] sparrow_movielens::Error),
-    /// Too few ratings, or all alike.
-    #[error("nothing to learn from: the {0} part lacks ratings of 3.5 stars and more, or of less")]
-    NothingToLearn(&'static str),
-    /// The updates ran away and left numbers that are none.
+    /// The labels of a part are all equal.
+    #[error("no training data: the {0} part lacks ratings of 3.5 stars and more, or of less")]
+    NoTrainingData(&'static str),
+    /// The weights became infinite or NaN.
     #[error("training diverged; a lower learning rate than {rate} will help")]
     Diverged {
         /// The learning rate.
         rate: f32,
-        /// Which numbers.
+        /// The invalid weights.
         source: sparrow_neural::neural_cf::Error,
     },
-    /// Training left every vector of a side at zero.
-    #[error("training is degenerate: {0}; less l2 will help")]
+    /// All embeddings of the movies or of the users are zero after training.
+    #[error("training is degenerate: {0}; a lower l2 will help")]
     Zero(Zeros),
-    /// The model gives all samples of the test part the same score.
+    /// The scores of all test samples are equal.
     #[error(
-        "training is degenerate: the model scores every rating alike; a lower learning rate than {0} or less l2 will help"
+        "training is degenerate: the model scores every rating alike; a lower learning rate than {0} or a lower l2 will help"
     )]
     Constant(f32),
     /// The model cannot be written.
@@ -77,77 +71,77 @@ pub enum Error {
     Export(#[from] export::Error),
 }
 
-/// Is told how training goes.
+/// Receives the progress of a training.
 pub trait Watch {
-    /// How many of all samples of all epochs have been gone through.
+    /// Called with the number of processed samples and the number of samples of all epochs.
     fn progress(&mut self, _done: u64, _total: u64) {}
 
-    /// An epoch has ended.
+    /// Called after each epoch.
     fn epoch(&mut self, _epoch: &Epoch) {}
 }
 
 impl Watch for () {}
 
-/// How an epoch went.
+/// The result of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Epoch {
-    /// Its number, from 1.
+    /// The number of the epoch, from 1.
     pub number: usize,
-    /// The mean loss of its samples, each before the update that it took part in.
+    /// The mean loss of its samples, each before its update.
     pub loss: f64,
-    /// The measures on the validation part.
+    /// The metrics on the validation part.
     pub validation: LabelMetrics,
-    /// Whether its validation loss is the least so far.
+    /// Whether its validation loss is the lowest so far.
     pub best: bool,
 }
 
-/// A trained model and how good it is.
+/// A trained model and its metrics.
 #[derive(Debug)]
 pub struct Trained {
-    /// The model, with the measures on the test part.
+    /// The model, with the metrics on the test part.
     pub file: ModelFile,
-    /// How many epochs the model was trained for.
+    /// The number of epochs.
     pub epochs: usize,
-    /// Samples in the training, validation and test part.
+    /// The numbers of samples in the training, validation and test part.
     pub samples: [usize; 3],
-    /// The measures on the test part.
+    /// The metrics on the test part.
     pub test: LabelMetrics,
     /// Embeddings that are zero after training.
     pub zeros: Zeros,
 }
 
-/// Trains a model on a catalogue's ratings, less a test part, and measures it on that.
+/// Trains a model on the ratings of a catalogue except a test part, and evaluates it on the test part.
 pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Trained, Error> {
     options.check()?;
     let samples = split::samples(catalog);
     let mut random = Random::new(options.seed, 0);
     let (rest, test) = split::split(&samples, options.split, options.test, &mut random);
-    let mut learnt = learn(catalog, &rest, options, watch)?;
-    let known = Negatives::new(options.negatives, &learnt.tables, &samples);
-    let pairs = known.add(learnt.tables.pairs(&test), &mut Random::new(options.seed, 4));
+    let mut fitted = learn(catalog, &rest, options, watch)?;
+    let known = Negatives::new(options.negatives, &fitted.tables, &samples);
+    let pairs = known.add(fitted.tables.pairs(&test), &mut Random::new(options.seed, 4));
     let test_count = test.len();
-    if constant(&learnt.learner.predict(&pairs)) {
+    if constant(&fitted.learner.predict(&pairs)) {
         return Err(Error::Constant(options.learning_rate));
     }
-    let test = measure(&mut learnt.learner, &pairs, options, "test")?;
-    let [training, validation] = learnt.samples;
+    let test = measure(&mut fitted.learner, &pairs, options, "test")?;
+    let [training, validation] = fitted.samples;
     let samples = [training, validation, test_count];
-    let zeros = learnt.learner.zeros();
-    let model = learnt.model(options)?;
-    let mut metadata = metadata(&model, options, &test, learnt.epochs);
+    let zeros = fitted.learner.zeros();
+    let model = fitted.model(options)?;
+    let mut metadata = metadata(&model, options, &test, fitted.epochs);
     metadata.data = fingerprint(catalog);
-    Ok(Trained { file: ModelFile { model, metadata }, epochs: learnt.epochs, samples, test, zeros })
+    Ok(Trained { file: ModelFile { model, metadata }, epochs: fitted.epochs, samples, test, zeros })
 }
 
-/// Trains a model on all of a catalogue's ratings. [`Options::test`] does not matter: whoever measures the
-/// model has kept ratings out of the catalogue.
+/// Trains a model on all ratings of a catalogue. [`Options::test`] has no effect: the caller has held out the test
+/// part.
 pub fn fit(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Model, Error> {
     options.check()?;
     learn(catalog, &split::samples(catalog), options, watch)?.model(options)
 }
 
-/// The model that knows only how easily pleased a user is and how well liked a movie: logistic regression on
-/// the two, each bias pulled to zero as if by `prior` more ratings.
+/// Fits a model with the biases of users and movies alone: logistic regression, each bias shrunk to zero as if by `prior`
+/// ratings.
 pub fn fit_biases(catalog: &Catalog, prior: f64) -> Result<Model, Error> {
     let samples = split::samples(catalog);
     let tables = Tables::new(catalog, &samples);
@@ -156,32 +150,32 @@ pub fn fit_biases(catalog: &Catalog, prior: f64) -> Result<Model, Error> {
     let options = Options { embedding: 0, bias_prior: prior, ..Options::new(Method::Gmf) };
     let random = &mut Random::new(options.seed, 3);
     let learner = Learner::new(&options, &tables.counts(), &pairs, random);
-    Learnt { learner, tables, epochs: 0, samples: [pairs.len(), 0] }.model(&options)
+    Fitted { learner, tables, epochs: 0, samples: [pairs.len(), 0] }.model(&options)
 }
 
-/// A model that has been trained.
-struct Learnt {
+/// A learner after training.
+struct Fitted {
     learner: Learner,
     tables: Tables,
     epochs: usize,
-    /// Samples in the training and the validation part.
+    /// The numbers of samples in the training and the validation part.
     samples: [usize; 2],
 }
 
-impl Learnt {
+impl Fitted {
     fn model(&self, options: &Options) -> Result<Model, Error> {
         let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
         self.learner.model(&self.tables).map_err(diverged)
     }
 }
 
-/// Trains on samples, a part of which tells when to stop.
+/// Trains on samples, of which a validation part decides when to stop.
 fn learn(
     catalog: &Catalog,
     rest: &[Sample],
     options: &Options,
     watch: &mut dyn Watch,
-) -> Result<Learnt, Error> {
+) -> Result<Fitted, Error> {
     let mut random = Random::new(options.seed, 1);
     let (training, validation) = split::split(rest, options.split, options.validation, &mut random);
     let samples = [training.len(), validation.len()];
@@ -210,17 +204,17 @@ fn learn(
     if zeros.degenerate() {
         return Err(Error::Zero(zeros));
     }
-    Ok(Learnt { learner, tables, epochs, samples })
+    Ok(Fitted { learner, tables, epochs, samples })
 }
 
-/// Whether scores differ by rounding at most.
+/// Returns whether scores are equal except for rounding.
 fn constant(scores: &[f32]) -> bool {
     let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
     let greatest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     greatest - least < 1e-6
 }
 
-/// What is learnt from.
+/// The training samples.
 struct Training {
     /// Ratings.
     pairs: Vec<Pair>,
@@ -228,12 +222,12 @@ struct Training {
 }
 
 impl Training {
-    /// The ratings, and what is drawn with them.
+    /// The ratings and negative samples.
     fn pairs(&self, random: &mut Random) -> Vec<Pair> {
         self.negatives.add(self.pairs.clone(), random)
     }
 
-    /// Draws anew what is drawn, after the first epoch.
+    /// Draws other negative samples, except in the first epoch.
     fn renew(&self, pairs: &mut Vec<Pair>, epoch: usize, random: &mut Random) {
         if epoch > 0 && self.negatives.count() > 0 {
             *pairs = self.pairs(random);
@@ -241,16 +235,16 @@ impl Training {
     }
 }
 
-/// Refuses samples that are all alike.
+/// Rejects samples whose labels are all equal.
 fn learnable(name: &'static str, part: &[Pair]) -> Result<(), Error> {
     if part.iter().all(Pair::liked) || part.iter().all(|pair| !pair.liked()) {
-        return Err(Error::NothingToLearn(name));
+        return Err(Error::NoTrainingData(name));
     }
     Ok(())
 }
 
-/// Trains until the validation loss gets no better; the best number of epochs, and the network
-/// after them.
+/// Trains until the validation loss no longer decreases. Returns the best number of epochs and the learner after
+/// them.
 fn search(
     tables: &Tables,
     training: &Training,
@@ -280,7 +274,7 @@ fn search(
     Ok(best.map_or((options.epochs, trainer), |(number, _, best)| (number, best)))
 }
 
-/// What is in training.
+/// The model in training.
 #[derive(Debug, Clone)]
 enum Learner {
     Network(Box<Trainer>),
@@ -317,7 +311,7 @@ impl Learner {
         }
     }
 
-    /// The embeddings that are zero, biases aside; of ids that are known.
+    /// The numbers of zero embeddings of known ids, without their biases.
     fn zeros(&self) -> Zeros {
         match self {
             Self::Network(trainer) => trainer.zeros(),
@@ -334,7 +328,7 @@ impl Learner {
     }
 }
 
-/// Counts samples for who watches.
+/// Counts samples for the progress.
 struct Counter<'a> {
     done: u64,
     total: u64,
@@ -360,12 +354,11 @@ fn measure(
         return Err(Error::Diverged { rate: options.learning_rate, source });
     }
     let labels: Vec<bool> = pairs.iter().map(Pair::liked).collect();
-    LabelMetrics::new(&scores, &labels).ok_or(Error::NothingToLearn(part))
+    LabelMetrics::new(&scores, &labels).ok_or(Error::NoTrainingData(part))
 }
 
 fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize) -> Metadata {
     let mut metadata = Metadata::new(model.architecture());
-    metadata.features_version = sparrow_features::DEFINITIONS_VERSION;
     metadata.training = options.described().collect();
     metadata.training.insert("epochs".to_owned(), epochs.to_string());
     let measures = [
@@ -389,7 +382,7 @@ pub fn fingerprint(catalog: &Catalog) -> String {
             bytes[4..8].copy_from_slice(&catalog.movie(rated.movie).id.0.to_le_bytes());
             bytes[8..12].copy_from_slice(&rated.timestamp.to_le_bytes());
             bytes[12] = rated.stars.half_stars();
-            // A sink never fails.
+            // Writing to a sink does not fail.
             drop(hash.write_all(&bytes));
         }
     }
@@ -429,7 +422,7 @@ impl Tables {
 
 /// The rows of one table.
 struct Rows {
-    /// By position in the catalogue.
+    /// The row of each index of the catalogue.
     of: Vec<u32>,
     /// The ids of the rows after that of unknown ids.
     ids: Vec<u32>,
@@ -438,8 +431,8 @@ struct Rows {
 impl Rows {
     fn new(all: impl ExactSizeIterator<Item = u32>, occurring: impl Iterator<Item = u32>) -> Self {
         let mut occurs = vec![false; all.len()];
-        for place in occurring {
-            occurs[place as usize] = true;
+        for index in occurring {
+            occurs[index as usize] = true;
         }
         let mut rows = Self { of: vec![UNKNOWN; occurs.len()], ids: Vec::new() };
         for ((id, row), occurs) in all.zip(&mut rows.of).zip(occurs) {
@@ -452,19 +445,19 @@ impl Rows {
     }
 }
 
-/// What was done.
+/// The result of [`write()`].
 #[derive(Debug)]
 pub struct Summary {
-    /// What was found in the data set.
+    /// What was read.
     pub data: ReaderReport,
     /// The model.
     pub trained: Trained,
-    /// What was written.
+    /// The version.
     pub written: Written,
 }
 
 /// Trains a model on the data set in the folder `data`, and writes it as the next version into the
-/// model folder `out`, which is made if it does not exist.
+/// model folder `out`, which is created if it does not exist.
 pub fn write(
     data: &Path,
     out: &Path,

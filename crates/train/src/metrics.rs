@@ -1,28 +1,28 @@
-//! How well scores tell what people like from what they do not.
+//! Metrics of scores as predictions of likes.
 
-/// The measures of a set of scores between 0 and 1 and the labels that they should foretell.
+/// The metrics of scores between 0 and 1 as predictions of labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LabelMetrics {
-    /// The area under the ROC curve: how likely a liked movie scores above one that is not liked;
-    /// equal scores count half.
+    /// The area under the ROC curve: the probability that a liked movie has a higher score than another one; equal scores
+    /// count half.
     pub roc_auc: f64,
-    /// The average precision, which is the area under the precision–recall curve as steps: the mean
-    /// over the liked movies of the part of liked ones among all that score as high.
+    /// The average precision, which is the area under the precision–recall curve as steps: the mean over the liked
+    /// movies of the precision at their scores.
     pub pr_auc: f64,
-    /// The part of pairs on the right side of 0.5.
+    /// The share of pairs whose score is on the correct side of 0.5.
     pub accuracy: f64,
-    /// The mean of -ln of the probability that was given to what really was.
+    /// The mean of -ln of the predicted probability of the label.
     pub log_loss: f64,
-    /// How many pairs there were.
+    /// The number of pairs.
     pub count: usize,
 }
 
 impl LabelMetrics {
-    /// Measures `scores` against `labels`, place by place. `None` where a kind of label does not occur:
-    /// the areas mean nothing then. Scores must not be NaN.
+    /// Computes the metrics of `scores` for `labels` with the same indexes. Returns `None` if all labels are equal,
+    /// because the areas are then undefined. Scores must not be NaN.
     ///
     /// # Panics
-    /// If there are not as many labels as scores.
+    /// If the numbers of labels and scores differ.
     pub fn new(scores: &[f32], labels: &[bool]) -> Option<Self> {
         assert_eq!(scores.len(), labels.len());
         let mut pairs: Vec<Scored> = scores
@@ -34,8 +34,7 @@ impl LabelMetrics {
         Self::of_ordered(&pairs)
     }
 
-    /// The same of pairs that are in order, greatest score first, each of which counts as many times as its
-    /// weight says.
+    /// Computes the metrics of weighted pairs in descending order of score.
     pub fn of_ordered(scored: &[Scored]) -> Option<Self> {
         let weight_of = |scored: &[Scored]| -> (f64, f64) {
             scored.iter().fold((0.0, 0.0), |(all, liked), pair| {
@@ -76,40 +75,40 @@ impl LabelMetrics {
     }
 }
 
-/// A score, what it should have foretold, and how often it counts.
+/// A score, its label and its weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
     /// The score.
     pub score: f32,
     /// The label.
     pub liked: bool,
-    /// How often the pair counts.
+    /// The weight of the pair.
     pub weight: f64,
 }
 
-/// Pairs whose scores lie in one tenth of what scores may be.
+/// The pairs with scores in an interval of length 0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Bin {
-    /// How many pairs.
+    /// The weighted number of pairs.
     pub count: f64,
     /// The mean of their scores; 0 without pairs.
     pub predicted: f64,
-    /// The part of them that is liked; 0 without pairs.
+    /// The share of liked ones; 0 without pairs.
     pub observed: f64,
 }
 
-/// How far probabilities can be taken at their word.
+/// The calibration of probabilities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
-    /// Scores below 0.1, from there below 0.2, and so on; the last bin has 1 too.
+    /// Scores below 0.1, from 0.1 and below 0.2, and so on; the last bin includes 1.
     pub bins: [Bin; 10],
-    /// The expected calibration error (Naeini, Cooper and Hauskrecht 2015): the mean over all pairs of how far
-    /// apart the mean score and the part that is liked are in the pair's bin.
+    /// The expected calibration error (Naeini, Cooper and Hauskrecht 2015): the mean over all pairs of the difference
+    /// between the mean score and the share of liked ones in the pair's bin.
     pub error: f64,
 }
 
 impl Calibration {
-    /// Measures scores, which must be probabilities.
+    /// Computes the calibration of scores, which must be probabilities.
     pub fn new(scored: &[Scored]) -> Self {
         let mut bins = [Bin::default(); 10];
         for pair in scored {
@@ -137,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_computed_by_hand() {
+    fn metrics_equal_manual_results() {
         // In order: liked, other, liked, other. Of the four pairs of a liked and another one, three
         // are in order; precision is 1 at the first liked and 2/3 at the second.
         let metrics =
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn without_both_labels_there_are_no_areas() {
+    fn equal_labels_have_no_metrics() {
         assert_eq!(LabelMetrics::new(&[0.1, 0.2], &[true, true]), None);
         assert_eq!(LabelMetrics::new(&[], &[]), None);
     }
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn calibration_by_hand() {
+    fn calibration_equals_manual_results() {
         let pairs =
             [(0.12, false), (0.18, true), (0.72, true), (0.78, false), (0.78, true), (1.0, true)];
         let pairs: Vec<_> = pairs.iter().map(|&(score, liked)| (score, liked, 1.0)).collect();
@@ -177,7 +176,7 @@ mod tests {
     }
 
     proptest! {
-        /// To count twice is to be there twice, and to count nothing is not to be there.
+        /// A pair with the weight 2 counts as two pairs, and one with the weight 0 as none.
         #[test]
         fn weights_repeat(
             pairs in prop::collection::vec((0..6_u8, any::<bool>(), 0..3_usize), 2..40),

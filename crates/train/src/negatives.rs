@@ -7,18 +7,18 @@ use super::Tables;
 use super::split::Sample;
 use super::trainer::Pair;
 
-/// Draws movies that users have not rated, for models that learn what is chosen rather than what is liked.
+/// Draws negative samples: movies that users have not rated.
 pub(super) struct Negatives {
-    /// How many for each rating; with none, ratings stay as they are.
+    /// The number per rating; with 0, ratings remain unchanged.
     count: usize,
-    /// Movies to draw from: rows 1 to this.
+    /// The last row of the movies, which begin at row 1.
     movies: usize,
-    /// What is not drawn: rows of user and movie.
+    /// Excluded pairs: rows of user and movie.
     rated: HashSet<(u32, u32)>,
 }
 
 impl Negatives {
-    /// `known` are the ratings that are not drawn.
+    /// `known` are the ratings whose pairs are excluded.
     pub(super) fn new(count: usize, tables: &Tables, known: &[Sample]) -> Self {
         let mut rated = HashSet::new();
         if count > 0 {
@@ -31,8 +31,7 @@ impl Negatives {
         self.count
     }
 
-    /// Makes ratings positive samples, and adds negative ones. A user who has rated nearly everything gets
-    /// fewer.
+    /// Turns ratings into positive samples and adds negative ones; fewer for users who have rated nearly all movies.
     pub(super) fn add(&self, ratings: Vec<Pair>, random: &mut Random) -> Vec<Pair> {
         if self.count == 0 {
             return ratings;
@@ -41,7 +40,7 @@ impl Negatives {
         for Pair { user, movie, .. } in ratings {
             pairs.push(Pair { user, movie, stars: Stars::MAX });
             for _ in 0..self.count {
-                // Most draws are good; a bounded number of them also ends for one who has rated everything.
+                // Bounded, because a user may have rated all movies.
                 let drawn = (0..20).map(|_| 1 + random.below(self.movies) as u32);
                 let mut unrated = drawn.filter(|&movie| !self.rated.contains(&(user, movie)));
                 if let Some(movie) = unrated.next() {
@@ -59,7 +58,7 @@ mod tests {
     use crate::Rows;
 
     #[test]
-    fn what_is_drawn_has_not_been_rated() {
+    fn negative_samples_have_not_been_rated() {
         let rows = |count: u32| Rows::new((0..count).map(|at| at + 10), 0..count);
         let tables = Tables { movies: rows(8), users: rows(3) };
         // User 0 has rated one movie, user 1 all but one, user 2 all.

@@ -1,33 +1,55 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sparrow_hyperparameters::{
+    Error as Invalid, Hyperparameter, Hyperparameters, Range, SearchSpace, Settings,
+};
+
 use super::{Error, Split};
 
-/// What can be trained.
+/// The range of the strength of a bias prior, in ratings.
+pub const BIAS_PRIOR: Range = Range::within(0.0, 1e6);
+
+/// The architectures that can be trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
-    /// NeuralCF as the original system has it: one network over both embeddings.
+    /// NeuralCF as in the original system: one network over both embeddings.
     #[default]
     NeuralCf,
-    /// A network over each embedding, and the dot product of what they give.
+    /// A network over each embedding, and the dot product of their outputs.
     TwoTowers,
-    /// Generalised matrix factorisation with biases: the dot product of the embeddings themselves. It has
-    /// no layers; `batch`, `dropout`, `unknown`, `hidden` and `l2_layers` do not matter, and an epoch is
-    /// one update by all samples.
+    /// Generalised matrix factorisation with biases: the dot product of the embeddings. It has no layers: `batch`,
+    /// `dropout`, `unknown`, `hidden` and `l2_layers` have no effect. An epoch is one update by all samples.
     Gmf,
 }
 
 impl Method {
-    /// All methods.
+    /// All architectures.
     pub const ALL: [Self; 3] = [Self::NeuralCf, Self::TwoTowers, Self::Gmf];
 
-    /// Its name on the command line.
+    /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NeuralCf => "neuralcf",
             Self::TwoTowers => "two-towers",
             Self::Gmf => "gmf",
         }
+    }
+
+    /// A line of help.
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::NeuralCf => "NeuralCF: one network over both embeddings",
+            Self::TwoTowers => {
+                "A network over each embedding, and the dot product of their outputs"
+            }
+            Self::Gmf => "Matrix factorization with biases",
+        }
+    }
+
+    /// Returns whether hyperparameter search supports it: the search spaces were chosen for GMF.
+    pub const fn searchable(self) -> bool {
+        matches!(self, Self::Gmf)
     }
 }
 
@@ -46,64 +68,62 @@ impl FromStr for Method {
     }
 }
 
-/// How to train.
+/// The options of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// What is trained.
+    /// The architecture.
     pub method: Method,
-    /// Length of the embeddings.
+    /// Dimension of the embeddings.
     pub embedding: usize,
-    /// Outputs of each hidden layer; for two towers, of each layer of a tower.
+    /// Number of outputs of each hidden layer; for two towers, of each layer of a tower.
     pub hidden: Vec<usize>,
-    /// How often the samples are gone through, at most.
+    /// Maximum number of passes over the samples.
     pub epochs: usize,
-    /// How many epochs without a better validation loss end the training.
+    /// Number of epochs without a lower validation loss after which the training stops.
     pub patience: usize,
-    /// Samples an update.
+    /// Samples per update.
     pub batch: usize,
-    /// The step size of Adam.
+    /// The learning rate of Adam.
     pub learning_rate: f32,
-    /// How strongly embeddings are pulled towards zero: this times half the square of their length is
-    /// part of the loss of each sample that they occur in; for GMF, of the sum of all losses, once.
+    /// L2 regularization of the embeddings: this times half their squared norm is part of the loss of each of their
+    /// samples; for GMF, once of the sum of all losses.
     pub l2: f32,
-    /// The same for the weights of the layers, once a batch.
+    /// L2 regularization of the layers' weights, once per batch.
     pub l2_layers: f32,
-    /// The first number of each embedding starts as how much more than others a user likes movies, or
-    /// a movie is liked, pulled to zero as if this many more ratings said zero. Training then refines
-    /// what it would take long to find for the many movies with few ratings. 0: it starts as the other
-    /// numbers do.
+    /// The first component of each embedding is initialised with the bias of the user or movie, shrunk to zero as if by
+    /// this many ratings. Training alone would need long to find the biases of movies with few ratings. 0 turns this
+    /// off.
     pub bias_prior: f64,
-    /// What it counts for whether a rating reaches each of the other ratings that there are, where 3.5 stars
-    /// count 1. 0: only likes teach.
+    /// Weight of the loss for reaching each of the other ratings, relative to that for 3.5 stars. With 0, only likes
+    /// count.
     pub ordinal: f32,
-    /// 0: the label of a rating is whether it is a like. More: all ratings count as chosen movies, and for each
-    /// so many movies that the user has not rated are drawn as not chosen, others each time (He et al. 2017,
-    /// section 4.1). Not for GMF.
+    /// Negative samples per rating. With 0, the label of a rating is whether it is a like. Otherwise all ratings are
+    /// positive, and this many movies that the user has not rated are drawn as negative samples, anew in each epoch (He
+    /// et al. 2017, section 4.1). Not for GMF.
     pub negatives: usize,
-    /// GMF: which movies a user has rated says something of the user's taste, too, and how strongly that is pulled
-    /// towards zero. 0: it is not looked at.
+    /// L2 regularization of the vectors for the choice of movies, whatever their stars; 0 turns them off. For GMF only.
     pub choices: f32,
-    /// The part of a hidden layer's outputs that is left out, another each time.
+    /// Dropout rate of the hidden layers' outputs.
     pub dropout: f64,
-    /// The part of samples whose user, and of those whose movie, is replaced by "unknown", so that the
-    /// model learns what to say of ids that it has not seen.
+    /// Share of samples whose user, and of those whose movie, is replaced by the unknown row, so that the model can score
+    /// ids outside the training data.
     pub unknown: f64,
-    /// Which ratings are kept out to measure the model, and to know when to stop.
+    /// Which ratings are the test part and the validation part.
     pub split: Split,
-    /// The part of all ratings that is kept out to measure the model.
+    /// Share of the ratings in the test part.
     pub test: f64,
-    /// The part of the others that is kept out to know when to stop.
+    /// Share of the other ratings in the validation part, which decides when to stop.
     pub validation: f64,
-    /// Whether to train once more when the best number of epochs is known, for as many, with the
-    /// validation part too. The test part is not in it.
+    /// Whether to train again with the validation part included, for the best number of epochs. The test part remains
+    /// excluded.
     pub refit: bool,
-    /// The same seed gives the same model.
+    /// The seed of the random numbers; the same seed results in the same model.
     pub seed: u64,
 }
 
 impl Options {
-    /// What was found to be good on MovieLens' small set; for GMF, on a part of its ratings that no figure in the
-    /// documentation is measured on.
+    /// Defaults that were tuned on ml-latest-small; for GMF, on a part of its ratings that no metric in the documentation
+    /// uses.
     pub fn new(method: Method) -> Self {
         let network = Self {
             method,
@@ -143,91 +163,187 @@ impl Options {
         }
     }
 
-    /// Refuses what cannot work, before any work is done.
+    /// Checks all options, before any work is done.
     pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        if !(1..=256).contains(&self.embedding) {
-            return refuse("embedding", "from 1 to 256", &self.embedding);
+        Settings::check(self)?;
+        if self.test > 0.0 && self.test < 1.0 {
+            return Ok(());
         }
+        Err(Invalid::new("test-fraction", &Range::between(0.0, 1.0), &self.test).into())
+    }
+
+    /// The options as they are written into the model.
+    pub fn described(&self) -> impl Iterator<Item = (String, String)> {
+        let own = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+        let others = [
+            own("method", &self.method),
+            own("split", &self.split),
+            own("test", &self.test),
+            own("seed", &self.seed),
+        ];
+        self.settings().into_iter().chain(others)
+    }
+}
+
+impl Hyperparameters for Options {
+    const TABLE: &'static [Hyperparameter<Self>] = &[
+        Hyperparameter::<Self>::new(
+            "embedding",
+            Range::within(1.0, 256.0),
+            |o| &mut o.embedding,
+            "Dimension of the embeddings",
+        )
+        .search(SearchSpace::OneOf(&[8.0, 16.0, 32.0, 64.0])),
+        Hyperparameter::<Self>::new(
+            "hidden",
+            Range::within(1.0, 512.0),
+            |o| &mut o.hidden,
+            "Outputs of each hidden layer",
+        ),
+        Hyperparameter::<Self>::new(
+            "epochs",
+            Range::within(1.0, 100_000.0),
+            |o| &mut o.epochs,
+            "Maximum number of passes over the ratings",
+        ),
+        Hyperparameter::<Self>::new(
+            "patience",
+            Range::within(1.0, 100_000.0),
+            |o| &mut o.patience,
+            "Epochs without a lower validation loss after which the training stops",
+        ),
+        Hyperparameter::<Self>::new(
+            "batch",
+            Range::within(1.0, 1e6),
+            |o| &mut o.batch,
+            "Ratings per update",
+        ),
+        Hyperparameter::<Self>::new(
+            "l2",
+            Range::within(0.0, 100.0),
+            |o| &mut o.l2,
+            "L2 regularization of the embeddings",
+        )
+        .search(SearchSpace::Logarithmic(1.0, 50.0)),
+        Hyperparameter::<Self>::new(
+            "l2-layers",
+            Range::within(0.0, 100.0),
+            |o| &mut o.l2_layers,
+            "L2 regularization of the layers' weights",
+        ),
+        Hyperparameter::<Self>::new(
+            "learning-rate",
+            Range::above(0.0, 1.0),
+            |o| &mut o.learning_rate,
+            "Learning rate of Adam",
+        )
+        .search(SearchSpace::Logarithmic(0.005, 0.1)),
+        Hyperparameter::<Self>::new(
+            "bias-prior",
+            BIAS_PRIOR,
+            |o| &mut o.bias_prior,
+            "The first component of each embedding starts as the bias of the user or movie, shrunk to zero as if \
+             by this many ratings; 0 turns that off",
+        ),
+        Hyperparameter::<Self>::new(
+            "ordinal",
+            Range::within(0.0, 100.0),
+            |o| &mut o.ordinal,
+            "Weight of the loss for reaching each of the other ratings, relative to that for 3.5 stars; with 0, \
+             only likes count",
+        ),
+        Hyperparameter::<Self>::new(
+            "choices",
+            Range::within(0.0, 1e6),
+            |o| &mut o.choices,
+            "L2 regularization of the vectors for the choice of movies, whatever their stars; 0 turns them off. \
+             For gmf only",
+        ),
+        Hyperparameter::<Self>::new(
+            "negatives",
+            Range::within(0.0, 100.0),
+            |o| &mut o.negatives,
+            "Negative samples per rating: the model learns which movies users choose rather than which they \
+             like; with 0 it learns likes. Not for gmf",
+        ),
+        Hyperparameter::<Self>::new(
+            "dropout",
+            Range::within(0.0, 0.9),
+            |o| &mut o.dropout,
+            "Share of each hidden layer's outputs that training leaves out",
+        ),
+        Hyperparameter::<Self>::new(
+            "unknown",
+            Range::within(0.0, 0.9),
+            |o| &mut o.unknown,
+            "Share of users, and of movies, that training replaces by the unknown row",
+        ),
+        Hyperparameter::<Self>::new(
+            "validation",
+            Range::between(0.0, 1.0),
+            |o| &mut o.validation,
+            "Share of the ratings outside the test part that decides when to stop",
+        )
+        .flag("validation-fraction"),
+        Hyperparameter::<Self>::new(
+            "refit",
+            Range::Any,
+            |o| &mut o.refit,
+            "Do not train again with the validation part included",
+        )
+        .flag("no-refit"),
+    ];
+
+    fn check_combination(&self) -> Result<(), Invalid> {
         if !(1..=8).contains(&self.hidden.len()) {
-            return refuse("hidden", "from 1 to 8 layers", &self.hidden.len());
+            return Err(Invalid::new("hidden", &"from 1 to 8 layers", &self.hidden.len()));
         }
-        if let Some(width) = self.hidden.iter().find(|width| !(1..=512).contains(*width)) {
-            return refuse("hidden", "layers of 1 to 512", width);
-        }
-        if !(1..=100_000).contains(&self.epochs) {
-            return refuse("epochs", "from 1 to 100000", &self.epochs);
-        }
-        if !(1..=100_000).contains(&self.patience) {
-            return refuse("patience", "from 1 to 100000", &self.patience);
-        }
-        if !(1..=1_000_000).contains(&self.batch) {
-            return refuse("batch", "from 1 to 1000000", &self.batch);
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            return refuse("learning-rate", "more than 0 and at most 1", &self.learning_rate);
-        }
-        for (option, value) in
-            [("l2", self.l2), ("l2-layers", self.l2_layers), ("ordinal", self.ordinal)]
-        {
-            if !(0.0..=100.0).contains(&value) {
-                return refuse(option, "from 0 to 100", &value);
-            }
-        }
-        if !(0.0..=1e6).contains(&self.bias_prior) {
-            return refuse("bias-prior", "from 0 to 1000000", &self.bias_prior);
-        }
-        if !(0.0..=1e6).contains(&self.choices) {
-            return refuse("choices", "from 0 to 1000000", &self.choices);
-        }
-        if self.negatives > 100 {
-            return refuse("negatives", "at most 100", &self.negatives);
+        if self.choices > 0.0 && self.method != Method::Gmf {
+            return Err(Invalid::new("choices", &"0 except for gmf", &self.choices));
         }
         if self.negatives > 0 && self.method == Method::Gmf {
-            return refuse("negatives", "0 for gmf", &self.negatives);
+            return Err(Invalid::new("negatives", &"0 for gmf", &self.negatives));
         }
         if self.negatives > 0 && self.ordinal > 0.0 {
-            return refuse("ordinal", "0 with negatives, which leave no stars", &self.ordinal);
-        }
-        for (option, value) in [("dropout", self.dropout), ("unknown", self.unknown)] {
-            if !(0.0..=0.9).contains(&value) {
-                return refuse(option, "from 0 to 0.9", &value);
-            }
-        }
-        for (option, value) in [("test", self.test), ("validation", self.validation)] {
-            if !(value > 0.0 && value < 1.0) {
-                return refuse(option, "more than 0 and less than 1", &value);
-            }
+            let allowed = "0 with negatives, which have no stars";
+            return Err(Invalid::new("ordinal", &allowed, &self.ordinal));
         }
         Ok(())
     }
+}
 
-    /// The settings as they are written into the model.
-    pub fn described(&self) -> impl Iterator<Item = (String, String)> {
-        let hidden: Vec<String> = self.hidden.iter().map(ToString::to_string).collect();
-        [
-            ("method", self.method.to_string()),
-            ("embedding", self.embedding.to_string()),
-            ("hidden", hidden.join(",")),
-            ("batch", self.batch.to_string()),
-            ("learning-rate", self.learning_rate.to_string()),
-            ("l2", self.l2.to_string()),
-            ("l2-layers", self.l2_layers.to_string()),
-            ("bias-prior", self.bias_prior.to_string()),
-            ("ordinal", self.ordinal.to_string()),
-            ("negatives", self.negatives.to_string()),
-            ("choices", self.choices.to_string()),
-            ("dropout", self.dropout.to_string()),
-            ("unknown", self.unknown.to_string()),
-            ("split", self.split.to_string()),
-            ("test", self.test.to_string()),
-            ("validation", self.validation.to_string()),
-            ("refit", self.refit.to_string()),
-            ("seed", self.seed.to_string()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invalid_options_are_errors_with_their_flag() {
+        let check = |options: Options| options.check().expect_err("invalid").to_string();
+        let network = || Options::new(Method::NeuralCf);
+        let gmf = || Options::new(Method::Gmf);
+        assert_eq!(
+            check(Options { hidden: vec![], ..network() }),
+            "hidden must be from 1 to 8 layers, got 0"
+        );
+        assert_eq!(
+            check(Options { hidden: vec![9, 513], ..network() }),
+            "hidden must be from 1 to 512, got 9,513"
+        );
+        assert_eq!(
+            check(Options { choices: 1.0, ..network() }),
+            "choices must be 0 except for gmf, got 1"
+        );
+        assert_eq!(check(Options { negatives: 1, ..gmf() }), "negatives must be 0 for gmf, got 1");
+        assert_eq!(
+            check(Options { negatives: 1, ordinal: 0.5, ..network() }),
+            "ordinal must be 0 with negatives, which have no stars, got 0.5"
+        );
+        assert_eq!(
+            check(Options { test: 1.0, ..gmf() }),
+            "test-fraction must be more than 0 and less than 1, got 1"
+        );
+        for method in Method::ALL {
+            assert!(Options::new(method).check().is_ok(), "{method}");
+        }
     }
 }

@@ -3,23 +3,23 @@ use sparrow_model::Stars;
 use super::layers::Adam;
 use super::trainer::{Pair, sigmoid};
 
-/// What a logit is held to: whether the rating is 3.5 stars or more, and to a lesser degree whether it
-/// reaches each of the other ratings that there are.
+/// The ordinal loss of a logit: whether the rating is 3.5 stars or more, and with a lower weight whether it reaches each
+/// of the other ratings.
 ///
-/// The model has one logit s a pair. It says by itself that a rating is a like: σ(s). For each other threshold
-/// there is an offset for all pairs, and a rating reaches it with σ(s + offset): the proportional odds of
-/// McCullagh 1980, with a loss for each threshold as Rennie and Srebro 2005 sum them. So the difference between
-/// two stars and three, or four and five, teaches too; what is kept of the model is the same.
+/// The model has one logit s per pair. The probability of a like is σ(s). Each other threshold has an offset for all
+/// pairs, and the probability of reaching it is σ(s + offset): the proportional odds of McCullagh 1980, with a loss per
+/// threshold as in Rennie and Srebro 2005. The training therefore uses the difference between two and three stars, or
+/// four and five, too. The trained model does not contain the offsets.
 #[derive(Debug, Clone)]
 pub(super) struct Ordinal {
-    /// What a threshold counts for, where that of a like counts 1.
+    /// The weight of a threshold; that of a like is 1.
     weight: f32,
     thresholds: Vec<Threshold>,
 }
 
 #[derive(Debug, Clone)]
 struct Threshold {
-    /// Ratings of so many half stars reach it.
+    /// The threshold in half stars.
     half_stars: u8,
     offset: f32,
     moments: [f32; 2],
@@ -27,8 +27,8 @@ struct Threshold {
 }
 
 impl Ordinal {
-    /// With the thresholds that divide these pairs in different ways. With a weight of zero, or where all ratings
-    /// are alike, only the like counts.
+    /// Takes the thresholds that divide these pairs differently. With the weight 0, or if all ratings are equal, there are
+    /// none.
     pub(super) fn new(weight: f32, pairs: &[Pair]) -> Self {
         let mut counts = [0_usize; 11];
         for pair in pairs {
@@ -59,7 +59,7 @@ impl Ordinal {
         Self { weight, thresholds }
     }
 
-    /// The slope of a sample's loss by its logit; adds to those of the offsets.
+    /// Returns the gradient of a sample's loss with respect to its logit, and adds to the gradients of the offsets.
     pub(super) fn slope(&mut self, logit: f32, stars: Stars) -> f32 {
         let mut slope = sigmoid(logit) - f32::from(u8::from(stars.is_liked()));
         for threshold in &mut self.thresholds {
@@ -71,7 +71,7 @@ impl Ordinal {
         slope
     }
 
-    /// Moves the offsets against their slopes, which are multiplied by `scale`, and forgets those.
+    /// Updates the offsets by their gradients times `scale`, and resets the gradients.
     pub(super) fn step(&mut self, adam: Adam, step: u32, scale: f32) {
         let rate = adam.corrected(step);
         for threshold in &mut self.thresholds {

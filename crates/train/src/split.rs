@@ -1,67 +1,24 @@
-//! Divides ratings into a part for training and a part that is held out.
+//! Holds out ratings by a [`Split`].
 
 use std::cmp::Reverse;
-use std::fmt;
-use std::str::FromStr;
 
-use sparrow_model::{Catalog, Stars};
+use sparrow_model::{Catalog, Split, Stars};
 use sparrow_random::Random;
 
-/// Which ratings are kept from training to measure it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Split {
-    /// Any, each as likely as the others.
-    #[default]
-    Random,
-    /// The latest of all.
-    Time,
-    /// The latest of each user.
-    PerUserTime,
-}
-
-impl Split {
-    /// All splits.
-    pub const ALL: [Self; 3] = [Self::Random, Self::Time, Self::PerUserTime];
-
-    /// Its name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Random => "random",
-            Self::Time => "time",
-            Self::PerUserTime => "per-user-time",
-        }
-    }
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Split {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|split| split.name() == name);
-        found.ok_or_else(|| format!("{name:?} is not one of random, time, per-user-time"))
-    }
-}
-
-/// A rating as a sample: positions of user and movie in the catalogue.
+/// A rating as a sample, with indexes of user and movie in the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// The position of the user in the catalogue.
+    /// The index of the user.
     pub user: u32,
-    /// The position of the movie.
+    /// The index of the movie.
     pub movie: u32,
     /// The rating.
     pub stars: Stars,
-    /// When the movie was rated, in seconds since 1970 (UTC).
+    /// The time of the rating in seconds since 1970 (UTC).
     pub timestamp: u32,
 }
 
-/// All ratings of a catalogue, by user, then time.
+/// Returns all ratings of a catalogue, ordered by user and time.
 pub fn samples(catalog: &Catalog) -> Vec<Sample> {
     let users = catalog.users().iter().enumerate();
     users
@@ -76,7 +33,7 @@ pub fn samples(catalog: &Catalog) -> Vec<Sample> {
         .collect()
 }
 
-/// Takes `fraction` of the samples out. `samples` must be by user, then time; so are both results.
+/// Divides samples, which are ordered by user and time, into the others and the held-out ones, in the same order.
 pub(crate) fn split(
     samples: &[Sample],
     split: Split,
@@ -91,7 +48,7 @@ pub(crate) fn split(
     (of(false), of(true))
 }
 
-/// Whether each sample is taken out.
+/// Returns for each sample whether it is held out.
 pub fn held_out(samples: &[Sample], split: Split, fraction: f64, random: &mut Random) -> Vec<bool> {
     let part = |count: usize| (count as f64 * fraction).round() as usize;
     let mut held_out = vec![false; samples.len()];
@@ -100,16 +57,16 @@ pub fn held_out(samples: &[Sample], split: Split, fraction: f64, random: &mut Ra
             let mut order: Vec<usize> = (0..samples.len()).collect();
             random.shuffle(&mut order);
             order.truncate(part(samples.len()));
-            for place in order {
-                held_out[place] = true;
+            for index in order {
+                held_out[index] = true;
             }
         }
         Split::Time => {
             let mut order: Vec<usize> = (0..samples.len()).collect();
-            order.sort_by_key(|&place| Reverse(samples[place].timestamp));
+            order.sort_by_key(|&index| Reverse(samples[index].timestamp));
             order.truncate(part(samples.len()));
-            for place in order {
-                held_out[place] = true;
+            for index in order {
+                held_out[index] = true;
             }
         }
         Split::PerUserTime => {
@@ -148,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_split_takes_what_it_says() {
+    fn splits_hold_out_the_declared_ratings() {
         assert_eq!(held_out(Split::Time, 1), [(2, 4), (2, 5), (2, 6), (2, 7), (2, 8), (2, 9)]);
         assert_eq!(
             held_out(Split::PerUserTime, 1),
@@ -156,8 +113,5 @@ mod tests {
         );
         assert_eq!(held_out(Split::Random, 1), held_out(Split::Random, 1));
         assert_ne!(held_out(Split::Random, 1), held_out(Split::Random, 2));
-        for split in Split::ALL {
-            assert_eq!(split.name().parse(), Ok(split));
-        }
     }
 }

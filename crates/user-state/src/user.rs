@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sparrow_engine::{Engine, Reason};
+use sparrow_features::{FAVOURITE_GENRE_FIELDS, RATED_MOVIE_FIELDS};
 use sparrow_model::{
     Catalog, Features, Genre, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId, UserState,
 };
@@ -25,10 +26,11 @@ pub struct StoreSource {
     pub histories: Option<Arc<Catalog>>,
 }
 
-/// A user as read from a store, in the terms of an engine's catalogue: owns what [`UserState`] borrows.
+/// A user as read from a store or from a request, in the terms of an engine's catalogue: owns what [`UserState`] borrows.
 #[derive(Debug)]
 pub struct LoadedUser {
     id: UserId,
+    is_anonymous: bool,
     history: Option<OwnedHistory>,
     also_rated: Vec<MovieIndex>,
     favourite_genres: Vec<Genre>,
@@ -105,6 +107,7 @@ impl LoadedUser {
     fn unknown(id: UserId, why: Reason) -> Self {
         Self {
             id,
+            is_anonymous: false,
             history: None,
             also_rated: Vec::new(),
             favourite_genres: Vec::new(),
@@ -134,9 +137,12 @@ impl LoadedUser {
         if let Some(history) = &history {
             genres = engine.favourite_genres(&history.get());
         } else if let Some(features) = &features {
-            let movies = numbered(features, "userRatedMovie").filter_map(|id| id.parse().ok());
+            let values =
+                |fields: [&'static str; 5]| fields.into_iter().filter_map(|f| features.get(f));
+            let movies = values(RATED_MOVIE_FIELDS).filter_map(|id| id.parse().ok());
             also_rated.extend(movies.filter_map(|id| catalog.index_of(MovieId(id))));
-            genres.extend(numbered(features, "userGenre").filter_map(|g| catalog.genres().find(g)));
+            let favourites = values(FAVOURITE_GENRE_FIELDS);
+            genres.extend(favourites.filter_map(|genre| catalog.genres().find(genre)));
         }
 
         let mut missing = history.is_none().then_some(Reason::NoHistory);
@@ -157,13 +163,45 @@ impl LoadedUser {
             source.reader.count_malformed(&key, "it does not fit the vectors of the movies");
             None
         });
-        Self { id, history, also_rated, favourite_genres: genres, embedding, features, missing }
+        Self {
+            id,
+            is_anonymous: false,
+            history,
+            also_rated,
+            favourite_genres: genres,
+            embedding,
+            features,
+            missing,
+        }
+    }
+
+    /// A user without an id, with these ratings of distinct movies and with the vector that the engine computes from them.
+    /// Without ratings, the user is [`Reason::UnknownUser`].
+    pub fn anonymous(ratings: impl IntoIterator<Item = Rated>, engine: &Engine) -> Self {
+        let UserState { id, is_anonymous, .. } = UserState::anonymous();
+        let owned = OwnedHistory::new(id, ratings);
+        let history = owned.get();
+        if history.is_empty() {
+            return Self { is_anonymous, ..Self::unknown(id, Reason::UnknownUser) };
+        }
+        let embedding = engine.embeddings().and_then(|vectors| vectors.vector_of(&history));
+        Self {
+            id,
+            is_anonymous,
+            favourite_genres: engine.favourite_genres(&history),
+            also_rated: Vec::new(),
+            embedding,
+            features: None,
+            missing: None,
+            history: Some(owned),
+        }
     }
 
     /// The state for [`Engine::recommend_to`].
     pub fn state(&self) -> UserState<'_> {
         UserState {
             id: self.id,
+            is_anonymous: self.is_anonymous,
             history: self.history(),
             also_rated: &self.also_rated,
             favourite_genres: &self.favourite_genres,
@@ -197,11 +235,4 @@ impl LoadedUser {
     pub fn favourite_genres(&self) -> &[Genre] {
         &self.favourite_genres
     }
-}
-
-/// The values of the features `{name}1` to `{name}5`, without empty and missing ones.
-fn numbered<'f>(features: &'f Fields, name: &str) -> impl Iterator<Item = &'f str> {
-    let name = name.to_owned();
-    let value = move |number| features.get(&format!("{name}{number}"));
-    (1..=5).filter_map(value).filter(|value| !value.is_empty())
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use sparrow_engine::{Embeddings, Engine, Reason};
-use sparrow_model::{MovieId, MovieIndex, Stars, UserId};
+use sparrow_model::{MovieId, MovieIndex, Rated, Stars, UserId};
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_store::{Entry, FeatureStore as _, Fields, Generation, MemoryStore, StoredRating};
 use sparrow_test_support::catalogue::{movie, unrated};
-use sparrow_user_state::{StoreReader, StoreSource};
+use sparrow_user_state::{LoadedUser, StoreReader, StoreSource};
 
 /// Nine dramas with vectors of two dimensions, and no users.
 fn engine() -> Engine {
@@ -22,6 +22,23 @@ fn engine() -> Engine {
 
 fn features(pairs: &[(&str, &str)]) -> Fields {
     Fields(pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+#[test]
+fn anonymous_users_consist_of_their_ratings() {
+    let engine = engine();
+    let rated = |movie, stars| Rated { movie: MovieIndex(movie), stars, timestamp: movie };
+    let user = LoadedUser::anonymous([rated(4, Stars::MAX), rated(0, Stars::MIN)], &engine);
+    let state = user.state();
+    assert!(state.is_anonymous && user.missing().is_none());
+    assert_eq!(state.history.unwrap().movies().collect::<Vec<_>>(), [0, 4].map(MovieIndex));
+    // The direction of the only liked movie.
+    let length = 26_f32.sqrt();
+    let vector = state.embedding.unwrap();
+    assert!((vector[0] - 5.0 / length).abs() < 1e-6 && (vector[1] - 1.0 / length).abs() < 1e-6);
+    assert_eq!(state.favourite_genres, [engine.catalog().genres().find("Drama").unwrap()]);
+    let nothing = LoadedUser::anonymous([], &engine);
+    assert_eq!((nothing.missing(), nothing.is_empty()), (Some(Reason::UnknownUser), true));
 }
 
 /// User 1 has everything, user 2 only features, user 3 a vector of the wrong length.

@@ -1,4 +1,4 @@
-//! `evaluate` and `compare` as a person runs them.
+//! Runs `evaluate` and `compare` from the command line.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -22,7 +22,7 @@ fn number(value: &Value, name: &str) -> f64 {
 }
 
 #[test]
-fn one_json_object_has_everything() {
+fn json_contains_all_results() {
     let line = "--protocol full-ranking --model popularity --against emb --seeds 2 --resamples 100";
     let found = evaluated(line, &demo());
     assert_eq!(found["data"]["name"], "data");
@@ -50,7 +50,7 @@ fn one_json_object_has_everything() {
 }
 
 #[test]
-fn labels_have_areas_and_calibration() {
+fn label_protocol_reports_areas_and_calibration() {
     let found = evaluated("--protocol label --split per-user-time --model gmf --seeds 1", &demo());
     for name in ["roc_auc", "pr_auc", "log_loss", "accuracy", "calibration_error"] {
         assert!(number(&found, name) > 0.0, "{found}");
@@ -63,7 +63,7 @@ fn labels_have_areas_and_calibration() {
 }
 
 #[test]
-fn the_last_movie_is_looked_for_among_others_and_among_all() {
+fn leave_one_out_reports_sampled_and_full_ranks() {
     let found = evaluated("--protocol leave-one-out --model ials --seeds 2", &demo());
     assert_eq!(found["split"], "leave-one-out");
     assert!(number(&found, "hit_rate_at_10") > number(&found, "hit_rate_at_10_all"));
@@ -76,19 +76,19 @@ fn the_last_movie_is_looked_for_among_others_and_among_all() {
 }
 
 #[test]
-fn vectors_of_unknown_training_are_marked() {
+fn vectors_with_unknown_training_data_have_a_warning() {
     let parent = tempfile::tempdir().unwrap();
     let folders = [("--data", &*demo()), ("--out", parent.path())];
     succeed("embed --epochs 2 --threads 1", &folders);
     let folders = [("--data", &*demo()), ("--embeddings", parent.path())];
     let table = succeed("evaluate --model emb --seeds 1", &folders);
-    assert!(table.contains("WARNING: what this model was trained on is not known here"), "{table}");
+    assert!(table.contains("WARNING: the training data of this model are unknown"), "{table}");
     let table = succeed("compare --models emb popularity --seeds 1", &folders);
     assert!(table.contains("| `emb` (*) |") && table.contains("| `popularity` |"), "{table}");
 }
 
 #[test]
-fn compare_writes_a_table_that_stays_the_same() {
+fn compare_writes_a_reproducible_table() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("table.md");
     let line =
@@ -111,14 +111,14 @@ fn compare_writes_a_table_that_stays_the_same() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_refused_by_name() {
+fn invalid_models_and_options_are_errors_with_their_name() {
     let data = demo();
     let folders = [("--data", &*data)];
     for (line, problem) in [
         ("--model nothing", "no model is named \"nothing\""),
         ("--model gmf:window=3", "no setting \"window\""),
         ("--model gmf:l2=-1", "l2 must be from 0 to 100"),
-        ("--model engine --protocol label", "gives lists and no scores"),
+        ("--model engine --protocol label", "returns lists without scores"),
         ("--model popularity --protocol leave-one-out --split time", "which has its own"),
         ("--model popularity --test-fraction 1", "more than 0 and less than 1"),
         ("--model popularity --seeds 0", "from 1 to 1000 seeds"),
@@ -130,16 +130,16 @@ fn what_cannot_be_measured_is_refused_by_name() {
     }
     let parent = tempfile::tempdir().unwrap();
     fail(3, "evaluate --model popularity", &[("--data", parent.path())]);
-    // Nobody listens at port 9.
+    // No server listens on port 9.
     let url = "evaluate --model tf-serving --url http://127.0.0.1:9/v1/models/m";
     let error = fail(1, url, &folders);
     assert!(error.contains("unavailable"), "{error}");
 }
 
-/// The figures that docs/quality.md gives, with room for chance.
+/// The metrics in docs/quality.md, with a tolerance.
 #[test]
 #[ignore = "needs the MovieLens data: set SPARROW_ML_LATEST_SMALL, run .ci/test"]
-fn ml_latest_small_is_as_good_as_the_documentation_says() {
+fn metrics_on_ml_latest_small_equal_the_documentation() {
     let data = std::env::var_os("SPARROW_ML_LATEST_SMALL")
         .expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small");
     let data = Path::new(&data);

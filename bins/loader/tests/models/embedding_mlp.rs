@@ -1,5 +1,4 @@
-//! A Keras model that takes all features of the samples gets for a live user just what the sample file has for the
-//! same moment.
+//! The inputs of a Keras model for a live user equal the features in the sample file.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -65,17 +64,17 @@ fn inputs() -> Vec<Input> {
     table["models"][0]["inputs"].as_array().unwrap().iter().map(read).collect()
 }
 
-/// A sample of the file, by its keys.
+/// A sample of the file.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
-    /// The number of its row.
+    /// The row number.
     row: usize,
     user: u32,
     movie: u32,
     timestamp: u32,
 }
 
-/// A few users' first, middle and last samples, of movies that the model knows.
+/// The first, middle and last samples of some users, of movies in the model.
 fn samples(file: &Path) -> Vec<Sample> {
     let text = fs::read_to_string(file).unwrap();
     let mut lines = text.lines();
@@ -95,7 +94,7 @@ fn samples(file: &Path) -> Vec<Sample> {
         .collect()
 }
 
-/// The data set as it was just before a sample.
+/// The ratings before a sample.
 fn before(catalog: &Catalog, movies: &Movies, sample: Sample) -> Arc<Catalog> {
     let mut log = RatingLog::default();
     for history in catalog.users().iter() {
@@ -114,7 +113,7 @@ fn before(catalog: &Catalog, movies: &Movies, sample: Sample) -> Arc<Catalog> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TensorFlow: run .ci/test"]
-async fn an_embedding_mlp_gets_for_a_live_user_what_the_samples_have() {
+async fn live_inputs_of_an_embedding_mlp_equal_the_samples() {
     let folder = tempfile::tempdir().unwrap();
     let demo = demo();
     let line = "samples --format csv --order data --test-fraction 0";
@@ -157,11 +156,11 @@ async fn an_embedding_mlp_gets_for_a_live_user_what_the_samples_have() {
         let sent: Value = serde_json::from_str(last.split_once("\r\n\r\n").unwrap().1).unwrap();
         let sent = sent["inputs"].as_object().unwrap();
         assert_eq!(sent.len(), 26);
-        // The moment of the request is not that of the sample.
+        // The time of the request differs from that of the sample.
         for (name, values) in sent.iter().filter(|(name, _)| *name != "timestamp") {
             let (sent, expected) = (&values[0][0], &expected["inputs"][name]);
             let same = match (sent.as_f64(), expected.as_f64()) {
-                // Floats of 32 bits, in numpy's arithmetic.
+                // numpy computes with 32-bit floats.
                 (Some(sent), Some(expected)) => (sent - expected).abs() <= 1e-6 * expected.abs(),
                 _ => sent == expected,
             };

@@ -1,4 +1,4 @@
-//! `train` and `import` as a person runs them.
+//! Runs `train` and `import` from the command line.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sparrow_neural::neural_cf::{Architecture, MODEL_FILE, ModelFile, versions};
+use sparrow_neural::model_folder::{MODEL_FILE, versions};
+use sparrow_neural::neural_cf::{Architecture, ModelFile};
 
 use sparrow_test_support::{demo, workspace};
 use support::{fail, succeed};
@@ -20,7 +21,7 @@ fn read(version: &Path) -> ModelFile {
     ModelFile::read(&fs::read(version.join(MODEL_FILE)).unwrap(), "model").unwrap()
 }
 
-/// What is in a folder, however deep, with its size.
+/// All files below a folder with their sizes.
 fn listing(folder: &Path) -> BTreeMap<PathBuf, u64> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -35,7 +36,7 @@ fn listing(folder: &Path) -> BTreeMap<PathBuf, u64> {
 }
 
 #[test]
-fn train_writes_one_version_after_the_other() {
+fn train_writes_consecutive_versions() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("models/neuralcf");
     let folders = [("--data", &*demo()), ("--out", &*out)];
@@ -64,10 +65,9 @@ fn train_writes_one_version_after_the_other() {
     let ModelFile { model, metadata } = read(&out.join("001"));
     assert_eq!(model.architecture(), Architecture::NeuralCf);
     assert_eq!((model.movies().dimension(), model.users().table.len()), (10, 500));
-    assert_eq!(metadata.features_version, 1);
     assert_eq!(metadata.training["split"], "random");
     assert!(metadata.data.starts_with("sha256:"), "{}", metadata.data);
-    // The demonstration set's users have tastes; a coin would reach 0.5.
+    // Random scores would reach 0.5.
     assert!(metadata.metrics["roc_auc"] > 0.65, "{:?}", metadata.metrics);
     let other = read(&out.join("002"));
     assert_eq!(other.model.architecture(), Architecture::TwoTowers);
@@ -75,7 +75,7 @@ fn train_writes_one_version_after_the_other() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_files() {
+fn same_seed_results_in_the_same_files() {
     let parent = tempfile::tempdir().unwrap();
     let folders = [("--data", &*demo()), ("--out", parent.path())];
     for seed in [4, 4, 5] {
@@ -91,17 +91,17 @@ fn the_same_seed_gives_the_same_files() {
 }
 
 #[test]
-fn train_says_what_is_wrong_and_writes_nothing() {
+fn train_errors_name_the_option_and_nothing_is_written() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("models");
     let demo = demo();
     let folders = [("--data", &*demo), ("--out", &*out)];
     for (option, expected) in [
         ("--embedding 0", "embedding must be from 1 to 256, got 0"),
-        ("--hidden 10,0", "hidden must be layers of 1 to 512, got 0"),
+        ("--hidden 10,0", "hidden must be from 1 to 512, got 10,0"),
         ("--learning-rate nan", "learning-rate must be"),
         ("--dropout 1", "dropout must be from 0 to 0.9, got 1"),
-        ("--test-fraction 0", "test must be more than 0"),
+        ("--test-fraction 0", "test-fraction must be more than 0"),
         ("--batch 0", "batch must be"),
         ("--bias-prior -1", "bias-prior must be"),
     ] {
@@ -119,7 +119,7 @@ fn train_says_what_is_wrong_and_writes_nothing() {
     let ratings = "userId,movieId,rating,timestamp\n1,1,5.0,1\n1,2,5.0,2\n";
     fs::write(data.path().join("ratings.csv"), ratings).unwrap();
     let error = fail(3, "train", &[("--data", data.path()), ("--out", &out)]);
-    assert!(error.contains("nothing to learn from: the validation part lacks"), "{error}");
+    assert!(error.contains("no training data: the validation part lacks"), "{error}");
     assert!(!out.exists());
 
     let file = parent.path().join("file");
@@ -129,7 +129,7 @@ fn train_says_what_is_wrong_and_writes_nothing() {
 }
 
 #[test]
-fn import_refuses_what_is_no_model() {
+fn import_rejects_malformed_models() {
     let parent = tempfile::tempdir().unwrap();
     let (file, out) = (parent.path().join("weights"), parent.path().join("models"));
     let folders = [("--from", &*file), ("--out", &*out)];
@@ -144,7 +144,7 @@ fn import_refuses_what_is_no_model() {
 }
 
 #[test]
-fn an_imported_model_is_the_model() {
+fn imported_model_equals_the_original() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("a");
     let demo = demo();
@@ -158,7 +158,7 @@ fn an_imported_model_is_the_model() {
     }
 }
 
-/// The Python in docs/models.md is what the Keras test runs.
+/// The Keras test runs the Python code in docs/models.md.
 #[test]
 fn the_python_of_the_documentation_is_tested() {
     let read = |path: &str| fs::read_to_string(workspace().join(path)).unwrap();
@@ -169,10 +169,10 @@ fn the_python_of_the_documentation_is_tested() {
     assert!(page.contains(&format!("```python\n{code}\n```")), "{code}");
 }
 
-/// The quality that the documentation gives, with room for chance.
+/// The metrics in the documentation, with a tolerance.
 #[test]
 #[ignore = "needs the MovieLens data: set SPARROW_ML_LATEST_SMALL, run .ci/test"]
-fn a_model_of_ml_latest_small_is_good() {
+fn model_of_ml_latest_small_reaches_the_documented_metrics() {
     let data = std::env::var_os("SPARROW_ML_LATEST_SMALL")
         .expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small");
     let parent = tempfile::tempdir().unwrap();

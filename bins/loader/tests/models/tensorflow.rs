@@ -1,4 +1,4 @@
-//! Models against the real TensorFlow and Keras.
+//! Compares models with TensorFlow and Keras.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sparrow_test_tensorflow::script;
 
 use crate::{read, succeed};
 
-/// What a script of the fixtures prints for pairs of user id and movie id: scores.
+/// The scores that a script of the fixtures prints for pairs of user id and movie id.
 fn python(name: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64> {
     let mut lines = String::new();
     for (user, movie) in pairs {
@@ -19,7 +19,7 @@ fn python(name: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64> {
     script(name, arguments, &lines).lines().map(|line| line.parse().unwrap()).collect()
 }
 
-/// The scores in this process. What is no id here, such as −1, stands for one that nobody has.
+/// The scores in this process. Negative ids are mapped to an unknown id.
 fn in_process(version: &Path, pairs: &[(i32, i32)]) -> Vec<f64> {
     let model = read(version).model;
     let id = |id: i32| u32::try_from(id).unwrap_or(u32::MAX);
@@ -42,7 +42,7 @@ fn assert_close(found: &[f64], expected: &[f64], pairs: &[(i32, i32)]) {
 
 const UNKNOWN: [i32; 5] = [-1, i32::MIN, i32::MAX, 0, 1_000_000];
 
-/// Users and movies of the demonstration set, and ids that nobody has.
+/// Users and movies of the demonstration set, and unknown ids.
 fn pairs() -> Vec<(i32, i32)> {
     let known = (1..=500)
         .step_by(7)

@@ -1,4 +1,4 @@
-//! Reads a data set for the reference in the plainest way, with none of the program's own code.
+//! Reads a data set for the reference naively, without code of the program.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The embedded store, and what needs no store at all.
+//! The embedded store, and errors without a store.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ fn store(folder: &Path) -> String {
     format!("file:{}", folder.join("store.redb").display())
 }
 
-/// The generation that was written or compared.
+/// The generation in the output.
 fn generation(said: &str) -> u64 {
     let (_, behind) = said.split_once("generation ").unwrap();
     behind.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
 #[test]
-fn what_run_wrote_verifies_and_can_be_pushed_again() {
+fn output_of_run_is_verified_and_can_be_pushed_again() {
     let data = data_set();
     let out = data.path().join("out");
     let store = store(data.path());
@@ -29,7 +29,7 @@ fn what_run_wrote_verifies_and_can_be_pushed_again() {
             "{step}: {said}"
         );
     }
-    // The lines to check with are to be pasted.
+    // The printed commands can be pasted into a shell.
     let line = said.lines().find(|line| line.contains("sparrow-loader verify")).unwrap();
     let words = line.split_whitespace().skip_while(|word| *word != "verify");
     let (checked, _) = ends(0, loader("", &[]).args(words));
@@ -47,7 +47,7 @@ fn what_run_wrote_verifies_and_can_be_pushed_again() {
 }
 
 #[test]
-fn run_leaves_no_files_unless_asked_to_keep_them() {
+fn run_removes_its_files_without_out() {
     let (data, place) = (data_set(), tempfile::tempdir().unwrap());
     let (temporary, working) = (place.path().join("tmp"), place.path().join("here"));
     for folder in [&temporary, &working] {
@@ -69,7 +69,7 @@ fn run_leaves_no_files_unless_asked_to_keep_them() {
 }
 
 #[test]
-fn verify_finds_differences_and_says_so_with_its_exit_code() {
+fn verify_reports_differences_with_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let (one, two) = (vectors(folder.path(), 5, 1), vectors(folder.path(), 6, 2));
@@ -79,7 +79,7 @@ fn verify_finds_differences_and_says_so_with_its_exit_code() {
     let line = "verify --item-embeddings {} --store {} --sample all";
     let (out, errors) = ends(5, &mut loader(line, &[&two, &store]));
     assert!(out.contains("i2vEmb:1 0: 2 in the sources, 1 in the store"), "{out}");
-    assert!(out.contains("i2vEmb:6: 2 numbers in the sources, missing in the store"), "{out}");
+    assert!(out.contains("i2vEmb:6: 2 components in the sources, missing in the store"), "{out}");
     assert!(out.contains("\n6 differences"), "{out}");
     assert!(errors.starts_with("error: the store differs"), "{errors}");
     let line = "verify --item-embeddings {} --store {} --sample 3 --seed 9";
@@ -88,7 +88,7 @@ fn verify_finds_differences_and_says_so_with_its_exit_code() {
 }
 
 #[test]
-fn a_rehearsal_reads_everything_and_writes_nothing() {
+fn dry_run_reads_everything_and_writes_nothing() {
     let data = data_set();
     let file = vectors(data.path(), 7, 1);
     let store = store(data.path());
@@ -110,7 +110,7 @@ fn a_rehearsal_reads_everything_and_writes_nothing() {
 }
 
 #[test]
-fn bad_input_has_its_own_exit_code_and_leaves_the_store() {
+fn invalid_input_has_its_exit_code_and_leaves_the_store_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let good = vectors(folder.path(), 5000, 1);
@@ -139,7 +139,7 @@ fn bad_input_has_its_own_exit_code_and_leaves_the_store() {
 }
 
 #[test]
-fn damaged_parquet_is_input_that_is_refused_and_releases_the_store() {
+fn damaged_parquet_is_an_input_error_and_releases_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out, store) = (data_set(), folder.path().join("out"), store(folder.path()));
     succeeds("features --data {} --out {}", &[&data, &out]);
@@ -167,7 +167,7 @@ fn damaged_parquet_is_input_that_is_refused_and_releases_the_store() {
 }
 
 #[test]
-fn a_store_that_cannot_be_written_or_read_has_its_own_exit_code() {
+fn unusable_store_has_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let file = vectors(folder.path(), 5, 1);
     let no_store = folder.path().join("vectors1.csv");
@@ -178,7 +178,7 @@ fn a_store_that_cannot_be_written_or_read_has_its_own_exit_code() {
     assert!(error.contains("vectors1.csv"), "{error}");
     assert!(fs::read_to_string(&file).unwrap().starts_with("1:1 1\n"), "it is as it was");
 
-    // Nobody listens there.
+    // No server listens on the port.
     let port = sparrow_test_redis::TestRedis::free_port();
     let away = format!("redis://me:hidden@127.0.0.1:{port}");
     let line = "push --item-embeddings {} --store {} --connect-timeout 300ms";
@@ -191,13 +191,13 @@ fn a_store_that_cannot_be_written_or_read_has_its_own_exit_code() {
         "push --dry-run --item-embeddings {} --store {} --connect-timeout 300ms",
         &[&file, &away],
     );
-    // TLS to where nobody speaks it.
+    // TLS to a server without TLS.
     let error = fails(4, line, &[&file, &away.replace("redis:", "rediss:")]);
     assert!(!error.contains("hidden"), "{error}");
 }
 
 #[test]
-fn usage_is_checked_before_anything_is_done() {
+fn usage_is_checked_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
     let file = vectors(folder.path(), 5, 1);
     let error = fails(2, "push --item-embeddings {}", &[&file]);
@@ -234,7 +234,7 @@ fn usage_is_checked_before_anything_is_done() {
 }
 
 #[test]
-fn the_store_may_come_from_the_environment() {
+fn store_address_is_read_from_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let (file, store) = (vectors(folder.path(), 5, 1), store(folder.path()));
     ends(0, loader("push --item-embeddings {}", &[&file]).env("SPARROW_STORE", &store));

@@ -1,4 +1,4 @@
-//! Pushes, compares, runs everything: as a person would, on real stores.
+//! Runs `push`, `verify` and `run` with real stores.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! moto's server, which answers like S3.
+//! The moto server, which implements S3.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Real redis-servers, looked into with the plainest of clients.
+//! Real Redis servers, inspected with a minimal client.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::contract;
 use crate::support::{Running, data_set, ends, fails, loader, succeeds, vectors};
 
-/// What Redis answers.
+/// A reply of Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Raw {
     Nothing,
@@ -22,7 +22,7 @@ enum Raw {
     List(Vec<Self>),
 }
 
-/// Speaks Redis' protocol on one connection.
+/// A client with one connection.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -84,7 +84,7 @@ impl Client {
         texts.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     }
 
-    /// All keys, those of the store's own housekeeping too, sorted.
+    /// All keys, including the internal ones of the store, sorted.
     fn keys(&mut self, pattern: &str) -> Vec<String> {
         let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
         loop {
@@ -111,7 +111,14 @@ fn run(data: &Path, store: &str) -> (TempDir, String) {
     (out, said)
 }
 
-/// Holds every key against the definitions.
+/// Compares the fields of the contract; a hash may contain later features beside them.
+fn assert_fields(stored: &BTreeMap<String, String>, expected: BTreeMap<String, String>, key: &str) {
+    for (field, value) in expected {
+        assert_eq!(stored.get(&field), Some(&value), "{key} {field}");
+    }
+}
+
+/// Compares every key with the definitions.
 fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: &Path) {
     let plain = contract::read(data);
     let mut client = Client::new(redis);
@@ -119,7 +126,7 @@ fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: 
     for history in plain.histories() {
         let user = history[0].user;
         let key = format!("{prefix}uf:{user}");
-        assert_eq!(client.hash(&key), plain.user_features(history), "{key}");
+        assert_fields(&client.hash(&key), plain.user_features(history), &key);
         expected.push(key);
         let key = format!("{prefix}sparrow:ratings:{user}");
         let mut packed = vec![1];
@@ -133,7 +140,7 @@ fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: 
     }
     for movie in plain.rated_movies() {
         let key = format!("{prefix}mf:{movie}");
-        assert_eq!(client.hash(&key), plain.movie_features(movie, u32::MAX), "{key}");
+        assert_fields(&client.hash(&key), plain.movie_features(movie, u32::MAX), &key);
         expected.push(key);
         expected.push(format!("{prefix}sparrow:movie:{movie}"));
     }
@@ -158,9 +165,9 @@ fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: 
 
 #[test]
 #[ignore = "needs redis-server"]
-fn run_writes_exactly_the_contract() {
+fn run_writes_exactly_the_documented_keys() {
     let (data, redis) = (data_set(), TestRedis::start(&[]));
-    // What was there before and is not pushed again goes.
+    // Old entries that are not pushed again are removed.
     redis.cli(&["HSET", "uf:987654", "userGenre1", "Drama"]);
     redis.cli(&["SET", "i2vEmb:987654", "0.5"]);
     let (out, said) = run(data.path(), &redis.url());
@@ -171,7 +178,7 @@ fn run_writes_exactly_the_contract() {
     let all: [&dyn AsRef<Path>; 4] = [&data, &out, &out, &redis.url()];
     let line = "verify --data {} --features {} --embeddings {} --store {} --sample all";
     assert!(succeeds(line, &all).contains("\n0 differences"));
-    // Verification sees what somebody else changed.
+    // `verify` reports changes by other clients.
     redis.cli(&["HSET", "uf:7", "userGenre1", "Opera"]);
     redis.cli(&["SET", "uEmb:8", "no numbers"]);
     redis.cli(&["DEL", "mf:1"]);
@@ -185,7 +192,7 @@ fn run_writes_exactly_the_contract() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn prefix_and_time_to_live_reach_every_key() {
+fn prefix_and_expiry_time_apply_to_every_key() {
     let (data, redis) = (data_set(), TestRedis::start(&[]));
     let out = tempfile::tempdir().unwrap();
     let line = "run --data {} --out {} --store {} --epochs 1 --prefix {films}: --ttl 30d";
@@ -202,20 +209,20 @@ fn prefix_and_time_to_live_reach_every_key() {
     }
 }
 
-/// A push that is long enough to be caught in the middle of it.
+/// A push that takes long enough to be interrupted.
 const MANY: u32 = 200_000;
 
 fn push(file: &Path, redis: &TestRedis) -> Running {
     Running::start(loader("push --item-embeddings {} --store {}", &[&file, &redis.url()]))
 }
 
-/// Waits until a push is in the middle of its writing.
+/// Waits until a push is staging its keys.
 fn staged(redis: &TestRedis) -> bool {
     let keys: u32 = redis.cli(&["DBSIZE"]).trim_start_matches("(integer) ").parse().unwrap();
     keys > 3000
 }
 
-/// A redis-server with two vectors, and a file with many for the next generation.
+/// A Redis server with two vectors, and a file with many vectors for the next generation.
 fn before() -> (TestRedis, TempDir, PathBuf, PathBuf) {
     let (redis, folder) = (TestRedis::start(&[]), tempfile::tempdir().unwrap());
     let (few, many) = (vectors(folder.path(), 2, 1), vectors(folder.path(), MANY, 2));
@@ -223,7 +230,7 @@ fn before() -> (TestRedis, TempDir, PathBuf, PathBuf) {
     (redis, folder, few, many)
 }
 
-/// The first generation, and nothing else.
+/// Asserts that the store contains only the first generation.
 fn is_as_before(redis: &TestRedis) {
     let mut client = Client::new(redis);
     assert_eq!(
@@ -235,7 +242,7 @@ fn is_as_before(redis: &TestRedis) {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_killed_push_changes_nothing_and_the_next_one_ends_right() {
+fn killed_push_changes_nothing_and_the_next_one_succeeds() {
     for _ in 0..sparrow_test_support::rounds("killed pushes of the loader", 1, 10) {
         kill_a_push();
     }
@@ -247,13 +254,13 @@ fn kill_a_push() {
     wait_until("the push is under way", || staged(&redis));
     killed.signal("-KILL");
     assert_eq!(killed.end().0, None);
-    // Readers have what they had.
+    // Readers still have the old generation.
     assert_eq!(redis.cli(&["GET", "i2vEmb:2"]), "1 2");
     let said = succeeds("verify --item-embeddings {} --store {}", &[&few, &redis.url()]);
     assert!(said.contains("\n0 differences"), "{said}");
     assert!(said.contains("keys of a push that is under way or was interrupted"), "{said}");
 
-    // Its lock holds off the next push for a few seconds, and that says so.
+    // The next push waits a few seconds for the lock to expire, and reports that.
     let third = vectors(folder.path(), 3, 3);
     let mut refused = String::new();
     wait_until("the lock ends", || {
@@ -263,7 +270,7 @@ fn kill_a_push() {
         assert!(matches!(output.status.code(), Some(0 | 4)), "{refused}");
         output.status.success()
     });
-    assert!(refused.contains("another push is under way"), "{refused}");
+    assert!(refused.contains("another push is in progress"), "{refused}");
     let mut client = Client::new(&redis);
     let keys = ["i2vEmb:1", "i2vEmb:2", "i2vEmb:3", "sparrow:embedding", "sparrow:generation"];
     assert_eq!(client.keys("*"), keys);
@@ -272,7 +279,7 @@ fn kill_a_push() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn signals_give_up_a_push_and_leave_the_store_as_it_was() {
+fn signals_abort_a_push_and_leave_the_store_unchanged() {
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let (redis, _folder, few, many) = before();
         let stopped = push(&many, &redis);
@@ -280,21 +287,21 @@ fn signals_give_up_a_push_and_leave_the_store_as_it_was() {
         stopped.signal(signal);
         let (ended, errors) = stopped.end();
         assert_eq!(ended, Some(code), "{errors}");
-        assert_eq!(errors, "error: interrupted: the store is as it was\n");
+        assert_eq!(errors, "error: interrupted: the store is unchanged\n");
         is_as_before(&redis);
-        // No lock is left.
+        // The lock has been released.
         succeeds("push --item-embeddings {} --store {}", &[&few, &redis.url()]);
     }
 }
 
-/// Whether the marker names the new generation, whose keys are not all in place.
+/// Returns whether the marker names the new generation while some of its keys are still staged.
 fn announced(redis: &TestRedis) -> bool {
     redis.cli(&["GET", "sparrow:generation"]).contains("staged")
 }
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_push_that_is_written_is_ended_in_spite_of_a_signal() {
+fn staged_push_is_committed_despite_a_signal() {
     let (redis, _folder, _few, many) = before();
     let push = push(&many, &redis);
     wait_until("the generation is announced", || announced(&redis));
@@ -309,7 +316,7 @@ fn a_push_that_is_written_is_ended_in_spite_of_a_signal() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_push_that_is_killed_behind_its_announcement_stands() {
+fn push_that_is_killed_after_its_announcement_takes_effect() {
     for signals in [&["-KILL"][..], &["-TERM", "-TERM"]] {
         let (redis, folder, _few, many) = before();
         let push = push(&many, &redis);
@@ -318,9 +325,9 @@ fn a_push_that_is_killed_behind_its_announcement_stands() {
             push.signal(signal);
         }
         let (ended, errors) = push.end();
-        // One SIGTERM may swallow the other: then the push has ended well.
+        // Two SIGTERMs may merge into one: the push then succeeds.
         assert!(matches!(ended, None | Some(143 | 0)), "{errors}");
-        // Readers have the new generation, wherever its keys are.
+        // Readers have the new generation, also from staged keys.
         let line = "verify --item-embeddings {} --store {}";
         assert!(succeeds(line, &[&many, &redis.url()]).contains("\n0 differences"));
         let others = folder.path().join("users.csv");
@@ -330,7 +337,7 @@ fn a_push_that_is_killed_behind_its_announcement_stands() {
             let output = loader(line, &[&others, &redis.url()]).output().unwrap();
             output.status.success()
         });
-        // The next push has put the keys in place, and left this kind alone.
+        // The next push has moved the staged keys and kept this kind.
         assert_eq!(Client::new(&redis).keys("sparrow:new:*"), [""; 0]);
         assert_eq!(redis.cli(&["GET", "i2vEmb:2"]), "2 2");
         assert!(succeeds(line, &[&many, &redis.url()]).contains("\n0 differences"));
@@ -339,7 +346,7 @@ fn a_push_that_is_killed_behind_its_announcement_stands() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn verify_through_lost_replies_fails_or_is_right() {
+fn verify_with_lost_replies_fails_or_is_correct() {
     let redis = TestRedis::start(&[]);
     let folder = tempfile::tempdir().unwrap();
     let some = vectors(folder.path(), 3000, 2);
@@ -357,7 +364,7 @@ fn verify_through_lost_replies_fails_or_is_right() {
                 assert!(said.contains("\n0 differences"), "{said}");
                 right += 1;
             }
-            // The store: it is never the data that differ, and never a crash.
+            // A store error, never differences or a crash.
             Some(4) => failed += 1,
             code => panic!("{code:?}: {said}{errors}"),
         }
@@ -370,7 +377,7 @@ fn verify_through_lost_replies_fails_or_is_right() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_cluster_is_pushed_to_and_compared() {
+fn cluster_is_pushed_to_and_verified() {
     let (data, cluster) = (data_set(), TestCluster::start(3));
     let out = data.path().join("out");
     let files: [&dyn AsRef<Path>; 3] = [&data, &out, &cluster.url()];
@@ -379,7 +386,7 @@ fn a_cluster_is_pushed_to_and_compared() {
     let line = "verify --data {} --features {} --embeddings {} --store {} --sample all";
     let said = succeeds(line, &[&data, &out, &out, &cluster.url()]);
     assert!(said.contains("\n0 differences"), "{said}");
-    // The keys are spread over the nodes.
+    // The keys are distributed over the nodes.
     for node in cluster.nodes() {
         assert!(Client::new(node).keys("uf:*").len() > 5);
     }
@@ -387,12 +394,12 @@ fn a_cluster_is_pushed_to_and_compared() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_second_push_at_the_same_time_is_refused() {
+fn concurrent_push_is_an_error() {
     let (redis, _folder, few, many) = before();
     let first = push(&many, &redis);
     wait_until("the push is under way", || staged(&redis));
     let error = fails(4, "push --item-embeddings {} --store {}", &[&few, &redis.url()]);
-    assert!(error.contains("another push is under way"), "{error}");
+    assert!(error.contains("another push is in progress"), "{error}");
     first.signal("-INT");
     assert_eq!(first.end().0, Some(130));
     is_as_before(&redis);
@@ -424,7 +431,7 @@ fn passwords_are_checked_and_never_printed() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_replica_refuses() {
+fn push_to_a_replica_is_an_error() {
     let (redis, _folder, few, _) = before();
     let port = redis.port().to_string();
     let replica = TestRedis::start(&["--replicaof", "127.0.0.1", &port]);
@@ -437,7 +444,7 @@ fn a_replica_refuses() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_full_redis_refuses_and_is_as_it_was() {
+fn full_redis_is_an_error_and_remains_unchanged() {
     let (redis, _folder, few, many) = before();
     redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     redis.cli(&["CONFIG", "SET", "maxmemory", "10mb"]);
@@ -449,7 +456,7 @@ fn a_full_redis_refuses_and_is_as_it_was() {
 
 #[test]
 #[ignore = "needs the MovieLens data and redis-server: set SPARROW_ML_LATEST_SMALL, run .ci/test"]
-fn all_of_ml_latest_small_is_as_the_contract_says() {
+fn all_keys_of_ml_latest_small_equal_the_definitions() {
     let data = env::var_os("SPARROW_ML_LATEST_SMALL").map(PathBuf::from);
     let data = data.expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small");
     let redis = TestRedis::start(&[]);

@@ -24,7 +24,7 @@ fn succeeds_from_moto(moto: &Moto, line: &str) {
 
 #[test]
 #[ignore = "needs moto"]
-fn features_and_embeddings_come_from_an_object_store() {
+fn features_and_embeddings_are_read_from_an_object_store() {
     let (moto, data) = (Moto::start(), data_set());
     let (out, store) =
         (data.path().join("out"), format!("file:{}", data.path().join("s").display()));
@@ -36,7 +36,7 @@ fn features_and_embeddings_come_from_an_object_store() {
     for name in ["userFeatures.parquet", "movieFeatures.parquet"] {
         upload(&out.join(name), &format!("daily/{name}"));
     }
-    // As Spark writes, in parts, and with an object in place of the folder.
+    // Part files as Spark writes them, with an object for the folder.
     let text = fs::read_to_string(out.join("userEmb.csv")).unwrap();
     let (first, second) = text.split_at(text.find("\n35:").unwrap() + 1);
     for (key, body) in [
@@ -54,7 +54,7 @@ fn features_and_embeddings_come_from_an_object_store() {
                 --item-embeddings s3://films/items.csv --store {}";
     let (said, _) = ends(0, with_moto(&mut loader(line, &[&store]), &moto.url()));
     assert!(said.contains("70 users' embeddings"), "{said}");
-    // The same is in the local files.
+    // The local files have the same content.
     let line = "verify --features {} --embeddings {} --store {} --sample all";
     assert!(succeeds(line, &[&out, &out, &store]).contains("\n0 differences"));
 
@@ -97,10 +97,10 @@ fn features_and_embeddings_come_from_an_object_store() {
 }
 
 #[test]
-fn an_object_store_that_is_away_is_an_error_in_bounded_time() {
-    let nobody = format!("http://127.0.0.1:{}", TestRedis::free_port());
+fn unavailable_object_store_is_an_error_in_bounded_time() {
+    let unused = format!("http://127.0.0.1:{}", TestRedis::free_port());
     let mut command = loader("push --dry-run --item-embeddings s3://films/items.csv", &[]);
-    let (_, errors) = ends(3, with_moto(&mut command, &nobody));
+    let (_, errors) = ends(3, with_moto(&mut command, &unused));
     assert!(errors.contains("cannot read s3://films/items.csv"), "{errors}");
     assert!(!errors.contains("s3cret"), "{errors}");
 }

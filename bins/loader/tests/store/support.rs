@@ -1,4 +1,4 @@
-//! The program, and data for it.
+//! Runs the program with generated data.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -23,14 +23,14 @@ pub(crate) fn fails(code: i32, line: &str, values: &[&dyn AsRef<Path>]) -> Strin
     program::fails(code, &mut loader(line, values))
 }
 
-/// An invented data set.
+/// A synthetic data set.
 pub(crate) fn data_set() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     succeeds("synth --users 70 --movies 90 --ratings 4000 --seed 4 --out {}", &[&folder]);
     folder
 }
 
-/// A file with so many vectors, whose numbers say which generation they are of.
+/// A file with vectors whose components depend on the generation.
 pub(crate) fn vectors(folder: &Path, count: u32, generation: u32) -> PathBuf {
     let mut text = String::new();
     for id in 1..=count {

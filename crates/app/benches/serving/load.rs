@@ -1,5 +1,5 @@
-//! A load generator for HTTP/1.1 on kept-alive connections, small enough to cost little beside the
-//! server that it measures.
+//! A load generator for HTTP/1.1 on kept-alive connections. It takes little processor time beside the server that it
+//! measures.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What to ask, of whom, on how many connections.
+/// Address, targets and number of connections of a load.
 pub(crate) struct Load {
     address: SocketAddr,
     requests: Vec<Vec<u8>>,
     connections: usize,
 }
 
-/// What came out of a round.
+/// The results of a round.
 pub(crate) struct Figures {
     answers: u64,
     body_bytes: u64,
     elapsed: Duration,
-    /// In nanoseconds.
+    /// The latencies, in nanoseconds.
     latencies: Histogram<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Figures {
         self.answers as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The share of one answer in so many seconds, in microseconds.
+    /// The time per answer over this many seconds, in microseconds.
     pub(crate) fn share_of(&self, seconds: f64) -> f64 {
         seconds * 1e6 / self.answers as f64
     }
@@ -50,18 +50,18 @@ impl Load {
         Self::of(address, paths.iter().map(request).collect(), connections)
     }
 
-    /// The same for whole requests, head and body.
+    /// The same load with complete requests, head and body.
     pub(crate) fn of(address: SocketAddr, requests: Vec<Vec<u8>>, connections: usize) -> Self {
         Self { address, requests, connections }
     }
 
-    /// Each connection asks as soon as it has its answer.
+    /// Closed loop: each connection sends the next request when it has received the answer.
     pub(crate) fn closed_loop(&self, time: Duration) -> Result<Figures> {
         self.run(time, None)
     }
 
-    /// Requests are due at a fixed rate, spread over the connections; latency counts from when a
-    /// request was due, not from when its connection came to send it.
+    /// Open loop: requests are due at a fixed rate, distributed over the connections. Latency counts from the time at which
+    /// a request is due.
     pub(crate) fn open_loop(&self, time: Duration, rate: f64) -> Result<Figures> {
         self.run(time, Some(Duration::from_secs_f64(self.connections as f64 / rate)))
     }
@@ -109,8 +109,8 @@ impl Load {
     }
 }
 
-/// Asks on one connection until `end`; `schedule` is when the first request is due, and the time
-/// between two.
+/// Sends requests on one connection until `end`. `schedule` is the time of the first request, and the interval of the
+/// others.
 async fn connection(
     mut stream: TcpStream,
     requests: Vec<Vec<u8>>,
@@ -168,7 +168,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// Where the body starts.
+/// The offset of the body.
 fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }

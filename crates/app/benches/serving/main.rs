@@ -1,18 +1,21 @@
-//! Throughput and latency of "recommended for you", beside a server that does nothing:
+//! Throughput and latency of "recommended for you", compared with a bare server:
 //! `cargo bench -p sparrow-app --bench serving`.
 //!
-//! In one run, on one machine, round by round in turn: (a) `GET /getrecforyou` for random users of a
-//! data set of the size of ml-latest-small, 800 candidates ranked by `emb` (others with `--model`, `--movies` and
-//! `--candidates`), 32 movies answered; (b) a bare hyper server that answers as many bytes, whatever is
-//! asked; (c) their ratio; (d) the same as (a) of a server that reads its users from a redis-server on
-//! this machine; and (e) the ratio of (d) to (a). The load generator runs in the same process on a
-//! thread of its own, and redis-server beside it, so they share the cores with the servers, in all cases
-//! alike. Then latency at a fixed rate of half of what (a) reached (open loop: a late answer
-//! does not hold up the next request, and its waiting counts).
+//! One run measures, in alternating rounds:
 //!
-//! With `--ranking`, models instead, on 62,000 movies: NeuralCF in process with 800 candidates and with the
-//! whole catalogue, and at a model server, which is asked for the same directly as well. That server is the
-//! real TensorFlow where `SPARROW_TENSORFLOW` names a Python that has it.
+//! * (a) `GET /getrecforyou` for random users of a data set of the size of ml-latest-small: 32 of 800 candidates, ranked by
+//!   `emb` (`--model`, `--movies` and `--candidates` change this);
+//! * (b) a bare hyper server that returns the same number of bytes for every request;
+//! * (c) the ratio of (a) to (b);
+//! * (d) the same requests to a server that reads its users from a redis-server on this machine;
+//! * (e) the ratio of (d) to (a).
+//!
+//! The load generator runs on a thread of the same process, so it shares the cores with all servers. Then the latency is
+//! measured in an open loop, at half of the rate of (a).
+//!
+//! `--ranking` measures models on 62,000 movies instead: NeuralCF in process, with 800 candidates and with the whole
+//! catalogue, and at a model server, which is also requested directly. It is TensorFlow if `SPARROW_TENSORFLOW` is a Python
+//! interpreter that has it.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 #[path = "../../tests/integration/entries.rs"]
@@ -35,7 +38,7 @@ use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use sparrow_app::config::Store;
 use sparrow_app::{Config, Running};
-use sparrow_embed::{self as embed, item2vec};
+use sparrow_embed::{self as embed, Execution, item2vec};
 use sparrow_engine::{Engine, Request};
 use sparrow_model::UserId;
 use sparrow_movielens::Source;
@@ -46,7 +49,7 @@ use sparrow_train as train;
 
 use load::{Figures, Load};
 
-/// As in `sparrow-serve`.
+/// The allocator of `sparrow-serve`.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -57,13 +60,13 @@ const SIZE: synth::Size = synth::Size { users: 610, movies: 9742, ratings: 100_8
 /// Measures the server against a bare hyper server.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Connections at once
+    /// Concurrent connections
     #[arg(long, default_value_t = 16)]
     connections: usize,
     /// Rounds of each server
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Seconds a round
+    /// Seconds per round
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     /// Connections of the server to Redis
@@ -72,16 +75,16 @@ struct Arguments {
     /// The model that ranks: emb, popularity or neuralcf, which is trained first
     #[arg(long, default_value = "emb")]
     model: String,
-    /// Movies in the data set; 62,000 with --ranking, otherwise as many as ml-latest-small has
+    /// Movies in the data set [default: 62,000 with --ranking, otherwise as in ml-latest-small]
     #[arg(long)]
     movies: Option<u32>,
     /// Compare NeuralCF in process and at a model server
     #[arg(long)]
     ranking: bool,
-    /// Candidates that are ranked for a request; at least as many as there are movies: all
+    /// Candidates per request; the number of movies ranks the whole catalogue
     #[arg(long, default_value_t = 800)]
     candidates: usize,
-    /// Only the engine, without HTTP
+    /// Measure only the engine, without HTTP
     #[arg(long)]
     engine: bool,
     /// Cargo passes this
@@ -197,7 +200,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Pushes the data set to Redis, and starts a server on that, otherwise with the same configuration.
+/// Pushes the data set to Redis, and starts a server on it with otherwise the same configuration.
 async fn serve_from_redis(
     folder: &Path,
     url: &str,
@@ -229,13 +232,13 @@ fn invent_data(folder: &Path, size: synth::Size) -> Result<()> {
     let quiet = |_, _| {};
     synth::write(folder, &synth::Options { size, seed: 1, replace: true }, &quiet)?;
     let reader = sparrow_movielens::Options::default();
-    let method = embed::Method::Item2Vec(item2vec::Options::default());
-    embed::write(folder, Some(folder), &reader, &method, &quiet)?;
+    let method = item2vec::Options::default();
+    embed::write(folder, Some(folder), &reader, &method, Execution::default(), &quiet)?;
     println!("data and embeddings invented in {:.1?}", start.elapsed());
     Ok(())
 }
 
-/// User ids in an order without pattern, the same in every run (xorshift32, Marsaglia 2003).
+/// User ids in a pseudo-random order that is the same in every run (xorshift32, Marsaglia 2003).
 fn random_users(count: usize) -> impl Iterator<Item = u32> {
     let mut state = 2_463_534_242_u32;
     std::iter::repeat_with(move || {
@@ -247,7 +250,7 @@ fn random_users(count: usize) -> impl Iterator<Item = u32> {
     .take(count)
 }
 
-/// What the engine takes for a request, on one thread: medians of rounds over random users.
+/// Measures the engine on one thread: the median time of rounds over random users.
 async fn engine_alone(engine: &Engine, model: &str, rounds: usize) -> Result<()> {
     let (mut recall, mut rank, mut total) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..=rounds {
@@ -268,7 +271,7 @@ async fn engine_alone(engine: &Engine, model: &str, rounds: usize) -> Result<()>
     Ok(())
 }
 
-/// Answers every request with the same number of bytes, and does nothing else.
+/// A server that answers every request with the same number of bytes.
 async fn bare_server(body: usize) -> Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -283,7 +286,7 @@ async fn bare_server(body: usize) -> Result<SocketAddr> {
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), answer);
-                // The load generator hangs up at the end of a round.
+                // The load generator closes the connection at the end of a round.
                 drop(connection.await);
             });
         }
@@ -291,12 +294,12 @@ async fn bare_server(body: usize) -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// Seconds of processor time that a process has used; not a number where the system does not tell.
+/// Processor time of a process in seconds; NaN if the system does not report it.
 fn processor_time(process: &str) -> f64 {
-    /// Linux counts in hundredths of a second here, whatever its own clock does.
+    /// Linux reports hundredths of a second here.
     const TICKS: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // Behind the name, which is in parentheses and may hold anything: the 12th and 13th field.
+    // The 12th and 13th field after the name, which is in parentheses and may contain any characters.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
     let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
     match ticks[..] {

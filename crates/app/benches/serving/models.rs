@@ -1,4 +1,4 @@
-//! NeuralCF in this process and at a model server, by what a request of a whole server takes.
+//! NeuralCF in process and at a model server, measured by requests to a whole server.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -25,9 +25,8 @@ use crate::{Arguments, random_users, report, spread};
 /// Users of the requests to a model server.
 const USERS: usize = 64;
 
-/// Round by round in turn: `getrecforyou` by NeuralCF in this process with the candidates of recall,
-/// and with the whole catalogue; then, on one connection, by a model server, and the model server asked
-/// for the same scores directly.
+/// Measures in alternating rounds: `getrecforyou` by NeuralCF in process, with the candidates of recall and with the whole
+/// catalogue; by a model server, on one connection; and direct requests to the model server for the same scores.
 pub(crate) fn compare(
     arguments: &Arguments,
     folder: &Path,
@@ -122,7 +121,7 @@ async fn until_ready(address: SocketAddr) -> Result<()> {
     }
 }
 
-/// What the server asks the model server, for the same users and their candidates.
+/// The requests of the server to the model server, for the same users and candidates.
 async fn direct_requests(address: SocketAddr, url: &str) -> Result<Vec<Vec<u8>>> {
     let (_, path) = url.trim_start_matches("http://").split_once('/').context("a path")?;
     let mut requests = Vec::new();
@@ -154,17 +153,17 @@ async fn get(address: SocketAddr, target: &str) -> Result<Value> {
     Ok(serde_json::from_str(body)?)
 }
 
-/// A model server that scores without thinking, for any `userId` and `movieId`.
+/// A model server with a trivial score for any `userId` and `movieId`.
 async fn quick_server() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // Answers would wait for the client's acknowledgement otherwise.
+            // Without this, answers wait for the acknowledgement of the client.
             let _ = stream.set_nodelay(true);
             tokio::spawn(async move {
                 let http = hyper::server::conn::http1::Builder::new();
-                // The client may go at any time.
+                // The client may close the connection at any time.
                 let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
             });
         }

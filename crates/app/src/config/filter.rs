@@ -1,9 +1,9 @@
-//! Which log lines are written.
+//! The filter of log lines.
 
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::EnvFilter;
 
-use super::layers::{nearest, suggestion};
+use super::error::did_you_mean;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -23,16 +23,16 @@ const TARGETS: [&str; 12] = [
     "sparrow_user_state",
 ];
 
-/// Reads a filter that selects what it seems to.
+/// Deserialises a filter, and refuses misspelt levels and targets.
 pub(super) fn checked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let filter = String::deserialize(deserializer)?;
     check(&filter).map_err(de::Error::custom)?;
     Ok(filter)
 }
 
-/// [`EnvFilter`] takes every word for the name of a target, so that a slip in a level selects nothing.
+/// Refuses misspelt levels and targets: [`EnvFilter`] interprets a misspelt level as a target, which selects nothing.
 fn check(filter: &str) -> Result<(), String> {
-    // Fields of spans may contain commas and equals signs; such filters are for those who know them.
+    // Fields of spans may contain commas and equals signs; such filters are not checked.
     let is_plain = !filter.contains(['[', '{', '"']);
     for directive in filter.split(',').filter(|part| is_plain && !part.is_empty()) {
         let (target, level) = match directive.split_once('=') {
@@ -42,20 +42,19 @@ fn check(filter: &str) -> Result<(), String> {
         };
         let is_number = matches!(level, "0" | "1" | "2" | "3" | "4" | "5");
         if !is_number && !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
-            let near = nearest(&level.to_ascii_lowercase(), LEVELS);
-            let known = LEVELS.join(", ");
-            return Err(format!("{level:?} is none of the levels {known}{}", suggestion(near)));
+            let (known, suggestion) = (LEVELS.join(", "), did_you_mean(level, LEVELS));
+            return Err(format!("{level:?} is none of the levels {known}{suggestion}"));
         }
         if let Some(target) = target.filter(|target| target.starts_with("sparrow"))
             && !is_target(target)
         {
             let crate_name = target.split("::").next().unwrap_or_default();
-            let near = suggestion(nearest(crate_name, TARGETS));
-            return Err(format!("no log line has the target {target:?}{near}"));
+            let suggestion = did_you_mean(crate_name, TARGETS);
+            return Err(format!("no log line has the target {target:?}{suggestion}"));
         }
     }
     let parsed = EnvFilter::builder().parse(filter);
-    parsed.map(drop).map_err(|error| format!("{filter:?} is no filter: {error}"))
+    parsed.map(drop).map_err(|error| format!("{filter:?} is not a filter: {error}"))
 }
 
 fn is_target(text: &str) -> bool {

@@ -4,14 +4,20 @@
 //! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]` and
 //! `[[recall.strategies]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
 
+mod error;
 mod filter;
+mod keys;
 mod layers;
 mod models;
 mod recall;
-
 #[cfg(test)]
-pub(crate) use layers::flag;
-pub use layers::{Error, known_keys};
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
+
+pub use error::Error;
+#[cfg(test)]
+pub(crate) use keys::flag;
+pub use keys::known_keys;
 pub use models::Models;
 pub(crate) use models::{DiscoveredModels, ModelEntry};
 pub(crate) use recall::StrategyTable;
@@ -31,10 +37,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use sparrow_http::Hosts;
 use sparrow_model::skip_byte_order_mark;
 
-/// The longest file of text, in bytes.
+/// The largest text file, in bytes.
 const LONGEST_TEXT: u64 = 64 << 20;
 
-/// What is wrong with a table of an array of tables.
+/// The problem of a table in an array of tables.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TableProblem {
     /// The path of the key, such as `models[1].url`.
@@ -55,26 +61,28 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// All settings. The default is what runs when nothing is set.
+/// All settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Where to listen: an IP address and a port; port 0 takes a free one.
+    /// The address to listen on; port 0 is a free port.
     #[serde(deserialize_with = "crate::listen::deserialize")]
     pub listen: SocketAddr,
-    /// What to serve.
+    /// The data set.
     pub data: Data,
-    /// Where users, features and vectors come from.
+    /// The feature store.
     pub store: Store,
-    /// Finding candidates.
+    /// The movies that are shown.
+    pub catalog: Catalog,
+    /// Recall.
     pub recall: Recall,
     /// Settings of all ranking models.
     pub ranking: Ranking,
-    /// Connections.
+    /// Limits on connections and requests.
     pub server: Server,
-    /// Web pages of other origins.
+    /// Cross-origin requests.
     pub cors: Cors,
-    /// The port for operators.
+    /// The admin port.
     pub admin: Admin,
     /// Log lines, on standard error.
     pub log: Log,
@@ -89,6 +97,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6010)),
             data: Data::default(),
             store: Store::default(),
+            catalog: Catalog::default(),
             recall: Recall::default(),
             ranking: Ranking::default(),
             server: Server::default(),
@@ -100,7 +109,7 @@ impl Default for Config {
     }
 }
 
-/// What to serve.
+/// The data set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Data {
@@ -110,31 +119,54 @@ pub struct Data {
     /// The folder with `item2vecEmb.csv` and `userEmb.csv`; without it the model `emb` is
     /// unavailable.
     pub embeddings: Option<PathBuf>,
-    /// A folder with pictures named `{movieId}.jpg`.
+    /// A folder with posters named `{movieId}.jpg`.
     pub posters: Option<PathBuf>,
-    /// How many bad lines of the data set are skipped and reported; one more is an error.
+    /// The number of bad lines of the data set that are skipped and reported; more are an error.
     pub max_bad_lines: usize,
 }
 
-/// Where users, features and vectors come from.
+/// The movies that are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Catalog {
+    /// The ids of movies that no recommendation, list or search contains.
+    #[serde(deserialize_with = "ids")]
+    pub hidden: Vec<u32>,
+}
+
+/// Ids as numbers, or as text from the environment.
+fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    let values = Vec::<toml::Value>::deserialize(deserializer)?;
+    let read = |value: toml::Value| {
+        let id = match &value {
+            toml::Value::Integer(id) => u32::try_from(*id).ok(),
+            toml::Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        id.ok_or_else(|| de::Error::custom(format!("{value} is not the id of a movie")))
+    };
+    values.into_iter().map(read).collect()
+}
+
+/// The feature store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Store {
-    /// Which store.
+    /// Its address.
     pub url: StoreUrl,
-    /// What all keys in Redis begin with.
+    /// The prefix of all keys in Redis.
     pub prefix: String,
     /// Connections to Redis, or to each node of a cluster.
     pub connections: NonZeroUsize,
     /// The certificates that `rediss://` trusts, in PEM; without it, those of the system.
     pub ca_file: Option<PathBuf>,
-    /// How long a read of a request may take.
+    /// The time limit of a read for a request.
     #[serde(with = "crate::duration")]
     pub deadline: Duration,
-    /// How long the start waits for the store before it goes on without.
+    /// The time that the start waits for the store before it serves the movies without it.
     #[serde(with = "crate::duration")]
     pub start_wait: Duration,
-    /// How often the store is asked whether it holds something new.
+    /// The time between two checks for a new generation.
     #[serde(with = "crate::duration")]
     pub refresh: Duration,
 }
@@ -145,7 +177,7 @@ impl Default for Store {
         Self {
             url: StoreUrl::default(),
             prefix: options.prefix,
-            // Requests that share one go out together, which saves more than another one brings.
+            // Requests on one connection are sent together, which saves more than a second connection gains.
             connections: NonZeroUsize::MIN,
             ca_file: options.ca_file,
             deadline: options.deadline,
@@ -159,7 +191,7 @@ impl Default for Store {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ranking {
-    /// The model for requests that name none.
+    /// The model of requests that do not name one.
     pub default: String,
     /// How models of the kind `embedding` compare vectors.
     pub similarity: Similarity,
@@ -189,7 +221,7 @@ impl Default for Ranking {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
-    /// As the file beside them says, or else by cosine.
+    /// As `embedding.json` beside them specifies, or else by cosine.
     #[default]
     Auto,
     /// The cosine of the angle between them.
@@ -202,37 +234,40 @@ pub enum Similarity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Server {
-    /// How long the head of a request may take to arrive.
+    /// The time limit for receiving the head of a request.
     #[serde(with = "crate::duration")]
     pub header_timeout: Duration,
-    /// How long a connection may rest between requests.
+    /// The time limit for receiving the body of a request.
+    #[serde(with = "crate::duration")]
+    pub body_timeout: Duration,
+    /// The time limit for an idle connection.
     #[serde(with = "crate::duration")]
     pub idle_timeout: Duration,
-    /// How long a client may take nothing of an answer that is being sent.
+    /// The time limit for a client that does not read its answer.
     #[serde(with = "crate::duration")]
     pub write_timeout: Duration,
-    /// How long making an answer may take.
+    /// The time limit for computing an answer.
     #[serde(with = "crate::duration")]
     pub request_timeout: Duration,
-    /// How long connections are accepted after a signal, while readiness fails already.
+    /// The time for which connections are accepted after a signal, while readiness fails.
     #[serde(with = "crate::duration::or_zero")]
     pub drain_delay: Duration,
-    /// How long requests in flight may take to finish after that.
+    /// The time limit for requests in flight after that.
     #[serde(with = "crate::duration")]
     pub shutdown_timeout: Duration,
-    /// How long a client may take over all of an answer.
+    /// The time limit for a client to read a whole answer.
     #[serde(with = "crate::duration")]
     pub answer_timeout: Duration,
-    /// How many connections are served at once.
+    /// The number of concurrent connections.
     pub max_connections: NonZeroUsize,
-    /// How many of them one address may have; 0 for no limit.
+    /// The number of them per client address; 0 for no limit.
     pub max_connections_per_address: usize,
-    /// How many bytes of large answers may wait for clients to take them.
+    /// The number of bytes of large answers that clients have not read yet.
     pub max_bytes_in_flight: Size,
-    /// How many long rankings run at once; 0 for the number of cores.
+    /// The number of concurrent long rankings; 0 for the number of cores.
     pub max_rankings: usize,
-    /// The names under which the server may be asked; empty for those of this computer if it listens on
-    /// loopback, and for any elsewhere.
+    /// The accepted values of the header `Host`. If empty, only names of this computer are accepted on loopback, and all
+    /// names on other addresses.
     #[serde(deserialize_with = "hosts")]
     pub hosts: Vec<String>,
 }
@@ -242,6 +277,7 @@ impl Default for Server {
         let options = sparrow_http::Options::default();
         Self {
             header_timeout: options.header_timeout,
+            body_timeout: options.body_timeout,
             idle_timeout: options.idle_timeout,
             write_timeout: options.write_timeout,
             request_timeout: options.request_timeout,
@@ -265,7 +301,7 @@ fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 }
 
 impl Server {
-    /// The names under which a server that listens on this address may be asked.
+    /// The accepted values of the header `Host` of a server on this address.
     pub(crate) fn allowed_hosts(&self, listen: SocketAddr) -> Result<Hosts, String> {
         if !self.hosts.is_empty() {
             return Hosts::new(self.hosts.iter().map(String::as_str));
@@ -274,11 +310,11 @@ impl Server {
     }
 }
 
-/// The port for operators.
+/// The admin port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Admin {
-    /// Where health and readiness are answered beside the public port; `None` for nowhere.
+    /// Its address; `None` for no admin port.
     #[serde(with = "crate::listen::optional")]
     pub listen: Option<SocketAddr>,
 }
@@ -289,11 +325,11 @@ impl Default for Admin {
     }
 }
 
-/// Web pages of other origins.
+/// Cross-origin requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cors {
-    /// The origins whose pages may read what is about users, and all of `/v1`; `*` for all.
+    /// The origins whose pages may read `/v1` and data of users; `*` for all.
     #[serde(deserialize_with = "origins")]
     pub origins: Vec<String>,
 }
@@ -308,10 +344,10 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Log {
-    /// Which lines: a level such as `info`, or directives such as `info,sparrow_http=debug`.
+    /// The filter: a level such as `info`, or directives such as `info,sparrow_http=debug`.
     #[serde(deserialize_with = "filter::checked")]
     pub filter: String,
-    /// How they look.
+    /// The format.
     pub format: LogFormat,
 }
 
@@ -321,14 +357,14 @@ impl Default for Log {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

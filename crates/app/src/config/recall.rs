@@ -7,13 +7,13 @@ use sparrow_recall::{ParameterError, STRATEGIES, StrategyKind};
 use toml::{Table, Value};
 
 use super::TableProblem;
-use super::layers::{nearest, suggestion};
+use super::error::did_you_mean;
 use crate::models::{KINDS, ModelKind, TableError, read_table};
 
-/// Candidates that a strategy over the scores of a model is asked for by default.
+/// The default share of strategies over the scores of a model.
 const MODEL_SHARE: usize = 200;
 
-/// Finding candidates.
+/// Recall.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Recall {
@@ -154,7 +154,7 @@ impl StrategyTable {
         }
         let kind = STRATEGIES.iter().find(|kind| kind.name == name).ok_or_else(|| {
             let known: Vec<&str> = names().collect();
-            let suggestion = suggestion(nearest(name, known.iter().copied()));
+            let suggestion = did_you_mean(name, known.iter().copied());
             let message = format!("{name:?} is none of {}{suggestion}", known.join(", "));
             TableError::new("strategy", message)
         })?;

@@ -1,27 +1,20 @@
 //! The kind `embedding`: vectors of users and movies.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fmt, io};
 
-use anyhow::{Context, Result, ensure};
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, OwnedHistory, UserId};
 use sparrow_neural::{
-    EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Similarity, USER_FILE,
-    has_direction,
+    EmbeddingFolder, EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Objective,
+    Similarity, USER_FILE, has_direction,
 };
 use sparrow_rank::{EmbeddingRanker, Ranker, Unavailable};
 use toml::Table;
 
-use super::{BuiltIn, EngineData, LoadedModel, ModelKind, ModelSource};
+use super::{BuiltIn, EngineData, LoadedModel, ModelError, ModelKind, ModelSource};
 use crate::config::{self, Ranking};
-
-/// The largest file of vectors, in bytes. It is read line by line.
-const LARGEST_VECTORS: u64 = 64 << 30;
-
-/// The largest description of vectors, in bytes.
-const LARGEST_METADATA: u64 = 1 << 20;
 
 /// Models with a `path` are loaded from it. Without one, the model `emb` ranks by the engine's own vectors.
 pub(super) struct Embedding;
@@ -48,22 +41,24 @@ impl ModelKind for Embedding {
         [ITEM_FILE, USER_FILE].iter().all(|name| folder.join(name).is_file())
     }
 
-    fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let Vectors { items, mut users, metadata } = read_vectors(folder)?;
+    fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let folder = EmbeddingFolder::read(folder).map_err(ModelError::invalid)?;
+        let EmbeddingFolder { items, mut users, metadata } = folder;
         let similarity = similarity_of(ranking, metadata.as_ref());
-        ensure!(
-            items.dimension() == users.dimension(),
-            "user vectors have {} dimensions, item vectors {}",
-            users.dimension(),
-            items.dimension()
-        );
+        let (of_users, of_items) = (users.dimension(), items.dimension());
+        if of_users != of_items {
+            let message =
+                format!("user vectors have {of_users} dimensions, item vectors {of_items}");
+            return Err(ModelError::invalid(message));
+        }
         if similarity == Similarity::Cosine {
             users.normalise();
         }
-        Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity }))
+        let objective = metadata.and_then(|metadata| metadata.objective);
+        Ok(Box::new(LoadedVectors { items, users: Arc::new(users), similarity, objective }))
     }
 
-    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>> {
+    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         Ok(Arc::new(EngineVectors))
     }
 }
@@ -84,12 +79,15 @@ struct LoadedVectors {
     items: EmbeddingTable,
     users: Arc<EmbeddingTable>,
     similarity: Similarity,
+    objective: Option<Objective>,
 }
 
 impl LoadedModel for LoadedVectors {
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
-        let items = Embeddings::of_items(&self.items, self.similarity, catalog)?.items;
-        Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users))))
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
+        let embeddings = Embeddings::of_items(&self.items, self.similarity, catalog)
+            .map_err(ModelError::invalid)?;
+        let Embeddings { items, new_users, .. } = embeddings.with_objective(self.objective);
+        Ok(Arc::new(EmbeddingRanker::with_users(items, Arc::clone(&self.users), new_users)))
     }
 
     fn trial_user(&self, _catalog: &Catalog) -> OwnedHistory {
@@ -105,33 +103,6 @@ impl fmt::Display for LoadedVectors {
         let users = self.users.len();
         write!(f, "vectors of {dimension} dimensions for {movies} movies and {users} users")
     }
-}
-
-/// The vectors in a folder.
-pub(crate) struct Vectors {
-    pub(crate) items: EmbeddingTable,
-    pub(crate) users: EmbeddingTable,
-    /// Their description, if the folder contains one.
-    pub(crate) metadata: Option<EmbeddingMetadata>,
-}
-
-/// Reads the vectors of items and of users in a folder. Errors name the files, but not the folder.
-pub(crate) fn read_vectors(folder: &Path) -> Result<Vectors> {
-    let metadata = match sparrow_files::read(&folder.join(METADATA_FILE), LARGEST_METADATA) {
-        Ok(bytes) => Some(EmbeddingMetadata::read(&bytes, METADATA_FILE)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {METADATA_FILE}")),
-    };
-    // The files are one set: those that do not match belong to different runs.
-    let read = |name: &str| {
-        let file = sparrow_files::open(&folder.join(name), LARGEST_VECTORS)
-            .with_context(|| format!("cannot open {name}"))?;
-        let sha256 =
-            metadata.as_ref().and_then(|metadata: &EmbeddingMetadata| metadata.sha256(name));
-        anyhow::Ok(EmbeddingTable::read_verified(file, name, sha256)?)
-    };
-    let (items, users) = (read(ITEM_FILE)?, read(USER_FILE)?);
-    Ok(Vectors { items, users, metadata })
 }
 
 /// How vectors are compared: as configured, or else as their description specifies, or else by cosine.

@@ -5,10 +5,11 @@
 //! kinds; configuration, discovery in the models folder, loading and recall go by this list. A [`Registry`] contains
 //! the configured models.
 
-mod ease;
 mod embedding;
+mod error;
 #[cfg(test)]
 mod example;
+mod item_weights;
 mod model_folder;
 mod neural_cf;
 mod popularity;
@@ -16,7 +17,8 @@ mod registry;
 mod tf_serving;
 mod trial;
 
-pub(crate) use embedding::{Vectors, read_vectors, similarity_of};
+pub(crate) use embedding::similarity_of;
+pub use error::ModelError;
 pub(crate) use registry::{MovieFeatures, Registry};
 
 use std::borrow::Cow;
@@ -26,7 +28,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sparrow_engine::Embeddings;
@@ -38,11 +39,13 @@ use crate::config::Ranking;
 
 /// The kinds of models. The models that exist without a table are listed in this order, and a model folder belongs to
 /// the last kind that recognises its files.
-pub(crate) static KINDS: [&dyn ModelKind; 5] = [
+pub(crate) static KINDS: [&dyn ModelKind; 7] = [
     &embedding::Embedding,
     &popularity::Popularity,
     &neural_cf::NeuralCf,
-    &ease::Ease,
+    &item_weights::EASE,
+    &item_weights::NEXT_ITEM,
+    &item_weights::ITEM_KNN,
     &tf_serving::TfServing,
 ];
 
@@ -78,7 +81,8 @@ pub(crate) trait ModelKind: Sync {
         if path.is_some() || self.built_in().is_some_and(|built_in| built_in.name == name) {
             return Ok(());
         }
-        let message = format!("a model of the kind {} needs the folder that it is in", self.name());
+        let message =
+            format!("a model of the kind {} requires the folder of its versions", self.name());
         Err(TableError::new("path", message))
     }
 
@@ -98,12 +102,13 @@ pub(crate) trait ModelKind: Sync {
     }
 
     /// Loads the version in a folder.
-    fn load(&self, _folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        anyhow::bail!("models of the kind {} are not loaded from folders", self.name())
+    fn load(&self, _folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let kind = self.name();
+        Err(ModelError::invalid(format!("models of the kind {kind} are not loaded from folders")))
     }
 
     /// Opens a model that is not loaded from a folder, or whose folder is not configured. The table has been checked.
-    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>> {
+    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         Ok(Arc::new(NoFolder(self.name())))
     }
 }
@@ -127,7 +132,7 @@ pub(crate) struct BuiltIn {
 /// A version of a model in memory, independent of any catalogue. Its text is for log lines.
 pub(crate) trait LoadedModel: fmt::Display + Send + Sync {
     /// The ranker over a catalogue.
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>>;
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError>;
 
     /// A user whom the model can score, with a history, for the trial of a version.
     fn trial_user(&self, _catalog: &Catalog) -> OwnedHistory {

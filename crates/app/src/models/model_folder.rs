@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, fs, io};
 
-use anyhow::Result;
 use sparrow_model::Catalog;
-use sparrow_neural::neural_cf::versions;
+use sparrow_neural::model_folder::versions;
 use sparrow_rank::{Ranker, VersionedRanker};
 
-use super::{EngineData, LoadedModel, ModelKind, ModelSource, trial};
+use super::{EngineData, LoadedModel, ModelError, ModelKind, ModelSource, trial};
 use crate::config::Ranking;
+use crate::error::Chain;
 
 /// A folder with the versions of a model, the loaded version, and the engines that use it.
 pub(super) struct ModelFolder {
@@ -73,7 +73,11 @@ impl ModelFolder {
         Self { kind, name, path, ranking, state: Mutex::default() }
     }
 
-    fn try_model(&self, model: &dyn LoadedModel, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
+    fn try_model(
+        &self,
+        model: &dyn LoadedModel,
+        catalog: &Catalog,
+    ) -> Result<Arc<dyn Ranker>, ModelError> {
         trial::ranker(model, catalog, self.ranking.trial_timeout)
     }
 
@@ -117,7 +121,7 @@ impl ModelFolder {
             None => Instant::now(),
         };
         self.load(version).map_err(|error| {
-            let reason = format!("{version} cannot be served: {error:#}");
+            let reason = format!("{version} cannot be served: {}", Chain(&error));
             let reported = since.elapsed() >= patience;
             if reported {
                 tracing::warn!(model = &*self.name, folder = %version.path.display(), "{reason}");
@@ -127,7 +131,7 @@ impl ModelFolder {
     }
 
     /// Loads a version for all engines that use the model, or for none.
-    fn load(&self, version: &Version) -> Result<()> {
+    fn load(&self, version: &Version) -> Result<(), ModelError> {
         let start = Instant::now();
         let model = self.kind.load(&version.path, &self.ranking)?;
         let mut state = self.state();
@@ -166,7 +170,9 @@ impl ModelSource for ModelFolder {
         if let Some(LoadedVersion { version, model, since }) = &state.loaded {
             match self.try_model(&**model, data.catalog) {
                 Ok(loaded) => ranker.replace(loaded, version.number, *since),
-                Err(error) => problem = Some(format!("{version} cannot be served: {error:#}")),
+                Err(error) => {
+                    problem = Some(format!("{version} cannot be served: {}", Chain(&error)));
+                }
             }
         }
         state.uses.retain(|of_engine| of_engine.ranker.strong_count() > 0);

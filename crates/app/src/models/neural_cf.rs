@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use sparrow_model::{Catalog, OwnedHistory, UserId};
-use sparrow_neural::neural_cf::{MODEL_FILE, Model, ModelFile, Scorer};
+use sparrow_neural::model_folder::MODEL_FILE;
+use sparrow_neural::neural_cf::{Model, ModelFile, Scorer};
 use sparrow_rank::{NeuralCfRanker, Ranker};
 
 use super::trial::CHUNK;
-use super::{BuiltIn, LoadedModel, ModelKind};
+use super::{BuiltIn, LoadedModel, ModelError, ModelKind};
 use crate::config::Ranking;
 
 /// The largest model file, in bytes.
@@ -42,22 +42,23 @@ impl ModelKind for NeuralCf {
         folder.join(MODEL_FILE).is_file()
     }
 
-    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let file = ModelFile::read(&read_model_file(folder)?, MODEL_FILE)?;
+    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let file =
+            ModelFile::read(&read_model_file(folder)?, MODEL_FILE).map_err(ModelError::invalid)?;
         Ok(Box::new(LoadedNeuralCf(file)))
     }
 }
 
 /// Reads the model file of a version.
-pub(super) fn read_model_file(folder: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_model_file(folder: &Path) -> Result<Vec<u8>, ModelError> {
     sparrow_files::read(&folder.join(MODEL_FILE), LARGEST_MODEL)
-        .with_context(|| format!("cannot read {MODEL_FILE}"))
+        .map_err(ModelError::read(MODEL_FILE))
 }
 
 struct LoadedNeuralCf(ModelFile);
 
 impl LoadedModel for LoadedNeuralCf {
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
         Ok(Arc::new(NeuralCfRanker::new(&self.0.model, catalog)))
     }
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
 use sparrow_rank::{PopularityRanker, Ranker};
 use toml::Table;
 
-use super::{BuiltIn, EngineData, ModelKind, ModelSource, TableError};
+use super::{BuiltIn, EngineData, ModelError, ModelKind, ModelSource, TableError};
 
 pub(super) struct Popularity;
 
@@ -32,7 +31,7 @@ impl ModelKind for Popularity {
         Ok(())
     }
 
-    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>> {
+    fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         Ok(Arc::new(Self))
     }
 }

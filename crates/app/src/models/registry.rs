@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use sparrow_engine::{Builder, Embeddings, Engine, Model};
 use sparrow_model::{Catalog, MovieId, MovieIndex};
 use sparrow_rank::Counters;
@@ -18,7 +17,8 @@ use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::model_folder::ModelFolder;
-use super::{EngineData, FolderTable, ModelKind, ModelSource, read_table};
+use super::{EngineData, FolderTable, ModelError, ModelKind, ModelSource, read_table};
+use crate::Error;
 use crate::config::{Config, ModelEntry, Ranking, Recall, StrategyTable};
 
 /// A version that cannot be loaded is reported if it has not changed for this many checks.
@@ -54,8 +54,8 @@ pub(crate) enum MovieFeatures {
 
 impl Registry {
     /// The models of a configuration. Does not load models or connect to servers.
-    pub(crate) fn new(config: &Config) -> Result<Self> {
-        let discovered = config.discover_models().map_err(anyhow::Error::msg)?;
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        let discovered = config.discover_models().map_err(Error::Setting)?;
         for (name, reason) in &discovered.others {
             if !config.models.has_table(name) {
                 tracing::warn!(
@@ -65,7 +65,7 @@ impl Registry {
             }
         }
         let ranking = &config.ranking;
-        let configured = config.models.with_discovered(&discovered).map_err(anyhow::Error::msg)?;
+        let configured = config.models.with_discovered(&discovered).map_err(Error::Setting)?;
         let models = configured.all().iter().map(|entry| {
             let name: Arc<str> = entry.name.as_str().into();
             Ok(ConfiguredModel {
@@ -74,12 +74,12 @@ impl Registry {
                 fallback: entry.fallback.as_deref().map(Into::into),
                 counters: Arc::default(),
                 source: source(entry, &name, ranking)
-                    .with_context(|| format!("the model {name}"))?,
+                    .map_err(|source| Error::Model { name: name.to_string(), source })?,
                 name,
             })
         });
         Ok(Self {
-            models: models.collect::<Result<_>>()?,
+            models: models.collect::<Result<_, Error>>()?,
             ranking: ranking.clone(),
             recall: config.recall.clone(),
             checking: Mutex::default(),
@@ -224,7 +224,11 @@ impl Registry {
 }
 
 /// Opens a configured model: a folder if it is loaded from one, or what its kind opens.
-fn source(entry: &ModelEntry, name: &Arc<str>, ranking: &Ranking) -> Result<Arc<dyn ModelSource>> {
+fn source(
+    entry: &ModelEntry,
+    name: &Arc<str>,
+    ranking: &Ranking,
+) -> Result<Arc<dyn ModelSource>, ModelError> {
     let kind = entry.kind;
     if kind.files().is_empty() {
         return kind.open(name, &entry.table);

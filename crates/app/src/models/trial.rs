@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::task;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
 use sparrow_model::{Catalog, MovieIndex, UserState};
 use sparrow_rank::{Query, Ranker, UNSCORED};
 
-use super::LoadedModel;
+use super::{LoadedModel, ModelError};
 
 /// The number of movies that are scored at a time.
 pub(super) const CHUNK: usize = 256;
@@ -19,14 +18,15 @@ pub(super) fn ranker(
     model: &dyn LoadedModel,
     catalog: &Catalog,
     limit: Duration,
-) -> Result<Arc<dyn Ranker>> {
+) -> Result<Arc<dyn Ranker>, ModelError> {
     let estimate = model.estimated_time(catalog);
-    ensure!(
-        estimate <= limit,
-        "scoring {} movies would take about {estimate:.1?}, and its trial may take {limit:?} \
-         (ranking.trial_timeout)",
-        catalog.len()
-    );
+    if estimate > limit {
+        return Err(ModelError::Trial(format!(
+            "scoring {} movies would take about {estimate:.1?}, and its trial may take {limit:?} \
+             (ranking.trial_timeout)",
+            catalog.len()
+        )));
+    }
     let ranker = model.ranker(catalog)?;
     let history = model.trial_user(catalog);
     let history = history.get();
@@ -41,7 +41,8 @@ fn score_all(
     user: &UserState<'_>,
     catalog: &Catalog,
     limit: Duration,
-) -> Result<()> {
+) -> Result<(), ModelError> {
+    let failed = |message: &str| Err(ModelError::Trial(message.to_owned()));
     let movies: Vec<MovieIndex> = (0..catalog.len() as u32).map(MovieIndex).collect();
     let start = Instant::now();
     let mut scores = Vec::new();
@@ -51,23 +52,27 @@ fn score_all(
             let query = Query::new(user, chunk);
             let mut score = pin!(ranker.score(&query, &mut scores));
             match score.as_mut().poll(&mut task::Context::from_waker(task::Waker::noop())) {
-                task::Poll::Ready(outcome) => outcome.context("it does not score")?,
-                task::Poll::Pending => bail!("it does not score at once"),
+                task::Poll::Ready(outcome) => outcome.map_err(ModelError::Score)?,
+                task::Poll::Pending => return failed("it does not score at once"),
             }
         }
-        ensure!(scores.len() == chunk.len(), "{} scores for {} movies", scores.len(), chunk.len());
+        if scores.len() != chunk.len() {
+            return failed(&format!("{} scores for {} movies", scores.len(), chunk.len()));
+        }
         let is_valid = |score: &f32| score.is_finite() || *score == UNSCORED;
-        ensure!(scores.iter().all(is_valid), "a score is not finite");
+        if !scores.iter().all(is_valid) {
+            return failed("a score is not finite");
+        }
         has_scores |= scores.iter().any(|score| *score != UNSCORED);
         done += chunk.len();
         let took = start.elapsed();
-        ensure!(
-            took <= limit,
-            "scoring {done} of {} movies took {took:.1?}, and its trial may take {limit:?} \
-             (ranking.trial_timeout)",
-            movies.len()
-        );
+        if took > limit {
+            return failed(&format!(
+                "scoring {done} of {} movies took {took:.1?}, and its trial may take {limit:?} \
+                 (ranking.trial_timeout)",
+                movies.len()
+            ));
+        }
     }
-    ensure!(movies.is_empty() || has_scores, "it scores no movie");
-    Ok(())
+    if movies.is_empty() || has_scores { Ok(()) } else { failed("it scores no movie") }
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use crate::support::{config, get};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_port_answers_beside_the_public_one() {
+async fn admin_port_serves_health_beside_the_public_port() {
     let mut config = config();
     config.admin.listen = Some("127.0.0.1:0".parse().unwrap());
     let mut running = sparrow_app::start(config).await.unwrap();
@@ -18,7 +18,7 @@ async fn the_admin_port_answers_beside_the_public_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_taken_admin_port_does_not_keep_the_server_from_serving() {
+async fn server_starts_without_an_admin_port_that_is_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config();
     config.admin.listen = Some(taken.local_addr().unwrap());
@@ -29,7 +29,7 @@ async fn a_taken_admin_port_does_not_keep_the_server_from_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_on_loopback_answers_for_this_computer_alone() {
+async fn server_on_loopback_accepts_only_local_host_names() {
     let mut running = sparrow_app::start(config()).await.unwrap();
     running.loaded().await.unwrap();
     assert_eq!(get(running.address, "/v1/users/1").await.status, 200);

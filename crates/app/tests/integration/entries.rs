@@ -1,11 +1,11 @@
-//! What the loader pushes, from a data set in memory.
+//! The entries that the loader pushes, from a data set in memory.
 
 use sparrow_features::{MOVIE_FIELDS, MovieFeatures, RatingStats, USER_FIELDS, UserWindow};
 use sparrow_model::{Catalog, History, MovieId, MovieIndex, UserId};
 use sparrow_neural::EmbeddingTable;
 use sparrow_store::{Entry, Fields, MovieRatings, StoredRating, UserList};
 
-/// Everything that a store holds of a catalogue and its vectors.
+/// All entries of a catalogue and its vectors.
 pub(crate) fn entries(
     catalog: &Catalog,
     items: &EmbeddingTable,
@@ -35,7 +35,7 @@ pub(crate) fn entries(
     entries
 }
 
-/// The part that Spark jobs write, too: features and vectors.
+/// The entries that Spark jobs write: features and vectors.
 pub(crate) fn contract_entries(
     catalog: &Catalog,
     items: &EmbeddingTable,

@@ -1,4 +1,4 @@
-//! What a server does while its store fails, and afterwards.
+//! Servers whose store fails and recovers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use sparrow_store::{Entry, MemoryStore};
 use crate::support::{Mode, PATIENCE, Switch, config, demo_entries, get, push, serve, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_go_on_without_the_store_and_say_so() {
+async fn answers_are_degraded_while_the_store_fails() {
     let store = MemoryStore::default();
     let pushed = push(&store, demo_entries()).await;
     let store = Switch::new(store);
@@ -32,7 +32,7 @@ async fn answers_go_on_without_the_store_and_say_so() {
         assert_eq!((&answer["degraded"], &answer["requestedModel"]), (&json!(true), &json!("emb")));
         assert_eq!(answer["reason"], "store-unavailable");
         assert_eq!(answer["items"].as_array().unwrap().len(), 5);
-        // The model itself needs nothing of the user, yet what was seen is not left out.
+        // The model does not depend on the user, but seen movies cannot be excluded.
         let popular = get(address, "/v1/users/6/recommendations?model=popularity").await.json();
         assert_eq!(
             (&popular["degraded"], &popular["reason"]),
@@ -77,14 +77,14 @@ async fn answers_go_on_without_the_store_and_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_starts_before_its_store() {
+async fn server_starts_before_its_store() {
     let store = Switch::new(MemoryStore::default());
     store.set(Mode::IsAway);
     let mut running = sparrow_app::start_with_store(config(), store.clone()).await.unwrap();
     let address = running.address;
     let ready = until(address, "/readyz", |ready| ready.body.contains("switched off")).await;
     assert_eq!((ready.status, ready.header("retry-after")), (503, Some("1")));
-    // The movies are there, without figures; nobody is ranked for.
+    // Movies are served without statistics, and answers are not personal.
     let movie = until(address, "/v1/movies/1", |movie| movie.status == 200).await.json();
     assert_eq!(movie["ratingNumber"], 0);
     let answer = get(address, "/v1/users/6/recommendations?size=5").await.json();
@@ -95,7 +95,7 @@ async fn a_server_starts_before_its_store() {
     assert_eq!(answer["items"].as_array().unwrap().len(), 5);
     assert_eq!(get(address, "/users/6").await.status, 503);
 
-    // It is there, and empty.
+    // The store answers and is empty.
     store.set(Mode::Answers);
     let empty = "the feature store test holds no movies";
     until(address, "/readyz", |ready| ready.body.contains(empty)).await;
@@ -108,25 +108,25 @@ async fn a_server_starts_before_its_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_generation_is_served_without_a_restart() {
+async fn new_generation_is_served_without_a_restart() {
     let store = MemoryStore::default();
     push(&store, demo_entries()).await;
     let mut slow = config();
-    // Only the requests themselves can notice.
+    // Only requests can detect the new generation.
     slow.store.refresh = Duration::from_hours(1);
     let running = serve(slow, Arc::new(store.clone())).await;
     let address = running.address;
     let before = get(address, "/v1/users/6/recommendations").await.json();
     assert_eq!(before["degraded"], false);
 
-    // Everybody now has the vector of user 7.
+    // All users now have the vector of user 7.
     let vector = crate::support::DEMO.users.get(7).unwrap();
     let all = (1..=500).map(|id| Entry::UserEmbedding(UserId(id), vector.to_vec())).collect();
     let second = push(&store, all).await;
     let between = get(address, "/v1/users/6/recommendations").await;
     assert_eq!(between.status, 200);
     let between = between.json();
-    // Either the vectors of two generations are kept apart, or the new ones are there already.
+    // Either vectors of two generations are not compared, or the new ones are loaded.
     assert!(between["degraded"] == false || between["reason"] == "store-updating", "{between}");
     let whole = |answer: &crate::support::Answer| answer.json()["degraded"] == false;
     let after = until(address, "/v1/users/6/recommendations", whole).await.json();
@@ -136,7 +136,7 @@ async fn a_new_generation_is_served_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_was_emptied_makes_nobody_unknown() {
+async fn users_are_not_unknown_after_the_store_was_emptied() {
     let store = MemoryStore::default();
     push(&store, demo_entries()).await;
     let (full, empty) = (store.clone(), MemoryStore::default());
@@ -161,22 +161,22 @@ async fn a_store_that_was_emptied_makes_nobody_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_files_and_models_end_the_start() {
+async fn invalid_files_and_models_fail_the_start() {
     let mut nowhere = config();
     nowhere.data.path = Some("/nowhere".into());
     let store = Switch::new(MemoryStore::default());
     let mut running = sparrow_app::start_with_store(nowhere, store.clone()).await.unwrap();
-    let error = running.loaded().await.unwrap_err();
+    let error = anyhow::Error::new(running.loaded().await.unwrap_err());
     assert!(format!("{error:#}").contains("/nowhere"), "{error:#}");
     let mut wrong = config();
     wrong.ranking.default = "emd".to_owned();
     let mut running = sparrow_app::start_with_store(wrong, store).await.unwrap();
-    let error = running.loaded().await.unwrap_err();
+    let error = anyhow::Error::new(running.loaded().await.unwrap_err());
     assert!(format!("{error:#}").contains("no model is named \"emd\""), "{error:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_that_are_late_hold_up_nobody_for_long() {
+async fn slow_reads_open_the_circuit_breaker() {
     let store = MemoryStore::default();
     push(&store, demo_entries()).await;
     let store = Switch::new(store);
@@ -187,7 +187,7 @@ async fn reads_that_are_late_hold_up_nobody_for_long() {
         let target = format!("/v1/users/{user}/recommendations?size=1");
         assert_eq!(get(running.address, &target).await.json()["reason"], "store-unavailable");
     }
-    // Each would wait for 50 ms if the store was not given up on for a while.
+    // Each would wait for 50 ms if the circuit breaker stayed closed.
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(store.user_reads.load(Ordering::SeqCst) < 100);
 }

@@ -1,4 +1,4 @@
-//! Requests without a pause, and what came of them.
+//! Continuous requests and their outcomes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use tokio::task::JoinSet;
 
 use crate::support::{PATIENCE, get};
 
-/// Clients that ask until they are told to stop.
+/// Clients that send requests until they are stopped.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     clients: JoinSet<Vec<Outcome>>,
 }
 
-/// What one request got.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) target: String,
     pub(crate) status: u16,
     pub(crate) degraded: bool,
-    /// Who ranked, where somebody did.
+    /// The model that ranked, if one did.
     pub(crate) model: Option<String>,
     pub(crate) took: Duration,
 }
 
 impl Load {
-    /// Four clients a server, each with users of its own.
+    /// Starts four clients per server, each with users of its own.
     pub(crate) fn start(servers: &[SocketAddr]) -> Self {
         Self::clients(servers, None)
     }
@@ -47,7 +47,7 @@ impl Load {
         Self { stop, answered, clients }
     }
 
-    /// Waits until so many more requests were answered.
+    /// Waits until this many more requests were answered.
     pub(crate) async fn more(&self, requests: usize) {
         let goal = self.answered.load(Ordering::SeqCst) + requests;
         let end = Instant::now() + PATIENCE;
@@ -57,7 +57,7 @@ impl Load {
         }
     }
 
-    /// Ends the clients.
+    /// Stops the clients and returns the outcomes.
     pub(crate) async fn stop(mut self) -> Vec<Outcome> {
         self.stop.store(true, Ordering::SeqCst);
         let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! Whole servers, spoken to through sockets.
+//! Tests of whole servers over sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod admin;

@@ -1,4 +1,4 @@
-//! A model server with TensorFlow Serving's REST API, as small as can be, which fails when told to.
+//! A minimal model server with TensorFlow Serving's REST API and configurable failures.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,18 +15,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What the server does.
+/// The behaviour of the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Behaviour {
-    /// The version that it says it serves.
+    /// The version that it reports.
     pub(crate) version: u64,
     /// The model's inputs, with their types.
     pub(crate) inputs: Vec<(&'static str, &'static str)>,
-    /// Before each prediction.
+    /// The delay of each prediction.
     pub(crate) delay: Duration,
     /// The status and the body of every prediction, instead of scores.
     pub(crate) instead: Option<(u16, &'static str)>,
-    /// What it was last asked to score.
+    /// The last request for scores.
     pub(crate) asked: Value,
 }
 
@@ -50,7 +50,7 @@ impl ModelServer {
         server
     }
 
-    /// One that has an address, and does not listen yet.
+    /// A server with an address that does not listen yet.
     pub(crate) async fn that_is_down() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -61,7 +61,7 @@ impl ModelServer {
         let listener = TcpListener::bind(self.address).await.unwrap();
         let behaviour = Arc::clone(&self.behaviour);
         self.serving = Some(tokio::spawn(async move {
-            // Goes with this task, and all connections with it.
+            // Dropped with this task, which closes all connections.
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -70,14 +70,14 @@ impl ModelServer {
                 connections.spawn(async move {
                     let service = service_fn(|request| answer(request, Arc::clone(&behaviour)));
                     let http = hyper::server::conn::http1::Builder::new();
-                    // The client may go at any time.
+                    // The client may close the connection at any time.
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         }));
     }
 
-    /// Cuts all connections and takes no more.
+    /// Closes all connections and stops listening.
     pub(crate) async fn go_down(&mut self) {
         if let Some(serving) = self.serving.take() {
             serving.abort();
@@ -136,7 +136,7 @@ async fn answer(
     Ok(answer.body(Full::from(body)).unwrap())
 }
 
-/// Scores the more, the smaller a movie's id is.
+/// Scores that decrease with the movie id.
 fn predict(request: &Value) -> Value {
     let movies = request["inputs"]["movieId"].as_array().unwrap().iter();
     let scores = movies.map(|movie| json!([1.0 / (1.0 + movie.as_f64().unwrap())]));

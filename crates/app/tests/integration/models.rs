@@ -1,4 +1,4 @@
-//! Model folders that are watched, and models that step in for each other.
+//! Watched model folders, and fallbacks.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sparrow_app::Config;
-use sparrow_neural::ease::{EaseFile, EaseMetadata, ItemWeights};
-use sparrow_neural::neural_cf::{
-    Dense, Embedding, MODEL_FILE, Metadata, Model, ModelFile, Network,
+use sparrow_neural::item_weights::{
+    Architecture, InputWeights, ItemWeights, ItemWeightsFile, ItemWeightsMetadata,
 };
+use sparrow_neural::model_folder::MODEL_FILE;
+use sparrow_neural::neural_cf::{Dense, Embedding, Metadata, Model, ModelFile, Network};
 use sparrow_neural::{
     EmbeddingMetadata, ITEM_FILE, METADATA_FILE, Similarity, TableBuilder, USER_FILE,
 };
@@ -21,7 +22,7 @@ use tempfile::TempDir;
 use crate::load::{Load, Outcome};
 use crate::support::{DEMO, PATIENCE, config, demo_entries, get, push, serve, until};
 
-/// A model that scores every movie the same, differently for each `bias`, and knows user 1.
+/// A model with the same score for every movie, which depends on `bias`. User 1 is in its training data.
 fn model(bias: f32) -> Vec<u8> {
     let embedding = || {
         let mut table = TableBuilder::default();
@@ -35,7 +36,7 @@ fn model(bias: f32) -> Vec<u8> {
     ModelFile { model, metadata }.to_bytes().unwrap()
 }
 
-/// A version as exports write it: a finished folder that is renamed.
+/// Writes a version as exports do: a complete folder is renamed.
 fn export(folder: &Path, version: &str, files: &[(&str, &[u8])]) {
     let partial = folder.join(format!(".{version}.partial"));
     fs::create_dir_all(&partial).unwrap();
@@ -45,7 +46,7 @@ fn export(folder: &Path, version: &str, files: &[(&str, &[u8])]) {
     fs::rename(partial, folder.join(version)).unwrap();
 }
 
-/// A configuration with a folder of model folders, that notices changes soon.
+/// A configuration with a models folder that is checked often.
 fn with_models() -> (TempDir, Config) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
@@ -54,7 +55,7 @@ fn with_models() -> (TempDir, Config) {
     (folder, config)
 }
 
-/// The configuration of a file with this text, otherwise as that one.
+/// The models of a file with this text in another configuration.
 pub(crate) fn with_tables(config: &Config, tables: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sparrow.toml");
@@ -68,14 +69,14 @@ pub(crate) async fn start(config: Config) -> sparrow_app::Running {
     running
 }
 
-/// What `/v1/models` says of a model.
+/// The entry of a model in `/v1/models`.
 pub(crate) fn about(models: &Value, name: &str) -> Value {
     let items = models["items"].as_array().unwrap().iter();
     let found = items.clone().find(|model| model["name"] == name);
     found.unwrap_or_else(|| panic!("no {name} in {models}")).clone()
 }
 
-/// Asks again until what is said of a model is as wanted.
+/// Requests the entry of a model until it satisfies a condition.
 pub(crate) async fn until_model(
     address: std::net::SocketAddr,
     name: &str,
@@ -89,7 +90,7 @@ fn reason_has(model: &Value, part: &str) -> bool {
     model["reason"].as_str().is_some_and(|reason| reason.contains(part))
 }
 
-/// That every request was answered, by this model.
+/// Asserts that this model answered all requests.
 fn all_answered(outcomes: &[Outcome], model: &str) {
     assert!(!outcomes.is_empty());
     let good = |one: &&Outcome| one.status == 200 && one.model.as_deref() == Some(model);
@@ -98,7 +99,7 @@ fn all_answered(outcomes: &[Outcome], model: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_come_and_go_and_every_request_is_answered() {
+async fn all_requests_are_answered_while_versions_change() {
     let (folder, config) = with_models();
     let neuralcf = folder.path().join("neuralcf");
     export(&neuralcf, "001", &[(MODEL_FILE, &model(0.1))]);
@@ -121,27 +122,27 @@ async fn versions_come_and_go_and_every_request_is_answered() {
     }
     assert!(scores.is_sorted_by(|a, b| a < b), "{scores:?}");
 
-    // A broken one is told of, and the old one stays.
+    // A broken version is reported, and the previous one stays in use.
     export(&neuralcf, "004", &[(MODEL_FILE, b"half a mod")]);
     let broken = until_model(address, "neuralcf", |model| reason_has(model, "version 4")).await;
     assert_eq!((&broken["version"], &broken["state"]), (&3.into(), &"ready".into()));
     load.more(20).await;
-    // Without the newest it goes back.
+    // If the newest version is removed, the one before is loaded.
     fs::remove_dir_all(neuralcf.join("003")).unwrap();
     let back = until_model(address, "neuralcf", |model| model["version"] == 2).await;
     assert!(reason_has(&back, "version 4"), "{back}");
     assert_eq!(score().await, scores[1]);
-    // What was broken is written anew.
+    // The broken version is rewritten.
     fs::write(neuralcf.join("004").join(MODEL_FILE), model(0.4)).unwrap();
     let mended = until_model(address, "neuralcf", |model| model["version"] == 4).await;
     assert_eq!(mended["reason"], Value::Null);
-    // And what is served is overwritten.
+    // The served version is overwritten.
     fs::write(neuralcf.join("004").join(MODEL_FILE), model(0.45)).unwrap();
     let before = score().await;
     until(address, target, |answer| answer.json()["items"][0]["score"].as_f64().unwrap() > 0.605)
         .await;
     assert!(before < score().await || before > 0.605);
-    // Without any version, what is loaded goes on.
+    // If all versions are removed, the loaded one stays in use.
     fs::remove_dir_all(&neuralcf).unwrap();
     let alone = until_model(address, "neuralcf", |model| reason_has(model, "remains in use")).await;
     assert_eq!(alone["version"], 4);
@@ -153,7 +154,7 @@ async fn versions_come_and_go_and_every_request_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_may_come_after_the_start_and_slowly() {
+async fn model_that_is_copied_after_the_start_is_loaded_when_complete() {
     let (folder, config) = with_models();
     let running = start(config).await;
     let address = running.address;
@@ -163,7 +164,7 @@ async fn a_model_may_come_after_the_start_and_slowly() {
     let answer = get(address, "/v1/users/6/recommendations?model=nerualcf").await.json();
     assert_eq!((&answer["model"], &answer["reason"]), (&"emb".into(), &"model-unavailable".into()));
 
-    // Somebody copies a version by hand: an empty folder, then half a file, then all of it.
+    // A slow copy: an empty folder, half a file, the whole file.
     let version = folder.path().join("neuralcf/7");
     fs::create_dir_all(&version).unwrap();
     until_model(address, "neuralcf", |model| reason_has(model, "version 7")).await;
@@ -175,7 +176,7 @@ async fn a_model_may_come_after_the_start_and_slowly() {
     assert_eq!((&answer["model"], &answer["degraded"]), (&"neuralcf".into(), &false.into()));
 }
 
-/// Vectors in which a user is nearest to one movie.
+/// Vectors with one user, who is nearest to one movie.
 fn vectors(user: u32, nearest: u32) -> [(&'static str, Vec<u8>); 2] {
     let items = (1..=50).map(|movie| {
         if movie == nearest { format!("{movie}:0 1\n") } else { format!("{movie}:1 0\n") }
@@ -187,7 +188,7 @@ fn vectors(user: u32, nearest: u32) -> [(&'static str, Vec<u8>); 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_embedding_model_of_its_own_has_versions_and_users() {
+async fn configured_embedding_model_has_versions_and_users() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();
     let mut config = config();
@@ -210,7 +211,7 @@ async fn an_embedding_model_of_its_own_has_versions_and_users() {
     let own = about(&get(address, "/v1/models").await.json(), "other");
     assert_eq!((&own["kind"], &own["version"]), (&"embedding".into(), &Value::Null));
     assert_eq!((&own["dimension"], &own["fallback"]), (&2.into(), &"emb".into()));
-    // It knows no other user; who asks for it gets what steps in.
+    // For other users its fallback answers.
     let answer = get(address, &target.replace("users/6", "users/7")).await.json();
     assert_eq!((&answer["model"], &answer["reason"]), (&"emb".into(), &"no-user-embedding".into()));
 
@@ -219,7 +220,7 @@ async fn an_embedding_model_of_its_own_has_versions_and_users() {
     export(folder.path(), "1", &files);
     until_model(address, "other", |model| model["version"] == 1).await;
     assert_eq!(best(target).await, ("other".into(), 12.into()));
-    // Vectors of movies that the catalogue does not have.
+    // Vectors of movies outside the catalogue.
     let foreign: [(&str, &[u8]); 2] =
         [("item2vecEmb.csv", b"900000:1 0\n"), ("userEmb.csv", b"6:1 0\n")];
     export(folder.path(), "2", &foreign);
@@ -229,7 +230,7 @@ async fn an_embedding_model_of_its_own_has_versions_and_users() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_stay_when_a_store_has_another_generation() {
+async fn models_remain_loaded_over_generations_of_a_store() {
     let (folder, config) = with_models();
     let neuralcf = folder.path().join("neuralcf");
     export(&neuralcf, "1", &[(MODEL_FILE, &model(0.1))]);
@@ -254,7 +255,7 @@ async fn models_stay_when_a_store_has_another_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_configured_model_steps_in() {
+async fn configured_fallback_answers() {
     let (_folder, config) = with_models();
     let config = with_tables(
         &config,
@@ -279,7 +280,7 @@ async fn the_configured_model_steps_in() {
     assert!(reason_has(&about(&models, "second"), "folder does not exist"), "{models}");
 }
 
-/// The movie that a model puts first for user 6, whatever that user has seen.
+/// The first movie of a model for user 6, including seen ones.
 async fn first(address: std::net::SocketAddr, model: &str) -> u64 {
     let target = format!(
         "/v1/users/6/recommendations?model={model}&candidates=all&exclude_seen=false&size=1"
@@ -289,14 +290,14 @@ async fn first(address: std::net::SocketAddr, model: &str) -> u64 {
     answer["items"][0]["movie"]["movieId"].as_u64().unwrap()
 }
 
-/// Weights between movies of these ids: each but the sixth speaks for the sixth.
+/// Weights between movies of these ids: all others have a positive weight to the sixth.
 fn weights(ids: &[u32]) -> Vec<u8> {
     let count = ids.len() as u32;
     let starts = (0..=count).map(|row| if row > 5 { row - 1 } else { row }).collect();
     let (targets, weights) = (vec![5; ids.len() - 1], vec![0.5; ids.len() - 1]);
-    let file = EaseFile {
+    let file = ItemWeightsFile {
         weights: ItemWeights::new(ids.to_vec(), starts, targets, weights).unwrap(),
-        metadata: EaseMetadata::new(false),
+        metadata: ItemWeightsMetadata::new(Architecture::Ease, InputWeights::EQUAL),
     };
     file.to_bytes().unwrap()
 }
@@ -306,7 +307,7 @@ fn demo_ids() -> Vec<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_folder_that_is_a_model_is_served_under_its_own_name() {
+async fn models_of_the_models_folder_are_served_under_their_names() {
     let (folder, config) = with_models();
     let at = |name: &str| folder.path().join(name);
     export(&at("neuralcf"), "001", &[(MODEL_FILE, &model(0.1))]);
@@ -350,7 +351,7 @@ async fn each_folder_that_is_a_model_is_served_under_its_own_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn folders_that_cannot_be_what_they_are_said_to_be_end_the_start() {
+async fn missing_models_folder_and_foreign_embeddings_fail_the_start() {
     let mut nowhere = config();
     nowhere.ranking.models = Some("/nowhere".into());
     let error = sparrow_app::start(nowhere).await.unwrap_err().to_string();
@@ -369,7 +370,7 @@ async fn folders_that_cannot_be_what_they_are_said_to_be_end_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn weights_between_movies_rank_by_the_history() {
+async fn ease_ranks_by_the_history() {
     let ids = demo_ids();
     let folder = tempfile::tempdir().unwrap();
     let ease = folder.path().join("ease");
@@ -379,7 +380,7 @@ async fn weights_between_movies_rank_by_the_history() {
     let model = until_model(running.address, "ease", |model| model["version"] == 1).await;
     assert_eq!((&model["kind"], &model["fallback"]), (&"ease".into(), &"emb".into()));
     assert_eq!(first(running.address, "ease").await, u64::from(ids[5]));
-    // The first such model is a recall strategy, too.
+    // The first model of this kind is a recall strategy too.
     let target = "/v1/users/6/recommendations?model=ease&exclude_seen=false&explain=true&size=1";
     let answer = get(running.address, target).await.json();
     assert_eq!(answer["items"][0]["movie"]["movieId"], ids[5]);
@@ -389,7 +390,7 @@ async fn weights_between_movies_rank_by_the_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vectors_are_compared_as_the_file_beside_them_says() {
+async fn similarity_follows_the_description_of_the_vectors() {
     let [short, long] = [3, 4].map(|at| DEMO.catalog.movies()[at].id.0);
     let items = format!("{short}:1 0\n{long}:3 4\n");
     let files = [(ITEM_FILE, items.as_bytes()), (USER_FILE, b"6:1 0\n")];
@@ -417,7 +418,7 @@ async fn vectors_are_compared_as_the_file_beside_them_says() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn pipes_and_devices_in_place_of_models_are_refused_and_block_nothing() {
+async fn pipes_and_devices_as_model_files_are_errors_and_do_not_block() {
     let (folder, config) = with_models();
     let neuralcf = folder.path().join("neuralcf");
     export(&neuralcf, "001", &[(MODEL_FILE, &model(0.1))]);
@@ -465,7 +466,7 @@ fn large_model() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_takes_too_long_is_refused_with_its_figure() {
+async fn slow_model_is_refused_with_its_estimated_time() {
     let (folder, mut config) = with_models();
     config.ranking.trial_timeout = Duration::from_millis(100);
     let neuralcf = folder.path().join("neuralcf");
@@ -497,7 +498,7 @@ async fn a_model_that_takes_too_long_is_refused_with_its_figure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vectors_of_two_runs_are_not_mixed() {
+async fn vectors_of_different_runs_are_not_mixed() {
     let [first_movie, other_movie] = [3, 4].map(|at| DEMO.catalog.movies()[at].id.0);
     let items = |at: i32| format!("{first_movie}:1 {at}\n{other_movie}:1 {}\n", -at);
     let users = "6:0 1\n";
@@ -519,7 +520,7 @@ async fn vectors_of_two_runs_are_not_mixed() {
     until_model(running.address, "set", |model| model["state"] == "ready").await;
     assert_eq!(first(running.address, "set").await, u64::from(first_movie));
 
-    // A run of embed that was killed after its first file: what is served stays.
+    // A run of embed that was killed after its first file: the loaded vectors stay in use.
     let later = items(-1);
     write(ITEM_FILE, later.as_bytes());
     let told = "the version in the model's folder itself cannot be served";
@@ -528,7 +529,7 @@ async fn vectors_of_two_runs_are_not_mixed() {
     })
     .await;
     assert_eq!(first(running.address, "set").await, u64::from(first_movie));
-    // The next one ends.
+    // The next run completes.
     write(METADATA_FILE, &about(&later));
     until_model(running.address, "set", |model| model["reason"].is_null()).await;
     assert_eq!(first(running.address, "set").await, u64::from(other_movie));

@@ -1,4 +1,4 @@
-//! Servers on a real redis-server, which is stopped, frozen, emptied and filled under them.
+//! Servers with a real redis-server that is stopped, frozen, emptied and filled.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::load::{Load, Outcome};
 use crate::same_answers::compare;
 use crate::support::{Answer, DEMO, PATIENCE, config, demo_entries, get, push, until};
 
-/// How long an answer may take beyond the store's deadline: the machine has other things to do.
+/// The tolerance beyond the store's deadline on a busy machine.
 const SLACK: Duration = Duration::from_millis(800);
 
 fn on(url: &str) -> Config {
@@ -29,7 +29,7 @@ async fn serve(url: &str) -> Running {
     running
 }
 
-/// What the loader has.
+/// The data of the loader.
 async fn pusher(url: &str) -> Arc<dyn FeatureStore> {
     sparrow_store::connect(&url.parse().unwrap(), &Options::default()).await.unwrap()
 }
@@ -42,7 +42,7 @@ fn degraded(ready: &Answer) -> bool {
     ready.status == 200 && ready.json()["store"]["degraded"] == true
 }
 
-/// Recommendations always come, users unless the store is away, and nothing takes long.
+/// Asserts that recommendations are answered, users too unless the store is unavailable, and all within the deadline.
 fn check(outcomes: &[Outcome]) {
     let longest = config().store.deadline + SLACK;
     for outcome in outcomes {
@@ -57,7 +57,7 @@ fn check(outcomes: &[Outcome]) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn redis_and_memory_give_the_same_answers_with_one_read_each() {
+async fn redis_and_memory_return_equal_answers_with_one_read_per_request() {
     let redis = TestRedis::start(&[]);
     push(&*pusher(&redis.url()).await, demo_entries()).await;
     let mut in_memory = sparrow_app::start(config()).await.unwrap();
@@ -87,7 +87,7 @@ async fn redis_and_memory_give_the_same_answers_with_one_read_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_freezes_is_done_without() {
+async fn answers_are_degraded_while_redis_is_frozen() {
     let redis = TestRedis::start(&[]);
     push(&*pusher(&redis.url()).await, demo_entries()).await;
     let running = serve(&redis.url()).await;
@@ -106,7 +106,7 @@ async fn a_redis_that_freezes_is_done_without() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_dies_comes_back_with_its_data_or_without() {
+async fn killed_redis_recovers_with_or_without_its_data() {
     let mut redis = TestRedis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let first = push(&*pusher(&redis.url()).await, demo_entries()).await;
     let running = serve(&redis.url()).await;
@@ -121,7 +121,7 @@ async fn a_redis_that_dies_comes_back_with_its_data_or_without() {
     assert_eq!(ready["store"]["generation"], first.0);
     load.more(100).await;
 
-    // It comes back empty: nobody becomes unknown, and what is in memory stays.
+    // It restarts empty: users do not become unknown, and the loaded data stay in use.
     redis.kill();
     std::fs::remove_dir_all(redis.folder().join("appendonlydir")).unwrap();
     redis.restart();
@@ -146,7 +146,7 @@ async fn a_redis_that_dies_comes_back_with_its_data_or_without() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_may_start_after_the_server() {
+async fn redis_may_start_after_the_server() {
     let mut redis = TestRedis::start(&[]);
     redis.kill();
     let mut running = sparrow_app::start(on(&redis.url())).await.unwrap();
@@ -169,7 +169,7 @@ async fn a_redis_may_start_after_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn two_servers_take_a_new_generation_under_load() {
+async fn two_servers_load_a_new_generation_under_load() {
     let redis = TestRedis::start(&[]);
     let loader = pusher(&redis.url()).await;
     push(&*loader, demo_entries()).await;
@@ -179,7 +179,7 @@ async fn two_servers_take_a_new_generation_under_load() {
     let before = get(addresses[0], target).await.json();
     let load = Load::start(&addresses);
     load.more(100).await;
-    // Everybody now has the vector of user 7.
+    // All users now have the vector of user 7.
     let mut entries = demo_entries();
     let vector = DEMO.users.get(7).unwrap();
     entries.extend((1..=500).map(|id| Entry::UserEmbedding(UserId(id), vector.to_vec())));
@@ -203,7 +203,7 @@ async fn two_servers_take_a_new_generation_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_wrong_password_is_told_and_not_shown() {
+async fn wrong_password_is_reported_without_the_password() {
     let redis = TestRedis::start(&["--requirepass", "the-right-one"]);
     let with = |password: &str| redis.url().replace("redis://", &format!("redis://:{password}@"));
     push(&*pusher(&with("the-right-one")).await, demo_entries()).await;
@@ -219,7 +219,7 @@ async fn a_wrong_password_is_told_and_not_shown() {
     assert!(!format!("{features:?} {running:?}").contains("right-one"));
 }
 
-/// What a Spark job of another project writes of the demonstration set: features and vectors.
+/// The keys that a Spark job writes for the demonstration set: features and vectors.
 fn fill(redis: &TestRedis) {
     let lines = demo_entries().into_iter().filter_map(|entry| {
         let key = entry.key();
@@ -240,7 +240,7 @@ fn fill(redis: &TestRedis) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_store_that_another_program_fills_and_empties_is_followed() {
+async fn changes_of_a_store_by_another_program_are_loaded() {
     let redis = TestRedis::start(&[]);
     let running = sparrow_app::start(on(&redis.url())).await.unwrap();
     let address = running.address;
@@ -252,7 +252,7 @@ async fn a_store_that_another_program_fills_and_empties_is_followed() {
     tokio::task::block_in_place(|| fill(&redis));
     let emb = |answer: &Answer| answer.json()["model"] == "emb";
     let answer = until(address, "/v1/users/6/recommendations", emb).await.json();
-    // Nobody knows what the user has seen.
+    // Seen movies are not known.
     assert_eq!(
         (&answer["degraded"], &answer["reason"]),
         (&json!(false), &json!("no-history")),
@@ -267,7 +267,7 @@ async fn a_store_that_another_program_fills_and_empties_is_followed() {
     let user = get(address, "/getuser?id=6").await.json();
     assert_eq!((&user["highestRating"], &user["lowestRating"]), (&json!(0.0), &json!(0.0)));
 
-    // A vector that is written over, and one of another length.
+    // An overwritten vector, and one of another dimension.
     let vector = redis.cli(&["GET", "i2vEmb:2"]);
     redis.cli(&["SET", "i2vEmb:1", &vector]);
     redis.cli(&["SET", "i2vEmb:3", "1 2 3"]);
@@ -293,11 +293,11 @@ async fn a_store_that_another_program_fills_and_empties_is_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn nobody_becomes_unknown_when_a_store_without_generations_is_emptied() {
+async fn users_are_not_unknown_after_a_store_without_generations_was_emptied() {
     let redis = TestRedis::start(&[]);
     tokio::task::block_in_place(|| fill(&redis));
     let mut config = on(&redis.url());
-    // The server does not look by itself.
+    // The server does not check by itself.
     config.store.refresh = Duration::from_hours(1);
     let mut running = sparrow_app::start(config).await.unwrap();
     tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
@@ -323,10 +323,10 @@ async fn nobody_becomes_unknown_when_a_store_without_generations_is_emptied() {
     );
 }
 
-/// A read of what another program has broken, and how often the store's guard and readiness counted it.
+/// Reads a value that another program has broken, and returns the counts of the guard and of readiness.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn broken_values_cost_what_they_are_for_and_are_counted() {
+async fn malformed_values_disable_only_their_purpose_and_are_counted() {
     let redis = TestRedis::start(&[]);
     push(&*pusher(&redis.url()).await, demo_entries()).await;
     redis.cli(&["SET", "sparrow:users", "garbage"]);
@@ -355,7 +355,7 @@ async fn broken_values_cost_what_they_are_for_and_are_counted() {
     assert!(!ready.body.contains("uEmb:7"), "{}", ready.body);
     assert!(healthy(&ready), "{}", ready.body);
 
-    // Another push puts all of it right.
+    // The next push repairs all values.
     assert_ne!(vector, "");
     push(&*pusher(&redis.url()).await, demo_entries()).await;
     let emb = |answer: &Answer| answer.json()["model"] == "emb";
@@ -365,7 +365,7 @@ async fn broken_values_cost_what_they_are_for_and_are_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn something_else_in_place_of_the_marker_counts_as_no_marker() {
+async fn malformed_marker_counts_as_missing() {
     let redis = TestRedis::start(&[]);
     push(&*pusher(&redis.url()).await, demo_entries()).await;
     let marker = redis.cli(&["GET", "sparrow:generation"]);
@@ -383,7 +383,7 @@ async fn something_else_in_place_of_the_marker_counts_as_no_marker() {
         assert_eq!(get(address, "/v1/users/6").await.status, 200);
         assert_eq!(get(address, "/v1/users/999999").await.status, 404);
 
-        // Under a running server: put right, and broken again.
+        // While the server runs: repaired, and broken again.
         redis.cli(&["DEL", "sparrow:generation"]);
         redis.cli(&["SET", "sparrow:generation", &marker]);
         until(address, "/readyz", |ready| ready.json()["store"]["generation"] != 0).await;
@@ -396,7 +396,7 @@ async fn something_else_in_place_of_the_marker_counts_as_no_marker() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn zero_and_missing_vectors_are_marked() {
+async fn zero_and_missing_vectors_degrade_answers() {
     let redis = TestRedis::start(&[]);
     push(&*pusher(&redis.url()).await, demo_entries()).await;
     let dimension = DEMO.items.dimension();
@@ -433,7 +433,7 @@ async fn zero_and_missing_vectors_are_marked() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn candidates_without_vectors_are_marked() {
+async fn candidates_without_vectors_degrade_answers() {
     let redis = TestRedis::start(&[]);
     let mut entries = demo_entries();
     // One movie that the user has seen keeps its vector.
@@ -461,7 +461,7 @@ async fn candidates_without_vectors_are_marked() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn users_without_stored_histories_have_those_of_the_data_set() {
+async fn users_without_stored_histories_have_histories_of_the_data_set() {
     let redis = TestRedis::start(&[]);
     tokio::task::block_in_place(|| fill(&redis));
     let mut config = on(&redis.url());
@@ -486,7 +486,7 @@ async fn users_without_stored_histories_have_those_of_the_data_set() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn vectors_compare_as_the_store_says() {
+async fn similarity_follows_the_description_in_the_store() {
     let redis = TestRedis::start(&[]);
     let mut entries = demo_entries();
     for (movie, vector) in [(1, [1.0, 0.0]), (2, [1.0, 0.1]), (3, [9.0, 9.0])] {

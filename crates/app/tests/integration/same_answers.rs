@@ -1,4 +1,4 @@
-//! A server on a store answers as one that has everything in memory.
+//! A server with a store returns the same answers as one with all data in memory.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use sparrow_store::{Entry, Fields, MemoryStore, UserList};
 use crate::entries::contract_entries;
 use crate::support::{Answer, DEMO, Switch, config, demo_entries, get, push, serve, until};
 
-/// An answer without what differs from one to the next.
+/// An answer without its varying parts.
 fn comparable(answer: &Answer) -> (u16, Option<String>, Value) {
     let mut body = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
     if let Some(object) = body.as_object_mut() {
         object.remove("timings");
     }
-    // What the models have answered so far, and how fast, differs too.
+    // Counts and latencies of models vary too.
     for item in body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(item) = item.as_object_mut() {
             item.remove("requests");
@@ -28,7 +28,7 @@ fn comparable(answer: &Answer) -> (u16, Option<String>, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_and_memory_give_the_same_answers() {
+async fn store_and_memory_return_equal_answers() {
     let mut in_memory = sparrow_app::start(config()).await.unwrap();
     in_memory.loaded().await.unwrap();
     let store = MemoryStore::default();
@@ -46,7 +46,7 @@ async fn a_store_and_memory_give_the_same_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_gives_the_same_answers_and_is_replaced_under_a_server() {
+async fn file_store_returns_equal_answers_and_can_be_replaced() {
     let mut in_memory = sparrow_app::start(config()).await.unwrap();
     in_memory.loaded().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -64,7 +64,7 @@ async fn a_file_gives_the_same_answers_and_is_replaced_under_a_server() {
     compare(in_memory.address, on_file.address).await;
 }
 
-/// Asks both servers the same, and expects the same.
+/// Asserts that both servers return equal answers.
 pub(crate) async fn compare(in_memory: SocketAddr, on_store: SocketAddr) {
     let mut targets: Vec<String> = [
         "/getmovie?id=1",
@@ -108,7 +108,7 @@ pub(crate) async fn compare(in_memory: SocketAddr, on_store: SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn features_are_shown_as_they_are_stored() {
+async fn features_are_returned_as_stored() {
     let mut in_memory = sparrow_app::start(config()).await.unwrap();
     in_memory.loaded().await.unwrap();
     let store = MemoryStore::default();
@@ -157,12 +157,12 @@ async fn listed_users_without_ratings_have_no_average() {
     assert_eq!(averages, [&json!(1.75), &Value::Null], "{list}");
 }
 
-/// What Spark jobs write: hashes and vectors, no ratings.
+/// Entries of Spark jobs: hashes and vectors, no ratings.
 #[tokio::test(flavor = "multi_thread")]
 async fn features_and_vectors_alone_are_enough() {
     let store = MemoryStore::default();
     let mut entries = contract_entries(&DEMO.catalog, &DEMO.items, &DEMO.users);
-    // What nobody would write by intent.
+    // Malformed values.
     let odd = [("movieRatingCount", "many"), ("movieAvgRating", "9e9"), ("userGenre1", "No")];
     let odd = Fields(odd.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     entries.push(Entry::MovieFeatures(MovieId(1), odd.clone()));

@@ -1,4 +1,4 @@
-//! Servers on the demonstration set, a client, and a store that can be made to fail.
+//! Servers on the demonstration set, a client, and a store with configurable failures.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use sparrow_store::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Longest wait for anything that must happen.
+/// The time limit for conditions that must become true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The demonstration set.
@@ -41,12 +41,12 @@ pub(crate) static DEMO: LazyLock<Demo> = LazyLock::new(|| {
     }
 });
 
-/// Everything that the loader would push of the demonstration set.
+/// All entries that the loader pushes for the demonstration set.
 pub(crate) fn demo_entries() -> Vec<Entry> {
     crate::entries::entries(&DEMO.catalog, &DEMO.items, &DEMO.users)
 }
 
-/// A configuration for port 0 that notices changes soon.
+/// A configuration with port 0 and short intervals between checks for changes.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.listen.set_port(0);
@@ -56,7 +56,7 @@ pub(crate) fn config() -> Config {
     config
 }
 
-/// A server that is loaded.
+/// Starts a server and waits until it has loaded.
 pub(crate) async fn serve(config: Config, store: Arc<dyn FeatureStore>) -> Running {
     let mut running = sparrow_app::start_with_store(config, store).await.unwrap();
     tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
@@ -102,7 +102,7 @@ pub(crate) async fn get(address: SocketAddr, target: &str) -> Answer {
     Answer { status: head[9..12].parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
 }
 
-/// Asks again until the answer is as wanted.
+/// Repeats a request until the answer satisfies a condition.
 pub(crate) async fn until(
     address: SocketAddr,
     target: &str,
@@ -119,7 +119,7 @@ pub(crate) async fn until(
     }
 }
 
-/// What a [`Switch`] does with reads.
+/// The behaviour of a [`Switch`] for reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Mode {
@@ -128,7 +128,7 @@ pub(crate) enum Mode {
     IsLate,
 }
 
-/// A store that fails when told to, and counts its reads.
+/// A store with configurable failures that counts its reads.
 #[derive(Debug)]
 pub(crate) struct Switch {
     store: Mutex<Arc<dyn FeatureStore>>,
@@ -147,7 +147,7 @@ impl Switch {
         Arc::clone(&self.store.lock().unwrap())
     }
 
-    /// Puts another store in the place of this one.
+    /// Replaces the store.
     pub(crate) fn replace(&self, store: impl FeatureStore + 'static) {
         *self.store.lock().unwrap() = Arc::new(store);
     }

@@ -1,4 +1,4 @@
-//! Models at a model server: what the server does while that fails, and afterwards.
+//! Models at a model server that fails and recovers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn reason(model: &Value) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_server_may_come_after_the_start() {
+async fn model_server_may_start_after_the_server() {
     let mut models = ModelServer::that_is_down().await;
     let running = start(with_tables(&config(), &models.table())).await;
     let address = running.address;
@@ -52,7 +52,7 @@ async fn a_model_server_may_come_after_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_fails_because_a_model_server_dies() {
+async fn no_request_fails_when_a_model_server_is_killed() {
     let mut models = ModelServer::start().await;
     let running = start(with_tables(&config(), &models.table())).await;
     let address = running.address;
@@ -79,7 +79,7 @@ async fn no_request_fails_because_a_model_server_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn late_and_wrong_answers_lead_to_the_fallback() {
+async fn timeouts_and_malformed_answers_lead_to_the_fallback() {
     let models = ModelServer::start().await;
     let running = start(with_tables(&config(), &models.table())).await;
     let address = running.address;
@@ -97,7 +97,7 @@ async fn late_and_wrong_answers_lead_to_the_fallback() {
         assert_eq!(answer.status, 200);
         let answer = answer.json();
         assert_eq!((&answer["model"], &answer["reason"]), (&"emb".into(), &reason.into()));
-        // Its circuit opens.
+        // The circuit breaker opens.
         for _ in 0..2 {
             assert_eq!(get(address, TARGET).await.json()["model"], "emb");
         }
@@ -108,7 +108,7 @@ async fn late_and_wrong_answers_lead_to_the_fallback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_with_other_inputs_is_told_of() {
+async fn model_with_other_inputs_is_reported() {
     let models = ModelServer::start().await;
     models.behave(|server| server.inputs[1].0 = "movie");
     let running = start(with_tables(&config(), &models.table())).await;
@@ -121,7 +121,7 @@ async fn a_model_with_other_inputs_is_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn movies_beyond_a_models_ids_come_after_those_that_it_scored() {
+async fn movies_beyond_the_ids_of_a_model_follow_the_scored_ones() {
     let models = ModelServer::start().await;
     let table = format!(
         "{}[[models.inputs]]\nname = 'userId'\nsource = 'user.id'\n\
@@ -144,7 +144,7 @@ async fn movies_beyond_a_models_ids_come_after_those_that_it_scored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_is_given_the_same_features_from_a_store_as_from_files() {
+async fn model_receives_equal_features_from_store_and_files() {
     let models = ModelServer::start().await;
     let inputs = [
         ("userId", "user.id", "int32", "DT_INT32"),
@@ -165,7 +165,7 @@ async fn a_model_is_given_the_same_features_from_a_store_as_from_files() {
     let config = with_tables(&config(), &table);
     let asked = async |address| {
         let mut asked = Vec::new();
-        // The last has rated nothing, and is known to nobody.
+        // The last user has no ratings and is unknown.
         for user in [6, 77, 999_999] {
             let target = format!(
                 "/v1/users/{user}/recommendations?model=tf&candidates=all&exclude_seen=false"
@@ -188,14 +188,14 @@ async fn a_model_is_given_the_same_features_from_a_store_as_from_files() {
     assert_ne!(inputs["userGenre1"][0], "");
 }
 
-/// The next version of a model folder, trained a little on the demonstration set.
+/// Trains the next version of a model folder on the demonstration set.
 fn train(folder: &Path, epochs: usize) {
     let options = train::Options { epochs, ..train::Options::new(train::Method::NeuralCf) };
     let trained = train::run(&DEMO.catalog, &options, &mut ()).unwrap();
     export::write(folder, &trained.file).unwrap();
 }
 
-/// The scores that explain a list of the whole catalogue, by movie.
+/// The explained scores of the whole catalogue, by movie.
 async fn scores(address: std::net::SocketAddr, user: u32, model: &str) -> Vec<(u64, f64)> {
     let target = format!(
         "/v1/users/{user}/recommendations?model={model}&size=1000&candidates=all&exclude_seen=false&explain=true"
@@ -210,10 +210,10 @@ async fn scores(address: std::net::SocketAddr, user: u32, model: &str) -> Vec<(u
     scores
 }
 
-/// One model, scored here and by TensorFlow: through a change of versions, and all that goes wrong.
+/// One model, scored in process and by TensorFlow, over a change of versions and failures.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TensorFlow: run .ci/test"]
-async fn tensorflow_and_this_process_rank_alike_and_step_in() {
+async fn tensorflow_and_neuralcf_rank_equally_and_are_fallbacks() {
     let folder = tempfile::tempdir().unwrap();
     let versions = folder.path().join("neuralcf");
     train(&versions, 2);
@@ -240,7 +240,7 @@ async fn tensorflow_and_this_process_rank_alike_and_step_in() {
         for user in [1, 6, 500] {
             let (here, there) =
                 (scores(address, user, "neuralcf").await, scores(address, user, "tf").await);
-            // Which of the movies at the end of the list are in it may differ by a rounding.
+            // The last movies of the list may differ by rounding.
             let mut compared = 0;
             for (movie, here) in &here {
                 if let Ok(place) = there.binary_search_by_key(movie, |(movie, _)| *movie) {

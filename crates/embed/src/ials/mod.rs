@@ -1,5 +1,5 @@
-//! Implicit alternating least squares: vectors of users and items whose dot products tell who will
-//! choose what (Hu, Koren, Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets").
+//! Implicit alternating least squares: vectors of users and items whose dot products predict which items users choose
+//! (Hu, Koren, Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets").
 //!
 //! The settings and their scaling are those of Rendle, Krichene, Zhang, Koren 2021, "Revisiting the
 //! Performance of iALS on Item Recommendation Benchmarks": all pairs count a little, and vectors are
@@ -9,51 +9,57 @@
 //! solve for it and loses nothing over a few epochs. The users' last half step is exact, so that
 //! [`FoldIn`](sparrow_neural::FoldIn) gives a user the same vector as training.
 //!
-//! Start reading at [`train`]; it knows nothing of movies or files.
+//! Start reading at [`train`], which is independent of movies and files.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use sparrow_neural::{CONVERGED_STEPS, Factors, HalfStep, Objective, Positives as Row, RowMut};
+use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Range, SearchSpace, Settings as _};
+use sparrow_model::Catalog;
+use sparrow_neural::{
+    CONVERGED_STEPS, EmbeddingMetadata, Factors, HalfStep, Objective, Positives as Row, RowMut,
+    Similarity,
+};
 use sparrow_progress::Progress;
 use sparrow_random::Random;
 
 use crate::interactions::{Interactions, Positives};
+use crate::{Embeddings, Error, Execution, Method, MethodKind, Output};
 
-/// The greatest dimension.
+/// Maximum dimension.
 pub const MAX_DIMENSION: usize = 1024;
 
-/// Vectors that a thread takes at a time.
+/// Number of vectors per unit of work.
 const BLOCK: usize = 32;
 
-/// Which random stream is for what.
+/// The streams of random numbers.
 const STREAM_USERS: u64 = 11;
 const STREAM_ITEMS: u64 = 12;
 
-/// How to train.
+/// The hyperparameters, threads and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Length of the vectors, from 1 to [`MAX_DIMENSION`].
+    /// Dimension of the vectors, from 1 to [`MAX_DIMENSION`].
     pub dimension: usize,
-    /// How often all vectors are moved.
+    /// Number of epochs; each updates all vectors.
     pub epochs: usize,
-    /// What is minimised.
+    /// The objective.
     pub objective: Objective,
-    /// Which ratings count, and how much.
+    /// Which ratings count, and with which weight.
     pub positives: Positives,
-    /// Steps of conjugate gradients in each half step.
+    /// Conjugate gradient steps per half step.
     pub steps: usize,
-    /// The length that vectors have at the start, roughly.
+    /// Expected norm of the initial vectors.
     pub start: f32,
-    /// Threads; they do not change the outcome.
+    /// Number of threads; it does not change the result.
     pub threads: usize,
-    /// Another seed gives other vectors.
+    /// The seed of the initial vectors.
     pub seed: u64,
 }
 
 impl Options {
-    /// One thread; the rest as measured on MovieLens' small set, whole and without rare movies.
+    /// One thread; the others were tuned on ml-latest-small, with and without rare movies.
     pub const DEFAULT: Self = Self {
         dimension: 64,
         epochs: 16,
@@ -72,64 +78,104 @@ impl Default for Options {
     }
 }
 
-/// Why there are no vectors.
-#[derive(Debug, thiserror::Error, PartialEq)]
-#[non_exhaustive]
-pub enum Error {
-    /// An option is outside its range.
-    #[error("{option} must be {allowed}, got {got}")]
-    Option {
-        /// The option's name on a command line.
-        option: &'static str,
-        /// What it may be.
-        allowed: &'static str,
-        /// What it was.
-        got: String,
-    },
-    /// There is no positive pair.
-    #[error("nothing to learn from: no rating counts")]
-    NothingToLearn,
-    /// The vectors left the range of numbers.
-    #[error("training diverged; a stronger regularization than {0} will help")]
-    Diverged(f32),
+impl Hyperparameters for Options {
+    const TABLE: &'static [Hyperparameter<Self>] = &[
+        Hyperparameter::<Self>::new(
+            "dimension",
+            Range::within(1.0, MAX_DIMENSION as f64),
+            |o| &mut o.dimension,
+            "Dimension of the vectors",
+        )
+        .search(SearchSpace::OneOf(&[16.0, 32.0, 64.0, 128.0])),
+        Hyperparameter::<Self>::new(
+            "epochs",
+            Range::within(1.0, 100_000.0),
+            |o| &mut o.epochs,
+            "Passes over the ratings",
+        )
+        .search(SearchSpace::OneOf(&[8.0, 16.0, 32.0])),
+        Hyperparameter::<Self>::new(
+            "unobserved-weight",
+            Range::within(0.0, 1e6),
+            |o| &mut o.objective.unobserved,
+            "Weight of every pair of user and movie; a rating adds 1",
+        )
+        .search(SearchSpace::Logarithmic(0.03, 3.0)),
+        Hyperparameter::<Self>::new(
+            "regularization",
+            Range::above(0.0, 1e6),
+            |o| &mut o.objective.regularization,
+            "L2 regularization of the vectors",
+        )
+        .search(SearchSpace::Logarithmic(0.001, 1.0)),
+        Hyperparameter::<Self>::new(
+            "regularization-exponent",
+            Range::within(0.0, 2.0),
+            |o| &mut o.objective.exponent,
+            "Growth of the regularization with the number of ratings: 1 is proportional, 0 constant",
+        )
+        .search(SearchSpace::Uniform(0.0, 1.2)),
+        Hyperparameter::<Self>::new(
+            "positives",
+            Range::Names(&["all", "liked", "stars"]),
+            |o| &mut o.positives,
+            "Ratings that count: all, liked (3.5 stars or more) or stars (all, weighted by their stars)",
+        ),
+        Hyperparameter::<Self>::new(
+            "steps",
+            Range::within(1.0, 1000.0),
+            |o| &mut o.steps,
+            "Conjugate gradient steps in each half of an epoch",
+        ),
+    ];
 }
 
-impl Options {
-    /// Refuses what cannot work, before any work is done.
-    pub fn check(&self) -> Result<(), Error> {
-        let refuse = |option, allowed, got: &dyn ToString| {
-            Err(Error::Option { option, allowed, got: got.to_string() })
-        };
-        let Objective { unobserved, regularization, exponent } = self.objective;
-        if !(1..=MAX_DIMENSION).contains(&self.dimension) {
-            return refuse("dimension", "from 1 to 1024", &self.dimension);
-        }
-        if !(1..=100_000).contains(&self.epochs) {
-            return refuse("epochs", "from 1 to 100000", &self.epochs);
-        }
-        if !(0.0..=1e6).contains(&unobserved) {
-            return refuse("unobserved-weight", "from 0 to 1000000", &unobserved);
-        }
-        if !(regularization > 0.0 && regularization <= 1e6) {
-            return refuse("regularization", "more than 0 and at most 1000000", &regularization);
-        }
-        if !(0.0..=2.0).contains(&exponent) {
-            return refuse("regularization-exponent", "from 0 to 2", &exponent);
-        }
-        if !(1..=1000).contains(&self.steps) {
-            return refuse("steps", "from 1 to 1000", &self.steps);
-        }
-        if !(self.start > 0.0 && self.start <= 1000.0) {
-            return refuse("start", "more than 0 and at most 1000", &self.start);
-        }
-        if !(1..=1024).contains(&self.threads) {
-            return refuse("threads", "from 1 to 1024", &self.threads);
-        }
-        Ok(())
+/// `ials`.
+pub const KIND: MethodKind = MethodKind {
+    name: "ials",
+    help: "Implicit alternating least squares",
+    output: Output::Vectors,
+    seeded: true,
+    same_on_all_threads: true,
+    new: || Box::new(Options::DEFAULT),
+};
+
+impl Method for Options {
+    fn compute(
+        &self,
+        catalog: &Catalog,
+        execution: Execution,
+        progress: Progress<'_>,
+    ) -> Result<crate::Model, Error> {
+        let Execution { threads, seed } = execution;
+        let options = Self { threads, seed, ..self.clone() };
+        let users = Interactions::of(catalog, self.positives);
+        let items = users.transposed();
+        let trained = train(&users, &options, progress)?;
+        let movie_ids = catalog.movies().iter().map(|movie| movie.id.0);
+        let user_ids = catalog.users().iter().map(|history| history.user().0);
+        let embeddings = Embeddings::new(
+            rows(movie_ids, &items, &trained.items),
+            rows(user_ids, &users, &trained.users),
+            EmbeddingMetadata::new(KIND.name, Similarity::Dot, Some(self.objective)),
+            users.pair_count(),
+            &format!("a weaker regularization than {}", self.objective.regularization),
+        )?;
+        Ok(crate::Model::Vectors(embeddings))
     }
 }
 
-/// The vectors of all rows (users) and columns (items). Those without a positive pair are zeros.
+/// The ids and vectors of the rows with a positive pair.
+fn rows<'a>(
+    ids: impl Iterator<Item = u32> + 'a,
+    pairs: &'a Interactions,
+    factors: &'a Factors,
+) -> impl Iterator<Item = (u32, Vec<f32>)> + 'a {
+    let rated = ids.enumerate().filter(|&(row, _)| !pairs.row(row).is_empty());
+    rated.map(|(row, id)| (id, factors.row(row)))
+}
+
+/// The vectors of all rows (users) and columns (items); zeros without a positive pair.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// By row.
@@ -138,10 +184,10 @@ pub struct Model {
     pub items: Factors,
 }
 
-/// Trains vectors. Progress is counted in pairs, each twice an epoch and once more at the end.
+/// Trains vectors. Progress counts pairs, twice per epoch and once more at the end.
 ///
-/// Only rows and columns with a positive pair take part. The same seed gives the same vectors for any
-/// number of threads, on processors with the same instruction sets.
+/// The same seed results in the same vectors for any number of threads, on processors with the same instruction
+/// sets.
 pub fn train(
     users: &Interactions,
     options: &Options,
@@ -149,7 +195,7 @@ pub fn train(
 ) -> Result<Model, Error> {
     options.check()?;
     if users.pair_count() == 0 {
-        return Err(Error::NothingToLearn);
+        return Err(Error::NoTrainingData("no rating counts".to_owned()));
     }
     let items = users.transposed();
     let mut model = Model {
@@ -172,11 +218,13 @@ pub fn train(
     if finite(&model.users) && finite(&model.items) {
         Ok(model)
     } else {
-        Err(Error::Diverged(options.objective.regularization))
+        let regularization = options.objective.regularization;
+        let remedy = format!("a stronger regularization than {regularization}");
+        Err(Error::Diverged { remedy })
     }
 }
 
-/// Random vectors for the rows that have pairs, zeros for the others.
+/// Random vectors for rows with pairs, zeros for the others.
 fn start(pairs: &Interactions, options: &Options, stream: u64) -> Factors {
     let mut random = Random::new(options.seed, stream);
     let deviation = f64::from(options.start) / (options.dimension as f64).sqrt();
@@ -185,7 +233,7 @@ fn start(pairs: &Interactions, options: &Options, stream: u64) -> Factors {
     })
 }
 
-/// Moves each vector of one side, with the other side's fixed.
+/// Updates all vectors of one side while those of the other side are fixed.
 fn half_step(
     fixed: &Factors,
     pairs: &Interactions,
@@ -270,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_change_nothing_and_seeds_do() {
+    fn results_depend_on_the_seed_but_not_on_threads() {
         let users = groups(300);
         let of = |threads, seed| {
             let model = train(&users, &Options { threads, seed, ..options() }, &|_, _| {}).unwrap();
@@ -281,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn folding_in_gives_the_vector_of_training() {
+    fn folding_in_returns_the_vector_of_training() {
         let users = groups(200);
         let options = options();
         let model = train(&users, &options, &|_, _| {}).unwrap();
@@ -312,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn invalid_options_and_data_are_errors() {
         let with = |change: fn(&mut Options)| {
             let mut options = options();
             change(&mut options);
@@ -322,6 +370,7 @@ mod tests {
         assert!(with(|o| o.objective.regularization = f32::NAN).starts_with("regularization must"));
         assert!(with(|o| o.objective.unobserved = -1.0).starts_with("unobserved-weight must"));
         let nothing = Interactions::from_rows([&[][..]], 3);
-        assert_eq!(train(&nothing, &options(), &|_, _| {}).unwrap_err(), Error::NothingToLearn);
+        let error = train(&nothing, &options(), &|_, _| {}).unwrap_err().to_string();
+        assert_eq!(error, "no training data: no rating counts");
     }
 }

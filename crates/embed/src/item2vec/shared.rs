@@ -1,24 +1,23 @@
-//! A matrix that several threads update without waiting for each other.
+//! A matrix that several threads update without locks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many numbers are computed with at a time; rows are padded to a multiple with zeros.
+/// Number of components per vector operation; rows are padded with zeros to a multiple.
 pub(super) const LANES: usize = 8;
 
-/// Rows of numbers. A thread copies a row, computes with the copy, and writes it back; what another
-/// thread wrote meanwhile is lost, which stochastic gradient descent bears well (Niu et al. 2011).
+/// Rows of floats. A thread copies a row, computes with the copy and writes it back. Concurrent updates of other threads
+/// are lost, which stochastic gradient descent tolerates (Niu et al. 2011).
 ///
-/// Two numbers share an atomic cell: that halves the number of memory operations, which the
-/// compiler does not merge.
+/// Two floats share an atomic cell, which halves the number of memory operations.
 #[derive(Debug)]
 pub(super) struct Shared {
     cells: Vec<AtomicU64>,
-    /// Numbers in a row, with the padding.
+    /// Length of a row with its padding.
     width: usize,
 }
 
 impl Shared {
-    /// `fill` gives the numbers, row after row, without the padding.
+    /// `fill` returns the values row by row, without the padding.
     pub(super) fn new(rows: usize, dimension: usize, mut fill: impl FnMut() -> f32) -> Self {
         let width = dimension.next_multiple_of(LANES);
         let cells = (0..rows * width / 2).map(|_| AtomicU64::new(0)).collect();
@@ -33,7 +32,7 @@ impl Shared {
         shared
     }
 
-    /// Room for a copy of a row.
+    /// A buffer for a copy of a row.
     pub(super) fn row(&self) -> Vec<f32> {
         vec![0.0; self.width]
     }
@@ -57,7 +56,7 @@ impl Shared {
         &self.cells[row * length..(row + 1) * length]
     }
 
-    /// All rows, one after the other, without the padding.
+    /// The values of all rows, without the padding.
     pub(super) fn into_values(self, dimension: usize) -> Vec<f32> {
         let rows = self.cells.len() / (self.width / 2);
         let mut values = Vec::with_capacity(rows * dimension);
@@ -70,8 +69,7 @@ impl Shared {
     }
 }
 
-/// The dot product of padded rows. Sums run per lane, in an order that does not depend on the
-/// machine.
+/// The dot product of padded rows, summed per lane in an order that does not depend on the machine.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
@@ -83,7 +81,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     low.iter().zip(high).map(|(low, high)| low + high).sum()
 }
 
-/// Moves a vector and the one that it is compared with by a step towards each other:
+/// Updates the gradient of the input and the output vector of a pair:
 /// `gradient += step · output`, and then `output += step · input`.
 pub(super) fn approach(gradient: &mut [f32], output: &mut [f32], input: &[f32], step: f32) {
     for ((gradient, output), input) in gradient.iter_mut().zip(output).zip(input) {
@@ -104,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_come_back_as_they_were_stored() {
+    fn stored_rows_are_loaded_unchanged() {
         for dimension in [1, 7, 8, 9, 32] {
             let mut next = 0.0;
             let fill = || {
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic() {
+    fn operations_equal_manual_results() {
         let a: Vec<f32> = (1..=16_u8).map(f32::from).collect();
         let mut b = vec![0.5; 16];
         assert_eq!(dot(&a, &b).to_bits(), 68.0_f32.to_bits());

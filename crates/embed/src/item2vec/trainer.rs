@@ -9,35 +9,35 @@ use sparrow_random::{Random, Weighted, exp, power};
 use super::shared::{Shared, add, approach, dot};
 use super::{Options, Sequences};
 
-/// Which random stream is for what; blocks of sequences have one each, from the last number on.
+/// The streams of random numbers; each block of sequences has its own, starting at the last number.
 const STREAM_START: u64 = 1;
 const STREAM_ORDER: u64 = 2;
 const STREAM_BLOCKS: u64 = 1 << 32;
 
-/// Sequences that a thread takes at a time.
+/// Number of sequences per unit of work.
 const BLOCK: usize = 32;
 
-/// The learning rate falls to this part of its first value.
+/// The final learning rate as a share of the initial one.
 const LAST_RATE: f32 = 1e-3;
 
-/// What all threads share.
+/// The state that all threads share.
 struct Trainer<'a> {
     sequences: &'a Sequences,
     options: &'a Options,
-    /// The vectors that are wanted, and those that predict a neighbour.
+    /// The input vectors, which are the result, and the output vectors, which predict neighbours.
     input: Shared,
     output: Shared,
     noise: Weighted,
-    /// For each row, out of 2³²: how often an occurrence of it is used.
+    /// The probability of using an occurrence of each row, times 2³².
     keep: Vec<u64>,
     sigmoid: Sigmoid,
-    /// Occurrences dealt with, of `total`.
+    /// Number of processed occurrences, of `total`.
     done: AtomicU64,
     total: u64,
 }
 
-/// Trains `counts.len()` rows; each sequence has at least two items, which are rows. Returns the
-/// vectors one after the other.
+/// Trains `counts.len()` rows; each sequence has at least two items, which are rows. Returns the concatenated
+/// vectors.
 pub(super) fn train(
     sequences: &Sequences,
     counts: &[u64],
@@ -78,7 +78,7 @@ pub(super) fn train(
     trainer.input.into_values(options.dimension)
 }
 
-/// The probabilities of word2vec's program: (√(f/t) + 1) · t/f for a frequency f and threshold t.
+/// The subsampling probabilities of the word2vec program: (√(f/t) + 1) · t/f for a frequency f and threshold t.
 fn keep(counts: &[u64], threshold: f64) -> Vec<u64> {
     let all: u64 = counts.iter().sum();
     counts
@@ -91,11 +91,11 @@ fn keep(counts: &[u64], threshold: f64) -> Vec<u64> {
         .collect()
 }
 
-/// A thread's own room to compute in.
+/// The buffers of a thread.
 struct Workspace {
-    /// The occurrences of a sequence that are used this time.
+    /// The subsampled items of a sequence.
     items: Vec<u32>,
-    /// The item that is to be predicted, and the noise to tell it from.
+    /// The predicted item and the negative samples.
     targets: Vec<u32>,
     outputs: Vec<Vec<f32>>,
     input: Vec<f32>,
@@ -103,7 +103,7 @@ struct Workspace {
 }
 
 impl Trainer<'_> {
-    /// Takes blocks of sequences until there are no more.
+    /// Processes blocks of sequences until none are left.
     fn work(&self, epoch: usize, order: &[usize], next: &AtomicUsize, progress: Progress<'_>) {
         let blocks = order.len().div_ceil(BLOCK);
         let mut workspace = Workspace {
@@ -125,13 +125,19 @@ impl Trainer<'_> {
                 let done = self.done.fetch_add(items.len() as u64, Ordering::Relaxed);
                 let left = 1.0 - (done as f64 / self.total as f64) as f32;
                 let rate = self.options.learning_rate * left.max(LAST_RATE);
-                self.learn(items, rate, &mut workspace, &mut random);
+                self.train_sequence(items, rate, &mut workspace, &mut random);
             }
             progress(self.done.load(Ordering::Relaxed), self.total);
         }
     }
 
-    fn learn(&self, sequence: &[u32], rate: f32, workspace: &mut Workspace, random: &mut Random) {
+    fn train_sequence(
+        &self,
+        sequence: &[u32],
+        rate: f32,
+        workspace: &mut Workspace,
+        random: &mut Random,
+    ) {
         let mut items = std::mem::take(&mut workspace.items);
         items.clear();
         items.extend(sequence.iter().filter(|&&item| {
@@ -139,7 +145,7 @@ impl Trainer<'_> {
             keep >= 1 << 32 || random.bits() >> 32 < keep
         }));
         for (at, &item) in items.iter().enumerate() {
-            // A smaller window now and then gives near neighbours more weight.
+            // A random smaller window gives near neighbours a higher weight.
             let reach = 1 + random.below(self.options.window);
             let before = &items[at.saturating_sub(reach)..at];
             let after = &items[at + 1..items.len().min(at + 1 + reach)];
@@ -150,9 +156,8 @@ impl Trainer<'_> {
         workspace.items = items;
     }
 
-    /// Makes each neighbour's vector predict the item rather than noise. All neighbours are given
-    /// the same noise (Ji et al. 2016, "Parallelizing Word2Vec in Shared and Distributed Memory"),
-    /// so that its rows are copied once.
+    /// Updates the vectors of the neighbours of an item. All neighbours have the same negative samples (Ji et al. 2016,
+    /// "Parallelizing Word2Vec in Shared and Distributed Memory"), so that their rows are copied once.
     fn predict<'i>(
         &self,
         item: u32,
@@ -190,7 +195,7 @@ impl Trainer<'_> {
     }
 }
 
-/// 1 / (1 + e⁻ˣ) from a table; beyond its ends the value at the end.
+/// 1 / (1 + e⁻ˣ) from a table, clamped at its ends.
 struct Sigmoid(Vec<f32>);
 
 impl Sigmoid {
@@ -199,13 +204,13 @@ impl Sigmoid {
 
     fn new() -> Self {
         let step = 2.0 * f64::from(Self::REACH) / f64::from(Self::STEPS);
-        // Each entry stands for the middle of its step.
+        // Each entry is the value at the centre of its step.
         let x = |index: u16| (f64::from(index) + 0.5) * step - f64::from(Self::REACH);
         Self((0..Self::STEPS).map(|index| (1.0 / (1.0 + exp(-x(index)))) as f32).collect())
     }
 
     fn of(&self, x: f32) -> f32 {
-        // The cast takes what is no number to 0. Through a signed type it is a single instruction.
+        // The cast maps NaN to 0. With a signed type it is a single instruction.
         let index = ((x + Self::REACH) * (f32::from(Self::STEPS) / (2.0 * Self::REACH))) as i32;
         self.0[index.clamp(0, i32::from(Self::STEPS) - 1) as usize]
     }
@@ -228,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn frequent_items_are_passed_over() {
+    fn frequent_items_are_subsampled() {
         let all = 1_u64 << 32;
         assert_eq!(keep(&[900, 100], 0.0), [all, all]);
         let kept = keep(&[990_000, 9_990, 10], 1e-3);

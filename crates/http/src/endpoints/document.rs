@@ -9,7 +9,7 @@ use crate::endpoints::endpoint::{Answer, Call, Endpoint, Exposure, Group};
 use crate::parameters::definition::{Kind as ParameterKind, NO_GENRE, NOT_BLANK, Parameter};
 use crate::response::json;
 use crate::response::problem::{Document, Kind, Problem};
-use crate::response::reply::{METHODS, Reply};
+use crate::response::reply::{Methods, Reply};
 use crate::response::schema::{Field, Schema, Type};
 
 pub(crate) static DESCRIPTION: Endpoint<[Parameter; 0]> = Endpoint::other(
@@ -133,7 +133,11 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
         if let Answer::Json(schema) | Answer::Ranked(schema) = &endpoint.answer {
             collect_types(schema, &mut types);
         }
-        let operation = Json::from([("get", operation(endpoint, names))]);
+        let method = match endpoint.methods() {
+            Methods::Read => "get",
+            Methods::Post => "post",
+        };
+        let operation = Json::from([(method, operation(endpoint, names))]);
         paths.push((endpoint.path.template.to_owned(), operation));
     }
     collect_types(&Schema::Named(&Document::TYPE), &mut types);
@@ -158,8 +162,8 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
 
 fn info() -> Json {
     let license = [("name", "Apache-2.0".into()), ("identifier", "Apache-2.0".into())];
-    let description = "Answers are JSON; problems are documents of RFC 9457. Every endpoint takes GET and HEAD, and \
-        no body. Endpoints under `/v1` take exactly the listed parameters, each at most once unless its description \
+    let description = "Answers are JSON; problems are documents of RFC 9457. Endpoints take GET and HEAD without \
+        a body, or POST with a body in JSON. Endpoints under `/v1` take exactly the listed parameters, each at most once unless its description \
         permits more; the others ignore unknown parameters. Web pages of every origin may read `/getmovie`, \
         `/getsimilarmovie` and `/getrecommendation`; those of the origins in `[cors] origins` may read `/getuser`, \
         `/getrecforyou` and `/v1`. Numbers are decimal digits without a sign or leading zeros. The names of genres \
@@ -217,7 +221,29 @@ fn operation(endpoint: &Endpoint, names: &Names<'_>) -> Json {
     if !parameters.is_empty() {
         operation = operation.with("parameters", Json::List(parameters));
     }
+    if let Some(fields) = endpoint.body {
+        operation = operation.with("requestBody", request_body(fields, endpoint, names));
+    }
     operation.with("responses", responses(endpoint))
+}
+
+/// The object in the body of a request. Its fields may also be the parameters of the query.
+fn request_body(body: &[Field], endpoint: &Endpoint, names: &Names<'_>) -> Json {
+    let own = body.iter().map(|field| {
+        (field.name.to_owned(), schema(&field.schema).with_text("description", field.description))
+    });
+    let parameters = endpoint.query.iter().map(|parameter| {
+        let values = values(parameter, names);
+        (parameter.name.to_owned(), values.with_text("description", parameter.description))
+    });
+    let object = Json::from([
+        ("type", "object".into()),
+        ("properties", Json::Object(own.chain(parameters).collect())),
+        ("required", Json::texts(body.iter().map(|field| field.name))),
+        ("additionalProperties", false.into()),
+    ]);
+    let content = Json::from([("application/json", Json::from([("schema", object)]))]);
+    Json::from([("required", true.into()), ("content", content)])
 }
 
 fn responses(endpoint: &Endpoint) -> Json {
@@ -228,6 +254,10 @@ fn responses(endpoint: &Endpoint) -> Json {
     }
     for problem in &PROBLEMS {
         let is_possible = match problem.kind {
+            Kind::MethodNotAllowed
+            | Kind::UnexpectedBody
+            | Kind::BodyTooLarge
+            | Kind::UnsupportedMediaType => problem.methods == Some(endpoint.methods()),
             Kind::NotFound | Kind::Internal => endpoint.problems.contains(&problem.kind),
             Kind::MisdirectedRequest => endpoint.exposure != Exposure::Probe,
             _ => true,
@@ -274,9 +304,24 @@ fn describe(parameter: &Parameter, location: &str, names: &Names<'_>) -> Json {
     if parameter.required {
         described = described.with("required", true);
     }
+    let values = values(parameter, names);
+    let values = if parameter.is_repeatable() { values.with("minItems", 1) } else { values };
+    described = described.with("schema", values);
+    match parameter.kind {
+        ParameterKind::Id => described.with("example", 1),
+        ParameterKind::Text { example, .. } => described.with("example", example),
+        ParameterKind::Genres | ParameterKind::Ids => {
+            described.with("style", "form").with("explode", true)
+        }
+        _ => described,
+    }
+}
+
+/// The description of the values of a parameter.
+fn values(parameter: &Parameter, names: &Names<'_>) -> Json {
     let words = |words: Json| Json::from([("type", "string".into()), ("enum", words)]);
     let genres = || Json::texts(names.genres.iter().copied());
-    let values = match parameter.kind {
+    match parameter.kind {
         ParameterKind::Id => schema(&crate::response::schema::ID),
         ParameterKind::Number { least, most, default } => {
             schema(&Schema::Integer { least, most: Some(most) }).with("default", default)
@@ -292,18 +337,8 @@ fn describe(parameter: &Parameter, location: &str, names: &Names<'_>) -> Json {
             words(Json::texts(names.similar_models)).with("default", names.similar_models[0])
         }
         ParameterKind::Genre => words(Json::texts(names.genres.iter().copied().chain([NO_GENRE]))),
-        ParameterKind::Genres => Json::from([
-            ("type", "array".into()),
-            ("items", words(genres())),
-            ("minItems", 1.into()),
-        ]),
-    };
-    described = described.with("schema", values);
-    match parameter.kind {
-        ParameterKind::Id => described.with("example", 1),
-        ParameterKind::Text { example, .. } => described.with("example", example),
-        ParameterKind::Genres => described.with("style", "form").with("explode", true),
-        _ => described,
+        ParameterKind::Genres => Json::from([("type", "array".into()), ("items", words(genres()))]),
+        ParameterKind::Ids => schema(&Schema::List(&crate::response::schema::ID)),
     }
 }
 
@@ -410,6 +445,8 @@ fn collect_types(schema: &Schema, types: &mut BTreeMap<&'static str, &'static Ty
 struct ProblemResponse {
     name: &'static str,
     kind: Kind,
+    /// The methods of the endpoints that have it, if it depends on them.
+    methods: Option<Methods>,
     description: &'static str,
     example: fn() -> Problem,
 }
@@ -420,14 +457,20 @@ const fn response(
     description: &'static str,
     example: fn() -> Problem,
 ) -> ProblemResponse {
-    ProblemResponse { name, kind, description, example }
+    ProblemResponse { name, kind, methods: None, description, example }
 }
 
-static PROBLEMS: [ProblemResponse; 10] = [
+impl ProblemResponse {
+    const fn of(self, methods: Methods) -> Self {
+        Self { methods: Some(methods), ..self }
+    }
+}
+
+static PROBLEMS: [ProblemResponse; 13] = [
     response(
         "BadRequest",
         Kind::InvalidParameter,
-        "A parameter is missing, repeated, unknown or invalid, or the request is malformed.",
+        "A parameter is missing, repeated, unknown or invalid, or the request or its body is malformed.",
         || {
             let detail = "size must be a whole number from 1 to 1000, got \"abc\"";
             Problem::new(Kind::InvalidParameter, detail).parameter("size")
@@ -437,21 +480,43 @@ static PROBLEMS: [ProblemResponse; 10] = [
         Problem::not_found("there is no movie 2")
     }),
     response("MethodNotAllowed", Kind::MethodNotAllowed, "Every method but GET and HEAD.", || {
-        let detail = format!("the method must be one of {METHODS}, got \"POST\"");
-        Problem::new(Kind::MethodNotAllowed, detail).allowed("", ["GET", "HEAD"])
-    }),
+        Methods::Read.refuse("POST")
+    })
+    .of(Methods::Read),
+    response("PostOnly", Kind::MethodNotAllowed, "Every method but POST.", || {
+        Methods::Post.refuse("GET")
+    })
+    .of(Methods::Post),
     response(
         "Timeout",
         Kind::Timeout,
-        "The request head did not arrive in time. The connection is closed.",
+        "The request did not arrive in time. The connection is closed.",
         || Problem::new(Kind::Timeout, "the request head did not arrive within 10s"),
     ),
     response(
         "UnexpectedBody",
         Kind::UnexpectedBody,
         "The request has a body. The connection is closed.",
-        || Problem::new(Kind::UnexpectedBody, "no endpoint takes a request body"),
-    ),
+        || Problem::new(Kind::UnexpectedBody, "this endpoint takes no request body"),
+    )
+    .of(Methods::Read),
+    response(
+        "BodyTooLarge",
+        Kind::BodyTooLarge,
+        "The request body is larger than 1 MiB. The connection is closed.",
+        || Problem::new(Kind::BodyTooLarge, "the request body may have 1048576 bytes"),
+    )
+    .of(Methods::Post),
+    response(
+        "UnsupportedMediaType",
+        Kind::UnsupportedMediaType,
+        "The request body is not `application/json`, or is encoded. The connection is closed.",
+        || {
+            let detail = "the request body must be application/json without an encoding, got Content-Type \"text/plain\"";
+            Problem::new(Kind::UnsupportedMediaType, detail)
+        },
+    )
+    .of(Methods::Post),
     response(
         "UriTooLong",
         Kind::UriTooLong,
@@ -494,7 +559,8 @@ fn problem_response(problem: &ProblemResponse) -> Json {
     let header = |name: &str, header: Json| Json::from([(name, header)]);
     let response = match problem.kind {
         Kind::MethodNotAllowed => {
-            let methods = schema(&Schema::Constant(METHODS));
+            let methods = problem.methods.unwrap_or(Methods::Read).text();
+            let methods = schema(&Schema::Constant(methods));
             let allow = Json::from([("required", true.into()), ("schema", methods)]);
             response.with("headers", header("Allow", allow))
         }

@@ -7,11 +7,13 @@ use crate::parameters::query::{Unknown, Value, parse, path_id};
 use crate::policy::cors::Origins;
 use crate::response::audience::Audience;
 use crate::response::problem::{Kind, Problem};
-use crate::response::schema::Schema;
+use crate::response::reply::Methods;
+use crate::response::schema::{Field, Schema};
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
 
-/// An endpoint: everything that routing and OpenAPI need beside its handler. All endpoints take GET and HEAD.
+/// An endpoint: everything that routing and OpenAPI need beside its handler. Endpoints take GET and
+/// HEAD, or POST if they have a body.
 #[derive(Debug)]
 pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) path: Path,
@@ -21,6 +23,8 @@ pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) description: &'static str,
     /// The definition of the variable part of the path.
     pub(crate) variable: Option<Parameter>,
+    /// The fields of the request body, an object in JSON, which may also contain the parameters of the query.
+    pub(crate) body: Option<&'static [Field]>,
     pub(crate) answer: Answer,
     /// The problems beside those that every endpoint has.
     pub(crate) problems: &'static [Kind],
@@ -112,6 +116,7 @@ impl<Query: Copy> Endpoint<Query> {
             summary,
             description: "",
             variable: None,
+            body: None,
             answer,
             problems: &[],
             unknown: Unknown::Refuse,
@@ -163,6 +168,11 @@ impl<Query: Copy> Endpoint<Query> {
         Self { variable: Some(variable), ..self }
     }
 
+    /// Takes POST, with a body of these fields.
+    pub(crate) const fn posted(self, body: &'static [Field]) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
     pub(crate) const fn with_problems(self, problems: &'static [Kind]) -> Self {
         Self { problems, ..self }
     }
@@ -174,6 +184,12 @@ impl<Query: Copy> Endpoint<Query> {
     /// Marks the answers as about a user: caches must not keep them, and only listed origins may read them.
     pub(crate) const fn personal(self) -> Self {
         Self { is_personal: true, origins: Origins::Listed, ..self }
+    }
+}
+
+impl Endpoint {
+    pub(crate) const fn methods(&self) -> Methods {
+        if self.body.is_some() { Methods::Post } else { Methods::Read }
     }
 }
 
@@ -194,6 +210,8 @@ pub(crate) struct Call<'a> {
     pub(crate) variable: &'a str,
     pub(crate) query: Option<&'a str>,
     pub(crate) headers: &'a HeaderMap,
+    /// The request body; empty if the endpoint takes none.
+    pub(crate) body: &'a [u8],
     pub(crate) audience: Audience,
 }
 

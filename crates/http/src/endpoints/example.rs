@@ -85,6 +85,7 @@ mod tests {
                 variable: "",
                 query: Some(query),
                 headers: &HeaderMap::new(),
+                body: &[],
                 audience: Audience::Public,
             })
         };

@@ -41,6 +41,8 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, Problem> {
         genre: genres.name(genre),
         movies: catalog.ordered(Sort::Rating, Some(genre)).len(),
     });
+    // Every movie of a genre may be hidden.
+    let items = items.filter(|genre| genre.movies > 0);
     let without = catalog.without_genre(Sort::Rating).len();
     Ok(Reply::serialized(&Genres {
         items: items.collect(),

@@ -1,5 +1,6 @@
 //! The endpoints of the API: one entry for each, with its description and its handler.
 
+pub(crate) mod conditions;
 pub(crate) mod document;
 pub(crate) mod endpoint;
 #[cfg(test)]
@@ -9,6 +10,7 @@ pub(crate) mod genres;
 pub(crate) mod health;
 pub(crate) mod models;
 pub(crate) mod movies;
+pub(crate) mod new_user;
 pub(crate) mod page;
 pub(crate) mod posters;
 pub(crate) mod ranking;
@@ -44,6 +46,7 @@ macro_rules! endpoints {
 endpoints! { |call|
     RecommendationsForYou: sparrowrecsys::RECOMMENDATIONS => sparrowrecsys::recommendations(call).await;
     Recommendations: recommendations::RECOMMENDATIONS => recommendations::recommend(call).await;
+    RecommendationsForNewUser: new_user::RECOMMENDATIONS => new_user::recommend(call).await;
     Movies: movies::LIST => movies::list(call);
     Movie: movies::MOVIE => movies::show(call);
     SimilarMovies: movies::SIMILAR => movies::similar(call);

@@ -1,22 +1,25 @@
 //! `/v1/movies`: lists, single movies, similar movies.
 
-use sparrow_engine::SimilarRequest;
-use sparrow_model::Sort;
+use sparrow_engine::{Reason, SimilarRequest};
+use sparrow_model::{MovieIndex, Sort};
 
+use crate::endpoints::conditions::Conditions;
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::page::{self, PAGE_SIZE, Page};
 use crate::endpoints::ranking::{
     DEGRADED, MOVIE_ID, MOVIE_OF_ITEM, RECOMMENDATIONS, REQUESTED_MODEL, engine_problem,
     write_model, write_movie,
 };
-use crate::parameters::definition::{self, GENRE, Kind as Type, OFFSET, Parameter, SIMILAR_MODEL};
+use crate::parameters::definition::{
+    self, EXCLUDE, EXCLUDE_GENRES, GENRE, Kind as Type, MIN_YEAR, OFFSET, Parameter, SIMILAR_MODEL,
+};
 use crate::response::json;
 use crate::response::movie_json::MOVIE as MOVIE_TYPE;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Reply;
 use crate::response::schema::{Field, SCORE, SECONDS, Schema, TEXT, Type as JsonType};
 
-pub(crate) static LIST: Endpoint<[Parameter; 4]> = Endpoint::v1(
+pub(crate) static LIST: Endpoint<[Parameter; 7]> = Endpoint::v1(
     Group::Movies,
     "/v1/movies",
     "listMovies",
@@ -27,6 +30,9 @@ pub(crate) static LIST: Endpoint<[Parameter; 4]> = Endpoint::v1(
             Type::Word(&["rating", "releaseYear", "popularity"]),
             "Best rated, newest, or most rated first; ties by id.",
         ),
+        EXCLUDE,
+        EXCLUDE_GENRES,
+        MIN_YEAR,
         definition::size(PAGE_SIZE),
         OFFSET,
     ],
@@ -40,9 +46,18 @@ pub(crate) static LIST: Endpoint<[Parameter; 4]> = Endpoint::v1(
 
 pub(crate) fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
-    let [genre, sort, size, offset] = LIST.arguments(call)?;
+    let [genre, sort, exclude, exclude_genres, min_year, size, offset] = LIST.arguments(call)?;
+    let conditions = Conditions::read(snapshot, [&exclude, &exclude_genres, &min_year])?;
     let sort = sort.choice([Sort::Rating, Sort::ReleaseYear, Sort::Popularity])?;
     let order = snapshot.ordered(&genre, sort)?;
+    let accepted: Vec<MovieIndex>;
+    let order = if conditions.is_empty() {
+        order
+    } else {
+        let accept = |movie: &MovieIndex| conditions.accept(snapshot, *movie);
+        accepted = order.iter().copied().filter(accept).collect();
+        &accepted
+    };
     let page = Page::read(&size, &offset, order.len())?;
     let mut out = page.start();
     snapshot.movies.list(&mut out, order[page.items].iter().copied());
@@ -99,11 +114,11 @@ pub(crate) fn show(call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(Reply::json(out))
 }
 
-pub(crate) static SIMILAR: Endpoint<[Parameter; 2]> = Endpoint::v1(
+pub(crate) static SIMILAR: Endpoint<[Parameter; 5]> = Endpoint::v1(
     Group::Movies,
     "/v1/movies/{id}/similar",
     "listSimilarMovies",
-    [definition::size(RECOMMENDATIONS), SIMILAR_MODEL],
+    [definition::size(RECOMMENDATIONS), SIMILAR_MODEL, EXCLUDE, EXCLUDE_GENRES, MIN_YEAR],
     Answer::Ranked(Schema::Named(&JsonType::new(
         "SimilarMovies",
         "",
@@ -114,15 +129,7 @@ pub(crate) static SIMILAR: Endpoint<[Parameter; 2]> = Endpoint::v1(
             REQUESTED_MODEL,
             Field::new(
                 "reason",
-                Schema::Optional(&Schema::Words(&[
-                    "unknown-user",
-                    "no-user-embedding",
-                    "no-movie-embedding",
-                    "model-unavailable",
-                    "model-failed",
-                    "model-timed-out",
-                    "recall-failed",
-                ])),
+                Schema::Optional(&Schema::Words(Reason::NAMES_FOR_SIMILAR)),
                 "Why the answer is degraded.",
             ),
             Field::new(
@@ -154,9 +161,17 @@ pub(crate) static SIMILAR: Endpoint<[Parameter; 2]> = Endpoint::v1(
 pub(crate) fn similar(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
     let id = call.id()?;
-    let [size, model] = SIMILAR.arguments(call)?;
+    let [size, model, exclude, exclude_genres, min_year] = SIMILAR.arguments(call)?;
     let size = size.number()?;
-    let request = SimilarRequest { movie: snapshot.movie(id)?, model: model.text(), size };
+    let conditions = Conditions::read(snapshot, [&exclude, &exclude_genres, &min_year])?;
+    let request = SimilarRequest {
+        model: model.text(),
+        size,
+        exclude: &conditions.exclude,
+        exclude_genres: conditions.exclude_genres,
+        min_year: conditions.min_year,
+        ..SimilarRequest::new(snapshot.movie(id)?)
+    };
     let found =
         snapshot.engine.similar(&request).map_err(|error| engine_problem(&error, &model))?;
 

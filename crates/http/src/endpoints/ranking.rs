@@ -38,15 +38,16 @@ pub(crate) const REQUESTED_MODEL: Field = Field::new(
 );
 
 /// Asks the engine for recommendations, within the time limit. Rankings that may take long run a few at a time, on
-/// other threads than those that serve connections.
+/// other threads than those that serve connections. Without a `user`, the one that the request names is read.
 pub(crate) async fn recommend(
     call: &Call<'_>,
     snapshot: &Snapshot,
     request: &Request<'_>,
     model: &Value<'_>,
+    user: Option<LoadedUser>,
 ) -> Result<Recommendations, Problem> {
     let limit = call.shared.options.request_timeout;
-    let Ok(answer) = timeout(limit, ask(call, snapshot, request)).await else {
+    let Ok(answer) = timeout(limit, ask(call, snapshot, request, user)).await else {
         tracing::warn!(user = request.user.0, "recommendations took too long");
         let detail = format!("no answer within {limit:?}");
         return Err(Problem::new(Kind::Unavailable, detail));
@@ -58,8 +59,9 @@ async fn ask(
     call: &Call<'_>,
     snapshot: &Snapshot,
     request: &Request<'_>,
+    mut user: Option<LoadedUser>,
 ) -> Result<Result<Recommendations, Error>, Problem> {
-    let (mut first, mut permit, mut user) = (None, None, None);
+    let (mut first, mut permit) = (None, None);
     // Another version may be published, or the first measurement be made, during each wait.
     let asked = loop {
         let asked = snapshot.ranking_times.asked(&snapshot.engine, request);
@@ -88,11 +90,12 @@ async fn ask(
     let times = Arc::clone(&snapshot.ranking_times);
     let (engine, runtime) = (Arc::clone(&snapshot.engine), Handle::current());
     let (request, model) = (request.clone(), request.model.map(str::to_owned));
+    let exclude = request.exclude.to_vec();
     let request = Request { model: None, exclude: &[], filter: None, ..request };
     let ranking = spawn_blocking(move || {
         // Counted until it ends, also if the client is gone.
         let _permits = (first, permit);
-        let request = Request { model: model.as_deref(), ..request };
+        let request = Request { model: model.as_deref(), exclude: &exclude, ..request };
         let (found, held) = runtime.block_on(timed(rank(&engine, &request, user.as_ref())));
         times.note(&asked, held);
         found

@@ -1,39 +1,30 @@
 //! `/v1/users/{id}/recommendations`.
 
-use sparrow_engine::{Candidates, Item, Recommendations, Request};
+use sparrow_engine::{Candidates, Engine, Error, Item, Reason, Recommendations, Request};
 use sparrow_model::UserId;
+use sparrow_user_state::LoadedUser;
 
+use crate::endpoints::conditions::Conditions;
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::ranking::{
-    DEGRADED, MOVIE_OF_ITEM, RECOMMENDATIONS as DEFAULT_SIZE, REQUESTED_MODEL, USER_ID, micros,
-    recommend as ask, write_model, write_movie,
+    DEGRADED, MOVIE_OF_ITEM, RECOMMENDATIONS as DEFAULT_SIZE, REQUESTED_MODEL, USER_ID,
+    engine_problem, micros, recommend as ask, write_model, write_movie,
 };
-use crate::parameters::definition::{self, CANDIDATES, GENRES, Kind as Type, MODEL, Parameter};
+use crate::parameters::definition::{
+    self, CANDIDATES, EXCLUDE, EXCLUDE_GENRES, GENRES, Kind as Type, MIN_YEAR, MODEL, Parameter,
+};
+use crate::parameters::query::Value;
 use crate::response::json;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Reply;
 use crate::response::schema::{COUNT, Field, Schema, TEXT, Type as JsonType};
+use crate::state::snapshot::Snapshot;
 
-pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 6]> = Endpoint::v1(
+pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; PARAMETERS.len()]> = Endpoint::v1(
     Group::Recommendations,
     "/v1/users/{id}/recommendations",
     "recommend",
-    [
-        definition::size(DEFAULT_SIZE),
-        MODEL,
-        CANDIDATES,
-        GENRES,
-        Parameter::new(
-            "exclude_seen",
-            Type::Flag { default: true },
-            "Whether to leave out movies that the user has rated.",
-        ),
-        Parameter::new(
-            "explain",
-            Type::Flag { default: false },
-            "Whether to add the recall strategies and the score of each movie, and the times of the stages.",
-        ),
-    ],
+    PARAMETERS,
     Answer::Ranked(Schema::Named(&ANSWER)),
     "Recommends movies to a user.",
 )
@@ -45,11 +36,35 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 6]> = Endpoint::v1(
 .with_problems(&[Kind::Internal])
 .personal();
 
-const ANSWER: JsonType = JsonType::new(
-    "Recommendations",
+/// The parameters of recommendations.
+pub(crate) const PARAMETERS: [Parameter; 9] = [
+    definition::size(DEFAULT_SIZE),
+    MODEL,
+    CANDIDATES,
+    GENRES,
+    EXCLUDE,
+    EXCLUDE_GENRES,
+    MIN_YEAR,
+    Parameter::new(
+        "exclude_seen",
+        Type::Flag { default: true },
+        "Whether to leave out movies that the user has rated.",
+    ),
+    Parameter::new(
+        "explain",
+        Type::Flag { default: false },
+        "Whether to add the recall strategies and the score of each movie, and the times of the stages.",
+    ),
+];
+
+const ANSWER: JsonType =
+    JsonType { base: Some(&FIELDS), ..JsonType::new("Recommendations", "", &[USER_ID]) };
+
+/// The fields of recommendations, whoever the user is.
+pub(crate) const FIELDS: JsonType = JsonType::new(
+    "",
     "",
     &[
-        USER_ID,
         Field::new(
             "model",
             TEXT,
@@ -60,21 +75,7 @@ const ANSWER: JsonType = JsonType::new(
         REQUESTED_MODEL,
         Field::new(
             "reason",
-            Schema::Optional(&Schema::Words(&[
-                "unknown-user",
-                "no-user-embedding",
-                "no-movie-embedding",
-                "model-unavailable",
-                "user-not-in-model",
-                "candidates-not-in-model",
-                "model-failed",
-                "model-timed-out",
-                "store-unavailable",
-                "store-updating",
-                "store-failed",
-                "no-history",
-                "recall-failed",
-            ])),
+            Schema::Optional(&Schema::Words(Reason::NAMES)),
             "Why the answer is degraded, or not personal, or may contain movies that the user has seen (`no-history`).",
         ),
         Field::new("items", Schema::AtMost(1000, &Schema::Object(&ITEM)), "Best first."),
@@ -127,25 +128,96 @@ const TIMINGS: JsonType = JsonType::new(
 pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
     let id = call.id()?;
-    let [size, model, candidates, genres, exclude_seen, explain] =
-        RECOMMENDATIONS.arguments(call)?;
-    let request = Request {
-        model: model.text(),
-        size: size.number()?,
-        genres: snapshot.genre_set(&genres)?,
-        exclude_seen: exclude_seen.flag()?,
-        candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
-        ..Request::new(UserId(id))
+    let values = RECOMMENDATIONS.arguments(call)?;
+    answer(call, snapshot, values, User::WithId(id)).await
+}
+
+/// Who gets recommendations.
+pub(crate) enum User<'a> {
+    WithId(u32),
+    /// A user without an id, with the ids of unknown movies in the request.
+    New(LoadedUser, &'a [u32]),
+}
+
+/// What the values of [`PARAMETERS`] mean.
+pub(crate) struct Arguments<'v> {
+    /// Without the user, and without the movies to exclude.
+    request: Request<'v>,
+    conditions: Conditions,
+    explain: bool,
+}
+
+impl<'v> Arguments<'v> {
+    pub(crate) fn read(
+        snapshot: &Snapshot,
+        values: &'v [Value<'_>; PARAMETERS.len()],
+    ) -> Result<Self, Problem> {
+        let [
+            size,
+            model,
+            candidates,
+            genres,
+            exclude,
+            exclude_genres,
+            min_year,
+            exclude_seen,
+            explain,
+        ] = values;
+        let conditions = Conditions::read(snapshot, [exclude, exclude_genres, min_year])?;
+        let request = Request {
+            model: model.text(),
+            size: size.number()?,
+            genres: snapshot.genre_set(genres)?,
+            exclude_seen: exclude_seen.flag()?,
+            exclude_genres: conditions.exclude_genres,
+            min_year: conditions.min_year,
+            candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
+            ..Request::new(UserId(u32::MAX))
+        };
+        Ok(Self { request, conditions, explain: explain.flag()? })
+    }
+
+    /// Refuses a model that does not exist.
+    pub(crate) fn check_model(&self, engine: &Engine, model: &Value<'_>) -> Result<(), Problem> {
+        let Some(name) = self.request.model.filter(|name| !engine.has_model(name)) else {
+            return Ok(());
+        };
+        let known = engine.models().into_iter().map(|model| model.name).collect();
+        Err(engine_problem(&Error::UnknownModel { name: name.to_owned(), known }, model))
+    }
+}
+
+/// Answers with recommendations. `values` are those of [`PARAMETERS`].
+pub(crate) async fn answer(
+    call: &Call<'_>,
+    snapshot: &Snapshot,
+    values: [Value<'_>; PARAMETERS.len()],
+    user: User<'_>,
+) -> Result<Reply, Problem> {
+    let (id, user, unknown) = match user {
+        User::WithId(id) => (Some(id), None, None),
+        User::New(user, unknown) => (None, Some(user), Some(unknown)),
     };
-    let explain = explain.flag()?;
-    let found = ask(call, snapshot, &request, &model).await?;
+    let Arguments { request, conditions, explain } = Arguments::read(snapshot, &values)?;
+    let request =
+        Request { user: UserId(id.unwrap_or(u32::MAX)), exclude: &conditions.exclude, ..request };
+    let [_, model, ..] = &values;
+    let found = ask(call, snapshot, &request, model, user).await?;
 
     let movies = found.items.iter().map(|item| item.movie);
     let each = if explain { 128 } else { 16 };
     let mut out =
         Vec::with_capacity(384 + snapshot.movies.len_of(movies) + found.items.len() * each);
-    out.extend_from_slice(b"{\"userId\":");
-    json::integer(&mut out, id);
+    match (id, unknown) {
+        (Some(id), _) => {
+            out.extend_from_slice(b"{\"userId\":");
+            json::integer(&mut out, id);
+        }
+        (None, unknown) => {
+            out.extend_from_slice(b"{\"unknownMovies\":");
+            json::list(&mut out, unknown.unwrap_or_default(), |out, &id| json::integer(out, id));
+        }
+    }
     write_model(&mut out, &found.model, found.degraded, &found.requested, found.reason);
     out.extend_from_slice(b",\"items\":");
     json::list(&mut out, &found.items, |out, item| {

@@ -42,7 +42,7 @@ pub(crate) async fn recommendations(call: &Call<'_>) -> Result<Reply, Problem> {
         candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
         ..Request::new(UserId(id.id()?))
     };
-    let found = recommend(call, snapshot, &request, &model).await?;
+    let found = recommend(call, snapshot, &request, &model, None).await?;
     let mut out = Vec::new();
     snapshot.sparrowrecsys_movies.list(&mut out, found.items.iter().map(|item| item.movie));
     Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))
@@ -124,7 +124,7 @@ pub(crate) fn similar(call: &Call<'_>) -> Result<Reply, Problem> {
     let [id, size, model] = SIMILAR.arguments(call)?;
     let (id, size) = (id.id()?, size.number()?);
     let movie = snapshot.movie(id).map_err(|problem| problem.parameter("movieId"))?;
-    let request = SimilarRequest { movie, model: model.text(), size };
+    let request = SimilarRequest { model: model.text(), size, ..SimilarRequest::new(movie) };
     let found =
         snapshot.engine.similar(&request).map_err(|error| engine_problem(&error, &model))?;
     let mut out = Vec::new();

@@ -28,8 +28,10 @@ pub(crate) enum Kind {
     SimilarModel,
     /// The name of a genre, or [`NO_GENRE`].
     Genre,
-    /// Names of genres; the only kind that may be repeated.
+    /// Names of genres. May be repeated.
     Genres,
+    /// Ids of movies. May be repeated.
+    Ids,
 }
 
 /// MovieLens' name for the genre of movies without one. Lists of movies accept it.
@@ -54,7 +56,7 @@ impl Parameter {
     }
 
     pub(crate) const fn is_repeatable(&self) -> bool {
-        matches!(self.kind, Kind::Genres)
+        matches!(self.kind, Kind::Genres | Kind::Ids)
     }
 }
 
@@ -106,4 +108,23 @@ pub(crate) const GENRES: Parameter = Parameter::new(
     Kind::Genres,
     "Only movies with at least one of these genres. May be repeated. A value that is not the name of a genre is a \
      comma-separated list of names.",
+);
+
+pub(crate) const EXCLUDE: Parameter = Parameter::new(
+    "exclude",
+    Kind::Ids,
+    "Ids of movies to leave out, separated by commas. May be repeated. Ids that no movie has are ignored.",
+);
+
+pub(crate) const EXCLUDE_GENRES: Parameter = Parameter::new(
+    "exclude_genres",
+    Kind::Genres,
+    "Movies with any of these genres are left out. May be repeated. A value that is not the name of a genre is a \
+     comma-separated list of names.",
+);
+
+pub(crate) const MIN_YEAR: Parameter = Parameter::new(
+    "min_year",
+    Kind::Number { least: 0, most: 9999, default: 0 },
+    "Movies with an earlier release year, or without a release year, are left out; 0 for no limit.",
 );

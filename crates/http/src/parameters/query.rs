@@ -137,6 +137,38 @@ impl<'q> Value<'q> {
 }
 
 impl Value<'_> {
+    pub(crate) const fn name(&self) -> &'static str {
+        self.parameter.name
+    }
+
+    /// Whether the parameter is a list in a request body.
+    pub(crate) const fn is_list(&self) -> bool {
+        self.parameter.is_repeatable()
+    }
+
+    /// The type of the parameter, or of its items, in a request body.
+    pub(crate) const fn json_type(&self) -> &'static str {
+        match self.parameter.kind {
+            Type::Number { .. } | Type::Id | Type::Ids => "a number",
+            Type::Flag { .. } => "true or false",
+            _ => "text",
+        }
+    }
+
+    /// Removes all values.
+    pub(crate) fn clear(&mut self) {
+        self.text = None;
+        self.more.clear();
+    }
+
+    /// Adds a value from a request body.
+    pub(crate) fn push(&mut self, text: String) {
+        match self.text {
+            None => self.text = Some(Cow::Owned(text)),
+            Some(_) => self.more.push(Cow::Owned(text)),
+        }
+    }
+
     /// The text, if the parameter was given.
     pub(crate) fn text(&self) -> Option<&str> {
         self.text.as_deref()
@@ -160,6 +192,15 @@ impl Value<'_> {
     pub(crate) fn id(&self) -> Result<u32, Problem> {
         let text = self.required()?;
         whole(text).ok_or_else(|| not_a_number(self.parameter.name, text, 0, u32::MAX))
+    }
+
+    /// Calls `each` for every id of a [`Type::Ids`].
+    pub(crate) fn each_id(&self, mut each: impl FnMut(u32)) -> Result<(), Problem> {
+        let name = self.parameter.name;
+        for text in self.texts().flat_map(|text| text.split(',')) {
+            each(whole(text).ok_or_else(|| not_a_number(name, text, 0, u32::MAX))?);
+        }
+        Ok(())
     }
 
     /// The number of a [`Type::Number`], or its default.
@@ -287,6 +328,22 @@ mod tests {
         assert_eq!(q.texts().collect::<Vec<_>>(), ["a", "b,c", ""]);
         assert_eq!(id.texts().collect::<Vec<_>>(), ["1"]);
         assert_eq!(read("id=1&id=1").unwrap_err().kind(), Kind::RepeatedParameter);
+    }
+
+    #[test]
+    fn ids_are_lists_that_may_be_repeated() {
+        static IDS: [Parameter; 1] = [Parameter::new("exclude", Type::Ids, "")];
+        let read = |query: &str| {
+            let [value] = parse(Some(query), &IDS, Unknown::Refuse).unwrap();
+            let mut ids = Vec::new();
+            value.each_id(|id| ids.push(id)).map(|()| ids)
+        };
+        assert_eq!(read("exclude=1,20&exclude=3").unwrap(), [1, 20, 3]);
+        assert_eq!(read("").unwrap(), [0; 0]);
+        for bad in ["", "1,", ",", "1,-2", "01", "1;2", "a"] {
+            let problem = read(&format!("exclude={bad}")).unwrap_err();
+            assert_eq!(problem.kind(), Kind::InvalidParameter, "{bad}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use crate::response::reply::{METHODS, Reply};
+use crate::response::reply::{Methods, Reply};
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
@@ -83,7 +83,7 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// The answer to a preflight request; `None` if the request is none, or its origin is not allowed.
-    pub(crate) fn preflight(&self, parts: &Parts) -> Option<Reply> {
+    pub(crate) fn preflight(&self, parts: &Parts, methods: Methods) -> Option<Reply> {
         let is_preflight = parts.method == Method::OPTIONS
             && parts.headers.contains_key(ORIGIN)
             && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -91,7 +91,7 @@ impl Grant {
             return None;
         }
         let reply = Reply::new(StatusCode::NO_CONTENT, ANY, "")
-            .with(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS))
+            .with(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods.text()))
             .with(ACCESS_CONTROL_ALLOW_HEADERS, ANY)
             .with(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         Some(reply)

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): the only place that maps failures to status codes.
 
 use hyper::StatusCode;
+use sparrow_model::nearest_name;
 
 use crate::response::json;
 use crate::response::schema::{Schema, TEXT, json_type};
@@ -17,6 +18,9 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     Timeout,
     UnexpectedBody,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidBody,
     UriTooLong,
     HeadersTooLarge,
     Internal,
@@ -54,6 +58,17 @@ impl Kind {
             }
             Self::UnexpectedBody => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "unexpected-body", "The request has a body")
+            }
+            Self::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The request body is too large")
+            }
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The request body has an unsupported type",
+            ),
+            Self::InvalidBody => {
+                (StatusCode::BAD_REQUEST, "invalid-body", "The request body is invalid")
             }
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The URL is too long"),
             Self::HeadersTooLarge => (
@@ -136,8 +151,13 @@ impl Problem {
         allowed: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         self.0.allowed = allowed.into_iter().map(str::to_owned).collect();
-        self.0.nearest = nearest(got, &self.0.allowed);
+        let names = self.0.allowed.iter().map(String::as_str);
+        self.0.nearest = nearest_name(got, names).map(|nearest| nearest.name.to_owned());
         self
+    }
+
+    pub(crate) fn allowed_names(&self) -> &[String] {
+        &self.0.allowed
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -168,7 +188,7 @@ json_type! {
         title / "title": &'a str = TEXT,
         status / "status": u16 = Schema::Integer { least: 400, most: Some(599) },
         detail / "detail": &'a str = TEXT,
-        /// The parameter that it is about.
+        /// The parameter, or the field of the request body, that it is about.
         #[serde(skip_serializing_if = "Option::is_none")]
         parameter / "parameter": Option<&'a str> = Schema::Optional(&TEXT),
         /// The values, names or methods that are allowed.
@@ -178,21 +198,6 @@ json_type! {
         #[serde(skip_serializing_if = "Option::is_none")]
         nearest / "nearest": Option<&'a str> = Schema::Optional(&TEXT),
     }
-}
-
-/// The most similar candidate; `None` if none is similar.
-fn nearest(got: &str, candidates: &[String]) -> Option<String> {
-    // Comparing is quadratic in the lengths, and so long a text is not a misspelt name.
-    if got.len() > 64 {
-        return None;
-    }
-    let got = got.to_lowercase();
-    candidates
-        .iter()
-        .map(|name| (strsim::normalized_damerau_levenshtein(&got, &name.to_lowercase()), name))
-        .filter(|(similarity, _)| *similarity >= 0.5)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name.clone())
 }
 
 /// A shortened text of a client, in quotes.
@@ -229,15 +234,6 @@ mod tests {
             "nearest": "Horror",
         });
         assert_eq!(document, expected);
-    }
-
-    #[test]
-    fn only_similar_names_are_suggested() {
-        let names = ["size".to_owned(), "model".to_owned()];
-        assert_eq!(nearest("sise", &names).as_deref(), Some("size"));
-        assert_eq!(nearest("MODEL", &names).as_deref(), Some("model"));
-        assert_eq!(nearest("utm_source", &names), None);
-        assert_eq!(nearest(&"size".repeat(1000), &names), None);
     }
 
     #[test]

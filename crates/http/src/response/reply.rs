@@ -10,13 +10,43 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::response::json;
-use crate::response::problem::{Kind, Problem};
+use crate::response::problem::{Kind, Problem, quoted};
 
 /// The body of every response: complete in memory.
 pub(crate) type Body = Full<Bytes>;
 
-/// The methods that every endpoint answers.
-pub(crate) const METHODS: &str = "GET, HEAD";
+/// The methods of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Methods {
+    /// Without a request body.
+    Read,
+    /// With a request body.
+    Post,
+}
+
+impl Methods {
+    pub(crate) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Read => &["GET", "HEAD"],
+            Self::Post => &["POST"],
+        }
+    }
+
+    /// The names as the value of a header.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Read => "GET, HEAD",
+            Self::Post => "POST",
+        }
+    }
+
+    /// The problem of another method.
+    pub(crate) fn refuse(self, got: &str) -> Problem {
+        let detail = format!("the method must be one of {}, got {}", self.text(), quoted(got));
+        let names = self.names().iter().copied();
+        Problem::new(Kind::MethodNotAllowed, detail).allowed("", names)
+    }
+}
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -138,7 +168,10 @@ impl From<Problem> for Reply {
     fn from(problem: Problem) -> Self {
         let reply = Self::new(problem.kind().status(), PROBLEM, problem.to_json());
         match problem.kind() {
-            Kind::MethodNotAllowed => reply.with(ALLOW, HeaderValue::from_static(METHODS)),
+            Kind::MethodNotAllowed => {
+                let methods = HeaderValue::try_from(problem.allowed_names().join(", "));
+                reply.with(ALLOW, methods.unwrap_or(HeaderValue::from_static("")))
+            }
             Kind::Unavailable => reply.with(RETRY_AFTER, HeaderValue::from_static("1")),
             _ => reply,
         }

@@ -3,14 +3,14 @@
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, VARY};
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 
 use crate::endpoints;
-use crate::endpoints::endpoint::{Call, Exposure};
+use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
 use crate::policy::cors::{Grant, Origins};
 use crate::response::audience::Audience;
 use crate::response::problem::{Kind, Problem, quoted};
-use crate::response::reply::{Body, Reply};
+use crate::response::reply::{Body, Methods, Reply};
 use crate::routing::framing::{self, Framing};
 use crate::routing::pages;
 use crate::routing::route::{Route, page_before_slash};
@@ -28,8 +28,8 @@ pub(crate) enum Lane {
     Admin,
 }
 
-/// Answers a request. Also returns whether the client may be sending a body: it is not read, so the connection
-/// must be closed.
+/// Answers a request. Also returns whether the client may be sending a body that was not read: the connection must then
+/// be closed.
 pub(crate) async fn answer(
     shared: &Shared,
     snapshot: Option<&Snapshot>,
@@ -48,8 +48,25 @@ pub(crate) async fn answer(
         None => Origins::Own,
     };
     let grant = shared.options.cors.grant(origins, &parts.headers);
-    let reply = match framing.read_empty_chunks(body, &shared.options).await {
-        Ok(()) => reply(shared, snapshot, &parts, route, framing, &grant, lane).await,
+    let methods = endpoint.map_or(Methods::Read, Endpoint::methods);
+    let takes_body = methods == Methods::Post && parts.method == Method::POST;
+    let empty =
+        if takes_body { Ok(()) } else { framing.read_empty_chunks(body, &shared.options).await };
+    let checked = empty.and_then(|()| check(shared, &parts, route, framing, &grant, lane, methods));
+    let reply = match checked {
+        Ok(Checked::Answered(reply)) => Ok(reply),
+        Ok(Checked::Call(route)) => {
+            let body = if takes_body {
+                // Boxed: few requests have a body, and all have a future of this size.
+                Box::pin(framing.read_body(&parts, body, &shared.options)).await
+            } else {
+                Ok(Vec::new())
+            };
+            match body {
+                Ok(body) => reply(shared, snapshot, &parts, route, &body, lane).await,
+                Err(problem) => Err(problem),
+            }
+        }
         Err(problem) => Err(problem),
     };
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
@@ -71,15 +88,22 @@ pub(crate) async fn answer(
     (reply.into_response(headers, close), framing.has_body)
 }
 
-async fn reply(
+/// A request after all checks of its head.
+enum Checked<'p> {
+    /// The answer needs nothing else.
+    Answered(Reply),
+    Call(Route<'p>),
+}
+
+fn check<'p>(
     shared: &Shared,
-    snapshot: Option<&Snapshot>,
     parts: &Parts,
-    route: Option<Route<'_>>,
+    route: Option<Route<'p>>,
     framing: Framing,
     grant: &Grant,
     lane: Lane,
-) -> Result<Reply, Problem> {
+    methods: Methods,
+) -> Result<Checked<'p>, Problem> {
     framing::check(parts, framing, &shared.options)?;
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let exposure = route.and_then(|route| route.endpoint()).map(|endpoint| endpoint.exposure);
@@ -94,16 +118,28 @@ async fn reply(
     }
     let Some(route) = route else {
         let page = page_before_slash(path).ok_or_else(|| no_endpoint(path))?;
-        framing::check_method(parts, framing)?;
-        return redirect(page, query);
+        framing::check_method(parts, framing, methods)?;
+        return redirect(page, query).map(Checked::Answered);
     };
-    if let Some(reply) = grant.preflight(parts) {
-        return Ok(reply);
+    if let Some(reply) = grant.preflight(parts, methods) {
+        return Ok(Checked::Answered(reply));
     }
-    framing::check_method(parts, framing)?;
+    framing::check_method(parts, framing, methods)?;
+    Ok(Checked::Call(route))
+}
+
+async fn reply(
+    shared: &Shared,
+    snapshot: Option<&Snapshot>,
+    parts: &Parts,
+    route: Route<'_>,
+    body: &[u8],
+    lane: Lane,
+) -> Result<Reply, Problem> {
     let audience = if lane == Lane::Admin { Audience::Operator } else { Audience::Public };
     let variable = if let Route::Endpoint(_, _, variable) = route { variable } else { "" };
-    let call = Call { shared, snapshot, variable, query, headers: &parts.headers, audience };
+    let (query, headers) = (parts.uri.query(), &parts.headers);
+    let call = Call { shared, snapshot, variable, query, headers, body, audience };
     match route {
         Route::Endpoint(id, ..) => endpoints::answer(id, &call).await,
         Route::Asset(name) => call.snapshot()?.web.asset(name, call.headers),

@@ -1,15 +1,20 @@
-//! Refuses what no endpoint takes: long URLs, large headers, bodies, a missing host.
+//! Refuses what no endpoint takes: long URLs, large headers, unexpected bodies, a missing host. Reads bodies.
 
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
 use tokio::time::timeout;
 
 use crate::response::problem::{Kind, Problem, quoted};
-use crate::response::reply::METHODS;
+use crate::response::reply::Methods;
 use crate::state::options::Options;
+
+/// The size of the largest request body, in bytes.
+pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// What the headers contain about the framing of a request, collected in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +22,7 @@ pub(crate) struct Framing {
     /// The size of all names and values.
     header_bytes: usize,
     hosts: usize,
-    /// Whether the request has a body. It is not read, so the connection is closed after the answer.
+    /// Whether the request has a body that was not read: the connection is closed after the answer.
     pub(crate) has_body: bool,
     /// Whether a body in chunks follows, which may be empty.
     chunked: bool,
@@ -38,6 +43,43 @@ impl Framing {
             }
         }
         framing
+    }
+
+    /// Reads the body of a request to an endpoint that takes one.
+    pub(crate) async fn read_body(
+        &mut self,
+        parts: &Parts,
+        body: &mut Incoming,
+        options: &Options,
+    ) -> Result<Vec<u8>, Problem> {
+        self.has_body |= self.chunked;
+        check_media_type(parts)?;
+        let too_large = || {
+            let detail = format!("the request body may have {MAX_BODY} bytes");
+            Problem::new(Kind::BodyTooLarge, detail)
+        };
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return Err(too_large());
+        }
+        let limit = options.body_timeout;
+        match timeout(limit, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(collected)) => {
+                self.has_body = false;
+                let mut bytes = Vec::from(collected.to_bytes());
+                // The stream has replaced line ends without a carriage return, also those of bodies. No JSON contains NUL.
+                bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b'\n');
+                Ok(bytes)
+            }
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot read a request body");
+                Err(Problem::new(Kind::MalformedRequest, "the request body is not valid HTTP/1.1"))
+            }
+            Err(_) => {
+                let detail = format!("the request body did not arrive within {limit:?}");
+                Err(Problem::new(Kind::Timeout, detail))
+            }
+        }
     }
 
     /// Reads chunks up to the first content: some proxies send requests without a body with
@@ -97,7 +139,7 @@ pub(crate) fn check(parts: &Parts, framing: Framing, options: &Options) -> Resul
     }
     if !uri.path().starts_with('/') {
         // `*` and `host:port` belong to methods that no endpoint has.
-        check_method(parts, framing)?;
+        check_method(parts, framing, Methods::Read)?;
         return Err(Problem::new(Kind::MalformedRequest, "the request target must be a path"));
     }
     if framing.hosts > 1 || (framing.hosts == 0 && parts.version == Version::HTTP_11) {
@@ -107,15 +149,49 @@ pub(crate) fn check(parts: &Parts, framing: Framing, options: &Options) -> Resul
     Ok(())
 }
 
-/// Refuses methods and bodies that no endpoint takes.
-pub(crate) fn check_method(parts: &Parts, framing: Framing) -> Result<(), Problem> {
-    if parts.method != Method::GET && parts.method != Method::HEAD {
-        let got = quoted(parts.method.as_str());
-        let detail = format!("the method must be one of {METHODS}, got {got}");
-        return Err(Problem::new(Kind::MethodNotAllowed, detail).allowed("", ["GET", "HEAD"]));
+/// Refuses bodies that are not JSON.
+fn check_media_type(parts: &Parts) -> Result<(), Problem> {
+    const JSON: &str = "application/json";
+    let refuse = |name: &str, got: Option<&HeaderValue>| {
+        let got =
+            got.map_or("none".to_owned(), |got| quoted(&String::from_utf8_lossy(got.as_bytes())));
+        let detail =
+            format!("the request body must be {JSON} without an encoding, got {name} {got}");
+        Err(Problem::new(Kind::UnsupportedMediaType, detail))
+    };
+    let media_type = parts.headers.get(CONTENT_TYPE);
+    let text = media_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut pieces = text.split(';').map(str::trim);
+    let is_json = pieces.next().is_some_and(|essence| essence.eq_ignore_ascii_case(JSON));
+    let is_utf8 = |piece: &str| {
+        let charset =
+            piece.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
+        charset.is_none_or(|(_, name)| name.trim_matches('"').eq_ignore_ascii_case("utf-8"))
+    };
+    if !is_json || !pieces.all(is_utf8) {
+        return refuse("Content-Type", media_type);
     }
-    if framing.has_body {
-        let detail = "no endpoint takes a request body";
+    match parts.headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => refuse("Content-Encoding", Some(encoding)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses methods and bodies that a path does not take.
+pub(crate) fn check_method(
+    parts: &Parts,
+    framing: Framing,
+    methods: Methods,
+) -> Result<(), Problem> {
+    let is_allowed = match methods {
+        Methods::Read => parts.method == Method::GET || parts.method == Method::HEAD,
+        Methods::Post => parts.method == Method::POST,
+    };
+    if !is_allowed {
+        return Err(methods.refuse(parts.method.as_str()));
+    }
+    if framing.has_body && methods == Methods::Read {
+        let detail = "this endpoint takes no request body";
         return Err(Problem::new(Kind::UnexpectedBody, detail));
     }
     Ok(())

@@ -11,6 +11,8 @@ pub struct Options {
     /// For the head of a request to arrive, from its first byte; for the first request, from the moment the
     /// connection is accepted.
     pub header_timeout: Duration,
+    /// For the body of a request to arrive.
+    pub body_timeout: Duration,
     /// For a connection without a request to stay open after an answer.
     pub idle_timeout: Duration,
     /// For the client to take any part of its answer. Bytes in the socket's buffer count as taken.
@@ -50,6 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_mins(2),

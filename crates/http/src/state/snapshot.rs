@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use sparrow_engine::Engine;
 use sparrow_features::RatingStats;
-use sparrow_model::{Catalog, Genre, GenreSet, Histories, MovieId, MovieIndex, Sort};
+use sparrow_model::{Catalog, Genre, GenreSet, MovieId, MovieIndex, Sort};
 use sparrow_store::UserList as StoredUserList;
 use sparrow_user_state::StoreSource;
 
@@ -62,7 +62,10 @@ impl Snapshot {
             Some(_) => (UserList::from_store(&options.users), Vec::new()),
             None => {
                 let users = catalog.users();
-                (UserList::from_histories(users), movie_ratings(users, catalog.len()))
+                {
+                    let ratings = RatingStats::of_movies(users, catalog.len());
+                    (UserList::from_histories(users), ratings)
+                }
             }
         };
         let names = engine.models().into_iter().map(|model| model.name);
@@ -86,9 +89,11 @@ impl Snapshot {
         self.engine.catalog()
     }
 
+    /// The movie with this id, unless it is hidden.
     pub(crate) fn movie(&self, id: u32) -> Result<MovieIndex, Problem> {
         self.catalog()
             .index_of(MovieId(id))
+            .filter(|&movie| !self.catalog().is_hidden(movie))
             .ok_or_else(|| Problem::not_found(format!("there is no movie {id}")))
     }
 
@@ -140,15 +145,6 @@ impl fmt::Debug for Snapshot {
             .field("posters", &self.posters)
             .finish_non_exhaustive()
     }
-}
-
-/// The statistics of the ratings of each movie, by movie index.
-fn movie_ratings(users: &Histories, movies: usize) -> Vec<RatingStats> {
-    let mut ratings = vec![RatingStats::default(); movies];
-    for rated in users.iter().flat_map(|history| history.iter()) {
-        ratings[rated.movie.index()].add(rated.stars);
-    }
-    ratings
 }
 
 fn header_value(name: &str) -> HeaderValue {

@@ -7,7 +7,7 @@ use sparrow_engine::Engine;
 use sparrow_http::{Snapshot, SnapshotOptions};
 use sparrow_test_support::catalogue;
 
-use crate::support::{MOVIES, Running, USERS, patient};
+use crate::support::{MOVIES, Running, USERS, hiding, patient};
 
 fn ids(items: &Value, path: &[&str]) -> Vec<u64> {
     let id =
@@ -97,6 +97,72 @@ fn answer_of_a_fallback_is_marked_as_degraded() {
     let missing = running.json("/v1/users/6/recommendations?size=3&model=nerualcf");
     assert_eq!(missing["requestedModel"], "neuralcf");
     assert_eq!(missing["reason"], "model-unavailable");
+}
+
+#[test]
+fn excluded_movies_do_not_shorten_lists() {
+    let running = Running::start(patient());
+    for (list, path) in [
+        ("/v1/users/6/recommendations?size=40", &["movie"][..]),
+        ("/v1/users/6/recommendations?size=40&candidates=all", &["movie"]),
+        ("/v1/users/999/recommendations?size=40", &["movie"]),
+        ("/v1/movies/1/similar?size=40", &["movie"]),
+        ("/v1/movies/1/similar?size=40&model=genre", &["movie"]),
+        ("/v1/movies?size=40", &[]),
+    ] {
+        let all = ids(&running.json(list)["items"], path);
+        let first: Vec<String> = all[..5].iter().map(u64::to_string).collect();
+        let exclude = first.join(",");
+        let rest =
+            ids(&running.json(&format!("{list}&exclude={exclude}&exclude=4,2"))["items"], path);
+        assert_eq!(rest.len(), 40, "{list}");
+        assert!(rest.iter().all(|id| !all[..5].contains(id) && *id != 4), "{list}");
+        let target =
+            format!("{list}&exclude_genres=Drama,Sci-Fi&exclude_genres=Comedy&min_year=1990");
+        let items = running.json(&target)["items"].clone();
+        assert_eq!(items.as_array().unwrap().len(), 40, "{list}");
+        for item in items.as_array().unwrap() {
+            let movie = path.iter().fold(item, |at, key| &at[*key]);
+            assert!(movie["releaseYear"].as_u64().unwrap() >= 1990, "{movie}");
+            let genres = movie["genres"].as_array().unwrap();
+            assert!(genres.iter().all(|g| g == "Film-Noir" || g == "Über & Out"), "{movie}");
+        }
+    }
+    let total = running.json("/v1/movies?min_year=2010&size=1")["total"].as_u64().unwrap();
+    assert!(total > 0 && total < 120, "{total}");
+    for (parameter, value) in
+        [("exclude", "1,x"), ("exclude_genres", "Dramma"), ("min_year", "10000")]
+    {
+        let answer = running.get(&format!("/v1/users/6/recommendations?{parameter}={value}"));
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.problem()["parameter"], parameter);
+        if parameter == "exclude_genres" {
+            assert_eq!(answer.problem()["nearest"], "Drama");
+        }
+    }
+}
+
+#[test]
+fn hidden_movies_do_not_exist_for_clients() {
+    let running = Running::with_snapshot(patient(), hiding(&[1, 2, 4]));
+    for target in [
+        "/v1/movies/1",
+        "/v1/movies/1/similar",
+        "/v1/movies/1/features",
+        "/getmovie?id=1",
+        "/getsimilarmovie?movieId=1",
+        "/movies/1",
+    ] {
+        assert_eq!(running.get(target).status, 404, "{target}");
+    }
+    assert_eq!(running.json("/v1/movies?size=1")["total"], MOVIES - 2);
+    assert_eq!(running.json("/v1/search?q=lantern")["total"], 0);
+    for target in ["/v1/users/6/recommendations?size=1000", "/v1/movies/7/similar?size=1000"] {
+        let found = ids(&running.json(target)["items"], &["movie"]);
+        assert!(found.len() > 900 && !found.contains(&1) && !found.contains(&4), "{target}");
+    }
+    let movies = running.json("/getrecommendation?genre=Drama&size=1000");
+    assert!(!ids(&movies, &[]).contains(&4));
 }
 
 #[test]

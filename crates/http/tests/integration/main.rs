@@ -8,6 +8,7 @@ mod connections;
 mod cors;
 mod fuzz;
 mod load;
+mod new_user;
 mod pages;
 mod private;
 mod shutdown;

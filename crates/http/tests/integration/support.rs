@@ -24,6 +24,10 @@ const GENRES: [&str; 5] = ["Comedy", "Drama", "Film-Noir", "Sci-Fi", "Über & Ou
 
 /// Movie `m` has the id 3m + 1. Users 1 to 40 rated some movies; users up to 30 have vectors.
 pub(crate) fn engine() -> Engine {
+    engine_hiding(&[])
+}
+
+fn engine_hiding(hidden: &[u32]) -> Engine {
     let record = |m: u32| MovieRecord {
         id: MovieId(3 * m + 1),
         title: match m {
@@ -46,7 +50,9 @@ pub(crate) fn engine() -> Engine {
             log.push(UserId(user), movie, stars, 900_000_000 + user * 1000 + step);
         }
     }
-    let catalog = Arc::new(Catalog::new(movies, log.into_histories().0));
+    let mut catalog = Catalog::new(movies, log.into_histories().0);
+    catalog.hide(hidden.iter().copied().map(MovieId));
+    let catalog = Arc::new(catalog);
     let line = |id: u32, at: u32| {
         let angle = f64::from(at) * 0.37;
         format!("{id}:{} {} {}\n", angle.cos(), angle.sin(), (angle * 1.7).sin())
@@ -59,6 +65,11 @@ pub(crate) fn engine() -> Engine {
     let neuralcf = Model::unavailable("neuralcf", "neuralcf", "no model is loaded");
     let neuralcf = neuralcf.alias("nerualcf").fallback("emb");
     Engine::builder(catalog).standard(Some(embeddings)).model(neuralcf).build().unwrap()
+}
+
+/// A snapshot in which the movies with these ids are hidden.
+pub(crate) fn hiding(ids: &[u32]) -> Arc<Snapshot> {
+    Arc::new(Snapshot::new(Arc::new(engine_hiding(ids)), SnapshotOptions::default()))
 }
 
 pub(crate) fn snapshot(options: SnapshotOptions) -> Arc<Snapshot> {

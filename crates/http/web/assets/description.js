@@ -105,19 +105,25 @@ function answers(document, operation, path) {
   return h("details", {}, h("summary", {}, "Answers"), table(`Answers of ${path}`, ["Status", "Content", "Meaning"], rows));
 }
 
-function endpoint(document, path, operation) {
-  const needs = (operation.parameters ?? []).some((one) => resolved(document, one).required);
+function body(operation, path) {
+  const schema = operation.requestBody?.content["application/json"].schema;
+  return schema && table(`Request body of ${path}`, ["Field of the body", "Type", "Meaning"], fields(schema));
+}
+
+function endpoint(document, path, method, operation) {
+  const needs = method !== "get" || (operation.parameters ?? []).some((one) => resolved(document, one).required);
   return [
-    h("h3", { id: `operation-${operation.operationId}`, "data-path": path }, h("code", { class: "api__method" }, "GET"), h("code", {}, path)),
+    h("h3", { id: `operation-${operation.operationId}`, "data-path": path }, h("code", { class: "api__method" }, method.toUpperCase()), h("code", {}, path)),
     h("p", {}, ...prose(operation.summary ?? ""), " ", ...prose(operation.description ?? ""), !needs && [" ", h("a", { href: path }, "Open it"), "."]),
     parameters(document, operation, path),
+    body(operation, path),
     answers(document, operation, path),
   ];
 }
 
 function page(document) {
-  const operations = Object.entries(document.paths).map(([path, methods]) => [path, methods.get]);
-  const byTag = (document.tags ?? []).map((tag) => [tag, operations.filter(([, operation]) => operation.tags?.includes(tag.name))]);
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => [path, method, operation]));
+  const byTag = (document.tags ?? []).map((tag) => [tag, operations.filter(([, , operation]) => operation.tags?.includes(tag.name))]);
   const heading = (tag) => HEADINGS.get(tag.name) ?? tag.name;
   return [
     h("p", {}, ...prose(document.info.description)),
@@ -132,7 +138,7 @@ function page(document) {
         { "aria-labelledby": `tag-${tag.name}` },
         h("h2", { id: `tag-${tag.name}` }, heading(tag)),
         tag.description && h("p", {}, ...prose(tag.description)),
-        ...members.flatMap(([path, operation]) => endpoint(document, path, operation)),
+        ...members.flatMap(([path, method, operation]) => endpoint(document, path, method, operation)),
       ),
     ),
     h(

@@ -1,14 +1,11 @@
 use std::collections::BTreeMap;
 
-use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Dense, Embedding, MAX_LAYERS, Model, Network};
 use crate::TableBuilder;
-use crate::tensors::{METADATA_KEY, Stored, Tensors, serialize, verify};
-
-/// The format version, incremented by incompatible changes.
-const FORMAT: u32 = 1;
+use crate::model_file::{FORMAT, ModelFileError, Stored, Tensors, serialize};
+use crate::model_folder::MODEL_FILE;
 
 /// The metadata of a model file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,9 +17,6 @@ pub struct Metadata {
     /// The hash of the training ratings, or another origin.
     #[serde(default)]
     pub data: String,
-    /// The version of the feature definitions at training.
-    #[serde(default)]
-    pub features_version: u32,
     /// The hyperparameters of the training.
     #[serde(default)]
     pub training: BTreeMap<String, String>,
@@ -38,19 +32,10 @@ impl Metadata {
             format: FORMAT,
             architecture: architecture.name().to_owned(),
             data: String::new(),
-            features_version: 0,
             training: BTreeMap::new(),
             metrics: BTreeMap::new(),
         }
     }
-}
-
-/// The error of an unreadable or unwritable model file.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}: {message}")]
-pub struct FileError {
-    file: String,
-    message: String,
 }
 
 /// A model file: the model and its metadata.
@@ -78,36 +63,18 @@ pub struct ModelFile {
 impl ModelFile {
     /// Parses the content of a file; `file` is the name in error messages. Accepts files of other programs, without our
     /// metadata.
-    pub fn read(bytes: &[u8], file: &str) -> Result<Self, FileError> {
-        read(bytes).map_err(|message| FileError { file: file.to_owned(), message })
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self, ModelFileError> {
+        read(bytes).map_err(|message| ModelFileError { file: file.to_owned(), message })
     }
 
     /// Serialises deterministically to the content of a file.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
-        write(self).map_err(|message| FileError { file: super::MODEL_FILE.to_owned(), message })
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ModelFileError> {
+        write(self).map_err(|message| ModelFileError { file: MODEL_FILE.to_owned(), message })
     }
 }
 
 fn read(bytes: &[u8]) -> Result<ModelFile, String> {
-    verify(bytes)?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-    let tensors = Tensors(SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?);
-    let ours = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY));
-    let metadata = match ours {
-        Some(json) => {
-            let metadata: Metadata = serde_json::from_str(json)
-                .map_err(|error| format!("malformed metadata: {error}"))?;
-            if metadata.format > FORMAT {
-                return Err(format!(
-                    "unsupported format {}, this program supports up to {FORMAT}",
-                    metadata.format
-                ));
-            }
-            Some(metadata)
-        }
-        None => None,
-    };
-
+    let (tensors, metadata) = Tensors::read::<Metadata>(bytes)?;
     let movies = tensors.embedding("movie")?;
     let users = tensors.embedding("user")?;
     let network = if tensors.has("dense.0.weight") {
@@ -226,8 +193,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model_file::unverified;
     use crate::neural_cf::scorer::samples::model;
-    use crate::tensors::unverified;
 
     fn file(towers: bool) -> ModelFile {
         let model = model(5, towers, [4, 3], &[6, 2]);
@@ -246,7 +213,7 @@ mod tests {
                 ..Stored::floats((*name).to_owned(), [0], *values)
             })
             .collect();
-        crate::tensors::without_metadata(&stored)
+        crate::model_file::without_metadata(&stored)
     }
 
     #[test]

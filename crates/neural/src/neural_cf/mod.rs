@@ -5,14 +5,10 @@
 
 #[cfg(feature = "model-file")]
 mod file;
-#[cfg(feature = "model-file")]
-mod folder;
 mod scorer;
 
 #[cfg(feature = "model-file")]
-pub use file::{FileError, Metadata, ModelFile};
-#[cfg(feature = "model-file")]
-pub use folder::{MODEL_FILE, SAVED_MODEL_FILE, Version, versions};
+pub use file::{Metadata, ModelFile};
 pub use scorer::{Query, Scorer};
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The pipeline against the definitions, from files to files.
+//! Compares the files of the pipeline with the definitions.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -28,12 +28,11 @@ use tempfile::TempDir;
 
 use reference::{Rating, movie_lines, sample_lines, user_lines};
 
-/// A machine of moderate size.
-fn machine() -> SessionOptions {
+fn limits() -> SessionOptions {
     SessionOptions { threads: 2, memory_limit: 256 << 20, spill_folder: None }
 }
 
-/// Runs on threads as the loader does.
+/// Runs a future on several threads, like the loader.
 fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -43,9 +42,9 @@ fn run<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-fn write_features(data: &Path, machine: &SessionOptions) -> Result<TempDir, Error> {
+fn write_features(data: &Path, limits: &SessionOptions) -> Result<TempDir, Error> {
     let out = tempfile::tempdir().unwrap();
-    let session = pipeline::session(machine)?;
+    let session = pipeline::session(limits)?;
     run(async {
         let data = DataSet::open(&session, data, &ReaderOptions::default()).await?;
         let summary = pipeline::write_features(&data, Some(out.path()), &|_, _| {}).await?;
@@ -57,10 +56,10 @@ fn write_features(data: &Path, machine: &SessionOptions) -> Result<TempDir, Erro
 fn write_samples(
     data: &Path,
     options: &SampleOptions,
-    machine: &SessionOptions,
+    limits: &SessionOptions,
 ) -> Result<TempDir, Error> {
     let out = tempfile::tempdir().unwrap();
-    let session = pipeline::session(machine)?;
+    let session = pipeline::session(limits)?;
     let formats = [FileFormat::Parquet, FileFormat::Csv];
     run(async {
         let data = DataSet::open(&session, data, &ReaderOptions::default()).await?;
@@ -82,12 +81,12 @@ fn lines(folder: &Path, name: &str) -> (String, Vec<String>) {
 
 const MOVIES: u32 = 140;
 
-/// Invented movies: without years, without genres, with commas in titles and in a genre.
+/// Synthetic movies: without years, without genres, with commas in titles and in a genre.
 fn movies_csv() -> String {
     movies_csv_from(0)
 }
 
-/// The same, with so much added to their ids.
+/// The same with an offset of the ids.
 fn movies_csv_from(start: u32) -> String {
     let genres =
         ["Drama", "Comedy|War", "(no genres listed)", "War|Drama|Comedy|IMAX", "Noir, Neo|IMAX"];
@@ -103,9 +102,9 @@ fn movies_csv_from(start: u32) -> String {
     text
 }
 
-/// Invented ratings with many equal timestamps, sorted by user and movie; users have from one to
-/// all movies, and some movies have no rating.
-fn invented(seed: u64) -> Vec<Rating> {
+/// Synthetic ratings with many equal timestamps, sorted by user and movie. Users have from one to
+/// all movies, and some movies have no ratings.
+fn synthetic_ratings(seed: u64) -> Vec<Rating> {
     let mut state = seed;
     let mut random = move |below: u32| {
         state =
@@ -121,7 +120,7 @@ fn invented(seed: u64) -> Vec<Rating> {
                     user: user * 5,
                     movie: id * 3,
                     stars: f64::from(1 + random(10)) / 2.0,
-                    // As text, the later ones come first.
+                    // Compared as text, the later ones would come first.
                     timestamp: 999_999_800 + random(400),
                 });
             }
@@ -147,46 +146,55 @@ fn write_set_with(movies: &str, ratings: &[Rating]) -> TempDir {
 
 const SPLITS: [Split; 3] = [Split::Random, Split::Time, Split::PerUserTime];
 
-fn check_features(data: &Path, machine: &SessionOptions) {
-    let (reference, out) = (reference::read(data), write_features(data, machine).unwrap());
+fn check_features(data: &Path, limits: &SessionOptions) {
+    let (reference, out) = (reference::read(data), write_features(data, limits).unwrap());
     let (header, users) = lines(out.path(), "userFeatures.csv");
-    assert_eq!(
-        header,
+    assert_contract(
+        &header,
         "userId,userRatedMovie1,userRatedMovie2,userRatedMovie3,userRatedMovie4,userRatedMovie5,\
          userRatingCount,userAvgReleaseYear,userReleaseYearStddev,userAvgRating,userRatingStddev,\
-         userGenre1,userGenre2,userGenre3,userGenre4,userGenre5"
+         userGenre1,userGenre2,userGenre3,userGenre4,userGenre5",
     );
     assert_same(&users, &user_lines(&reference));
     let (header, movies) = lines(out.path(), "movieFeatures.csv");
-    assert_eq!(
-        header,
+    assert_contract(
+        &header,
         "movieId,movieGenre1,movieGenre2,movieGenre3,movieRatingCount,releaseYear,movieAvgRating,\
-         movieRatingStddev"
+         movieRatingStddev",
     );
     assert_same(&movies, &movie_lines(&reference));
 }
 
+/// Compares the columns of the contract, which come first.
+fn assert_contract(found: &str, expected: &str) {
+    let rest = found.strip_prefix(expected);
+    assert!(
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(',')),
+        "{found}\n{expected}"
+    );
+}
+
 fn assert_same(found: &[String], expected: &[String]) {
     for (found, expected) in found.iter().zip(expected) {
-        assert_eq!(found, expected);
+        assert_contract(found, expected);
     }
     assert_eq!(found.len(), expected.len());
 }
 
-/// Checks each sample file against the reference, with the division that `split` stands for.
-fn check_samples(data: &Path, split: Split, machine: &SessionOptions) {
+/// Compares each sample file with the reference, with the given split.
+fn check_samples(data: &Path, split: Split, limits: &SessionOptions) {
     let reference = reference::read(data);
     let (test_fraction, order) = (0.3, Order::Data);
     let options = SampleOptions { split, test_fraction, order, ..SampleOptions::default() };
-    let out = write_samples(data, &options, machine).unwrap();
+    let out = write_samples(data, &options, limits).unwrap();
     let (header, training) = lines(out.path(), "trainingSamples.csv");
-    assert_eq!(
-        header,
+    assert_contract(
+        &header,
         "movieId,userId,rating,timestamp,label,releaseYear,movieGenre1,movieGenre2,movieGenre3,\
          movieRatingCount,movieAvgRating,movieRatingStddev,userRatedMovie1,userRatedMovie2,\
          userRatedMovie3,userRatedMovie4,userRatedMovie5,userRatingCount,userAvgReleaseYear,\
          userReleaseYearStddev,userAvgRating,userRatingStddev,userGenre1,userGenre2,userGenre3,\
-         userGenre4,userGenre5"
+         userGenre4,userGenre5",
     );
     let (_, test) = lines(out.path(), "testSamples.csv");
     let samples = sample_lines(&reference);
@@ -202,7 +210,7 @@ fn check_samples(data: &Path, split: Split, machine: &SessionOptions) {
             let mut times: Vec<u32> = reference.ratings().iter().map(|r| r.timestamp).collect();
             times.sort_unstable();
             let most = (times.len() as f64 * 0.3) as usize;
-            // The least moment from which on there are not too many.
+            // The earliest timestamp from which on the fraction is not exceeded.
             let first = *times
                 .iter()
                 .find(|&&moment| times.iter().filter(|&&other| other >= moment).count() <= most)
@@ -227,27 +235,26 @@ fn check_samples(data: &Path, split: Split, machine: &SessionOptions) {
     assert_same(&test, &expected(true));
 }
 
-/// Movie and user of a sample's line.
+/// Movie and user in the line of a sample.
 fn pair(line: &str) -> &str {
     let second = line.match_indices(',').nth(1).unwrap().0;
     &line[..second]
 }
 
 #[test]
-fn features_of_every_user_and_movie_equal_the_definitions() {
+fn features_of_all_users_and_movies_equal_the_definitions() {
     for seed in 1..4 {
-        check_features(write_set(&invented(seed)).path(), &machine());
+        check_features(write_set(&synthetic_ratings(seed)).path(), &limits());
     }
 }
 
 #[test]
 fn every_sample_equals_the_definitions() {
     for (split, seed) in SPLITS.into_iter().zip(5..) {
-        check_samples(write_set(&invented(seed)).path(), split, &machine());
+        check_samples(write_set(&synthetic_ratings(seed)).path(), split, &limits());
     }
 }
 
-/// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entry = |entry: std::io::Result<fs::DirEntry>| {
         let entry = entry.unwrap();
@@ -256,25 +263,25 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(folder).unwrap().map(entry).collect()
 }
 
-/// Features and samples of a data set, all files.
-fn everything(data: &Path, machine: &SessionOptions) -> [BTreeMap<String, Vec<u8>>; 2] {
-    let features = write_features(data, machine).unwrap();
-    let samples = write_samples(data, &SampleOptions::default(), machine).unwrap();
+/// All files with features and samples of a data set.
+fn all_files(data: &Path, limits: &SessionOptions) -> [BTreeMap<String, Vec<u8>>; 2] {
+    let features = write_features(data, limits).unwrap();
+    let samples = write_samples(data, &SampleOptions::default(), limits).unwrap();
     [contents(features.path()), contents(samples.path())]
 }
 
 #[test]
 fn files_do_not_depend_on_threads_and_memory() {
-    let data = write_set(&invented(8));
-    let expected = everything(data.path(), &machine());
+    let data = write_set(&synthetic_ratings(8));
+    let expected = all_files(data.path(), &limits());
     for (threads, memory_limit) in [(1, 256 << 20), (3, 256 << 20), (2, 16 << 20)] {
-        let machine = SessionOptions { threads, memory_limit, spill_folder: None };
-        assert!(everything(data.path(), &machine) == expected, "{threads} {memory_limit}");
+        let limits = SessionOptions { threads, memory_limit, spill_folder: None };
+        assert!(all_files(data.path(), &limits) == expected, "{threads} {memory_limit}");
     }
 }
 
 #[test]
-fn what_does_not_fit_into_memory_goes_to_disk() {
+fn sorts_beyond_the_memory_limit_spill_to_disk() {
     let data = tempfile::tempdir().unwrap();
     let size = synth::Size { users: 900, movies: 500, ratings: 200_000 };
     let options = synth::Options { size, seed: 2, replace: false };
@@ -285,12 +292,12 @@ fn what_does_not_fit_into_memory_goes_to_disk() {
         memory_limit: 16 << 20,
         spill_folder: Some(spill.path().to_owned()),
     };
-    let [features, samples] = everything(data.path(), &small);
-    assert!(everything(data.path(), &machine()) == [features, samples]);
-    assert_eq!(contents(spill.path()).len(), 0, "left behind");
+    let [features, samples] = all_files(data.path(), &small);
+    assert!(all_files(data.path(), &limits()) == [features, samples]);
+    assert_eq!(contents(spill.path()).len(), 0, "files remain");
 }
 
-/// A column of ids: `Int32` where all fit.
+/// A column of ids: `Int32` if all fit.
 fn ids(ids: impl Iterator<Item = u32> + Clone) -> ArrayRef {
     match ids.clone().map(i32::try_from).collect::<Result<Vec<_>, _>>() {
         Ok(ids) => Arc::new(Int32Array::from(ids)),
@@ -298,7 +305,7 @@ fn ids(ids: impl Iterator<Item = u32> + Clone) -> ArrayRef {
     }
 }
 
-/// Ratings in Parquet, with the types that Spark gives them.
+/// Writes ratings to Parquet, with the types of Spark.
 fn write_parquet(path: &Path, ratings: &[Rating]) {
     let columns: [(&str, ArrayRef); 4] = [
         (
@@ -319,7 +326,7 @@ fn write_parquet(path: &Path, ratings: &[Rating]) {
     writer.close().unwrap();
 }
 
-/// Mixed up, and with earlier ratings of some pairs.
+/// Shuffled, and with additional earlier ratings of some pairs.
 fn disordered(ratings: &[Rating]) -> Vec<Rating> {
     let earlier = ratings.iter().step_by(5).map(|rating| Rating {
         timestamp: rating.timestamp - 3,
@@ -332,11 +339,11 @@ fn disordered(ratings: &[Rating]) -> Vec<Rating> {
 }
 
 #[test]
-fn ratings_may_come_in_any_form_and_order() {
-    let ratings = invented(9);
-    let expected = everything(write_set(&ratings).path(), &machine());
+fn ratings_are_read_in_any_format_and_order() {
+    let ratings = synthetic_ratings(9);
+    let expected = all_files(write_set(&ratings).path(), &limits());
     let check = |data: &Path, form: &str| {
-        for (found, expected) in everything(data, &machine()).iter().zip(&expected) {
+        for (found, expected) in all_files(data, &limits()).iter().zip(&expected) {
             for (name, content) in expected.iter().filter(|(name, _)| name.contains(".csv")) {
                 let lines = |content: &[u8]| -> Vec<String> {
                     String::from_utf8_lossy(content).lines().map(str::to_owned).collect()
@@ -349,7 +356,7 @@ fn ratings_may_come_in_any_form_and_order() {
     let all = disordered(&ratings);
     check(write_set(&all).path(), "a CSV file");
 
-    // Files as other programs write them, with and without surprises for other readers of CSV.
+    // Files in the formats of other programs.
     let header = "userId,movieId,rating,timestamp\n";
     let moment = |timestamp: u32| {
         let (day, second) = (timestamp / 86_400, timestamp % 86_400);
@@ -399,7 +406,7 @@ fn ratings_may_come_in_any_form_and_order() {
     check(data.path(), "a folder of parts");
 }
 
-/// The types of the columns of ids in a Parquet file: of user, movie and a liked movie, where they are.
+/// The types of the id columns in a Parquet file: user, movie and a liked movie, if present.
 fn id_types(folder: &Path, name: &str) -> Vec<DataType> {
     let file = fs::File::open(folder.join(name)).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -409,11 +416,11 @@ fn id_types(folder: &Path, name: &str) -> Vec<DataType> {
 }
 
 #[test]
-fn ids_go_up_to_4294967295_and_have_32_bits_where_they_fit() {
+fn ids_up_to_4294967295_have_32_bits_if_they_fit() {
     const TO_THE_END: u32 = u32::MAX - 3 * MOVIES;
     let great_users = |rating: &Rating| Rating { user: rating.user + (u32::MAX - 300), ..*rating };
     let great_movies = |rating: &Rating| Rating { movie: rating.movie + TO_THE_END, ..*rating };
-    let small: Vec<Rating> = invented(14);
+    let small: Vec<Rating> = synthetic_ratings(14);
     let [users, movies]: [Vec<Rating>; 2] =
         [small.iter().map(great_users).collect(), small.iter().map(great_movies).collect()];
     assert!(users.iter().any(|rating| rating.user == u32::MAX));
@@ -425,12 +432,12 @@ fn ids_go_up_to_4294967295_and_have_32_bits_where_they_fit() {
         (&great_movies, &movies, &short, &long),
     ] {
         let data = write_set_with(movies_csv, ratings);
-        check_features(data.path(), &machine());
+        check_features(data.path(), &limits());
         for split in SPLITS {
-            check_samples(data.path(), split, &machine());
+            check_samples(data.path(), split, &limits());
         }
-        let features = write_features(data.path(), &machine()).unwrap();
-        let samples = write_samples(data.path(), &SampleOptions::default(), &machine()).unwrap();
+        let features = write_features(data.path(), &limits()).unwrap();
+        let samples = write_samples(data.path(), &SampleOptions::default(), &limits()).unwrap();
         let [user, movie] = [user_type, movie_type].map(Clone::clone);
         let types = |folder: &TempDir, name| id_types(folder.path(), name);
         let expected = [user, movie.clone(), movie];
@@ -445,16 +452,16 @@ fn ids_go_up_to_4294967295_and_have_32_bits_where_they_fit() {
         let from_csv = [contents(features.path()), contents(samples.path())];
         fs::remove_file(data.path().join("ratings.csv")).unwrap();
         write_parquet(&data.path().join("ratings.parquet"), &disordered(ratings));
-        assert!(everything(data.path(), &machine()) == from_csv);
+        assert!(all_files(data.path(), &limits()) == from_csv);
     }
 }
 
 #[test]
-fn random_order_is_that_of_the_seed() {
-    let data = write_set(&invented(15));
+fn the_random_order_depends_on_the_seed() {
+    let data = write_set(&synthetic_ratings(15));
     let of = |order, seed| {
         let options = SampleOptions { order, seed, test_fraction: 0.0, ..SampleOptions::default() };
-        let out = write_samples(data.path(), &options, &machine()).unwrap();
+        let out = write_samples(data.path(), &options, &limits()).unwrap();
         lines(out.path(), "trainingSamples.csv").1
     };
     let by_user = of(Order::Data, 1);
@@ -470,13 +477,14 @@ fn random_order_is_that_of_the_seed() {
     assert_eq!(sorted(&first), all);
     assert_eq!(sorted(&other), all);
     let user = |line: &String| line.split(',').nth(1).unwrap().to_owned();
-    // Neighbours of one user: nearly all in the order of the data, one in sixty or so by chance.
+    // Adjacent samples of one user: nearly all in the order of the data, about one in sixty at
+    // random.
     let neighbours =
         |lines: &[String]| lines.windows(2).filter(|pair| user(&pair[0]) == user(&pair[1])).count();
     assert!(neighbours(&by_user) > all.len() * 9 / 10);
     for order in [&first, &other] {
         assert!(neighbours(order) < all.len() / 10, "{} of {}", neighbours(order), all.len());
-        // Each tenth of the file has its part of the early users.
+        // Each tenth of the file contains its share of the early users.
         let early: Vec<&String> = by_user[..all.len() / 2].iter().collect();
         let tenth = &order[..all.len() / 10];
         let share = tenth.iter().filter(|line| early.contains(line)).count() * 100 / tenth.len();
@@ -485,8 +493,8 @@ fn random_order_is_that_of_the_seed() {
 }
 
 #[test]
-fn nothing_is_known_of_the_future() {
-    let ratings = invented(10);
+fn samples_do_not_depend_on_later_ratings() {
+    let ratings = synthetic_ratings(10);
     let now = 1_000_000_000;
     let changed: Vec<Rating> = ratings
         .iter()
@@ -498,7 +506,7 @@ fn nothing_is_known_of_the_future() {
         .collect();
     let past = |ratings: &[Rating]| -> Vec<String> {
         let options = SampleOptions { test_fraction: 0.0, ..SampleOptions::default() };
-        let out = write_samples(write_set(ratings).path(), &options, &machine()).unwrap();
+        let out = write_samples(write_set(ratings).path(), &options, &limits()).unwrap();
         let (_, mut lines) = lines(out.path(), "trainingSamples.csv");
         lines.retain(|line| line.split(',').nth(3).unwrap().parse::<u32>().unwrap() < now);
         lines
@@ -509,11 +517,11 @@ fn nothing_is_known_of_the_future() {
 }
 
 #[test]
-fn a_seed_picks_the_samples() {
-    let data = write_set(&invented(11));
+fn the_seed_determines_the_selected_samples() {
+    let data = write_set(&synthetic_ratings(11));
     let pick = |seed, sample_fraction| {
         let options = SampleOptions { seed, sample_fraction, ..SampleOptions::default() };
-        let out = write_samples(data.path(), &options, &machine()).unwrap();
+        let out = write_samples(data.path(), &options, &limits()).unwrap();
         let counts = ["trainingSamples.csv", "testSamples.csv"]
             .map(|name| lines(out.path(), name).1.len() as f64);
         (counts, contents(out.path()))
@@ -527,12 +535,12 @@ fn a_seed_picks_the_samples() {
     assert!(pick(2, 0.5).1 != one);
 }
 
-/// The message of a failure with all its causes; checks that it is put down to the input, and that
-/// what was written before is as it was.
+/// The message of a failure with all its causes. Checks that it is classified as an input error,
+/// and that existing files are unchanged.
 fn bad_input(data: &Path) -> String {
     let out = tempfile::tempdir().unwrap();
     fs::write(out.path().join("userFeatures.csv"), "old").unwrap();
-    let session = pipeline::session(&machine()).unwrap();
+    let session = pipeline::session(&limits()).unwrap();
     let outcome = run(async {
         let data = DataSet::open(&session, data, &ReaderOptions::default()).await?;
         pipeline::write_features(&data, Some(out.path()), &|_, _| {}).await
@@ -551,8 +559,8 @@ fn bad_input(data: &Path) -> String {
 }
 
 #[test]
-fn bad_files_are_named_with_what_is_wrong() {
-    let ratings = invented(12);
+fn errors_name_the_file_and_the_fault() {
+    let ratings = synthetic_ratings(12);
     let replaced = |name: &str, content: &[u8]| {
         let data = write_set(&ratings);
         fs::write(data.path().join(name), content).unwrap();
@@ -601,11 +609,11 @@ fn bad_files_are_named_with_what_is_wrong() {
 }
 
 #[test]
-fn bad_parquet_files_are_named_with_what_is_wrong() {
+fn errors_name_the_parquet_file_and_the_fault() {
     let data = tempfile::tempdir().unwrap();
     fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
     let file = data.path().join("ratings.parquet");
-    let good = invented(13);
+    let good = synthetic_ratings(13);
     let changed = |change: &dyn Fn(&mut Rating)| {
         let mut ratings = good.clone();
         change(&mut ratings[40]);
@@ -648,7 +656,8 @@ fn bad_parquet_files_are_named_with_what_is_wrong() {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     let message = bad_input(data.path());
-    let expected = "ratings.parquet: the columns movieId and movieid have one name: rename one";
+    let expected =
+        "ratings.parquet: the columns movieId and movieid have the same name: rename one";
     assert!(message.ends_with(expected), "{message}");
 }
 
@@ -670,10 +679,10 @@ fn ids_and_timestamps_in_parquet_follow_the_rules_of_csv() {
     let file = data.path().join("ratings.parquet");
     let good = [("userId", 7.0), ("movieId", 3.0), ("rating", 4.5), ("timestamp", 9.0)];
     write_floats(&file, good);
-    let session = pipeline::session(&machine()).unwrap();
+    let session = pipeline::session(&limits()).unwrap();
     let opened = run(DataSet::open(&session, data.path(), &ReaderOptions::default())).unwrap();
     assert_eq!(opened.report().ratings, 1);
-    for (place, value, problem) in [
+    for (index, value, problem) in [
         (0, 7.5, "userId is 7.5, not a whole number"),
         (0, 0.0, "userId is 0, not a whole number from 1 to 4294967295"),
         (0, -7.0, "userId is -7, not a whole number"),
@@ -683,12 +692,12 @@ fn ids_and_timestamps_in_parquet_follow_the_rules_of_csv() {
         (3, 9.5, "timestamp is 9.5, not a whole number"),
     ] {
         let mut columns = good;
-        columns[place].1 = value;
+        columns[index].1 = value;
         write_floats(&file, columns);
         let message = bad_input(data.path());
         assert!(message.contains("ratings.parquet") && message.contains(problem), "{message}");
     }
-    let mut ratings = invented(13);
+    let mut ratings = synthetic_ratings(13);
     ratings[40].user = 0;
     write_parquet(&file, &ratings);
     let message = bad_input(data.path());
@@ -696,11 +705,11 @@ fn ids_and_timestamps_in_parquet_follow_the_rules_of_csv() {
 }
 
 #[test]
-fn small_parquet_files_that_claim_many_ratings_are_refused_at_once() {
+fn small_parquet_files_that_claim_many_ratings_are_rejected_at_once() {
     let data = tempfile::tempdir().unwrap();
     fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
     let file = data.path().join("ratings.parquet");
-    // One rating, five million times: run lengths of one value in a dictionary.
+    // One rating five million times: a run of one dictionary value.
     let batch = RecordBatch::try_from_iter(
         ["userId", "movieId", "rating", "timestamp"]
             .map(|name| (name, Arc::new(Int32Array::from(vec![3; 500_000])) as ArrayRef)),
@@ -729,13 +738,13 @@ fn parquet_files_are_compared_with_the_manifest_of_their_folder() {
     fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
     let parts = data.path().join("ratings");
     fs::create_dir(&parts).unwrap();
-    let mut ratings = invented(13);
+    let mut ratings = synthetic_ratings(13);
     write_parquet(&parts.join("part-0.parquet"), &ratings);
     let mut manifest = sparrow_files::Manifest::default();
     let digest = sparrow_files::sha256(&fs::read(parts.join("part-0.parquet")).unwrap());
     manifest.set("part-0.parquet", digest);
     fs::write(parts.join(sparrow_files::MANIFEST_FILE), manifest.to_bytes()).unwrap();
-    let session = pipeline::session(&machine()).unwrap();
+    let session = pipeline::session(&limits()).unwrap();
     run(DataSet::open(&session, data.path(), &ReaderOptions::default())).unwrap();
     ratings.pop();
     write_parquet(&parts.join("part-0.parquet"), &ratings);
@@ -745,7 +754,7 @@ fn parquet_files_are_compared_with_the_manifest_of_their_folder() {
 
 #[cfg(unix)]
 #[test]
-fn a_named_pipe_in_place_of_ratings_is_refused_at_once() {
+fn a_named_pipe_instead_of_ratings_is_rejected_at_once() {
     for name in ["ratings.csv", "ratings.parquet"] {
         let data = tempfile::tempdir().unwrap();
         fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
@@ -760,18 +769,18 @@ fn a_named_pipe_in_place_of_ratings_is_refused_at_once() {
 }
 
 #[test]
-fn damaged_parquet_files_are_read_or_refused() {
+fn damaged_parquet_files_are_read_or_rejected() {
     let data = tempfile::tempdir().unwrap();
     fs::write(data.path().join("movies.csv"), movies_csv()).unwrap();
     let file = data.path().join("ratings.parquet");
-    write_parquet(&file, &invented(14)[..300]);
+    write_parquet(&file, &synthetic_ratings(14)[..300]);
     let whole = fs::read(&file).unwrap();
-    let session = pipeline::session(&machine()).unwrap();
+    let session = pipeline::session(&limits()).unwrap();
     let mut refused = 0;
     let rounds = sparrow_test_support::rounds("damaged Parquet ratings in the pipeline", 100, 3000);
     for round in 0..rounds {
         let mut damaged = whole.clone();
-        // A step that has no divisor in common with the length.
+        // The step is coprime to the length.
         let at = round * 7919 % damaged.len();
         damaged[at] = [0, 0x7f, 0xff, damaged[at] ^ 4][round % 4];
         fs::write(&file, damaged).unwrap();
@@ -787,10 +796,9 @@ fn damaged_parquet_files_are_read_or_refused() {
     assert!(refused * 15 > rounds, "{refused} of {rounds}");
 }
 
-/// The real data set.
 fn ml_latest_small() -> PathBuf {
     let folder = std::env::var_os("SPARROW_ML_LATEST_SMALL").map(PathBuf::from);
-    folder.expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small")
+    folder.expect("SPARROW_ML_LATEST_SMALL is not set to the folder of ml-latest-small")
 }
 
 #[test]
@@ -799,13 +807,13 @@ fn features_of_ml_latest_small_equal_the_definitions() {
     let data = ml_latest_small();
     let reference = reference::read(&data);
     assert_eq!((user_lines(&reference).len(), movie_lines(&reference).len()), (610, 9724));
-    check_features(&data, &machine());
+    check_features(&data, &limits());
 }
 
 #[test]
 #[ignore = "needs the MovieLens data: set SPARROW_ML_LATEST_SMALL, run .ci/test"]
 fn samples_of_ml_latest_small_equal_the_definitions() {
     for split in SPLITS {
-        check_samples(&ml_latest_small(), split, &machine());
+        check_samples(&ml_latest_small(), split, &limits());
     }
 }

@@ -1,4 +1,4 @@
-//! From columns, as Spark and others write them, to entries of the store.
+//! Maps columns of files, as Spark and others write them, to entries of the store.
 
 use std::sync::Arc;
 
@@ -9,82 +9,51 @@ use arrow_array::{
 };
 use arrow_cast::cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema};
-use sparrow_features::{Hundredths, MOVIE_FIELDS, USER_FIELDS};
-use sparrow_model::{MovieId, UserId};
+use sparrow_features::{Definition, Hundredths, MOVIE, USER, ValueType};
+use sparrow_model::{MovieId, UserId, nearest_name};
 use sparrow_store::{Entry, Fields};
 
 use super::{LONGEST_VECTOR, Table};
 
-/// Names that the column with the ids may have. The first is what the pipeline writes; the others
-/// are those of Spark's Word2Vec and ALS models.
+/// Names of the id column: that of the pipeline, and those of Spark's Word2Vec and ALS models.
 const USER_ID: &[&str] = &["userId", "id"];
 const MOVIE_ID: &[&str] = &["movieId", "id", "word"];
-/// The same for the column with the vectors.
 const VECTOR: &[&str] = &["embedding", "emb", "vector", "features"];
 
-/// The greatest number that two decimals are kept of.
+/// The greatest number for which two decimals are exact.
 const MAX_REAL: f64 = 4e7;
 
-/// What the values of a field are, and what stands for a missing one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// A movie id; empty where there is none.
-    Movie,
-    /// A genre; empty where there is none.
-    Genre,
-    /// A whole number.
-    Count,
-    /// A year, without its fraction; 0 where there is none.
-    Year,
-    /// A number with two decimals.
-    Mean,
-    /// The same; 0 where there are too few values for a deviation.
-    Deviation,
-}
-
-impl Form {
-    fn of(field: &str) -> Self {
-        match field {
-            _ if field.starts_with("userRatedMovie") => Self::Movie,
-            _ if field.starts_with("userGenre") || field.starts_with("movieGenre") => Self::Genre,
-            _ if field.ends_with("RatingCount") => Self::Count,
-            _ if field.ends_with("Stddev") => Self::Deviation,
-            "userAvgReleaseYear" | "releaseYear" => Self::Year,
-            _ => Self::Mean,
-        }
-    }
-
-    const fn expected(self) -> &'static str {
-        match self {
-            Self::Movie => "movie ids",
-            Self::Genre => "text",
-            Self::Count | Self::Year => "whole numbers",
-            Self::Mean | Self::Deviation => "numbers",
-        }
+/// The accepted values of a column, for messages.
+const fn expected(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::MovieId => "movie ids",
+        ValueType::Genre => "text",
+        ValueType::Count | ValueType::Year => "whole numbers",
+        ValueType::Mean | ValueType::Deviation => "numbers",
     }
 }
 
-/// Where in a file the values of a table are.
+/// The columns of a table in a file.
 #[derive(Debug, Clone)]
 pub(super) struct ColumnMapping {
     table: Table,
     id: String,
-    /// Name in the store, form, name in the file; empty for tables of vectors.
-    fields: Vec<(&'static str, Form, String)>,
+    /// The features and their columns; empty for tables of vectors.
+    fields: Vec<(&'static Definition, String)>,
     /// The column with the vectors.
     vector: Option<String>,
 }
 
 impl ColumnMapping {
-    /// Finds the columns; `Err` says in words which one is missing or has the wrong type.
+    /// Finds the columns; the error names the missing or mistyped one.
     pub(super) fn find(table: Table, schema: &Schema) -> Result<Self, String> {
         let ids = if table.is_of_users() { USER_ID } else { MOVIE_ID };
         let id = find(schema, ids)?;
         check_type(schema, &id, "ids", |values| !matches!(values, Type::Other | Type::List))?;
         let mut layout = Self { table, id, fields: Vec::new(), vector: None };
-        let names: &[&'static str] = match table {
-            Table::UserFeatures => &USER_FIELDS,
-            Table::MovieFeatures => &MOVIE_FIELDS,
+        let definitions = match table {
+            Table::UserFeatures => USER,
+            Table::MovieFeatures => MOVIE,
             Table::UserEmbeddings | Table::ItemEmbeddings => {
                 let vector = find(schema, VECTOR)?;
                 check_type(schema, &vector, "lists of numbers, or text", |values| {
@@ -94,25 +63,24 @@ impl ColumnMapping {
                 return Ok(layout);
             }
         };
-        for &name in names {
-            let (form, column) = (Form::of(name), find(schema, &[name])?);
-            check_type(schema, &column, form.expected(), |values| match form {
-                Form::Genre => values == Type::Text,
+        for definition in definitions {
+            let (value_type, column) = (definition.value_type, find(schema, &[definition.name])?);
+            check_type(schema, &column, expected(value_type), |values| match value_type {
+                ValueType::Genre => values == Type::Text,
                 _ => matches!(values, Type::Whole | Type::Real | Type::Text),
             })?;
-            layout.fields.push((name, form, column));
+            layout.fields.push((definition, column));
         }
         Ok(layout)
     }
 
-    /// The name of the column with the ids.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    /// The names of the columns that are needed.
+    /// The names of the required columns.
     pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
-        let fields = self.fields.iter().map(|(_, _, column)| &**column);
+        let fields = self.fields.iter().map(|(_, column)| &**column);
         std::iter::once(&*self.id).chain(fields).chain(self.vector.as_deref())
     }
 
@@ -136,12 +104,13 @@ impl ColumnMapping {
         let columns = self
             .fields
             .iter()
-            .map(|(name, form, file)| Ok((*name, *form, Values::of(column(batch, file)?)?)))
+            .map(|(definition, file)| Ok((*definition, Values::of(column(batch, file)?)?)))
             .collect::<Result<Vec<_>, String>>()?;
         (0..batch.num_rows())
             .map(|row| {
-                let field = |(name, form, values): &(&str, Form, Values)| {
-                    let text = values.text(*form, row);
+                let field = |(definition, values): &(&Definition, Values)| {
+                    let Definition { name, value_type, .. } = *definition;
+                    let text = values.text(*value_type, row);
                     let text =
                         text.map_err(|what| format!("row {}: {name}: {what}", first + row as u64))?;
                     Ok(((*name).to_owned(), text))
@@ -161,41 +130,36 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String
     batch.column_by_name(name).ok_or_else(|| format!("no column {name}"))
 }
 
-/// The first of the names that the file has: written exactly so, or else in another case.
+/// The first of the names that the file contains, exactly or in another case.
 fn find(schema: &Schema, names: &[&str]) -> Result<String, String> {
-    let known: Vec<&str> = schema.fields().iter().map(|field| &**field.name()).collect();
-    let exact = names.iter().find(|name| known.contains(name)).copied();
+    let present: Vec<&str> = schema.fields().iter().map(|field| &**field.name()).collect();
+    let exact = names.iter().find(|name| present.contains(name)).copied();
     let found = exact.or_else(|| {
-        let mut pairs = names.iter().flat_map(|name| known.iter().map(move |there| (name, there)));
-        pairs.find(|(name, there)| name.eq_ignore_ascii_case(there)).map(|(_, there)| *there)
+        let mut pairs =
+            names.iter().flat_map(|name| present.iter().map(move |column| (name, column)));
+        pairs.find(|(name, column)| name.eq_ignore_ascii_case(column)).map(|(_, column)| *column)
     });
     if let Some(found) = found {
-        let same = known.iter().filter(|there| there.eq_ignore_ascii_case(found));
+        let same = present.iter().filter(|column| column.eq_ignore_ascii_case(found));
         let same: Vec<String> = same.map(|name| format!("{name:?}")).collect();
         return match same[..] {
             [_] => Ok(found.to_owned()),
-            _ => Err(format!("the columns {} have one name: rename one", same.join(" and "))),
+            _ => Err(format!("the columns {} have the same name: rename one", same.join(" and "))),
         };
     }
-    let (wanted, others) = (names[0], &names[1..]);
+    let (expected, others) = (names[0], &names[1..]);
     let others = match others {
         [] => String::new(),
         others => format!(" (or {})", others.join(", ")),
     };
-    let nearest = known
-        .iter()
-        .map(|there| (strsim::jaro_winkler(wanted, there), there))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let nearest = match nearest {
-        Some((_, there)) => format!("; the nearest is {there:?}"),
-        None if known.len() <= 20 => format!("; there are {}", known.join(", ")),
+    let nearest = match nearest_name(expected, present.iter().copied()) {
+        Some(nearest) => format!("; the nearest is {:?}", nearest.name),
+        None if present.len() <= 20 => format!("; the columns are {}", present.join(", ")),
         None => String::new(),
     };
-    Err(format!("no column {wanted}{others}{nearest}"))
+    Err(format!("no column {expected}{others}{nearest}"))
 }
 
-/// The types that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
     Whole,
@@ -210,7 +174,7 @@ impl Type {
         match data_type {
             whole if whole.is_integer() => Self::Whole,
             real if real.is_floating() || real.is_decimal() => Self::Real,
-            // A column of nothing but nulls.
+            // A column of nulls only.
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
                 Self::Text
             }
@@ -237,13 +201,13 @@ fn check_type(
 ) -> Result<(), String> {
     match schema.field_with_name(name) {
         Ok(field) if fits(Type::of(field.data_type())) => Ok(()),
-        Ok(field) => Err(format!("column {name} holds {}, not {expected}", field.data_type())),
+        Ok(field) => Err(format!("column {name} contains {}, not {expected}", field.data_type())),
         Err(error) => Err(error.to_string()),
     }
 }
 
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
-    // Not "safe", which would make nulls of what does not fit.
+    // "Safe" casts would turn invalid values into nulls.
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, to, &options).map_err(|error| error.to_string())
 }
@@ -265,14 +229,13 @@ impl Values {
         })
     }
 
-    /// The text without spaces around it; `None` where there is nothing, or NaN, which pandas writes
-    /// in its place.
+    /// The trimmed text; `None` for a missing value, or NaN, which pandas writes for those.
     fn trimmed(values: &StringArray, row: usize) -> Option<&str> {
         let text = values.is_valid(row).then(|| values.value(row).trim())?;
         (!text.is_empty() && !text.eq_ignore_ascii_case("nan")).then_some(text)
     }
 
-    /// The value as a number; `None` where there is none.
+    /// The value as a number; `None` if missing.
     fn real(&self, row: usize) -> Result<Option<f64>, String> {
         let value = match self {
             Self::Whole(values) => values.is_valid(row).then(|| values.value(row) as f64),
@@ -290,8 +253,8 @@ impl Values {
         }
     }
 
-    /// The value as a whole number; `None` where there is none. Numbers such as 318.0, which some
-    /// libraries write where a column has gaps, are whole too.
+    /// The value as a whole number; `None` if missing. Numbers such as 318.0, which some libraries
+    /// write in columns with gaps, are valid.
     fn whole(&self, row: usize) -> Result<Option<u32>, String> {
         let refused = |value: &dyn std::fmt::Display| {
             format!("{value} is not a whole number from 0 to {}", u32::MAX)
@@ -326,22 +289,22 @@ impl Values {
     }
 
     /// The value as the store has it.
-    fn text(&self, form: Form, row: usize) -> Result<String, String> {
+    fn text(&self, value_type: ValueType, row: usize) -> Result<String, String> {
         let missing = || "no value".to_owned();
-        Ok(match form {
-            Form::Movie => match self.whole(row)? {
+        Ok(match value_type {
+            ValueType::MovieId => match self.whole(row)? {
                 // 0 is how samples say that there is none.
                 None | Some(0) => String::new(),
                 Some(id) => id.to_string(),
             },
-            Form::Genre => match self {
+            ValueType::Genre => match self {
                 Self::Text(values) => Self::trimmed(values, row).unwrap_or("").to_owned(),
                 Self::Whole(_) | Self::Real(_) => return Err("not text".to_owned()),
             },
-            Form::Count => self.whole(row)?.ok_or_else(missing)?.to_string(),
-            Form::Year => (self.real(row)?.unwrap_or(0.0) as u32).to_string(),
-            Form::Mean => Hundredths::round(self.real(row)?.ok_or_else(missing)?).to_string(),
-            Form::Deviation => Hundredths::round(self.real(row)?.unwrap_or(0.0)).to_string(),
+            ValueType::Count => self.whole(row)?.ok_or_else(missing)?.to_string(),
+            ValueType::Year => (self.real(row)?.unwrap_or(0.0) as u32).to_string(),
+            ValueType::Mean => Hundredths::round(self.real(row)?.ok_or_else(missing)?).to_string(),
+            ValueType::Deviation => Hundredths::round(self.real(row)?.unwrap_or(0.0)).to_string(),
         })
     }
 }
@@ -354,9 +317,9 @@ fn is_u32(value: f64) -> bool {
 #[derive(Debug)]
 enum Vectors {
     List(ListArray),
-    /// As Spark's machine learning writes them: dense, or positions and their values.
+    /// Spark's vector type: dense, or indices and values.
     Spark(StructArray),
-    /// Numbers with spaces between them.
+    /// Numbers separated by spaces.
     Text(StringArray),
 }
 
@@ -421,7 +384,7 @@ fn spark_vector(vectors: &StructArray, row: usize) -> Option<Vec<f32>> {
     let size = vectors.column_by_name("size")?.as_primitive_opt::<Int32Type>()?.value(row);
     let indices = list("indices")?;
     let indices = indices.as_primitive_opt::<Int32Type>()?.values();
-    // More would be no embedding, and must not be a reason to allocate gigabytes.
+    // A larger size is no embedding, and must not cause an allocation of gigabytes.
     let size = usize::try_from(size).ok().filter(|&size| size <= LONGEST_VECTOR)?;
     let mut vector = vec![0.0; size];
     for (&at, &value) in indices.iter().zip(values) {

@@ -1,4 +1,4 @@
-//! Reads one file, in pieces.
+//! Reads one file in batches.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,27 +33,24 @@ use super::column_mapping::ColumnMapping;
 use super::files::File;
 use super::{Error, Table};
 
-/// Rows that are handed on at a time.
 const BATCH: usize = 1024;
 
-/// The longest line, and the largest record of a CSV file.
+/// The maximum size of a line, and of a record of a CSV file.
 const MAX_LINE: usize = 1 << 20;
 
-/// What a record of a CSV file may be.
 const LIMITS: Limits = Limits { bytes: MAX_LINE, columns: 1 << 12 };
 
-/// Some rows of a file.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
-    /// How many bytes of the file they took, about.
+    /// The approximate number of bytes of the file that they took.
     pub(super) bytes: u64,
 }
 
 pub(super) type BatchStream = BoxStream<'static, Result<Batch, Error>>;
 
-/// Opens a file. What it is shows at its beginning: Parquet; vectors a line (`id:f f f …`); or else
-/// CSV with a header. Text may be compressed with gzip.
+/// Opens a file. Its beginning determines the format: Parquet; vectors by line (`id:f f f …`);
+/// otherwise CSV with a header. Text may be compressed with gzip.
 pub(super) async fn open(file: File, table: Table) -> Result<BatchStream, Error> {
     let mut text = Text::open(file.clone()).await?;
     let named_parquet = file.name.to_ascii_lowercase().ends_with(".parquet");
@@ -66,7 +63,7 @@ pub(super) async fn open(file: File, table: Table) -> Result<BatchStream, Error>
         _ if named_parquet => return parquet_rows(file, table).await,
         Kind::Parquet if !text.is_compressed => return parquet_rows(file, table).await,
         Kind::Parquet | Kind::Gzip => {
-            return Err(file.malformed("contains a file that is compressed itself: decompress it"));
+            return Err(file.malformed("contains another compressed file: decompress it"));
         }
         Kind::Other(found) => return Err(file.malformed(format!("is {found}"))),
         Kind::Text => {}
@@ -86,16 +83,16 @@ fn is_vector_line(start: &[u8]) -> bool {
 }
 
 async fn parquet_rows(file: File, table: Table) -> Result<BatchStream, Error> {
-    // The footer's reader would take a file shorter than a footer for a mistake of its caller.
+    // The Parquet reader reports a file shorter than a footer as a misuse of its API.
     if file.size < 12 {
         return Err(file.malformed("is not Parquet: it is too short"));
     }
-    // The types that the file's columns have are all that is needed of its schema.
+    // The column types are sufficient, without the schema of Arrow.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let ranges = Ranges { file: file.clone(), checked: None };
     let mut opened = pin!(ParquetRecordBatchStreamBuilder::new_with_options(ranges, options));
     let builder = future::poll_fn(|context| {
-        let polled = sparrow_parquet::contained(|| opened.as_mut().poll(context));
+        let polled = sparrow_parquet::catch_panic(|| opened.as_mut().poll(context));
         polled.unwrap_or_else(|what| Poll::Ready(Err(ParquetError::General(what))))
     });
     let builder = builder.await.map_err(|error| broken(&file, error))?;
@@ -108,11 +105,11 @@ async fn parquet_rows(file: File, table: Table) -> Result<BatchStream, Error> {
     let projection = ProjectionMask::roots(builder.parquet_schema(), roots);
     let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let builder = builder.with_projection(projection).with_batch_size(BATCH);
-    let batches = sparrow_parquet::contained(|| builder.build());
+    let batches = sparrow_parquet::catch_panic(|| builder.build());
     let batches = batches.map_err(|what| file.malformed(not_parquet(what)))?;
     let mut batches = batches.map_err(|error| broken(&file, error))?;
     let batches = stream::poll_fn(move |context| {
-        let polled = sparrow_parquet::contained(|| batches.poll_next_unpin(context));
+        let polled = sparrow_parquet::catch_panic(|| batches.poll_next_unpin(context));
         polled.unwrap_or_else(|what| Poll::Ready(Some(Err(ParquetError::General(what)))))
     });
     let mut done = 0;
@@ -127,7 +124,7 @@ async fn parquet_rows(file: File, table: Table) -> Result<BatchStream, Error> {
     Ok(rows.boxed())
 }
 
-/// Errors of the Parquet reader that come from the file's content, and others.
+/// Separates content errors of the Parquet reader from others.
 fn broken(file: &File, error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => file.unreadable(source),
@@ -140,11 +137,11 @@ fn not_parquet(what: impl fmt::Display) -> String {
     format!("is not readable as Parquet: {what}")
 }
 
-/// A file for the Parquet reader, which gets to see only what has been checked.
+/// A file for the Parquet reader, which receives only checked content.
 #[derive(Debug)]
 struct Ranges {
     file: File,
-    /// The footer, once it is read.
+    /// The footer, after it was read.
     checked: Option<(Arc<ParquetMetaData>, Columns)>,
 }
 
@@ -205,21 +202,21 @@ impl AsyncFileReader for Ranges {
     }
 }
 
-/// A file's text as it comes.
+/// The text of a file as a stream.
 struct Text {
     file: File,
     chunks: BoxStream<'static, object_store::Result<Bytes>>,
-    /// Decompresses the chunks of a compressed file; `None` at its end.
+    /// The decompressor of a compressed file; `None` at its end.
     decoder: Option<MultiGzDecoder<Vec<u8>>>,
-    /// What has been read and not been decompressed.
+    /// The bytes read but not decompressed yet.
     compressed: Bytes,
     is_compressed: bool,
-    /// What has been read and not been taken.
+    /// The bytes read but not consumed yet.
     ahead: Vec<u8>,
-    /// How many bytes of the file have been read, and how many of them are in the progress.
+    /// The number of bytes read, and the part of them already reported as progress.
     read: u64,
     reported: u64,
-    /// How many lines have been taken.
+    /// The number of lines consumed.
     line: u64,
 }
 
@@ -240,14 +237,14 @@ impl Text {
         })
     }
 
-    /// Takes everything from the beginning on as compressed.
+    /// Treats everything from the beginning as compressed.
     fn decompress(&mut self) {
         self.compressed = mem::take(&mut self.ahead).into();
         self.decoder = Some(MultiGzDecoder::new(Vec::new()));
         self.is_compressed = true;
     }
 
-    /// Reads on; false at the end of the file.
+    /// Reads more; false at the end of the file.
     async fn more(&mut self) -> Result<bool, Error> {
         if self.decoder.is_some() && !self.compressed.is_empty() {
             return self.decode(false);
@@ -265,7 +262,7 @@ impl Text {
         Ok(true)
     }
 
-    /// Decompresses a piece, or what is left at the end of the file. A piece becomes 16 MiB at most.
+    /// Decompresses a chunk, or the rest at the end of the file. A chunk expands to at most 16 MiB.
     fn decode(&mut self, at_end: bool) -> Result<bool, Error> {
         let Some(decoder) = &mut self.decoder else { return Ok(false) };
         let piece = self.compressed.split_to(self.compressed.len().min(1 << 14));
@@ -283,13 +280,13 @@ impl Text {
         Ok(true)
     }
 
-    /// Reads on until there are `wanted` bytes from `at` on, or the file ends.
+    /// Reads until there are `wanted` bytes after `at`, or the file ends.
     async fn fill(&mut self, at: usize, wanted: usize) -> Result<&[u8], Error> {
         while self.ahead.len() < at + wanted && self.more().await? {}
         Ok(&self.ahead[at..])
     }
 
-    /// The next bytes, which stay; fewer than `wanted` only at the end of the file.
+    /// The next bytes, without consuming them; fewer than `wanted` only at the end of the file.
     async fn peek(&mut self, wanted: usize) -> Result<&[u8], Error> {
         let ahead = self.fill(0, wanted).await?;
         Ok(&ahead[..wanted.min(ahead.len())])
@@ -298,26 +295,26 @@ impl Text {
     async fn skip_byte_order_mark(&mut self) -> Result<(), Error> {
         let start = self.peek(3).await?;
         let mark = start.len() - skip_byte_order_mark(start).len();
-        self.take(mark);
+        self.consume(mark);
         Ok(())
     }
 
-    fn take(&mut self, bytes: usize) {
+    fn consume(&mut self, bytes: usize) {
         self.ahead.drain(..bytes);
     }
 
-    /// Takes bytes, and counts the lines in them.
-    fn take_lines(&mut self, bytes: usize) {
+    /// Consumes bytes, and counts the lines in them.
+    fn consume_lines(&mut self, bytes: usize) {
         self.line += memchr::memchr_iter(b'\n', &self.ahead[..bytes]).count() as u64;
-        self.take(bytes);
+        self.consume(bytes);
     }
 
-    /// How many bytes of the file have been read since the last call.
+    /// The number of bytes read since the last call.
     fn progress(&mut self) -> u64 {
         self.read - mem::replace(&mut self.reported, self.read)
     }
 
-    /// How many bytes the next line has, its end included; `None` at the end of the file.
+    /// The length of the next line with its line end; `None` at the end of the file.
     async fn line_length(&mut self, from: usize) -> Result<Option<usize>, Error> {
         let mut searched = from;
         loop {
@@ -337,7 +334,7 @@ impl Text {
     }
 }
 
-/// A file with `id:f f f …` a line.
+/// A file with lines `id:f f f …`.
 fn vector_lines(text: Text, table: Table) -> BatchStream {
     stream::try_unfold(text, move |text| next_vectors(text, table)).boxed()
 }
@@ -359,35 +356,35 @@ async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Batch, Tex
             entries.push(table.embedding(id, vector));
         }
     }
-    text.take(at);
+    text.consume(at);
     let bytes = text.progress();
     Ok((at > 0).then_some((Batch { entries, bytes }, text)))
 }
 
-/// A CSV file whose first line names the columns.
+/// A CSV file with a header.
 async fn csv(mut text: Text, table: Table) -> Result<BatchStream, Error> {
     let blank = text.peek(MAX_LINE).await?.iter().take_while(|byte| is_line_end(**byte)).count();
-    text.take_lines(blank);
+    text.consume_lines(blank);
     let Some(length) = text.line_length(0).await? else {
-        // Spark leaves such files where a partition has no rows.
+        // Spark writes such files for partitions without rows.
         return Ok(stream::empty().boxed());
     };
     let mut splitter = Splitter::new(LIMITS);
     let names = header(&mut splitter, &text.ahead[..length]);
     let names = names.map_err(|what| text.file.malformed(format!("header: {what}")))?;
-    text.take_lines(length);
-    // Everything is text, and becomes what it should be row by row.
+    text.consume_lines(length);
+    // All columns are read as text, and converted row by row.
     let fields = names.iter().map(|name| Field::new(name, DataType::Utf8, true));
     let all = Schema::new(fields.collect::<Vec<_>>());
     let layout = ColumnMapping::find(table, &all).map_err(|what| text.file.malformed(what))?;
-    let place = |name: &str| names.iter().position(|column| column == name);
-    // A column may be needed twice.
-    let places: BTreeSet<usize> = layout.columns().filter_map(place).collect();
-    let fields = places.iter().map(|&place| all.field(place).clone());
+    let index = |name: &str| names.iter().position(|column| column == name);
+    // A column may be required twice.
+    let indexes: BTreeSet<usize> = layout.columns().filter_map(index).collect();
+    let fields = indexes.iter().map(|&column| all.field(column).clone());
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    splitter.set_id_column(place(layout.id()).unwrap_or_default());
-    let places = places.into_iter().collect();
-    let state = Csv { text, splitter, columns: names.len(), places, schema, layout, rows: 0 };
+    splitter.set_id_column(index(layout.id()).unwrap_or_default());
+    let indexes = indexes.into_iter().collect();
+    let state = Csv { text, splitter, columns: names.len(), indexes, schema, layout, rows: 0 };
     Ok(stream::try_unfold(state, Csv::next).boxed())
 }
 
@@ -408,10 +405,10 @@ const fn is_line_end(byte: u8) -> bool {
 struct Csv {
     text: Text,
     splitter: Splitter,
-    /// How many columns each record has.
+    /// The number of columns of a record.
     columns: usize,
-    /// Those that are needed, and the schema of these.
-    places: Vec<usize>,
+    /// The required columns, and their schema.
+    indexes: Vec<usize>,
     schema: SchemaRef,
     layout: ColumnMapping,
     rows: u64,
@@ -420,10 +417,10 @@ struct Csv {
 impl Csv {
     async fn next(mut self) -> Result<Option<(Batch, Self)>, Error> {
         let mut values: Vec<StringBuilder> =
-            self.places.iter().map(|_| StringBuilder::new()).collect();
+            self.indexes.iter().map(|_| StringBuilder::new()).collect();
         let (mut rows, mut at) = (0, 0);
         while rows < BATCH {
-            // The splitter sees the whole record, or more than a record may have.
+            // The splitter needs the whole record, or more than the maximum.
             let rest = self.text.fill(at, MAX_LINE + 1).await?;
             let blank = rest.iter().take_while(|byte| is_line_end(**byte)).count();
             if blank > 0 {
@@ -433,10 +430,10 @@ impl Csv {
             if rest.is_empty() {
                 break;
             }
-            match record(&mut self.splitter, rest, self.columns, &self.places, &mut values) {
+            match record(&mut self.splitter, rest, self.columns, &self.indexes, &mut values) {
                 Ok(length) => at += length,
                 Err(what) => {
-                    self.text.take_lines(at);
+                    self.text.consume_lines(at);
                     let line = self.text.line + 1;
                     let what = format!("is not readable as CSV: line {line}: {what}");
                     return Err(self.text.file.malformed(what));
@@ -444,14 +441,14 @@ impl Csv {
             }
             rows += 1;
         }
-        self.text.take_lines(at);
+        self.text.consume_lines(at);
         if rows == 0 {
             return Ok(None);
         }
         let columns = values.iter_mut().map(|values| Arc::new(values.finish()) as ArrayRef);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect());
         let batch = batch.map_err(|error| self.text.file.malformed(error.to_string()))?;
-        // Row 1 is line 2, unless there are line ends inside of quotes.
+        // Row 1 is line 2, unless quoted fields contain line ends.
         let entries = self.layout.entries(&batch, self.rows + 1);
         let entries = entries.map_err(|what| self.text.file.malformed(what))?;
         self.rows += rows as u64;
@@ -460,13 +457,13 @@ impl Csv {
     }
 }
 
-/// Splits the record at the beginning of `data`, and appends the fields that are needed to `values`.
+/// Splits the record at the beginning of `data`, and appends the required fields to `values`.
 /// Returns the length of the record.
 fn record(
     splitter: &mut Splitter,
     data: &[u8],
     columns: usize,
-    places: &[usize],
+    indexes: &[usize],
     values: &mut [StringBuilder],
 ) -> Result<usize, String> {
     let length = splitter.split(data).map_err(|problem| problem.to_string())?;
@@ -477,8 +474,8 @@ fn record(
     if fields.iter().any(|field| str::from_utf8(field).is_err()) {
         return Err("not UTF-8 text".to_owned());
     }
-    for (values, &place) in values.iter_mut().zip(places) {
-        let text = str::from_utf8(fields.get(place)).unwrap_or_default();
+    for (values, &column) in values.iter_mut().zip(indexes) {
+        let text = str::from_utf8(fields.get(column)).unwrap_or_default();
         values.append_option((!text.is_empty()).then_some(text));
     }
     Ok(length)

@@ -1,4 +1,4 @@
-//! Which files a location names, and where they are opened.
+//! Lists the files of a location, and opens them.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,10 +16,9 @@ use sparrow_neural::{EmbeddingMetadata, METADATA_FILE};
 
 use super::{Error, Location};
 
-/// A file to read.
 #[derive(Debug, Clone)]
 pub(super) struct File {
-    /// How messages call it.
+    /// The name in messages.
     pub(super) name: String,
     /// Its length in bytes.
     pub(super) size: u64,
@@ -39,8 +38,8 @@ impl File {
         Error::Unreadable { file: self.name.clone(), source: source.into() }
     }
 
-    /// Reads an object through once, if its folder has a digest for it. A push that begins with a damaged file
-    /// would only be given up later.
+    /// Reads an object once, if its folder contains a digest for it. Otherwise a push would fail
+    /// only after it has read a damaged file.
     async fn check(&self, digests: &Digests) -> Result<(), Error> {
         let name = self.path.filename().unwrap_or_default();
         let Some(expected) = digests.of_file(name) else { return Ok(()) };
@@ -54,31 +53,30 @@ impl File {
     }
 }
 
-/// The digests of the files of a folder.
+/// The digests of the files in a folder.
 struct Digests {
-    /// Of a set of vectors.
-    about: Option<EmbeddingMetadata>,
+    metadata: Option<EmbeddingMetadata>,
     manifest: Manifest,
 }
 
-/// The digest that a file is to have.
+/// The expected digest of a file.
 struct Expected<'a> {
-    /// The file that contains it.
+    /// The file that contains the digest.
     source: &'static str,
     sha256: &'a str,
 }
 
 impl Digests {
-    fn new(manifest: Option<&[u8]>, about: Option<&[u8]>) -> io::Result<Self> {
+    fn new(manifest: Option<&[u8]>, metadata: Option<&[u8]>) -> io::Result<Self> {
         Ok(Self {
-            // One that cannot be read is an error of whoever reads it for what else is in it.
-            about: about.and_then(|bytes| EmbeddingMetadata::read(bytes, METADATA_FILE).ok()),
+            // The reader of the metadata reports malformed ones.
+            metadata: metadata.and_then(|bytes| EmbeddingMetadata::read(bytes, METADATA_FILE).ok()),
             manifest: manifest.map_or_else(|| Ok(Manifest::default()), Manifest::parse)?,
         })
     }
 
     fn of_file(&self, name: &str) -> Option<Expected<'_>> {
-        let of_set = self.about.as_ref().and_then(|about| about.sha256(name));
+        let of_set = self.metadata.as_ref().and_then(|metadata| metadata.sha256(name));
         let of_set = of_set.map(|sha256| Expected { source: METADATA_FILE, sha256 });
         let in_manifest = || {
             let sha256 = self.manifest.get(name)?;
@@ -94,11 +92,12 @@ impl Expected<'_> {
     }
 }
 
-/// Settings of the client of object stores, named as in the environment: `AWS_ENDPOINT_URL`, ….
+/// Settings of the object store client, with the names of environment variables:
+/// `AWS_ENDPOINT_URL`, ….
 pub type StoreSettings = Vec<(String, String)>;
 
-/// The file, or those of the folder in order of name. Hidden ones, and what Spark leaves beside its
-/// part files, are passed over: names that begin with a dot or an underscore.
+/// The file, or the files of a folder in order of name. Names that begin with a dot or underscore
+/// are skipped: hidden files, and those that Spark writes beside its part files.
 pub(super) async fn list(
     location: &Location,
     settings: &StoreSettings,
@@ -110,13 +109,13 @@ pub(super) async fn list(
     if files.is_empty() {
         return Err(Error::Malformed {
             file: location.to_string(),
-            what: "there are no files to read in this folder".to_owned(),
+            what: "the folder contains no files".to_owned(),
         });
     }
     Ok(files)
 }
 
-/// The content of a small file that need not be there.
+/// The content of a small file that may be missing.
 pub(super) async fn read_optional(
     location: &Location,
     settings: &StoreSettings,
@@ -135,7 +134,7 @@ pub(super) async fn read_optional(
     }
 }
 
-/// A small file; `None` if it is not there.
+/// A small file; `None` if it is missing.
 fn read_local(path: &LocalPath) -> io::Result<Option<Vec<u8>>> {
     match sparrow_files::read(path, LARGEST_MANIFEST) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -144,7 +143,7 @@ fn read_local(path: &LocalPath) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// A small object; `None` if it is not there.
+/// A small object; `None` if it is missing.
 async fn read_object(
     store: &dyn ObjectStore,
     path: &Path,
@@ -156,18 +155,19 @@ async fn read_object(
     };
     let size = object.meta.size;
     if size > LARGEST_MANIFEST {
-        let source = format!("it has {size} bytes, and at most {LARGEST_MANIFEST} are read").into();
+        let source =
+            format!("its size of {size} bytes exceeds the limit of {LARGEST_MANIFEST}").into();
         return Err(object_store::Error::Generic { store: "S3", source });
     }
     Ok(Some(object.bytes().await?.to_vec()))
 }
 
-fn is_passed_over(name: &str) -> bool {
+fn is_skipped(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }
 
 fn nested(folder: String, inner: &str) -> Error {
-    let what = format!("holds the folder {inner}; name a folder that holds the files themselves");
+    let what = format!("contains the folder {inner}; the files must be directly in the folder");
     Error::Malformed { file: folder, what }
 }
 
@@ -183,12 +183,12 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
         let path = folder.join(name);
         read_local(&path).map_err(|source| unreadable(&path, source))
     };
-    let (manifest, about) = (read(MANIFEST_FILE)?, read(METADATA_FILE)?);
-    let digests = Digests::new(manifest.as_deref(), about.as_deref())
+    let (manifest, of_embeddings) = (read(MANIFEST_FILE)?, read(METADATA_FILE)?);
+    let digests = Digests::new(manifest.as_deref(), of_embeddings.as_deref())
         .map_err(|source| unreadable(folder, source))?;
     let file = |path: &LocalPath| -> Result<File, Error> {
         let name = path.display().to_string();
-        // The object store that reads it later would wait for a pipe forever.
+        // The object store client would block on a named pipe.
         let opened = sparrow_files::open(path, u64::MAX);
         let opened = opened.map_err(|source| unreadable(path, source))?;
         let size = opened.metadata().map_err(|source| unreadable(path, source))?.len();
@@ -212,7 +212,7 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
         let entry = entry.map_err(|source| unreadable(path, source))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if is_passed_over(&name) {
+        if is_skipped(&name) {
             continue;
         }
         let inner = entry.path();
@@ -226,8 +226,8 @@ fn local(path: &LocalPath) -> Result<Vec<File>, Error> {
     Ok(files)
 }
 
-/// How long a request to an object store is tried again after an answer that it is overloaded or no
-/// answer at all.
+/// The time limit for retries of a request that the object store answers with an overload error or
+/// not at all.
 const RETRY: Duration = Duration::from_secs(20);
 
 fn bucket_of(
@@ -236,7 +236,7 @@ fn bucket_of(
 ) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in settings {
-        // What the client does not know, such as AWS_PROFILE, is meant for others.
+        // Unknown settings, such as AWS_PROFILE, are for other programs.
         if let Ok(known) = name.to_ascii_lowercase().parse() {
             builder = builder.with_config(known, value);
         }
@@ -286,15 +286,15 @@ async fn s3(
         let Some(inner) = object.location.prefix_match(&path) else { continue };
         let inner: Vec<String> = inner.map(|part| part.as_ref().to_owned()).collect();
         match &inner[..] {
-            [first, ..] if is_passed_over(first) => {}
-            // Some tools make an empty object in place of the folder.
+            [first, ..] if is_skipped(first) => {}
+            // Some tools create an empty object with the name of the folder.
             [] => {}
             [_] => files.push(file(object)),
             [folder, ..] => return Err(nested(name.clone(), folder)),
         }
     }
     if files.is_empty() {
-        let source = "there is neither an object nor a folder of this name".into();
+        let source = "no object and no folder has this name".into();
         return Err(Error::Unreadable { file: name, source });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -313,10 +313,10 @@ async fn digests_of(store: &dyn ObjectStore, folder: &Path, name: &str) -> Resul
     };
     let read = async |file: &str| match read_object(store, &folder.clone().join(file)).await {
         Ok(bytes) => Ok(bytes),
-        // So answers S3 about an object that is not there, if listing is not permitted.
+        // The reply of S3 for a missing object, if listing is not permitted.
         Err(object_store::Error::PermissionDenied { .. }) => Ok(None),
         Err(error) => Err(unreadable(error.into())),
     };
-    let (manifest, about) = (read(MANIFEST_FILE).await?, read(METADATA_FILE).await?);
-    Digests::new(manifest.as_deref(), about.as_deref()).map_err(|error| unreadable(error.into()))
+    let (manifest, metadata) = (read(MANIFEST_FILE).await?, read(METADATA_FILE).await?);
+    Digests::new(manifest.as_deref(), metadata.as_deref()).map_err(|error| unreadable(error.into()))
 }

@@ -2,10 +2,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A file, or a folder of files: on this machine, or in an S3-compatible object store.
+/// A file or a folder of files, on this machine or in an S3-compatible object store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// A path on this machine, written as such or as `file://PATH`.
+    /// A path on this machine, also written `file://PATH`.
     Local(PathBuf),
     /// An object, or all objects of a folder: `s3://BUCKET/KEY`.
     S3 {
@@ -57,17 +57,17 @@ impl FromStr for Location {
         match scheme {
             "file" => match rest.strip_prefix("localhost").unwrap_or(rest) {
                 path if path.starts_with('/') => Ok(Self::Local(path.into())),
-                _ => Err("a file URL has an absolute path: file:///PATH".to_owned()),
+                _ => Err("a file URL must have an absolute path: file:///PATH".to_owned()),
             },
             "s3" => {
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
                 if bucket.is_empty() {
-                    return Err("no bucket: an object is named s3://BUCKET/KEY".to_owned());
+                    return Err("no bucket: the address of an object is s3://BUCKET/KEY".to_owned());
                 }
                 let key = key.trim_matches('/').to_owned();
                 Ok(Self::S3 { bucket: bucket.to_owned(), key })
             }
-            _ => Err(format!("{scheme}:// is not supported: a path, file:// or s3:// is")),
+            _ => Err(format!("{scheme}:// is not supported; use a path, file:// or s3://")),
         }
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_urls_are_told_apart() {
+    fn paths_and_urls_are_distinguished() {
         let ok = |text: &str| Ok::<_, String>(text.to_owned());
         assert_eq!(parsed("out/deep"), ok("out/deep/x.csv"));
         assert_eq!(parsed("file:///out"), ok("/out/x.csv"));

@@ -1,13 +1,14 @@
-//! What is pushed to a store, read as a stream of entries.
+//! Sources of a push, read as a stream of entries.
 //!
-//! Features and vectors come from files: what this crate wrote, or what somebody's Spark did. Each
-//! is one file or a folder of part files, Parquet or CSV, on this machine or in an S3-compatible
-//! object store; which of them it is shows by the content. Whole numbers of any width, floats,
-//! decimals and text are taken and become the text that the store's contract asks for. Rating
-//! histories come from a MovieLens data set.
+//! Features and vectors come from files, written by this project or by Spark. Each source is one
+//! file or a folder of part files, Parquet or CSV, on this machine or in an S3-compatible object
+//! store. The format is detected from the content. Integers of any width, floats, decimals and text
+//! are converted to the text of the store's contract. Rating histories come from a MovieLens data
+//! set.
 //!
-//! Nothing is taken for something else silently: what is missing, out of range or occurs twice is
-//! an [`Error`] with the file, the row and the column. Files are read in pieces: of a Parquet file
+//! Invalid input is never ignored: a missing value, one out of range or a duplicate id is an
+//! [`Error`] with file, row and column. Files are read in batches; of a Parquet file, one row group
+//! is in memory at a time.
 //! one row group is in memory at a time.
 
 mod column_mapping;
@@ -32,7 +33,7 @@ use files::File;
 use ratings::Ratings;
 use sparrow_movielens::Options as ReaderOptions;
 
-/// Where everything is. What is `None` is not pushed.
+/// The locations of all sources. Sources that are `None` are not pushed.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Users' features: a column `userId` and those of [`USER_FIELDS`](sparrow_features::USER_FIELDS).
@@ -41,19 +42,19 @@ pub struct Sources {
     pub movie_features: Option<Location>,
     /// Users' vectors: columns `userId` and `embedding`, or lines `id:f f f …`.
     pub user_embeddings: Option<Location>,
-    /// Movies' vectors: columns `movieId` and `embedding`, or lines `id:f f f …`. A file `embedding.json`
-    /// beside them says how they compare.
+    /// Movies' vectors: columns `movieId` and `embedding`, or lines `id:f f f …`. A file
+    /// `embedding.json` beside them contains their similarity measure.
     pub item_embeddings: Option<Location>,
-    /// The folder of a MovieLens data set: rating histories, movies' ratings in sum, the list of
-    /// users.
+    /// The folder of a MovieLens data set, for rating histories, movies' rating sums and the list
+    /// of users.
     pub ratings: Option<PathBuf>,
-    /// How the data set is read.
+    /// Options of the data set reader.
     pub reader: ReaderOptions,
     /// Settings of object stores.
     pub object_store: StoreSettings,
 }
 
-/// Why something cannot be read.
+/// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -62,26 +63,26 @@ pub enum Error {
     Unreadable {
         /// The file, or the folder.
         file: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A file is not what it should be.
+    /// The content of a file is invalid.
     #[error("{file}: {what}")]
     Malformed {
         /// The file, or the folder.
         file: String,
-        /// What is wrong with it.
+        /// The fault.
         what: String,
     },
     /// The MovieLens data set cannot be read.
     #[error("cannot read the data set")]
     Ratings(#[from] sparrow_movielens::Error),
     /// There are no sources.
-    #[error("there is nothing to read: name at least one source")]
+    #[error("there are no sources: specify at least one")]
     Nothing,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Table {
     UserFeatures,
@@ -108,12 +109,12 @@ impl Table {
     }
 }
 
-/// How many entries there are of each kind.
+/// The number of entries of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts([u64; Kind::ALL.len()]);
 
 impl Counts {
-    /// Counts one more. The description of the vectors is part of them, and not counted.
+    /// Counts an entry. The description of vectors is part of them and is not counted.
     pub(crate) fn add(&mut self, kind: Kind) {
         self.0[kind as usize] += u64::from(kind != Kind::EmbeddingInfo);
     }
@@ -124,18 +125,18 @@ impl Counts {
         }
     }
 
-    /// How many of this kind there are.
+    /// The number of entries of a kind.
     pub const fn get(&self, kind: Kind) -> u64 {
         self.0[kind as usize]
     }
 
-    /// How many there are in all.
+    /// The number of all entries.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 }
 
-/// A line for each kind that there is something of.
+/// A line for each kind with entries.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line_end = "";
@@ -158,11 +159,11 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Reads sources from beginning to end.
+/// Reads all sources in order.
 pub struct Reader {
     tables: VecDeque<TableReader>,
-    /// What the movies' vectors are, until it was handed on.
-    about: Option<EmbeddingMetadata>,
+    /// The metadata of the movies' vectors, until they are returned.
+    metadata: Option<EmbeddingMetadata>,
     ratings: Option<Ratings>,
     done: u64,
     total: u64,
@@ -176,7 +177,7 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Finds the files, and reads the data set, if there is one.
+    /// Opens the files, and reads the data set if there is one.
     pub async fn open(sources: &Sources) -> Result<Self, Error> {
         let tables = [
             (Table::ItemEmbeddings, &sources.item_embeddings),
@@ -185,7 +186,7 @@ impl Reader {
             (Table::UserFeatures, &sources.user_features),
         ];
         let mut reader =
-            Self { tables: VecDeque::new(), about: None, ratings: None, done: 0, total: 0 };
+            Self { tables: VecDeque::new(), metadata: None, ratings: None, done: 0, total: 0 };
         for (table, location) in tables {
             if let Some(location) = location {
                 let files = files::list(location, &sources.object_store).await?;
@@ -193,9 +194,9 @@ impl Reader {
                 reader.tables.push_back(TableReader::new(table, location, files));
             }
         }
-        // After the vectors were found: an error names them first.
+        // After the vectors were found, so that errors mention those first.
         if let Some(location) = &sources.item_embeddings {
-            reader.about = Some(about(location, &sources.object_store).await?);
+            reader.metadata = Some(embedding_metadata(location, &sources.object_store).await?);
         }
         if let Some(folder) = &sources.ratings {
             let ratings = Ratings::load(folder.clone(), sources.reader.clone()).await?;
@@ -208,7 +209,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// The next entries, about a thousand of one kind; `None` at the end.
+    /// The next batch of about a thousand entries of one kind; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, Error> {
         while let Some(table) = self.tables.front_mut() {
             if let Some(rows) = table.next().await? {
@@ -217,10 +218,10 @@ impl Reader {
             }
             let Some(table) = self.tables.pop_front() else { break };
             if let (Table::ItemEmbeddings, Some(dimension)) = (table.table, table.dimension)
-                && let Some(about) = self.about.take()
+                && let Some(metadata) = self.metadata.take()
             {
-                // The digests are those of files, which a store does not hold.
-                let line = about.with_files([]).with_dimension(dimension).to_line();
+                // The digests are those of files, which do not apply to a store.
+                let line = metadata.with_files([]).with_dimension(dimension).to_line();
                 return Ok(Some(vec![Entry::EmbeddingInfo(line)]));
             }
         }
@@ -232,20 +233,23 @@ impl Reader {
         Ok(Some(rows.entries))
     }
 
-    /// What was found in the data set, and skipped; `None` without one.
+    /// Statistics and skipped lines of the data set; `None` without one.
     pub fn report(&self) -> Option<&sparrow_movielens::Report> {
         self.ratings.as_ref().map(|ratings| &ratings.report)
     }
 
-    /// How many bytes have been read, and how many there are, about.
+    /// The approximate numbers of bytes that were read, and of all bytes.
     pub const fn progress(&self) -> (u64, u64) {
         (self.done, self.total)
     }
 }
 
-/// What the file beside the movies' vectors says of them. Without one, as beside files of other programs,
-/// they are compared by cosine.
-async fn about(vectors: &Location, settings: &StoreSettings) -> Result<EmbeddingMetadata, Error> {
+/// The metadata beside the movies' vectors. Without them, as for files of other programs, the
+/// similarity is cosine.
+async fn embedding_metadata(
+    vectors: &Location,
+    settings: &StoreSettings,
+) -> Result<EmbeddingMetadata, Error> {
     let unknown = || EmbeddingMetadata::new("unknown", Similarity::Cosine, None);
     let Some(location) = vectors.beside(METADATA_FILE) else { return Ok(unknown()) };
     match files::read_optional(&location, settings).await? {
@@ -258,16 +262,16 @@ async fn about(vectors: &Location, settings: &StoreSettings) -> Result<Embedding
     }
 }
 
-/// The most dimensions that vectors may have.
+/// The maximum number of dimensions.
 const LONGEST_VECTOR: usize = 1 << 16;
 
-/// Reads the files of one table, and checks what needs a view of all of them.
+/// Reads the files of one table, with checks across files.
 struct TableReader {
     table: Table,
     location: String,
     files: VecDeque<File>,
     open: Option<(String, BatchStream)>,
-    seen: HashSet<u32>,
+    ids: HashSet<u32>,
     dimension: Option<usize>,
 }
 
@@ -278,7 +282,7 @@ impl TableReader {
             location: location.to_string(),
             files: files.into(),
             open: None,
-            seen: HashSet::new(),
+            ids: HashSet::new(),
             dimension: None,
         }
     }
@@ -297,9 +301,9 @@ impl TableReader {
             let Some(file) = self.files.pop_front() else { break };
             self.open = Some((file.name.clone(), file_reader::open(file, self.table).await?));
         }
-        if self.seen.is_empty() {
-            // A push of nothing would say "leave what there is", which nobody means by it.
-            let what = "there are no rows".to_owned();
+        if self.ids.is_empty() {
+            // An empty source would mean "no change", which is hardly intended.
+            let what = "it has no rows".to_owned();
             return Err(Error::Malformed { file: self.location.clone(), what });
         }
         Ok(None)
@@ -321,13 +325,13 @@ impl TableReader {
                 if vector.len() > LONGEST_VECTOR {
                     let length = vector.len();
                     return Err(format!(
-                        "id {id} has {length} numbers, more than {LONGEST_VECTOR}"
+                        "id {id} has {length} components, more than {LONGEST_VECTOR}"
                     ));
                 }
                 sparrow_neural::check_vector(id, vector, self.dimension)?;
                 self.dimension = Some(vector.len());
             }
-            if !self.seen.insert(id) {
+            if !self.ids.insert(id) {
                 return Err(format!("id {id} occurs twice"));
             }
         }

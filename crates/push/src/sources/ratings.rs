@@ -1,4 +1,4 @@
-//! The histories of a MovieLens data set as entries.
+//! Entries from the ratings of a MovieLens data set.
 
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use tokio::task;
 use super::Error;
 use super::file_reader::Batch;
 
-/// How many users the list of users names.
+/// The maximum size of the list of users.
 const LISTED: usize = 100_000;
 
-/// Entries, and ratings in them, that are handed on at a time.
+/// Entries per batch, and ratings in them.
 const BATCH: usize = 1024;
 const BATCH_RATINGS: usize = 1 << 16;
 
-/// Bytes that a rating takes in a store.
+/// The size of a rating in a store, in bytes.
 const RATING: u64 = 9;
 
-/// A data set in memory, eight bytes a rating, and how much of it has been handed on.
+/// A data set in memory, with eight bytes per rating, and the position of the next batch.
 #[derive(Debug)]
 pub(super) struct Ratings {
     catalog: Catalog,
@@ -83,7 +83,7 @@ impl Ratings {
         Batch { entries, bytes: count as u64 * RATING }
     }
 
-    /// Movies without ratings are not in a store.
+    /// Movies without ratings are not stored.
     fn movies(&mut self) -> Vec<Entry> {
         let mut entries = Vec::new();
         while (self.movie as usize) < self.catalog.len() && entries.len() < BATCH {

@@ -6,54 +6,53 @@ use super::{REMEDY, damaged};
 use crate::codec::{self, Fault};
 use crate::{Entry, Error, Fields, Generation, Kind, Malformed, StoredMovie, StoredUser, UserList};
 
-/// By id, the packed values of one kind.
+/// The packed values of one kind by id.
 pub(super) type Table = TableDefinition<'static, u32, &'static [u8]>;
-/// By name, what there is to know of the file itself.
+/// The properties of the file by name.
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 pub(super) const FORMAT: &str = "format";
 pub(super) const GENERATION: &str = "generation";
 
-/// A digest of the numbers above.
+/// A digest of the two properties above.
 pub(super) const DIGEST: &str = "digest";
 
-/// The version of tables and values. A file of a greater one is refused. Up to 1, values have no digest.
+/// The version of tables and values. Files of later versions are rejected. Values of versions
+/// before [`FIRST_WITH_DIGESTS`] have no digest.
 pub(super) const FORMAT_VERSION: u64 = 2;
 const FIRST_WITH_DIGESTS: u64 = 2;
 
-/// Bytes of a digest.
 const DIGEST_BYTES: usize = 8;
 
-/// The beginning of the SHA-256 of a value and of the place where it belongs.
-fn digest(place: &str, id: u32, packed: &[u8]) -> [u8; DIGEST_BYTES] {
+/// The beginning of the SHA-256 of a value, its table and its id.
+fn digest(table: &str, id: u32, packed: &[u8]) -> [u8; DIGEST_BYTES] {
     let hash = Sha256::new()
-        .chain_update(place.as_bytes())
+        .chain_update(table.as_bytes())
         .chain_update(id.to_le_bytes())
         .chain_update(packed)
         .finalize();
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-/// A digest of what there is to know of the file itself.
+/// The digest of the properties of the file.
 pub(super) fn digest_of_meta(format: u64, generation: u64) -> u64 {
     let packed = [format.to_le_bytes(), generation.to_le_bytes()].concat();
     u64::from_le_bytes(digest("meta", 0, &packed))
 }
 
-/// A value with its digest behind it.
+/// A value followed by its digest.
 fn sealed(kind: Kind, id: u32, mut packed: Vec<u8>) -> Vec<u8> {
     packed.extend(digest(kind.key_prefix(), id, &packed));
     packed
 }
 
-/// The value before its digest.
+/// The value without its digest, which is verified.
 fn unsealed(kind: Kind, id: u32, sealed: &[u8]) -> Result<&[u8], Fault> {
     match sealed.split_last_chunk::<DIGEST_BYTES>() {
-        Some((packed, there)) if *there == digest(kind.key_prefix(), id, packed) => Ok(packed),
-        _ => Err("is damaged: its digest differs".to_owned()),
+        Some((packed, stored)) if *stored == digest(kind.key_prefix(), id, packed) => Ok(packed),
+        _ => Err("is damaged: its digest does not match".to_owned()),
     }
 }
 
-/// The table of a kind.
 pub(super) const fn table(kind: Kind) -> Table {
     TableDefinition::new(match kind {
         Kind::UserFeatures => "user features",
@@ -78,7 +77,7 @@ pub(super) struct Tables {
 
 impl Tables {
     pub(super) fn open(transaction: &ReadTransaction, address: &str) -> Result<Self, Error> {
-        let foreign = || Error::refused(address, "the file is no feature store");
+        let foreign = || Error::refused(address, "the file is not a feature store");
         let meta = transaction.open_table(META).map_err(|_| foreign())?;
         let number = |name| {
             let value = meta.get(name).map_err(|error| read_fault(address, &error))?;
@@ -87,7 +86,7 @@ impl Tables {
         let format = number(FORMAT)?;
         if format > FORMAT_VERSION {
             let what = format!(
-                "the file is of format {format}, this program knows formats to {FORMAT_VERSION}"
+                "the file has format {format}, this program reads formats up to {FORMAT_VERSION}"
             );
             return Err(Error::refused(address, what));
         }
@@ -118,7 +117,7 @@ impl Tables {
         self.by_kind[kind as usize].as_ref()
     }
 
-    /// A value as a new file has it: one that was damaged stays so.
+    /// A value for a new file. A damaged one remains damaged.
     pub(super) fn copy(&self, kind: Kind, id: u32, value: &[u8]) -> Vec<u8> {
         if self.has_digests { value.to_vec() } else { sealed(kind, id, value.to_vec()) }
     }
@@ -182,7 +181,6 @@ impl Tables {
         self.single(Kind::EmbeddingInfo, codec::unpack_text)
     }
 
-    /// The one entry of a kind.
     fn single<T>(
         &self,
         kind: Kind,
@@ -202,7 +200,7 @@ fn read_fault(address: &str, error: &dyn std::error::Error) -> Error {
     Error::Unavailable { store: address.to_owned(), what }
 }
 
-/// The value of an entry as it lies in its table.
+/// The packed value of an entry with its digest.
 pub(super) fn pack(entry: &Entry) -> Vec<u8> {
     let packed = match entry {
         Entry::UserFeatures(_, fields) | Entry::MovieFeatures(_, fields) => pack_fields(fields),
@@ -217,7 +215,7 @@ pub(super) fn pack(entry: &Entry) -> Vec<u8> {
     sealed(entry.kind(), entry.id(), packed)
 }
 
-/// Names and values in turn, each behind its length.
+/// Alternating names and values, each after its length.
 fn pack_fields(fields: &Fields) -> Vec<u8> {
     let mut packed = Vec::new();
     for text in fields.0.iter().flat_map(|(name, value)| [name, value]) {
@@ -238,7 +236,7 @@ fn unpack_fields(packed: &[u8]) -> Result<Fields, Fault> {
     while !rest.is_empty() {
         match (text(&mut rest), text(&mut rest)) {
             (Some(name), Some(value)) => fields.push((name.to_owned(), value.to_owned())),
-            _ => return Err("is cut short".to_owned()),
+            _ => return Err("is truncated".to_owned()),
         }
     }
     Ok(Fields(fields))
@@ -249,7 +247,7 @@ fn unpack_vector(packed: &[u8]) -> Result<Vec<f32>, Fault> {
         (numbers, []) if !numbers.is_empty() => {
             Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
         }
-        _ => Err("is cut short".to_owned()),
+        _ => Err("is truncated".to_owned()),
     }
 }
 
@@ -260,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flipped_bit_and_another_place_are_noticed() {
+    fn flipped_bits_and_swapped_values_are_detected() {
         let sealed = sealed(Kind::UserEmbedding, 6, vec![1, 2, 3]);
         assert_eq!(unsealed(Kind::UserEmbedding, 6, &sealed), Ok(&[1, 2, 3][..]));
         assert!(unsealed(Kind::UserEmbedding, 7, &sealed).is_err());

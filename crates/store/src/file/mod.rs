@@ -1,8 +1,8 @@
 //! A store in one file, for a server without Redis.
 //!
-//! A file holds one generation and never changes: a push builds the next one beside it and renames
-//! that over it, which is atomic. Readers look before every read whether the file is still the one that they
-//! have open. A file that is missing is an empty store.
+//! A file contains one generation and never changes: a push builds a new file beside it and renames
+//! that atomically over it. Before each read, the store compares the file with the one that it has
+//! open. A missing file is an empty store.
 
 mod layout;
 mod push;
@@ -23,7 +23,7 @@ use crate::{
     Error, FeatureStore, Generation, Options, Push, Read, StoredMovie, StoredUser, UserList,
 };
 
-/// A store in a file. Clones share what they have open.
+/// A store in a file. Clones share the open file.
 #[derive(Debug, Clone)]
 pub struct FileStore(Arc<Inner>);
 
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// What tells a file from the one that was renamed over it.
+/// Distinguishes a file from one that was renamed over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
     inode: (u64, u64),
@@ -68,11 +68,11 @@ impl Identity {
     }
 }
 
-/// Pages of the file that a reader keeps in memory.
+/// The page cache of a reader, in bytes.
 const READER_CACHE: usize = 64 << 20;
 
 impl FileStore {
-    /// The store in this file, which need not be there yet.
+    /// The store in this file, which may not exist yet.
     pub fn open(path: &Path, options: &Options) -> Self {
         Self(Arc::new(Inner {
             path: path.to_owned(),
@@ -83,7 +83,7 @@ impl FileStore {
         }))
     }
 
-    /// Runs a read where it may wait for the disk.
+    /// Runs a read on a thread that may block on the disk.
     async fn read<T: Default + Send + 'static>(
         &self,
         deadline: Duration,
@@ -104,16 +104,16 @@ impl FileStore {
     }
 }
 
-/// What to do about a damaged file.
+/// The advice for damaged files.
 const REMEDY: &str = "delete it and push again";
 
-/// The library does not expect damage inside of a file, and panics at some.
+/// Damage inside a file can make redb panic.
 fn damaged(address: &str) -> Error {
     Error::refused(address, format!("the file is damaged: {REMEDY}"))
 }
 
 impl Inner {
-    /// A view of the file as it is now; `None` without a file.
+    /// A transaction on the current file; `None` without a file.
     fn begin(&self) -> Result<Option<ReadTransaction>, Error> {
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
@@ -128,7 +128,7 @@ impl Inner {
             Some(opened) if opened.identity == identity => Arc::clone(&opened.database),
             _ => {
                 *open = None;
-                // The library would wait for the writer of a pipe.
+                // redb would block on a named pipe until a writer opens it.
                 sparrow_files::open(&self.path, u64::MAX).map_err(|error| self.io(&error))?;
                 let database =
                     Builder::new().set_cache_size(READER_CACHE).open_read_only(&self.path);
@@ -148,7 +148,7 @@ impl Inner {
         }
     }
 
-    /// What stands beside the file, under its name and another ending.
+    /// The path with an ending appended.
     fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(ending);
@@ -165,7 +165,7 @@ impl Inner {
             }
             io::ErrorKind::InvalidInput => Error::refused(&self.address, error.to_string()),
             io::ErrorKind::InvalidData => {
-                Error::refused(&self.address, "the file is no feature store")
+                Error::refused(&self.address, "the file is not a feature store")
             }
             io::ErrorKind::UnexpectedEof => damaged(&self.address),
             _ => Error::Unavailable { store: self.address.clone(), what: error.to_string() },
@@ -178,7 +178,7 @@ impl Inner {
             redb::Error::UpgradeRequired(_) | redb::Error::Corrupted(_) => Error::refused(
                 &self.address,
                 format!(
-                    "the file is no feature store, or damaged ({error}): if it is one, {REMEDY}"
+                    "the file is not a feature store, or it is damaged ({error}): if it is a store, {REMEDY}"
                 ),
             ),
             redb::Error::RepairAborted => damaged(&self.address),

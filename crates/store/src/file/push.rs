@@ -10,17 +10,17 @@ use super::layout::{
     DIGEST, FORMAT, FORMAT_VERSION, GENERATION, META, Tables, digest_of_meta, pack, table,
 };
 use super::{Inner, damaged};
-use crate::record::is_replaced;
+use crate::entries::is_replaced;
 use crate::{Entry, Error, Generation, Kind, Push};
 
-/// What the names of the lock and of the file that is being built end with.
+/// Suffixes of the lock and of the file under construction.
 const LOCK: &str = ".lock";
 const STAGED: &str = ".new";
 
-/// Pages of the new file that are kept in memory while it is built.
+/// The page cache while a new file is built, in bytes.
 const WRITER_CACHE: usize = 256 << 20;
 
-/// Takes the lock and begins the new file; what a killed push left of one is overwritten.
+/// Takes the lock and begins the new file. The rest of a killed push is overwritten.
 pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
     blocking(Arc::clone(&store), move |store| {
         let lock = File::options()
@@ -32,11 +32,11 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::refused(&store.address, "another push is under way"));
+                return Err(Error::refused(&store.address, "another push is in progress"));
             }
             Err(TryLockError::Error(error)) => return Err(store.io(&error)),
         }
-        // Not to be replaced by mistake: a file that is something else.
+        // Opening it makes sure that no other kind of file is replaced.
         if let Some(transaction) = store.begin()? {
             Tables::open(&transaction, &store.address)?;
         }
@@ -75,7 +75,7 @@ struct FilePush {
 struct Staging {
     database: Database,
     transaction: WriteTransaction,
-    /// Kinds of which something was put, in the order of [`Kind::ALL`].
+    /// The kinds with entries, in the order of [`Kind::ALL`].
     put: [bool; Kind::ALL.len()],
 }
 
@@ -83,7 +83,7 @@ struct Staging {
 impl Push for FilePush {
     async fn put(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         let mut staging =
-            self.staging.take().ok_or_else(|| Error::push_over(&self.store.address))?;
+            self.staging.take().ok_or_else(|| Error::push_failed(&self.store.address))?;
         let put = blocking(Arc::clone(&self.store), move |store| {
             staging.put(store, &entries)?;
             Ok(staging)
@@ -99,7 +99,7 @@ impl Push for FilePush {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Generation, Error> {
-        let staging = self.staging.take().ok_or_else(|| Error::push_over(&self.store.address))?;
+        let staging = self.staging.take().ok_or_else(|| Error::push_failed(&self.store.address))?;
         let done = blocking(Arc::clone(&self.store), move |store| staging.commit(store)).await;
         if done.is_err() {
             self.discard();
@@ -145,7 +145,7 @@ impl Staging {
         let generation = last.next();
         self.finish(generation).map_err(|error| store.fault(error))?;
         fs::rename(store.beside(STAGED), &store.path).map_err(|error| store.io(&error))?;
-        // The file is in place; that it also survives a power failure is as much as can be asked.
+        // The file is renamed. Syncing its folder, so that it survives a power failure, may fail.
         if let Ok(folder) = File::open(store.folder()) {
             let _ = folder.sync_all();
         }
@@ -176,7 +176,6 @@ impl Staging {
 }
 
 impl FilePush {
-    /// Removes the new file.
     fn discard(&mut self) {
         self.staging = None;
         let _ = fs::remove_file(self.store.beside(STAGED));

@@ -1,7 +1,7 @@
 //! Fuzz targets of this crate, for `crates/fuzz`; tests replay their corpus.
 
 use super::client::read_replies;
-use super::text::{embedding_text, parse_embedding, unstamped};
+use super::embeddings::{format_embedding, parse_embedding, unstamped};
 use crate::codec::{
     pack_movie, pack_ratings, pack_users, unpack_movie, unpack_ratings, unpack_text, unpack_users,
 };
@@ -21,13 +21,13 @@ pub fn redis_values(data: &[u8]) {
         assert_eq!(unpack_users(&pack_users(&users)), Ok(users));
     }
     if let Ok(vector) = parse_embedding(data) {
-        assert_eq!(parse_embedding(embedding_text(&vector).as_bytes()), Ok(vector));
+        assert_eq!(parse_embedding(format_embedding(&vector).as_bytes()), Ok(vector));
     }
     if let Ok(text) = unpack_text(data) {
         let _ = unstamped(&text);
     }
-    for piece in [1, 7, data.len().max(1)] {
-        read_replies(data, piece);
+    for chunk in [1, 7, data.len().max(1)] {
+        read_replies(data, chunk);
     }
 }
 

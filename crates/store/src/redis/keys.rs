@@ -2,19 +2,17 @@ use bytes::Bytes;
 
 use crate::{Kind, Options};
 
-/// The names of keys: a prefix of the user's choice, and behind it what `docs/redis.md` lists.
+/// The names of keys: the configured prefix, followed by the names in `docs/redis.md`.
 #[derive(Debug)]
 pub(super) struct Keys {
     prefix: String,
-    /// The prefix brings a hash tag, so every key is in one slot anyway.
+    /// The prefix contains a hash tag, so all keys are in one slot.
     tagged: bool,
 }
 
-/// Under which name the current generation is announced.
 const MARKER: &str = "sparrow:generation";
-/// Who pushes at the moment.
 const LOCK: &str = "sparrow:lock";
-/// What the names of staged keys start with.
+/// The beginning of the names of staged keys.
 const STAGED: &str = "sparrow:new:";
 
 impl Keys {
@@ -26,8 +24,8 @@ impl Keys {
         format!("{}{}", self.prefix, kind.key(id)).into()
     }
 
-    /// The staged twin of a plain key, in the same slot. It names its pusher, so that what two pushers
-    /// write never mixes; in the layout of format 1 it does not.
+    /// The staged key of a plain key, in the same slot. It contains the token of its push, so that
+    /// two pushes never share keys. Format 1 had no token.
     pub(super) fn staged(&self, kind: Kind, id: u32, pusher: Option<&str>) -> Bytes {
         self.staged_name(&kind.key(id), pusher)
     }
@@ -55,33 +53,32 @@ impl Keys {
         format!("{}{LOCK}", self.prefix).into()
     }
 
-    /// A pattern for `SCAN` that matches the plain keys of a kind, and maybe more.
+    /// A `SCAN` pattern that matches the plain keys of a kind, and possibly others.
     pub(super) fn plain_pattern(&self, kind: Kind) -> Bytes {
         let any = if kind.is_single() { "" } else { "*" };
         format!("{}{}{any}", escaped(&self.prefix), kind.key_prefix()).into()
     }
 
-    /// The same for every key.
     pub(super) fn every_pattern(&self) -> Bytes {
         format!("{}*", escaped(&self.prefix)).into()
     }
 
-    /// The same for all staged keys.
+    /// A `SCAN` pattern for all staged keys.
     pub(super) fn staged_pattern(&self) -> Bytes {
         format!("{}{STAGED}*", escaped(&self.prefix)).into()
     }
 
-    /// The same for the staged keys of one pusher.
+    /// A `SCAN` pattern for the staged keys of one push.
     pub(super) fn staged_pattern_of(&self, pusher: &str) -> Bytes {
         format!("{}{STAGED}{pusher}:*", escaped(&self.prefix)).into()
     }
 
-    /// The id in a plain key of a kind; `None` for every other key.
+    /// The id in a plain key of a kind; `None` for other keys.
     pub(super) fn plain_id(&self, kind: Kind, key: &[u8]) -> Option<u32> {
         id_of(kind, std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?)
     }
 
-    /// Kind and id in the name of a staged key of this pusher; `None` for every other key.
+    /// Kind and id in a staged key of this push; `None` for other keys.
     pub(super) fn staged_id(&self, key: &[u8], pusher: Option<&str>) -> Option<(Kind, u32)> {
         let mut rest =
             std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?.strip_prefix(STAGED)?;
@@ -102,12 +99,12 @@ fn id_of(kind: Kind, name: &str) -> Option<u32> {
     if kind.is_single() {
         return rest.is_empty().then_some(0);
     }
-    // Only as we would write it: `07` is someone else's key.
+    // Only the canonical form: `07` is a key of another program.
     let id: u32 = rest.parse().ok()?;
     (id.to_string() == rest).then_some(id)
 }
 
-/// Special characters of `SCAN` patterns stand for themselves behind a backslash.
+/// Escapes the special characters of `SCAN` patterns.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {
@@ -127,7 +124,7 @@ mod tests {
         Keys::new(&Options { prefix: prefix.to_owned(), ..Options::default() })
     }
 
-    /// What a cluster hashes of a key: the first non-empty `{…}`, or all of it.
+    /// The part of a key that a cluster hashes: the first non-empty `{…}`, or the whole key.
     fn hashed(key: &[u8]) -> &[u8] {
         let Some(open) = key.iter().position(|&byte| byte == b'{') else { return key };
         match key[open + 1..].iter().position(|&byte| byte == b'}') {
@@ -137,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_staged_key_is_in_the_slot_of_its_plain_key() {
+    fn staged_keys_are_in_the_slot_of_their_plain_keys() {
         for prefix in ["", "movies:", "{movies}:", "a{b}c", "x*"] {
             let keys = keys(prefix);
             for kind in Kind::ALL {
@@ -163,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_contracts() {
+    fn names_of_keys_follow_the_contract() {
         let plain = keys("");
         assert_eq!(plain.plain(Kind::UserFeatures, 6), "uf:6");
         assert_eq!(plain.plain(Kind::MovieFeatures, 1), "mf:1");

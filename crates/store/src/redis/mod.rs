@@ -1,15 +1,15 @@
 //! Redis and Redis Cluster. `docs/redis.md` describes keys, layouts and the generation scheme.
 //!
-//! Start with `RedisStore::fetch`: how a read gets all of one generation in one round trip.
+//! Start with `RedisStore::fetch`, which reads values of one generation in one round trip.
 
-mod bulk;
+mod bulk_writer;
 mod client;
+mod embeddings;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
-mod heavy;
 mod keys;
+mod oversized;
 mod push;
-mod text;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,8 +23,8 @@ use sparrow_model::{MovieId, UserId};
 use tokio::time::Instant;
 
 use self::client::{Answer, Batch, Command, Connections, Reply, Scan, refusal};
-use self::heavy::{Heavy, LARGEST};
 use self::keys::Keys;
+use self::oversized::{MAX_VALUE_BYTES, OversizedKeys};
 use crate::codec::{self, Fault};
 use crate::{
     Error, FeatureStore, Fields, Generation, Kind, Malformed, Options, Push, Read, RedisLocation,
@@ -40,33 +40,33 @@ struct Inner {
     connections: Connections,
     keys: Keys,
     options: Options,
-    /// The state that the last answer had, which the next read takes for granted.
-    seen: Mutex<State>,
-    /// When it was last logged that the marker is none.
-    warned: Mutex<Option<Instant>>,
-    heavy: Heavy,
-    /// What the servers said of writes when the movies were last hashed, and the hash.
+    /// The state at the last read, which the next read assumes.
+    last_state: Mutex<State>,
+    /// The time of the last warning about an invalid marker.
+    last_warning: Mutex<Option<Instant>>,
+    oversized: OversizedKeys,
+    /// The write counters of the servers at the last hash of the movies, and the hash.
     hashed: Mutex<Option<(String, u64)>>,
 }
 
-/// What the marker says: which generation there is, and where its values are.
+/// The content of the marker: the current generation and the location of its values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct State {
     generation: Generation,
     phase: Phase,
-    /// Who pushed it: two pushes of the same generation are two states.
+    /// The token of the push, which distinguishes two pushes of the same generation.
     pusher: String,
 }
 
-/// Where the values of the generation are.
+/// The location of a generation's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Phase {
-    /// Under the plain keys.
+    /// Plain keys.
     #[default]
     Plain,
-    /// Under staged keys that name their pusher, or, already moved, under the plain ones.
+    /// Staged keys that contain the token of the push, or plain keys if already renamed.
     Fenced,
-    /// The same under staged keys of format 1, which do not.
+    /// The same with staged keys of format 1, without a token.
     Staged,
 }
 
@@ -75,13 +75,10 @@ impl Phase {
         [("plain", Self::Plain), ("staged-2", Self::Fenced), ("staged", Self::Staged)];
 }
 
-/// Why a marker cannot be used.
 #[derive(Debug, PartialEq)]
-enum Unread {
-    /// It is none.
-    Garbage,
-    /// It is one of another version.
-    Version(String),
+enum MarkerFault {
+    Malformed,
+    UnknownVersion(String),
 }
 
 impl State {
@@ -91,20 +88,20 @@ impl State {
         format!("{} {phase} {}", self.generation, self.pusher).into()
     }
 
-    fn parse(text: &[u8]) -> Result<Self, Unread> {
+    fn parse(text: &[u8]) -> Result<Self, MarkerFault> {
         let words = std::str::from_utf8(text).ok().map(|text| text.split(' ').collect::<Vec<_>>());
         let (generation, phase, pusher) = match words.as_deref() {
             Some([generation, phase]) => (*generation, *phase, ""),
             Some([generation, phase, pusher, ..]) => (*generation, *phase, *pusher),
-            _ => return Err(Unread::Garbage),
+            _ => return Err(MarkerFault::Malformed),
         };
-        let generation = Generation(generation.parse().map_err(|_| Unread::Garbage)?);
-        let known = Phase::ALL.iter().find(|(name, _)| *name == phase);
+        let generation = Generation(generation.parse().map_err(|_| MarkerFault::Malformed)?);
+        let parsed = Phase::ALL.iter().find(|(name, _)| *name == phase);
         let three = words.is_some_and(|words| words.len() <= 3);
-        match known {
+        match parsed {
             Some(&(_, phase)) if three => Ok(Self { generation, phase, pusher: pusher.to_owned() }),
-            Some(_) => Err(Unread::Garbage),
-            None => Err(Unread::Version(phase.to_owned())),
+            Some(_) => Err(MarkerFault::Malformed),
+            None => Err(MarkerFault::UnknownVersion(phase.to_owned())),
         }
     }
 
@@ -113,19 +110,18 @@ impl State {
         self.phase != Phase::Plain
     }
 
-    /// Who the staged keys name.
-    fn fence(&self) -> Option<&str> {
+    fn staged_token(&self) -> Option<&str> {
         (self.phase == Phase::Fenced).then_some(&*self.pusher)
     }
 }
 
-/// Between two log lines on the same fault.
+/// The minimum time between two log lines about the same fault.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// How often a read looks again when the marker changes under it.
-const LOOKS: usize = 4;
-/// Movies in one round trip of [`FeatureStore::all_movies`].
-const MOVIES_AT_ONCE: usize = 500;
+/// Attempts of a read whose generation changes meanwhile.
+const MAX_ATTEMPTS: usize = 4;
+/// Movies per round trip of [`FeatureStore::all_movies`].
+const MOVIES_PER_BATCH: usize = 500;
 
 const USER_KINDS: [Kind; 3] = [Kind::UserFeatures, Kind::UserEmbedding, Kind::UserRatings];
 /// The movies' keys that other programs may write.
@@ -133,38 +129,38 @@ const CONTRACT_KINDS: [Kind; 2] = [Kind::MovieFeatures, Kind::MovieEmbedding];
 const MOVIE_KINDS: [Kind; 3] = [Kind::MovieFeatures, Kind::MovieEmbedding, Kind::MovieRatings];
 
 impl RedisStore {
-    /// Starts to connect and returns at once; inside of a tokio runtime. Until there is a connection,
-    /// and whenever there is none, calls fail at once, and connecting goes on for as long as the store
-    /// lives. The error is about the options.
+    /// Starts to connect and returns at once; requires a tokio runtime. Without a connection, calls
+    /// fail at once. Connection attempts continue as long as the store exists. Errors concern the
+    /// options.
     pub fn open(location: &RedisLocation, options: &Options) -> Result<Self, Error> {
         options.check()?;
         Ok(Self(Arc::new(Inner {
             connections: Connections::open(location, options)?,
             keys: Keys::new(options),
             options: options.clone(),
-            seen: Mutex::default(),
-            heavy: Heavy::default(),
-            warned: Mutex::default(),
+            last_state: Mutex::default(),
+            oversized: OversizedKeys::default(),
+            last_warning: Mutex::default(),
             hashed: Mutex::default(),
         })))
     }
 
-    /// Waits for a connection, at most for [`Options::connect_timeout`].
+    /// Waits for a connection, for at most [`Options::connect_timeout`].
     pub async fn connected(&self) -> Result<(), Error> {
         self.0.connections.wait(Instant::now() + self.0.options.connect_timeout).await
     }
 }
 
 impl Inner {
-    fn seen(&self) -> State {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn last_state(&self) -> State {
+        self.last_state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn notice(&self, state: State) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen != state {
-            self.heavy.clear();
-            *seen = state;
+    fn set_last_state(&self, state: State) {
+        let mut last_state = self.last_state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last_state != state {
+            self.oversized.clear();
+            *last_state = state;
         }
     }
 
@@ -180,35 +176,38 @@ impl Inner {
         self.connections.scan(pattern, self.options.bulk_deadline)
     }
 
-    /// What the marker said. Something that is no marker counts as none.
+    /// The state in a reply to a read of the marker. A malformed marker counts as missing.
     fn state(&self, answer: Answer) -> Result<State, Error> {
         let key = || String::from_utf8_lossy(&self.keys.marker()).into_owned();
-        let unread = match answer {
+        let fault = match answer {
             Ok(Reply::Nothing) => return Ok(State::default()),
             Ok(Reply::Text(text)) if text.is_empty() => return Ok(State::default()),
             Ok(Reply::Text(text)) => match State::parse(&text) {
                 Ok(state) => return Ok(state),
-                Err(unread) => unread,
+                Err(fault) => fault,
             },
-            Err(says) if says.starts_with("WRONGTYPE") => Unread::Garbage,
+            Err(message) if message.starts_with("WRONGTYPE") => MarkerFault::Malformed,
             Ok(_) => {
-                return Err(self.connections.unavailable("an answer to GET that is none"));
+                return Err(self.connections.unavailable("a malformed reply to GET"));
             }
-            Err(says) => return Err(refusal(self.connections.address(), &says)),
+            Err(message) => return Err(refusal(self.connections.address(), &message)),
         };
-        match unread {
-            Unread::Garbage => {
-                let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            MarkerFault::Malformed => {
+                let mut warned = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
                 if warned.is_none_or(|last| last.elapsed() > BETWEEN_WARNINGS) {
                     *warned = Some(Instant::now());
-                    tracing::warn!(key = key(), "is no marker of a generation: taken for missing");
+                    tracing::warn!(
+                        key = key(),
+                        "the generation marker is malformed and counts as missing"
+                    );
                 }
                 Ok(State::default())
             }
-            Unread::Version(phase) => {
+            MarkerFault::UnknownVersion(phase) => {
                 let known = Phase::ALL.map(|(name, _)| name).join(", ");
                 let what = format!(
-                    "{} is of another version: its phase is {phase:?}, this program knows {known}",
+                    "{} has an unknown version: its phase is {phase:?}, this program reads {known}",
                     key()
                 );
                 Err(Error::refused(self.connections.address(), what))
@@ -225,61 +224,64 @@ impl Inner {
 
     /// The values of these keys, all of one generation.
     ///
-    /// The marker is read together with the values, where the last answer says that they are. If it
-    /// says otherwise, they are read again. This is enough because a push waits between each change of
-    /// the marker and what it then does to keys, for longer than a read may take: what was read
-    /// within a deadline of the marker was in the place that the marker said.
+    /// One round trip reads the marker, and the values from the location that the last known marker
+    /// states. If the marker has changed, the values are read again. This is sufficient because a
+    /// push waits, after each change of the marker and before it changes keys, for longer than the
+    /// deadline of a read. So a value read within the deadline was still at the location that the
+    /// marker stated.
     async fn fetch(
         &self,
         keys: &[(Kind, u32)],
         end: Instant,
     ) -> Result<(Generation, Vec<Answer>), Error> {
-        for _ in 0..LOOKS {
-            let taken_for_granted = self.seen();
-            let (state, values) = self.look(&taken_for_granted, keys, end).await?;
-            if state == taken_for_granted {
+        for _ in 0..MAX_ATTEMPTS {
+            let assumed = self.last_state();
+            let (state, values) = self.fetch_once(&assumed, keys, end).await?;
+            if state == assumed {
                 return Ok((state.generation, values));
             }
-            self.notice(state);
+            self.set_last_state(state);
         }
-        Err(self.connections.unavailable("its generation keeps changing"))
+        Err(self.connections.unavailable("its generation changes too often"))
     }
 
-    /// One round trip: the marker, and the values where `state` has them.
-    async fn look(
+    /// One round trip: the marker, and the values at the location stated by `state`.
+    async fn fetch_once(
         &self,
         state: &State,
         keys: &[(Kind, u32)],
         end: Instant,
     ) -> Result<(State, Vec<Answer>), Error> {
-        let out: Vec<bool> = keys.iter().map(|&key| self.heavy.is_out(key)).collect();
-        let places = |hashes: bool| {
-            let wanted = keys.iter().zip(&out);
-            let wanted = wanted.filter(move |((kind, _), out)| is_hash(*kind) == hashes && !**out);
-            let wanted = wanted.map(|(key, _)| key);
-            wanted.flat_map(|&(kind, id)| {
-                // Before the plain key: it may be moved there in between.
-                let staged = state.is_staged().then(|| self.keys.staged(kind, id, state.fence()));
+        let excluded: Vec<bool> = keys.iter().map(|&key| self.oversized.is_excluded(key)).collect();
+        let locations = |hashes: bool| {
+            let selected = keys.iter().zip(&excluded);
+            let selected = selected
+                .filter(move |((kind, _), excluded)| is_hash(*kind) == hashes && !**excluded);
+            let selected = selected.map(|(key, _)| key);
+            selected.flat_map(|&(kind, id)| {
+                // Read before the plain key, to which it may be renamed meanwhile.
+                let staged =
+                    state.is_staged().then(|| self.keys.staged(kind, id, state.staged_token()));
                 staged.into_iter().chain([self.keys.plain(kind, id)])
             })
         };
-        let strings: Vec<Bytes> = iter::once(self.keys.marker()).chain(places(false)).collect();
+        let strings: Vec<Bytes> = iter::once(self.keys.marker()).chain(locations(false)).collect();
         // Only single entries, such as the list of users, may be larger.
         let batch = if keys.iter().any(|(kind, _)| kind.is_single()) {
             Batch::default()
         } else {
-            Batch::limited(LARGEST)
+            Batch::limited(MAX_VALUE_BYTES)
         };
         let too_large = batch.too_large();
-        let read = self.read(batch, strings, places(true), end).await;
+        let read = self.read(batch, strings, locations(true), end).await;
         let (mut strings, mut hashes) = read.map_err(|error| {
             let too_large = too_large.lock().unwrap_or_else(PoisonError::into_inner);
-            self.without_large(error, state, keys, &too_large)
+            self.exclude_oversized(error, state, keys, &too_large)
         })?;
         let marker = self.state(next(&mut strings))?;
         let mut values = Vec::with_capacity(keys.len());
-        for (&(kind, id), &out) in keys.iter().zip(&out) {
-            if out {
+        for (&(kind, id), &excluded) in keys.iter().zip(&excluded) {
+            if excluded {
                 values.push(Ok(Reply::TooLarge));
                 continue;
             }
@@ -293,24 +295,24 @@ impl Inner {
                 Some(staged) if is_nothing(&staged) => plain,
                 Some(staged) => staged,
             };
-            if let Err(says) = &value
-                && !says.starts_with("WRONGTYPE")
+            if let Err(message) = &value
+                && !message.starts_with("WRONGTYPE")
             {
-                return Err(refusal(self.connections.address(), says));
+                return Err(refusal(self.connections.address(), message));
             }
             if let (true, Ok(Reply::List(parts))) = (is_hash(kind), &value)
                 && parts.len() % 2 == 1
             {
-                return Err(self.connections.unavailable("an answer to HGETALL that is none"));
+                return Err(self.connections.unavailable("a malformed reply to HGETALL"));
             }
-            values.push(self.heavy.checked((kind, id), value));
+            values.push(self.oversized.checked((kind, id), value));
         }
         Ok((marker, values))
     }
 
-    /// The error of a read during which these values turned out too large: their keys are left out from now on, and
-    /// it is the values that are at fault, not the store.
-    fn without_large(
+    /// Maps the error of a read during which oversized values were found: excludes their keys, and
+    /// attributes the error to the values instead of the store.
+    fn exclude_oversized(
         &self,
         error: Error,
         state: &State,
@@ -318,12 +320,12 @@ impl Inner {
         too_large: &[Bytes],
     ) -> Error {
         let is_large = |&&(kind, id): &&(Kind, u32)| {
-            let staged = self.keys.staged(kind, id, state.fence());
+            let staged = self.keys.staged(kind, id, state.staged_token());
             too_large.iter().any(|key| *key == self.keys.plain(kind, id) || *key == staged)
         };
         let mut first = None;
         for &(kind, id) in keys.iter().filter(is_large) {
-            self.heavy.leave_out((kind, id));
+            self.oversized.exclude((kind, id));
             first.get_or_insert((kind, id));
         }
         first.map_or(error, |(kind, id)| {
@@ -332,9 +334,9 @@ impl Inner {
         })
     }
 
-    /// The values of strings and of hashes in one round trip, the first string before all others. On one
-    /// server a single command reads all strings, which costs both sides much less; one that is not a
-    /// string is missing then, where it is an error by itself.
+    /// Reads strings and hashes in one round trip; the first string is read first. On a single
+    /// server, one command reads all strings, which is much cheaper. A key of another type then
+    /// counts as missing, instead of being an error.
     async fn read(
         &self,
         mut batch: Batch,
@@ -360,14 +362,13 @@ impl Inner {
                 Some(Ok(Reply::List(values))) if values.len() == count => {
                     values.into_iter().map(Ok).collect()
                 }
-                Some(Err(says)) => return Err(refusal(self.connections.address(), &says)),
-                _ => return Err(self.connections.unavailable("an answer to MGET that is none")),
+                Some(Err(message)) => return Err(refusal(self.connections.address(), &message)),
+                _ => return Err(self.connections.unavailable("a malformed reply to MGET")),
             };
         }
         Ok((strings.into_iter(), hashes.into_iter()))
     }
 
-    /// The one entry of a kind.
     async fn single<T>(
         &self,
         kind: Kind,
@@ -392,8 +393,9 @@ impl Inner {
         let malformed = &mut user.malformed;
         let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
         user.features = read(fields(features), |what| note(Kind::UserFeatures, what));
-        user.embedding =
-            read(string(embedding, text::parse_embedding), |what| note(Kind::UserEmbedding, what));
+        user.embedding = read(string(embedding, embeddings::parse_embedding), |what| {
+            note(Kind::UserEmbedding, what);
+        });
         user.ratings =
             read(string(ratings, codec::unpack_ratings), |what| note(Kind::UserRatings, what));
         user
@@ -405,21 +407,23 @@ impl Inner {
         let malformed = &mut movie.malformed;
         let mut note = |kind, what| malformed.push(self.malformed(kind, id.0, what));
         movie.features = read(fields(features), |what| note(Kind::MovieFeatures, what));
-        movie.embedding =
-            read(string(embedding, text::parse_embedding), |what| note(Kind::MovieEmbedding, what));
+        movie.embedding = read(string(embedding, embeddings::parse_embedding), |what| {
+            note(Kind::MovieEmbedding, what);
+        });
         movie.ratings =
             read(string(ratings, codec::unpack_movie), |what| note(Kind::MovieRatings, what));
         movie
     }
 
-    /// The ids of all movies that there is a key of these kinds for in this state, maybe some more.
+    /// The ids of movies with keys of these kinds in this state, and possibly some more.
     async fn movie_ids(&self, state: &State, kinds: &[Kind]) -> Result<BTreeSet<u32>, Error> {
         let mut ids = BTreeSet::new();
         if state.is_staged() {
-            // Before the plain ones: a key that is moved in between is then found there.
+            // Before the plain keys, so that a key renamed meanwhile is found there.
             let mut scan = self.scan(self.keys.staged_pattern())?;
             while let Some(keys) = scan.page().await? {
-                let named = keys.iter().filter_map(|key| self.keys.staged_id(key, state.fence()));
+                let named =
+                    keys.iter().filter_map(|key| self.keys.staged_id(key, state.staged_token()));
                 ids.extend(named.filter(|(kind, _)| kinds.contains(kind)).map(|(_, id)| id));
             }
         }
@@ -432,13 +436,13 @@ impl Inner {
         Ok(ids)
     }
 
-    /// A hash of all that other programs write about movies.
+    /// A hash of the movies' values that other programs may write.
     async fn hash_movies(&self, state: &State) -> Result<u64, Error> {
         let ids: Vec<u32> = self.movie_ids(state, &CONTRACT_KINDS).await?.into_iter().collect();
         let mut hasher = DefaultHasher::new();
-        for some in ids.chunks(MOVIES_AT_ONCE) {
+        for some in ids.chunks(MOVIES_PER_BATCH) {
             let keys = keys_of(some.iter().copied(), &CONTRACT_KINDS);
-            let (_, values) = self.look(state, &keys, self.bulk_deadline()).await?;
+            let (_, values) = self.fetch_once(state, &keys, self.bulk_deadline()).await?;
             for ((kind, id), value) in keys.into_iter().zip(values) {
                 (kind, id).hash(&mut hasher);
                 hash_value(value, &mut hasher);
@@ -447,14 +451,14 @@ impl Inner {
         Ok(hasher.finish())
     }
 
-    /// All movies of a state; `None` if it has passed in the meantime.
+    /// All movies of a state; `None` if the state has changed meanwhile.
     async fn movies_of(&self, state: &State) -> Result<Option<Vec<(MovieId, StoredMovie)>>, Error> {
         let ids = self.movie_ids(state, &MOVIE_KINDS).await?;
         let ids: Vec<MovieId> = ids.into_iter().map(MovieId).collect();
         let mut movies = Vec::with_capacity(ids.len());
-        for some in ids.chunks(MOVIES_AT_ONCE) {
+        for some in ids.chunks(MOVIES_PER_BATCH) {
             let (marker, values) = self
-                .look(
+                .fetch_once(
                     state,
                     &keys_of(some.iter().map(|id| id.0), &MOVIE_KINDS),
                     self.bulk_deadline(),
@@ -484,7 +488,7 @@ impl FeatureStore for RedisStore {
     async fn generation(&self) -> Result<Generation, Error> {
         let state = self.0.current(self.0.deadline()).await?;
         let generation = state.generation;
-        self.0.notice(state);
+        self.0.set_last_state(state);
         Ok(generation)
     }
 
@@ -506,15 +510,15 @@ impl FeatureStore for RedisStore {
     }
 
     async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             let state = self.0.current(self.0.bulk_deadline()).await?;
             if let Some(value) = self.0.movies_of(&state).await? {
                 let generation = state.generation;
-                self.0.notice(state);
+                self.0.set_last_state(state);
                 return Ok(Read { generation, value });
             }
         }
-        Err(self.0.connections.unavailable("its generation keeps changing"))
+        Err(self.0.connections.unavailable("its generation changes too often"))
     }
 
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
@@ -525,21 +529,21 @@ impl FeatureStore for RedisStore {
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
         let read = self.0.single(Kind::EmbeddingInfo, codec::unpack_text).await?;
         let Some(text) = read.value else { return Ok(read) };
-        let (stamp, text) = text::unstamped(&text);
-        let held = read.generation;
-        // Without a marker another program has filled the store.
+        let (stamp, text) = embeddings::unstamped(&text);
+        let generation = read.generation;
+        // Generation 0 has no marker: another program fills the store.
         if let Some(stamp) = stamp
-            && stamp != held.0
-            && held != Generation(0)
+            && stamp != generation.0
+            && generation != Generation(0)
         {
             let what = format!(
-                "describes the vectors of generation {stamp}, and the store holds generation {held}: another program, or an \
-                 older loader, has replaced them"
+                "describes the vectors of generation {stamp}, but the store contains generation {generation}: another program or an \
+                 older loader has replaced them"
             );
             let Malformed { key, what } = self.0.malformed(Kind::EmbeddingInfo, 0, what);
             return Err(Error::Malformed { key, what });
         }
-        Ok(Read { generation: held, value: Some(text) })
+        Ok(Read { generation, value: Some(text) })
     }
 
     async fn fingerprint(&self) -> Result<Option<u64>, Error> {
@@ -548,7 +552,7 @@ impl FeatureStore for RedisStore {
         if state.generation != Generation(0) {
             return Ok(None);
         }
-        // Before the movies are read: what is written meanwhile changes it once more.
+        // Before the movies are read, so that concurrent writes change the counters again.
         let writes = inner.connections.writes(inner.options.bulk_deadline).await?;
         let last = inner.hashed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let (Some(writes), Some((then, hash))) = (&writes, &last)
@@ -580,7 +584,7 @@ fn is_hash(kind: Kind) -> bool {
     matches!(kind, Kind::UserFeatures | Kind::MovieFeatures)
 }
 
-/// What stands staged for a key that the new generation does not have: what no value can be.
+/// Whether a staged value marks a key for deletion. Tombstones are values that no entry can have.
 fn is_tombstone(kind: Kind, staged: &Answer) -> bool {
     match staged {
         Ok(Reply::List(parts)) if is_hash(kind) => {
@@ -603,7 +607,7 @@ fn keys_of(ids: impl Iterator<Item = u32>, kinds: &[Kind]) -> Vec<(Kind, u32)> {
     ids.flat_map(|id| kinds.iter().map(move |&kind| (kind, id))).collect()
 }
 
-/// Equal hashes are hashed equally, whatever the order of their fields.
+/// Hashes with the same fields have the same hash, in any order of fields.
 fn hash_value(value: Answer, hasher: &mut impl Hasher) {
     match value {
         Ok(Reply::List(parts)) => {
@@ -635,10 +639,9 @@ fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
     };
     let mut fields = Vec::with_capacity(parts.len() / 2);
     let mut texts = parts.into_iter().map(|part| match part {
-        Reply::Text(text) => {
-            String::from_utf8(text.into()).map_err(|_| "has a field that is not text".to_owned())
-        }
-        _ => Err("is not a hash of text".to_owned()),
+        Reply::Text(text) => String::from_utf8(text.into())
+            .map_err(|_| "has a field that is not valid UTF-8".to_owned()),
+        _ => Err("is not a hash of strings".to_owned()),
     });
     while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
         fields.push((name?, value?));
@@ -647,7 +650,7 @@ fn fields(answer: Answer) -> Result<Option<Fields>, Fault> {
 }
 
 fn too_large_fault() -> Fault {
-    format!("is larger than {LARGEST} bytes")
+    format!("is larger than {MAX_VALUE_BYTES} bytes")
 }
 
 fn string<T>(
@@ -667,16 +670,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_read_back_and_nothing_else_is_one() {
+    fn markers_round_trip_and_other_texts_are_errors() {
         for (name, phase) in Phase::ALL {
             let state = State { generation: Generation(17), phase, pusher: "3fa9".into() };
             assert_eq!(state.text(), format!("17 {name} 3fa9"));
             assert_eq!(State::parse(&state.text()), Ok(state));
         }
         for text in ["", "x plain a", "1", "1 plain a b", "-1 plain a"] {
-            assert_eq!(State::parse(text.as_bytes()), Err(Unread::Garbage), "{text}");
+            assert_eq!(State::parse(text.as_bytes()), Err(MarkerFault::Malformed), "{text}");
         }
         let newer = State::parse(b"1 sealed a");
-        assert_eq!(newer, Err(Unread::Version("sealed".to_owned())));
+        assert_eq!(newer, Err(MarkerFault::UnknownVersion("sealed".to_owned())));
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded store.
+//! The store in a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ async fn value(store: &FileStore) -> Option<f32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_keeps_the_contract() {
+async fn a_file_fulfils_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let count = AtomicUsize::new(0);
     testsuite::check(async || {
@@ -39,7 +39,7 @@ async fn a_file_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn only_the_file_and_its_lock_are_left() {
+async fn only_the_file_and_its_lock_remain() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("features"));
     push(&store, vec![embedding(1, 1.0)]).await;
@@ -55,7 +55,7 @@ async fn only_the_file_and_its_lock_are_left() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_named_pipe_is_refused_at_once_and_stays() {
+async fn a_named_pipe_is_rejected_at_once_and_not_replaced() {
     use std::os::unix::fs::FileTypeExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ async fn a_named_pipe_is_refused_at_once_and_stays() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_taken_away_is_an_empty_store() {
+async fn a_removed_file_is_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features");
     let store = open(&path);
@@ -90,13 +90,15 @@ async fn refusals(path: &Path) -> [Error; 2] {
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_refused_and_not_replaced() {
+async fn other_files_are_rejected_and_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("letter.txt");
     fs::write(&path, "Dear all, ".repeat(1000)).unwrap();
     for error in refusals(&path).await {
         assert!(
-            error.to_string().contains("letter.txt refuses: the file is no feature store"),
+            error
+                .to_string()
+                .contains("letter.txt rejected the request: the file is not a feature store"),
             "{error}"
         );
     }
@@ -106,7 +108,7 @@ async fn what_is_no_store_is_refused_and_not_replaced() {
         assert!(matches!(error, Error::Refused { .. }), "{error}");
     }
 
-    // A file of the same library, from another program, and one from a later version of this one.
+    // A database of another program, and a file of a later version.
     let database = folder.path().join("database");
     let other: TableDefinition<'_, u32, u32> = TableDefinition::new("other");
     let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -121,11 +123,14 @@ async fn what_is_no_store_is_refused_and_not_replaced() {
     };
     write(false);
     for error in refusals(&database).await {
-        assert!(error.to_string().contains("no feature store"), "{error}");
+        assert!(error.to_string().contains("not a feature store"), "{error}");
     }
     write(true);
     for error in refusals(&database).await {
-        assert!(error.to_string().contains("format 3, this program knows formats to 2"), "{error}");
+        assert!(
+            error.to_string().contains("format 3, this program reads formats up to 2"),
+            "{error}"
+        );
     }
     for error in refusals(folder.path()).await {
         assert!(error.to_string().contains("not a file"), "{error}");
@@ -133,19 +138,19 @@ async fn what_is_no_store_is_refused_and_not_replaced() {
 }
 
 #[tokio::test]
-async fn damage_is_an_error_not_a_panic() {
+async fn damaged_files_return_errors_without_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features");
     let store = open(&path);
     push(&store, (0..3000).map(|user| embedding(user, 1.0)).collect()).await;
     let whole = fs::read(&path).unwrap();
-    for (at, keep) in [(0, 10), (1, 600), (2, whole.len() / 2), (3, whole.len() - 4096)] {
-        let cut = folder.path().join(format!("cut-{at}"));
-        fs::write(&cut, &whole[..keep]).unwrap();
+    for (index, length) in [(0, 10), (1, 600), (2, whole.len() / 2), (3, whole.len() - 4096)] {
+        let cut = folder.path().join(format!("cut-{index}"));
+        fs::write(&cut, &whole[..length]).unwrap();
         let result = open(&cut).users(&[UserId(1), UserId(2999)]).await;
         assert!(
             matches!(result, Err(Error::Refused { .. } | Error::Unavailable { .. })),
-            "{keep}: {result:?}"
+            "{length}: {result:?}"
         );
     }
     for start in (512..whole.len()).step_by(whole.len() / 16) {
@@ -155,7 +160,7 @@ async fn damage_is_an_error_not_a_panic() {
         }
         let path = folder.path().join(format!("garbled-{start}"));
         fs::write(&path, garbled).unwrap();
-        // Where it goes unnoticed, or is a malformed value, that is an answer too.
+        // Undetected damage outside of values, and a malformed value, are valid results, too.
         let store = open(&path);
         let _ = store.users(&[UserId(1), UserId(2999)]).await;
         let _ = store.all_movies().await;
@@ -163,7 +168,7 @@ async fn damage_is_an_error_not_a_panic() {
 }
 
 #[tokio::test]
-async fn folders_that_take_no_files_are_errors() {
+async fn folders_that_cannot_contain_the_file_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("missing/features"), PathBuf::from("/proc/features")] {
         let error = open(&path).push().await.map(|_| ()).unwrap_err();
@@ -176,9 +181,9 @@ async fn folders_that_take_no_files_are_errors() {
     assert!(error.to_string().contains("No such file or directory"), "{error}");
 }
 
-/// Run in a process of its own by the tests below: pushes to the file that the environment names.
+/// Run in a separate process by the tests below: pushes to the file in the environment variable.
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the test that started this reads it")]
+#[expect(clippy::print_stdout, reason = "the parent test reads it")]
 async fn pusher_process() {
     let Some(path) = std::env::var_os("SPARROW_TEST_FILE") else { return };
     let store = open(Path::new(&path));
@@ -198,7 +203,7 @@ async fn pusher_process() {
     }
 }
 
-/// The command that runs [`pusher_process`] behind some words of a shell.
+/// The command that runs [`pusher_process`] after a shell command.
 fn pusher(shell: &str, path: &Path) -> Command {
     let mut command = Command::new("sh");
     let program = std::env::current_exe().unwrap();
@@ -212,16 +217,16 @@ fn pusher(shell: &str, path: &Path) -> Command {
 }
 
 #[tokio::test]
-async fn a_full_disk_leaves_the_store_as_it_was() {
+async fn a_full_disk_leaves_the_store_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features");
     let store = open(&path);
     push(&store, vec![embedding(1, 1.0)]).await;
-    // No file of this process may grow beyond 10 MB, which is met like a full disk.
+    // A file size limit of 10 MB fails like a full disk.
     let output = pusher("trap '' XFSZ; ulimit -f 10000;", &path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("refuses: File too large"), "{said}");
-    assert!(output.status.success(), "{said}");
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    assert!(output_text.contains("rejected the request: File too large"), "{output_text}");
+    assert!(output.status.success(), "{output_text}");
     assert_eq!(value(&store).await, Some(1.0));
     assert!(!folder.path().join("features.new").exists());
     push(&store, vec![embedding(1, 2.0)]).await;
@@ -229,7 +234,7 @@ async fn a_full_disk_leaves_the_store_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_killed_push_leaves_the_store_as_it_was_and_the_next_one_is_free() {
+async fn a_killed_push_leaves_the_store_unchanged_and_unlocked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features");
     let store = open(&path);
@@ -247,7 +252,10 @@ async fn kill_a_push(folder: &tempfile::TempDir, path: &Path, store: &FileStore)
         assert!(std::time::Instant::now() < end, "nothing is staged");
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    assert!(matches!(store.push().await, Err(Error::Refused { .. })), "the other one has the lock");
+    assert!(
+        matches!(store.push().await, Err(Error::Refused { .. })),
+        "the other process holds the lock"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(value(store).await, Some(1.0));
@@ -258,7 +266,7 @@ async fn kill_a_push(folder: &tempfile::TempDir, path: &Path, store: &FileStore)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_flipped_bit_is_served_as_a_value() {
+async fn flipped_bits_never_change_a_value() {
     const USERS: u32 = 300;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features");
@@ -285,22 +293,22 @@ async fn no_flipped_bit_is_served_as_a_value() {
             Ok(read) if read == expected => same += 1,
             Ok(read) => {
                 assert_eq!(read.generation, expected.generation, "bit {bit}");
-                for (there, right) in read.value.iter().zip(&expected.value) {
-                    if there != right {
-                        // A key in a page of the tree may be the damaged one: then the value is missing.
-                        assert!(there.features.is_none() || there.features == right.features);
-                        assert!(there.embedding.is_none() || there.embedding == right.embedding);
+                for (found, right) in read.value.iter().zip(&expected.value) {
+                    if found != right {
+                        // The damage may be in a key: then the value is missing.
+                        assert!(found.features.is_none() || found.features == right.features);
+                        assert!(found.embedding.is_none() || found.embedding == right.embedding);
                     }
                 }
                 named += 1;
             }
         }
     }
-    assert!(named * 20 > rounds, "{same} without effect, {named} left out, {refused} refused");
+    assert!(named * 20 > rounds, "{same} without effect, {named} malformed, {refused} rejected");
 }
 
 #[tokio::test]
-async fn a_truncated_file_says_what_to_do() {
+async fn the_error_of_a_truncated_file_contains_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features");
     push(&open(&path), vec![embedding(1, 1.0)]).await;
@@ -321,7 +329,7 @@ async fn a_truncated_file_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn files_of_the_format_before_are_read_and_pushed_on() {
+async fn files_of_the_previous_format_are_read_and_updated() {
     const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
     const VECTORS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("user embeddings");
     let folder = tempfile::tempdir().unwrap();

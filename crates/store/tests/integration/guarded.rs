@@ -1,4 +1,4 @@
-//! The guard, around a store that fails on demand.
+//! The guard around a store that fails on demand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,71 +13,73 @@ use sparrow_store::{
 
 use crate::testsuite::{self, Handles};
 
-/// A store that answers, refuses, or never answers.
+/// A store that answers, fails or does not respond.
 #[derive(Debug, Default)]
-struct Moody {
-    mood: AtomicU32,
-    asked: AtomicU64,
+struct FaultyStore {
+    mode: AtomicU32,
+    calls: AtomicU64,
 }
 
-const WELL: u32 = 0;
-const AWAY: u32 = 1;
-const SILENT: u32 = 2;
-const GARBLED: u32 = 3;
+const OK: u32 = 0;
+const UNAVAILABLE: u32 = 1;
+const UNRESPONSIVE: u32 = 2;
+const MALFORMED: u32 = 3;
 
-impl Moody {
-    fn set(&self, mood: u32) {
-        self.mood.store(mood, Ordering::SeqCst);
+impl FaultyStore {
+    fn set(&self, mode: u32) {
+        self.mode.store(mode, Ordering::SeqCst);
     }
 
-    fn asked(&self) -> u64 {
-        self.asked.load(Ordering::SeqCst)
+    fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
     }
 }
 
 #[async_trait]
-impl FeatureStore for Moody {
+impl FeatureStore for FaultyStore {
     fn address(&self) -> &'static str {
-        "moody"
+        "faulty"
     }
 
     async fn generation(&self) -> Result<Generation, Error> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        match self.mood.load(Ordering::SeqCst) {
-            WELL => Ok(Generation(1)),
-            AWAY => Err(Error::Unavailable { store: "moody".into(), what: "gone fishing".into() }),
-            SILENT => std::future::pending().await,
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        match self.mode.load(Ordering::SeqCst) {
+            OK => Ok(Generation(1)),
+            UNAVAILABLE => {
+                Err(Error::Unavailable { store: "faulty".into(), what: "gone fishing".into() })
+            }
+            UNRESPONSIVE => std::future::pending().await,
             _ => Err(Error::Malformed { key: "k".into(), what: "is odd".into() }),
         }
     }
 
     async fn users(&self, _: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error> {
-        unimplemented!("not asked for here")
+        unimplemented!("not used by these tests")
     }
 
     async fn movies(&self, _: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error> {
-        unimplemented!("not asked for here")
+        unimplemented!("not used by these tests")
     }
 
     async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error> {
-        unimplemented!("not asked for here")
+        unimplemented!("not used by these tests")
     }
 
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
-        unimplemented!("not asked for here")
+        unimplemented!("not used by these tests")
     }
 
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
-        unimplemented!("not asked for here")
+        unimplemented!("not used by these tests")
     }
 
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
-        unimplemented!("not asked for here")
+        unimplemented!("not used by these tests")
     }
 }
 
-fn guarded() -> (Arc<Moody>, Arc<Guarded>) {
-    let store = Arc::new(Moody::default());
+fn guarded() -> (Arc<FaultyStore>, Arc<Guarded>) {
+    let store = Arc::new(FaultyStore::default());
     let options = GuardOptions {
         deadline: Duration::from_millis(100),
         circuit: sparrow_circuit::Options { min_requests: 3, ..Default::default() },
@@ -89,7 +91,7 @@ fn guarded() -> (Arc<Moody>, Arc<Guarded>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guarded_store_keeps_the_contract() {
+async fn a_guarded_store_fulfils_the_contract() {
     testsuite::check(async || {
         let store = Arc::new(MemoryStore::default());
         let guard =
@@ -100,50 +102,53 @@ async fn a_guarded_store_keeps_the_contract() {
     .await;
 }
 
-// Time stands still in these tests and jumps to where someone waits for.
+// These tests run with paused time, which advances to the next timer.
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_of_failures_opens_the_circuit_and_one_try_closes_it() {
+async fn a_failure_rate_opens_the_circuit_and_one_probe_closes_it() {
     let (store, guarded) = guarded();
-    store.set(AWAY);
+    store.set(UNAVAILABLE);
     for _ in 0..2 {
         assert!(guarded.generation().await.is_err());
     }
-    assert!(guarded.status().away.is_none(), "two are not enough");
-    store.set(WELL);
+    assert!(guarded.status().outage.is_none(), "two failures are below the minimum");
+    store.set(OK);
     for _ in 0..3 {
         assert!(guarded.generation().await.is_ok());
     }
-    store.set(AWAY);
+    store.set(UNAVAILABLE);
     assert!(guarded.generation().await.is_err());
-    let away = guarded.status().away.unwrap();
-    assert!(away.why.to_string().contains("gone fishing"));
+    let outage = guarded.status().outage.unwrap();
+    assert!(outage.cause.to_string().contains("gone fishing"));
 
-    let asked = store.asked();
+    let calls = store.calls();
     for _ in 0..100 {
         let error = guarded.generation().await.unwrap_err().to_string();
-        assert!(error.contains("given up on for now") && error.contains("gone fishing"), "{error}");
+        assert!(
+            error.contains("circuit breaker is open") && error.contains("gone fishing"),
+            "{error}"
+        );
     }
-    assert_eq!(store.asked(), asked, "nobody bothers it meanwhile");
+    assert_eq!(store.calls(), calls, "the open circuit breaker admits no calls");
     assert_eq!(guarded.status().rejected, 100);
 
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(guarded.generation().await.is_err());
     assert!(guarded.generation().await.is_err());
-    assert_eq!(store.asked(), asked + 1, "one try a pause");
+    assert_eq!(store.calls(), calls + 1, "one probe per pause");
 
-    store.set(WELL);
+    store.set(OK);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(guarded.generation().await.unwrap(), Generation(1));
     let status = guarded.status();
-    assert!(status.away.is_none());
-    assert_eq!((status.calls, status.failures), (asked + 2, 4));
+    assert!(status.outage.is_none());
+    assert_eq!((status.calls, status.failures), (calls + 2, 4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_ends_at_the_deadline_and_only_one_call_waits_for_it() {
+async fn calls_time_out_and_only_one_probe_runs_at_a_time() {
     let (store, guarded) = guarded();
-    store.set(SILENT);
+    store.set(UNRESPONSIVE);
     let before = tokio::time::Instant::now();
     for _ in 0..3 {
         assert!(matches!(guarded.generation().await, Err(Error::TimedOut { .. })));
@@ -151,29 +156,29 @@ async fn silence_ends_at_the_deadline_and_only_one_call_waits_for_it() {
     assert_eq!(before.elapsed(), Duration::from_millis(300));
     tokio::time::advance(Duration::from_secs(1)).await;
 
-    let asked = store.asked();
+    let calls = store.calls();
     let patient = tokio::spawn({
         let guarded = Arc::clone(&guarded);
         async move { guarded.generation().await }
     });
-    while store.asked() == asked {
+    while store.calls() == calls {
         tokio::task::yield_now().await;
     }
     assert!(matches!(guarded.generation().await, Err(Error::Unavailable { .. })));
-    // A caller that goes away in the middle of its try leaves the next one free.
+    // A probe that is dropped does not block the next one.
     patient.abort();
     let _ = patient.await;
-    store.set(WELL);
+    store.set(OK);
     assert!(guarded.generation().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_malformed_is_no_failure_of_the_store() {
+async fn malformed_values_do_not_count_as_failures() {
     let (store, guarded) = guarded();
-    store.set(GARBLED);
+    store.set(MALFORMED);
     for _ in 0..10 {
         assert!(matches!(guarded.generation().await, Err(Error::Malformed { .. })));
     }
-    assert_eq!(store.asked(), 10);
-    assert!(guarded.status().away.is_none());
+    assert_eq!(store.calls(), 10);
+    assert!(guarded.status().outage.is_none());
 }

@@ -1,4 +1,4 @@
-//! Every form of the store, held to one contract and to its own promises.
+//! Integration tests of all implementations of the store.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[cfg(feature = "file")]

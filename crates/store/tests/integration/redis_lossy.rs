@@ -1,4 +1,4 @@
-//! Redis behind a proxy that loses, cuts, repeats, delays and garbles replies.
+//! Redis behind a proxy that loses, cuts, repeats, delays and corrupts replies.
 
 use std::time::{Duration, Instant};
 
@@ -30,26 +30,26 @@ fn is_right(user: &StoredUser, id: u32, stamp: u32) -> bool {
         && user.malformed.is_empty()
 }
 
-/// Reads until it works; how long that took.
+/// Retries a read until it succeeds; returns the elapsed time.
 async fn recovery(store: &RedisStore, pause: Duration) -> Duration {
     let start = Instant::now();
     loop {
         if store.users(&[UserId(7)]).await.is_ok() {
             return start.elapsed();
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "the store stays away");
+        assert!(start.elapsed() < Duration::from_secs(20), "the store does not recover");
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Reads of a few users at a time until so many were answered; returns how many failed meanwhile.
+/// Reads a few users at a time until this many reads succeeded; returns the number of failures.
 async fn read_many(store: RedisStore, reader: u32, answers: u32) -> u32 {
     let (mut answered, mut failed) = (0, 0);
     let mut id = reader * 31;
     while answered < answers {
         id = (id + 7) % USERS;
         let ids = [UserId(id), UserId((id + 50) % USERS)];
-        // Mostly one user, as for a request.
+        // Mostly one user, as in a request.
         let ids = if id.is_multiple_of(5) { &ids[..] } else { &ids[..1] };
         match store.users(ids).await {
             Ok(read) => {
@@ -69,10 +69,10 @@ async fn read_many(store: RedisStore, reader: u32, answers: u32) -> u32 {
     failed
 }
 
-// Two stores, as two servers have them.
+// Two stores, as in two servers.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn of_100_000_answered_reads_through_lost_replies_none_is_wrong() {
+async fn no_read_of_100_000_returns_wrong_values_despite_lost_replies() {
     const READERS: u32 = 8;
     const READS: u32 = 100_000;
     let redis = TestRedis::start(&[]);
@@ -94,7 +94,7 @@ async fn of_100_000_answered_reads_through_lost_replies_none_is_wrong() {
         failed += reader.await.unwrap();
     }
     let spoilt = proxy.spoilt();
-    assert!(spoilt > 60 && failed > 0, "{failed} failed, {spoilt} spoilt");
+    assert!(spoilt > 60 && failed > 0, "{failed} failed, {spoilt} faults");
     proxy.set(Fault::None, 1);
     for store in &stores {
         assert!(recovery(store, Duration::from_millis(10)).await < Duration::from_secs(2));
@@ -103,7 +103,7 @@ async fn of_100_000_answered_reads_through_lost_replies_none_is_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn each_fault_is_recovered_from_at_any_rate() {
+async fn reads_recover_from_each_fault_at_any_rate() {
     let redis = TestRedis::start(&[]);
     push(&open(&redis.url(), &options()).await, entries(1)).await;
     for connections in [1, 4] {
@@ -133,7 +133,7 @@ async fn each_fault_is_recovered_from_at_any_rate() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn at_one_read_a_second_one_reply_costs_at_most_one_more_read() {
+async fn a_fault_costs_at_most_one_more_read_at_one_read_per_second() {
     let redis = TestRedis::start(&[]);
     push(&open(&redis.url(), &options()).await, entries(1)).await;
     let proxy = LossyProxy::before(redis.port());
@@ -160,8 +160,9 @@ async fn at_one_read_a_second_one_reply_costs_at_most_one_more_read() {
     }
 }
 
-/// Replies are exchanged within batches such that their number is right: no value may go to another key.
-async fn shifted_replies_are_noticed(store: &RedisStore, proxies: &[LossyProxy]) {
+/// Swaps replies within batches without changing their number: no value may be assigned to another
+/// key.
+async fn check_swapped_replies(store: &RedisStore, proxies: &[LossyProxy]) {
     let ids: Vec<UserId> = (0..30).map(UserId).collect();
     let (mut right, mut failed) = (0, 0);
     for one_in in [1, 5, 20, 60] {
@@ -186,17 +187,17 @@ async fn shifted_replies_are_noticed(store: &RedisStore, proxies: &[LossyProxy])
         recovery(store, Duration::from_millis(10)).await;
     }
     let spoilt: u64 = proxies.iter().map(LossyProxy::spoilt).sum();
-    assert!(failed > 0 && spoilt > 10, "{right} right, {failed} failed, {spoilt} spoilt");
+    assert!(failed > 0 && spoilt > 10, "{right} right, {failed} failed, {spoilt} faults");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn values_that_are_exchanged_within_a_batch_are_not_taken() {
+async fn swapped_replies_within_a_batch_are_rejected() {
     let redis = TestRedis::start(&[]);
     push(&open(&redis.url(), &options()).await, entries(1)).await;
     let proxy = LossyProxy::before(redis.port());
     let store = open(&proxy.url(), &options()).await;
-    shifted_replies_are_noticed(&store, &[proxy]).await;
+    check_swapped_replies(&store, &[proxy]).await;
 
     let cluster = TestCluster::start(3);
     push(&open(&cluster.url(), &options()).await, entries(1)).await;
@@ -214,12 +215,12 @@ async fn values_that_are_exchanged_within_a_batch_are_not_taken() {
     });
     let url = format!("redis-cluster://127.0.0.1:{}", proxies[0].port());
     let store = open(&url, &options()).await;
-    shifted_replies_are_noticed(&store, &proxies).await;
+    check_swapped_replies(&store, &proxies).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_push_through_lost_replies_is_whole_or_fails() {
+async fn a_push_through_lost_replies_is_complete_or_fails() {
     let redis = TestRedis::start(&[]);
     let direct = open(&redis.url(), &options()).await;
     push(&direct, entries(0)).await;
@@ -232,9 +233,9 @@ async fn a_push_through_lost_replies_is_whole_or_fails() {
         ..options()
     };
     let store = open(&proxy.url(), &options).await;
-    let (mut pushed, mut failed, mut held) = (0, 0, 0);
+    let (mut pushed, mut failed, mut current) = (0, 0, 0);
     for stamp in 1..=16 {
-        // Some pushes meet several faults, and some none.
+        // Some pushes meet several faults, others none.
         proxy.set(Fault::Mixed, if stamp % 2 == 0 { 6000 } else { 400 });
         let outcome = async {
             let mut push = store.push().await?;
@@ -253,11 +254,11 @@ async fn a_push_through_lost_replies_is_whole_or_fails() {
             assert_eq!(now, stamp);
             pushed += 1;
         } else {
-            // The new generation may be in force though its announcement was not answered.
-            assert!(now == held || now == stamp, "{now} after {held}, {stamp}: {outcome:?}");
+            // The new generation may be in effect although the reply to its announcement was lost.
+            assert!(now == current || now == stamp, "{now} after {current}, {stamp}: {outcome:?}");
             failed += 1;
         }
-        held = now;
+        current = now;
         recovery(&store, Duration::from_millis(10)).await;
     }
     assert!(pushed > 0 && failed > 0, "{pushed} pushed, {failed} failed");

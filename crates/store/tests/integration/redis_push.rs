@@ -1,4 +1,4 @@
-//! Pushes that end in the middle: dropped, cut off, or killed with their process.
+//! Pushes that are interrupted: dropped, disconnected, or killed with their process.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::testsuite::{push, start, user_fields};
 
 const USERS: u32 = 300;
 
-/// A generation in which every value names it; in even ones half of the users are missing.
+/// A generation in which every value contains its number; even ones contain half of the users.
 fn stamped(number: u32) -> Vec<Entry> {
     users_of(number)
         .flat_map(|user| {
@@ -33,7 +33,7 @@ fn is_in(number: u32, user: u32) -> bool {
     !number.is_multiple_of(2) || user.is_multiple_of(2)
 }
 
-/// Checks that the store holds exactly one of our generations; returns its number.
+/// Checks that the store contains exactly one complete generation; returns its number.
 async fn whole(store: &dyn FeatureStore) -> u32 {
     let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
     let users = store.users(&ids).await.unwrap().value;
@@ -53,20 +53,20 @@ async fn whole(store: &dyn FeatureStore) -> u32 {
     number
 }
 
-/// What is in Redis beside one settled generation.
+/// The keys in Redis besides those of a completed generation.
 fn leftovers(redis: &TestRedis) -> Vec<String> {
     let keys = redis.cli(&["KEYS", "sparrow:*"]);
     keys.lines().filter(|key| *key != "sparrow:generation").map(str::to_owned).collect()
 }
 
-/// The lock of a killed push is short here, so that the next one need not wait.
+/// A short lock, so that the push after a killed one need not wait.
 fn hasty() -> Options {
     Options { lock: Duration::from_millis(400), ..options() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_commit_that_is_dropped_anywhere_leaves_a_whole_generation() {
+async fn a_commit_dropped_at_any_point_leaves_a_complete_generation() {
     let redis = TestRedis::start(&[]);
     let options = Options {
         deadline: Duration::from_millis(450),
@@ -86,7 +86,7 @@ async fn a_commit_that_is_dropped_anywhere_leaves_a_whole_generation() {
         let commit = tokio::time::timeout(Duration::from_millis(millis), push.commit());
         let done = commit.await.is_ok();
         let now = whole(&reader).await;
-        // Once more through what the store itself has seen last.
+        // Again through the store that has cached the marker.
         assert_eq!(whole(&store).await, now);
         let after = reader.generation().await.unwrap();
         if after == before {
@@ -96,13 +96,13 @@ async fn a_commit_that_is_dropped_anywhere_leaves_a_whole_generation() {
             announced += u32::from(!done);
         }
     }
-    assert!(announced > 0, "some were dropped behind the announcement");
+    assert!(announced > 0, "some were dropped after the announcement");
     push(&store, stamped(101)).await;
     assert_eq!(whole(&reader).await, 101);
     wait_until("the lock is released", || leftovers(&redis).is_empty());
 }
 
-/// The program that pushes until it is killed; run by the tests below, not by itself.
+/// A process that pushes until it is killed; started by the tests below.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
 async fn pusher_process() {
@@ -124,7 +124,7 @@ fn pusher(url: &str, number: u32) -> Child {
     program(url, number).spawn().unwrap()
 }
 
-/// One that takes some time before it announces its generation.
+/// A process that pauses before it announces its generation.
 fn slow_pusher(url: &str, number: u32) -> Child {
     program(url, number).env("SPARROW_TEST_PUSH_SLOWLY", "1").spawn().unwrap()
 }
@@ -159,26 +159,27 @@ async fn a_paused_push_never_mixes_with_the_next() {
         if announced {
             wait_until("the generation is announced", || state().contains("staged"));
         } else {
-            wait_until("something is staged", || {
+            wait_until("keys are staged", || {
                 !redis.cli(&["KEYS", "sparrow:new:*{uf:0}"]).is_empty()
             });
         }
         signal(&paused, "-STOP");
-        wait_until("its lock ends", || redis.cli(&["EXISTS", "sparrow:lock"]) == "0");
-        // Even generations have half of the users: what the paused push adds or removes would show.
+        wait_until("its lock expires", || redis.cli(&["EXISTS", "sparrow:lock"]) == "0");
+        // Even generations have half of the users, so additions or removals by the paused push
+        // would be visible.
         push(&reader, stamped(number + 1)).await;
         signal(&paused, "-CONT");
         let status = paused.wait().unwrap();
-        assert!(announced || !status.success(), "it was told that another one came between");
+        assert!(announced || !status.success(), "it fails because another push has begun");
         assert_eq!(whole(&reader).await, number + 1);
     }
     push(&reader, stamped(101)).await;
-    wait_until("nothing is left", || leftovers(&redis).is_empty());
+    wait_until("no keys remain", || leftovers(&redis).is_empty());
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn markers_of_other_versions_are_errors_and_garbage_is_none() {
+async fn markers_of_other_versions_are_errors_and_malformed_ones_count_as_missing() {
     let redis = TestRedis::start(&[]);
     let store = open(&redis.url(), &options()).await;
     let generation = push(&store, stamped(1)).await;
@@ -191,15 +192,15 @@ async fn markers_of_other_versions_are_errors_and_garbage_is_none() {
         assert!(matches!(error, Error::Refused { .. }), "{text}");
         assert!(text.contains("\"sealed-3\"") && text.contains("staged-2"), "{text}");
     }
-    // As the version before announced it.
+    // An announcement of the previous version.
     redis.cli(&["SET", "sparrow:new:{uEmb:0}", "7"]);
     redis.cli(&["SET", "sparrow:generation", &format!("{} staged x", generation.0 + 1)]);
     let read = store.users(&[UserId(0)]).await.unwrap();
     assert_eq!(read.value[0].embedding, Some(vec![7.0]));
     assert_eq!(read.generation.0, generation.0 + 1);
     push(&store, vec![Entry::MovieEmbedding(MovieId(1), vec![1.0])]).await;
-    assert_eq!(redis.cli(&["GET", "uEmb:0"]), "7", "the next push ended it");
-    // No marker at all, as text and as a list.
+    assert_eq!(redis.cli(&["GET", "uEmb:0"]), "7", "the next push completed it");
+    // A malformed marker, as a string and as a list.
     for garbage in [["SET", "sparrow:generation", "soon"], ["LPUSH", "sparrow:generation", "x"]] {
         redis.cli(&["DEL", "sparrow:generation"]);
         redis.cli(&garbage);
@@ -212,7 +213,7 @@ async fn markers_of_other_versions_are_errors_and_garbage_is_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_killed_process_is_mended_by_the_next_push() {
+async fn the_next_push_cleans_up_after_a_killed_one() {
     for _ in 0..sparrow_test_support::rounds("killed pushes to Redis", 1, 20) {
         kill_pushes().await;
     }
@@ -227,7 +228,7 @@ async fn kill_pushes() {
 
     // While it stages.
     let mut child = pusher(&redis.url(), 2);
-    wait_until("something is staged", staged);
+    wait_until("keys are staged", staged);
     child.kill().unwrap();
     child.wait().unwrap();
     let stopped_before = state().contains("plain");
@@ -235,16 +236,16 @@ async fn kill_pushes() {
     push(&reader, stamped(3)).await;
     assert_eq!(whole(&reader).await, 3);
 
-    // Behind the announcement.
+    // After the announcement.
     let mut child = pusher(&redis.url(), 4);
     wait_until("the generation is announced", || state().contains("staged"));
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(whole(&reader).await, 4);
     let dead = reader.generation().await.unwrap();
-    // A push that never ends in a generation of its own still puts the keys in place.
+    // A push without a commit completes the renaming as well.
     drop(start(&reader).await);
-    wait_until("the keys are in place", || leftovers(&redis).is_empty());
+    wait_until("the keys are renamed", || leftovers(&redis).is_empty());
     assert!(state().starts_with(&format!("{dead} plain")));
     assert_eq!(redis.cli(&["GET", "uEmb:2"]), "4");
     assert_eq!(redis.cli(&["EXISTS", "uEmb:1"]), "0", "not in generation 4");
@@ -253,7 +254,7 @@ async fn kill_pushes() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_killed_process_is_mended_in_a_cluster() {
+async fn the_next_push_cleans_up_after_a_killed_one_in_a_cluster() {
     let cluster = TestCluster::start(3);
     let reader = open(&cluster.url(), &hasty()).await;
     push(&reader, stamped(1)).await;
@@ -276,7 +277,7 @@ async fn a_killed_process_is_mended_in_a_cluster() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_push_whose_connections_are_cut_fails_or_ends_whole() {
+async fn a_disconnected_push_fails_or_completes() {
     let redis = TestRedis::start(&[]);
     let store = open(&redis.url(), &hasty()).await;
     let reader = open(&redis.url(), &hasty()).await;
@@ -297,7 +298,7 @@ async fn a_push_whose_connections_are_cut_fails_or_ends_whole() {
         Err(error) => panic!("{error}"),
     }
 
-    // Behind the announcement a push puts up with it.
+    // After the announcement, the push survives the disconnection.
     store.connected().await.unwrap();
     let mut push_3 = start(&store).await;
     push_3.put(stamped(3)).await.unwrap();
@@ -315,7 +316,7 @@ async fn a_push_whose_connections_are_cut_fails_or_ends_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn the_lock_of_a_push_that_takes_long_is_renewed_and_one_that_is_lost_stops_it() {
+async fn the_lock_is_renewed_and_its_loss_stops_the_push() {
     let redis = TestRedis::start(&[]);
     let store = open(&redis.url(), &hasty()).await;
     let mut long = start(&store).await;
@@ -325,7 +326,7 @@ async fn the_lock_of_a_push_that_takes_long_is_renewed_and_one_that_is_lost_stop
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let refused = store.push().await.map(|_| ()).unwrap_err().to_string();
-    assert!(refused.contains("another push is under way; if it was killed"), "{refused}");
+    assert!(refused.contains("another push is in progress; if it was killed"), "{refused}");
 
     redis.cli(&["SET", "sparrow:lock", "someone else"]);
     let mut last = Ok(());

@@ -1,4 +1,4 @@
-//! TLS, with a certificate that the test makes.
+//! TLS, with a generated certificate.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sparrow_store::{Entry, Error, Options, connect};
 use sparrow_test_redis::TestRedis;
 use tempfile::TempDir;
 
-use crate::redis::{keeps_the_contract, options};
+use crate::redis::{check_contract, options};
 use crate::testsuite::push;
 
 /// A certificate and its key, in a folder.
@@ -30,7 +30,7 @@ impl Identity {
         Self { folder, certificate, key }
     }
 
-    /// The options of a server that speaks TLS on a free port.
+    /// The options of a TLS server on a free port.
     fn options(&self) -> Vec<(&'static str, String)> {
         let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
         vec![
@@ -42,7 +42,7 @@ impl Identity {
         ]
     }
 
-    /// A server that speaks TLS, with more configuration.
+    /// A TLS server with further options.
     fn server(&self, more: &[&str]) -> TestRedis {
         let options = self.options();
         let options = options.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]);
@@ -52,7 +52,7 @@ impl Identity {
     }
 }
 
-/// A server that speaks TLS, its identity, and the certificate.
+/// A TLS server, its identity, and the certificate.
 fn server() -> (TestRedis, Identity, PathBuf) {
     let identity = Identity::new();
     let certificate = identity.certificate.clone();
@@ -61,11 +61,11 @@ fn server() -> (TestRedis, Identity, PathBuf) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn redis_over_tls_keeps_the_contract() {
+async fn redis_over_tls_fulfils_the_contract() {
     let (redis, _folder, certificate) = server();
     let url = format!("rediss://127.0.0.1:{}", redis.tls_port());
     let options = Options { ca_file: Some(certificate), ..options() };
-    keeps_the_contract(&url, |n| format!("t{n}:"), &options).await;
+    check_contract(&url, |n| format!("t{n}:"), &options).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +78,7 @@ async fn certificates_are_checked() {
     let store = connect(&url, &trusting).await.unwrap();
     push(store.as_ref(), vec![Entry::UserEmbedding(UserId(1), vec![1.0])]).await;
 
-    // Another one's certificate.
+    // The certificate of another server.
     let other = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let path = identity.folder.path().join("other.pem");
     std::fs::write(&path, other.cert.pem()).unwrap();
@@ -87,20 +87,20 @@ async fn certificates_are_checked() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("its certificate is not trusted"), "{error}");
 
-    for (content, says) in
-        [("", "there are none"), ("-----BEGIN CERTIFICATE-----\nx", "certificates in")]
+    for (content, expected) in
+        [("", "no certificates found"), ("-----BEGIN CERTIFICATE-----\nx", "certificates in")]
     {
         std::fs::write(&path, content).unwrap();
         let error = connect(&url, &distrusting).await.map(|_| ()).unwrap_err();
         assert!(
-            matches!(error, Error::Configuration(_)) && error.to_string().contains(says),
+            matches!(error, Error::Configuration(_)) && error.to_string().contains(expected),
             "{error}"
         );
     }
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(connect(&url, &distrusting).await, Err(Error::Configuration(_))));
 
-    // Plain text to the port for TLS, and the reverse.
+    // Plain text to the TLS port, and the reverse.
     let plain = format!("redis://127.0.0.1:{}", redis.tls_port()).parse().unwrap();
     let error = connect(&plain, &hasty).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
@@ -113,7 +113,7 @@ async fn certificates_are_checked() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn sentinels_over_tls_take_a_password_of_their_own() {
+async fn sentinels_over_tls_have_their_own_password() {
     let identity = Identity::new();
     let redis = identity.server(&["--requirepass", "films"]);
     let of_sentinel = identity.options();
@@ -135,7 +135,7 @@ async fn sentinels_over_tls_take_a_password_of_their_own() {
             sentinel.tls_port()
         )
     };
-    keeps_the_contract(&url("films", "watch"), |n| format!("t{n}:"), &options).await;
+    check_contract(&url("films", "watch"), |n| format!("t{n}:"), &options).await;
 
     let hasty = Options { connect_timeout: Duration::from_millis(500), ..options };
     for (password, sentinel_password, expected) in

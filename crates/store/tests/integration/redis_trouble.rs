@@ -1,4 +1,4 @@
-//! Redis away, frozen, restarted, or unwilling.
+//! Redis that is unreachable, frozen, restarted, or rejects commands.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ async fn first(store: &dyn FeatureStore) -> Result<Option<f32>, Error> {
     Ok(users[0].embedding.as_ref().map(|vector| vector[0]))
 }
 
-/// Reads until it works again.
+/// Retries a read until it succeeds.
 async fn back(store: &dyn FeatureStore) -> Option<f32> {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         match first(store).await {
             Ok(value) => return value,
-            Err(error) => assert!(Instant::now() < end, "the store does not come back: {error}"),
+            Err(error) => assert!(Instant::now() < end, "the store does not recover: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -37,13 +37,13 @@ async fn back(store: &dyn FeatureStore) -> Option<f32> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn reads_end_in_time_and_recover_through_death_and_freeze() {
+async fn reads_end_in_time_and_recover_after_kills_and_freezes() {
     let mut redis = TestRedis::start(&["--appendonly", "yes"]);
     let options = Options { deadline: Duration::from_millis(200), ..options() };
     let store = open_redis(&redis.url(), &options).await;
     push(&store, embeddings(10, 1.0)).await;
 
-    // Readers all the while; none may wait much longer than its deadline.
+    // Concurrent readers, none of which may wait much longer than the deadline.
     let stop = Arc::new(AtomicBool::new(false));
     let slowest = Arc::new(AtomicU64::new(0));
     let readers: Vec<_> = (0..4)
@@ -76,7 +76,7 @@ async fn reads_end_in_time_and_recover_through_death_and_freeze() {
                 break error;
             }
         };
-        // A deadline that passes for one read closes the connection for all reads on it.
+        // An exceeded deadline of one read closes the connection for all reads on it.
         assert!(matches!(error, Error::TimedOut { .. } | Error::Unavailable { .. }), "{error}");
         redis.thaw();
         assert_eq!(back(&store).await, Some(1.0));
@@ -89,7 +89,7 @@ async fn reads_end_in_time_and_recover_through_death_and_freeze() {
             }
         };
         assert!(error.to_string().contains("127.0.0.1"), "{error}");
-        // Once it is known to be away, a read fails at once.
+        // Reads fail at once when the connection is known to be closed.
         wait_until("a read fails at once", || {
             let before = Instant::now();
             let failed = tokio::task::block_in_place(|| {
@@ -111,7 +111,7 @@ async fn reads_end_in_time_and_recover_through_death_and_freeze() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_frozen_server_whose_connections_are_given_up_recovers_too() {
+async fn reads_recover_after_connections_to_a_frozen_server_are_closed() {
     let redis = TestRedis::start(&[]);
     let options = Options {
         deadline: Duration::from_millis(100),
@@ -122,7 +122,7 @@ async fn a_frozen_server_whose_connections_are_given_up_recovers_too() {
     let store = open_redis(&redis.url(), &options).await;
     push(&store, embeddings(10, 1.0)).await;
     redis.freeze();
-    // Longer than a connection without answers is kept.
+    // Longer than the timeout of unresponsive connections.
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
         let before = Instant::now();
@@ -136,7 +136,7 @@ async fn a_frozen_server_whose_connections_are_given_up_recovers_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_guarded_server_opens_without_redis_and_finds_it_later() {
+async fn a_guarded_store_opens_without_redis_and_connects_later() {
     let mut redis = TestRedis::start(&["--appendonly", "yes"]);
     let location: Location = redis.url().parse().unwrap();
     push(&open_redis(&redis.url(), &options()).await, embeddings(10, 1.0)).await;
@@ -146,37 +146,37 @@ async fn a_guarded_server_opens_without_redis_and_finds_it_later() {
     let store = Guarded::new(open(&location, &options()).unwrap(), GuardOptions::default());
     assert!(before.elapsed() < Duration::from_millis(100), "opening does not wait");
     let end = Instant::now() + Duration::from_secs(10);
-    while store.status().away.is_none() {
+    while store.status().outage.is_none() {
         assert!(first(&store).await.is_err());
         assert!(Instant::now() < end);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let why = store.status().away.unwrap().why.to_string();
+    let why = store.status().outage.unwrap().cause.to_string();
     assert!(why.contains("refused") || why.contains("not connected yet"), "{why}");
     redis.restart();
     assert_eq!(back(&store).await, Some(1.0));
-    assert!(store.status().away.is_none());
+    assert!(store.status().outage.is_none());
     let status = store.status();
     assert!(status.calls > 0 && status.failures >= 3);
 }
 
-/// What `connect` says of an address.
+/// The error of `connect` for an address.
 async fn refusal(url: &str, options: &Options) -> Error {
     connect(&url.parse().unwrap(), options).await.map(|_| ()).unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn connecting_says_what_is_wrong_and_never_the_password() {
+async fn errors_of_connect_contain_the_cause_and_no_password() {
     let hasty = Options { connect_timeout: Duration::from_millis(500), ..options() };
-    let nobody = format!("redis://:hunter2@127.0.0.1:{}", TestRedis::free_port());
+    let unreachable = format!("redis://:hunter2@127.0.0.1:{}", TestRedis::free_port());
     let before = Instant::now();
-    let error = refusal(&nobody, &hasty).await;
+    let error = refusal(&unreachable, &hasty).await;
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("Connection refused"), "{error}");
     assert!(before.elapsed() < Duration::from_secs(3));
 
-    // Someone listens and never says anything.
+    // A listener that never responds.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://127.0.0.1:{}", silent.local_addr().unwrap().port());
     let before = Instant::now();
@@ -188,15 +188,15 @@ async fn connecting_says_what_is_wrong_and_never_the_password() {
     let url = |user: &str| format!("redis://{user}127.0.0.1:{}", locked.port());
     assert!(connect(&url(":hunter2@").parse().unwrap(), &hasty).await.is_ok());
     let before = Instant::now();
-    for (user, says) in [
-        ("", "asks for a password"),
+    for (user, expected) in [
+        ("", "requires a password"),
         (":hunter3@", "password is wrong"),
         ("ghost:hunter3@", "password is wrong"),
     ] {
         let error = refusal(&url(user), &hasty).await;
         assert!(matches!(error, Error::Refused { .. }), "{error}");
         let printed = format!("{error} {error:?}");
-        assert!(printed.contains(says) && !printed.contains("hunter"), "{printed}");
+        assert!(printed.contains(expected) && !printed.contains("hunter"), "{printed}");
     }
     assert!(before.elapsed() < Duration::from_secs(5));
     let store = open(&url(":hunter2@").parse().unwrap(), &hasty).unwrap();
@@ -210,7 +210,7 @@ async fn connecting_says_what_is_wrong_and_never_the_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn without_memory_the_store_stays_as_it_was() {
+async fn a_push_without_memory_leaves_the_store_unchanged() {
     let redis = TestRedis::start(&["--maxmemory", "8mb", "--maxmemory-policy", "noeviction"]);
     let store = open_redis(&redis.url(), &options()).await;
     let first_one = push(&store, embeddings(1000, 1.0)).await;
@@ -227,14 +227,14 @@ async fn without_memory_the_store_stays_as_it_was() {
     }
     let error = result.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
-    assert!(error.to_string().contains("it has no memory left (OOM"), "{error}");
+    assert!(error.to_string().contains("it is out of memory (OOM"), "{error}");
     assert!(too_much.commit().await.is_err());
-    assert_eq!(redis.cli(&["KEYS", "sparrow:new:*"]), "", "what was staged is gone");
+    assert_eq!(redis.cli(&["KEYS", "sparrow:new:*"]), "", "the staged keys are removed");
     assert_eq!(redis.cli(&["EXISTS", "sparrow:lock"]), "0");
     assert_eq!(store.generation().await.unwrap(), first_one);
     assert_eq!(first(&store).await.unwrap(), Some(1.0));
 
-    // Memory that runs out between announcing and moving does not matter: moving needs none.
+    // Running out of memory between announcement and renaming has no effect: renaming needs none.
     let mut last = start(&store).await;
     last.put(embeddings(1000, 2.0)).await.unwrap();
     let commit = tokio::spawn(last.commit());
@@ -251,7 +251,7 @@ async fn without_memory_the_store_stays_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn replicas_and_users_without_rights_are_refused_clearly() {
+async fn errors_name_read_only_replicas_and_missing_permissions() {
     let redis = TestRedis::start(&[]);
     let primary = redis.port().to_string();
     let replica = TestRedis::start(&["--replicaof", "127.0.0.1", &primary]);
@@ -265,39 +265,39 @@ async fn replicas_and_users_without_rights_are_refused_clearly() {
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert!(error.to_string().contains("it is a read-only replica (READONLY"), "{error}");
 
-    // A user who may read, and one who may also write, but only features.
+    // A user with read permission, and one who may also write, but only some keys.
     redis.cli(&["ACL", "SETUSER", "reader", "on", ">r", "~*", "+@read", "+@connection", "+info"]);
     let url = |user: &str| format!("redis://{user}@127.0.0.1:{}", redis.port());
     let reader = open_redis(&url("reader:r"), &options()).await;
     assert_eq!(first(&reader).await.unwrap(), Some(1.0));
     let error = reader.push().await.map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains("the user may not do this (NOPERM"), "{error}");
+    assert!(error.to_string().contains("the user lacks the permission (NOPERM"), "{error}");
 
     redis.cli(&["ACL", "SETUSER", "narrow", "on", ">n", "~sparrow:*", "+@all"]);
     let narrow = open_redis(&url("narrow:n"), &options()).await;
     let mut refused = start(&narrow).await;
     refused.put(embeddings(10, 2.0)).await.unwrap();
     let error = refused.commit().await.unwrap_err();
-    assert!(error.to_string().contains("in force, but the next push has to"), "{error}");
+    assert!(error.to_string().contains("in effect, but the next push must"), "{error}");
     assert!(error.to_string().contains("NOPERM"), "{error}");
-    // The values are there, only not yet in their place; whoever may ends that.
+    // The values are readable under staged keys; a push with permission completes the renaming.
     assert_eq!(first(&store).await.unwrap(), Some(2.0));
     drop(start(&store).await);
-    wait_until("the keys are in place", || redis.cli(&["KEYS", "sparrow:new:*"]).is_empty());
+    wait_until("the keys are renamed", || redis.cli(&["KEYS", "sparrow:new:*"]).is_empty());
     assert_eq!(first(&store).await.unwrap(), Some(2.0));
     assert_ne!(store.generation().await.unwrap(), Generation(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_server_that_loads_its_data_is_waited_for() {
+async fn connect_waits_for_a_server_that_loads_its_data() {
     let mut redis = TestRedis::start(&["--appendonly", "yes"]);
     let store = open_redis(&redis.url(), &options()).await;
     push(&store, embeddings(10, 1.0)).await;
     redis.kill();
     redis.restart();
     assert_eq!(back(&store).await, Some(1.0));
-    // And a push over connections that were all replaced.
+    // A push over connections that were all replaced.
     push(&store, embeddings(10, 2.0)).await;
     assert_eq!(first(&store).await.unwrap(), Some(2.0));
 }

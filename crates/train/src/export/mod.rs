@@ -1,5 +1,5 @@
-//! Writes a model as the next version into a model folder, for the server of this project and for
-//! TensorFlow Serving; a model of this project's trainer, or of another program.
+//! Writes a model, trained here or by another program, as the next version into a model folder, for Sparrow's server and
+//! for TensorFlow Serving.
 
 mod proto;
 mod saved_model;
@@ -7,12 +7,14 @@ mod saved_model;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sparrow_neural::neural_cf::{FileError, MODEL_FILE, Model, ModelFile, SAVED_MODEL_FILE};
+use sparrow_neural::ModelFileError;
+use sparrow_neural::model_folder::{MODEL_FILE, SAVED_MODEL_FILE};
+use sparrow_neural::neural_cf::{Model, ModelFile};
 
 use sparrow_output::model_folder;
 pub use sparrow_output::model_folder::Written;
 
-/// Why a model is not written. Nothing half-written is left under the name of a version.
+/// The error of an export or import. No partial version remains.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,33 +23,32 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file to import is not what it should be.
+    /// The file to import is malformed.
     #[error("cannot import a model")]
-    Import(#[source] FileError),
+    Import(#[source] ModelFileError),
     /// The version cannot be written.
     #[error(transparent)]
     Output(#[from] sparrow_output::Error),
     /// The model does not fit into its file.
     #[error("cannot store the model")]
-    Model(#[from] FileError),
+    Model(#[from] ModelFileError),
     /// The model does not fit into a TensorFlow graph.
     #[error("cannot export the model: {0}")]
     SavedModel(String),
 }
 
-/// Writes `model` as the version after the greatest one in `folder`, which is made if it does not
-/// exist: `model.safetensors` and `saved_model.pb`. The version's folder appears whole, under
-/// its final name, or not at all: TensorFlow Serving loads what it sees at once.
+/// Writes `model` as the next version in `folder`, which is created if it does not exist: `model.safetensors` and
+/// `saved_model.pb`. The folder of the version appears atomically, because TensorFlow Serving loads it at once.
 pub fn write(folder: &Path, model: &ModelFile) -> Result<Written, Error> {
     let saved_model = saved_model::encode(&model.model).map_err(Error::SavedModel)?;
     let contents = [(MODEL_FILE, model.to_bytes()?), (SAVED_MODEL_FILE, saved_model)];
     Ok(model_folder::write(folder, &contents)?)
 }
 
-/// A model of another program, and what was written of it.
+/// An imported model and its version.
 #[derive(Debug)]
 pub struct Imported {
     /// The model.
@@ -56,11 +57,11 @@ pub struct Imported {
     pub written: Written,
 }
 
-/// The largest model file, in bytes.
+/// Maximum size of a model file in bytes.
 const LARGEST: u64 = 16 << 30;
 
-/// Reads a model that another program has written to the file `from` (see [`ModelFile`] for names and
-/// shapes), and writes it as the next version into `folder`.
+/// Reads the model of another program from the file `from` (see [`ModelFile`] for names and shapes) and writes it as the
+/// next version into `folder`.
 pub fn import(from: &Path, folder: &Path) -> Result<Imported, Error> {
     let bytes = sparrow_files::read(from, LARGEST)
         .map_err(|source| Error::Read { path: from.to_owned(), source })?;

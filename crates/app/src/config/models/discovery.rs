@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sparrow_neural::neural_cf::{MODEL_FILE, versions};
+use sparrow_neural::model_folder::{MODEL_FILE, versions};
 use sparrow_neural::{ITEM_FILE, USER_FILE};
 use toml::{Table, Value};
 

@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::{Table, Value};
 
 use super::TableProblem;
-use super::layers::{nearest, suggestion};
+use super::error::did_you_mean;
 use crate::models::{KINDS, ModelKind, TableError, read_table};
 
 /// The maximum length of a model's name.
 const LONGEST_NAME: usize = 64;
 
-/// The keys of every table, whatever the kind.
+/// The keys of tables of all kinds.
 const COMMON_KEYS: [&str; 3] = ["name", "kind", "fallback"];
 
 /// All ranking models: those of tables, and those that exist without a table.
@@ -148,7 +148,7 @@ impl Models {
             self.all.iter().find(|model| model.name == name || model.aliases.contains(&name));
         found.ok_or_else(|| {
             let names = self.all.iter().map(|model| model.name.as_str());
-            format!("no model is named {name:?}{}", suggestion(nearest(name, names)))
+            format!("no model is named {name:?}{}", did_you_mean(name, names))
         })
     }
 
@@ -205,7 +205,7 @@ fn kind_of(name: &str, kind: Option<&str>) -> Result<&'static dyn ModelKind, Tab
     let found = KINDS.iter().find(|known| known.name() == kind).copied();
     found.ok_or_else(|| {
         let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
-        let suggestion = suggestion(nearest(kind, names.iter().copied()));
+        let suggestion = did_you_mean(kind, names.iter().copied());
         problem(format!("{kind:?} is none of the kinds {}{suggestion}", names.join(", ")))
     })
 }

@@ -2,11 +2,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use sparrow_model::Catalog;
 use sparrow_rank::Ranker;
 
-use super::{DecadeRanker, LoadedModel, ModelKind};
+use super::{DecadeRanker, LoadedModel, ModelError, ModelKind};
 use crate::config::{Ranking, read_text};
 
 /// The file of a version: a decade and its weight per line.
@@ -32,23 +31,26 @@ impl ModelKind for Decade {
         folder.join(FILE).is_file()
     }
 
-    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>> {
-        let text = read_text(&folder.join(FILE)).with_context(|| format!("cannot read {FILE}"))?;
+    fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
+        let text = read_text(&folder.join(FILE)).map_err(ModelError::read(FILE))?;
         let weights = text.lines().enumerate().map(|(index, line)| {
-            let line_number =
-                || format!("line {} of {FILE} is not a decade and a weight", index + 1);
-            let (decade, weight) = line.split_once(' ').with_context(line_number)?;
-            let decade = decade.parse().with_context(line_number)?;
-            Ok((decade, weight.parse().with_context(line_number)?))
+            let parsed = line
+                .split_once(' ')
+                .and_then(|(decade, weight)| Some((decade.parse().ok()?, weight.parse().ok()?)));
+            parsed.ok_or_else(|| {
+                let line = index + 1;
+                let message = format!("line {line} of {FILE} is not a decade and a weight");
+                ModelError::invalid(message)
+            })
         });
-        Ok(Box::new(LoadedDecades(weights.collect::<Result<_>>()?)))
+        Ok(Box::new(LoadedDecades(weights.collect::<Result<_, _>>()?)))
     }
 }
 
 struct LoadedDecades(Vec<(u16, f32)>);
 
 impl LoadedModel for LoadedDecades {
-    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>> {
+    fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
         Ok(Arc::new(DecadeRanker::new(&self.0, catalog)))
     }
 }

@@ -4,7 +4,7 @@ mod kind;
 #[expect(unreachable_pub, reason = "in the project the file belongs to another crate")]
 mod ranker;
 
-use super::{LoadedModel, ModelKind};
+use super::{LoadedModel, ModelError, ModelKind};
 use kind::Decade;
 use ranker::DecadeRanker;
 

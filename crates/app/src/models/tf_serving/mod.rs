@@ -5,12 +5,11 @@ mod table;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use anyhow::Result;
 use sparrow_rank::Ranker;
 use sparrow_tf_serving::{self as tf, ServedModel, TfServingRanker};
 use toml::Table;
 
-use super::{EngineData, ModelKind, ModelSource, TableError, read_table};
+use super::{EngineData, ModelError, ModelKind, ModelSource, TableError, read_table};
 use table::ServerTable;
 
 pub(super) struct TfServing;
@@ -38,11 +37,12 @@ impl ModelKind for TfServing {
         }
     }
 
-    fn open(&self, name: &str, table: &Table) -> Result<Arc<dyn ModelSource>> {
+    fn open(&self, name: &str, table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         let settings = read_table::<ServerTable>(table).and_then(|table| table.settings());
-        let (url, inputs, options) =
-            settings.map_err(|TableError { key, message }| anyhow::anyhow!("{key}: {message}"))?;
-        let model = ServedModel::new(&url, inputs, options)?;
+        let (url, inputs, options) = settings.map_err(|TableError { key, message }| {
+            ModelError::invalid(format!("{key}: {message}"))
+        })?;
+        let model = ServedModel::new(&url, inputs, options).map_err(ModelError::invalid)?;
         Ok(Arc::new(Server(Arc::new(model.named(name)))))
     }
 }

@@ -18,9 +18,9 @@ pub(super) struct ServerTable {
     pub(super) url: Option<String>,
     /// How values are laid out in requests.
     pub(super) format: Option<tf::Format>,
-    /// The version to ask for, instead of the one that the server prefers.
+    /// The requested version, instead of the server's default.
     pub(super) version: Option<NonZeroU64>,
-    /// The label of the version to ask for.
+    /// The label of the requested version.
     pub(super) label: Option<String>,
     /// The time limit of a request.
     #[serde(with = "crate::duration::optional")]
@@ -186,7 +186,7 @@ impl ServerTable {
     /// The URL, inputs and options of the model.
     pub(super) fn settings(&self) -> Result<(String, tf::Inputs, tf::Options), TableError> {
         let Some(url) = self.url.clone() else {
-            let message = "a model of the kind tf-serving needs one, such as \
+            let message = "a model of the kind tf-serving requires a URL, such as \
                            http://localhost:8501/v1/models/recmodel";
             return Err(TableError::new("url", message));
         };
@@ -211,7 +211,7 @@ impl ServerTable {
     fn options(&self) -> Result<tf::Options, TableError> {
         let pin = match (self.version, &self.label) {
             (Some(_), Some(_)) => {
-                let message = "a model is asked for by version or by label, not by both";
+                let message = "version and label exclude each other";
                 return Err(TableError::new("label", message));
             }
             (Some(version), None) => Some(tf::Pin::Version(version.get())),
@@ -255,7 +255,7 @@ impl Input {
             (None, Some(constant)) => tf::Source::Constant(constant.to_string()),
             (None, None) => return Err(missing("source")),
             (Some(_), Some(_)) => {
-                let message = "an input has a source or a constant, not both";
+                let message = "source and constant exclude each other";
                 return Err(wrong("constant", message.to_owned()));
             }
         };
@@ -271,7 +271,7 @@ impl Input {
         }
         let words = match (&self.vocabulary, &self.vocabulary_file) {
             (Some(_), Some(_)) => {
-                let message = "the words are in a list or in a file, not in both";
+                let message = "vocabulary and vocabulary_file exclude each other";
                 return Err(wrong("vocabulary_file", message.to_owned()));
             }
             (Some(words), None) => Some(words.clone()),

@@ -1,13 +1,9 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
     ServerConfig, TcpConfig, UnresponsiveConfig,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use sparrow_model::skip_byte_order_mark;
 
 use crate::location::{Host, Topology};
 use crate::{Error, Options, RedisLocation};
@@ -26,11 +22,11 @@ pub(super) fn config(location: &RedisLocation) -> Config {
             username: username.clone(),
             password: password.clone(),
         },
-        // The relay connects to the socket, whatever the name.
+        // The relay connects to the socket, whatever the host name.
         Topology::Socket(_) => ServerConfig::Centralized { server: Server::new("localhost", 0) },
     };
     Config {
-        // Reports the first failure instead of trying on in silence; `keep` tries on.
+        // Reports the first failure instead of retrying silently; `keep_connected` retries.
         fail_fast: true,
         username: location.username.clone(),
         password: location.password.clone(),
@@ -40,8 +36,8 @@ pub(super) fn config(location: &RedisLocation) -> Config {
     }
 }
 
-/// The name that a server's certificate must have. The nodes of a cluster name each other by address, and
-/// certificates rarely do: theirs must have the name of the first node that the location names.
+/// The name required in a server's certificate. Cluster nodes are found by IP address, which
+/// certificates rarely contain. They must contain the name of the first configured node instead.
 pub(super) fn tls_name(location: &RedisLocation, host: &str) -> String {
     let hosts = location.hosts();
     match hosts.first() {
@@ -55,62 +51,29 @@ pub(super) fn tls_name(location: &RedisLocation, host: &str) -> String {
 }
 
 pub(in crate::redis) fn tls_config(options: &Options) -> Result<rustls::ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Configuration(format!("TLS: {error}")))?
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth())
-}
-
-/// The largest file of certificates, in bytes.
-const LARGEST: u64 = 16 << 20;
-
-fn roots(options: &Options) -> Result<rustls::RootCertStore, Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = &options.ca_file {
-        let fault = |what: String| {
-            Error::Configuration(format!("certificates in {}: {what}", path.display()))
-        };
-        let pem = sparrow_files::read(path, LARGEST).map_err(|error| fault(error.to_string()))?;
-        for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&pem)) {
-            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(fault("there are none".to_owned()));
-        }
-    } else {
-        let (_, _) =
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Error::Configuration(
-                "the system has no certificates for TLS: name a file with some".to_owned(),
-            ));
-        }
-    }
-    Ok(roots)
+    sparrow_tls::client_config(options.ca_file.as_deref())
+        .map_err(|error| Error::Configuration(error.to_string()))
 }
 
 pub(super) fn performance(options: &Options) -> PerformanceConfig {
     PerformanceConfig {
-        // For what has no deadline of its own.
+        // For commands without their own deadline.
         default_command_timeout: options.bulk_deadline,
-        // Commands that are fed to a socket before it is flushed; a whole batch.
+        // Commands per flush of the socket: a whole batch.
         max_feed_count: 10_000,
         ..PerformanceConfig::default()
     }
 }
 
-/// How long the first commands of a connection may take, if reads have no longer deadline.
+/// The minimum timeout of the first commands of a connection.
 const SETUP: Duration = Duration::from_secs(1);
 
 pub(super) fn connection(options: &Options) -> ConnectionConfig {
     let unresponsive = options.bulk_deadline * 2;
     ConnectionConfig {
-        // A little before those who wait for it give up, so that they learn the reason.
+        // Shorter than the callers' timeout, so that their error contains the cause.
         connection_timeout: options.connect_timeout * 4 / 5,
-        // A reply to the first commands of a connection may be lost too.
+        // A reply to the first commands of a connection may be lost, too.
         internal_command_timeout: options.connect_timeout.min(SETUP.max(options.deadline)),
         max_command_attempts: 1,
         unresponsive: UnresponsiveConfig {
@@ -122,7 +85,7 @@ pub(super) fn connection(options: &Options) -> ConnectionConfig {
     }
 }
 
-/// Forever, at first after some 20 ms, later every two seconds.
+/// Retries without end, first after about 20 ms, later every two seconds.
 pub(super) fn reconnect() -> ReconnectPolicy {
     let mut policy = ReconnectPolicy::new_exponential(0, 20, 2_000, 2);
     policy.set_jitter(20);

@@ -1,4 +1,4 @@
-//! Connections to servers: over TCP, with TLS, or to a socket in the file system.
+//! Connects to servers over TCP, TLS or a Unix socket.
 
 use std::io;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 
-use super::Place;
+use super::Endpoint;
 
-/// The half of a connection that replies come from.
+/// The half of a connection that receives replies.
 pub(in crate::redis) type Replies = Box<dyn AsyncRead + Send + Unpin>;
-/// The half that commands go to.
+/// The half of a connection that sends commands.
 pub(in crate::redis) type Commands = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// Connects to a server; with a TLS configuration and the name that its certificate must have, over TLS.
+/// Connects to a server, over TLS if a configuration and the required certificate name are present.
 pub(in crate::redis) async fn dial(
-    place: &Place,
+    endpoint: &Endpoint,
     tls: Option<(&Arc<rustls::ClientConfig>, &str)>,
 ) -> io::Result<(Replies, Commands)> {
-    let socket = match place {
-        Place::Host(host, port) => TcpStream::connect((&**host, *port)).await?,
+    let socket = match endpoint {
+        Endpoint::Host(host, port) => TcpStream::connect((&**host, *port)).await?,
         #[cfg(not(unix))]
-        Place::Socket(_) => return Err(io::Error::other(crate::location::no_sockets())),
+        Endpoint::Socket(_) => return Err(io::Error::other(crate::location::no_sockets())),
         #[cfg(unix)]
-        Place::Socket(path) => {
+        Endpoint::Socket(path) => {
             let (from, to) = UnixStream::connect(path).await?.into_split();
             return Ok((Box::new(from), Box::new(to)));
         }
@@ -37,8 +37,9 @@ pub(in crate::redis) async fn dial(
         let (from, to) = socket.into_split();
         return Ok((Box::new(from), Box::new(to)));
     };
-    let name = ServerName::try_from(name.to_owned())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no host name for TLS"))?;
+    let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the host name is invalid for TLS")
+    })?;
     let socket = TlsConnector::from(Arc::clone(config)).connect(name, socket).await?;
     let (from, to) = tokio::io::split(socket);
     Ok((Box::new(from), Box::new(to)))

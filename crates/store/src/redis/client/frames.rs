@@ -1,34 +1,34 @@
-//! Replies of Redis (RESP2) as they arrive, with limits on depth and size.
+//! An incremental parser of Redis replies (RESP2) with limits on depth and size.
 //!
-//! The client library decodes a nested reply by recursion and a large one in memory: a reply that is nested
-//! deep enough overflows the stack. So every reply passes through [`Frames`] first, which needs neither.
+//! The client library decodes nested replies recursively and large ones in memory, so that a deeply
+//! nested reply overflows the stack. Therefore every reply passes through [`Frames`] first.
 
 use bytes::Bytes;
 
 use super::{Answer, Reply};
 
-/// The deepest nesting of arrays. Redis nests its replies a few levels deep.
-const DEEPEST: usize = 16;
-/// The most elements of an array that is passed on to the client library.
-const MOST_PASSED: u64 = 1 << 20;
-/// The most elements of an array that is kept; a larger one is skipped.
-const MOST_KEPT: u64 = 1 << 20;
-/// The most elements of an array that is skipped.
-const MOST_SKIPPED: u64 = 1 << 32;
+/// The maximum nesting of arrays. Redis nests its replies a few levels deep.
+const MAX_DEPTH: usize = 16;
+/// The maximum elements of an array for the client library.
+const MAX_RELAYED_ELEMENTS: u64 = 1 << 20;
+/// The maximum elements of an array that is kept; larger ones are skipped.
+const MAX_KEPT_ELEMENTS: u64 = 1 << 20;
+/// The maximum elements of an array that is skipped.
+const MAX_SKIPPED_ELEMENTS: u64 = 1 << 32;
 /// The longest line, in bytes: a number, a status or an error.
-const LONGEST_LINE: usize = 64 * 1024;
-/// The longest string that is passed on to the client library, in bytes.
-const LONGEST_PASSED: usize = 64 << 20;
-/// The longest string that Redis itself stores, in bytes.
-const LONGEST_STORED: usize = 512 << 20;
+const MAX_LINE: usize = 64 * 1024;
+/// The maximum length of a string for the client library, in bytes.
+const MAX_RELAYED_STRING: usize = 64 << 20;
+/// The maximum length of a string that Redis can store, in bytes.
+const MAX_STORED_STRING: usize = 512 << 20;
 
-/// What is kept of a reply.
+/// The part of a reply to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// Nothing: it is for the client library.
+pub(super) enum Retention {
+    /// Nothing: the reply is for the client library.
     Nothing,
-    /// The reply, with [`Reply::TooLarge`] in place of what is longer than this.
-    Most {
+    /// The reply, with [`Reply::TooLarge`] in place of values over a limit.
+    Limited {
         /// The limit for one string, in bytes.
         each: usize,
         /// The limit for all strings of the reply, in bytes.
@@ -36,20 +36,20 @@ pub(super) enum Keep {
     },
 }
 
-/// One reply at a time, read from as many pieces as it comes in.
+/// Parses one reply at a time, from chunks of any size.
 #[derive(Debug)]
 pub(super) struct Frames {
-    keep: Keep,
-    /// Arrays that are not complete yet, the outermost first.
+    retention: Retention,
+    /// Incomplete arrays, outermost first.
     open: Vec<Open>,
-    /// The beginning of a line whose end is still to come.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
     string: Option<Text>,
-    /// Bytes of this reply's strings so far.
+    /// The total size of this reply's strings so far, in bytes.
     size: usize,
-    /// Whether the reply is skipped as a whole, because it has too many elements.
+    /// Whether the whole reply is skipped, because it has too many elements.
     skips: bool,
-    /// The element with the last string that is too large.
+    /// The index of the last oversized element.
     too_large: Option<usize>,
 }
 
@@ -62,9 +62,9 @@ struct Open {
 /// A string of known length.
 #[derive(Debug)]
 struct Text {
-    /// Bytes that are still to come, with the line end.
+    /// The remaining bytes, including the line end.
     missing: usize,
-    /// `None` if nothing is kept of it.
+    /// `None` if the string is not kept.
     bytes: Option<Vec<u8>>,
     too_large: bool,
 }
@@ -72,7 +72,7 @@ struct Text {
 impl Frames {
     pub(super) const fn new() -> Self {
         Self {
-            keep: Keep::Nothing,
+            retention: Retention::Nothing,
             open: Vec::new(),
             line: Vec::new(),
             string: None,
@@ -87,20 +87,22 @@ impl Frames {
         self.open.is_empty() && self.line.is_empty() && self.string.is_none()
     }
 
-    /// The place, in the outermost array, of a string that has begun and is too large; each is reported once.
+    /// The index, in the outermost array, of an oversized string that has begun. Each is returned
+    /// once.
     pub(super) const fn take_too_large(&mut self) -> Option<usize> {
         self.too_large.take()
     }
 
-    /// Reads on. Returns how many bytes belong to the current reply, and the reply if it ends there. `keep` is that
-    /// of the whole reply. An error is what is wrong with the reply; nothing behind it can be read.
+    /// Parses more input. Returns the number of bytes that belong to the current reply, and the
+    /// reply if it is complete. `retention` applies to the whole reply. After an error, parsing cannot
+    /// continue.
     pub(super) fn read(
         &mut self,
         input: &[u8],
-        keep: Keep,
+        retention: Retention,
     ) -> Result<(usize, Option<Answer>), String> {
         if self.is_between() {
-            (self.keep, self.size, self.skips) = (keep, 0, false);
+            (self.retention, self.size, self.skips) = (retention, 0, false);
         }
         let mut at = 0;
         while at < input.len() {
@@ -126,15 +128,15 @@ impl Frames {
                 }
             };
             let Some(mut value) = done else { continue };
-            // The last element of an array completes it, and maybe the one around it.
+            // The last element completes its array, and possibly the enclosing one.
             loop {
                 let Some(array) = self.open.last_mut() else {
                     let value = if self.skips { Ok(Reply::TooLarge) } else { value };
                     return Ok((at, Some(value)));
                 };
-                if let (Keep::Most { .. }, false) = (self.keep, self.skips) {
+                if let (Retention::Limited { .. }, false) = (self.retention, self.skips) {
                     let item =
-                        value.map_err(|says| format!("an error inside an array ({says})"))?;
+                        value.map_err(|message| format!("an error inside an array ({message})"))?;
                     array.items.push(item);
                 }
                 array.missing -= 1;
@@ -149,22 +151,22 @@ impl Frames {
     }
 
     fn check_line(&self) -> Result<(), String> {
-        if self.line.len() > LONGEST_LINE {
-            return Err(format!("a line of a reply is longer than {LONGEST_LINE} bytes"));
+        if self.line.len() > MAX_LINE {
+            return Err(format!("a line of a reply is longer than {MAX_LINE} bytes"));
         }
         Ok(())
     }
 
-    /// Reads one line, which is an element or begins one.
+    /// Parses a line, which is an element or begins one.
     fn element(&mut self, line: &[u8]) -> Result<Option<Answer>, String> {
         let (Some(kind), Some(rest)) =
             (line.first(), line.get(1..).and_then(|rest| rest.strip_suffix(b"\r\n")))
         else {
-            return Err("a reply that is none".to_owned());
+            return Err("a malformed reply".to_owned());
         };
         let number = || {
             let number = str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
-            number.ok_or_else(|| "a reply with a number that is none".to_owned())
+            number.ok_or_else(|| "a reply with a malformed number".to_owned())
         };
         match kind {
             b'+' => Ok(Some(Ok(Reply::Text(Bytes::copy_from_slice(rest))))),
@@ -184,37 +186,43 @@ impl Frames {
                 if count == 0 {
                     return Ok(Some(Ok(Reply::List(Vec::new()))));
                 }
-                let most = if self.keep == Keep::Nothing { MOST_PASSED } else { MOST_SKIPPED };
+                let most = if self.retention == Retention::Nothing {
+                    MAX_RELAYED_ELEMENTS
+                } else {
+                    MAX_SKIPPED_ELEMENTS
+                };
                 if count > most {
                     return Err(format!(
                         "a reply with an array of {count} elements, more than {most}"
                     ));
                 }
-                if self.keep != Keep::Nothing && count > MOST_KEPT {
+                if self.retention != Retention::Nothing && count > MAX_KEPT_ELEMENTS {
                     self.skips = true;
                     self.too_large = Some(self.open.first().map_or(0, |array| array.items.len()));
                 }
-                if self.open.len() == DEEPEST {
-                    return Err(format!("a reply nested deeper than {DEEPEST} arrays"));
+                if self.open.len() == MAX_DEPTH {
+                    return Err(format!("a reply nested deeper than {MAX_DEPTH} arrays"));
                 }
-                // What an array claims to have need not come.
-                let items = match self.keep {
-                    Keep::Most { .. } if !self.skips => Vec::with_capacity(count.min(64) as usize),
+                // The claimed length is not trusted for allocation.
+                let items = match self.retention {
+                    Retention::Limited { .. } if !self.skips => {
+                        Vec::with_capacity(count.min(64) as usize)
+                    }
                     _ => Vec::new(),
                 };
                 self.open.push(Open { missing: count, items });
                 Ok(None)
             }
-            _ => Err("a reply that is none".to_owned()),
+            _ => Err("a malformed reply".to_owned()),
         }
     }
 
     fn begin_text(&mut self, length: usize) -> Result<(), String> {
-        let (longest, too_large) = match self.keep {
-            Keep::Nothing => (LONGEST_PASSED, false),
-            Keep::Most { each, all } => {
+        let (longest, too_large) = match self.retention {
+            Retention::Nothing => (MAX_RELAYED_STRING, false),
+            Retention::Limited { each, all } => {
                 self.size = self.size.saturating_add(length);
-                (LONGEST_STORED, length > each || self.size > all)
+                (MAX_STORED_STRING, length > each || self.size > all)
             }
         };
         if length > longest {
@@ -223,7 +231,7 @@ impl Frames {
         if too_large {
             self.too_large = Some(self.open.first().map_or(0, |array| array.items.len()));
         }
-        let kept = self.keep != Keep::Nothing && !too_large && !self.skips;
+        let kept = self.retention != Retention::Nothing && !too_large && !self.skips;
         let bytes = kept.then(|| Vec::with_capacity(length.min(64 * 1024)));
         self.string = Some(Text { missing: length + 2, bytes, too_large });
         Ok(())
@@ -232,14 +240,13 @@ impl Frames {
     fn text(&mut self, input: &[u8]) -> Result<(usize, Option<Answer>), String> {
         let Some(text) = &mut self.string else { return Ok((0, None)) };
         let taken = text.missing.min(input.len());
-        // The line end is not part of the text.
         let own = text.missing.saturating_sub(2).min(taken);
         if let Some(bytes) = &mut text.bytes {
             bytes.extend_from_slice(&input[..own]);
         }
         let end = &b"\r\n"[2 - (text.missing - own).min(2)..];
         if !end.starts_with(&input[own..taken]) {
-            return Err("a reply longer than its length".to_owned());
+            return Err("a reply with a string longer than its length".to_owned());
         }
         text.missing -= taken;
         if text.missing > 0 {
@@ -254,24 +261,24 @@ impl Frames {
     }
 }
 
-/// The length of the command (an array of strings) that the bytes begin with, and its name, if it is there as a
-/// whole. An error is that they begin with something else.
+/// The length and name of the command (an array of strings) at the beginning of the input, if it is
+/// complete. Other input is an error.
 pub(super) fn command(bytes: &[u8]) -> Result<Option<(usize, &[u8])>, String> {
-    let none = || "the client library wrote a command that is none".to_owned();
+    let malformed = || "the client library wrote a malformed command".to_owned();
     let head = |at: usize, kind: u8| -> Result<Option<(usize, usize)>, String> {
         let rest = bytes.get(at..).unwrap_or_default();
         let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
-            return if rest.len() > 32 { Err(none()) } else { Ok(None) };
+            return if rest.len() > 32 { Err(malformed()) } else { Ok(None) };
         };
         let number = rest[..=end].strip_suffix(b"\r\n").and_then(|line| line.strip_prefix(&[kind]));
         let number = number.and_then(|number| str::from_utf8(number).ok()?.parse().ok());
-        Ok(Some((at + end + 1, number.ok_or_else(none)?)))
+        Ok(Some((at + end + 1, number.ok_or_else(malformed)?)))
     };
     let Some((mut at, count)) = head(0, b'*')? else { return Ok(None) };
     let mut name: &[u8] = b"";
     for word in 0..count {
         let Some((start, length)) = head(at, b'$')? else { return Ok(None) };
-        let end = start.checked_add(length).ok_or_else(none)?;
+        let end = start.checked_add(length).ok_or_else(malformed)?;
         if word == 0 {
             name = bytes.get(start..end).unwrap_or_default();
         }
@@ -283,7 +290,7 @@ pub(super) fn command(bytes: &[u8]) -> Result<Option<(usize, &[u8])>, String> {
     Ok(Some((at, name)))
 }
 
-/// Appends a command as Redis reads it: an array of strings.
+/// Appends a command in the protocol of Redis: an array of strings.
 pub(in crate::redis) fn words(to: &mut Vec<u8>, name: &str, arguments: &[&[u8]]) {
     head(to, b'*', 1 + arguments.len());
     word(to, name.as_bytes());
@@ -304,16 +311,16 @@ fn head(to: &mut Vec<u8>, kind: u8, number: usize) {
     to.extend_from_slice(b"\r\n");
 }
 
-/// Reads bytes as replies that come in pieces of a length, and as a command, for fuzzing.
+/// Parses bytes as replies that arrive in chunks of this length, and as a command, for fuzzing.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(in crate::redis) fn read_replies(bytes: &[u8], piece: usize) {
+pub(in crate::redis) fn read_replies(bytes: &[u8], chunk: usize) {
     let mut frames = Frames::new();
-    'pieces: for mut piece in bytes.chunks(piece) {
-        while !piece.is_empty() {
-            let keep = Keep::Most { each: 100, all: 150 };
-            let Ok((taken, _)) = frames.read(piece, keep) else { break 'pieces };
+    'chunks: for mut chunk in bytes.chunks(chunk) {
+        while !chunk.is_empty() {
+            let retention = Retention::Limited { each: 100, all: 150 };
+            let Ok((taken, _)) = frames.read(chunk, retention) else { break 'chunks };
             assert!(taken > 0, "no byte was taken");
-            piece = &piece[taken..];
+            chunk = &chunk[taken..];
         }
     }
     let _ = command(bytes);
@@ -326,21 +333,21 @@ mod tests {
 
     use super::*;
 
-    const ALL: Keep = Keep::Most { each: 100, all: 150 };
+    const ALL: Retention = Retention::Limited { each: 100, all: 150 };
 
     fn text(text: &str) -> Reply {
         Reply::Text(text.to_owned().into())
     }
 
-    /// Reads replies that come in pieces of this length.
-    fn read(bytes: &[u8], piece: usize, keep: Keep) -> Result<Vec<Answer>, String> {
+    /// Parses replies in chunks of this length.
+    fn read(bytes: &[u8], chunk: usize, retention: Retention) -> Result<Vec<Answer>, String> {
         let (mut frames, mut answers) = (Frames::new(), Vec::new());
-        for mut piece in bytes.chunks(piece) {
-            while !piece.is_empty() {
-                let (taken, answer) = frames.read(piece, keep)?;
+        for mut chunk in bytes.chunks(chunk) {
+            while !chunk.is_empty() {
+                let (taken, answer) = frames.read(chunk, retention)?;
                 assert!(taken > 0);
                 answers.extend(answer);
-                piece = &piece[taken..];
+                chunk = &chunk[taken..];
             }
         }
         assert!(frames.is_between(), "{frames:?}");
@@ -348,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_read_from_pieces_of_any_length() {
+    fn replies_are_parsed_from_chunks_of_any_length() {
         let bytes = b"+OK\r\n-ERR no\r\n:-7\r\n$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n*3\r\n$3\r\na\r\n\r\n*2\r\n:1\r\n*1\r\n+x\r\n$-1\r\n$2\r\n\r\n\r\n";
         let inner = Reply::List(vec![Reply::Number(1), Reply::List(vec![text("x")])]);
         let expected = vec![
@@ -362,35 +369,35 @@ mod tests {
             Ok(Reply::List(vec![text("a\r\n"), inner, Reply::Nothing])),
             Ok(text("\r\n")),
         ];
-        for piece in 1..=bytes.len() {
-            assert_eq!(read(bytes, piece, ALL), Ok(expected.clone()), "pieces of {piece}");
-            let nothing = read(bytes, piece, Keep::Nothing).unwrap();
+        for chunk in 1..=bytes.len() {
+            assert_eq!(read(bytes, chunk, ALL), Ok(expected.clone()), "chunks of {chunk}");
+            let nothing = read(bytes, chunk, Retention::Nothing).unwrap();
             assert_eq!(nothing.len(), expected.len());
         }
     }
 
     #[test]
-    fn what_is_too_deep_or_too_long_is_refused_before_it_is_there() {
+    fn oversized_and_malformed_replies_are_rejected_before_they_are_complete() {
         for (bytes, what) in [
             ("*1\r\n".repeat(200_000), "nested deeper than 16"),
             ("*4294967297\r\n".to_owned(), "an array of 4294967297 elements"),
             ("$536870913\r\n".to_owned(), "a reply of 536870913 bytes"),
             (format!("+{}", "x".repeat(70_000)), "a line of a reply is longer"),
-            ("$1\r\nab\r\n".to_owned(), "longer than its length"),
-            ("\0what\r\n".to_owned(), "a reply that is none"),
-            (":x\r\n".to_owned(), "a number that is none"),
+            ("$1\r\nab\r\n".to_owned(), "a string longer than its length"),
+            ("\0what\r\n".to_owned(), "a malformed reply"),
+            (":x\r\n".to_owned(), "a malformed number"),
             ("*1\r\n-ERR no\r\n".to_owned(), "an error inside an array (ERR no)"),
         ] {
-            for piece in [1, 7, 100_000] {
-                let fault = read(bytes.as_bytes(), piece, ALL).unwrap_err();
+            for chunk in [1, 7, 100_000] {
+                let fault = read(bytes.as_bytes(), chunk, ALL).unwrap_err();
                 assert!(fault.contains(what), "{fault}");
             }
         }
-        let passed = read(b"*1048577\r\n", 100, Keep::Nothing).unwrap_err();
+        let passed = read(b"*1048577\r\n", 100, Retention::Nothing).unwrap_err();
         assert!(passed.contains("more than 1048576"), "{passed}");
-        let passed = read(b"$67108865\r\n", 100, Keep::Nothing).unwrap_err();
+        let passed = read(b"$67108865\r\n", 100, Retention::Nothing).unwrap_err();
         assert!(passed.contains("more than 67108864"), "{passed}");
-        let deep = "*1\r\n".repeat(DEEPEST) + ":1\r\n";
+        let deep = "*1\r\n".repeat(MAX_DEPTH) + ":1\r\n";
         assert_eq!(read(deep.as_bytes(), 10, ALL).unwrap().len(), 1);
     }
 
@@ -398,27 +405,27 @@ mod tests {
     fn large_strings_are_skipped() {
         let string = |length: usize| format!("${length}\r\n{}\r\n", "x".repeat(length));
         let kept = |length: usize| text(&"x".repeat(length));
-        for piece in [1, 10, 1000] {
+        for chunk in [1, 10, 1000] {
             let bytes = string(101) + &string(100) + ":1\r\n";
             let expected = vec![Ok(Reply::TooLarge), Ok(kept(100)), Ok(Reply::Number(1))];
-            assert_eq!(read(bytes.as_bytes(), piece, ALL), Ok(expected));
+            assert_eq!(read(bytes.as_bytes(), chunk, ALL), Ok(expected));
             let bytes = "*3\r\n".to_owned() + &string(90) + &string(90) + &string(1) + &string(3);
             let list = Reply::List(vec![kept(90), Reply::TooLarge, Reply::TooLarge]);
-            assert_eq!(read(bytes.as_bytes(), piece, ALL), Ok(vec![Ok(list), Ok(kept(3))]));
+            assert_eq!(read(bytes.as_bytes(), chunk, ALL), Ok(vec![Ok(list), Ok(kept(3))]));
         }
     }
 
     #[test]
     fn arrays_of_many_elements_are_skipped() {
         let bytes = "*1048577\r\n".to_owned() + &"$1\r\nx\r\n".repeat(1_048_577) + ":1\r\n";
-        for piece in [1000, bytes.len()] {
+        for chunk in [1000, bytes.len()] {
             let expected = vec![Ok(Reply::TooLarge), Ok(Reply::Number(1))];
-            assert_eq!(read(bytes.as_bytes(), piece, ALL), Ok(expected));
+            assert_eq!(read(bytes.as_bytes(), chunk, ALL), Ok(expected));
         }
     }
 
     #[test]
-    fn commands_are_told_apart() {
+    fn commands_are_delimited_and_named() {
         let mut bytes = Vec::new();
         words(&mut bytes, "SELECT", &[b"3"]);
         let first = bytes.len();
@@ -433,8 +440,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), piece in 1_usize..9) {
-            read_replies(&bytes, piece);
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), chunk in 1_usize..9) {
+            read_replies(&bytes, chunk);
         }
     }
 }

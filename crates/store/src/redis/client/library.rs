@@ -1,4 +1,4 @@
-//! Batches that go through the client library.
+//! Sends batches through the client library.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value
 use futures::future;
 use tokio::time::{self, Instant};
 
-use super::faults::{said_by_server, translate};
+use super::faults::{server_message, translate};
 use super::{Answer, Batch, Command, Reply, refusal, slot};
 use crate::Error;
 
-/// Keys that Redis looks at for one page: some milliseconds at most.
+/// The number of keys that Redis examines per page, which takes a few milliseconds.
 const PAGE: &str = "2000";
 
 pub(super) async fn send(
@@ -28,18 +28,18 @@ pub(super) async fn send(
     let expected = batch.commands.len();
     let pipeline = client.pipeline().with_options(options);
     for command in batch.commands {
-        // Only takes note of the command.
+        // Only queues the command.
         let _: Result<Value, _> = issue(command, &pipeline).await;
     }
-    // The library flushes its socket after every command of a pipeline while its queue is empty. The last
-    // command waiting behind the others keeps it from that: all go out in one write.
-    let behind = client.with_options(options);
-    let all = future::join(pipeline.try_all::<Value>(), issue(last, &behind));
+    // The library flushes after every command of a pipeline while its queue is empty. With the last
+    // command queued behind the pipeline, all commands are flushed in one write.
+    let after_pipeline = client.with_options(options);
+    let all = future::join(pipeline.try_all::<Value>(), issue(last, &after_pipeline));
     let (mut answers, last) = time::timeout_at(end, all)
         .await
         .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
     if answers.len() != expected && !answers.iter().any(Result::is_err) {
-        let what = "an answer that does not fit the commands".to_owned();
+        let what = "the number of replies differs from that of the commands".to_owned();
         return Err(Error::Unavailable { store: address.to_owned(), what });
     }
     answers.push(last);
@@ -47,14 +47,14 @@ pub(super) async fn send(
         .into_iter()
         .map(|answer| match answer {
             Ok(value) => Ok(Ok(reply(value))),
-            Err(error) => said_by_server(&error).map(Err).ok_or_else(|| translate(address, &error)),
+            Err(error) => server_message(&error).map(Err).ok_or_else(|| translate(address, &error)),
         })
         .collect::<Result<_, _>>()?;
     if answers.len() == expected + 1 {
         Ok(answers)
     } else {
-        let says = answers.into_iter().find_map(Result::err).unwrap_or_default();
-        Err(refusal(address, &says))
+        let message = answers.into_iter().find_map(Result::err).unwrap_or_default();
+        Err(refusal(address, &message))
     }
 }
 
@@ -111,7 +111,7 @@ async fn issue<C: KeysInterface + HashesInterface + ClientInterface>(
         Command::Unlink(keys) => {
             client.unlink(keys.into_iter().map(Key::from).collect::<Vec<_>>()).await
         }
-        // The client library writes a command that it does not know at once, in a piece of its own.
+        // The library flushes a custom command at once, in a write of its own.
         Command::Echo(text, None) => client.echo(text).await,
         Command::Echo(text, Some(slot)) => {
             let echo = CustomCommand::new_static("ECHO", ClusterHash::Custom(slot), false);

@@ -1,22 +1,25 @@
-//! All that knows the client library: connections, batches of commands, and what errors mean.
+//! The only user of the client library: connections, batches of commands, and the classification of
+//! errors.
 //!
-//! * Every connection has a task that connects it, again and again if need be.
-//! * A command is sent at most once, and not at all while there is no connection: nobody waits for a
-//!   server that is away, and nothing is written behind the back of someone who gave up.
-//! * Replies carry no name of their command: after one that was lost, all later ones would go to the wrong
-//!   commands. So an `ECHO` of a nonce stands before every command whose reply could be taken for that of another one
-//!   in its batch, and behind the last. A batch is taken only if all nonces come back in their places; a connection
-//!   on which they do not, or on which a deadline passes, is closed.
-//! * Between the library and each server is a relay of ours, which limits replies and serves reads by itself.
+//! * Each connection has a task that connects and reconnects it.
+//! * A command is sent at most once, and only while there is a connection. So calls fail at once if
+//!   the server is unreachable, and no write is sent after its caller has failed.
+//! * Replies do not identify their commands: after a lost reply, all later ones would be assigned
+//!   to the wrong commands. Therefore an `ECHO` of a nonce precedes each command whose reply could
+//!   be confused with that of another command in the batch, and follows the last one. The replies
+//!   of a batch are used only if all nonces are at their positions. Otherwise, or if a deadline
+//!   passes, the connection is closed.
+//! * A relay in this process between the library and each server limits the size of replies, and
+//!   sends reads without the library.
 
 mod config;
 mod dial;
 mod faults;
 mod frames;
-mod keeper;
 mod library;
 mod probe;
 mod reads;
+mod reconnect;
 mod relay;
 
 use std::path::PathBuf;
@@ -34,9 +37,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
 use self::config::{config, connection, performance, reconnect, tls_name};
-use self::keeper::keep;
 use self::library::{command_options, send};
-use self::reads::{Unproven, prove};
+use self::reads::{Unverified, verify};
+use self::reconnect::keep_connected;
 use self::relay::Relays;
 use crate::location::Topology;
 use crate::{Error, Options, RedisLocation};
@@ -48,30 +51,29 @@ pub(super) use self::faults::refusal;
 pub(super) use self::frames::read_replies;
 pub(super) use self::frames::words;
 
-/// What the server answered to one command.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reply {
     Nothing,
     Number(i64),
     Text(Bytes),
     List(Vec<Reply>),
-    /// A value that was not read, or was thrown away, because of its size.
+    /// An oversized value, which was skipped or discarded.
     TooLarge,
 }
 
-/// An answer, or what the server says is wrong with the command or its key.
+/// A reply, or the error that the server returned.
 pub(super) type Answer = Result<Reply, String>;
 
-/// A command; the first key says to which node of a cluster it goes.
+/// A command. Its first key determines the node of a cluster.
 #[derive(Debug, Clone)]
 pub(super) enum Command {
     Get(Bytes),
-    /// Of keys in one slot. What is no string is nothing.
+    /// `MGET`: the keys are in one slot. Keys of another type have no value.
     GetMany(Vec<Bytes>),
     HashGetAll(Bytes),
-    /// Whether a hash has a field.
+    /// `HEXISTS`.
     HashHas(Bytes, Bytes),
-    /// `SET … NX`: with this time to live.
+    /// `SET … NX PX`.
     SetIfMissing(Bytes, Bytes, Duration),
     Length(Bytes),
     Expire(Bytes, Duration),
@@ -80,29 +82,29 @@ pub(super) enum Command {
     Unlink(Vec<Bytes>),
     /// Cursor and pattern.
     Scan(Bytes, Bytes),
-    /// What a server says of itself.
+    /// `INFO`.
     Info,
-    /// A Lua script, its keys, which are in one slot, and its arguments.
+    /// A Lua script, its keys in one slot, and its arguments.
     Script(Bytes, Vec<Bytes>, Vec<Bytes>),
-    /// The text back; in a cluster, from the server that has the slot.
+    /// `ECHO`; in a cluster, to the server of this slot.
     Echo(Bytes, Option<u16>),
 }
 
 impl Command {
-    /// Whether it only reads values, and so may go to the server without the library.
+    /// Whether it only reads values, and may bypass the library.
     const fn is_read(&self) -> bool {
         matches!(self, Self::Get(_) | Self::GetMany(_) | Self::HashGetAll(_))
     }
 
-    /// The key that a place in the reply to a read is about.
-    fn key_at(&self, place: usize) -> Option<&Bytes> {
+    /// The key of an element in the reply to a read.
+    fn key_of_element(&self, index: usize) -> Option<&Bytes> {
         match self {
-            Self::GetMany(keys) => keys.get(place),
+            Self::GetMany(keys) => keys.get(index),
             other => other.key(),
         }
     }
 
-    /// The key that says which server the command goes to; `None` goes to any.
+    /// The key that determines the server; `None` for any server.
     fn key(&self) -> Option<&Bytes> {
         match self {
             Self::GetMany(keys) | Self::Unlink(keys) | Self::Script(_, keys, _) => keys.first(),
@@ -119,10 +121,10 @@ impl Command {
     }
 }
 
-/// The limit for one string of a reply, unless a batch has its own.
+/// The default limit for one string of a reply, in bytes.
 const LARGEST_STRING: usize = 64 << 20;
 
-/// Commands that go out together.
+/// Commands that are sent together.
 #[derive(Debug)]
 pub(super) struct Batch {
     commands: Vec<Command>,
@@ -137,13 +139,13 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// A batch that reads no larger strings, and no larger hashes, than of so many bytes. In place of those is
-    /// [`Reply::TooLarge`].
+    /// A batch with [`Reply::TooLarge`] in endpoint of strings and hashes that exceed this size, in
+    /// bytes.
     pub(super) fn limited(largest: usize) -> Self {
         Self { commands: Vec::new(), largest, too_large: Arc::default() }
     }
 
-    /// Where keys are noted whose values were still being skipped when the time was over.
+    /// The keys of oversized values that were still being skipped when the deadline passed.
     pub(super) fn too_large(&self) -> Arc<Mutex<Vec<Bytes>>> {
         Arc::clone(&self.too_large)
     }
@@ -157,40 +159,39 @@ impl Batch {
     }
 }
 
-/// A server, and the slots whose keys it has.
+/// A server, and the slots that it owns.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) place: Place,
-    /// The name that its certificate has to have.
+    pub(super) endpoint: Endpoint,
+    /// The name required in its certificate.
     pub(super) tls_name: String,
     pub(super) slots: Vec<(u16, u16)>,
 }
 
-/// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     Host(String, u16),
     Socket(PathBuf),
 }
 
 impl Node {
-    /// A server that has all keys.
-    fn single(place: Place) -> Self {
-        let tls_name = match &place {
-            Place::Host(host, _) => host.clone(),
-            Place::Socket(_) => String::new(),
+    /// A server that owns all keys.
+    fn single(endpoint: Endpoint) -> Self {
+        let tls_name = match &endpoint {
+            Endpoint::Host(host, _) => host.clone(),
+            Endpoint::Socket(_) => String::new(),
         };
-        Self { place, tls_name, slots: vec![(0, u16::MAX)] }
+        Self { endpoint, tls_name, slots: vec![(0, u16::MAX)] }
     }
 }
 
-/// In which slot of a cluster a key is.
+/// The slot of a key in a cluster.
 pub(super) fn slot(key: &[u8]) -> u16 {
     fred::util::redis_keyslot(key)
 }
 
-/// Batches on their way at once; more fail at once.
-const PLACES: usize = 4096;
+/// The maximum number of concurrent batches; more are rejected.
+const MAX_CONCURRENT_BATCHES: usize = 4096;
 
 /// A few connections, used in turn.
 #[derive(Debug)]
@@ -201,9 +202,9 @@ pub(super) struct Connections {
     next: AtomicUsize,
     nonces: AtomicU64,
     cluster: bool,
-    /// Batches that may be on their way. The library's own limit is not used: it counts a command that it
-    /// refuses as one that waits, and from then on never finds its queue empty.
-    places: Semaphore,
+    /// Limits concurrent batches. The library's own limit is not used: it counts rejected commands
+    /// as queued, and then never considers its queue empty.
+    permits: Semaphore,
 }
 
 #[derive(Debug)]
@@ -211,24 +212,23 @@ struct Connection {
     client: Client,
     relays: Arc<Relays>,
     reset: Arc<Reset>,
-    /// Why there is no connection, as of the last attempt.
-    trouble: Arc<Mutex<Option<Error>>>,
+    /// The error of the last connection attempt.
+    last_error: Arc<Mutex<Option<Error>>>,
     keeper: JoinHandle<()>,
 }
 
-/// How often a connection was closed because its replies could not be trusted.
+/// The resets of a connection whose replies cannot be trusted.
 #[derive(Debug, Default)]
 struct Reset {
     count: AtomicU64,
-    /// Whether that is going on.
-    now: AtomicBool,
+    in_progress: AtomicBool,
 }
 
 impl Connection {
-    /// Closes the connection and opens it again, unless that was done since `count`.
+    /// Closes and reopens the connection, unless it was reset since `count`.
     fn reset(&self, count: u64) {
-        // The longest time without this connection: the client goes on to connect by itself.
-        const PATIENCE: Duration = Duration::from_secs(2);
+        // After this time the connection is used again; the client reconnects by itself.
+        const MAX_RESET: Duration = Duration::from_secs(2);
         let reset = &self.reset;
         if reset
             .count
@@ -238,48 +238,48 @@ impl Connection {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
-        reset.now.store(true, Ordering::Release);
+        reset.in_progress.store(true, Ordering::Release);
         let (client, reset) = (self.client.clone(), Arc::clone(reset));
         runtime.spawn(async move {
-            let _ = time::timeout(PATIENCE, client.force_reconnection()).await;
-            reset.now.store(false, Ordering::Release);
+            let _ = time::timeout(MAX_RESET, client.force_reconnection()).await;
+            reset.in_progress.store(false, Ordering::Release);
         });
     }
 
-    fn stands(&self) -> bool {
+    fn is_usable(&self) -> bool {
         self.client.is_connected()
-            && !self.reset.now.load(Ordering::Acquire)
-            && self.relays.line(None).is_some()
+            && !self.reset.in_progress.load(Ordering::Acquire)
+            && self.relays.connection(None).is_some()
     }
 }
 
-/// A batch on its way. Unless its replies were taken, its connection is closed: also when whoever waits for
-/// them goes away at the deadline.
+/// A batch in flight. Unless its replies were received, its connection is reset, also if the caller
+/// drops the future at the deadline.
 struct Exchange<'a> {
     connection: &'a Connection,
     count: u64,
     end: Instant,
-    over: bool,
+    done: bool,
 }
 
 impl<'a> Exchange<'a> {
     fn begin(connection: &'a Connection, end: Instant) -> Self {
         let count = connection.reset.count.load(Ordering::Acquire);
-        Self { connection, count, end, over: false }
+        Self { connection, count, end, done: false }
     }
 
-    fn distrust(&mut self) {
-        self.over = true;
+    fn reset_connection(&mut self) {
+        self.done = true;
         self.connection.reset(self.count);
     }
 }
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        // Timers of those who wait may be early by so much.
-        const ACCURACY: Duration = Duration::from_millis(10);
-        if !self.over && Instant::now() + ACCURACY >= self.end {
-            self.distrust();
+        // Callers' timers may fire early by this much.
+        const TOLERANCE: Duration = Duration::from_millis(10);
+        if !self.done && Instant::now() + TOLERANCE >= self.end {
+            self.reset_connection();
         }
     }
 }
@@ -291,7 +291,7 @@ impl Drop for Connection {
 }
 
 impl Connections {
-    /// Starts to connect; must be called inside of a tokio runtime.
+    /// Starts to connect; requires a tokio runtime.
     pub(super) fn open(location: &RedisLocation, options: &Options) -> Result<Self, Error> {
         let address = location.to_string();
         let config = config(location);
@@ -304,17 +304,17 @@ impl Connections {
                     Some(connection(options)),
                     Some(reconnect()),
                 );
-                let trouble = Arc::new(Mutex::new(None));
+                let last_error = Arc::new(Mutex::new(None));
                 let relays = Arc::new(Relays::new(location, tls.clone(), options));
-                let keeper = keep(
+                let keeper = keep_connected(
                     client.clone(),
                     Arc::clone(&relays),
                     location.clone(),
                     address.clone(),
-                    Arc::clone(&trouble),
+                    Arc::clone(&last_error),
                 );
                 let reset = Arc::default();
-                Connection { client, relays, reset, trouble, keeper: tokio::spawn(keeper) }
+                Connection { client, relays, reset, last_error, keeper: tokio::spawn(keeper) }
             })
             .collect();
         Ok(Self {
@@ -324,49 +324,51 @@ impl Connections {
             next: AtomicUsize::new(0),
             nonces: AtomicU64::new(0),
             cluster: location.is_cluster(),
-            places: Semaphore::new(PLACES),
+            permits: Semaphore::new(MAX_CONCURRENT_BATCHES),
         })
     }
 
-    /// Where the keys are: each node, and the first and last slot of each range that it has.
+    /// The nodes that own keys, with their ranges of slots.
     pub(super) fn nodes(&self) -> Result<Vec<Node>, Error> {
         match &self.location.topology {
             Topology::Server((host, port)) => {
-                return Ok(vec![Node::single(Place::Host(host.clone(), *port))]);
+                return Ok(vec![Node::single(Endpoint::Host(host.clone(), *port))]);
             }
-            Topology::Socket(path) => return Ok(vec![Node::single(Place::Socket(path.clone()))]),
+            Topology::Socket(path) => {
+                return Ok(vec![Node::single(Endpoint::Socket(path.clone()))]);
+            }
             Topology::Sentinel { .. } => {
                 let Some(Server { host, port, .. }) =
                     self.pick()?.client.active_connections().pop()
                 else {
-                    return Err(self.unavailable("the sentinels have not named a server yet"));
+                    return Err(self.unavailable("the sentinels have not reported a server yet"));
                 };
-                return Ok(vec![Node::single(Place::Host(host.to_string(), port))]);
+                return Ok(vec![Node::single(Endpoint::Host(host.to_string(), port))]);
             }
             Topology::Cluster(_) => {}
         }
         let Some(state) = self.pick()?.client.cached_cluster_state() else {
-            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+            return Err(self.unavailable("the nodes of the cluster are not discovered yet"));
         };
         let mut nodes: Vec<Node> = Vec::new();
         for range in state.slots() {
             let Server { host, port, .. } = &range.primary;
-            let place = Place::Host(host.to_string(), *port);
-            let at = nodes.iter().position(|node| node.place == place);
+            let endpoint = Endpoint::Host(host.to_string(), *port);
+            let at = nodes.iter().position(|node| node.endpoint == endpoint);
             let at = at.unwrap_or_else(|| {
                 let tls_name = tls_name(&self.location, host);
-                nodes.push(Node { place, tls_name, slots: Vec::new() });
+                nodes.push(Node { endpoint, tls_name, slots: Vec::new() });
                 nodes.len() - 1
             });
             nodes[at].slots.push((range.start, range.end));
         }
         if nodes.is_empty() {
-            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+            return Err(self.unavailable("the nodes of the cluster are not discovered yet"));
         }
         Ok(nodes)
     }
 
-    /// Whether all keys are in one place.
+    /// Whether one server owns all keys.
     pub(super) const fn is_one_server(&self) -> bool {
         !self.cluster
     }
@@ -379,60 +381,61 @@ impl Connections {
         &self.address
     }
 
-    /// Waits until there is a connection, at most until `end`; then says why not.
+    /// Waits until there is a connection or `end` has passed.
     pub(super) async fn wait(&self, end: Instant) -> Result<(), Error> {
-        const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+        const POLL_INTERVAL: Duration = Duration::from_millis(5);
         loop {
             match self.pick() {
                 Ok(_) => return Ok(()),
-                // A wrong password does not get better by waiting.
+                // Rejected credentials do not improve by waiting.
                 Err(error @ Error::Refused { .. }) => return Err(error),
                 Err(error) if Instant::now() >= end => return Err(error),
-                Err(_) => time::sleep(BETWEEN_LOOKS).await,
+                Err(_) => time::sleep(POLL_INTERVAL).await,
             }
         }
     }
 
-    /// A connection that stands.
+    /// A usable connection.
     fn pick(&self) -> Result<&Connection, Error> {
         let count = self.all.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         for step in 0..count {
             let connection = &self.all[(first + step) % count];
-            if connection.stands() {
+            if connection.is_usable() {
                 return Ok(connection);
             }
         }
-        let trouble = &self.all[first % count].trouble;
-        let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Err(trouble.unwrap_or_else(|| self.unavailable("not connected yet")))
+        let last_error = &self.all[first % count].last_error;
+        let last_error = last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Err(last_error.unwrap_or_else(|| self.unavailable("not connected yet")))
     }
 
     pub(super) fn unavailable(&self, what: impl Into<String>) -> Error {
         Error::Unavailable { store: self.address.clone(), what: what.into() }
     }
 
-    /// Sends the commands at once and waits for all answers, at most until `end`. Commands for one
-    /// key are executed in order.
+    /// Sends the commands together and waits for all replies until `end`. Commands for one key are
+    /// executed in order.
     pub(super) async fn run(&self, batch: Batch, end: Instant) -> Result<Vec<Answer>, Error> {
         let connection = self.pick()?;
-        let Ok(_place) = self.places.try_acquire() else {
-            return Err(self.unavailable("too many commands wait for it"));
+        let Ok(_permit) = self.permits.try_acquire() else {
+            return Err(self.unavailable("too many commands are pending"));
         };
         if let Some(parts) = self.parts(connection, &batch)
             && let Some(answers) = self.read(connection, &batch, &parts, end).await?
         {
             return Ok(answers);
         }
-        let left = end.saturating_duration_since(Instant::now());
-        self.exchange(connection, batch, &command_options(left, None), end).await
+        let remaining = end.saturating_duration_since(Instant::now());
+        self.exchange(connection, batch, &command_options(remaining, None), end).await
     }
 
     fn nonce(&self) -> Bytes {
         format!("sparrow-{}", self.nonces.fetch_add(1, Ordering::Relaxed)).into()
     }
 
-    /// Sends the commands between nonces, and takes the replies if all nonces come back in their places.
+    /// Sends the commands between nonces, and returns the replies if all nonces are at their
+    /// positions.
     async fn exchange(
         &self,
         connection: &Connection,
@@ -463,32 +466,34 @@ impl Connections {
         let mut answers = match sent {
             Ok(answers) if answers.len() == expected => answers,
             Ok(_) => {
-                exchange.distrust();
-                return Err(self.unavailable("an answer that does not fit the commands"));
+                exchange.reset_connection();
+                return Err(
+                    self.unavailable("the number of replies differs from that of the commands")
+                );
             }
             Err(error) => {
                 if let Error::TimedOut { .. } = error {
-                    exchange.distrust();
+                    exchange.reset_connection();
                 }
-                exchange.over = true;
+                exchange.done = true;
                 return Err(error);
             }
         };
-        exchange.over = true;
-        for (at, nonce) in nonces.iter().rev() {
-            match prove(&answers.remove(*at), nonce) {
+        exchange.done = true;
+        for (index, nonce) in nonces.iter().rev() {
+            match verify(&answers.remove(*index), nonce) {
                 Ok(()) => {}
-                Err(Unproven::Refused(says)) => return Err(refusal(&self.address, &says)),
+                Err(Unverified::Refused(message)) => return Err(refusal(&self.address, &message)),
                 Err(_) => {
-                    exchange.distrust();
-                    return Err(self.unavailable("its replies are out of step"));
+                    exchange.reset_connection();
+                    return Err(self.unavailable("its replies are out of sequence"));
                 }
             }
         }
         Ok(answers)
     }
 
-    /// A slot of each server that the commands go to.
+    /// A slot of each server that receives commands.
     fn slots(&self, client: &Client, batch: &Batch) -> Vec<Option<u16>> {
         if !self.cluster {
             return vec![None];
@@ -509,7 +514,7 @@ impl Connections {
         servers.into_iter().map(|(_, slot)| Some(slot)).collect()
     }
 
-    /// The servers that have keys; `None` is the only one.
+    /// The servers that own keys; `None` stands for the only one.
     fn primaries(&self, client: &Client) -> Result<Vec<Option<Server>>, Error> {
         if !self.cluster {
             return Ok(vec![None]);
@@ -517,13 +522,13 @@ impl Connections {
         let state = client.cached_cluster_state();
         let nodes = state.map(|state| state.unique_primary_nodes()).unwrap_or_default();
         if nodes.is_empty() {
-            return Err(self.unavailable("the nodes of the cluster are not known yet"));
+            return Err(self.unavailable("the nodes of the cluster are not discovered yet"));
         }
         Ok(nodes.into_iter().map(Some).collect())
     }
 
-    /// A text that differs when something was written to one of the servers. `None` if the servers do
-    /// not report it, or not to this user.
+    /// The write counters of all servers as text. `None` if a server does not report them to this
+    /// user.
     pub(super) async fn writes(&self, deadline: Duration) -> Result<Option<String>, Error> {
         const COUNTERS: [&str; 3] = ["run_id", "rdb_changes_since_last_save", "rdb_last_save_time"];
         let connection = self.pick()?;
@@ -546,7 +551,7 @@ impl Connections {
         Ok(Some(text))
     }
 
-    /// Starts to list the keys that match a pattern, on every node.
+    /// Starts a scan for the keys that match a pattern, on every node.
     pub(super) fn scan(&self, pattern: Bytes, page_deadline: Duration) -> Result<Scan<'_>, Error> {
         let connection = self.pick()?;
         let nodes = self.primaries(&connection.client)?;
@@ -555,12 +560,12 @@ impl Connections {
 }
 
 const START: Bytes = Bytes::from_static(b"0");
-/// A listing of keys: those that are there all the time come at least once, others maybe.
+/// A scan. Keys that exist during the whole scan are returned at least once, others possibly.
 pub(super) struct Scan<'a> {
     connections: &'a Connections,
-    /// Cursors are those of one server, which several connections may not lead to.
+    /// A cursor is valid on one server only, and connections may lead to different ones.
     connection: &'a Connection,
-    /// Nodes to go through, the current one last; `None` is the only one.
+    /// The remaining nodes, the current one last; `None` stands for the only one.
     nodes: Vec<Option<Server>>,
     cursor: Bytes,
     pattern: Bytes,
@@ -568,7 +573,7 @@ pub(super) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// The next keys, maybe none; `None` at the end.
+    /// The next page of keys, which may be empty; `None` at the end.
     pub(super) async fn page(&mut self) -> Result<Option<Vec<Bytes>>, Error> {
         let Some(node) = self.nodes.last() else { return Ok(None) };
         let mut batch = Batch::default();
@@ -577,12 +582,12 @@ impl Scan<'_> {
         let end = Instant::now() + self.page_deadline;
         let exchange = self.connections.exchange(self.connection, batch, &options, end);
         let answer = exchange.await?.into_iter().next().unwrap_or(Ok(Reply::Nothing));
-        let says = |says: String| refusal(&self.connections.address, &says);
-        let Reply::List(parts) = answer.map_err(says)? else {
-            return Err(self.nonsense());
+        let message = |message: String| refusal(&self.connections.address, &message);
+        let Reply::List(parts) = answer.map_err(message)? else {
+            return Err(self.malformed_reply());
         };
         let Ok([Reply::Text(cursor), Reply::List(keys)]) = <[Reply; 2]>::try_from(parts) else {
-            return Err(self.nonsense());
+            return Err(self.malformed_reply());
         };
         self.cursor = cursor;
         if self.cursor == START {
@@ -595,7 +600,7 @@ impl Scan<'_> {
         Ok(Some(keys.collect()))
     }
 
-    fn nonsense(&self) -> Error {
-        self.connections.unavailable("an answer to SCAN that is none")
+    fn malformed_reply(&self) -> Error {
+        self.connections.unavailable("a malformed reply to SCAN")
     }
 }

@@ -7,32 +7,32 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time;
 
-/// Whether the server answers in plain text on this port.
-pub(super) async fn speaks_plain(host: &str, port: u16) -> bool {
+/// Whether the server replies to plain text on this port.
+pub(super) async fn accepts_plain_text(host: &str, port: u16) -> bool {
     let first_byte = async {
         let mut socket = TcpStream::connect((host, port)).await.ok()?;
         socket.write_all(b"PING\r\n").await.ok()?;
         socket.read_u8().await.ok()
     };
-    // `PONG`, or an error such as one that asks for a password.
-    time::timeout(PATIENCE, first_byte)
+    // `PONG`, or an error such as a missing password.
+    time::timeout(TIMEOUT, first_byte)
         .await
         .is_ok_and(|byte| byte.is_some_and(|byte| matches!(byte, b'+' | b'-')))
 }
 
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What an answer of a server that speaks TLS begins with: a handshake, or an alert.
+/// The first byte of a TLS reply: a handshake or an alert.
 const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
 
-/// Whether the server speaks TLS on this port.
-pub(super) async fn speaks_tls(host: &str, port: u16) -> bool {
-    time::timeout(PATIENCE, first_byte(host, port))
+/// Whether the server uses TLS on this port.
+pub(super) async fn uses_tls(host: &str, port: u16) -> bool {
+    time::timeout(TIMEOUT, first_byte(host, port))
         .await
         .is_ok_and(|byte| byte.is_some_and(|byte| TLS_RECORDS.contains(&byte)))
 }
 
-/// The first byte of the answer to the start of a handshake.
+/// The first byte of the reply to a TLS client hello.
 async fn first_byte(host: &str, port: u16) -> Option<u8> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

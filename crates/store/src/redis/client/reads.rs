@@ -1,4 +1,4 @@
-//! Reads beside the client library, with a nonce wherever replies could be exchanged.
+//! Reads that bypass the client library, with a nonce wherever replies could be confused.
 
 use std::mem;
 use std::sync::{Arc, PoisonError};
@@ -9,96 +9,95 @@ use fred::types::config::Server;
 use futures::future;
 use tokio::time::{self, Instant};
 
-use super::frames::Keep;
-use super::relay::{Line, TooLarge};
+use super::frames::Retention;
+use super::relay::{SharedConnection, TooLarge};
 use super::{
     Answer, Batch, Command, Connection, Connections, Exchange, Reply, refusal, slot, words,
 };
 use crate::Error;
 use crate::location::Topology;
 
-/// Errors that a server may answer `ECHO` with.
-const REFUSALS: [&str; 6] = ["LOADING", "BUSY", "NOPERM", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN"];
+/// Error codes with which a server may reject `ECHO`.
+const ECHO_ERRORS: [&str; 6] = ["LOADING", "BUSY", "NOPERM", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN"];
 
 /// The limit for all strings of a reply, in bytes.
 const LARGEST_REPLY: usize = 256 << 20;
 
-/// The commands of a batch, by index, that go to one server.
+/// The commands of a batch, by index, for one server.
 pub(super) struct Part {
-    line: Arc<Line>,
+    connection: Arc<SharedConnection>,
     commands: Vec<usize>,
 }
 
-/// What goes to one server.
+/// The encoded commands for one server.
 struct Sent {
     bytes: Vec<u8>,
-    /// What is kept of each reply.
-    keep: Vec<Keep>,
-    /// Nonces, each with the number of its reply.
+    /// The part of each reply to keep.
+    retention: Vec<Retention>,
+    /// Nonces, each with the index of its reply.
     nonces: Vec<(usize, Bytes)>,
 }
 
 impl Sent {
     fn nonce(&mut self, nonce: Bytes) {
         words(&mut self.bytes, "ECHO", &[&nonce]);
-        self.nonces.push((self.keep.len(), nonce));
-        self.keep.push(Keep::Most { each: LONGEST_NONCE, all: LONGEST_NONCE });
+        self.nonces.push((self.retention.len(), nonce));
+        self.retention.push(Retention::Limited { each: LONGEST_NONCE, all: LONGEST_NONCE });
     }
 
-    /// The replies without the nonces, if all of those are in their places.
-    fn prove(&self, replies: Vec<Answer>) -> Result<Vec<Answer>, Unproven> {
+    /// The replies without the nonces, if all nonces are at their positions.
+    fn verify(&self, replies: Vec<Answer>) -> Result<Vec<Answer>, Unverified> {
         let mut nonces = self.nonces.iter().peekable();
         let mut others = Vec::with_capacity(replies.len());
-        for (at, reply) in replies.into_iter().enumerate() {
-            match nonces.next_if(|(place, _)| *place == at) {
-                Some((_, nonce)) => prove(&reply, nonce)?,
+        for (index, reply) in replies.into_iter().enumerate() {
+            match nonces.next_if(|(position, _)| *position == index) {
+                Some((_, nonce)) => verify(&reply, nonce)?,
                 None => others.push(reply),
             }
         }
-        if nonces.peek().is_some() { Err(Unproven::OutOfStep) } else { Ok(others) }
+        if nonces.peek().is_some() { Err(Unverified::OutOfSequence) } else { Ok(others) }
     }
 }
 
-/// Longer than any nonce.
+/// More than the length of any nonce.
 const LONGEST_NONCE: usize = 64;
 
-/// Why replies are not taken.
-pub(super) enum Unproven {
-    /// The server refuses the nonce itself: it is loading, or does not let us.
+/// Why replies are rejected.
+pub(super) enum Unverified {
+    /// The server rejected the `ECHO`, for example while it is loading.
     Refused(String),
-    /// The connection was closed.
     Closed(String),
-    /// A nonce is not in its place.
-    OutOfStep,
+    /// A nonce is not at its position.
+    OutOfSequence,
 }
 
-pub(super) fn prove(answer: &Answer, nonce: &Bytes) -> Result<(), Unproven> {
+pub(super) fn verify(answer: &Answer, nonce: &Bytes) -> Result<(), Unverified> {
     match answer {
         Ok(Reply::Text(text)) if text == nonce => Ok(()),
-        Err(says) if REFUSALS.iter().any(|code| says.starts_with(code)) => {
-            Err(Unproven::Refused(says.clone()))
+        Err(message) if ECHO_ERRORS.iter().any(|code| message.starts_with(code)) => {
+            Err(Unverified::Refused(message.clone()))
         }
-        _ => Err(Unproven::OutOfStep),
+        _ => Err(Unverified::OutOfSequence),
     }
 }
 
 impl Connections {
-    /// Which commands of a batch go to which server, if all of them are reads that need not go through the library.
+    /// The commands of a batch by server, if all of them are reads that may bypass the library.
     pub(super) fn parts(&self, connection: &Connection, batch: &Batch) -> Option<Vec<Part>> {
         if !batch.commands.iter().all(Command::is_read) {
             return None;
         }
         let all = || (0..batch.commands.len()).collect();
-        let line = |server: Option<&Server>| {
-            connection.relays.line(server.map(|server| (&*server.host, server.port)))
+        let shared = |server: Option<&Server>| {
+            connection.relays.connection(server.map(|server| (&*server.host, server.port)))
         };
         match &self.location.topology {
             Topology::Server(_) | Topology::Socket(_) => {
-                Some(vec![Part { line: line(None)?, commands: all() }])
+                Some(vec![Part { connection: shared(None)?, commands: all() }])
             }
             Topology::Sentinel { .. } => {
                 let server = connection.client.active_connections().pop()?;
-                Some(vec![Part { line: line(Some(&server))?, commands: all() }])
+                Some(vec![Part { connection: shared(Some(&server))?, commands: all() }])
             }
             Topology::Cluster(_) => {
                 let state = connection.client.cached_cluster_state()?;
@@ -108,8 +107,10 @@ impl Connections {
                     if let Some((_, part)) = parts.iter_mut().find(|(known, _)| *known == server) {
                         part.commands.push(at);
                     } else {
-                        parts
-                            .push((server, Part { line: line(Some(server))?, commands: vec![at] }));
+                        parts.push((
+                            server,
+                            Part { connection: shared(Some(server))?, commands: vec![at] },
+                        ));
                     }
                 }
                 Some(parts.into_iter().map(|(_, part)| part).collect())
@@ -117,7 +118,8 @@ impl Connections {
         }
     }
 
-    /// Reads without the library. `None` if a key is on another server than it knows: it then has to look.
+    /// Reads without the library. `None` if a key has moved to another server, which only the
+    /// library can find.
     pub(super) async fn read(
         &self,
         connection: &Connection,
@@ -125,45 +127,49 @@ impl Connections {
         parts: &[Part],
         end: Instant,
     ) -> Result<Option<Vec<Answer>>, Error> {
-        let mut sent: Vec<Sent> = parts.iter().map(|part| self.sent(batch, part)).collect();
+        let mut sent: Vec<Sent> = parts.iter().map(|part| self.encode(batch, part)).collect();
         let too_large: Vec<TooLarge> = parts.iter().map(|_| TooLarge::default()).collect();
         let mut exchange = Exchange::begin(connection, end);
         let read = parts.iter().zip(&mut sent).zip(&too_large).map(|((part, sent), too_large)| {
-            let (bytes, keep) = (mem::take(&mut sent.bytes), mem::take(&mut sent.keep));
-            part.line.run(bytes, keep, Arc::clone(too_large))
+            let (bytes, retention) = (mem::take(&mut sent.bytes), mem::take(&mut sent.retention));
+            part.connection.run(bytes, retention, Arc::clone(too_large))
         });
         let read: Vec<_> = read.collect();
         let read = time::timeout_at(end, future::join_all(read)).await;
         let Ok(read) = read else {
-            exchange.distrust();
+            exchange.reset_connection();
             for part in parts {
-                part.line.close();
+                part.connection.close();
             }
             let mut keys = batch.too_large.lock().unwrap_or_else(PoisonError::into_inner);
             for ((part, sent), too_large) in parts.iter().zip(&sent).zip(&too_large) {
-                for &(reply, place) in &*too_large.lock().unwrap_or_else(PoisonError::into_inner) {
+                for &(reply, element) in &*too_large.lock().unwrap_or_else(PoisonError::into_inner)
+                {
                     if sent.nonces.iter().any(|(at, _)| *at == reply) {
-                        // Out of step: a value where a nonce should be.
+                        // Out of sequence: a value instead of a nonce.
                         continue;
                     }
                     let nonces = sent.nonces.iter().filter(|(at, _)| *at < reply).count();
                     let command = part.commands.get(reply - nonces).map(|&at| &batch.commands[at]);
-                    keys.extend(command.and_then(|command| command.key_at(place)).cloned());
+                    keys.extend(
+                        command.and_then(|command| command.key_of_element(element)).cloned(),
+                    );
                 }
             }
             return Err(Error::TimedOut { store: self.address.clone() });
         };
-        exchange.over = true;
+        exchange.done = true;
         let mut answers = vec![Ok(Reply::Nothing); batch.commands.len()];
         for ((part, sent), read) in parts.iter().zip(&sent).zip(read) {
-            let proven = read.map_err(Unproven::Closed).and_then(|replies| sent.prove(replies));
-            let replies = proven.map_err(|unproven| match unproven {
-                Unproven::Refused(says) => refusal(&self.address, &says),
-                Unproven::Closed(why) => self.unavailable(why),
-                Unproven::OutOfStep => {
-                    exchange.distrust();
-                    part.line.close();
-                    self.unavailable("its replies are out of step")
+            let verified =
+                read.map_err(Unverified::Closed).and_then(|replies| sent.verify(replies));
+            let replies = verified.map_err(|unverified| match unverified {
+                Unverified::Refused(message) => refusal(&self.address, &message),
+                Unverified::Closed(why) => self.unavailable(why),
+                Unverified::OutOfSequence => {
+                    exchange.reset_connection();
+                    part.connection.close();
+                    self.unavailable("its replies are out of sequence")
                 }
             })?;
             for (&at, reply) in part.commands.iter().zip(replies) {
@@ -171,20 +177,22 @@ impl Connections {
             }
         }
         let moved = |answer: &Answer| {
-            answer.as_ref().is_err_and(|says| says.starts_with("MOVED") || says.starts_with("ASK"))
+            answer
+                .as_ref()
+                .is_err_and(|message| message.starts_with("MOVED") || message.starts_with("ASK"))
         };
         Ok((!answers.iter().any(moved)).then_some(answers))
     }
 
-    /// The commands of a part as they are sent, with nonces.
-    fn sent(&self, batch: &Batch, part: &Part) -> Sent {
+    /// Encodes the commands of a part, with nonces.
+    fn encode(&self, batch: &Batch, part: &Part) -> Sent {
         let mut sent =
-            Sent { bytes: Vec::with_capacity(256), keep: Vec::new(), nonces: Vec::new() };
+            Sent { bytes: Vec::with_capacity(256), retention: Vec::new(), nonces: Vec::new() };
         let mut last: Option<&Command> = None;
         for &at in &part.commands {
             let command = &batch.commands[at];
-            // The reply to HGETALL has an even number of elements: where that to MGET has an odd one, neither can be
-            // taken for the other.
+            // The reply to HGETALL has an even number of elements. If that to MGET has an odd
+            // number, they cannot be confused.
             let differs = matches!(last, Some(Command::GetMany(keys)) if keys.len() % 2 == 1)
                 && matches!(command, Command::HashGetAll(_));
             if !differs {
@@ -192,7 +200,7 @@ impl Connections {
             }
             let all =
                 if let Command::HashGetAll(_) = command { batch.largest } else { LARGEST_REPLY };
-            sent.keep.push(Keep::Most { each: batch.largest, all });
+            sent.retention.push(Retention::Limited { each: batch.largest, all });
             match command {
                 Command::HashGetAll(key) => words(&mut sent.bytes, "HGETALL", &[key]),
                 Command::GetMany(keys) => {

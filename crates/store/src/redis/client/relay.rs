@@ -1,12 +1,13 @@
 //! A relay in this process between the client library and each server.
 //!
-//! The library resolves the name of a server before it connects. [`Relays`] is its resolver: it connects to the
-//! server itself, and returns the address of a listener that accepts one connection. This gives two things that the
-//! library does not have:
+//! The library resolves the name of a server before it connects. [`Relays`] is its resolver: it
+//! connects to the server itself, and returns the address of a local listener that accepts one
+//! connection. This adds two features to the library:
 //!
-//! * Limits on the depth and size of replies, in front of its decoder (see [`super::frames`]).
-//! * A short way for reads: [`Line::run`] writes commands between those of the library, and takes their replies. The
-//!   library is not involved, so a read costs less than without the relay.
+//! * Limits on the depth and size of replies, before they are decoded (see [`super::frames`]).
+//! * Reads that bypass the library: [`SharedConnection::run`] inserts commands between those of the
+//!   library, and receives their replies. Such a read costs less than one through the library
+//!   without a relay.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,16 +26,16 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{self, Instant};
 
 use super::dial::{Commands, Replies, dial};
-use super::frames::{Frames, Keep, command};
-use super::{Answer, Place, Reply, tls_name};
+use super::frames::{Frames, Retention, command};
+use super::{Answer, Endpoint, Reply, tls_name};
 use crate::location::Topology;
 use crate::{Options, RedisLocation};
 
-/// Bytes that are read or written at once.
-const PIECE: usize = 64 * 1024;
-/// A server that reads nothing for so long is given up.
-const LONGEST_WRITE: Duration = Duration::from_secs(10);
-/// Between two log lines on closed connections.
+/// The size of read and write buffers, in bytes.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// The connection is closed if the server reads nothing for this long.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The minimum time between two log lines about closed connections.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// The relays of one client.
@@ -42,7 +43,7 @@ pub(super) struct Relays {
     location: RedisLocation,
     tls: Option<Arc<rustls::ClientConfig>>,
     timeout: Duration,
-    lines: Mutex<Vec<Arc<Line>>>,
+    connections: Mutex<Vec<Arc<SharedConnection>>>,
     faults: Mutex<Faults>,
 }
 
@@ -69,25 +70,24 @@ impl Relays {
         Self {
             location: location.clone(),
             tls,
-            // A little before those who wait for it give up, so that they learn the reason.
+            // Shorter than the callers' timeout, so that their error contains the cause.
             timeout: options.connect_timeout * 4 / 5,
-            lines: Mutex::default(),
+            connections: Mutex::default(),
             faults: Mutex::default(),
         }
     }
 
-    /// The connection to a server that reads may use; `None` as the server means that there is only one. Of
-    /// several it is the oldest: the library opens others for a short time, to look at a cluster.
-    pub(super) fn line(&self, server: Option<(&str, u16)>) -> Option<Arc<Line>> {
-        let lines = locked(&self.lines);
-        let mut lines = lines.iter();
-        let is_it = |line: &Line| {
-            server.is_none_or(|(host, port)| line.port == port && *line.host == *host)
+    /// The connection to a server for reads; `None` stands for the only server. It is the oldest
+    /// one: the library opens others temporarily, to discover a cluster.
+    pub(super) fn connection(&self, server: Option<(&str, u16)>) -> Option<Arc<SharedConnection>> {
+        let connections = locked(&self.connections);
+        let matches = |connection: &SharedConnection| {
+            server.is_none_or(|(host, port)| connection.port == port && *connection.host == *host)
         };
-        lines.find(|line| line.is_ready() && is_it(line)).cloned()
+        connections.iter().find(|connection| connection.is_ready() && matches(connection)).cloned()
     }
 
-    /// Why a connection was closed since this was last called.
+    /// Why a connection was closed since the last call.
     pub(super) fn take_fault(&self) -> Option<String> {
         locked(&self.faults).last.take()
     }
@@ -102,12 +102,12 @@ impl Relays {
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<(Replies, Commands), FredError> {
-        let place = match &self.location.topology {
-            Topology::Socket(path) => Place::Socket(path.clone()),
-            _ => Place::Host(host.to_owned(), port),
+        let endpoint = match &self.location.topology {
+            Topology::Socket(path) => Endpoint::Socket(path.clone()),
+            _ => Endpoint::Host(host.to_owned(), port),
         };
         let name = tls_name(&self.location, host);
-        let connected = dial(&place, self.tls.as_ref().map(|config| (config, &*name)));
+        let connected = dial(&endpoint, self.tls.as_ref().map(|config| (config, &*name)));
         match time::timeout(self.timeout, connected).await {
             Ok(Ok(socket)) => Ok(socket),
             Ok(Err(error)) => Err(FredError::new(ErrorKind::IO, error.to_string())),
@@ -118,7 +118,7 @@ impl Relays {
     }
 }
 
-/// What [`Relays`] is to the library: a resolver whose relays end when the client is gone.
+/// The resolver for the library. The relays end with the client.
 #[derive(Debug)]
 pub(super) struct Resolver(pub(super) Arc<Relays>);
 
@@ -129,27 +129,27 @@ impl Resolve for Resolver {
         let server = relays.connect(&host, port).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (requests, waiting) = mpsc::unbounded_channel();
-        let mut missing = 0;
+        let (requests, queue) = mpsc::unbounded_channel();
+        let mut unconfirmed = 0;
         if relays.location.password.is_some() {
-            missing |= LOGIN;
+            unconfirmed |= LOGIN;
         }
         if relays.location.database != 0 {
-            missing |= DATABASE;
+            unconfirmed |= DATABASE;
         }
-        let line = Arc::new(Line {
+        let connection = Arc::new(SharedConnection {
             host: host.to_string(),
             port,
-            missing: AtomicU8::new(missing),
+            unconfirmed: AtomicU8::new(unconfirmed),
             requests,
-            owed: Mutex::default(),
-            why: Mutex::default(),
-            distrusted: AtomicBool::new(false),
-            ends: Notify::new(),
+            pending: Mutex::default(),
+            close_reason: Mutex::default(),
+            is_closing: AtomicBool::new(false),
+            closing: Notify::new(),
         });
         let (relays, timeout) = (Arc::clone(relays), relays.timeout);
         tokio::spawn(async move {
-            // The library connects at once, or not at all if it was dropped meanwhile.
+            // The library connects immediately, or never if it was dropped meanwhile.
             let accepted = async {
                 loop {
                     let (client, peer) = listener.accept().await?;
@@ -160,22 +160,22 @@ impl Resolve for Resolver {
             };
             let Ok(Ok(client)) = time::timeout(timeout, accepted).await else { return };
             drop(listener);
-            locked(&relays.lines).push(Arc::clone(&line));
-            let ended = line.serve(client, server, waiting).await;
-            locked(&relays.lines).retain(|other| !Arc::ptr_eq(other, &line));
+            locked(&relays.connections).push(Arc::clone(&connection));
+            let ended = connection.serve(client, server, queue).await;
+            locked(&relays.connections).retain(|other| !Arc::ptr_eq(other, &connection));
             if let Err(what) = ended {
-                *locked(&line.why) = Some(what.clone());
+                *locked(&connection.close_reason) = Some(what.clone());
                 relays.report(what);
             }
-            // Nobody waits any more for what is owed.
-            locked(&line.owed).clear();
+            // There are no more receivers for pending replies.
+            locked(&connection.pending).clear();
         });
         Ok(vec![address])
     }
 }
 
-/// Whether the user of this process opened a connection from this address of this machine. Another one must not come
-/// to a server this way that it may not connect to. Where the system has no such list, it counts as the same user.
+/// Whether this local connection belongs to the user of this process. Other users must not reach a
+/// server through the relay. On systems without a list of connections, this is assumed.
 fn is_of_this_user(peer: SocketAddr) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let SocketAddr::V4(peer) = peer else { return false };
@@ -184,7 +184,7 @@ fn is_of_this_user(peer: SocketAddr) -> bool {
     else {
         return true;
     };
-    // As the kernel prints them: the address as a number, then the port.
+    // The format of the kernel: the address as a number, then the port.
     let peer = format!("{:08X}:{:04X}", u32::from_ne_bytes(peer.ip().octets()), peer.port());
     let owner = list.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
@@ -197,28 +197,26 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Steps of a connection's setup, after which its replies are those of the right user and database.
+/// Setup steps of a connection, after which commands run as the right user in the right database.
 const LOGIN: u8 = 1;
 const DATABASE: u8 = 2;
 
-/// A connection to a server, which the library and reads share.
+/// A connection to a server that the library and reads share.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct SharedConnection {
     host: String,
     port: u16,
-    /// Steps of the setup that the server has not confirmed yet.
-    missing: AtomicU8,
+    /// The setup steps that the server has not confirmed yet.
+    unconfirmed: AtomicU8,
     requests: mpsc::UnboundedSender<Request>,
-    /// For whom the next replies are, in the order of their commands.
-    owed: Mutex<VecDeque<Owed>>,
-    /// Why it was closed.
-    why: Mutex<Option<String>>,
-    /// Whether its replies cannot be trusted any more, and who waits for that.
-    distrusted: AtomicBool,
-    ends: Notify,
+    /// The recipients of the next replies, in the order of the commands.
+    pending: Mutex<VecDeque<Recipient>>,
+    close_reason: Mutex<Option<String>>,
+    /// Whether it is being closed, and the notification of that.
+    is_closing: AtomicBool,
+    closing: Notify,
 }
 
-/// Commands of a read.
 #[derive(Debug)]
 struct Request {
     commands: Vec<u8>,
@@ -226,54 +224,58 @@ struct Request {
 }
 
 #[derive(Debug)]
-enum Owed {
-    /// One reply for the library, and the step of the setup that it confirms.
+enum Recipient {
+    /// The library, for one reply, and the setup step that the reply confirms.
     Library(u8),
-    /// All replies to a request.
+    /// A read, for all of its replies.
     Read(Read),
 }
 
 #[derive(Debug)]
 struct Read {
-    keep: Vec<Keep>,
+    retention: Vec<Retention>,
     answers: Vec<Answer>,
     too_large: TooLarge,
     to: oneshot::Sender<Vec<Answer>>,
 }
 
-/// Strings that are too large, noted when they begin: reply, and place in it.
+/// Oversized strings, recorded when they begin: index of the reply, and index in the reply.
 pub(super) type TooLarge = Arc<Mutex<Vec<(usize, usize)>>>;
 
-impl Line {
+impl SharedConnection {
     fn is_ready(&self) -> bool {
-        self.missing.load(Ordering::Acquire) == 0
+        self.unconfirmed.load(Ordering::Acquire) == 0
             && !self.requests.is_closed()
-            && !self.distrusted.load(Ordering::Acquire)
+            && !self.is_closing.load(Ordering::Acquire)
     }
 
-    /// Closes the connection. The library may keep one that it does not use any more.
+    /// Closes the connection, which the library may keep open although it no longer uses it.
     pub(super) fn close(&self) {
-        self.distrusted.store(true, Ordering::Release);
-        self.ends.notify_one();
+        self.is_closing.store(true, Ordering::Release);
+        self.closing.notify_one();
     }
 
-    /// Sends commands, of each of whose replies this is kept, and returns the replies. An error is why the connection
-    /// was closed.
+    /// Sends commands and returns their replies. The error is the reason why the connection was
+    /// closed.
     pub(super) async fn run(
         &self,
         commands: Vec<u8>,
-        keep: Vec<Keep>,
+        retention: Vec<Retention>,
         too_large: TooLarge,
     ) -> Result<Vec<Answer>, String> {
         let (to, answers) = oneshot::channel();
-        let batch = Read { answers: Vec::with_capacity(keep.len()), keep, too_large, to };
-        let closed =
-            || locked(&self.why).clone().unwrap_or_else(|| "the connection was closed".to_owned());
+        let batch = Read { answers: Vec::with_capacity(retention.len()), retention, too_large, to };
+        let closed = || {
+            locked(&self.close_reason)
+                .clone()
+                .unwrap_or_else(|| "the connection was closed".to_owned())
+        };
         self.requests.send(Request { commands, batch }).map_err(|_| closed())?;
         answers.await.map_err(|_| closed())
     }
 
-    /// Passes commands and replies on until one side closes its connection. An error is why this side did.
+    /// Relays commands and replies until one side closes its connection. The error is the reason if
+    /// the relay closes it.
     async fn serve(
         &self,
         client: TcpStream,
@@ -285,43 +287,43 @@ impl Line {
         tokio::select! {
             ended = self.forward(from_client, requests, to) => ended,
             ended = self.deliver(from, to_client) => ended,
-            () = self.ends.notified() => Ok(()),
+            () = self.closing.notified() => Ok(()),
         }
     }
 
-    /// Writes the commands of both to the server.
+    /// Writes the commands of the library and of reads to the server.
     async fn forward(
         &self,
         mut client: OwnedReadHalf,
         mut requests: mpsc::UnboundedReceiver<Request>,
         mut server: Commands,
     ) -> Result<(), String> {
-        let (mut read, mut begun, mut out) = (vec![0; PIECE], Vec::new(), Vec::new());
+        let (mut read, mut begun, mut out) = (vec![0; BUFFER_BYTES], Vec::new(), Vec::new());
         loop {
             tokio::select! {
                 length = client.read(&mut read) => {
                     let Ok(length @ 1..) = length else { return Ok(()) };
                     begun.extend_from_slice(&read[..length]);
                     let mut at = 0;
-                    let mut owed = locked(&self.owed);
+                    let mut pending = locked(&self.pending);
                     while let Some((length, name)) = command(&begun[at..])? {
-                        owed.push_back(Owed::Library(match name {
+                        pending.push_back(Recipient::Library(match name {
                             b"AUTH" | b"HELLO" => LOGIN,
                             b"SELECT" => DATABASE,
                             _ => 0,
                         }));
                         at += length;
                     }
-                    drop(owed);
+                    drop(pending);
                     out.extend(begun.drain(..at));
                 }
                 request = requests.recv() => {
                     let mut next = request;
-                    let mut owed = locked(&self.owed);
+                    let mut pending = locked(&self.pending);
                     while let Some(request) = next {
-                        owed.push_back(Owed::Read(request.batch));
+                        pending.push_back(Recipient::Read(request.batch));
                         out.extend_from_slice(&request.commands);
-                        next = if out.len() < PIECE { requests.try_recv().ok() } else { None };
+                        next = if out.len() < BUFFER_BYTES { requests.try_recv().ok() } else { None };
                     }
                 }
             }
@@ -329,72 +331,73 @@ impl Line {
                 server.write_all(&out).await?;
                 server.flush().await
             };
-            match time::timeout(LONGEST_WRITE, written).await {
+            match time::timeout(WRITE_TIMEOUT, written).await {
                 Ok(Ok(())) => out.clear(),
                 _ => return Ok(()),
             }
         }
     }
 
-    /// Hands the server's replies to those whom they are for.
+    /// Distributes the replies of the server to their recipients.
     async fn deliver(&self, mut server: Replies, mut client: OwnedWriteHalf) -> Result<(), String> {
-        let (mut read, mut for_client) = (vec![0; PIECE], Vec::new());
+        let (mut read, mut for_client) = (vec![0; BUFFER_BYTES], Vec::new());
         let (mut frames, mut current) = (Frames::new(), None);
         loop {
             let Ok(length @ 1..) = server.read(&mut read).await else { return Ok(()) };
-            let taken = self.take(&read[..length], &mut frames, &mut current, &mut for_client);
-            // What came before a fault is not spoilt by it.
+            let distributed =
+                self.distribute(&read[..length], &mut frames, &mut current, &mut for_client);
+            // The replies before a fault are valid.
             if !for_client.is_empty() && client.write_all(&for_client).await.is_err() {
                 return Ok(());
             }
             for_client.clear();
-            taken?;
+            distributed?;
         }
     }
 
-    fn take(
+    fn distribute(
         &self,
         input: &[u8],
         frames: &mut Frames,
-        current: &mut Option<Owed>,
+        current: &mut Option<Recipient>,
         for_client: &mut Vec<u8>,
     ) -> Result<(), String> {
         let mut at = 0;
         while at < input.len() {
             if current.is_none() {
-                *current = locked(&self.owed).pop_front();
+                *current = locked(&self.pending).pop_front();
             }
-            let keep = match current {
-                Some(Owed::Read(read)) => read.keep[read.answers.len()],
-                _ => Keep::Nothing,
+            let retention = match current {
+                Some(Recipient::Read(read)) => read.retention[read.answers.len()],
+                _ => Retention::Nothing,
             };
-            let (length, answer) = frames.read(&input[at..], keep)?;
+            let (length, answer) = frames.read(&input[at..], retention)?;
             let bytes = &input[at..at + length];
             at += length;
             match current {
-                Some(Owed::Library(_)) => for_client.extend_from_slice(bytes),
-                Some(Owed::Read(read)) => {
-                    if let Some(place) = frames.take_too_large() {
-                        locked(&read.too_large).push((read.answers.len(), place));
+                Some(Recipient::Library(_)) => for_client.extend_from_slice(bytes),
+                Some(Recipient::Read(read)) => {
+                    if let Some(element) = frames.take_too_large() {
+                        locked(&read.too_large).push((read.answers.len(), element));
                     }
                 }
-                None => return Err("a reply that no command asked for".to_owned()),
+                None => return Err("a reply without a command".to_owned()),
             }
             let Some(answer) = answer else { continue };
             match current.take() {
-                Some(Owed::Read(mut read)) => {
+                Some(Recipient::Read(mut read)) => {
                     read.answers.push(answer);
-                    if read.answers.len() < read.keep.len() {
-                        *current = Some(Owed::Read(read));
+                    if read.answers.len() < read.retention.len() {
+                        *current = Some(Recipient::Read(read));
                     } else {
-                        // Whoever waited may have gone away.
+                        // The receiver may have been dropped.
                         let _ = read.to.send(read.answers);
                     }
                 }
-                Some(Owed::Library(step)) if answer == Ok(Reply::Text("OK".into())) => {
-                    self.missing.fetch_and(!step, Ordering::AcqRel);
+                Some(Recipient::Library(step)) if answer == Ok(Reply::Text("OK".into())) => {
+                    self.unconfirmed.fetch_and(!step, Ordering::AcqRel);
                 }
-                Some(Owed::Library(_)) | None => {}
+                Some(Recipient::Library(_)) | None => {}
             }
         }
         Ok(())
@@ -415,8 +418,8 @@ mod tests {
         assert!(is_of_this_user(peer));
         if std::fs::exists("/proc/self/net/tcp").unwrap() {
             drop(client);
-            let nobody = SocketAddr::from((Ipv4Addr::new(127, 9, 9, 9), 1));
-            assert!(!is_of_this_user(nobody));
+            let unknown = SocketAddr::from((Ipv4Addr::new(127, 9, 9, 9), 1));
+            assert!(!is_of_this_user(unknown));
         }
     }
 }

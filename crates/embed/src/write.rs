@@ -1,0 +1,84 @@
+use std::path::{Path, PathBuf};
+
+use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
+use sparrow_neural::Zeros;
+use sparrow_output::model_folder;
+use sparrow_progress::Progress;
+
+use crate::{Error, Execution, Method, Model};
+
+/// The result of [`write()`].
+#[derive(Debug)]
+pub struct Summary {
+    /// What was read.
+    pub data: ReaderReport,
+    /// The number of ratings in the training data.
+    pub ratings: usize,
+    /// The number of movies in the model.
+    pub movies: usize,
+    /// The rest of the model.
+    pub contents: Contents,
+    /// The files with their sizes in bytes.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+/// The contents of a model, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// Vectors of movies and users.
+    Vectors {
+        /// The number of users with a vector.
+        users: usize,
+        /// Vectors that are zero after training. They are not written.
+        zeros: Zeros,
+    },
+    /// Item–item weights.
+    Weights {
+        /// The number of weights.
+        weights: usize,
+        /// Movies without a weight to another movie.
+        without_weights: usize,
+    },
+}
+
+/// Computes a model from the data set in the folder `data` and writes it into the folder `out`, which is created if
+/// necessary. Vectors replace the files in `out`; weights become the next version in it, a model folder. Without
+/// `out`, nothing is written.
+pub fn write(
+    data: &Path,
+    out: Option<&Path>,
+    reader: &ReaderOptions,
+    method: &dyn Method,
+    execution: Execution,
+    progress: Progress<'_>,
+) -> Result<Summary, Error> {
+    method.check()?;
+    execution.check()?;
+    let loaded = Source::open(data)?.load(reader)?;
+    let data = loaded.report;
+    let mut files = Vec::new();
+    Ok(match method.compute(&loaded.catalog, execution, progress)? {
+        Model::Vectors(embeddings) => {
+            if let Some(out) = out {
+                files = embeddings.write(out)?;
+            }
+            let contents =
+                Contents::Vectors { users: embeddings.users.len(), zeros: embeddings.zeros };
+            let (ratings, movies) = (embeddings.ratings, embeddings.movies.len());
+            Summary { data, ratings, movies, contents, files }
+        }
+        Model::Weights { mut file, ratings } => {
+            file.metadata.training = method.settings().into_iter().collect();
+            if let Some(out) = out {
+                let content = (sparrow_neural::model_folder::MODEL_FILE, file.to_bytes()?);
+                files = model_folder::write(out, &[content])?.files;
+            }
+            let weights = &file.weights;
+            let contents = Contents::Weights {
+                weights: weights.weight_count(),
+                without_weights: weights.without_weights(),
+            };
+            Summary { data, ratings, movies: weights.len(), contents, files }
+        }
+    })
+}
