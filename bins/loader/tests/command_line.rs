@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{fail, run, succeed};
+use support::{fail, loader, succeed};
 use tempfile::TempDir;
 
 fn synth(line: &str) -> TempDir {
@@ -309,7 +309,7 @@ fn embed_errors_name_the_option_or_the_file() {
 
 #[test]
 fn degenerate_training_fails_and_writes_nothing() {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let demo = sparrow_test_support::demo();
     let temporary = tempfile::tempdir().unwrap();
     let out = temporary.path().join("out");
     let folders = [("--data", &*demo), ("--out", &*out)];
@@ -325,7 +325,7 @@ fn degenerate_training_fails_and_writes_nothing() {
 
     // Some vectors are zero: a warning.
     let line = "embed --method ials --regularization 3 --epochs 8 --dimension 16";
-    let output = run(line, &folders);
+    let output = loader(line, &folders).output().unwrap();
     let warning = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{warning}");
     let numbers: Vec<usize> = warning.split(' ').filter_map(|word| word.parse().ok()).collect();
@@ -380,7 +380,7 @@ fn damaged_files_are_errors_with_their_name() {
     }
     let push = |folder: &Path| {
         let both = [("--features", folder), ("--embeddings", folder)];
-        run("push --dry-run", &both)
+        loader("push --dry-run", &both).output().unwrap()
     };
     let output = push(&out);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -445,7 +445,7 @@ fn data_set_that_differs_from_its_manifest_is_an_error() {
 #[cfg(unix)]
 #[test]
 fn an_unread_standard_error_does_not_block() {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let demo = sparrow_test_support::demo();
     let out = tempfile::tempdir().unwrap();
     for (line, code) in [
         // A warning and a result.

@@ -1,18 +1,16 @@
-//! The commands in `fixtures/README.md` reproduce the demonstration set in `fixtures/demo`.
+//! The commands in `fixtures/README.md` reproduce the demonstration set in `crates/demo/data`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
+use sparrow_test_support::{demo, workspace};
 
-/// The commands of the README, with another folder instead of `fixtures/demo`.
+/// The commands of the README, with another folder instead of `crates/demo/data`.
 fn commands(folder: &Path) -> Vec<Vec<String>> {
-    let readme = fs::read_to_string(fixtures().join("README.md")).unwrap();
+    let readme = fs::read_to_string(workspace().join("fixtures/README.md")).unwrap();
     readme
         .lines()
         .filter_map(|line| line.split_once("--bin sparrow-loader -- "))
@@ -20,7 +18,7 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
             arguments
                 .split_whitespace()
                 .map(|word| match word {
-                    "fixtures/demo" => folder.to_str().unwrap().to_owned(),
+                    "crates/demo/data" => folder.to_str().unwrap().to_owned(),
                     word => word.to_owned(),
                 })
                 .collect()
@@ -47,7 +45,7 @@ fn documented_commands_reproduce_the_demonstration_set() {
         "_SHA256SUMS",
     ] {
         let made = fs::read(folder.path().join(name)).unwrap();
-        let kept = fs::read(fixtures().join("demo").join(name)).unwrap();
-        assert!(made == kept, "fixtures/demo/{name} differs from what its command makes");
+        let kept = fs::read(demo().join(name)).unwrap();
+        assert!(made == kept, "crates/demo/data/{name} differs from what its command makes");
     }
 }

@@ -23,3 +23,12 @@ fn a_missing_data_set_exits_with_the_code_for_invalid_input() {
         assert!(error.starts_with("error: ") && error.contains("missing"), "{error}");
     }
 }
+
+#[test]
+fn help_of_every_subcommand_is_as_kept() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    for name in ["features", "samples"] {
+        let help = String::from_utf8(run(&[name, "--help"]).stdout).unwrap();
+        sparrow_test_support::assert_snapshot(&folder.join(format!("help-{name}.txt")), &help);
+    }
+}

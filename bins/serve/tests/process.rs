@@ -239,6 +239,14 @@ fn burst_of_signals_counts_once_and_a_later_signal_stops_at_once() {
 }
 
 #[test]
+fn help_is_as_kept() {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/help.txt");
+    sparrow_test_support::assert_snapshot(&file, &help);
+}
+
+#[test]
 fn help_is_wrapped_at_80_columns_and_frequent_options_have_short_forms() {
     for flag in ["-h", "--help"] {
         let (code, help, _) = run(&[flag]);

@@ -14,22 +14,11 @@ use crate::config::Config;
 use crate::models::{ModelError, MovieFeatures, Registry, similarity_of};
 use crate::stored::Stored;
 
-/// The built-in demonstration set.
-mod demo {
-    pub(super) const FILES: [(&str, &[u8]); 3] = [
-        ("movies.csv", include_bytes!("../../../fixtures/demo/movies.csv")),
-        ("ratings.csv", include_bytes!("../../../fixtures/demo/ratings.csv")),
-        ("links.csv", include_bytes!("../../../fixtures/demo/links.csv")),
-    ];
-    pub(super) const ITEMS: &[u8] = include_bytes!("../../../fixtures/demo/item2vecEmb.csv");
-    pub(super) const USERS: &[u8] = include_bytes!("../../../fixtures/demo/userEmb.csv");
-}
-
 /// Reads the movies of the configured data set, for a server with a feature store.
 pub(crate) fn load_movies(config: &Config) -> Result<Movies, Error> {
     let source = match &config.data.path {
         Some(folder) => Source::open_movies(folder)?,
-        None => Source::in_memory("demonstration set", &demo::FILES)?,
+        None => Source::in_memory("demonstration set", &sparrow_demo::FILES)?,
     };
     let options = sparrow_movielens::Options { max_bad_lines: config.data.max_bad_lines };
     if let Some(folder) = &config.data.embeddings {
@@ -121,7 +110,7 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error
     let source = match (&data.path, &folder) {
         (Some(folder), _) => Source::open(folder)?,
         (None, Some(folder)) => return Err(Error::NoDataSet { folder: folder.clone() }),
-        (None, None) => Source::in_memory("demonstration set", &demo::FILES)?,
+        (None, None) => Source::in_memory("demonstration set", &sparrow_demo::FILES)?,
     };
     let options = sparrow_movielens::Options { max_bad_lines: data.max_bad_lines };
     let loaded = source.load(&options)?;
@@ -146,9 +135,14 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error
         }
         (None, None) => {
             let read = |bytes, file| EmbeddingTable::read(bytes, file).map_err(ModelError::invalid);
-            let vectors = read(demo::ITEMS, ITEM_FILE).and_then(|items| {
+            let vectors = read(sparrow_demo::ITEM_EMBEDDINGS, ITEM_FILE).and_then(|items| {
                 let similarity = similarity_of(&config.ranking, None);
-                lay_out(&items, read(demo::USERS, USER_FILE)?, similarity, &catalog)
+                lay_out(
+                    &items,
+                    read(sparrow_demo::USER_EMBEDDINGS, USER_FILE)?,
+                    similarity,
+                    &catalog,
+                )
             });
             let folder = || PathBuf::from("the demonstration set");
             Ok(vectors.map_err(|source| Error::Embeddings { folder: folder(), source })?)

@@ -15,6 +15,8 @@ fn cargo(arguments: &[&str]) -> String {
     let output = Command::new(cargo)
         .args(arguments)
         .args(["--locked", "--offline"])
+        // A crate has the features that it selects itself, whatever the environment configures.
+        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
@@ -56,7 +58,13 @@ fn dependents(members: &BTreeMap<String, Member>, on: &str) -> Vec<String> {
 
 /// Everything that a crate depends on, with the features that it selects itself.
 fn tree(package: &str) -> BTreeSet<String> {
-    let lines = cargo(&["tree", "--package", package, "--edges", "normal", "--prefix", "none"]);
+    tree_with(package, &[])
+}
+
+/// The same with further arguments of Cargo, such as `--all-features`.
+fn tree_with(package: &str, arguments: &[&str]) -> BTreeSet<String> {
+    let tree = ["tree", "--package", package, "--edges", "normal", "--prefix", "none"];
+    let lines = cargo(&[&tree, arguments].concat());
     let names = lines.lines().filter_map(|line| line.split(' ').next());
     let names: BTreeSet<String> = names.map(str::to_owned).collect();
     assert!(names.contains(package), "{lines}");
@@ -64,22 +72,65 @@ fn tree(package: &str) -> BTreeSet<String> {
 }
 
 fn assert_absent(package: &str, absent: &[&str]) {
-    let tree = tree(package);
+    assert_absent_from(&tree(package), package, absent);
+}
+
+fn assert_absent_from(tree: &BTreeSet<String>, package: &str, absent: &[&str]) {
     for name in absent {
         assert!(!tree.contains(*name), "{package} depends on {name}");
     }
 }
+
+/// What the engine and everything below it must not contain.
+const IO: [&str; 7] = ["hyper", "serde", "serde_json", "tokio", "object_store", "fred", "redb"];
+
+/// What only the programs contain, and the crates of the loader.
+const OF_PROGRAMS: [&str; 20] = [
+    "clap",
+    "datafusion",
+    "faer",
+    "indicatif",
+    "object_store",
+    "parquet",
+    "prost",
+    "tikv-jemallocator",
+    "toml",
+    "tracing-subscriber",
+    "sparrow-app",
+    "sparrow-console",
+    "sparrow-embed",
+    "sparrow-evaluate",
+    "sparrow-feature-files",
+    "sparrow-pipeline",
+    "sparrow-process",
+    "sparrow-push",
+    "sparrow-synth",
+    "sparrow-train",
+];
 
 #[test]
 fn engine_and_below_depend_on_no_io() {
     for package in
         ["sparrow-engine", "sparrow-recall", "sparrow-rank", "sparrow-features", "sparrow-model"]
     {
-        let io = ["hyper", "serde", "serde_json", "tokio", "object_store", "fred", "redb"];
-        assert_absent(package, &io);
+        assert_absent(package, &IO);
         let crates = ["sparrow-files", "sparrow-http", "sparrow-movielens", "sparrow-store"];
         assert_absent(package, &crates);
     }
+}
+
+#[test]
+fn facade_contains_no_program_and_no_io_unless_selected() {
+    let package = "sparrow-recsys";
+    let everything = tree_with(package, &["--all-features"]);
+    assert_absent_from(&everything, package, &OF_PROGRAMS);
+    for part in ["hyper", "fred", "redb", "safetensors", "sparrow-tf-serving"] {
+        assert!(everything.contains(part), "{part} is not among its features");
+    }
+    let by_default = tree(package);
+    assert_absent_from(&by_default, package, &["fred", "redb", "rustls", "safetensors"]);
+    assert!(by_default.contains("sparrow-http") && by_default.contains("sparrow-movielens"));
+    assert_absent_from(&tree_with(package, &["--no-default-features"]), package, &IO);
 }
 
 #[test]
@@ -155,6 +206,34 @@ fn only_the_kernel_of_neural_contains_unsafe_code() {
         }
     }
     assert_eq!(Vec::from_iter(with_unsafe), ["sparrow-neural"]);
+}
+
+/// Files that a source embeds, tests and documentation aside.
+fn embedded(source: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(source).unwrap();
+    let code = text.split_once("\nmod tests {").map_or(&*text, |(code, _)| code);
+    let macros = ["include_bytes!(\"", "include_str!(\""];
+    let names = macros.into_iter().flat_map(|include| code.split(include).skip(1));
+    let names = names.map(|rest| rest.split_once('"').unwrap().0);
+    let pages = |name: &&str| Path::new(name).extension().is_some_and(|end| end == "md");
+    names.filter(|name| !pages(name)).map(|name| source.parent().unwrap().join(name)).collect()
+}
+
+/// A package contains only files of its own folder.
+#[test]
+fn crates_embed_only_files_of_their_own_folder() {
+    let mut files = 0;
+    for (_, member) in members() {
+        let folder = member.folder.canonicalize().unwrap();
+        for source in sources(&folder.join("src")) {
+            for file in embedded(&source) {
+                let inside = file.canonicalize().unwrap().starts_with(&folder);
+                assert!(inside, "{} embeds {}", source.display(), file.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files >= 5, "the demonstration set alone has five files, found {files}");
 }
 
 /// The dependencies of all programs, or of all programs and tests, with their features.

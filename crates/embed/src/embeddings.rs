@@ -102,7 +102,7 @@ pub fn liked(catalog: &Catalog) -> Sequences {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) mod tests {
-    use sparrow_model::{MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId};
+    use sparrow_test_support::catalogue;
 
     use super::*;
     use crate::ials::Options;
@@ -110,22 +110,11 @@ pub(crate) mod tests {
 
     /// 60 users and 50 movies of which the last has no rating; popular movies come first.
     pub(crate) fn catalog() -> Catalog {
-        let record = |id| MovieRecord {
-            id: MovieId(id),
-            title: format!("Movie {id}"),
-            year: None,
-            genres: Vec::new(),
-            imdb_id: None,
-            tmdb_id: None,
-        };
-        let movies = Movies::new((1..=50).map(record).collect()).unwrap();
-        let mut log = RatingLog::default();
-        for user in 0..60 {
-            for movie in (0..49).filter(|movie| (user * 7 + movie * 5) % 50 >= *movie) {
-                log.push(UserId(user + 1), MovieIndex(movie), Stars::MAX, user * 50 + movie);
-            }
-        }
-        Catalog::new(movies, log.into_histories().0)
+        let movies = (1..=50).map(|id| catalogue::movie(id, None, catalogue::NO_GENRES));
+        let pairs = (0..60).flat_map(|user| (0..49).map(move |movie| (user, movie)));
+        let rated = pairs.filter(|(user, movie)| (user * 7 + movie * 5) % 50 >= *movie);
+        let ratings = rated.map(|(user, movie)| (user + 1, movie, 10, user * 50 + movie));
+        catalogue::catalog(movies, ratings)
     }
 
     fn ials(regularization: f32) -> Result<Embeddings, Error> {

@@ -51,35 +51,24 @@ impl FavouriteGenres {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{
-        MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId, UserProfile,
-    };
+    use sparrow_model::UserProfile;
+    use sparrow_test_support::catalogue;
 
     use super::*;
 
     /// The profile, which the pages show, counts the same genres.
     #[test]
     fn favourites_are_the_first_genres_of_the_profile() {
-        let record = |id: u32| MovieRecord {
-            id: MovieId(id),
-            title: format!("Movie {id}"),
-            year: None,
-            genres: (0..9).filter(|g| id >> g & 1 == 1).map(|g| format!("Genre {g}")).collect(),
-            imdb_id: None,
-            tmdb_id: None,
-        };
-        let movies = Movies::new((0..512).map(record).collect()).unwrap();
-        let mut log = RatingLog::default();
-        for user in 0..40 {
-            for step in 0..user * 2 {
-                let movie = MovieIndex((user * 37 + step * 101) % 512);
-                let stars = Stars::from_half_stars((step * 7 % 10) as u8 + 1).unwrap();
-                log.push(UserId(user), movie, stars, step);
-            }
-        }
-        let catalog = Catalog::new(movies, log.into_histories().0);
+        let movies = (0..512).map(|id: u32| {
+            let genres = (0..9).filter(|g| id >> g & 1 == 1).map(|g| format!("Genre {g}"));
+            catalogue::movie(id, None, genres)
+        });
+        let steps = (0..40).flat_map(|user| (0..user * 2).map(move |step| (user, step)));
+        let ratings = steps.map(|(user, step)| {
+            (user, (user * 37 + step * 101) % 512, (step * 7 % 10) as u8 + 1, step)
+        });
+        let catalog = catalogue::catalog(movies, ratings);
         let sets: Vec<GenreSet> = catalog.movies().iter().map(|movie| movie.genre_set).collect();
         let all = FavouriteGenres::new(&catalog, &sets);
         for (index, history) in catalog.users().iter().enumerate() {

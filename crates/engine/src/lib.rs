@@ -77,11 +77,6 @@ pub enum Error {
     ZeroEmbeddings(usize),
 }
 
-/// The guide for those who embed the engine; its code runs as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/embedding.md")]
-struct EmbeddingGuide;
-
 /// The guide for those who extend the project; its code runs as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/extending.md")]

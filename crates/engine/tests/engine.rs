@@ -9,40 +9,26 @@ use sparrow_engine::{
     Builder, Candidates, Embeddings, Engine, Error, Filter, HomeRequest, Model, NO_MODEL, Reason,
     Recommendations, Request, RowKind, SimilarRequest, popular_now,
 };
-use sparrow_model::{
-    Catalog, GenreSet, MovieId, MovieIndex, MovieRecord, Movies, OwnedHistory, RatingLog, Stars,
-    UserId, UserState,
-};
+use sparrow_model::{Catalog, GenreSet, MovieId, MovieIndex, OwnedHistory, UserId, UserState};
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_rank::{Query, Ranker, State, UNSCORED};
 use sparrow_recall::{ByScores, Recall};
+use sparrow_test_support::catalogue;
 
 const MOVIES: u32 = 60;
 
 /// Movies 0 to 59 with ids of a hundred more; movie m has 60 − m ratings, genre A if even, B if a
 /// multiple of three. User u rated the movies below 60 − u, so user 0 has rated all movies.
 fn catalog() -> Arc<Catalog> {
-    let record = |m: u32| MovieRecord {
-        id: MovieId(m + 100),
-        title: format!("Movie {m}"),
-        year: Some(1950 + m as u16),
-        genres: [(2, "A"), (3, "B")]
-            .into_iter()
-            .filter(|(every, _)| m.is_multiple_of(*every))
-            .map(|(_, genre)| genre.to_owned())
-            .collect(),
-        imdb_id: None,
-        tmdb_id: None,
-    };
-    let movies = Movies::new((0..MOVIES).map(record).collect()).unwrap();
-    let mut log = RatingLog::default();
-    for user in 0..MOVIES {
-        for movie in 0..MOVIES - user {
-            let stars = Stars::from_half_stars((movie % 10) as u8 + 1).unwrap();
-            log.push(UserId(user), MovieIndex(movie), stars, user * 100 + movie);
-        }
-    }
-    Arc::new(Catalog::new(movies, log.into_histories().0))
+    let movies = (0..MOVIES).map(|m| {
+        let genres = [(2, "A"), (3, "B")].into_iter();
+        let genres = genres.filter(|(every, _)| m.is_multiple_of(*every));
+        catalogue::movie(m + 100, Some(1950 + m as u16), genres.map(|(_, genre)| genre))
+    });
+    let rated = (0..MOVIES).flat_map(|user| (0..MOVIES - user).map(move |movie| (user, movie)));
+    let ratings =
+        rated.map(|(user, movie)| (user, movie, (movie % 10) as u8 + 1, user * 100 + movie));
+    Arc::new(catalogue::catalog(movies, ratings))
 }
 
 /// Movies 10 to 59 have vectors on a half circle. The vector of user u, from 20 to 58, is that of movie u; user 59 has none.

@@ -1,17 +1,13 @@
-use sparrow_model::{MovieId, MovieRecord, Movies, RatingLog, Stars};
+use sparrow_model::{MovieRecord, Movies, RatingLog, Stars};
 
 use super::*;
 
 /// Generates a data set: some movies are rated more often, each user likes one half of the movies, and users and movies
 /// have biases.
 pub(crate) fn generated(users: usize, movies: usize, ratings: usize) -> Catalog {
-    let record = |id: u32| MovieRecord {
-        id: MovieId(id * 3 + 1),
-        title: format!("Movie {id}"),
-        year: Some(1990),
-        genres: vec![format!("Genre {}", id % 2), format!("Genre {}", 2 + id % 3)],
-        imdb_id: None,
-        tmdb_id: None,
+    let record = |id: u32| {
+        let genres = [format!("Genre {}", id % 2), format!("Genre {}", 2 + id % 3)];
+        sparrow_test_support::catalogue::movie(id * 3 + 1, Some(1990), genres)
     };
     let movies_list = Movies::new((0..movies as u32).map(record).collect()).unwrap();
     let mut random = Random::new(11, 0);

@@ -20,6 +20,9 @@
 
 mod connection;
 mod endpoints;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod parameters;
 mod policy;
 mod response;

@@ -21,6 +21,9 @@
 
 pub mod csv;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kind;
 mod links;
 mod movies;

@@ -257,7 +257,7 @@ impl ItemVectors {
     ) -> Option<(f32, Vec<u32>)> {
         let blocks = self.items.len() / LANES;
         let stride = blocks / SAMPLED_BLOCKS;
-        let expected = (k * SAMPLED_BLOCKS) as f32 / blocks as f32;
+        let expected = k as f32 * SAMPLED_BLOCKS as f32 / blocks as f32;
         // Expected number of the best `k` in the sample, plus three standard deviations.
         let rank = (expected + 3.0 * expected.sqrt() + 3.0) as usize;
         if stride < 2 || rank > SAMPLED_BLOCKS * LANES / 4 {

@@ -16,6 +16,9 @@
 #[cfg(feature = "model-file")]
 mod embedding_folder;
 mod factors;
+#[cfg(all(feature = "model-file", any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod item_vectors;
 pub mod item_weights;
 mod kernel;

@@ -75,7 +75,7 @@ impl TopK {
     }
 
     fn shrink_if_full(&mut self) {
-        if self.keys.len() >= (2 * self.k).max(32) {
+        if self.keys.len() >= self.k.saturating_mul(2).max(32) {
             self.shrink();
         }
     }

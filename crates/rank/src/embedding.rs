@@ -93,6 +93,7 @@ mod tests {
 
     use super::*;
     use crate::tests::ready;
+    use crate::testsuite;
 
     fn ranker() -> EmbeddingRanker {
         let mut builder = TableBuilder::default();
@@ -109,6 +110,14 @@ mod tests {
         let mut scores = vec![7.0];
         ready(ranker().score(&Query::new(&user, &movies), &mut scores)).unwrap();
         assert_eq!(scores, [-1.0, UNSCORED, 0.8, -1.0]);
+    }
+
+    #[test]
+    fn embeddings_fulfil_the_contract() {
+        let with = |embedding| UserState { embedding, ..UserState::unknown(UserId(4)) };
+        let scored = [with(Some(&[0.0, 1.0])), with(Some(&[-3.0, 0.5]))];
+        let unscored = [with(None), with(Some(&[0.0, 0.0]))];
+        ready(testsuite::check(&ranker(), 3, &scored, &unscored));
     }
 
     #[test]

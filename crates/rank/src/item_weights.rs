@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
     use crate::tests::ready;
+    use crate::testsuite;
 
     const LIKED: InputWeights = InputWeights { liked_only: true, ..InputWeights::EQUAL };
 
@@ -115,6 +116,22 @@ mod tests {
         assert_eq!(scored(&all, &history).unwrap(), [UNSCORED, -0.25, 0.5, 0.75, 0.5]);
         let liked = ranker(LIKED);
         assert_eq!(scored(&liked, &history).unwrap(), [UNSCORED, 0.0, 0.0, 0.75, 0.0]);
+    }
+
+    #[test]
+    fn item_weights_fulfil_the_contract() {
+        let history = |movie| {
+            let rated = Rated { movie: MovieIndex(movie), stars: Stars::MAX, timestamp: 0 };
+            OwnedHistory::new(UserId(1), [rated])
+        };
+        let (known, unknown) = (history(0), history(3));
+        let with = |history| UserState { history: Some(history), ..UserState::unknown(UserId(1)) };
+        let scored = [with(known.get())];
+        let unscored = [with(unknown.get()), UserState::unknown(UserId(2))];
+        let recent = InputWeights { decay: Some(1.0), window: Some(2), ..InputWeights::EQUAL };
+        for input in [InputWeights::EQUAL, LIKED, recent] {
+            ready(testsuite::check(&ranker(input), 4, &scored, &unscored));
+        }
     }
 
     #[test]

@@ -13,8 +13,14 @@ mod item_weights;
 mod neural_cf;
 mod popularity;
 mod status;
+#[cfg(any(test, feature = "testsuite"))]
+pub mod testsuite;
 mod unavailable;
 mod versioned;
+
+// The name by which the module's code refers to this crate, as tests elsewhere do.
+#[cfg(any(test, feature = "testsuite"))]
+extern crate self as sparrow_rank;
 
 pub use counters::{Counters, Counts, Latency};
 pub use embedding::EmbeddingRanker;
@@ -83,7 +89,7 @@ impl<'a> Query<'a> {
 
 /// A model that scores movies for a user.
 ///
-/// The contract:
+/// The contract, which the module `testsuite` checks (Cargo feature `testsuite`):
 /// * `scores` contains exactly one score per movie of the query, in the same order, and nothing else. Each is
 ///   finite, or [`UNSCORED`] if the model cannot score the movie. Greater is better. Scores are comparable only
 ///   within one call.
@@ -138,10 +144,61 @@ pub trait Ranker: Send + Sync {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::future::Future;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// A ranker whose scores a function writes.
+    struct By<F>(F);
+
+    #[async_trait]
+    impl<F: Fn(&[MovieIndex], &mut Vec<f32>) + Sync + Send> Ranker for By<F> {
+        fn kind(&self) -> &'static str {
+            "by"
+        }
+
+        async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+            (self.0)(query.movies, scores);
+            Ok(())
+        }
+    }
+
+    fn violation(ranker: &dyn Ranker) -> Option<String> {
+        let user = UserState::unknown(UserId(1));
+        let check = || ready(testsuite::check(ranker, 4, &[user], &[]));
+        let panic = catch_unwind(AssertUnwindSafe(check)).err()?;
+        Some(panic.downcast_ref::<String>().expect("a formatted message").clone())
+    }
+
+    #[test]
+    fn testsuite_finds_violations_of_the_contract() {
+        let index = |movie: &MovieIndex| movie.0 as f32;
+        let good = By(|movies: &[MovieIndex], scores: &mut Vec<f32>| {
+            scores.clear();
+            scores.extend(movies.iter().map(index));
+        });
+        assert_eq!(violation(&good), None);
+        let appended = By(|movies: &[MovieIndex], scores: &mut Vec<f32>| {
+            scores.extend(movies.iter().map(index));
+        });
+        assert!(violation(&appended).unwrap().contains("scores for 4 movies"));
+        let infinite = By(|movies: &[MovieIndex], scores: &mut Vec<f32>| {
+            scores.clear();
+            scores.extend(movies.iter().map(|movie| 1.0 / (movie.0 as f32)));
+        });
+        assert!(violation(&infinite).unwrap().contains("has a score of inf"));
+        let sorted = By(|movies: &[MovieIndex], scores: &mut Vec<f32>| {
+            scores.clear();
+            scores.extend(movies.iter().map(index));
+            scores.sort_by(f32::total_cmp);
+        });
+        assert!(violation(&sorted).unwrap().contains("with the movies reversed"));
+    }
 
     /// Rankers in memory never wait, so they are ready after one poll.
     pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {

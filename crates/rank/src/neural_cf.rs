@@ -65,12 +65,14 @@ impl Ranker for NeuralCfRanker {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{MovieId, MovieIndex, MovieRecord, Movies, RatingLog, UserId, UserState};
+    use sparrow_model::{MovieIndex, UserId, UserState};
     use sparrow_neural::TableBuilder;
     use sparrow_neural::neural_cf::{Dense, Embedding, Network};
+    use sparrow_test_support::catalogue;
 
     use super::*;
     use crate::tests::ready;
+    use crate::testsuite;
 
     /// The sum of the embeddings of the movie and of the user, through a ReLU.
     fn model() -> Model {
@@ -93,16 +95,16 @@ mod tests {
     }
 
     fn catalog() -> Catalog {
-        let record = |id| MovieRecord {
-            id: MovieId(id),
-            title: format!("Movie {id}"),
-            year: None,
-            genres: Vec::new(),
-            imdb_id: None,
-            tmdb_id: None,
-        };
-        let movies = Movies::new((1..=20).map(|ten| record(ten * 10)).collect()).unwrap();
-        Catalog::new(movies, RatingLog::default().into_histories().0)
+        let movie = |ten: u32| catalogue::movie(ten * 10, None, catalogue::NO_GENRES);
+        catalogue::unrated((1..=20).map(movie))
+    }
+
+    #[test]
+    fn neural_cf_fulfils_the_contract() {
+        let users = [7, 8].map(|id| UserState::unknown(UserId(id)));
+        let catalog = catalog();
+        let ranker = NeuralCfRanker::new(&model(), &catalog);
+        ready(testsuite::check(&ranker, catalog.len(), &users, &[]));
     }
 
     #[test]

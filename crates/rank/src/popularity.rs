@@ -34,29 +34,19 @@ impl Ranker for PopularityRanker {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{
-        MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId, UserState,
-    };
+    use sparrow_model::{MovieIndex, UserId, UserState};
+    use sparrow_test_support::catalogue;
 
     use super::*;
     use crate::tests::ready;
+    use crate::testsuite;
 
     #[test]
     fn scores_are_numbers_of_ratings() {
-        let record = |id| MovieRecord {
-            id: MovieId(id),
-            title: format!("Movie {id}"),
-            year: None,
-            genres: Vec::new(),
-            imdb_id: None,
-            tmdb_id: None,
-        };
-        let mut log = RatingLog::default();
-        for user in 0..3 {
-            log.push(UserId(user), MovieIndex(1), Stars::MIN, 0);
-        }
-        let movies = Movies::new(vec![record(5), record(6)]).unwrap();
-        let ranker = PopularityRanker::new(Arc::new(Catalog::new(movies, log.into_histories().0)));
+        let movies = [5, 6].map(|id| catalogue::movie(id, None, catalogue::NO_GENRES));
+        let ratings = (0..3).map(|user| (user, 1, 1, 0));
+        let ranker = PopularityRanker::new(Arc::new(catalogue::catalog(movies, ratings)));
+        ready(testsuite::check(&ranker, 2, &[UserState::unknown(UserId(0))], &[]));
         let mut scores = Vec::new();
         let user = UserState::unknown(UserId(404));
         let movies = [0, 1].map(MovieIndex);

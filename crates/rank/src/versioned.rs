@@ -109,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::tests::ready;
+    use crate::testsuite;
 
     struct Constant(f32);
 
@@ -123,6 +124,13 @@ mod tests {
             scores.extend(query.movies.iter().map(|_| self.0));
             Ok(())
         }
+    }
+
+    #[test]
+    fn loaded_version_fulfils_the_contract() {
+        let ranker = VersionedRanker::empty("constant", "no version exists");
+        ranker.replace(Arc::new(Constant(0.5)), None, SystemTime::UNIX_EPOCH);
+        ready(testsuite::check(&ranker, 5, &[UserState::unknown(UserId(1))], &[]));
     }
 
     #[test]

@@ -7,6 +7,12 @@
 mod registry;
 mod scores;
 mod strategies;
+#[cfg(any(test, feature = "testsuite"))]
+pub mod testsuite;
+
+// The name by which the module's code refers to this crate, as tests elsewhere do.
+#[cfg(any(test, feature = "testsuite"))]
+extern crate self as sparrow_recall;
 
 pub use registry::{Inputs, Parameter, ParameterError, StrategyKind};
 pub use scores::ByScores;
@@ -65,10 +71,10 @@ pub struct Query<'a> {
 
 /// A strategy for candidate generation.
 ///
-/// Contract of [`recall`](Self::recall):
+/// Contract of [`recall`](Self::recall), which the module `testsuite` checks (Cargo feature `testsuite`):
 /// * It appends at most `limit` distinct movies to `found`, best first, none of them in `query.excluded`. It
 ///   appends fewer if there are no more, and none for a user without the required input (vector, favourite
-///   genres), which is no error.
+///   genres), which is no error. A smaller limit returns the first of the same candidates.
 /// * It is deterministic; ties break by the lower movie index.
 /// * After an error, the appended movies are unspecified. The caller discards them, continues with the other
 ///   strategies, and marks the response as degraded. There are no retries within a request.

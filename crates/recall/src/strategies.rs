@@ -181,39 +181,26 @@ impl Recall for ByEmbedding {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_model::{
-        Catalog, GenreSet, MovieId, MovieRecord, MovieSet, Movies, RatingLog, Stars, UserId,
-        UserState,
-    };
+    use sparrow_model::{Catalog, GenreSet, MovieSet, UserId, UserState};
     use sparrow_neural::{Similarity, TableBuilder};
+    use sparrow_test_support::catalogue;
 
     use super::*;
-    use crate::ByScores;
+    use crate::{ByScores, Inputs, STRATEGIES, testsuite};
 
     /// Twelve movies. With the id grow the release year and the ratings; the popularity falls.
     /// By Bayesian average: 8, 9, 7, 10, 6, 11, 4, … Every third is a comedy, every second a drama.
     fn catalog() -> Catalog {
-        let record = |id: u32| MovieRecord {
-            id: MovieId(id),
-            title: format!("Movie {id}"),
-            year: Some(2000 + id as u16),
-            genres: [(3, "Comedy"), (2, "Drama")]
-                .into_iter()
-                .filter(|(every, _)| id.is_multiple_of(*every))
-                .map(|(_, name)| name.to_owned())
-                .collect(),
-            imdb_id: None,
-            tmdb_id: None,
-        };
-        let movies = Movies::new((0..12).map(record).collect()).unwrap();
-        let mut log = RatingLog::default();
-        for user in 0..24 {
-            for movie in 0..12 - user / 2 {
-                let stars = Stars::from_half_stars(movie as u8 * 3 / 4 + 1).unwrap();
-                log.push(UserId(user), MovieIndex(movie), stars, 0);
-            }
-        }
-        Catalog::new(movies, log.into_histories().0)
+        let movies = (0..12).map(|id: u32| {
+            let genres = [(3, "Comedy"), (2, "Drama")].into_iter();
+            let genres = genres.filter(|(every, _)| id.is_multiple_of(*every));
+            catalogue::movie(id, Some(2000 + id as u16), genres.map(|(_, name)| name))
+        });
+        let rated = (0..24).flat_map(|user| (0..12 - user / 2).map(move |movie| (user, movie)));
+        catalogue::catalog(
+            movies,
+            rated.map(|(user, movie)| (user, movie, movie as u8 * 3 / 4 + 1, 0)),
+        )
     }
 
     fn recalled(
@@ -247,38 +234,58 @@ mod tests {
         }
         let table = builder.build().unwrap();
         let items = Arc::new(ItemVectors::new(&table, 12, Similarity::Dot, Some));
-        let strategies: [Box<dyn Recall>; 6] = [
-            Box::new(ByOrder(Sort::Rating)),
-            Box::new(ByOrder(Sort::ReleaseYear)),
-            Box::new(ByOrder(Sort::Popularity)),
-            Box::new(ByGenre::default()),
-            Box::new(ByEmbedding::new(items)),
-            Box::new(by_scores()),
-        ];
         let catalog = catalog();
         let favourite_genres: Vec<Genre> = catalog.genres().iter().collect();
-        let known = UserState {
+        let user = UserState {
             history: catalog.users().find(UserId(1)),
             favourite_genres: &favourite_genres,
             embedding: Some(&[1.0, 0.0]),
             ..UserState::unknown(UserId(1))
         };
-        for strategy in &strategies {
-            for user in [&known, &UserState::unknown(UserId(404))] {
-                for excluded in [vec![], vec![0, 3, 8, 11], (0..12).collect()] {
-                    let all = recalled(strategy.as_ref(), user, &[], &excluded, 100);
-                    let name = strategy.name();
-                    assert!(all.iter().all(|movie| !excluded.contains(movie)), "{name}");
-                    let mut distinct = all.clone();
-                    distinct.sort_unstable();
-                    distinct.dedup();
-                    assert_eq!(distinct.len(), all.len(), "{name}");
-                    for limit in 0..4 {
-                        let few = recalled(strategy.as_ref(), user, &[], &excluded, limit);
-                        assert_eq!(few[..], all[..limit.min(all.len())], "{name} {limit}");
-                    }
-                }
-            }
+        let inputs = Inputs::new(Some(&items));
+        for kind in &STRATEGIES {
+            let strategy = kind.build(&inputs, &[]).unwrap().unwrap();
+            testsuite::check(&strategy, &catalog, &[user], None);
+        }
+        testsuite::check(&by_scores(), &catalog, &[user], Some(&SCORES));
+    }
+
+    /// Returns the same movies for every query.
+    struct Fixed(Vec<u32>);
+
+    impl Recall for Fixed {
+        fn name(&self) -> &'static str {
+            "fixed"
+        }
+
+        fn recall(
+            &self,
+            query: &Query<'_>,
+            limit: usize,
+            found: &mut Vec<MovieIndex>,
+        ) -> Result<(), Error> {
+            let movies = self.0.iter().copied().map(MovieIndex).take(limit);
+            // Limits before it excludes.
+            found.extend(movies.filter(|&movie| !query.excluded.contains(movie)));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn testsuite_finds_violations_of_the_contract() {
+        for (movies, violation) in [
+            (vec![1, 2, 1], "occurs twice"),
+            (vec![1, 99], "is not in the catalogue"),
+            (vec![1, 2, 3], "limit 1 of 2"),
+            (vec![], "there are no candidates for user 1"),
+        ] {
+            let check = || {
+                let user = UserState::unknown(UserId(1));
+                testsuite::check(&Fixed(movies), &catalog(), &[user], None);
+            };
+            let panic = std::panic::catch_unwind(check).unwrap_err();
+            let message = panic.downcast_ref::<String>().unwrap();
+            assert!(message.contains(violation), "{message}");
         }
     }
 

@@ -23,6 +23,12 @@ mod options;
 
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "testsuite")]
+pub mod testsuite;
+
+// The name by which the module's code refers to this crate, as tests elsewhere do.
+#[cfg(feature = "testsuite")]
+extern crate self as sparrow_store;
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,6 +48,9 @@ pub use open::{connect, open};
 pub use options::Options;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
+#[cfg(all(feature = "redis", any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub use redis::fuzzing;
 
 /// A data set that was pushed as a whole. Later generations have greater numbers. 0 means that no
 /// push with generations has taken place, for example if another program fills the store.

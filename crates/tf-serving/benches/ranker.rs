@@ -11,7 +11,6 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may")]
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +31,7 @@ const MOVIES: usize = 800;
 fn main() {
     let rounds = std::env::var("ROUNDS").map_or(20_000, |rounds| rounds.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let demo = sparrow_test_support::demo();
     let source = sparrow_movielens::Source::open(&demo).unwrap();
     let loaded = source.load(&sparrow_movielens::Options::default()).unwrap();
     let catalog = Arc::new(loaded.catalog);

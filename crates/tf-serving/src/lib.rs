@@ -10,6 +10,9 @@ mod batch;
 mod connections;
 mod conversion;
 mod fingerprint;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod location;
 mod options;

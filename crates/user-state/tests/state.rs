@@ -4,25 +4,15 @@
 use std::sync::Arc;
 
 use sparrow_engine::{Embeddings, Engine, Reason};
-use sparrow_model::{
-    Catalog, MovieId, MovieIndex, MovieRecord, Movies, Rated, RatingLog, Stars, UserId,
-};
+use sparrow_model::{MovieId, MovieIndex, Rated, Stars, UserId};
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_store::{Entry, FeatureStore as _, Fields, Generation, MemoryStore, StoredRating};
+use sparrow_test_support::catalogue::{movie, unrated};
 use sparrow_user_state::{LoadedUser, StoreReader, StoreSource};
 
 /// Nine dramas with vectors of two dimensions, and no users.
 fn engine() -> Engine {
-    let record = |id: u32| MovieRecord {
-        id: MovieId(id),
-        title: format!("Movie {id}"),
-        year: None,
-        genres: vec!["Drama".to_owned()],
-        imdb_id: None,
-        tmdb_id: None,
-    };
-    let movies = Movies::new((1..=9).map(record).collect()).unwrap();
-    let catalog = Arc::new(Catalog::new(movies, RatingLog::default().into_histories().0));
+    let catalog = Arc::new(unrated((1..=9).map(|id| movie(id, None, ["Drama"]))));
     let vectors: Vec<String> = (1..=9).map(|id| format!("{id}:{id} 1\n")).collect();
     let vectors = vectors.concat();
     let vectors = EmbeddingTable::read(vectors.as_bytes(), "test").unwrap();

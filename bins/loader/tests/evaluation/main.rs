@@ -6,15 +6,12 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
+use sparrow_test_support::demo;
 use support::{fail, succeed};
-
-fn demo() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
-}
 
 fn evaluated(line: &str, data: &Path) -> Value {
     serde_json::from_str(&succeed(&format!("evaluate --json {line}"), &[("--data", data)])).unwrap()
@@ -28,7 +25,7 @@ fn number(value: &Value, name: &str) -> f64 {
 fn json_contains_all_results() {
     let line = "--protocol full-ranking --model popularity --against emb --seeds 2 --resamples 100";
     let found = evaluated(line, &demo());
-    assert_eq!(found["data"]["name"], "demo");
+    assert_eq!(found["data"]["name"], "data");
     assert!(found["data"]["fingerprint"].as_str().unwrap().starts_with("sha256:"));
     assert_eq!(
         (&found["split"], &found["test_fraction"]),
@@ -101,13 +98,13 @@ fn compare_writes_a_reproducible_table() {
     let table = fs::read_to_string(&out).unwrap();
     let lines: Vec<&str> = table.lines().collect();
     assert!(
-        lines[0].starts_with("demo: ")
+        lines[0].starts_with("data: ")
             && lines[0].ends_with("means and deviations over seeds 1, 2."),
         "{table}"
     );
     assert!(lines[2].starts_with("| model | roc_auc | pr_auc |"), "{table}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("| `")).count(), 3);
-    let command = "`sparrow-loader compare --data demo --protocol label --seeds 2 \
+    let command = "`sparrow-loader compare --data data --protocol label --seeds 2 \
                    --models popularity biases gmf:epochs=5`";
     assert!(lines.contains(&command), "{table}");
     assert_eq!(succeed(line, &[("--data", &demo())]), table);

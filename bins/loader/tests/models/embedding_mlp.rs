@@ -10,12 +10,13 @@ use std::time::Duration;
 use serde_json::Value;
 use sparrow_model::{Catalog, MovieId, Movies, RatingLog, UserId, UserState};
 use sparrow_rank::{Query, Ranker as _};
+use sparrow_test_support::demo;
 use sparrow_test_tensorflow::{ModelServer, script};
 use sparrow_tf_serving::{
     Input, Inputs, Options, ServedModel, Source, Step, TfServingRanker, Type, movie_features_of,
 };
 
-use crate::{fixtures, succeed};
+use crate::succeed;
 
 /// The inputs of `embedding_mlp.toml`.
 fn inputs() -> Vec<Input> {
@@ -114,7 +115,7 @@ fn before(catalog: &Catalog, movies: &Movies, sample: Sample) -> Arc<Catalog> {
 #[ignore = "needs TensorFlow: run .ci/test"]
 async fn live_inputs_of_an_embedding_mlp_equal_the_samples() {
     let folder = tempfile::tempdir().unwrap();
-    let demo = fixtures().join("demo");
+    let demo = demo();
     let line = "samples --format csv --order data --test-fraction 0";
     succeed(line, &[("--data", &demo), ("--out", folder.path())]);
     let file = folder.path().join("trainingSamples.csv");

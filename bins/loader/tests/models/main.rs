@@ -14,11 +14,8 @@ use std::path::{Path, PathBuf};
 use sparrow_neural::model_folder::{MODEL_FILE, versions};
 use sparrow_neural::neural_cf::{Architecture, ModelFile};
 
+use sparrow_test_support::{demo, workspace};
 use support::{fail, succeed};
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
 
 fn read(version: &Path) -> ModelFile {
     ModelFile::read(&fs::read(version.join(MODEL_FILE)).unwrap(), "model").unwrap()
@@ -42,7 +39,7 @@ fn listing(folder: &Path) -> BTreeMap<PathBuf, u64> {
 fn train_writes_consecutive_versions() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("models/neuralcf");
-    let folders = [("--data", &*fixtures().join("demo")), ("--out", &*out)];
+    let folders = [("--data", &*demo()), ("--out", &*out)];
     let summary = succeed("train --epochs 4 --verbose", &folders);
     assert!(summary.contains("epoch    loss  validation: ROC AUC"), "{summary}");
     assert!(summary.contains("of the test part (random split)"), "{summary}");
@@ -80,7 +77,7 @@ fn train_writes_consecutive_versions() {
 #[test]
 fn same_seed_results_in_the_same_files() {
     let parent = tempfile::tempdir().unwrap();
-    let folders = [("--data", &*fixtures().join("demo")), ("--out", parent.path())];
+    let folders = [("--data", &*demo()), ("--out", parent.path())];
     for seed in [4, 4, 5] {
         succeed(&format!("train --epochs 2 --dropout 0.1 --seed {seed}"), &folders);
     }
@@ -97,7 +94,7 @@ fn same_seed_results_in_the_same_files() {
 fn train_errors_name_the_option_and_nothing_is_written() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("models");
-    let demo = fixtures().join("demo");
+    let demo = demo();
     let folders = [("--data", &*demo), ("--out", &*out)];
     for (option, expected) in [
         ("--embedding 0", "embedding must be from 1 to 256, got 0"),
@@ -150,7 +147,7 @@ fn import_rejects_malformed_models() {
 fn imported_model_equals_the_original() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("a");
-    let demo = fixtures().join("demo");
+    let demo = demo();
     succeed("train --epochs 1", &[("--data", &demo), ("--out", &out)]);
     let file = out.join("001").join(MODEL_FILE);
     let summary = succeed("import", &[("--from", &file), ("--out", &parent.path().join("b"))]);
@@ -164,11 +161,11 @@ fn imported_model_equals_the_original() {
 /// The Keras test runs the Python code in docs/models.md.
 #[test]
 fn the_python_of_the_documentation_is_tested() {
-    let read = |path: &str| fs::read_to_string(fixtures().join(path)).unwrap();
-    let script = read("tensorflow/keras_neuralcf.py");
+    let read = |path: &str| fs::read_to_string(workspace().join(path)).unwrap();
+    let script = read("fixtures/tensorflow/keras_neuralcf.py");
     let (_, rest) = script.split_once("# --- as in docs/models.md\n").unwrap();
     let (code, _) = rest.split_once("\n\n\n# ---").unwrap();
-    let page = read("../docs/models.md");
+    let page = read("docs/models.md");
     assert!(page.contains(&format!("```python\n{code}\n```")), "{code}");
 }
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::slice;
 
 use sparrow_neural::neural_cf::Scorer;
+use sparrow_test_support::demo;
 use sparrow_test_tensorflow::script;
 
-use crate::{fixtures, read, succeed};
+use crate::{read, succeed};
 
 /// The scores that a script of the fixtures prints for pairs of user id and movie id.
 fn python(name: &str, arguments: &[PathBuf], pairs: &[(i32, i32)]) -> Vec<f64> {
@@ -54,7 +55,7 @@ fn pairs() -> Vec<(i32, i32)> {
 #[ignore = "needs TensorFlow: run .ci/test"]
 fn tensorflow_scores_exported_models_as_this_process_does() {
     let folder = tempfile::tempdir().unwrap();
-    let data = fixtures().join("demo");
+    let data = demo();
     for more in [
         "--epochs=3",
         "--epochs=3 --hidden=7 --embedding=3",

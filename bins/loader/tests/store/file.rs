@@ -147,7 +147,8 @@ fn damaged_parquet_is_an_input_error_and_releases_the_store() {
     let bytes = fs::read(&good).unwrap();
     let bad = folder.path().join("bad.parquet");
     let mut refused = 0;
-    for round in 0..24 {
+    let rounds = sparrow_test_support::rounds("pushes of damaged Parquet files", 24, 300);
+    for round in 0..rounds {
         let mut damaged = bytes.clone();
         let at = bytes.len() - 9 - round * 61 % (bytes.len() / 2);
         damaged[at] ^= 0x5a;

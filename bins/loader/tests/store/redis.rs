@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sparrow_test_redis::{Fault, LossyProxy, TestCluster, TestRedis, wait_until};
 use tempfile::TempDir;
 
-use crate::contract::Plain;
+use crate::contract;
 use crate::support::{Running, data_set, ends, fails, loader, succeeds, vectors};
 
 /// A reply of Redis.
@@ -120,16 +120,17 @@ fn assert_fields(stored: &BTreeMap<String, String>, expected: BTreeMap<String, S
 
 /// Compares every key with the definitions.
 fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: &Path) {
-    let plain = Plain::read(data);
+    let plain = contract::read(data);
     let mut client = Client::new(redis);
     let mut expected = Vec::new();
-    for user in plain.users() {
+    for history in plain.histories() {
+        let user = history[0].user;
         let key = format!("{prefix}uf:{user}");
-        assert_fields(&client.hash(&key), plain.user_features(user), &key);
+        assert_fields(&client.hash(&key), plain.user_features(history), &key);
         expected.push(key);
         let key = format!("{prefix}sparrow:ratings:{user}");
         let mut packed = vec![1];
-        for rating in plain.history(user) {
+        for rating in history {
             packed.extend(rating.timestamp.to_le_bytes());
             packed.extend(rating.movie.to_le_bytes());
             packed.push((rating.stars * 2.0) as u8);
@@ -139,7 +140,7 @@ fn holds_the_contract(redis: &TestRedis, prefix: &str, data: &Path, embeddings: 
     }
     for movie in plain.rated_movies() {
         let key = format!("{prefix}mf:{movie}");
-        assert_fields(&client.hash(&key), plain.movie_features(movie), &key);
+        assert_fields(&client.hash(&key), plain.movie_features(movie, u32::MAX), &key);
         expected.push(key);
         expected.push(format!("{prefix}sparrow:movie:{movie}"));
     }
@@ -242,6 +243,12 @@ fn is_as_before(redis: &TestRedis) {
 #[test]
 #[ignore = "needs redis-server"]
 fn killed_push_changes_nothing_and_the_next_one_succeeds() {
+    for _ in 0..sparrow_test_support::rounds("killed pushes of the loader", 1, 10) {
+        kill_a_push();
+    }
+}
+
+fn kill_a_push() {
     let (redis, folder, few, many) = before();
     let killed = push(&many, &redis);
     wait_until("the push is under way", || staged(&redis));
@@ -346,7 +353,7 @@ fn verify_with_lost_replies_fails_or_is_correct() {
     succeeds("push --item-embeddings {} --store {}", &[&some, &redis.url()]);
     let proxy = LossyProxy::before(redis.port());
     let (mut right, mut failed) = (0, 0);
-    for _ in 0..12 {
+    for _ in 0..sparrow_test_support::rounds("comparisons through lost replies", 12, 100) {
         proxy.set(Fault::Mixed, 60);
         let line = "verify --item-embeddings {} --store {}";
         let output = loader(line, &[&some, &proxy.url()]).output().unwrap();

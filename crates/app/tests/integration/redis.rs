@@ -465,7 +465,7 @@ async fn users_without_stored_histories_have_histories_of_the_data_set() {
     let redis = TestRedis::start(&[]);
     tokio::task::block_in_place(|| fill(&redis));
     let mut config = on(&redis.url());
-    config.data.path = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo").into());
+    config.data.path = Some(sparrow_test_support::demo());
     let mut running = sparrow_app::start(config).await.unwrap();
     tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
     let address = running.address;

@@ -1,7 +1,6 @@
 //! Servers on the demonstration set, a client, and a store with configurable failures.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -29,7 +28,7 @@ pub(crate) struct Demo {
 }
 
 pub(crate) static DEMO: LazyLock<Demo> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let folder = sparrow_test_support::demo();
     let table = |name: &str| {
         let bytes = std::fs::read(folder.join(name)).unwrap();
         EmbeddingTable::read(&bytes[..], name).unwrap()

@@ -58,7 +58,7 @@ mod tests {
 
     use hyper::header::HeaderMap;
     use sparrow_engine::Engine;
-    use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog};
+    use sparrow_test_support::catalogue;
 
     use super::*;
     use crate::response::audience::Audience;
@@ -68,16 +68,9 @@ mod tests {
     use crate::state::snapshot::{Snapshot, SnapshotOptions};
 
     fn snapshot() -> Snapshot {
-        let record = |id: u32| MovieRecord {
-            id: MovieId(id),
-            title: format!("Movie {id}"),
-            year: (id > 1).then_some(1990 + id as u16 / 2),
-            genres: Vec::new(),
-            imdb_id: None,
-            tmdb_id: None,
-        };
-        let movies = Movies::new((1..6).map(record).collect()).unwrap();
-        let catalog = Arc::new(Catalog::new(movies, RatingLog::default().into_histories().0));
+        let year = |id: u32| (id > 1).then_some(1990 + id as u16 / 2);
+        let movies = (1..6).map(|id| catalogue::movie(id, year(id), catalogue::NO_GENRES));
+        let catalog = Arc::new(catalogue::unrated(movies));
         let engine = Arc::new(Engine::builder(catalog).standard(None).build().unwrap());
         Snapshot::new(engine, SnapshotOptions::default())
     }

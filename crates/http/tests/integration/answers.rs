@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sparrow_engine::Engine;
 use sparrow_http::{Snapshot, SnapshotOptions};
-use sparrow_model::{Catalog, MovieId, MovieRecord, Movies, RatingLog};
+use sparrow_test_support::catalogue;
 
 use crate::support::{MOVIES, Running, USERS, hiding, patient};
 
@@ -462,18 +462,9 @@ fn genres_can_be_repeated_or_comma_separated() {
 
 #[test]
 fn genre_names_may_contain_commas() {
-    let movie = |id: u32, genre: &str| MovieRecord {
-        id: MovieId(id),
-        title: format!("Movie {id}"),
-        year: None,
-        genres: vec![genre.to_owned()],
-        imdb_id: None,
-        tmdb_id: None,
-    };
-    let movies = vec![movie(1, "Drama"), movie(2, "Song, Dance"), movie(3, "War")];
-    let catalog =
-        Catalog::new(Movies::new(movies).unwrap(), RatingLog::default().into_histories().0);
-    let catalog = Arc::new(catalog);
+    let genres = [(1, "Drama"), (2, "Song, Dance"), (3, "War")];
+    let movies = genres.map(|(id, genre)| catalogue::movie(id, None, [genre]));
+    let catalog = Arc::new(catalogue::unrated(movies));
     let engine = Arc::new(Engine::builder(catalog).standard(None).build().unwrap());
     let snapshot = Snapshot::new(engine, SnapshotOptions::default());
     let running = Running::with_snapshot(patient(), Arc::new(snapshot));

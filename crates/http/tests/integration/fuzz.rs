@@ -13,6 +13,8 @@ use crate::support::{Running, patient, snapshot};
 #[ignore = "needs schemathesis: run .ci/test"]
 fn api_conforms_to_its_description() {
     let program = std::env::var_os("SPARROW_SCHEMATHESIS").unwrap_or("schemathesis".into());
+    let seconds = sparrow_test_support::rounds("seconds of the API's fuzzer", 30, 600).to_string();
+    let examples = sparrow_test_support::rounds("examples per operation", 30, 1000).to_string();
     let folder = tempfile::tempdir().unwrap();
     // A poster for the fuzzer.
     std::fs::write(folder.path().join("1.jpg"), b"\xff\xd8\xff\xe0").unwrap();
@@ -23,7 +25,7 @@ fn api_conforms_to_its_description() {
     let output = Command::new(&program)
         .args(["run", &format!("{base}/openapi.json")])
         .args(["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"])
-        .args(["--mode", "all", "--max-examples", "60", "--max-time", "60"])
+        .args(["--mode", "all", "--max-examples", &examples, "--max-time", &seconds])
         .args(["--seed", "20240601", "--workers", "2", "--continue-on-failure"])
         .args(["--generation-database", "none", "--no-color"])
         .current_dir(folder.path())

@@ -5,6 +5,8 @@
 mod bulk_writer;
 mod client;
 mod embeddings;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod keys;
 mod oversized;
 mod push;

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use redb::{Database, TableDefinition};
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{Entry, Error, FeatureStore, FileStore, Generation, Options, connect};
+use sparrow_test_support::rounds;
 
-use crate::conformance::{self, Handles, push, start};
+use crate::testsuite::{self, Handles, push, start};
 
 fn open(path: &Path) -> FileStore {
     FileStore::open(path, &Options::default())
@@ -29,7 +30,7 @@ async fn value(store: &FileStore) -> Option<f32> {
 async fn a_file_fulfils_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let count = AtomicUsize::new(0);
-    conformance::check(async || {
+    testsuite::check(async || {
         let path = folder.path().join(format!("store-{}", count.fetch_add(1, Ordering::Relaxed)));
         let handles: Handles = [Arc::new(open(&path)), Arc::new(open(&path))];
         handles
@@ -237,8 +238,14 @@ async fn a_killed_push_leaves_the_store_unchanged_and_unlocked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features");
     let store = open(&path);
-    push(&store, vec![embedding(1, 1.0)]).await;
-    let mut child = pusher("", &path).spawn().unwrap();
+    for _ in 0..rounds("killed pushes to a file store", 1, 30) {
+        kill_a_push(&folder, &path, &store).await;
+    }
+}
+
+async fn kill_a_push(folder: &tempfile::TempDir, path: &Path, store: &FileStore) {
+    push(store, vec![embedding(1, 1.0)]).await;
+    let mut child = pusher("", path).spawn().unwrap();
     let staged = folder.path().join("features.new");
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while fs::metadata(&staged).map_or(0, |metadata| metadata.len()) == 0 {
@@ -251,9 +258,9 @@ async fn a_killed_push_leaves_the_store_unchanged_and_unlocked() {
     );
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(value(&store).await, Some(1.0));
-    push(&store, vec![embedding(1, 2.0)]).await;
-    assert_eq!(value(&store).await, Some(2.0));
+    assert_eq!(value(store).await, Some(1.0));
+    push(store, vec![embedding(1, 2.0)]).await;
+    assert_eq!(value(store).await, Some(2.0));
     assert!(store.all_movies().await.unwrap().value.is_empty());
     assert!(!staged.exists());
 }
@@ -265,7 +272,7 @@ async fn flipped_bits_never_change_a_value() {
     let path = folder.path().join("features");
     let entries = (0..USERS)
         .flat_map(|id| {
-            let features = crate::conformance::user_fields(&id.to_string());
+            let features = crate::testsuite::user_fields(&id.to_string());
             [embedding(id, id as f32), Entry::UserFeatures(UserId(id), features)]
         })
         .collect();
@@ -274,7 +281,8 @@ async fn flipped_bits_never_change_a_value() {
     let ids: Vec<UserId> = (0..USERS).map(UserId).collect();
     let expected = open(&path).users(&ids).await.unwrap();
     let (mut same, mut named, mut refused) = (0, 0, 0);
-    for round in 0..400_usize {
+    let rounds = rounds("flipped bits in a file store", 150, 5000);
+    for round in 0..rounds {
         let mut bytes = sound.clone();
         let bit = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (8 * bytes.len());
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -296,7 +304,7 @@ async fn flipped_bits_never_change_a_value() {
             }
         }
     }
-    assert!(named > 20, "{same} without effect, {named} malformed, {refused} rejected");
+    assert!(named * 20 > rounds, "{same} without effect, {named} malformed, {refused} rejected");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use sparrow_store::{
     StoredUser, UserList,
 };
 
-use crate::conformance::{self, Handles};
+use crate::testsuite::{self, Handles};
 
 /// A store that answers, fails or does not respond.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ fn guarded() -> (Arc<FaultyStore>, Arc<Guarded>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guarded_store_fulfils_the_contract() {
-    conformance::check(async || {
+    testsuite::check(async || {
         let store = Arc::new(MemoryStore::default());
         let guard =
             || Guarded::new(Arc::clone(&store) as Arc<dyn FeatureStore>, GuardOptions::default());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sparrow_store::{Location, Options, RedisStore};
 use sparrow_test_redis::{TestCluster, TestRedis};
 
-use crate::conformance::{self, Handles};
+use crate::testsuite::{self, Handles};
 
 /// Short durations for fast tests.
 pub(crate) fn options() -> Options {
@@ -30,7 +30,7 @@ pub(crate) async fn open(url: &str, options: &Options) -> RedisStore {
 /// Runs the tests of the contract, each under its own prefix.
 pub(crate) async fn check_contract(url: &str, prefix: impl Fn(usize) -> String, options: &Options) {
     let count = AtomicUsize::new(0);
-    conformance::check(async || {
+    testsuite::check(async || {
         let prefix = prefix(count.fetch_add(1, Ordering::Relaxed));
         let options = Options { prefix, ..options.clone() };
         let handles: Handles =

@@ -6,8 +6,8 @@ use sparrow_model::UserId;
 use sparrow_store::{Entry, Error, FeatureStore, Options, connect};
 use sparrow_test_redis::{TestRedis, wait_until};
 
-use crate::conformance::push;
 use crate::redis::{check_contract, open, options};
+use crate::testsuite::push;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]

@@ -15,8 +15,8 @@ use sparrow_store::{
 };
 use sparrow_test_redis::{TestCluster, TestRedis};
 
-use crate::conformance::{push, stars};
 use crate::redis::{open, options};
+use crate::testsuite::{push, stars};
 
 fn fields(names: &[&str], values: &[&str]) -> Fields {
     let pairs = names.iter().zip(values);

@@ -6,8 +6,8 @@ use sparrow_model::{MovieId, UserId};
 use sparrow_store::{Entry, Error, FeatureStore, Options, RedisStore, StoredUser};
 use sparrow_test_redis::{Fault, LossyProxy, TestCluster, TestRedis, wait_until};
 
-use crate::conformance::{push, user_fields};
 use crate::redis::{open, options};
+use crate::testsuite::{push, user_fields};
 
 const USERS: u32 = 200;
 

@@ -7,8 +7,8 @@ use sparrow_model::{MovieId, UserId};
 use sparrow_store::{Entry, Error, FeatureStore, Generation, Options};
 use sparrow_test_redis::{TestCluster, TestRedis, wait_until};
 
-use crate::conformance::{push, start, user_fields};
 use crate::redis::{open, options};
+use crate::testsuite::{push, start, user_fields};
 
 const USERS: u32 = 300;
 
@@ -214,6 +214,12 @@ async fn markers_of_other_versions_are_errors_and_malformed_ones_count_as_missin
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
 async fn the_next_push_cleans_up_after_a_killed_one() {
+    for _ in 0..sparrow_test_support::rounds("killed pushes to Redis", 1, 20) {
+        kill_pushes().await;
+    }
+}
+
+async fn kill_pushes() {
     let redis = TestRedis::start(&[]);
     let reader = open(&redis.url(), &hasty()).await;
     push(&reader, stamped(1)).await;

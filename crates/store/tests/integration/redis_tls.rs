@@ -9,8 +9,8 @@ use sparrow_store::{Entry, Error, Options, connect};
 use sparrow_test_redis::TestRedis;
 use tempfile::TempDir;
 
-use crate::conformance::push;
 use crate::redis::{check_contract, options};
+use crate::testsuite::push;
 
 /// A certificate and its key, in a folder.
 struct Identity {

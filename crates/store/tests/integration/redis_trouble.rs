@@ -11,8 +11,8 @@ use sparrow_store::{
 };
 use sparrow_test_redis::{TestRedis, wait_until};
 
-use crate::conformance::{push, start};
 use crate::redis::{open as open_redis, options};
+use crate::testsuite::{push, start};
 
 fn embeddings(count: u32, value: f32) -> Vec<Entry> {
     (0..count).map(|id| Entry::UserEmbedding(UserId(id), vec![value; 50])).collect()

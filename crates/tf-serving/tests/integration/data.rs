@@ -1,43 +1,27 @@
 //! Test data and helpers.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sparrow_model::{
-    Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, Stars, UserId, UserState,
-};
+use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_rank::{Error, Query, Ranker as _};
+use sparrow_test_support::catalogue;
 use sparrow_tf_serving::{
     Circuit, Input, Inputs, Options, ServedModel, Source, State, TfServingRanker, Type,
     movie_features_of,
 };
 use tokio::task::JoinHandle;
 
-pub(crate) fn demo_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
-}
-
 /// Loads the demonstration set.
 pub(crate) fn demo() -> Arc<Catalog> {
-    let source = sparrow_movielens::Source::open(&demo_folder()).unwrap();
+    let source = sparrow_movielens::Source::open(&sparrow_test_support::demo()).unwrap();
     Arc::new(source.load(&sparrow_movielens::Options::default()).unwrap().catalog)
 }
 
 /// Creates a catalogue of movies with these ids, and of user 6 who rated the first.
 pub(crate) fn movies(ids: &[u32]) -> Arc<Catalog> {
-    let record = |&id| MovieRecord {
-        id: MovieId(id),
-        title: format!("Movie {id}"),
-        year: Some(1990),
-        genres: vec!["Drama".to_owned()],
-        imdb_id: None,
-        tmdb_id: None,
-    };
-    let movies = Movies::new(ids.iter().map(record).collect()).unwrap();
-    let mut log = RatingLog::default();
-    log.push(UserId(6), MovieIndex(0), Stars::MAX, 1);
-    Arc::new(Catalog::new(movies, log.into_histories().0))
+    let movies = ids.iter().map(|&id| catalogue::movie(id, Some(1990), ["Drama"]));
+    Arc::new(catalogue::catalog(movies, [(6, 0, 10, 1)]))
 }
 
 /// Options of a circuit that opens after `min_requests` failures.

@@ -13,8 +13,7 @@ use sparrow_tf_serving::{Batch, Format, Options, State, Type};
 use sparrow_train::{self as train, export};
 
 use crate::data::{
-    Monitor, all, demo, demo_folder, input, is_failing, is_ready, options, ranker, remote, score,
-    until,
+    Monitor, all, demo, input, is_failing, is_ready, options, ranker, remote, score, until,
 };
 
 pub(crate) fn train(catalog: &Catalog, folder: &Path, epochs: usize) -> NeuralCfRanker {
@@ -101,7 +100,7 @@ async fn keras_model_scores_equal_those_of_keras() {
     fs::write(&pairs_file, pairs).unwrap();
     let models = folder.path().join("models");
     let arguments = [
-        demo_folder().into_os_string(),
+        sparrow_test_support::demo().into_os_string(),
         "--epochs=1".into(),
         "--out".into(),
         models.join("7").into(),

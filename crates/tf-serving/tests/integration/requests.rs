@@ -13,6 +13,19 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::data::{after, all, input, is_ready, movies, options, ranker, remote, score};
 use crate::fake::{Fake, Reply, eventually, good, metadata, pair_score, predict};
+use crate::testsuite;
+
+#[tokio::test]
+async fn served_models_fulfil_the_contract_of_rankers() {
+    let server = Fake::start(good).await;
+    let catalog = movies(&[1, 2, 500, 7000]);
+    for format in [Format::Columns, Format::Rows] {
+        let remote = remote(&server.url(), vec![], Options { format, ..options() });
+        remote.check().await.unwrap();
+        let users = [6, 7].map(|id| UserState::unknown(UserId(id)));
+        testsuite::check(&ranker(&remote, &catalog), catalog.len(), &users, &[]).await;
+    }
+}
 
 #[tokio::test]
 async fn sequential_requests_reuse_one_connection() {

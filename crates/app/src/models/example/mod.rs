@@ -11,10 +11,9 @@ use ranker::DecadeRanker;
 use std::fs;
 use std::sync::Arc;
 
-use sparrow_model::{
-    Catalog, MovieId, MovieIndex, MovieRecord, Movies, RatingLog, UserId, UserState,
-};
+use sparrow_model::{MovieIndex, UserId, UserState};
 use sparrow_rank::State;
+use sparrow_test_support::catalogue;
 
 use crate::config::Ranking;
 use crate::models::model_folder::ModelFolder;
@@ -31,17 +30,9 @@ fn the_page_contains_the_code_of_the_example() {
 #[test]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 fn a_version_of_the_example_is_loaded_and_scores() {
-    let record = |id, year| MovieRecord {
-        id: MovieId(id),
-        title: format!("Movie {id}"),
-        year,
-        genres: Vec::new(),
-        imdb_id: None,
-        tmdb_id: None,
-    };
-    let movies = vec![record(1, Some(1999)), record(2, None), record(3, Some(2004))];
-    let movies = Movies::new(movies).unwrap();
-    let catalog = Arc::new(Catalog::new(movies, RatingLog::default().into_histories().0));
+    let movies = [(1, Some(1999)), (2, None), (3, Some(2004))];
+    let movies = movies.map(|(id, year)| catalogue::movie(id, year, catalogue::NO_GENRES));
+    let catalog = Arc::new(catalogue::unrated(movies));
     let folder = tempfile::tempdir().unwrap();
     let version = folder.path().join("001");
     fs::create_dir(&version).unwrap();

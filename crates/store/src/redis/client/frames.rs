@@ -311,6 +311,21 @@ fn head(to: &mut Vec<u8>, kind: u8, number: usize) {
     to.extend_from_slice(b"\r\n");
 }
 
+/// Parses bytes as replies that arrive in chunks of this length, and as a command, for fuzzing.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::redis) fn read_replies(bytes: &[u8], chunk: usize) {
+    let mut frames = Frames::new();
+    'chunks: for mut chunk in bytes.chunks(chunk) {
+        while !chunk.is_empty() {
+            let retention = Retention::Limited { each: 100, all: 150 };
+            let Ok((taken, _)) = frames.read(chunk, retention) else { break 'chunks };
+            assert!(taken > 0, "no byte was taken");
+            chunk = &chunk[taken..];
+        }
+    }
+    let _ = command(bytes);
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -426,14 +441,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), chunk in 1_usize..9) {
-            let mut frames = Frames::new();
-            'chunks: for mut chunk in bytes.chunks(chunk) {
-                while !chunk.is_empty() {
-                    let Ok((taken, _)) = frames.read(chunk, ALL) else { break 'chunks };
-                    chunk = &chunk[taken..];
-                }
-            }
-            let _ = command(&bytes);
+            read_replies(&bytes, chunk);
         }
     }
 }

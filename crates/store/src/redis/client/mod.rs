@@ -47,6 +47,8 @@ use crate::{Error, Options, RedisLocation};
 pub(super) use self::config::tls_config;
 pub(super) use self::dial::dial;
 pub(super) use self::faults::refusal;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use self::frames::read_replies;
 pub(super) use self::frames::words;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,4 +1,8 @@
 //! The contract of [`FeatureStore`] and [`Push`] as tests for any implementation.
+//!
+//! With the Cargo feature `testsuite`, tests of other crates call [`check`] with their own store. It panics at the
+//! first violation.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,10 +16,14 @@ use sparrow_store::{
 };
 
 /// Two handles to one store, as in two processes.
-pub(crate) type Handles = [Arc<dyn FeatureStore>; 2];
+pub type Handles = [Arc<dyn FeatureStore>; 2];
 
-/// Runs all tests; `fresh` returns handles to an empty store.
-pub(crate) async fn check(fresh: impl AsyncFn() -> Handles) {
+/// Checks a store. `fresh` returns two handles to an empty store; it is called a dozen times. Runs in a Tokio runtime with
+/// several threads.
+///
+/// # Panics
+/// If the store violates the contract.
+pub async fn check(fresh: impl AsyncFn() -> Handles) {
     a_new_store_is_empty(&fresh().await).await;
     pushed_values_are_read_back(&fresh().await).await;
     extreme_values_are_read_back(&fresh().await).await;
