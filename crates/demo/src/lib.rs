@@ -16,3 +16,12 @@ pub const ITEM_EMBEDDINGS: &[u8] = include_bytes!("../data/item2vecEmb.csv");
 
 /// The vectors of the users, lines `userId:f f f …`.
 pub const USER_EMBEDDINGS: &[u8] = include_bytes!("../data/userEmb.csv");
+
+/// The ranking models with their names, which are those of their kinds. `sparrow-loader fit` trained them on the data set.
+pub const MODELS: [(&str, &[u8]); 5] = [
+    ("ease", include_bytes!("../data/models/ease/001/model.safetensors")),
+    ("next-item", include_bytes!("../data/models/next-item/001/model.safetensors")),
+    ("item-knn", include_bytes!("../data/models/item-knn/001/model.safetensors")),
+    ("neuralcf", include_bytes!("../data/models/neuralcf/001/model.safetensors")),
+    ("blend", include_bytes!("../data/models/blend/001/blend.json")),
+];

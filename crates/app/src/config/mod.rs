@@ -383,6 +383,11 @@ impl Config {
         self.data.embeddings.clone().or_else(in_models_folder)
     }
 
+    /// Whether the demonstration set is served, with its own models.
+    pub(crate) fn serves_demo(&self) -> bool {
+        self.data.path.is_none() && self.ranking.models.is_none()
+    }
+
     /// The models in the models folder; none if no folder is configured.
     pub(crate) fn discover_models(&self) -> Result<DiscoveredModels, String> {
         let Some(folder) = &self.ranking.models else { return Ok(DiscoveredModels::default()) };

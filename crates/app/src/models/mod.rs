@@ -6,6 +6,7 @@
 //! the configured models.
 
 mod blend;
+mod embedded;
 mod embedding;
 mod error;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use sparrow_tf_serving as tf;
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 
+use super::embedded::EmbeddedModel;
 use super::model_folder::ModelFolder;
 use super::selection::{AUTO, Candidate, select};
 use super::{EngineData, FolderTable, ModelError, ModelKind, ModelSource, read_table};
@@ -66,7 +67,12 @@ impl Registry {
             }
         }
         let ranking = &config.ranking;
-        let configured = config.models.with_discovered(&discovered).map_err(Error::Setting)?;
+        let configured = if config.serves_demo() {
+            config.models.with_demo()
+        } else {
+            config.models.with_discovered(&discovered)
+        };
+        let configured = configured.map_err(Error::Setting)?;
         let models = configured.all().iter().map(|entry| {
             let name: Arc<str> = entry.name.as_str().into();
             Ok(ConfiguredModel {
@@ -252,6 +258,9 @@ fn source(
     ranking: &Ranking,
 ) -> Result<Arc<dyn ModelSource>, ModelError> {
     let kind = entry.kind;
+    if let Some(bytes) = entry.embedded {
+        return Ok(Arc::new(EmbeddedModel { kind, model: kind.load_embedded(bytes)? }));
+    }
     if kind.files().is_empty() {
         return kind.open(name, &entry.table);
     }

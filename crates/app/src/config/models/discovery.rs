@@ -51,6 +51,7 @@ pub(crate) fn discover(folder: &Path) -> io::Result<DiscoveredModels> {
                     Value::String(folder.join(&name).display().to_string()),
                 )]),
                 fallback: default_fallback(&name, kind),
+                embedded: None,
                 name,
                 aliases: &[],
                 kind,

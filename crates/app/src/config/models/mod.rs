@@ -37,6 +37,8 @@ pub(crate) struct ModelEntry {
     pub(crate) table: Table,
     /// The name of the model that is its fallback.
     pub(crate) fallback: Option<String>,
+    /// The content of its only file, for models of the demonstration set.
+    pub(crate) embedded: Option<&'static [u8]>,
 }
 
 /// The keys of every table.
@@ -57,6 +59,7 @@ impl Default for Models {
             kind,
             table: Table::new(),
             fallback: built_in.fallback.map(str::to_owned),
+            embedded: None,
         });
         Self { tables: Vec::new(), all: all.collect() }
     }
@@ -74,6 +77,31 @@ impl Models {
     pub(crate) fn with_discovered(&self, discovered: &DiscoveredModels) -> Result<Self, String> {
         let message = |TableProblem { key, message }| format!("{key}: {message}");
         Self::new(self.tables.clone(), discovered).map_err(message)
+    }
+
+    /// The same models with those of the demonstration set. A table with the name of such a model replaces it.
+    pub(crate) fn with_demo(&self) -> Result<Self, String> {
+        let mut discovered = DiscoveredModels::default();
+        for (name, bytes) in sparrow_demo::MODELS {
+            let kind = KINDS.iter().find(|kind| kind.name() == name);
+            let Some(kind) = kind.filter(|_| built_in(name).is_none()) else { continue };
+            discovered.models.push(ModelEntry {
+                name: name.to_owned(),
+                aliases: &[],
+                kind: *kind,
+                table: Table::new(),
+                fallback: default_fallback(name, *kind),
+                embedded: Some(bytes),
+            });
+        }
+        let mut models = self.with_discovered(&discovered)?;
+        for (name, bytes) in sparrow_demo::MODELS {
+            let built_in = models.all.iter_mut().find(|model| model.name == name);
+            if let Some(model) = built_in.filter(|_| !self.has_table(name)) {
+                model.embedded = Some(bytes);
+            }
+        }
+        Ok(models)
     }
 
     /// Whether a table has this name.
@@ -107,7 +135,7 @@ impl Models {
             kind.check(&name, &table).map_err(problem)?;
             let fallback = default_fallback(&name, kind);
             fallbacks.push(common.fallback);
-            let entry = ModelEntry { name, aliases: &[], kind, table, fallback };
+            let entry = ModelEntry { name, aliases: &[], kind, table, fallback, embedded: None };
             match models.all.iter_mut().find(|known| known.name == entry.name) {
                 Some(known) => *known = ModelEntry { aliases: known.aliases, ..entry },
                 None => models.all.push(entry),
