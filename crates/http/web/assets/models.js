@@ -1,7 +1,7 @@
 // The ranking models and their state, as a table.
 
 import { count, day, h, micros } from "./dom.js";
-import { kindLabel, modelLabel, stateLabel } from "./reasons.js";
+import { kindLabel, modelLabel, modelSentence, stateLabel } from "./reasons.js";
 
 function cells(model) {
   const { answered, stoodIn, declined, failed } = model.requests;
@@ -12,7 +12,7 @@ function cells(model) {
   ].filter(([number]) => number > 0);
   const since = model.since ? Date.parse(model.since) / 1000 : null;
   return [
-    h("td", {}, kindLabel(model.kind)),
+    h("td", {}, kindLabel(model.kind), h("p", { class: "quiet small" }, modelSentence(model.kind))),
     h(
       "td",
       {},

@@ -44,15 +44,37 @@ export const STRATEGIES = new Map(Object.entries({
   rating: ["top rated", "among the best rated movies"],
   recency: ["recent", "among the newest releases"],
   ease: ["similar history", "often rated together with the movies in the history"],
+  "next-item": ["rated next", "often rated soon after the latest movies in the history"],
+  "item-knn": ["rated around them", "often rated at about the same time as the movies in the history"],
   popularity: ["popular", "rated by many users"],
 }));
 
-const MODELS = new Map(Object.entries({ emb: "Embedding", popularity: "Popularity", genre: "Genre", neuralcf: "NeuralCF", ease: "EASE" }));
+const MODELS = new Map(Object.entries({ emb: "Embedding", popularity: "Popularity", genre: "Genre", neuralcf: "NeuralCF", ease: "EASE", "next-item": "Next item", "item-knn": "Item kNN", blend: "Blend" }));
+
+/** What each kind of model does, in a sentence. */
+const SENTENCES = new Map(Object.entries({
+  embedding: "Places users and movies in one space and ranks the movies nearest to the user.",
+  neuralcf: "A neural network over learned vectors of the user and the movie.",
+  ease: "Weighs every movie of the history for every other movie, so that histories reconstruct themselves.",
+  "next-item": "Predicts the next movie from the order of the latest ratings.",
+  "item-knn": "Counts which movies are rated at about the same time as those in the history.",
+  blend: "Combines the other models with popularity, genres and release years, by weights that were fitted to held-out ratings.",
+  "tf-serving": "A model at TensorFlow Serving.",
+  popularity: "Ranks by the number of ratings, the same for everybody.",
+}));
+
+/** What a kind of model does; null for other kinds. */
+export function modelSentence(kind) {
+  return SENTENCES.get(kind) ?? null;
+}
 
 const KINDS = new Map(Object.entries({
   embedding: "User and item embeddings",
   neuralcf: "NeuralCF, in process",
   ease: "Item–item weights",
+  "next-item": "Item–item weights for the next movie",
+  "item-knn": "Item–item counts",
+  blend: "Weighted blend of models",
   "tf-serving": "TensorFlow Serving",
   popularity: "Number of ratings",
 }));

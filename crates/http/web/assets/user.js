@@ -6,7 +6,7 @@ import { features } from "./features.js";
 import { modelTable } from "./models.js";
 import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryNumber, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
 import { badge, thumbnail } from "./poster.js";
-import { modelLabel, reasonText, scoreText, stateLabel, STRATEGIES } from "./reasons.js";
+import { modelLabel, modelSentence, reasonText, scoreText, stateLabel, STRATEGIES } from "./reasons.js";
 import { homeRow } from "./rows.js";
 import { readdress, visit } from "./scroll.js";
 import { displayTitle } from "./title.js";
@@ -188,7 +188,8 @@ function change(changes) {
 function controls() {
   const chosen = chosenModel();
   const held = document.activeElement?.closest("#recommendation-controls input")?.value;
-  const known = knownModels.length > 0 ? knownModels : [{ name: chosen, available: true }];
+  // The default model comes first.
+  const known = knownModels.length > 0 ? knownModels.toSorted((a, b) => (b.name === defaultModel) - (a.name === defaultModel)) : [{ name: chosen, available: true }];
   const picked = chosenGenres();
   // The notice above the list covers the chosen model.
   const troubled = known.filter((model) => !model.available && model.name !== chosen);
@@ -200,7 +201,7 @@ function controls() {
         value: model.name,
         label: modelLabel(model.name),
         note: model.available ? null : `(${stateLabel(model.state)})`,
-        title: model.reason,
+        title: model.reason ?? modelSentence(model.kind),
         // A model server may have recovered by the time it is asked. The chosen model stays selectable, or
         // no option would be checked.
         off: model.state === "unavailable" && model.kind !== "tf-serving" && model.name !== chosen && model.name !== defaultModel,
@@ -208,6 +209,7 @@ function controls() {
       chosen,
       (name) => change({ model: name === defaultModel ? null : name }),
     ),
+    h("p", { class: "quiet small", id: "model-sentence" }, modelSentence(known.find((model) => model.name === chosen)?.kind)),
     h(
       "fieldset",
       { class: "choices" },
