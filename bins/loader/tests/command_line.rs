@@ -254,7 +254,7 @@ fn tune_continues_its_record() {
         "{error}"
     );
     let error = fail(2, "tune --method neuralcf --trials 3", &folders);
-    assert!(error.contains("item2vec, ials, ease, gmf"), "{error}");
+    assert!(error.contains("item2vec, ials, ease, next-item, item-knn, gmf"), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sparrow_model::{Catalog, MovieIndex};
-use sparrow_rank::{Error, Query, Ranker};
+use sparrow_rank::{Contribution, Error, Query, Ranker};
 
 use crate::signal::{MovieSignals, UserSignals, log_score};
 use crate::{Blend, INPUTS, Signal, Term};
@@ -50,17 +50,6 @@ impl BlendRanker {
             Signal::MeanRating => add(&|movie| of_movies.mean_rating[movie.index()]),
         }
     }
-
-    /// The contribution of each term to the score of one movie of a query.
-    pub fn contributions(&self, query: &Query<'_>) -> Vec<(Signal, Vec<f32>)> {
-        let user = UserSignals::new(query.user, &self.movies);
-        let of_term = |term: &Term| {
-            let mut scores = vec![0.0; query.movies.len()];
-            self.add(term, query, &user, &mut scores);
-            (term.signal, scores)
-        };
-        self.terms.iter().map(of_term).collect()
-    }
 }
 
 /// The scores of a model in a query.
@@ -72,6 +61,16 @@ fn input<'a>(query: &Query<'a>, index: usize) -> Option<&'a [f32]> {
 impl Ranker for BlendRanker {
     fn kind(&self) -> &'static str {
         "blend"
+    }
+
+    fn explain(&self, query: &Query<'_>) -> Vec<Contribution> {
+        let user = UserSignals::new(query.user, &self.movies);
+        let of_term = |term: &Term| {
+            let mut scores = vec![0.0; query.movies.len()];
+            self.add(term, query, &user, &mut scores);
+            Contribution { name: term.signal.name(), scores }
+        };
+        self.terms.iter().map(of_term).collect()
     }
 
     fn uses_input(&self, index: usize) -> bool {
@@ -126,5 +125,104 @@ impl Ranker for Combined {
         }
         let inputs: Vec<Option<&[f32]>> = of_inputs.iter().map(Option::as_deref).collect();
         self.blend.score(&Query::new(query.user, query.movies).with_inputs(&inputs), scores).await
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use sparrow_model::{
+        MovieId, MovieRecord, Movies, OwnedHistory, Rated, RatingLog, Stars, UserId, UserState,
+    };
+    use sparrow_rank::UNSCORED;
+
+    use super::*;
+    use crate::Objective;
+
+    /// Ten movies of the years 1990 to 1999; movie `i` has `i` ratings.
+    fn catalog() -> Catalog {
+        let record = |id: u32| MovieRecord {
+            id: MovieId(id),
+            title: format!("Movie {id}"),
+            year: Some(1990 + id as u16),
+            genres: vec![if id.is_multiple_of(2) { "Drama" } else { "Comedy" }.to_owned()],
+            imdb_id: None,
+            tmdb_id: None,
+        };
+        let mut log = RatingLog::default();
+        for movie in 0..10 {
+            for user in 0..movie {
+                log.push(UserId(user + 1), MovieIndex(movie), Stars::LIKED, 0);
+            }
+        }
+        let movies = Movies::new((0..10).map(record).collect()).unwrap();
+        Catalog::new(movies, log.into_histories().0)
+    }
+
+    fn ranker() -> BlendRanker {
+        let term = |signal, weight| Term { signal, weight, epsilon: 0.0 };
+        let terms = vec![
+            Term { signal: Signal::Ease, weight: 2.0, epsilon: 0.5 },
+            Term { signal: Signal::ItemKnn, weight: 1.0, epsilon: 0.25 },
+            term(Signal::Popularity, 0.5),
+            term(Signal::PopularityForNewUsers, 0.25),
+            term(Signal::Genres, 3.0),
+            term(Signal::Released, 4.0),
+            term(Signal::MeanRating, 0.125),
+        ];
+        BlendRanker::new(&Blend::new(Objective::Lists, terms).unwrap(), &catalog())
+    }
+
+    /// The scores and the contributions for a user who rated a drama of 1994 in 1996.
+    fn ranked(inputs: &[Option<&[f32]>]) -> Result<(Vec<f32>, Vec<Contribution>), Error> {
+        let rated = Rated { movie: MovieIndex(4), stars: Stars::MAX, timestamp: 26 * 31_556_952 };
+        let history = OwnedHistory::new(UserId(1), [rated]);
+        let user = UserState { history: Some(history.get()), ..UserState::unknown(UserId(1)) };
+        let movies = [2, 7, 8].map(MovieIndex);
+        let query = Query::new(&user, &movies).with_inputs(inputs);
+        let (ranker, mut scores) = (ranker(), vec![9.0]);
+        let outcome =
+            pin!(ranker.score(&query, &mut scores)).poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(outcome) = outcome else { panic!("a ranker in memory waited") };
+        outcome.map(|()| (scores, ranker.explain(&query)))
+    }
+
+    #[test]
+    fn scores_are_weighted_sums_of_the_signals() {
+        let inputs = [Some(&[0.5, -1.0, UNSCORED][..]), None, Some(&[0.75, 0.0, 0.0])];
+        let (scores, contributions) = ranked(&inputs).unwrap();
+        let newness = 1.0 / (1.0 + 0.2);
+        let expected = |log_ease: f32, knn: f32, count: f32, genre: f32, released: f32| {
+            let popularity = count.ln_1p() * (0.5 + 0.25 * newness);
+            let mean = 0.125 * 3.5;
+            2.0 * log_ease + (knn + 0.25).ln() + popularity + 3.0 * genre + 4.0 * released + mean
+        };
+        let expected = [
+            expected(0.0, 0.75, 2.0, 1.0, 1.0),
+            expected(0.5_f32.ln(), 0.0, 7.0, 0.0, 0.0),
+            expected(0.5_f32.ln(), 0.0, 8.0, 1.0, 0.0),
+        ];
+        for (index, (score, expected)) in scores.iter().zip(expected).enumerate() {
+            assert!((score - expected).abs() < 1e-3, "{index}: {score} {expected}");
+            let sum: f32 = contributions.iter().map(|part| part.scores[index]).sum();
+            assert!((score - sum).abs() < 1e-4, "{index}: {score} {sum}");
+        }
+        let names: Vec<&str> = contributions.iter().map(|part| part.name).collect();
+        assert_eq!(names[..3], ["ease", "item-knn", "popularity"]);
+    }
+
+    #[test]
+    fn model_without_scores_is_left_out_and_without_any_model_the_user_is_unknown() {
+        let (scores, _) = ranked(&[None, None, Some(&[0.75, 0.0, 0.0])]).unwrap();
+        assert!(scores.iter().all(|score| score.is_finite()));
+        // Next-item is no term of this blend.
+        let unused: &[f32] = &[1.0; 3];
+        for inputs in [&[None, None, None][..], &[None, Some(unused), None], &[]] {
+            assert!(matches!(ranked(inputs), Err(Error::UnknownUser(UserId(1)))));
+        }
+        assert_eq!([0, 1, 2].map(|index| ranker().uses_input(index)), [true, false, true]);
     }
 }

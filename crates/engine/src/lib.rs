@@ -10,6 +10,7 @@ mod candidates;
 mod diversity;
 mod embeddings;
 mod engine;
+mod explanation;
 mod favourites;
 mod home;
 mod popular_now;

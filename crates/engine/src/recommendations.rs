@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparrow_model::MovieIndex;
+use sparrow_rank::Contribution;
 
 use crate::buffers::StrategyBits;
 
@@ -104,6 +105,9 @@ pub struct Recommendations {
     pub candidates: usize,
     /// The time that the stages took.
     pub timings: Timings,
+    /// The parts of the scores, with a value for each item; empty if the request does not ask for them, or the model has no
+    /// such parts.
+    pub contributions: Vec<Contribution>,
     /// The names of the recall strategies; bit `i` of an item is the strategy `i`.
     pub(crate) strategies: Arc<[Arc<str>]>,
     /// The names of the models.

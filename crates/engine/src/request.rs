@@ -36,6 +36,8 @@ pub struct Request<'a> {
     /// How much the list is re-ranked for diversity, from 0 (not at all) to 1: by similarity to the movies before
     /// (maximal marginal relevance) and by the genres of the user's likes (calibration).
     pub diversity: f32,
+    /// Whether the answer contains the parts of the scores, for models that have such parts.
+    pub explain: bool,
 }
 
 /// A condition that movies must meet. It is called at most once per movie and request, for all movies that nothing else
@@ -74,6 +76,7 @@ impl Request<'_> {
             filter: None,
             candidates: Candidates::Recalled,
             diversity: 0.0,
+            explain: false,
         }
     }
 }
@@ -114,6 +117,9 @@ impl Engine {
             self.diversify(request.diversity.min(1.0), user, request.size, &mut items);
         }
         let done = Instant::now();
+        let explained = model.filter(|_| request.explain);
+        let contributions =
+            explained.map(|model| self.explain(model, user, &items, &buffers)).unwrap_or_default();
 
         // Without exclusion of seen movies, the history is not needed.
         let missing = missing.filter(|&why| request.exclude_seen || why != Reason::NoHistory);
@@ -145,6 +151,7 @@ impl Engine {
                 rank: done - recalled,
                 total: done - start,
             },
+            contributions,
             strategies: Arc::clone(&self.strategy_names),
             models: Arc::clone(&self.model_names),
         })

@@ -87,6 +87,15 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A part of the scores of movies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contribution {
+    /// The name of the part.
+    pub name: &'static str,
+    /// Its value for each movie, in the order of the query.
+    pub scores: Vec<f32>,
+}
+
 /// A model that scores movies for a user.
 ///
 /// The contract, which the module `testsuite` checks (Cargo feature `testsuite`):
@@ -137,6 +146,11 @@ pub trait Ranker: Send + Sync {
         _scores: &mut Vec<f32>,
     ) -> Option<Result<(), Error>> {
         None
+    }
+
+    /// The parts that the scores of the movies of a query are sums of, for models that have such parts. Does not wait.
+    fn explain(&self, _query: &Query<'_>) -> Vec<Contribution> {
+        Vec::new()
     }
 
     /// Scores the movies of a query.

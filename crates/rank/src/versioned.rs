@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sparrow_model::UserState;
 
-use crate::{Error, Query, Ranker, State, Status};
+use crate::{Contribution, Error, Query, Ranker, State, Status};
 
 /// A ranker whose version can be replaced while requests run. A query in progress finishes with the version that it
 /// started with.
@@ -80,6 +80,10 @@ impl Ranker for VersionedRanker {
 
     fn uses_input(&self, index: usize) -> bool {
         self.ranker().is_ok_and(|ranker| ranker.uses_input(index))
+    }
+
+    fn explain(&self, query: &Query<'_>) -> Vec<Contribution> {
+        self.ranker().map_or_else(|_| Vec::new(), |ranker| ranker.explain(query))
     }
 
     fn score_all(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {

@@ -117,6 +117,24 @@ const ITEM: JsonType = JsonType::new(
             Schema::Optional(&Schema::List(&TEXT)),
             "With `explain`: the recall strategies that returned the movie; empty if all movies are candidates.",
         ),
+        Field::new(
+            "contributions",
+            Schema::Optional(&Schema::List(&Schema::Object(&CONTRIBUTION))),
+            "With `explain`, for a blend: the parts of the score, whose sum it is.",
+        ),
+    ],
+);
+
+const CONTRIBUTION: JsonType = JsonType::new(
+    "",
+    "",
+    &[
+        Field::new(
+            "signal",
+            TEXT,
+            "A model whose scores the blend weights, or a feature of the movie.",
+        ),
+        Field::new("score", Schema::Number, ""),
     ],
 );
 
@@ -179,9 +197,11 @@ impl<'v> Arguments<'v> {
             min_year: conditions.min_year,
             candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
             diversity: diversity.decimal()? as f32,
+            explain: explain.flag()?,
             ..Request::new(UserId(u32::MAX))
         };
-        Ok(Self { request, conditions, explain: explain.flag()? })
+        let explain = request.explain;
+        Ok(Self { request, conditions, explain })
     }
 
     /// Refuses a model that does not exist.
@@ -227,10 +247,10 @@ pub(crate) async fn answer(
     }
     write_model(&mut out, &found.model, found.degraded, &found.requested, found.reason);
     out.extend_from_slice(b",\"items\":");
-    json::list(&mut out, &found.items, |out, item| {
+    json::list(&mut out, found.items.iter().enumerate(), |out, (index, item)| {
         write_movie(out, snapshot, item.movie);
         if explain {
-            write_explanation(out, &found, item);
+            write_explanation(out, &found, index, item);
         }
         out.push(b'}');
     });
@@ -241,7 +261,7 @@ pub(crate) async fn answer(
     Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))
 }
 
-fn write_explanation(out: &mut Vec<u8>, found: &Recommendations, item: &Item) {
+fn write_explanation(out: &mut Vec<u8>, found: &Recommendations, index: usize, item: &Item) {
     out.extend_from_slice(b",\"score\":");
     match item.score {
         Some(score) => json::float32(out, score),
@@ -253,6 +273,16 @@ fn write_explanation(out: &mut Vec<u8>, found: &Recommendations, item: &Item) {
     }
     out.extend_from_slice(b",\"recalledBy\":");
     json::strings(out, found.recalled_by(item));
+    if item.score.is_some() && !found.contributions.is_empty() {
+        out.extend_from_slice(b",\"contributions\":");
+        json::list(out, &found.contributions, |out, part| {
+            out.extend_from_slice(b"{\"signal\":");
+            json::string(out, part.name);
+            out.extend_from_slice(b",\"score\":");
+            json::float32(out, part.scores[index]);
+            out.push(b'}');
+        });
+    }
 }
 
 /// Writes the times of the stages and the number of candidates.

@@ -119,7 +119,9 @@ fn read(bytes: &[u8]) -> Result<ItemWeightsFile, String> {
     let (tensors, metadata) = Tensors::read::<ItemWeightsMetadata>(bytes)?;
     let metadata = metadata
         .unwrap_or_else(|| ItemWeightsMetadata::new(Architecture::Ease, InputWeights::EQUAL));
-    if metadata.decay.is_some_and(|decay| !(decay > 0.0)) || metadata.window == Some(0) {
+    if metadata.decay.is_some_and(|decay| decay.is_nan() || decay <= 0.0)
+        || metadata.window == Some(0)
+    {
         return Err("the window and the decay of the input must be greater than 0".to_owned());
     }
     let (weights, [_]) = tensors.floats("weights")?;

@@ -118,8 +118,8 @@ fn errors_name_key_and_origin() {
         (
             "",
             ("SPARROW__STORE__URL", "http://me:secret@host"),
-            "store.url in the environment (SPARROW__STORE__URL): the store's address is wrong: its \
-             scheme is redis,",
+            "store.url in the environment (SPARROW__STORE__URL): the store's address is invalid: its \
+             scheme must be redis,",
         ),
     ] {
         let error = layered(file, &[environment]).unwrap_err();

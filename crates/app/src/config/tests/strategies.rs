@@ -17,7 +17,7 @@ fn strategies_are_tables_with_shares_and_parameters() {
     let strategies = |file: &str| layered(file, &[]).unwrap().recall.strategies.all().len();
     assert_eq!(
         (strategies("[recall]\nstrategies = []"), strategies("recall.candidates = 7")),
-        (0, 5)
+        (0, 7)
     );
 }
 
@@ -38,7 +38,7 @@ fn errors_in_strategies_name_the_key() {
         (
             &format!("{table}'genres'"),
             "recall.strategies[0].strategy in FILE: \"genres\" is none of embedding, genre, rating, recency, \
-             popularity, ease, did you mean \"genre\"?",
+             popularity, ease, next-item, item-knn, did you mean \"genre\"?",
         ),
         (
             &format!("{table}'genre'\nshare = 0"),
