@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use sparrow_blend::Blend;
 use sparrow_test_support::{demo, workspace};
 
 /// The commands of the README, with another folder instead of `crates/demo/data`.
@@ -18,7 +19,9 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
             arguments
                 .split_whitespace()
                 .map(|word| match word {
-                    "crates/demo/data" => folder.to_str().unwrap().to_owned(),
+                    word if word.starts_with("crates/demo/data") => {
+                        word.replace("crates/demo/data", folder.to_str().unwrap())
+                    }
                     word => word.to_owned(),
                 })
                 .collect()
@@ -30,7 +33,7 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
 fn documented_commands_reproduce_the_demonstration_set() {
     let folder = tempfile::tempdir().unwrap();
     let commands = commands(folder.path());
-    assert_eq!(commands.len(), 2, "one synth, one embed");
+    assert_eq!(commands.len(), 3, "synth, embed, fit");
     for command in commands {
         let status = Command::new(env!("CARGO_BIN_EXE_sparrow-loader")).args(&command).status();
         assert!(status.unwrap().success(), "{command:?}");
@@ -47,5 +50,25 @@ fn documented_commands_reproduce_the_demonstration_set() {
         let made = fs::read(folder.path().join(name)).unwrap();
         let kept = fs::read(demo().join(name)).unwrap();
         assert!(made == kept, "crates/demo/data/{name} differs from what its command makes");
+    }
+    assert_blends_agree(folder.path());
+    for model in ["ease", "next-item", "item-knn", "neuralcf"] {
+        let file = format!("models/{model}/001/model.safetensors");
+        let [made, kept] = [folder.path(), &demo()].map(|data| fs::read(data.join(&file)).unwrap());
+        let difference = made.len().abs_diff(kept.len());
+        assert!(difference * 100 < kept.len(), "{file}: {} and {} bytes", made.len(), kept.len());
+    }
+}
+
+/// The last digits of weights depend on the instruction set of the processor.
+fn assert_blends_agree(folder: &Path) {
+    let [made, kept] = [folder, &demo()].map(|data| {
+        let bytes = fs::read(data.join("models/blend/001/blend.json")).unwrap();
+        Blend::read(&bytes, "blend.json").unwrap()
+    });
+    let signals = |blend: &Blend| blend.terms().iter().map(|term| term.signal).collect::<Vec<_>>();
+    assert_eq!(signals(&made), signals(&kept));
+    for (made, kept) in made.terms().iter().zip(kept.terms()) {
+        assert!((made.weight - kept.weight).abs() < 0.05, "{made:?} {kept:?}");
     }
 }
