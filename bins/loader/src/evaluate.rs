@@ -216,7 +216,7 @@ impl EvaluationArgs {
         add("split", self.split.map(|split| split.to_string()));
         add("test-fraction", self.test_fraction.map(|fraction| fraction.to_string()));
         let seeds = &self.seeds.0;
-        let counted = (1..).zip(seeds).all(|(place, &seed)| place == seed);
+        let counted = (1..).zip(seeds).all(|(index, &seed)| index == seed);
         let listed: Vec<String> = seeds.iter().map(|seed| format!("{seed},")).collect();
         add("seeds", Some(if counted { seeds.len().to_string() } else { listed.concat() }));
         add("embeddings", self.embeddings.as_deref().map(name));

@@ -52,7 +52,7 @@ fn tables_are_whole_and_their_rows_have_as_many_cells_as_the_head() {
         let text = fs::read_to_string(&page).unwrap();
         let mut head: Option<usize> = None;
         let lines = prose(&text);
-        for (place, &(number, line)) in lines.iter().enumerate() {
+        for (index, &(number, line)) in lines.iter().enumerate() {
             let at = format!("{}:{number}", page.file_name().unwrap().display());
             if !line.starts_with('|') {
                 head = None;
@@ -65,7 +65,7 @@ fn tables_are_whole_and_their_rows_have_as_many_cells_as_the_head() {
                 }
                 Some(_) => {}
                 None => {
-                    if !lines.get(place + 1).is_some_and(|(_, next)| is_rule(next)) {
+                    if !lines.get(index + 1).is_some_and(|(_, next)| is_rule(next)) {
                         faults.push(format!("{at} is a row of no table"));
                     }
                     head = Some(cells(line));

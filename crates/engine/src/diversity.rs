@@ -113,14 +113,14 @@ fn rerank(diversity: f32, candidates: &[Candidate], likes: &[f32], count: usize)
             (1.0 - diversity) * relevance[index] - diversity * penalty
         };
         // Of equal values the first one counts, which is the better ranked one.
-        let (mut place, mut best) = (0, f32::MIN);
+        let (mut selected, mut best) = (0, f32::MIN);
         for (at, &index) in left.iter().enumerate() {
             let value = value(index);
             if value > best {
-                (place, best) = (at, value);
+                (selected, best) = (at, value);
             }
         }
-        let next = left.remove(place);
+        let next = left.remove(selected);
         chosen.push(next);
         calibration.add(candidates[next].genres);
         for &index in &left {

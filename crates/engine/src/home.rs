@@ -256,12 +256,12 @@ impl Engine {
         let listed = user
             .filter(|user| user.history.is_none())
             .map_or(&[][..], |user| user.favourite_genres);
-        let place =
+        let position =
             |genre: &Genre| listed.iter().position(|known| known == genre).unwrap_or(listed.len());
         genres.sort_by(|a, b| {
             let by_share = || common[b.index()].total_cmp(&common[a.index()]);
             let by_affinity = || affinity(b).total_cmp(&affinity(a)).then_with(by_share);
-            place(a).cmp(&place(b)).then_with(by_affinity)
+            position(a).cmp(&position(b)).then_with(by_affinity)
         });
         genres
     }

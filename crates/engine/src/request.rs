@@ -85,8 +85,8 @@ impl Engine {
     /// Finds, ranks and selects movies for a user of the catalogue.
     ///
     /// Every user gets an answer, even an unknown one: if the requested model has no scores, its fallback ranks, and the
-    /// answer names both. Items are ordered by score, and ties by movie id, unless the request asks for diversity. Movies that the model cannot score follow, in
-    /// the order of its fallback.
+    /// answer names both. Items are ordered by score, and ties by movie id, unless the request asks for diversity. Movies that
+    /// the model cannot score follow, in the order of its fallback.
     pub async fn recommend(&self, request: &Request<'_>) -> Result<Recommendations, Error> {
         let user = self.user_state(request.user);
         let is_unknown = user.history.is_none() && user.embedding.is_none();

@@ -1,7 +1,7 @@
 //! The HTTP front end: connections, routing, endpoints, JSON and web pages, on hyper.
 //!
 //! It turns a request into a call of the engine, and the engine's answer into bytes. It does not recommend, reads no
-//! data set and knows no configuration files: these are the tasks of `sparrow-engine` and `sparrow-app`. The server
+//! data set and reads no configuration files: these are the tasks of `sparrow-engine` and `sparrow-app`. The server
 //! describes its API at `/openapi.json`.
 //!
 //! Start with [`Server`]: it answers as soon as it has a listener, and completely once a [`Snapshot`] is published. A

@@ -8,6 +8,7 @@
 //! | [`rank`] | scores: the trait `Ranker` and its models | |
 //! | [`embeddings`] | embedding tables and nearest-neighbour search | |
 //! | [`neural_cf`], [`item_weights`] | trained models | `model-file`, to read them from files |
+//! | `blend` | learned weights over the scores of other models | `model-file` |
 //! | [`features`] | the feature definitions | |
 //! | [`user`] | the state of a user, which recall and ranking share | `store`, to read it from a store |
 //! | `store` | the trait `FeatureStore`, in memory | `store`; `file` and `redis` for these forms |
@@ -37,8 +38,8 @@ pub mod catalog {
 pub mod engine {
     pub use sparrow_engine::{
         Builder, Candidates, DEFAULT_CANDIDATES, DEFAULT_MODEL, Embeddings, Engine, Error, Filter,
-        GENRE_MODEL, Item, Model, ModelInfo, NO_MODEL, Reason, Recommendations, Request, Similar,
-        SimilarItem, SimilarRequest, Timings,
+        GENRE_MODEL, Home, HomeRequest, Item, Model, ModelInfo, NO_MODEL, Ranked, Reason,
+        Recommendations, Request, Row, RowKind, Similar, SimilarItem, SimilarRequest, Timings,
     };
 }
 
@@ -57,8 +58,9 @@ pub mod rank {
     #[cfg(feature = "testsuite")]
     pub use sparrow_rank::testsuite;
     pub use sparrow_rank::{
-        Counters, Counts, EmbeddingRanker, Error, ItemWeightsRanker, Latency, NeuralCfRanker,
-        PopularityRanker, Query, Ranker, State, Status, UNSCORED, Unavailable, VersionedRanker,
+        Contribution, Counters, Counts, EmbeddingRanker, Error, ItemWeightsRanker, Latency,
+        NeuralCfRanker, PopularityRanker, Query, Ranker, State, Status, UNSCORED, Unavailable,
+        VersionedRanker,
     };
 }
 
@@ -67,12 +69,21 @@ pub mod embeddings {
     #[cfg(feature = "model-file")]
     pub use sparrow_neural::{EmbeddingMetadata, EmbeddingMetadataError, METADATA_FILE};
     pub use sparrow_neural::{
-        EmbeddingTable, Error, Factors, FoldIn, ITEM_FILE, ItemVectors, Similarity, TableBuilder,
-        TopK, USER_FILE, normalise,
+        EmbeddingTable, Error, Factors, FoldIn, ITEM_FILE, ItemVectors, NewUsers, Similarity,
+        TableBuilder, TopK, USER_FILE, normalise,
     };
 }
 
 pub use sparrow_neural::{item_weights, neural_cf};
+
+/// A blend: learned weights over the scores of other models and features of movies.
+#[cfg(feature = "model-file")]
+pub mod blend {
+    pub use sparrow_blend::{
+        BLEND_FILE, Blend, BlendRanker, Combined, INPUTS, InvalidBlend, Objective, Signal, Term,
+        Validation,
+    };
+}
 
 /// The feature definitions: a history of ratings in, features out.
 pub mod features {

@@ -40,7 +40,7 @@ pub(super) struct Movie {
 }
 
 /// The number of strands per theme: about 25 films each, so that small and large sets have a
-/// structure that can be learnt from their ratings.
+/// structure that models can learn from the ratings.
 fn strands(movies: usize) -> usize {
     (movies / (THEMES.len() * 25)).clamp(1, 12)
 }

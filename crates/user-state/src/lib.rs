@@ -6,7 +6,7 @@
 //! [`Engine::recommend_to`](sparrow_engine::Engine::recommend_to). Parts that are missing, malformed or of another
 //! generation are left out, with a [`Reason`](sparrow_engine::Reason).
 //!
-//! The crate does not recommend and knows no HTTP: a service with a front end of its own uses it like
+//! The crate does not recommend and contains no HTTP: a service with its own front end uses it like
 //! `sparrow-http` does.
 //!
 //! ```

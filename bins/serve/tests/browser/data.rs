@@ -1,4 +1,4 @@
-//! Small data folders whose every title and number a test knows.
+//! Small data folders with known titles and numbers.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -61,7 +61,7 @@ impl Server {
         Self::start(&[OsStr::new("--config"), file.as_os_str()])
     }
 
-    /// On the demonstration set, with a store that nobody listens for.
+    /// On the demonstration set, with a store whose server does not run.
     pub(crate) fn without_its_store() -> Result<Self> {
         let taken = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("redis://{}", taken.local_addr()?);

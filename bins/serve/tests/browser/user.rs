@@ -166,7 +166,7 @@ fn a_fallback_is_visible_and_gives_its_reason() -> Result<()> {
     Ok(())
 }
 
-/// A model server that nobody runs, and a model folder that is not there.
+/// A model server that does not run, and a model folder that does not exist.
 #[test]
 #[ignore = "needs Chromium and chromedriver: run .ci/test"]
 fn models_are_offered_with_their_state_and_the_one_that_stepped_in_is_named() -> Result<()> {

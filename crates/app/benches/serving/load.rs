@@ -77,13 +77,13 @@ impl Load {
             }
             let start = Instant::now();
             let mut tasks = tokio::task::JoinSet::new();
-            for (place, stream) in streams.into_iter().enumerate() {
+            for (index, stream) in streams.into_iter().enumerate() {
                 let turns = self.requests.len().div_ceil(self.connections);
                 let requests: Vec<Vec<u8>> = (0..turns)
-                    .map(|turn| (turn * self.connections + place) % self.requests.len())
+                    .map(|turn| (turn * self.connections + index) % self.requests.len())
                     .map(|at| self.requests[at].clone())
                     .collect();
-                let offset = interval.map(|interval| interval * place as u32 / turns.max(1) as u32);
+                let offset = interval.map(|interval| interval * index as u32 / turns.max(1) as u32);
                 tasks.spawn(connection(
                     stream,
                     requests,

@@ -41,8 +41,8 @@ impl Load {
     fn clients(servers: &[SocketAddr], model: Option<&'static str>) -> Self {
         let (stop, answered) = (Arc::default(), Arc::default());
         let mut clients = JoinSet::new();
-        for (place, &server) in servers.iter().cycle().take(servers.len() * 4).enumerate() {
-            clients.spawn(client(server, place, model, Arc::clone(&stop), Arc::clone(&answered)));
+        for (index, &server) in servers.iter().cycle().take(servers.len() * 4).enumerate() {
+            clients.spawn(client(server, index, model, Arc::clone(&stop), Arc::clone(&answered)));
         }
         Self { stop, answered, clients }
     }
@@ -70,7 +70,7 @@ impl Load {
 
 async fn client(
     server: SocketAddr,
-    place: usize,
+    index: usize,
     model: Option<&'static str>,
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -80,7 +80,7 @@ async fn client(
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        let user = (place * 37 + turn * 11) % 500 + 1;
+        let user = (index * 37 + turn * 11) % 500 + 1;
         let target = match (turn % 4, model) {
             (0, None) => format!("/v1/users/{user}"),
             (1, None) => format!("/getrecforyou?id={user}"),

@@ -191,8 +191,8 @@ async fn features_and_vectors_alone_are_enough() {
         items.iter().any(|item| item["recalledBy"].as_array().unwrap().contains(&json!("genre")))
     );
     let all = get(running.address, "/v1/users/6/recommendations?size=1000").await.json();
-    for place in 1..=5 {
-        let seen: u64 = text(&format!("userRatedMovie{place}")).parse().unwrap();
+    for rank in 1..=5 {
+        let seen: u64 = text(&format!("userRatedMovie{rank}")).parse().unwrap();
         assert!(!all["items"].as_array().unwrap().iter().any(|i| i["movie"]["movieId"] == seen));
     }
     // Counts are the store's, means those of two decimals.

@@ -243,8 +243,8 @@ async fn tensorflow_and_neuralcf_rank_equally_and_are_fallbacks() {
             // The last movies of the list may differ by rounding.
             let mut compared = 0;
             for (movie, here) in &here {
-                if let Ok(place) = there.binary_search_by_key(movie, |(movie, _)| *movie) {
-                    let there = there[place].1;
+                if let Ok(index) = there.binary_search_by_key(movie, |(movie, _)| *movie) {
+                    let there = there[index].1;
                     assert!((here - there).abs() < 1e-6, "movie {movie}: {here} and {there}");
                     compared += 1;
                 }

@@ -172,8 +172,8 @@ impl Accepting<'_> {
         if self.refusing.len() >= most {
             // One that has its answer and is slow to close: the others may be health checks.
             let told = |(_, told): &(_, Arc<AtomicBool>)| told.load(Ordering::Relaxed);
-            let place = self.refusing.iter().position(told).unwrap_or(0);
-            if let Some((task, _)) = self.refusing.remove(place) {
+            let index = self.refusing.iter().position(told).unwrap_or(0);
+            if let Some((task, _)) = self.refusing.remove(index) {
                 task.abort();
             }
         }

@@ -155,7 +155,7 @@ async fn ask(
 ) -> Result<Result<Home, Error>, Problem> {
     let loaded = load_user(snapshot, user).await;
     let asked = Request { model, ..Request::new(user) };
-    if snapshot.ranking_times.asked(&snapshot.engine, &asked).cost() == Cost::Short {
+    if snapshot.ranking_times.cost_of(&snapshot.engine, &asked).cost() == Cost::Short {
         let request = HomeRequest { user, model, size, popular_now: &snapshot.popular_now };
         return Ok(rows(&snapshot.engine, &request, loaded.as_ref()).await);
     }

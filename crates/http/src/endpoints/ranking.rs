@@ -63,9 +63,9 @@ async fn ask(
 ) -> Result<Result<Recommendations, Error>, Problem> {
     let (mut first, mut permit) = (None, None);
     // Another version may be published, or the first measurement be made, during each wait.
-    let asked = loop {
-        let asked = snapshot.ranking_times.asked(&snapshot.engine, request);
-        match asked.cost() {
+    let cost = loop {
+        let cost = snapshot.ranking_times.cost_of(&snapshot.engine, request);
+        match cost.cost() {
             Cost::Short if user.is_none() && snapshot.store.is_some() => {
                 user = load_user(snapshot, request.user).await;
             }
@@ -73,7 +73,7 @@ async fn ask(
                 drop((first, permit));
                 let ranking = rank(&snapshot.engine, request, user.as_ref());
                 let (found, held) = timed(ranking).await;
-                snapshot.ranking_times.note(&asked, held);
+                snapshot.ranking_times.record(&cost, held);
                 return Ok(found);
             }
             Cost::Unknown if first.is_none() => first = call.shared.first_rankings.wait().await,
@@ -81,7 +81,7 @@ async fn ask(
                 drop(first.take());
                 permit = Some(call.shared.rankings.admit().await?);
             }
-            Cost::Unknown | Cost::Long => break asked,
+            Cost::Unknown | Cost::Long => break cost,
         }
     };
     if user.is_none() {
@@ -97,7 +97,7 @@ async fn ask(
         let _permits = (first, permit);
         let request = Request { model: model.as_deref(), exclude: &exclude, ..request };
         let (found, held) = runtime.block_on(timed(rank(&engine, &request, user.as_ref())));
-        times.note(&asked, held);
+        times.record(&cost, held);
         found
     });
     ranking.await.map_err(|error| {

@@ -34,7 +34,7 @@ pub(crate) enum Cost {
 /// How long recent rankings of recalled candidates held their threads, by the model that was asked for.
 #[derive(Debug)]
 pub(crate) struct RankingTimes {
-    /// By place in the engine.
+    /// By the index of the model in the engine.
     models: Vec<Model>,
 }
 
@@ -66,15 +66,15 @@ impl Record {
     }
 }
 
-/// A request, and the version that it is for.
+/// The expected cost of a request, and the model version whose times predict it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct RankingCost {
     cost: Cost,
-    /// The model's place and revision; `None` where there is nothing to note.
+    /// The index of the model and its revision; `None` if no time is to be recorded.
     model: Option<(usize, u64)>,
 }
 
-impl Asked {
+impl RankingCost {
     pub(crate) const fn cost(&self) -> Cost {
         self.cost
     }
@@ -87,23 +87,22 @@ impl RankingTimes {
         Self { models: models.map(|known| model(known.kind == "tf-serving")).collect() }
     }
 
-    /// What a request is going to cost. Long are rankings of the whole catalogue, long lists that
-    /// are re-ranked for diversity, and those by a model of which
-    /// recent ones were slow, whether by itself or by its fallback.
-    pub(crate) fn asked(&self, engine: &Engine, request: &Request<'_>) -> Asked {
+    /// The expected cost of a request. Rankings of the whole catalogue, long lists that are re-ranked for diversity, and
+    /// rankings by a model that was slow recently, by itself or by its fallback, are long.
+    pub(crate) fn cost_of(&self, engine: &Engine, request: &Request<'_>) -> RankingCost {
         // Re-ranking for diversity grows with the square of the size, and is not a cost of the model.
         let is_diverse = request.diversity > 0.0 && request.size > MOST_DIVERSE;
         if request.candidates == Candidates::All || is_diverse {
-            return Asked { cost: Cost::Long, model: None };
+            return RankingCost { cost: Cost::Long, model: None };
         }
         let model = engine.revision(request.model);
-        // A model that there is not is an error, which costs nothing.
-        let cost = model.map_or(Cost::Short, |(place, revision)| self.cost(place, revision));
-        Asked { cost, model }
+        // An unknown model is an error, which costs nothing.
+        let cost = model.map_or(Cost::Short, |(index, revision)| self.cost(index, revision));
+        RankingCost { cost, model }
     }
 
-    fn cost(&self, place: usize, revision: u64) -> Cost {
-        let model = &self.models[place];
+    fn cost(&self, index: usize, revision: u64) -> Cost {
+        let model = &self.models[index];
         let record = Record::unpack(model.record.load(Ordering::Relaxed));
         match record.points.filter(|_| record.revision == revision) {
             Some(points) if points >= LONG_POINTS => Cost::Long,
@@ -112,10 +111,10 @@ impl RankingTimes {
         }
     }
 
-    /// Takes note of how long a ranking has held its thread.
-    pub(crate) fn note(&self, asked: &Asked, held: Duration) {
-        let Some((place, revision)) = asked.model else { return };
-        let known = &self.models[place].record;
+    /// Records the time for which a ranking held its thread.
+    pub(crate) fn record(&self, cost: &RankingCost, held: Duration) {
+        let Some((index, revision)) = cost.model else { return };
+        let known = &self.models[index].record;
         let before = Record::unpack(known.load(Ordering::Relaxed));
         if before.revision > revision {
             return;
@@ -162,7 +161,7 @@ mod tests {
 
     fn note(times: &RankingTimes, revision: u64, count: usize, held: Duration) -> Cost {
         for _ in 0..count {
-            times.note(&Asked { cost: Cost::Short, model: Some((0, revision)) }, held);
+            times.record(&RankingCost { cost: Cost::Short, model: Some((0, revision)) }, held);
         }
         times.cost(0, revision)
     }
