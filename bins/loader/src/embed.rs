@@ -240,12 +240,15 @@ mod tests {
     fn every_hyperparameter_of_every_method_is_a_flag() {
         for kind in METHODS {
             for hyperparameter in (kind.new)().describe() {
-                let Description { name, flag, range, .. } = hyperparameter;
+                let Description { name, flag, range, value: default, .. } = hyperparameter;
                 let value = match range {
                     Range::Names(names) => names[1].to_owned(),
                     Range::Any => unreachable!("no method of embed has a switch"),
                     Range::Numbers { .. } if name == "keep" || name == "min-count" => {
                         "77".to_owned()
+                    }
+                    Range::Numbers { from, to, .. } if default == to.to_string() => {
+                        from.to_string()
                     }
                     Range::Numbers { to, .. } => to.to_string(),
                 };
@@ -262,8 +265,14 @@ mod tests {
         for (line, message) in [
             ("--steps 3", "--steps is an option of --method ials"),
             ("--regularization 3", "--regularization is an option of --method ials and ease"),
-            ("--method ials --keep 3", "--keep is an option of --method ease"),
-            ("--method ials --window 3", "--window is an option of --method item2vec"),
+            (
+                "--method ials --keep 3",
+                "--keep is an option of --method ease, next-item and item-knn",
+            ),
+            (
+                "--method ials --window 3",
+                "--window is an option of --method item2vec, next-item and item-knn",
+            ),
             ("--method ease --seed 3", "--seed is an option of --method item2vec and ials"),
             ("--dimension 0", "--dimension must be from 1 to 1024, got 0"),
             ("--dimension x", "--dimension must be a whole number from 1 to 1024, got x"),

@@ -153,7 +153,13 @@ impl<M: Methods> Hyperparameters<M> {
 
     /// The error of a flag that only the methods with these names have.
     pub(crate) fn other_method(flag: &str, names: impl Iterator<Item = &'static str>) -> Failure {
-        let names = names.collect::<Vec<_>>().join(" and ");
+        let names: Vec<&str> = names.collect();
+        let names = match &names[..] {
+            [others @ .., last] if !others.is_empty() => {
+                format!("{} and {last}", others.join(", "))
+            }
+            names => names.join(", "),
+        };
         Failure::Usage(format!("--{flag} is an option of --{} {names}", M::SELECTOR))
     }
 }

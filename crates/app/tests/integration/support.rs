@@ -49,6 +49,8 @@ pub(crate) fn demo_entries() -> Vec<Entry> {
 /// A configuration with port 0 and short intervals between checks for changes.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
+    // Most tests are about the vectors of the engine.
+    config.ranking.default = "emb".to_owned();
     config.listen.set_port(0);
     config.admin.listen = None;
     config.store.refresh = Duration::from_millis(50);

@@ -31,7 +31,10 @@ async fn model_server_may_start_after_the_server() {
     let running = start(with_tables(&config(), &models.table())).await;
     let address = running.address;
     let answer = get(address, TARGET).await.json();
-    assert_eq!((&answer["model"], &answer["reason"]), (&"emb".into(), &"model-unavailable".into()));
+    assert_eq!(
+        (&answer["model"], &answer["reason"]),
+        (&"neuralcf".into(), &"model-unavailable".into())
+    );
     let down = until_model(address, "tf", |model| reason(model).contains("connect")).await;
     assert_eq!((&down["state"], &down["available"]), (&"unavailable".into(), &false.into()));
     assert_eq!((&down["kind"], &down["fallback"]), (&"tf-serving".into(), &"neuralcf".into()));
@@ -61,7 +64,7 @@ async fn no_request_fails_when_a_model_server_is_killed() {
     load.more(50).await;
     models.go_down().await;
     let dead = until(address, TARGET, |answer| answer.json()["degraded"] == true).await.json();
-    assert_eq!(dead["model"], "emb");
+    assert_eq!(dead["model"], "neuralcf");
     until_model(address, "tf", |model| model["state"] == "failing").await;
     load.more(50).await;
     models.come_up().await;
@@ -96,10 +99,10 @@ async fn timeouts_and_malformed_answers_lead_to_the_fallback() {
         let answer = get(address, TARGET).await;
         assert_eq!(answer.status, 200);
         let answer = answer.json();
-        assert_eq!((&answer["model"], &answer["reason"]), (&"emb".into(), &reason.into()));
+        assert_eq!((&answer["model"], &answer["reason"]), (&"neuralcf".into(), &reason.into()));
         // The circuit breaker opens.
         for _ in 0..2 {
-            assert_eq!(get(address, TARGET).await.json()["model"], "emb");
+            assert_eq!(get(address, TARGET).await.json()["model"], "neuralcf");
         }
         until_model(address, "tf", |model| model["state"] == "failing").await;
         let answer = get(address, TARGET).await.json();
@@ -115,7 +118,7 @@ async fn model_with_other_inputs_is_reported() {
     let address = running.address;
     let wrong = until_model(address, "tf", |model| reason(model).contains("movieId")).await;
     assert_eq!(wrong["state"], "unavailable");
-    assert_eq!(get(address, TARGET).await.json()["model"], "emb");
+    assert_eq!(get(address, TARGET).await.json()["model"], "neuralcf");
     models.behave(|server| server.inputs[1].0 = "movieId");
     until(address, TARGET, |answer| answer.json()["model"] == "tf").await;
 }
@@ -138,7 +141,7 @@ async fn movies_beyond_the_ids_of_a_model_follow_the_scored_ones() {
     assert!(items.is_sorted_by_key(beyond));
     for item in items {
         assert_eq!(item["score"].is_null(), beyond(item), "{item}");
-        assert_eq!(item["orderedBy"] == "emb", beyond(item), "{item}");
+        assert_eq!(item["orderedBy"] == "neuralcf", beyond(item), "{item}");
     }
     assert!(items.iter().any(beyond) && !items.iter().all(beyond));
 }

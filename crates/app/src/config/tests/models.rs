@@ -72,7 +72,7 @@ fn errors_in_models_name_the_key() {
         (
             "[[models]]\nname = 'a'\nkind = 'neural'",
             "models[0].kind in FILE: \"neural\" is none of the kinds embedding, popularity, neuralcf, ease, \
-             next-item, item-knn, tf-serving, did you mean \"neuralcf\"?",
+             next-item, item-knn, blend, tf-serving, did you mean \"neuralcf\"?",
         ),
         (
             "[[models]]\nname = 'a'\nkind = 'popularity'\n[[models]]\nname = 'a'\nkind = 'popularity'",
