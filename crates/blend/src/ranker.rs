@@ -26,11 +26,6 @@ impl BlendRanker {
     fn add(&self, term: &Term, query: &Query<'_>, user: &UserSignals, scores: &mut [f32]) {
         let Term { signal, weight, epsilon } = *term;
         let movies = query.movies;
-        let mut add = |value: &dyn Fn(MovieIndex) -> f32| {
-            for (score, &movie) in scores.iter_mut().zip(movies) {
-                *score += weight * value(movie);
-            }
-        };
         let of_movies = &self.movies;
         match signal {
             Signal::Ease | Signal::NextItem | Signal::ItemKnn => {
@@ -41,14 +36,30 @@ impl BlendRanker {
                     *score += weight * log_score(value, epsilon);
                 }
             }
-            Signal::Popularity => add(&|movie| of_movies.popularity[movie.index()]),
-            Signal::PopularityForNewUsers => {
-                add(&|movie| of_movies.popularity[movie.index()] * user.newness);
+            Signal::Popularity => {
+                add(scores, movies, |movie| weight * of_movies.popularity[movie.index()]);
             }
-            Signal::Genres => add(&|movie| of_movies.genre_cosine(movie, user)),
-            Signal::Released => add(&|movie| of_movies.released(movie, user)),
-            Signal::MeanRating => add(&|movie| of_movies.mean_rating[movie.index()]),
+            Signal::PopularityForNewUsers => {
+                let weight = weight * user.newness;
+                add(scores, movies, |movie| weight * of_movies.popularity[movie.index()]);
+            }
+            Signal::Genres => {
+                add(scores, movies, |movie| weight * of_movies.genre_cosine(movie, user));
+            }
+            Signal::Released => {
+                add(scores, movies, |movie| weight * of_movies.released(movie, user));
+            }
+            Signal::MeanRating => {
+                add(scores, movies, |movie| weight * of_movies.mean_rating[movie.index()]);
+            }
         }
+    }
+}
+
+/// Adds a value of each movie to its score: a loop for each kind of value.
+fn add(scores: &mut [f32], movies: &[MovieIndex], value: impl Fn(MovieIndex) -> f32) {
+    for (score, &movie) in scores.iter_mut().zip(movies) {
+        *score += value(movie);
     }
 }
 

@@ -161,5 +161,44 @@ impl UserSignals {
 
 /// ln(max(score, 0) + ε). A movie without a score, which is minus infinity, has the score 0.
 pub(crate) fn log_score(score: f32, epsilon: f32) -> f32 {
-    (score.max(0.0) + epsilon).ln()
+    ln(score.max(0.0) + epsilon)
+}
+
+/// The natural logarithm of a normal positive number, within 2e-7 of the exact value or of its magnitude.
+///
+/// The function of the standard library is a call for each number; these are a few additions and multiplications without
+/// branches, which the compiler vectorises. With x = 2ᵉm and m from 2/3 to 4/3, ln x is e ln 2 + ln m, and ln m is
+/// 2 artanh s with s = (m − 1)/(m + 1), of which |s| ≤ 1/5 and the series converges fast.
+fn ln(x: f32) -> f32 {
+    /// The bits of 2/3.
+    const LEAST: u32 = 0x3f2a_aaab;
+    let exponent = x.to_bits().wrapping_sub(LEAST).cast_signed() >> 23;
+    let m = f32::from_bits(x.to_bits().wrapping_sub((exponent << 23).cast_unsigned()));
+    let s = (m - 1.0) / (m + 1.0);
+    let square = s * s;
+    let series = square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * (1.0 / 7.0 + square / 9.0)));
+    exponent as f32 * std::f32::consts::LN_2 + 2.0 * (s + s * series)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithm_is_within_its_error_bound() {
+        let mut x = f32::MIN_POSITIVE;
+        let mut count = 0;
+        while x < 1e30 {
+            for x in [x, x.next_down().max(f32::MIN_POSITIVE), x.next_up()] {
+                let exact = f64::from(x).ln();
+                let error = (f64::from(ln(x)) - exact).abs();
+                assert!(error <= 2e-7 * exact.abs().max(1.0), "{x}: {} {exact}", ln(x));
+            }
+            x *= 1.000_37;
+            count += 1;
+        }
+        assert!(count > 400_000);
+        assert_eq!(ln(1.0), 0.0);
+        assert_eq!(log_score(f32::NEG_INFINITY, 0.5), ln(0.5));
+    }
 }

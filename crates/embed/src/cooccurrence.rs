@@ -322,7 +322,6 @@ impl Occurrences {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_neural::item_weights::Scorer;
     use sparrow_random::Random;
 
     use super::*;
@@ -341,8 +340,11 @@ mod tests {
 
     /// The weights of an item, by target.
     fn row(model: &ItemWeights, item: u32, items: usize) -> Vec<f32> {
-        let mut weights = Vec::new();
-        Scorer::new(model, items, Some).score_all([(item, 1.0)].into_iter(), 0.0, &mut weights);
+        let mut weights = vec![0.0; items];
+        let row = model.ids().iter().position(|&id| id == item).unwrap();
+        for (target, weight) in model.row(row) {
+            weights[model.ids()[target as usize] as usize] = weight;
+        }
         weights
     }
 

@@ -329,7 +329,6 @@ fn available_memory() -> Option<u64> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use sparrow_neural::item_weights::Scorer;
 
     use super::*;
     use sparrow_random::Random;
@@ -382,9 +381,11 @@ mod tests {
 
     /// The weights of an item by target; ids begin at `first`.
     fn of_one(model: &ItemWeights, item: u32, items: usize, first: u32) -> Vec<f32> {
-        let laid_out = Scorer::new(model, items, |id| Some(id - first));
-        let mut weights = Vec::new();
-        laid_out.score_all([(item, 1.0)].into_iter(), 0.0, &mut weights);
+        let mut weights = vec![0.0; items];
+        let row = model.ids().iter().position(|&id| id == item + first).unwrap();
+        for (target, weight) in model.row(row) {
+            weights[(model.ids()[target as usize] - first) as usize] = weight;
+        }
         weights
     }
 

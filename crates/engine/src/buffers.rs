@@ -25,6 +25,8 @@ pub(crate) struct Buffers {
     /// Candidates without a score so far, in the order of `candidates`.
     pub(crate) rest: Vec<MovieIndex>,
     pub(crate) scores: Vec<f32>,
+    /// The scores of `rest` by the models that another one combines, in its order.
+    pub(crate) inputs: Vec<Vec<f32>>,
     pub(crate) top: TopK,
     /// The scores of this request that more than one of its stages uses, by model.
     pub(crate) shared: Vec<SharedScores>,
@@ -71,6 +73,7 @@ impl Buffers {
             found: Vec::new(),
             rest: Vec::new(),
             scores: Vec::new(),
+            inputs: Vec::new(),
             top: TopK::default(),
             shared: std::iter::repeat_with(SharedScores::default).take(models).collect(),
         }

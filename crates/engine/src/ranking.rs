@@ -105,26 +105,28 @@ impl Engine {
     ) -> Result<Duration, Reason> {
         let start = Instant::now();
         let inputs = &self.models[model].inputs;
-        let mut scores = Vec::with_capacity(inputs.len());
         let ranker = &self.models[model].model.ranker;
-        for (index, &input) in inputs.iter().enumerate() {
-            let Some(input) = input.filter(|_| ranker.uses_input(index)) else {
-                scores.push(None);
-                continue;
-            };
-            if buffers.shared[input].outcome.is_none() {
-                let Buffers { rest, shared, .. } = &mut *buffers;
+        // Only models that the ranker uses are asked.
+        let asked = |index: usize| inputs[index].filter(|_| ranker.uses_input(index));
+        let has_scores = |shared: &SharedScores| matches!(shared.outcome, Some(Ok(_)));
+        if buffers.inputs.len() < inputs.len() {
+            buffers.inputs.resize_with(inputs.len(), Vec::new);
+        }
+        for index in 0..inputs.len() {
+            let Some(input) = asked(index) else { continue };
+            let Buffers { rest, shared, inputs, .. } = &mut *buffers;
+            if shared[input].outcome.is_none() {
                 self.share(input, user, rest, &mut shared[input]).await;
             }
-            let shared = &buffers.shared[input];
-            scores.push(matches!(shared.outcome, Some(Ok(_))).then(|| {
-                let mut scores = Vec::with_capacity(buffers.rest.len());
-                shared.copy(&buffers.rest, &mut scores);
-                scores
-            }));
+            if has_scores(&shared[input]) {
+                shared[input].copy(rest, &mut inputs[index]);
+            }
         }
-        let inputs: Vec<Option<&[f32]>> = scores.iter().map(Option::as_deref).collect();
-        let Buffers { rest, scores, .. } = buffers;
+        let Buffers { rest, scores, shared, inputs: copies, .. } = buffers;
+        let scored =
+            |(index, copy)| asked(index).filter(|&input| has_scores(&shared[input])).map(|_| copy);
+        let inputs: Vec<Option<&[f32]>> =
+            (0..inputs.len()).zip(copies.iter().map(Vec::as_slice)).map(scored).collect();
         self.ask(model, &Query::new(user, rest).with_inputs(&inputs), scores).await?;
         Ok(start.elapsed())
     }

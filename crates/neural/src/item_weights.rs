@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::kernel::{Kernel, SparseRows};
+
 #[cfg(feature = "model-file")]
 mod file;
 
@@ -93,6 +95,15 @@ impl ItemWeights {
         self.weights.len()
     }
 
+    /// The targets and weights of a row, in order of the targets, which are rows.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = (u32, f32)> {
+        let row = self.starts[row] as usize..self.starts[row + 1] as usize;
+        self.targets[row.clone()].iter().copied().zip(self.weights[row].iter().copied())
+    }
+
     /// The number of items without any weight.
     pub fn without_weights(&self) -> usize {
         self.starts.array_windows().filter(|[start, end]| start == end).count()
@@ -130,71 +141,83 @@ impl InputWeights {
 }
 
 /// A weight matrix by the item indexes of a catalogue.
+///
+/// Weights are rounded to half precision, which changes each by at most 1/2048, and a score by at most 1/2048 of the sum
+/// of the magnitudes of its parts.
 #[derive(Debug, Clone)]
 pub struct Scorer {
-    /// Whether the model contains each item of the catalogue.
-    contained: Vec<bool>,
-    contained_count: usize,
-    /// `weights[starts[i]..starts[i + 1]]` are the weights of item `i`.
-    starts: Vec<u32>,
-    /// Target items and weights.
-    weights: Vec<(u32, f32)>,
+    kernel: Kernel,
+    /// The row of each item of the catalogue, or `NO_ROW`.
+    row_of: Vec<u32>,
+    /// The items without a row.
+    absent: Vec<u32>,
+    rows: SparseRows,
 }
+
+const NO_ROW: u32 = u32::MAX;
+
+/// The number of rows of a history that are added at once.
+const BATCH: usize = 128;
 
 impl Scorer {
     /// Creates a scorer for a catalogue of `len` items. `index_of` maps an id to an item index, or to `None` if the
     /// catalogue does not contain it; indexes must ascend with ids.
     pub fn new(model: &ItemWeights, len: usize, index_of: impl Fn(u32) -> Option<u32>) -> Self {
-        let items: Vec<Option<u32>> = model
-            .ids
-            .iter()
-            .map(|&id| index_of(id).filter(|&item| (item as usize) < len))
-            .collect();
-        let mut contained = vec![false; len];
-        let mut starts = vec![0; len + 1];
-        let mut weights = Vec::new();
-        let mut next = 0;
         let mut filled = 0;
+        // If the index does not ascend, the item is skipped.
+        let mut ascending = |item: &u32| {
+            let ascends = (*item as usize) < len && *item >= filled;
+            filled = if ascends { *item + 1 } else { filled };
+            ascends
+        };
+        let items: Vec<Option<u32>> =
+            model.ids.iter().map(|&id| index_of(id).filter(&mut ascending)).collect();
+        let mut row_of = vec![NO_ROW; len];
+        let mut weights = Vec::with_capacity(model.weights.len());
+        let mut ends = Vec::new();
         for (row, item) in items.iter().enumerate() {
             let Some(item) = *item else { continue };
-            if (item as usize) < filled {
-                // The index does not ascend: skip the item.
-                continue;
-            }
-            starts[filled..=item as usize].fill(next);
-            filled = item as usize + 1;
-            contained[item as usize] = true;
+            row_of[item as usize] = ends.len() as u32;
             let row = model.starts[row] as usize..model.starts[row + 1] as usize;
             for (&target, &weight) in model.targets[row.clone()].iter().zip(&model.weights[row]) {
                 if let Some(target) = items[target as usize] {
                     weights.push((target, weight));
                 }
             }
-            next = weights.len() as u32;
+            ends.push(weights.len());
         }
-        starts[filled..].fill(next);
-        let contained_count = contained.iter().filter(|&&contained| contained).count();
-        Self { contained, contained_count, starts, weights }
+        let mut start = 0;
+        let rows: Vec<&[(u32, f32)]> =
+            ends.iter().map(|&end| &weights[std::mem::replace(&mut start, end)..end]).collect();
+        let rows = SparseRows::new(&rows, len, |item| {
+            Some(row_of[item as usize]).filter(|&row| row != NO_ROW)
+        });
+        let absent = (0..len as u32).filter(|&item| row_of[item as usize] == NO_ROW).collect();
+        Self { kernel: Kernel::detect(), row_of, absent, rows }
     }
 
     /// The number of items of the catalogue.
     pub fn len(&self) -> usize {
-        self.contained.len()
+        self.row_of.len()
     }
 
     /// Returns whether the catalogue has no items.
     pub fn is_empty(&self) -> bool {
-        self.contained.is_empty()
+        self.row_of.is_empty()
     }
 
     /// The number of items of the catalogue that the model contains.
-    pub const fn contained_count(&self) -> usize {
-        self.contained_count
+    pub fn contained_count(&self) -> usize {
+        self.row_of.len() - self.absent.len()
     }
 
     /// Returns whether the model contains an item of the catalogue.
     pub fn contains(&self, item: u32) -> bool {
-        self.contained.get(item as usize) == Some(&true)
+        self.row(item).is_some()
+    }
+
+    fn row(&self, item: u32) -> Option<u32> {
+        self.row_of.get(item as usize).copied().filter(|&row| row != NO_ROW)
     }
 
     /// Computes the scores of all items for a history of distinct items with their input weights. Items without weights
@@ -207,15 +230,24 @@ impl Scorer {
         scores: &mut Vec<f32>,
     ) -> bool {
         scores.clear();
-        scores.extend(self.contained.iter().map(|&known| if known { 0.0 } else { missing }));
+        scores.resize(self.len(), 0.0);
+        let mut inputs = history.filter_map(|(item, input)| Some((self.row(item)?, input)));
+        let mut batch = [(0, 0.0); BATCH];
         let mut any = false;
-        for (item, input) in history.filter(|&(item, _)| self.contains(item)) {
-            any = true;
-            let item = item as usize;
-            let row = self.starts[item] as usize..self.starts[item + 1] as usize;
-            for &(target, weight) in &self.weights[row] {
-                scores[target as usize] += input * weight;
+        loop {
+            let mut count = 0;
+            for (slot, input) in batch.iter_mut().zip(&mut inputs) {
+                *slot = input;
+                count += 1;
             }
+            any |= count > 0;
+            self.kernel.add_rows(&self.rows, &batch[..count], scores);
+            if count < BATCH {
+                break;
+            }
+        }
+        for &item in &self.absent {
+            scores[item as usize] = missing;
         }
         any
     }

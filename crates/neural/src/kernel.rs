@@ -2,10 +2,12 @@
 
 mod forward;
 mod least_squares;
+mod sparse;
 mod vector;
 
 pub(crate) use forward::{Layer, Stack, User};
 pub(crate) use least_squares::{System, Task};
+pub(crate) use sparse::SparseRows;
 
 /// Number of items scored in parallel, and the multiple to which rows are padded.
 pub(crate) const LANES: usize = 16;
@@ -31,9 +33,9 @@ pub(crate) fn pack(first: i16, second: i16) -> i32 {
 /// lengths. Integer sums are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
-    /// AVX-512 for networks, 16 lanes per instruction; otherwise AVX2, which it implies.
+    /// AVX-512 for networks and sparse rows, 16 lanes per instruction; otherwise AVX2, which it implies.
     Avx512,
-    /// AVX2 with fused multiply-add, 8 lanes per instruction.
+    /// AVX2 with fused multiply-add and half precision, 8 lanes per instruction.
     Avx2,
     /// The baseline of the target: SSE2 on x86-64, NEON on AArch64.
     Plain,
@@ -49,7 +51,10 @@ impl Kernel {
     pub(crate) fn available() -> Vec<Self> {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+        {
             if is_x86_feature_detected!("avx512f") {
                 kernels.push(Self::Avx512);
             }
@@ -122,6 +127,19 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { forward::x86::avx2(stack, user, blocks, scores) },
             _ => forward::plain(stack, user, blocks, scores),
+        }
+    }
+
+    /// Adds sparse rows, each times its input, to `scores`, which has one entry per column.
+    pub(crate) fn add_rows(self, rows: &SparseRows, inputs: &[(u32, f32)], scores: &mut [f32]) {
+        match self {
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { sparse::x86::avx512(rows, inputs, scores) },
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { sparse::x86::avx2(rows, inputs, scores) },
+            _ => sparse::plain(rows, inputs, scores),
         }
     }
 

@@ -1,3 +1,11 @@
+use crate::kernel::{Kernel, LANES};
+
+/// Scores that are scanned between updates of the threshold.
+const CHUNK: usize = 16 * LANES;
+
+/// Scores that are sampled to estimate the threshold.
+const SAMPLE: usize = 1024;
+
 /// Selects the `k` highest of a stream of (score, item) pairs; ties break by the lower item.
 ///
 /// Pairs are packed into integers of the same order, in a buffer of size 2·`k`. When it is full, a selection drops the
@@ -74,6 +82,48 @@ impl TopK {
         self.shrink_if_full();
     }
 
+    /// Selects the `k` best of an array of scores, by index, that are greater than `floor` and not skipped.
+    ///
+    /// A sample of the scores estimates how great the `k`-th best is, so that a scan with SIMD excludes most of the others;
+    /// if the estimate is too high, another scan follows.
+    pub fn select(&mut self, scores: &[f32], k: usize, floor: f32, skip: impl Fn(u32) -> bool) {
+        let kernel = Kernel::detect();
+        if let Some(estimate) = estimate(scores, k, &skip).filter(|&estimate| estimate > floor) {
+            self.scan(kernel, scores, k, estimate, &skip);
+            if self.is_full() {
+                return;
+            }
+        }
+        self.scan(kernel, scores, k, floor, &skip);
+    }
+
+    fn scan(
+        &mut self,
+        kernel: Kernel,
+        scores: &[f32],
+        k: usize,
+        floor: f32,
+        skip: &impl Fn(u32) -> bool,
+    ) {
+        self.reset_above(k, floor);
+        let mut hits = [0; CHUNK];
+        for (chunk, scores) in scores.chunks(CHUNK).enumerate() {
+            let first = (chunk * CHUNK) as u32;
+            // Indexes ascend, so a score equal to the threshold loses the tie.
+            let threshold = self.threshold();
+            let whole = scores.len() / LANES * LANES;
+            let count = kernel.above(&scores[..whole], threshold, &mut hits);
+            let rest = (whole..scores.len()).filter(|&index| scores[index] > threshold);
+            let hits = hits[..count].iter().map(|&hit| usize::from(hit)).chain(rest);
+            for index in hits {
+                let item = first + index as u32;
+                if !skip(item) {
+                    self.push(scores[index], item);
+                }
+            }
+        }
+    }
+
     fn shrink_if_full(&mut self) {
         if self.keys.len() >= self.k.saturating_mul(2).max(32) {
             self.shrink();
@@ -96,6 +146,26 @@ impl TopK {
         self.keys.sort_unstable_by(|a, b| b.cmp(a));
         self.keys.iter().map(|&key| (score(key), !(key as u32)))
     }
+}
+
+/// A score that probably somewhat more than `k` others exceed; `None` if there are too few scores for an estimate, or `k`
+/// is a large share of them.
+fn estimate(scores: &[f32], k: usize, skip: &impl Fn(u32) -> bool) -> Option<f32> {
+    let stride = scores.len() / SAMPLE;
+    // Expected number of the best `k` in the sample, plus three standard deviations.
+    let expected = k as f32 / stride as f32;
+    let rank = (expected + 3.0 * expected.sqrt() + 3.0) as usize;
+    if stride < 2 || rank > SAMPLE / 4 {
+        return None;
+    }
+    let mut sample = [f32::NEG_INFINITY; SAMPLE];
+    for (index, sampled) in sample.iter_mut().enumerate() {
+        let item = index * stride;
+        if !skip(item as u32) {
+            *sampled = scores[item];
+        }
+    }
+    Some(*sample.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1)
 }
 
 fn key(score: f32, item: u32) -> u64 {
@@ -134,6 +204,35 @@ mod tests {
         top.push(1.0, 1);
         assert!(!top.accepts(f32::MAX));
         assert_eq!(top.sorted().count(), 0);
+    }
+
+    /// Enough scores for the estimate, which is too high for one order.
+    #[test]
+    fn selection_of_an_array_equals_sorting() {
+        let len = 5 * SAMPLE as u32 + 7;
+        let orders: [&dyn Fn(u32) -> f32; 5] = [
+            &|item| item as f32,
+            &|item| -(item as f32),
+            &|item| (item * 7919 % 4099) as f32 - 500.0,
+            &|item| (item % 3) as f32,
+            // The sample contains the best.
+            &|item| if item % 5 == 0 { 1e6 - item as f32 } else { item as f32 / 1e6 },
+        ];
+        for order in orders {
+            for (k, floor) in [(0, 0.0), (1, 0.0), (200, 0.0), (200, 1e6), (9000, -1e9)] {
+                let scores: Vec<f32> = (0..len).map(order).collect();
+                let skip = |item: u32| item.is_multiple_of(7);
+                let mut expected: Vec<(f32, u32)> = (0..len)
+                    .filter(|&item| !skip(item) && order(item) > floor)
+                    .map(|item| (order(item), item))
+                    .collect();
+                expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                expected.truncate(k);
+                let mut top = TopK::default();
+                top.select(&scores, k, floor, skip);
+                assert_eq!(top.sorted().collect::<Vec<_>>(), expected);
+            }
+        }
     }
 
     proptest! {

@@ -39,15 +39,8 @@ impl Recall for ByScores {
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
         let Some(scores) = query.scores else { return Ok(()) };
-        let mut top = TopK::new(limit);
-        for (&score, movie) in scores.iter().zip(0..) {
-            if score > self.above
-                && top.accepts(score)
-                && !query.excluded.contains(MovieIndex(movie))
-            {
-                top.push(score, movie);
-            }
-        }
+        let mut top = TopK::default();
+        top.select(scores, limit, self.above, |movie| query.excluded.contains(MovieIndex(movie)));
         found.extend(top.sorted().map(|(_, movie)| MovieIndex(movie)));
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! SIMD vectors of [`LANES`] values, the abstraction over instruction sets.
 
+use super::sparse::{Halves, from_half};
 use super::{LANES, Lanes, multiply_add};
 
 /// [`LANES`] values in the registers of an instruction set.
@@ -8,6 +9,7 @@ use super::{LANES, Lanes, multiply_add};
 pub(super) trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: &Lanes) -> Self;
+    unsafe fn load_half(from: &Halves) -> Self;
     unsafe fn store(self, to: &mut [f32; LANES]);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn subtract(self, other: Self) -> Self;
@@ -47,6 +49,11 @@ impl Vector for Lanes {
     #[inline(always)]
     unsafe fn load(from: &Lanes) -> Self {
         *from
+    }
+
+    #[inline(always)]
+    unsafe fn load_half(from: &Halves) -> Self {
+        Self(from.0.map(from_half))
     }
 
     #[inline(always)]
@@ -115,17 +122,18 @@ impl Vector for Lanes {
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_ps,
-        _mm256_add_ps, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
-        _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_load_ps, _mm256_max_ps,
-        _mm256_min_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps,
-        _mm256_sub_epi32, _mm256_sub_ps, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
+        __m128i, __m256, __m512, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_load_si128,
+        _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_ps, _mm256_castps_si256, _mm256_castps256_ps128,
+        _mm256_castsi256_ps, _mm256_cvtph_ps, _mm256_div_ps, _mm256_extractf128_ps,
+        _mm256_fmadd_ps, _mm256_load_ps, _mm256_load_si256, _mm256_max_ps, _mm256_min_ps,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_epi32,
+        _mm256_sub_ps, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtph_ps,
         _mm512_div_ps, _mm512_fmadd_ps, _mm512_load_ps, _mm512_max_ps, _mm512_min_ps,
         _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32,
         _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps,
     };
 
-    use super::{EXPONENT_OFFSET, LANES, Lanes, Vector};
+    use super::{EXPONENT_OFFSET, Halves, LANES, Lanes, Vector};
 
     /// Two AVX2 registers.
     #[derive(Clone, Copy)]
@@ -146,6 +154,16 @@ pub(super) mod x86 {
             let from = from.0.as_ptr();
             // SAFETY: see above.
             unsafe { Self(_mm256_load_ps(from), _mm256_load_ps(from.add(8))) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_half(from: &Halves) -> Self {
+            let from: *const __m128i = from.0.as_ptr().cast();
+            // SAFETY: see above; `Halves` has 32 bytes and an alignment of 32.
+            unsafe {
+                let (low, high) = (_mm_load_si128(from), _mm_load_si128(from.add(1)));
+                Self(_mm256_cvtph_ps(low), _mm256_cvtph_ps(high))
+            }
         }
 
         #[inline(always)]
@@ -237,6 +255,12 @@ pub(super) mod x86 {
         unsafe fn load(from: &Lanes) -> Self {
             // SAFETY: `Lanes` has 16 values and an alignment of 64.
             unsafe { _mm512_load_ps(from.0.as_ptr()) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_half(from: &Halves) -> Self {
+            // SAFETY: `Halves` has 32 bytes and an alignment of 32.
+            unsafe { _mm512_cvtph_ps(_mm256_load_si256(from.0.as_ptr().cast())) }
         }
 
         #[inline(always)]
