@@ -318,7 +318,7 @@ fn degenerate_training_fails_and_writes_nothing() {
     let folders = [("--data", &*demo), ("--out", &*out)];
     for (line, problem) in [
         ("embed --method ials --regularization 1000", "movies and 500 of 500 users are zero"),
-        ("train --architecture neuralcf --learning-rate 1 --epochs 10", "every rating alike"),
+        ("train --pretraining none --learning-rate 1 --epochs 10", "every rating alike"),
         ("train --architecture two-towers --learning-rate 1 --epochs 10", "every rating alike"),
     ] {
         let error = fail(1, line, &folders);
