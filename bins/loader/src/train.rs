@@ -205,9 +205,10 @@ impl Watch for TrainingProgress {
             self.header = true;
         }
         self.bar.print(&format!(
-            "{:5}  {:6.4}              {}{}",
+            "{:5}  {:>6}              {}{}",
             epoch.number,
-            epoch.loss,
+            // Before the first epoch there is no loss.
+            if epoch.number == 0 { "-".to_owned() } else { format!("{:6.4}", epoch.loss) },
             row(&epoch.validation),
             if epoch.best { "" } else { "  (not better)" }
         ));

@@ -99,7 +99,7 @@ impl Watch for () {}
 pub struct Epoch {
     /// The number of the epoch, from 1; 0 is a pre-trained model before its training.
     pub number: usize,
-    /// The mean loss of its samples, each before its update.
+    /// The mean loss of its samples, each before its update; NaN for epoch 0.
     pub loss: f64,
     /// The metrics on the validation part.
     pub validation: Metrics,
