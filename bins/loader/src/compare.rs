@@ -45,8 +45,12 @@ impl Compare {
                 able.iter().filter(|m| m.scores || self.evaluation.protocol != Protocol::Label);
             for model in able {
                 lines.push(model.name.to_owned());
-                if model.name == "neuralcf" && self.evaluation.protocol != Protocol::Label {
-                    lines.push("neuralcf:negatives=4".to_owned());
+                if model.name != "neuralcf" {
+                    continue;
+                }
+                lines.push("neuralcf:pretraining=none".to_owned());
+                if self.evaluation.protocol != Protocol::Label {
+                    lines.push("neuralcf:pretraining=none:negatives=4".to_owned());
                 }
             }
         }

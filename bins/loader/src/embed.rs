@@ -160,8 +160,14 @@ impl Embed {
             &|done, total| bar.show(done, total),
         )?;
         drop(bar);
-        let embed::Summary { data, ratings, movies, contents, files } = summary;
-        let trained = format!("{data}\n{}: trained on {ratings} ratings: ", self.method.name);
+        let embed::Summary { data, settings, ratings, movies, contents, files } = summary;
+        let settings: Vec<String> =
+            settings.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let trained = format!(
+            "{data}\n{} ({}): trained on {ratings} ratings: ",
+            self.method.name,
+            settings.join(", ")
+        );
         match contents {
             Contents::Vectors { users, zeros } => {
                 console.note(&format!(

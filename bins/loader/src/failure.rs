@@ -78,7 +78,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
         match cause.downcast_ref() {
             Some(train::Error::Option(_)) => return Some(USAGE),
-            Some(train::Error::NoTrainingData(_)) => return Some(BAD_INPUT),
+            Some(train::Error::NoTrainingData(_) | train::Error::Empty(_)) => {
+                return Some(BAD_INPUT);
+            }
             _ => {}
         }
         if let Some(sparrow_tf_serving::Error::Url(_)) = cause.downcast_ref() {

@@ -8,7 +8,7 @@ use sparrow_console::{Bar, Console, Unit};
 use sparrow_hyperparameters::{Description, Settings as _};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train::export;
-use sparrow_train::metrics::LabelMetrics;
+use sparrow_train::metrics::Metrics;
 use sparrow_train::{self as train, Epoch, Method, Options, Split, Watch};
 
 use crate::embed::warn_of;
@@ -17,8 +17,9 @@ use crate::hyperparameters::{Hyperparameters, Methods};
 
 /// Trains the ranking model on a MovieLens data set.
 ///
-/// The model predicts whether a rating is 3.5 stars or more (or, with --negatives, which movies are rated) from
-/// embeddings of the user and the movie and a small network (NeuralCF). Writes the next version (003 after 002) into
+/// NeuralCF computes a score from embeddings of the user and the movie and a small network. By default it starts from
+/// implicit ALS and predicts which movies a user watches, for good lists. With --pretraining none it predicts whether
+/// a rating is 3.5 stars or more (or, with --negatives, which movies are rated). Writes the next version (003 after 002) into
 /// the model folder, atomically: model.safetensors for Sparrow's server and saved_model.pb for TensorFlow
 /// Serving.
 ///
@@ -95,9 +96,10 @@ impl Train {
         let [training, validation, test] = trained.samples;
         console.note(&format!(
             "{data}\ntrained for {} epochs on {training} ratings, validated on {validation}; on the {test} \
-             of the test part ({} split):\n      {HEADER}\n      {}",
+             of the test part ({} split):\n      {}\n      {}",
             trained.epochs,
             self.split,
+            header(&trained.test),
             row(&trained.test)
         ));
         warn_of(&trained.zeros, console);
@@ -138,13 +140,23 @@ impl Import {
     }
 }
 
-const HEADER: &str = "ROC AUC   PR AUC  accuracy  log loss";
+const fn header(metrics: &Metrics) -> &'static str {
+    match metrics {
+        Metrics::Labels(_) => "ROC AUC   PR AUC  accuracy  log loss",
+        Metrics::Lists(_) => "nDCG@10  recall@10  hit rate@10",
+    }
+}
 
-fn row(metrics: &LabelMetrics) -> String {
-    format!(
-        "{:7.4}  {:7.4}  {:8.4}  {:8.4}",
-        metrics.roc_auc, metrics.pr_auc, metrics.accuracy, metrics.log_loss
-    )
+fn row(metrics: &Metrics) -> String {
+    match metrics {
+        Metrics::Labels(it) => format!(
+            "{:7.4}  {:7.4}  {:8.4}  {:8.4}",
+            it.roc_auc, it.pr_auc, it.accuracy, it.log_loss
+        ),
+        Metrics::Lists(it) => {
+            format!("{:7.4}  {:9.4}  {:11.4}", it.ndcg, it.recall, it.hit_rate)
+        }
+    }
 }
 
 /// A progress bar with the epoch, and with `--verbose` a line per epoch.
@@ -173,22 +185,30 @@ impl Watch for TrainingProgress {
     }
 
     fn epoch(&mut self, epoch: &Epoch) {
-        self.least = self.least.min(epoch.validation.log_loss);
+        self.least = self.least.min(epoch.validation.loss());
+        let (name, sign) = match epoch.validation {
+            Metrics::Labels(_) => ("log loss", 1.0),
+            Metrics::Lists(_) => ("nDCG@10", -1.0),
+        };
         self.bar.doing(format!(
-            "epoch {}: validation log loss {:.4}, least {:.4}",
-            epoch.number, epoch.validation.log_loss, self.least
+            "epoch {}: validation {name} {:.4}, best {:.4}",
+            epoch.number,
+            sign * epoch.validation.loss(),
+            sign * self.least
         ));
         if !self.console.is_verbose() {
             return;
         }
         if !self.header {
-            self.bar.print(&format!("epoch    loss  validation: {HEADER}"));
+            let header = header(&epoch.validation);
+            self.bar.print(&format!("epoch    loss  validation: {header}"));
             self.header = true;
         }
         self.bar.print(&format!(
-            "{:5}  {:6.4}              {}{}",
+            "{:5}  {:>6}              {}{}",
             epoch.number,
-            epoch.loss,
+            // Before the first epoch there is no loss.
+            if epoch.number == 0 { "-".to_owned() } else { format!("{:6.4}", epoch.loss) },
             row(&epoch.validation),
             if epoch.best { "" } else { "  (not better)" }
         ));

@@ -105,7 +105,7 @@ pub(crate) mod tests {
     use sparrow_test_support::catalogue;
 
     use super::*;
-    use crate::ials::Options;
+    use crate::ials::{Ials, Options};
     use crate::{Execution, Method as _, Model};
 
     /// 60 users and 50 movies of which the last has no rating; popular movies come first.
@@ -120,7 +120,7 @@ pub(crate) mod tests {
     fn ials(regularization: f32) -> Result<Embeddings, Error> {
         let mut options = Options { dimension: 4, epochs: 30, ..Options::DEFAULT };
         options.objective.regularization = regularization;
-        match options.compute(&catalog(), Execution::default(), &|_, _| {})? {
+        match Ials::from(&options).compute(&catalog(), Execution::default(), &|_, _| {})? {
             Model::Vectors(embeddings) => Ok(embeddings),
             other @ Model::Weights { .. } => unreachable!("ials computes vectors, not {other:?}"),
         }

@@ -46,6 +46,12 @@ pub trait Method: Settings + fmt::Debug + Send + Sync {
         execution: Execution,
         progress: Progress<'_>,
     ) -> Result<Model, Error>;
+
+    /// The names and values of the hyperparameters in a run on this catalogue; those that are `auto` are replaced by
+    /// their values.
+    fn settings_for(&self, _catalog: &Catalog) -> Vec<(String, String)> {
+        self.settings()
+    }
 }
 
 /// The parameters of one run of a method.

@@ -12,6 +12,8 @@ use crate::{Error, Execution, Method, Model};
 pub struct Summary {
     /// What was read.
     pub data: ReaderReport,
+    /// The names and values of the hyperparameters.
+    pub settings: Vec<(String, String)>,
     /// The number of ratings in the training data.
     pub ratings: usize,
     /// The number of movies in the model.
@@ -56,6 +58,7 @@ pub fn write(
     execution.check()?;
     let loaded = Source::open(data)?.load(reader)?;
     let data = loaded.report;
+    let settings = method.settings_for(&loaded.catalog);
     let mut files = Vec::new();
     Ok(match method.compute(&loaded.catalog, execution, progress)? {
         Model::Vectors(embeddings) => {
@@ -65,10 +68,10 @@ pub fn write(
             let contents =
                 Contents::Vectors { users: embeddings.users.len(), zeros: embeddings.zeros };
             let (ratings, movies) = (embeddings.ratings, embeddings.movies.len());
-            Summary { data, ratings, movies, contents, files }
+            Summary { data, settings, ratings, movies, contents, files }
         }
         Model::Weights { mut file, ratings } => {
-            file.metadata.training = method.settings().into_iter().collect();
+            file.metadata.training = settings.iter().cloned().collect();
             if let Some(out) = out {
                 let content = (sparrow_neural::model_folder::MODEL_FILE, file.to_bytes()?);
                 files = model_folder::write(out, &[content])?.files;
@@ -78,7 +81,7 @@ pub fn write(
                 weights: weights.weight_count(),
                 without_weights: weights.without_weights(),
             };
-            Summary { data, ratings, movies: weights.len(), contents, files }
+            Summary { data, settings, ratings, movies: weights.len(), contents, files }
         }
     })
 }

@@ -136,7 +136,7 @@ pub fn write(
     let (objective, threads) = (options.blend.objective, options.blend.threads);
     let inputs = Inputs::train(&catalog, objective, options.keep, threads, &|_, _| {})?;
     timed("training vectors (iALS)");
-    let vectors = match ials::Options::DEFAULT.compute(&catalog, execution, &|_, _| {})? {
+    let vectors = match ials::Ials::default().compute(&catalog, execution, &|_, _| {})? {
         Model::Vectors(vectors) => vectors,
         Model::Weights { .. } => unreachable!("iALS computes vectors"),
     };

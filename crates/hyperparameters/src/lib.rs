@@ -105,6 +105,10 @@ pub trait Hyperparameters: Clone + 'static {
     fn check_combination(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Called after a hyperparameter was set. One that determines the defaults of others sets them here. It is the first
+    /// in the table: values are applied in the order of the table, so that those of the user replace the defaults.
+    fn after_set(&mut self, _name: &str) {}
 }
 
 /// A hyperparameter with its current value.
@@ -168,7 +172,9 @@ impl<O: Hyperparameters> Settings for O {
         };
         let value = (hyperparameter.value)(self);
         if value.parse(text) {
-            return hyperparameter.check(value).map(|()| true);
+            hyperparameter.check(value)?;
+            self.after_set(name);
+            return Ok(true);
         }
         let allowed = match hyperparameter.range {
             Range::Any => value.expected().to_owned(),
@@ -197,6 +203,7 @@ mod tests {
         rate: f32,
         layers: Vec<usize>,
         limit: Option<usize>,
+        weight: Option<f32>,
         refit: bool,
     }
 
@@ -217,6 +224,12 @@ mod tests {
                 "Sizes",
             ),
             Hyperparameter::<Self>::new("limit", Range::at_least(1.0), |o| &mut o.limit, "A limit"),
+            Hyperparameter::<Self>::new(
+                "weight",
+                Range::at_least(0.0),
+                |o| &mut o.weight,
+                "A weight",
+            ),
             Hyperparameter::<Self>::new("refit", Range::Any, |o| &mut o.refit, "A switch")
                 .flag("no-refit"),
         ];
@@ -230,23 +243,73 @@ mod tests {
     }
 
     fn options() -> Options {
-        Options { count: 3, rate: 0.05, layers: vec![10, 20], limit: None, refit: true }
+        Options {
+            count: 3,
+            rate: 0.05,
+            layers: vec![10, 20],
+            limit: None,
+            weight: None,
+            refit: true,
+        }
     }
 
     #[test]
     fn values_are_set_and_reported_by_name() {
         let mut set = options();
-        for (name, text) in
-            [("count", "5"), ("rate", "0.5"), ("layers", "7,8"), ("limit", "4"), ("refit", "false")]
-        {
+        for (name, text) in [
+            ("count", "5"),
+            ("rate", "0.5"),
+            ("layers", "7,8"),
+            ("limit", "4"),
+            ("weight", "0.5"),
+            ("refit", "false"),
+        ] {
             assert_eq!(set.set(name, text), Ok(true));
             assert!(set.settings().contains(&(name.to_owned(), text.to_owned())));
         }
-        let expected =
-            Options { count: 5, rate: 0.5, layers: vec![7, 8], limit: Some(4), refit: false };
+        let expected = Options {
+            count: 5,
+            rate: 0.5,
+            layers: vec![7, 8],
+            limit: Some(4),
+            weight: Some(0.5),
+            refit: false,
+        };
         assert_eq!((set.set("other", "1"), set), (Ok(false), expected));
         let values: Vec<String> = options().describe().into_iter().map(|it| it.value).collect();
-        assert_eq!(values, ["3", "0.05", "10,20", "auto", "true"]);
+        assert_eq!(values, ["3", "0.05", "10,20", "auto", "auto", "true"]);
+        let mut auto = options();
+        assert_eq!(auto.set("layers", "auto"), Ok(true));
+        assert_eq!((&*auto.layers, &*auto.describe()[2].value), (&[][..], "auto"));
+    }
+
+    /// `wide` determines the default of `width`.
+    #[derive(Debug, Clone)]
+    struct Dependent {
+        wide: bool,
+        width: usize,
+    }
+
+    impl Hyperparameters for Dependent {
+        const TABLE: &'static [Hyperparameter<Self>] = &[
+            Hyperparameter::<Self>::new("wide", Range::Any, |o| &mut o.wide, "A switch"),
+            Hyperparameter::<Self>::new("width", Range::at_least(1.0), |o| &mut o.width, "A width"),
+        ];
+
+        fn after_set(&mut self, name: &str) {
+            if name == "wide" {
+                self.width = if self.wide { 100 } else { 10 };
+            }
+        }
+    }
+
+    #[test]
+    fn a_hyperparameter_sets_the_defaults_that_depend_on_it() {
+        let mut options = Dependent { wide: false, width: 10 };
+        assert_eq!(options.set("wide", "true"), Ok(true));
+        assert_eq!(options.width, 100);
+        assert_eq!(options.set("width", "7"), Ok(true));
+        assert_eq!(options.width, 7);
     }
 
     #[test]
@@ -263,6 +326,8 @@ mod tests {
                 "layers must be whole numbers with commas between them from 1 to 50, got 3,",
             ),
             ("limit", "0", "limit must be at least 1, got 0"),
+            ("weight", "-1", "weight must be at least 0, got -1"),
+            ("weight", "x", "weight must be a number at least 0, got x"),
             ("refit", "no", "refit must be true or false, got no"),
         ] {
             let error = options().set(name, text).expect_err("it is invalid");

@@ -51,40 +51,58 @@ number!(usize, "a whole number", "N", |value| value as f64);
 number!(f32, "a number", "X", f64::from);
 number!(f64, "a number", "X", f64::from);
 
-/// `None` is written as `auto`: the method chooses the number.
-impl Value for Option<usize> {
-    fn parse(&mut self, text: &str) -> bool {
-        if text == "auto" {
-            *self = None;
-            return true;
+/// Implements [`Value`] for an optional number. `None` is written as `auto`: the method chooses the number.
+macro_rules! optional {
+    ($type:ty, $expected:literal, $placeholder:literal, $to_f64:expr) => {
+        impl Value for Option<$type> {
+            fn parse(&mut self, text: &str) -> bool {
+                if text == AUTO {
+                    *self = None;
+                    return true;
+                }
+                text.parse().map(|value| *self = Some(value)).is_ok()
+            }
+
+            fn text(&self) -> String {
+                self.map_or_else(|| AUTO.to_owned(), |value| value.to_string())
+            }
+
+            fn expected(&self) -> &'static str {
+                $expected
+            }
+
+            fn numbers(&self) -> Vec<f64> {
+                self.iter().map(|&value| $to_f64(value)).collect()
+            }
+
+            fn placeholder(&self) -> Option<&'static str> {
+                Some($placeholder)
+            }
         }
-        text.parse().map(|value| *self = Some(value)).is_ok()
-    }
-
-    fn text(&self) -> String {
-        self.map_or_else(|| "auto".to_owned(), |value| value.to_string())
-    }
-
-    fn expected(&self) -> &'static str {
-        "a whole number"
-    }
-
-    fn numbers(&self) -> Vec<f64> {
-        self.iter().map(|&value| value as f64).collect()
-    }
-
-    fn placeholder(&self) -> Option<&'static str> {
-        Some("N")
-    }
+    };
 }
 
+/// The text of a value that the method chooses.
+const AUTO: &str = "auto";
+
+optional!(usize, "a whole number", "N", |value| value as f64);
+optional!(f32, "a number", "X", f64::from);
+
+/// An empty list is written as `auto`: the method chooses the numbers.
 impl Value for Vec<usize> {
     fn parse(&mut self, text: &str) -> bool {
+        if text == AUTO {
+            self.clear();
+            return true;
+        }
         let numbers = text.split(',').map(str::parse).collect::<Result<_, _>>();
         numbers.map(|numbers| *self = numbers).is_ok()
     }
 
     fn text(&self) -> String {
+        if self.is_empty() {
+            return AUTO.to_owned();
+        }
         self.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 

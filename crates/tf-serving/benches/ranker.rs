@@ -35,7 +35,10 @@ fn main() {
     let source = sparrow_movielens::Source::open(&demo).unwrap();
     let loaded = source.load(&sparrow_movielens::Options::default()).unwrap();
     let catalog = Arc::new(loaded.catalog);
-    let options = train::Options { epochs: 1, ..train::Options::new(train::Method::NeuralCf) };
+    let options = train::Options {
+        epochs: 1,
+        ..train::Options::without_pretraining(train::Method::NeuralCf)
+    };
     let trained = train::run(&catalog, &options, &mut ()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     export::write(folder.path(), &trained.file).unwrap();

@@ -47,7 +47,7 @@ fn main() -> Outcome {
         patience: epochs,
         validation: 0.01,
         refit: false,
-        ..train::Options::new(Method::NeuralCf)
+        ..train::Options::without_pretraining(Method::NeuralCf)
     };
     compare(
         "NeuralCF, an epoch",

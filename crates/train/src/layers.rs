@@ -6,6 +6,7 @@
 //!
 //! [`LANES`] samples are processed side by side, so that the compiler vectorises the code for any layer size.
 
+use sparrow_neural::Factors;
 use sparrow_random::Random;
 
 /// Number of samples that are processed side by side.
@@ -292,6 +293,13 @@ impl Table {
         for (row, &value) in self.values.chunks_exact_mut(self.dimension).zip(values) {
             row[0] = value as f32;
         }
+    }
+
+    /// Sets all rows.
+    pub(super) fn set_rows(&mut self, unknown: &[f32], known: &Factors) {
+        self.values = unknown.to_vec();
+        self.values.extend((0..known.len()).flat_map(|row| known.row(row)));
+        assert_eq!(self.values.len(), self.gradients.len());
     }
 
     pub(super) fn row(&self, row: u32) -> &[f32] {

@@ -1,7 +1,8 @@
 //! Trains the ranking model (neural collaborative filtering, He et al. 2017) on the ratings of a data set and evaluates it
 //! on a test part.
 //!
-//! A sample is a rating; its label is whether it is 3.5 stars or more. The loss is binary cross-entropy, the optimiser
+//! By default, NeuralCF starts from the vectors of implicit ALS ([`Pretraining`]) and is measured by its lists. Otherwise a
+//! sample is a rating; its label is whether it is 3.5 stars or more. The loss is binary cross-entropy, the optimiser
 //! Adam. Gradients are written by hand, see `layers`. [`Options`] declares the hyperparameters. [`write()`] reads a data
 //! set from a folder and writes a version into a model folder. The crate does not serve models. Start reading at
 //! [`run`].
@@ -10,27 +11,32 @@ mod biases;
 pub mod export;
 mod gmf;
 mod layers;
+mod lists;
 pub mod metrics;
 mod negatives;
 mod options;
 mod ordinal;
+mod pretrained;
 pub mod split;
 mod trainer;
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::thread;
 
+use sparrow_embed::ials;
+use sparrow_embed::interactions::Interactions;
 use sparrow_files::Hashing;
 use sparrow_model::Catalog;
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
 use sparrow_neural::neural_cf::{Metadata, Model, ModelFile};
 
 use crate::export::Written;
-use crate::metrics::LabelMetrics;
+use crate::metrics::{LabelMetrics, Metrics};
 
 use gmf::Gmf;
 use negatives::Negatives;
-pub use options::{BIAS_PRIOR, Method, Options};
+pub use options::{BIAS_PRIOR, Method, Options, Pretraining};
 pub use sparrow_model::Split;
 use sparrow_neural::Zeros;
 use sparrow_random::Random;
@@ -50,6 +56,9 @@ pub enum Error {
     /// The labels of a part are all equal.
     #[error("no training data: the {0} part lacks ratings of 3.5 stars and more, or of less")]
     NoTrainingData(&'static str),
+    /// A part has no ratings.
+    #[error("no training data: the {0} part is empty")]
+    Empty(&'static str),
     /// The weights became infinite or NaN.
     #[error("training diverged; a lower learning rate than {rate} will help")]
     Diverged {
@@ -66,6 +75,9 @@ pub enum Error {
         "training is degenerate: the model scores every rating alike; a lower learning rate than {0} or a lower l2 will help"
     )]
     Constant(f32),
+    /// Implicit ALS, from which the training starts, has no result.
+    #[error("cannot pre-train the model")]
+    Pretraining(#[from] sparrow_embed::Error),
     /// The model cannot be written.
     #[error(transparent)]
     Export(#[from] export::Error),
@@ -85,13 +97,13 @@ impl Watch for () {}
 /// The result of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Epoch {
-    /// The number of the epoch, from 1.
+    /// The number of the epoch, from 1; 0 is a pre-trained model before its training.
     pub number: usize,
-    /// The mean loss of its samples, each before its update.
+    /// The mean loss of its samples, each before its update; NaN for epoch 0.
     pub loss: f64,
     /// The metrics on the validation part.
-    pub validation: LabelMetrics,
-    /// Whether its validation loss is the lowest so far.
+    pub validation: Metrics,
+    /// Whether its validation metrics are the best so far.
     pub best: bool,
 }
 
@@ -105,7 +117,7 @@ pub struct Trained {
     /// The numbers of samples in the training, validation and test part.
     pub samples: [usize; 3],
     /// The metrics on the test part.
-    pub test: LabelMetrics,
+    pub test: Metrics,
     /// Embeddings that are zero after training.
     pub zeros: Zeros,
 }
@@ -117,13 +129,18 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let mut random = Random::new(options.seed, 0);
     let (rest, test) = split::split(&samples, options.split, options.test, &mut random);
     let mut fitted = learn(catalog, &rest, options, watch)?;
-    let known = Negatives::new(options.negatives, &fitted.tables, &samples);
-    let pairs = known.add(fitted.tables.pairs(&test), &mut Random::new(options.seed, 4));
     let test_count = test.len();
-    if constant(&fitted.learner.predict(&pairs)) {
-        return Err(Error::Constant(options.learning_rate));
-    }
-    let test = measure(&mut fitted.learner, &pairs, options, "test")?;
+    let test = if options.pretraining == Pretraining::Ials {
+        let lists = lists::measure(&fitted.model(options)?, catalog, &rest, &test);
+        Metrics::Lists(lists.ok_or(Error::Empty("test"))?)
+    } else {
+        let known = Negatives::new(options.negatives, &fitted.tables, &samples);
+        let pairs = known.add(fitted.tables.pairs(&test), &mut Random::new(options.seed, 4));
+        if constant(&fitted.learner.predict(&pairs)) {
+            return Err(Error::Constant(options.learning_rate));
+        }
+        Metrics::Labels(measure(&mut fitted.learner, &pairs, options, "test")?)
+    };
     let [training, validation] = fitted.samples;
     let samples = [training, validation, test_count];
     let zeros = fitted.learner.zeros();
@@ -176,6 +193,9 @@ fn learn(
     options: &Options,
     watch: &mut dyn Watch,
 ) -> Result<Fitted, Error> {
+    if options.pretraining == Pretraining::Ials {
+        return learn_pretrained(catalog, rest, options, watch);
+    }
     let mut random = Random::new(options.seed, 1);
     let (training, validation) = split::split(rest, options.split, options.validation, &mut random);
     let samples = [training.len(), validation.len()];
@@ -205,6 +225,123 @@ fn learn(
         return Err(Error::Zero(zeros));
     }
     Ok(Fitted { learner, tables, epochs, samples })
+}
+
+/// Starts from implicit ALS and goes on training as long as the lists of the validation part improve.
+fn learn_pretrained(
+    catalog: &Catalog,
+    rest: &[Sample],
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Fitted, Error> {
+    let (mut epochs, mut samples) = (0, [rest.len(), 0]);
+    let mut fitted = None;
+    if options.epochs > 0 {
+        let mut random = Random::new(options.seed, 1);
+        let (training, validation) =
+            split::split(rest, options.split, options.validation, &mut random);
+        samples = [training.len(), validation.len()];
+        let mut start = PretrainedRun::new(catalog, &training, rest, options)?;
+        let total = (start.pairs.len() * options.epochs) as u64;
+        let mut done = Counter { done: 0, total, watch };
+        let mut best: Option<(usize, f64, Trainer)> = None;
+        for number in 0..=options.epochs {
+            let loss = if number == 0 { f64::NAN } else { start.epoch(number, options, &mut done) };
+            let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
+            let model = start.model().map_err(diverged)?;
+            let lists = lists::measure(&model, catalog, &training, &validation);
+            let metrics = Metrics::Lists(lists.ok_or(Error::Empty("validation"))?);
+            let better = best.as_ref().is_none_or(|(_, least, _)| metrics.loss() < *least);
+            done.watch.epoch(&Epoch { number, loss, validation: metrics, best: better });
+            if better {
+                best = Some((number, metrics.loss(), start.trainer.clone()));
+            } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
+                break;
+            }
+        }
+        if let Some((number, _, trainer)) = best {
+            epochs = number;
+            start.trainer = trainer;
+            fitted = Some(start);
+        }
+    }
+    let mut fitted = match fitted {
+        Some(fitted) if !options.refit => fitted,
+        _ => {
+            let mut run = PretrainedRun::new(catalog, rest, rest, options)?;
+            let mut done = Counter { done: 0, total: (run.pairs.len() * epochs) as u64, watch };
+            for number in 1..=epochs {
+                run.epoch(number, options, &mut done);
+            }
+            run
+        }
+    };
+    // Of all pairs of users and movies, fewer are ratings than of the samples.
+    let pairs = (fitted.tables.movies.ids.len() * fitted.tables.users.ids.len()) as f64;
+    let negatives = (pairs - fitted.training.pairs.len() as f64).max(1.0);
+    let drawn = (options.negatives * fitted.training.pairs.len()).max(1) as f64;
+    fitted.trainer.shift(-(negatives / drawn).ln() as f32);
+    let learner = Learner::Network(Box::new(fitted.trainer));
+    let zeros = learner.zeros();
+    if zeros.degenerate() {
+        return Err(Error::Zero(zeros));
+    }
+    Ok(Fitted { learner, tables: fitted.tables, epochs, samples })
+}
+
+/// A network that started from implicit ALS.
+struct PretrainedRun {
+    trainer: Trainer,
+    tables: Tables,
+    training: Training,
+    /// The samples of the epoch.
+    pairs: Vec<Pair>,
+    random: Random,
+}
+
+impl PretrainedRun {
+    /// Computes vectors of the training part. Pairs among the `known` ratings are no negative samples.
+    fn new(
+        catalog: &Catalog,
+        training: &[Sample],
+        known: &[Sample],
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let tables = Tables::new(catalog, training);
+        let mut rows = vec![Vec::new(); tables.users.ids.len()];
+        for pair in tables.pairs(training) {
+            rows[pair.user as usize - 1].push(pair.movie - 1);
+        }
+        for row in &mut rows {
+            row.sort_unstable();
+        }
+        let ratings =
+            Interactions::from_rows(rows.iter().map(Vec::as_slice), tables.movies.ids.len());
+        let factorization = ials::Options {
+            dimension: options.embedding,
+            seed: options.seed,
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            ..ials::Options::for_ratings(training.len())
+        };
+        let ials::Model { users, items } = ials::train(&ratings, &factorization, &|_, _| {})?;
+        let negatives = Negatives::new(options.negatives, &tables, known);
+        let training = Training { pairs: tables.pairs(training), negatives };
+        let mut random = Random::new(options.seed, 2);
+        let pairs = training.pairs(&mut random);
+        let trainer = Trainer::pretrained(options, &items, &users, &pairs, &mut random);
+        Ok(Self { trainer, tables, training, pairs, random })
+    }
+
+    /// Performs an epoch, counted from 1, and returns its mean loss.
+    fn epoch(&mut self, number: usize, options: &Options, done: &mut Counter<'_>) -> f64 {
+        let Self { trainer, training, pairs, random, .. } = self;
+        training.renew(pairs, number - 1, random);
+        trainer.epoch(pairs, options, random, &mut |count| done.add(count))
+    }
+
+    fn model(&self) -> Result<Model, sparrow_neural::neural_cf::Error> {
+        self.trainer.model(&self.tables.movies.ids, &self.tables.users.ids)
+    }
 }
 
 /// Returns whether scores are equal except for rounding.
@@ -264,7 +401,8 @@ fn search(
         let loss = trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
         let validation = measure(&mut trainer, validation, options, "validation")?;
         let better = best.as_ref().is_none_or(|(_, least, _)| validation.log_loss < *least);
-        done.watch.epoch(&Epoch { number, loss, validation, best: better });
+        let metrics = Metrics::Labels(validation);
+        done.watch.epoch(&Epoch { number, loss, validation: metrics, best: better });
         if better {
             best = Some((number, validation.log_loss, trainer.clone()));
         } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
@@ -357,17 +495,11 @@ fn measure(
     LabelMetrics::new(&scores, &labels).ok_or(Error::NoTrainingData(part))
 }
 
-fn metadata(model: &Model, options: &Options, test: &LabelMetrics, epochs: usize) -> Metadata {
+fn metadata(model: &Model, options: &Options, test: &Metrics, epochs: usize) -> Metadata {
     let mut metadata = Metadata::new(model.architecture());
     metadata.training = options.described().collect();
     metadata.training.insert("epochs".to_owned(), epochs.to_string());
-    let measures = [
-        ("roc_auc", test.roc_auc),
-        ("pr_auc", test.pr_auc),
-        ("accuracy", test.accuracy),
-        ("log_loss", test.log_loss),
-        ("samples", test.count as f64),
-    ];
+    let measures = test.named().into_iter();
     metadata.metrics.extend(measures.map(|(name, value)| (name.to_owned(), value)));
     metadata
 }

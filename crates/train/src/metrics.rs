@@ -1,4 +1,85 @@
-//! Metrics of scores as predictions of likes.
+//! Metrics of scores as predictions of likes, and of lists.
+
+/// The length of the measured lists.
+pub const LIST_LENGTH: usize = 10;
+
+/// The metrics of lists of the ten best movies, among all that the user has not rated in the training data. Held-out
+/// ratings are relevant, whatever their stars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ListMetrics {
+    /// nDCG@10.
+    pub ndcg: f64,
+    /// Recall@10: the share of the held-out ratings, of at most ten.
+    pub recall: f64,
+    /// The share of users with a hit.
+    pub hit_rate: f64,
+    /// The number of users.
+    pub users: usize,
+}
+
+impl ListMetrics {
+    /// Adds the list of a user.
+    pub(crate) fn add(&mut self, list: &[u32], relevant: &[u32]) {
+        let discount = |rank: usize| 1.0 / (rank as f64 + 2.0).log2();
+        let hits = list.iter().enumerate().filter(|(_, movie)| relevant.contains(movie));
+        let hits: Vec<usize> = hits.map(|(rank, _)| rank).collect();
+        let most = relevant.len().min(LIST_LENGTH);
+        let ideal: f64 = (0..most).map(discount).sum();
+        self.ndcg += hits.iter().map(|&rank| discount(rank)).sum::<f64>() / ideal;
+        self.recall += hits.len() as f64 / most as f64;
+        self.hit_rate += if hits.is_empty() { 0.0 } else { 1.0 };
+        self.users += 1;
+    }
+
+    /// The means of the added lists; `None` if there are none.
+    pub(crate) fn mean(self) -> Option<Self> {
+        let count = self.users as f64;
+        (self.users > 0).then_some(Self {
+            ndcg: self.ndcg / count,
+            recall: self.recall / count,
+            hit_rate: self.hit_rate / count,
+            users: self.users,
+        })
+    }
+}
+
+/// The metrics that fit the objective of a training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Metrics {
+    /// Of scores as predictions of labels.
+    Labels(LabelMetrics),
+    /// Of lists.
+    Lists(ListMetrics),
+}
+
+impl Metrics {
+    /// The measure that early stopping minimises: the log loss, or minus nDCG@10.
+    pub const fn loss(&self) -> f64 {
+        match self {
+            Self::Labels(labels) => labels.log_loss,
+            Self::Lists(lists) => -lists.ndcg,
+        }
+    }
+
+    /// Names and values, for model files.
+    pub fn named(&self) -> Vec<(&'static str, f64)> {
+        match self {
+            Self::Labels(it) => vec![
+                ("roc_auc", it.roc_auc),
+                ("pr_auc", it.pr_auc),
+                ("accuracy", it.accuracy),
+                ("log_loss", it.log_loss),
+                ("samples", it.count as f64),
+            ],
+            Self::Lists(it) => vec![
+                ("ndcg_at_10", it.ndcg),
+                ("recall_at_10", it.recall),
+                ("hit_rate_at_10", it.hit_rate),
+                ("users", it.users as f64),
+            ],
+        }
+    }
+}
 
 /// The metrics of scores between 0 and 1 as predictions of labels.
 #[derive(Debug, Clone, Copy, PartialEq)]

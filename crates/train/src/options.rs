@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use sparrow_hyperparameters::{
-    Error as Invalid, Hyperparameter, Hyperparameters, Range, SearchSpace, Settings,
+    Error as Invalid, Hyperparameter, Hyperparameters, Range, SearchSpace, Settings, Value,
 };
 
 use super::{Error, Split};
@@ -68,14 +68,52 @@ impl FromStr for Method {
     }
 }
 
+/// What a training starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Pretraining {
+    /// The vectors of implicit ALS, and layers that approximate their dot products: the lists are nearly those of
+    /// implicit ALS. Training goes on for [`Options::epochs`], as long as it improves lists.
+    #[default]
+    Ials,
+    /// Random weights.
+    None,
+}
+
+impl Pretraining {
+    const NAMES: [&'static str; 2] = ["ials", "none"];
+}
+
+impl Value for Pretraining {
+    fn parse(&mut self, text: &str) -> bool {
+        *self = match text {
+            "ials" => Self::Ials,
+            "none" => Self::None,
+            _ => return false,
+        };
+        true
+    }
+
+    fn text(&self) -> String {
+        Self::NAMES[*self as usize].to_owned()
+    }
+
+    fn expected(&self) -> &'static str {
+        "ials or none"
+    }
+}
+
 /// The options of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// The architecture.
     pub method: Method,
+    /// What the training starts from. It determines the defaults of the others, see [`Options::new`] and
+    /// [`Options::without_pretraining`].
+    pub pretraining: Pretraining,
     /// Dimension of the embeddings.
     pub embedding: usize,
-    /// Number of outputs of each hidden layer; for two towers, of each layer of a tower.
+    /// Number of outputs of each hidden layer; for two towers, of each layer of a tower. Empty with
+    /// pre-training, which determines them.
     pub hidden: Vec<usize>,
     /// Maximum number of passes over the samples.
     pub epochs: usize,
@@ -122,11 +160,31 @@ pub struct Options {
 }
 
 impl Options {
-    /// Defaults that were tuned on ml-latest-small; for GMF, on a part of its ratings that no metric in the documentation
-    /// uses.
+    /// The defaults: NeuralCF starts from implicit ALS and is not trained further.
     pub fn new(method: Method) -> Self {
+        let random = Self::without_pretraining(method);
+        if method != Method::NeuralCf {
+            return random;
+        }
+        Self {
+            pretraining: Pretraining::Ials,
+            embedding: 32,
+            hidden: Vec::new(),
+            epochs: 0,
+            l2: 0.0,
+            bias_prior: 0.0,
+            negatives: 4,
+            unknown: 0.0,
+            ..random
+        }
+    }
+
+    /// The defaults of a training that starts from random weights and predicts likes, tuned on ml-latest-small; for GMF,
+    /// on a part of its ratings that no metric in the documentation uses.
+    pub fn without_pretraining(method: Method) -> Self {
         let network = Self {
             method,
+            pretraining: Pretraining::None,
             embedding: 10,
             hidden: vec![10, 10],
             epochs: 100,
@@ -188,6 +246,13 @@ impl Options {
 impl Hyperparameters for Options {
     const TABLE: &'static [Hyperparameter<Self>] = &[
         Hyperparameter::<Self>::new(
+            "pretraining",
+            Range::Names(&Pretraining::NAMES),
+            |o| &mut o.pretraining,
+            "ials: start from the vectors of implicit ALS, for good lists; none: start from random weights and train \
+             on likes, with the defaults of two-towers. ials for neuralcf only",
+        ),
+        Hyperparameter::<Self>::new(
             "embedding",
             Range::within(1.0, 256.0),
             |o| &mut o.embedding,
@@ -198,19 +263,19 @@ impl Hyperparameters for Options {
             "hidden",
             Range::within(1.0, 512.0),
             |o| &mut o.hidden,
-            "Outputs of each hidden layer",
+            "Outputs of each hidden layer; auto with pretraining, which determines them",
         ),
         Hyperparameter::<Self>::new(
             "epochs",
-            Range::within(1.0, 100_000.0),
+            Range::within(0.0, 100_000.0),
             |o| &mut o.epochs,
-            "Maximum number of passes over the ratings",
+            "Maximum number of passes over the ratings; at least 1 without pretraining",
         ),
         Hyperparameter::<Self>::new(
             "patience",
             Range::within(1.0, 100_000.0),
             |o| &mut o.patience,
-            "Epochs without a lower validation loss after which the training stops",
+            "Epochs without a better validation part after which the training stops",
         ),
         Hyperparameter::<Self>::new(
             "batch",
@@ -294,10 +359,43 @@ impl Hyperparameters for Options {
         .flag("no-refit"),
     ];
 
+    fn after_set(&mut self, name: &str) {
+        if name == "pretraining" {
+            let defaults = match self.pretraining {
+                Pretraining::Ials => Self::new(self.method),
+                Pretraining::None => Self::without_pretraining(self.method),
+            };
+            let Self { pretraining, split, test, seed, .. } = *self;
+            *self = Self { pretraining, split, test, seed, ..defaults };
+        }
+    }
+
     fn check_combination(&self) -> Result<(), Invalid> {
+        if self.pretraining == Pretraining::Ials {
+            if self.method != Method::NeuralCf {
+                let allowed = format!("none for {}", self.method);
+                return Err(Invalid::new("pretraining", &allowed, &"ials"));
+            }
+            if !self.hidden.is_empty() {
+                return Err(Invalid::new("hidden", &"auto with pretraining", &self.hidden.text()));
+            }
+            if self.negatives == 0 {
+                return Err(Invalid::new("negatives", &"at least 1 with pretraining", &0));
+            }
+            return self.check_choices();
+        }
+        if self.epochs == 0 {
+            return Err(Invalid::new("epochs", &"at least 1 without pretraining", &0));
+        }
         if !(1..=8).contains(&self.hidden.len()) {
             return Err(Invalid::new("hidden", &"from 1 to 8 layers", &self.hidden.len()));
         }
+        self.check_choices()
+    }
+}
+
+impl Options {
+    fn check_choices(&self) -> Result<(), Invalid> {
         if self.choices > 0.0 && self.method != Method::Gmf {
             return Err(Invalid::new("choices", &"0 except for gmf", &self.choices));
         }
@@ -319,7 +417,7 @@ mod tests {
     #[test]
     fn invalid_options_are_errors_with_their_flag() {
         let check = |options: Options| options.check().expect_err("invalid").to_string();
-        let network = || Options::new(Method::NeuralCf);
+        let network = || Options::without_pretraining(Method::NeuralCf);
         let gmf = || Options::new(Method::Gmf);
         assert_eq!(
             check(Options { hidden: vec![], ..network() }),
@@ -342,8 +440,36 @@ mod tests {
             check(Options { test: 1.0, ..gmf() }),
             "test-fraction must be more than 0 and less than 1, got 1"
         );
+        let pretrained = || Options::new(Method::NeuralCf);
+        assert_eq!(
+            check(Options { hidden: vec![9], ..pretrained() }),
+            "hidden must be auto with pretraining, got 9"
+        );
+        assert_eq!(
+            check(Options { negatives: 0, ..pretrained() }),
+            "negatives must be at least 1 with pretraining, got 0"
+        );
+        assert_eq!(
+            check(Options { epochs: 0, ..network() }),
+            "epochs must be at least 1 without pretraining, got 0"
+        );
+        assert_eq!(
+            check(Options { pretraining: Pretraining::Ials, ..gmf() }),
+            "pretraining must be none for gmf, got ials"
+        );
         for method in Method::ALL {
+            assert!(Options::without_pretraining(method).check().is_ok(), "{method}");
             assert!(Options::new(method).check().is_ok(), "{method}");
         }
+    }
+
+    #[test]
+    fn pretraining_determines_the_defaults_of_the_others() {
+        let mut options = Options { seed: 7, ..Options::new(Method::NeuralCf) };
+        assert_eq!(options.set("pretraining", "none"), Ok(true));
+        let expected = Options { seed: 7, ..Options::without_pretraining(Method::NeuralCf) };
+        assert_eq!(options, expected);
+        assert_eq!(options.set("pretraining", "ials"), Ok(true));
+        assert_eq!(options, Options { seed: 7, ..Options::new(Method::NeuralCf) });
     }
 }

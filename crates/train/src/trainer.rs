@@ -1,15 +1,19 @@
 use sparrow_model::Stars;
 use sparrow_neural::neural_cf::{self, Embedding, Model};
-use sparrow_neural::{TableBuilder, Zeros, is_zero};
+use sparrow_neural::{Factors, TableBuilder, Zeros, is_zero};
 use sparrow_random::Random;
 
 use super::biases::Biases;
 use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table};
 use super::ordinal::Ordinal;
+use super::pretrained;
 use super::{Method, Options};
 
 /// The row of ids that are not known.
 pub(super) const UNKNOWN: u32 = 0;
+
+/// The most samples that calibrate the scores of a pre-trained network.
+const CALIBRATION_SAMPLES: usize = 20_000;
 
 /// A sample by rows of the embedding tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +96,53 @@ impl Trainer {
         }
     }
 
+    /// A network that approximates the dot products of `movies` and `users`, whose rows are those of the tables without
+    /// the unknown row. Unknown users have the mean vector, unknown movies zeros. `pairs` calibrate the scores.
+    pub(super) fn pretrained(
+        options: &Options,
+        movies: &Factors,
+        users: &Factors,
+        pairs: &[Pair],
+        random: &mut Random,
+    ) -> Self {
+        let dimension = options.embedding;
+        let options = Options {
+            hidden: vec![pretrained::units(dimension)],
+            bias_prior: 0.0,
+            ..options.clone()
+        };
+        let counts = Counts { movies: movies.len() + 1, users: users.len() + 1 };
+        let mut trainer = Self::new(&options, &counts, &[], random);
+        trainer.movies.set_rows(&vec![0.0; dimension], movies);
+        let mut mean = vec![0.0; dimension];
+        for row in 0..users.len() {
+            for (mean, value) in mean.iter_mut().zip(users.row(row)) {
+                *mean += value / users.len() as f32;
+            }
+        }
+        trainer.users.set_rows(&mean, users);
+        let [hidden, output] = pretrained::layers(movies, users, dimension);
+        if let Body::NeuralCf(mlp) = &mut trainer.body {
+            mlp.layers[0].values = [hidden.weight, hidden.bias].concat();
+        }
+        trainer.output.values = [output.weight.clone(), output.bias].concat();
+        let sample = pairs.len().min(CALIBRATION_SAMPLES);
+        let sample: Vec<Pair> = (0..sample).map(|_| pairs[random.below(pairs.len())]).collect();
+        let scores = trainer.logits(&sample);
+        let labels: Vec<bool> = sample.iter().map(Pair::liked).collect();
+        let [scale, offset] = pretrained::calibrate(&scores, &labels);
+        trainer.output.values = output.weight.iter().map(|weight| weight * scale).collect();
+        trainer.output.values.push(offset);
+        trainer
+    }
+
+    /// Adds to all logits.
+    pub(super) fn shift(&mut self, by: f32) {
+        if let Some(bias) = self.output.values.last_mut() {
+            *bias += by;
+        }
+    }
+
     /// Goes through the pairs once, in a new order, and returns the mean loss. `progress` is told of
     /// every batch's length.
     pub(super) fn epoch(
@@ -132,12 +183,16 @@ impl Trainer {
 
     /// The scores of pairs.
     pub(super) fn predict(&mut self, pairs: &[Pair]) -> Vec<f32> {
-        let mut scores = Vec::with_capacity(pairs.len());
+        self.logits(pairs).into_iter().map(sigmoid).collect()
+    }
+
+    fn logits(&mut self, pairs: &[Pair]) -> Vec<f32> {
+        let mut all = Vec::with_capacity(pairs.len());
         for group in pairs.chunks(LANES) {
             let logits = self.forward(&Rows::new(group), None);
-            scores.extend(logits.0[..group.len()].iter().map(|&logit| sigmoid(logit)));
+            all.extend_from_slice(&logits.0[..group.len()]);
         }
-        scores
+        all
     }
 
     fn forward(&mut self, rows: &Rows, dropout: Option<(f64, &mut Random)>) -> Lanes {
@@ -324,7 +379,8 @@ mod tests {
     ];
 
     fn options(method: Method) -> Options {
-        Options { embedding: 3, hidden: vec![5, 4], bias_prior: 0.0, ..Options::new(method) }
+        let options = Options::without_pretraining(method);
+        Options { embedding: 3, hidden: vec![5, 4], bias_prior: 0.0, ..options }
     }
 
     fn trainer(options: &Options) -> Trainer {

@@ -40,12 +40,12 @@ fn train_writes_consecutive_versions() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("models/neuralcf");
     let folders = [("--data", &*demo()), ("--out", &*out)];
-    let summary = succeed("train --epochs 4 --verbose", &folders);
+    let summary = succeed("train --pretraining none --epochs 4 --verbose", &folders);
     assert!(summary.contains("epoch    loss  validation: ROC AUC"), "{summary}");
     assert!(summary.contains("of the test part (random split)"), "{summary}");
     succeed("train --epochs 1 --split per-user-time --architecture two-towers", &folders);
     fs::create_dir(out.join("041")).unwrap();
-    succeed("train --epochs 1 --split time --seed 2", &folders);
+    succeed("train --pretraining none --epochs 1 --split time --seed 2", &folders);
 
     let numbers: Vec<u64> = versions(&out).unwrap().iter().map(|version| version.number).collect();
     assert_eq!(numbers, [42, 41, 2, 1]);
@@ -75,11 +75,31 @@ fn train_writes_consecutive_versions() {
 }
 
 #[test]
+fn train_starts_from_implicit_als_and_reports_the_quality_of_lists() {
+    let parent = tempfile::tempdir().unwrap();
+    let folders = [("--data", &*demo()), ("--out", parent.path())];
+    let summary = succeed("train", &folders);
+    assert!(summary.contains("nDCG@10"), "{summary}");
+    let tuned = succeed("train --embedding 8 --epochs 1 --verbose", &folders);
+    assert!(tuned.contains("epoch    loss  validation: nDCG@10"), "{tuned}");
+    let ModelFile { model, metadata } = read(&parent.path().join("001"));
+    assert_eq!((model.architecture(), model.movies().dimension()), (Architecture::NeuralCf, 32));
+    assert_eq!((&*metadata.training["pretraining"], &*metadata.training["epochs"]), ("ials", "0"));
+    let metrics = metadata.metrics;
+    assert!(metrics["ndcg_at_10"] > 0.1 && metrics["users"] > 400.0, "{metrics:?}");
+    assert!(!metrics.contains_key("roc_auc"), "{metrics:?}");
+    assert_eq!(read(&parent.path().join("002")).model.movies().dimension(), 8);
+}
+
+#[test]
 fn same_seed_results_in_the_same_files() {
     let parent = tempfile::tempdir().unwrap();
     let folders = [("--data", &*demo()), ("--out", parent.path())];
     for seed in [4, 4, 5] {
-        succeed(&format!("train --epochs 2 --dropout 0.1 --seed {seed}"), &folders);
+        succeed(
+            &format!("train --pretraining none --epochs 2 --dropout 0.1 --seed {seed}"),
+            &folders,
+        );
     }
     for name in ["model.safetensors", "saved_model.pb"] {
         let [first, again, other] =
@@ -98,7 +118,7 @@ fn train_errors_name_the_option_and_nothing_is_written() {
     let folders = [("--data", &*demo), ("--out", &*out)];
     for (option, expected) in [
         ("--embedding 0", "embedding must be from 1 to 256, got 0"),
-        ("--hidden 10,0", "hidden must be from 1 to 512, got 10,0"),
+        ("--pretraining none --hidden 10,0", "hidden must be from 1 to 512, got 10,0"),
         ("--learning-rate nan", "learning-rate must be"),
         ("--dropout 1", "dropout must be from 0 to 0.9, got 1"),
         ("--test-fraction 0", "test-fraction must be more than 0"),
@@ -119,6 +139,9 @@ fn train_errors_name_the_option_and_nothing_is_written() {
     let ratings = "userId,movieId,rating,timestamp\n1,1,5.0,1\n1,2,5.0,2\n";
     fs::write(data.path().join("ratings.csv"), ratings).unwrap();
     let error = fail(3, "train", &[("--data", data.path()), ("--out", &out)]);
+    assert!(error.contains("no training data: the test part is empty"), "{error}");
+    let likes = "train --pretraining none";
+    let error = fail(3, likes, &[("--data", data.path()), ("--out", &out)]);
     assert!(error.contains("no training data: the validation part lacks"), "{error}");
     assert!(!out.exists());
 
@@ -178,8 +201,8 @@ fn model_of_ml_latest_small_reaches_the_documented_metrics() {
     let parent = tempfile::tempdir().unwrap();
     let folders = [("--data", Path::new(&data)), ("--out", parent.path())];
     for (line, version, at_least) in [
-        ("--split random", "001", 0.79),
-        ("--split per-user-time", "002", 0.78),
+        ("--pretraining none --split random", "001", 0.79),
+        ("--pretraining none --split per-user-time", "002", 0.78),
         ("--architecture gmf --split random", "003", 0.80),
         ("--architecture gmf --split per-user-time", "004", 0.79),
         ("--architecture two-towers --split random", "005", 0.75),

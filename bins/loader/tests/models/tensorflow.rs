@@ -57,9 +57,10 @@ fn tensorflow_scores_exported_models_as_this_process_does() {
     let folder = tempfile::tempdir().unwrap();
     let data = demo();
     for more in [
-        "--epochs=3",
-        "--epochs=3 --hidden=7 --embedding=3",
-        "--epochs=3 --hidden=32,16,8 --embedding=17",
+        "--embedding=16",
+        "--pretraining=none --epochs=3",
+        "--pretraining=none --epochs=3 --hidden=7 --embedding=3",
+        "--pretraining=none --epochs=3 --hidden=32,16,8 --embedding=17",
         "--epochs=3 --architecture=two-towers --hidden=10,10",
         "--epochs=20 --architecture=gmf",
     ] {

@@ -100,9 +100,11 @@ impl fmt::Display for LoadedNeuralCf {
         let ModelFile { model, metadata } = &self.0;
         let (movies, users) = (model.movies().table.len(), model.users().table.len());
         write!(f, "a {} model of {movies} movies and {users} users", model.architecture())?;
-        match metadata.metrics.get("roc_auc") {
-            Some(roc_auc) => write!(f, ", ROC AUC {roc_auc:.3}"),
-            None => Ok(()),
+        for (name, label) in [("roc_auc", "ROC AUC"), ("ndcg_at_10", "nDCG@10")] {
+            if let Some(value) = metadata.metrics.get(name) {
+                write!(f, ", {label} {value:.3}")?;
+            }
         }
+        Ok(())
     }
 }

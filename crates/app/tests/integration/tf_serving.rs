@@ -193,7 +193,8 @@ async fn model_receives_equal_features_from_store_and_files() {
 
 /// Trains the next version of a model folder on the demonstration set.
 fn train(folder: &Path, epochs: usize) {
-    let options = train::Options { epochs, ..train::Options::new(train::Method::NeuralCf) };
+    let options =
+        train::Options { epochs, ..train::Options::without_pretraining(train::Method::NeuralCf) };
     let trained = train::run(&DEMO.catalog, &options, &mut ()).unwrap();
     export::write(folder, &trained.file).unwrap();
 }

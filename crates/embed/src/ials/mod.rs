@@ -37,7 +37,7 @@ const BLOCK: usize = 32;
 const STREAM_USERS: u64 = 11;
 const STREAM_ITEMS: u64 = 12;
 
-/// The hyperparameters, threads and seed.
+/// The hyperparameters with their values, threads and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Dimension of the vectors, from 1 to [`MAX_DIMENSION`].
@@ -59,7 +59,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// One thread; the others were tuned on ml-latest-small, with and without rare movies.
+    /// The defaults for small data sets, tuned on ml-latest-small, with and without rare movies; one thread.
     pub const DEFAULT: Self = Self {
         dimension: 64,
         epochs: 16,
@@ -70,6 +70,19 @@ impl Options {
         threads: 1,
         seed: 1,
     };
+
+    /// The defaults for a number of ratings. Above 300,000 and 5 million ratings, they follow the settings of Rendle et
+    /// al. 2021 for ML-1M and ML-20M.
+    pub const fn for_ratings(count: usize) -> Self {
+        let (dimension, epochs, objective) = match count {
+            0..300_000 => return Self::DEFAULT,
+            300_000..=5_000_000 => {
+                (192, 12, Objective { unobserved: 0.3, regularization: 0.007, exponent: 1.0 })
+            }
+            _ => (256, 16, Objective { unobserved: 0.1, regularization: 0.003, exponent: 1.0 }),
+        };
+        Self { dimension, epochs, objective, ..Self::DEFAULT }
+    }
 }
 
 impl Default for Options {
@@ -78,41 +91,109 @@ impl Default for Options {
     }
 }
 
-impl Hyperparameters for Options {
+/// The hyperparameters as a user sets them: those that are `None` follow the number of ratings, see
+/// [`Options::for_ratings`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ials {
+    /// See [`Options::dimension`].
+    pub dimension: Option<usize>,
+    /// See [`Options::epochs`].
+    pub epochs: Option<usize>,
+    /// See [`Objective::unobserved`].
+    pub unobserved: Option<f32>,
+    /// See [`Objective::regularization`].
+    pub regularization: Option<f32>,
+    /// See [`Objective::exponent`].
+    pub exponent: Option<f32>,
+    /// See [`Options::positives`].
+    pub positives: Positives,
+    /// See [`Options::steps`].
+    pub steps: usize,
+}
+
+impl Default for Ials {
+    fn default() -> Self {
+        Self {
+            dimension: None,
+            epochs: None,
+            unobserved: None,
+            regularization: None,
+            exponent: None,
+            positives: Options::DEFAULT.positives,
+            steps: Options::DEFAULT.steps,
+        }
+    }
+}
+
+impl From<&Options> for Ials {
+    fn from(options: &Options) -> Self {
+        Self {
+            dimension: Some(options.dimension),
+            epochs: Some(options.epochs),
+            unobserved: Some(options.objective.unobserved),
+            regularization: Some(options.objective.regularization),
+            exponent: Some(options.objective.exponent),
+            positives: options.positives,
+            steps: options.steps,
+        }
+    }
+}
+
+impl Ials {
+    /// The values for a number of ratings.
+    pub fn resolved(&self, ratings: usize) -> Options {
+        let default = Options::for_ratings(ratings);
+        Options {
+            dimension: self.dimension.unwrap_or(default.dimension),
+            epochs: self.epochs.unwrap_or(default.epochs),
+            objective: Objective {
+                unobserved: self.unobserved.unwrap_or(default.objective.unobserved),
+                regularization: self.regularization.unwrap_or(default.objective.regularization),
+                exponent: self.exponent.unwrap_or(default.objective.exponent),
+            },
+            positives: self.positives,
+            steps: self.steps,
+            ..default
+        }
+    }
+}
+
+impl Hyperparameters for Ials {
     const TABLE: &'static [Hyperparameter<Self>] = &[
         Hyperparameter::<Self>::new(
             "dimension",
             Range::within(1.0, MAX_DIMENSION as f64),
             |o| &mut o.dimension,
-            "Dimension of the vectors",
+            "Dimension of the vectors; auto is 64 below 300,000 ratings, 192 up to 5 million, 256 above",
         )
         .search(SearchSpace::OneOf(&[16.0, 32.0, 64.0, 128.0])),
         Hyperparameter::<Self>::new(
             "epochs",
             Range::within(1.0, 100_000.0),
             |o| &mut o.epochs,
-            "Passes over the ratings",
+            "Passes over the ratings; auto is 16, 12 from 300,000 to 5 million ratings",
         )
         .search(SearchSpace::OneOf(&[8.0, 16.0, 32.0])),
         Hyperparameter::<Self>::new(
             "unobserved-weight",
             Range::within(0.0, 1e6),
-            |o| &mut o.objective.unobserved,
-            "Weight of every pair of user and movie; a rating adds 1",
+            |o| &mut o.unobserved,
+            "Weight of every pair of user and movie; a rating adds 1. auto is 0.25, 0.3 or 0.1 by the number of ratings",
         )
         .search(SearchSpace::Logarithmic(0.03, 3.0)),
         Hyperparameter::<Self>::new(
             "regularization",
             Range::above(0.0, 1e6),
-            |o| &mut o.objective.regularization,
-            "L2 regularization of the vectors",
+            |o| &mut o.regularization,
+            "L2 regularization of the vectors; auto is 0.1, 0.007 or 0.003 by the number of ratings",
         )
         .search(SearchSpace::Logarithmic(0.001, 1.0)),
         Hyperparameter::<Self>::new(
             "regularization-exponent",
             Range::within(0.0, 2.0),
-            |o| &mut o.objective.exponent,
-            "Growth of the regularization with the number of ratings: 1 is proportional, 0 constant",
+            |o| &mut o.exponent,
+            "Growth of the regularization with the number of ratings of a row: 1 is proportional, 0 constant. auto is \
+             0.7 below 300,000 ratings, 1 above",
         )
         .search(SearchSpace::Uniform(0.0, 1.2)),
         Hyperparameter::<Self>::new(
@@ -137,10 +218,14 @@ pub const KIND: MethodKind = MethodKind {
     output: Output::Vectors,
     seeded: true,
     same_on_all_threads: true,
-    new: || Box::new(Options::DEFAULT),
+    new: || Box::new(Ials::default()),
 };
 
-impl Method for Options {
+impl Method for Ials {
+    fn settings_for(&self, catalog: &Catalog) -> Vec<(String, String)> {
+        Self::from(&self.resolved(catalog.users().rating_count())).settings()
+    }
+
     fn compute(
         &self,
         catalog: &Catalog,
@@ -148,7 +233,7 @@ impl Method for Options {
         progress: Progress<'_>,
     ) -> Result<crate::Model, Error> {
         let Execution { threads, seed } = execution;
-        let options = Self { threads, seed, ..self.clone() };
+        let options = Options { threads, seed, ..self.resolved(catalog.users().rating_count()) };
         let users = Interactions::of(catalog, self.positives);
         let items = users.transposed();
         let trained = train(&users, &options, progress)?;
@@ -157,9 +242,9 @@ impl Method for Options {
         let embeddings = Embeddings::new(
             rows(movie_ids, &items, &trained.items),
             rows(user_ids, &users, &trained.users),
-            EmbeddingMetadata::new(KIND.name, Similarity::Dot, Some(self.objective)),
+            EmbeddingMetadata::new(KIND.name, Similarity::Dot, Some(options.objective)),
             users.pair_count(),
-            &format!("a weaker regularization than {}", self.objective.regularization),
+            &format!("a weaker regularization than {}", options.objective.regularization),
         )?;
         Ok(crate::Model::Vectors(embeddings))
     }
@@ -193,7 +278,7 @@ pub fn train(
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Model, Error> {
-    options.check()?;
+    Ials::from(options).check()?;
     if users.pair_count() == 0 {
         return Err(Error::NoTrainingData("no rating counts".to_owned()));
     }
@@ -345,6 +430,24 @@ mod tests {
             let size = dot(&trained, &trained).sqrt();
             let off: Vec<f32> = trained.iter().zip(&folded).map(|(a, b)| a - b).collect();
             assert!(dot(&off, &off).sqrt() < 1e-3 * size, "user {user}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_set_follow_the_number_of_ratings() {
+        let set = Ials { dimension: Some(8), exponent: Some(0.5), ..Ials::default() };
+        for (ratings, epochs, unobserved, regularization) in [
+            (100_000, 16, 0.25, 0.1),
+            (300_000, 12, 0.3, 0.007),
+            (5_000_000, 12, 0.3, 0.007),
+            (5_000_001, 16, 0.1, 0.003),
+        ] {
+            let options = set.resolved(ratings);
+            assert_eq!((options.dimension, options.epochs), (8, epochs));
+            let objective = Objective { unobserved, regularization, exponent: 0.5 };
+            assert_eq!(options.objective, objective);
+            let all = Ials::default().resolved(ratings);
+            assert_eq!(all, Options::for_ratings(ratings));
         }
     }
 

@@ -17,7 +17,8 @@ use crate::data::{
 };
 
 pub(crate) fn train(catalog: &Catalog, folder: &Path, epochs: usize) -> NeuralCfRanker {
-    let options = train::Options { epochs, ..train::Options::new(train::Method::NeuralCf) };
+    let options =
+        train::Options { epochs, ..train::Options::without_pretraining(train::Method::NeuralCf) };
     let trained = train::run(catalog, &options, &mut ()).unwrap();
     export::write(folder, &trained.file).unwrap();
     NeuralCfRanker::new(&trained.file.model, catalog)
