@@ -7,6 +7,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One test at a time: a process that another test starts inherits a program that is being written, and running such a
+/// program fails ("text file busy").
+fn alone() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A copy of the loader in its own folder.
 fn install(folder: &Path) -> PathBuf {
@@ -31,6 +39,7 @@ fn run(loader: &Path, arguments: &str, path: &Path) -> Output {
 
 #[test]
 fn arguments_and_exit_code_are_forwarded() {
+    let _alone = alone();
     // In the folder of the loader, in that of its profile, and in PATH.
     for place in ["bin", "pipeline", "elsewhere"] {
         let folder = tempfile::tempdir().unwrap();
@@ -54,6 +63,7 @@ fn arguments_and_exit_code_are_forwarded() {
 
 #[test]
 fn missing_program_is_an_error_with_the_command_that_builds_it() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let loader = install(folder.path());
     for arguments in ["features --data a --out b", "help samples"] {
