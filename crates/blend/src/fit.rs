@@ -486,7 +486,9 @@ fn maximise(choices: &[&Prepared], signals: usize) -> Option<(Vec<f64>, f64)> {
             let mut shares: Vec<f64> =
                 scores.iter().map(|score| (score - greatest).exp()).collect();
             let sum: f64 = shares.iter().sum();
-            shares.iter_mut().for_each(|share| *share /= sum);
+            for share in &mut shares {
+                *share /= sum;
+            }
             let chosen = choice.positives.iter().filter(|&&chosen| chosen).count() as f64;
 
             for (score, _) in scores.iter().zip(&choice.positives).filter(|(_, chosen)| **chosen) {

@@ -151,7 +151,9 @@ impl UserSignals {
         }
         let length = genres.iter().map(|value| value * value).sum::<f32>().sqrt();
         if length > 0.0 {
-            genres.iter_mut().for_each(|value| *value /= length);
+            for value in &mut genres {
+                *value /= length;
+            }
         }
         let last = user.history.as_ref().and_then(|history: &History<'_>| history.iter().last());
         let last_year = last.map_or(u16::MAX, |last| 1970 + (last.timestamp / YEAR) as u16);

@@ -50,7 +50,7 @@ pub(crate) fn demo_entries() -> Vec<Entry> {
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     // Most tests are about the vectors of the engine.
-    config.ranking.default = "emb".to_owned();
+    "emb".clone_into(&mut config.ranking.default);
     config.listen.set_port(0);
     config.admin.listen = None;
     config.store.refresh = Duration::from_millis(50);
