@@ -88,7 +88,7 @@ fn main() {
     for _ in 0..ROUNDS {
         for ((_, part), times) in parts.iter_mut().zip(&mut times) {
             let start = seconds(began);
-            for &user in users {
+            for &user in &users {
                 part(user);
             }
             times.push((seconds(began) - start) * 1e6 / users.len() as f64);
