@@ -75,8 +75,8 @@ async fn no_request_fails_when_a_model_server_is_killed() {
     let by =
         |model: &str| outcomes.iter().filter(|one| one.model.as_deref() == Some(model)).count();
     assert!(outcomes.iter().all(|one| one.status == 200));
-    assert!(by("tf") >= 50 && by("emb") >= 40 && by("tf") + by("emb") == outcomes.len());
-    assert!(outcomes.iter().all(|one| one.degraded == (one.model.as_deref() == Some("emb"))));
+    assert!(by("tf") >= 50 && by("neuralcf") >= 40 && by("tf") + by("neuralcf") == outcomes.len());
+    assert!(outcomes.iter().all(|one| one.degraded == (one.model.as_deref() == Some("neuralcf"))));
     let counts = &about(&get(address, "/v1/models").await.json(), "tf")["requests"];
     assert!(counts["failed"].as_u64() >= Some(40), "{counts}");
 }
