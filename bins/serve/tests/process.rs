@@ -98,17 +98,31 @@ fn write_data(folder: &Path) {
 fn demonstration_set_is_served_without_arguments() {
     let server = Server::start(command(&[]));
     let answer = server.get("/v1/users/6/recommendations?size=5");
-    assert_eq!(answer["model"], "emb");
+    assert_eq!(answer["model"], "blend");
     assert_eq!(answer["degraded"], false);
     assert_eq!(answer["items"].as_array().unwrap().len(), 5);
+    for model in ["neuralcf", "ease", "next-item", "item-knn", "emb", "popularity"] {
+        let answer = server.get(&format!("/v1/users/6/recommendations?model={model}"));
+        assert_eq!((&answer["model"], &answer["degraded"]), (&model.into(), &false.into()));
+    }
+    // The parts of a blend's scores add up to them.
+    let explained = server.get("/v1/users/6/recommendations?explain=true");
+    for item in explained["items"].as_array().unwrap() {
+        let parts = item["contributions"].as_array().unwrap();
+        let sum: f64 = parts.iter().map(|part| part["score"].as_f64().unwrap()).sum();
+        assert!(parts.len() > 3, "{item}");
+        assert!((sum - item["score"].as_f64().unwrap()).abs() < 1e-3, "{item}");
+    }
 }
 
 #[test]
-fn answers_are_degraded_without_embeddings() {
+fn popularity_ranks_by_default_without_embeddings() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());
     let server = Server::start(command(&["--data", folder.path().to_str().unwrap()]));
     let answer = server.get("/v1/users/1/recommendations");
+    assert_eq!((&answer["model"], &answer["degraded"]), (&"popularity".into(), &false.into()));
+    let answer = server.get("/v1/users/1/recommendations?model=emb");
     assert_eq!(answer["model"], "popularity");
     assert_eq!(answer["degraded"], true);
     assert_eq!(answer["reason"], "model-unavailable");
