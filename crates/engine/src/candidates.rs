@@ -2,13 +2,15 @@ use sparrow_model::{GenreSet, History, MovieIndex, MovieSet, Sort, UserState};
 use sparrow_recall::Query;
 
 use crate::buffers::Buffers;
+use crate::engine::RankingModel;
 use crate::{Candidates, Engine, Reason, Request};
 
 impl Engine {
-    /// Fills the buffers with candidates. Returns whether a strategy failed.
+    /// Fills the buffers with candidates for the model that is to rank. Returns whether a strategy failed.
     pub(crate) fn find_candidates(
         &self,
         request: &Request<'_>,
+        ranking: usize,
         user: &UserState<'_>,
         buffers: &mut Buffers,
     ) -> bool {
@@ -20,6 +22,10 @@ impl Engine {
         let wanted = self.candidates.max(request.size);
         let mut failed = false;
         for (index, strategy) in self.strategies.iter().enumerate() {
+            let restricted = strategy.model.filter(|_| strategy.recall.is_only_for_its_model());
+            if restricted.is_some_and(|model| !self.uses_scores_of(ranking, model)) {
+                continue;
+            }
             let limit = (strategy.share * wanted).div_ceil(self.candidates.max(1));
             if let Some(model) = strategy.model {
                 failed |= !self.score_catalog(model, user, buffers);
@@ -53,6 +59,13 @@ impl Engine {
             }
         }
         failed
+    }
+
+    /// Whether a model is another one, or combines its scores.
+    fn uses_scores_of(&self, model: usize, other: usize) -> bool {
+        let RankingModel { model: of_engine, inputs, .. } = &self.models[model];
+        let mut used = inputs.iter().enumerate().filter(|(_, input)| **input == Some(other));
+        model == other || used.any(|(index, _)| of_engine.ranker.uses_input(index))
     }
 
     /// Collects the movies that the request excludes.

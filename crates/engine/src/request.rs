@@ -106,7 +106,7 @@ impl Engine {
         let requested =
             request.model.map_or(Ok(self.default_model), |name| self.find_model(name))?;
         let mut buffers = self.pool.lease();
-        let recall_failed = self.find_candidates(request, user, &mut buffers);
+        let recall_failed = self.find_candidates(request, requested, user, &mut buffers);
         let recalled = Instant::now();
 
         let is_diverse = request.diversity > 0.0;

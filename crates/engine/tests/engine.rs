@@ -712,6 +712,27 @@ async fn scores_of_the_whole_catalogue_are_computed_once_per_request() {
 }
 
 #[tokio::test]
+async fn restricted_strategy_serves_only_requests_that_rank_by_its_scores() {
+    let whole = Arc::new(Whole::default());
+    let model = |name: &str| Model::new(name, Arc::clone(&whole) as Arc<dyn Ranker>);
+    let engine = standard(&catalog())
+        .strategy(ByScores::new("whole", "whole", 55.0).only_for_its_model(), 10)
+        .model(model("whole").fallback("popularity"))
+        .model(Model::new("blend", Arc::new(Difference)).inputs(["whole", "popularity"]))
+        .build()
+        .unwrap();
+    for (name, is_recalled) in [("popularity", false), ("whole", true), ("blend", true)] {
+        let before = whole.asked.load(Ordering::Relaxed);
+        let request = Request { model: Some(name), size: 60, ..Request::new(UserId(40)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        let found = |item| answer.recalled_by(item).any(|strategy| strategy == "whole");
+        assert_eq!(answer.items.iter().any(found), is_recalled, "{name}");
+        let asked = whole.asked.load(Ordering::Relaxed) - before;
+        assert_eq!(asked, usize::from(is_recalled), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn model_without_a_score_for_any_candidate_falls_back() {
     let (engine, ..) = with_whole(&catalog());
     let is_unscored = |movie: MovieIndex| (20..30).contains(&movie.0);

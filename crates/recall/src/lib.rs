@@ -89,6 +89,12 @@ pub trait Recall: Send + Sync {
         None
     }
 
+    /// Whether only requests that rank by [`model`](Self::model), or by a model that combines its scores, use this strategy,
+    /// so that other requests do not pay for the scores.
+    fn is_only_for_its_model(&self) -> bool {
+        false
+    }
+
     /// Appends up to `limit` candidates to `found`.
     ///
     /// # Errors
@@ -108,6 +114,10 @@ impl<R: Recall + ?Sized> Recall for Box<R> {
 
     fn model(&self) -> Option<&str> {
         (**self).model()
+    }
+
+    fn is_only_for_its_model(&self) -> bool {
+        (**self).is_only_for_its_model()
     }
 
     fn recall(

@@ -50,6 +50,8 @@ pub(crate) enum StrategyTable {
         share: usize,
         /// The name of the model; the first of the kind by default.
         model: Option<String>,
+        /// Whether requests that do not rank by the model, or by a blend of it, use the strategy too.
+        always: bool,
     },
 }
 
@@ -60,6 +62,7 @@ struct CommonKeys {
     strategy: Option<String>,
     share: Option<NonZeroUsize>,
     model: Option<String>,
+    always: bool,
 }
 
 /// The kinds of models that recall uses, with the score that candidates exceed.
@@ -86,6 +89,7 @@ impl Default for Strategies {
             above,
             share: MODEL_SHARE,
             model: None,
+            always: false,
         });
         Self(own.chain(of_models).collect())
     }
@@ -97,7 +101,12 @@ impl Strategies {
         let parameters = STRATEGIES.iter().flat_map(|kind| kind.parameters);
         let parameters = parameters.map(|parameter| (parameter.name, Value::Integer(1)));
         let text = || Value::String(String::new());
-        let common = [("strategy", text()), ("share", Value::Integer(1)), ("model", text())];
+        let common = [
+            ("strategy", text()),
+            ("share", Value::Integer(1)),
+            ("model", text()),
+            ("always", Value::Boolean(false)),
+        ];
         parameters.chain(common).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
@@ -145,12 +154,13 @@ impl StrategyTable {
         let name = name.ok_or_else(|| TableError::new("strategy", "a table names a strategy"))?;
         let share = common.share.map(NonZeroUsize::get);
         if let Some((kind, above)) = recalling_kinds().find(|(kind, _)| kind.name() == name) {
-            let keys = ["strategy", "share", "model"];
+            let keys = ["strategy", "share", "model", "always"];
             if let Some(key) = table.keys().find(|key| !keys.contains(&&***key)) {
                 return Err(TableError::new(key, format!("the strategy {name} has no {key}")));
             }
             let share = share.unwrap_or(MODEL_SHARE);
-            return Ok(Self::OfModel { kind, above, share, model: common.model });
+            let CommonKeys { model, always, .. } = common;
+            return Ok(Self::OfModel { kind, above, share, model, always });
         }
         let kind = STRATEGIES.iter().find(|kind| kind.name == name).ok_or_else(|| {
             let known: Vec<&str> = names().collect();
@@ -194,9 +204,11 @@ impl StrategyTable {
             Self::Own { parameters, .. } => {
                 parameters.iter().map(|(name, value)| (name.clone(), number(*value))).collect()
             }
-            Self::OfModel { model, .. } => {
-                let model = model.iter().map(|model| Value::String(model.clone()));
-                model.map(|model| ("model".to_owned(), model)).collect()
+            Self::OfModel { model, always, .. } => {
+                let model = model.iter().map(|model| ("model", Value::String(model.clone())));
+                let always = always.then_some(("always", Value::Boolean(true)));
+                let keys = model.chain(always).map(|(key, value)| (key.to_owned(), value));
+                keys.collect()
             }
         };
         common.into_iter().chain(own).collect()

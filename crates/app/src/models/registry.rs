@@ -180,7 +180,7 @@ impl Registry {
                         Ok(None) | Err(_) => builder,
                     }
                 }
-                StrategyTable::OfModel { kind, above, share, model } => {
+                StrategyTable::OfModel { kind, above, share, model, always } => {
                     // Without a name, the first model of the kind.
                     let is_meant = |known: &&ConfiguredModel| match model {
                         Some(name) => *known.name == **name,
@@ -189,7 +189,11 @@ impl Registry {
                     match self.models.iter().find(is_meant) {
                         Some(model) => {
                             let model = Arc::clone(&model.name);
-                            builder.strategy(ByScores::new(kind.name(), model, *above), *share)
+                            let mut recall = ByScores::new(kind.name(), model, *above);
+                            if !*always {
+                                recall = recall.only_for_its_model();
+                            }
+                            builder.strategy(recall, *share)
                         }
                         None => builder,
                     }
