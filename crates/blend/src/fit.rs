@@ -14,7 +14,6 @@ use std::thread;
 use futures::FutureExt as _;
 use sparrow_model::{Catalog, History, MovieIndex, OwnedHistory, Rated, RatingLog, UserState};
 use sparrow_neural::TopK;
-use sparrow_progress::Progress;
 use sparrow_random::Random;
 use sparrow_rank::{Query, Ranker, UNSCORED};
 
@@ -83,18 +82,17 @@ const LAST: usize = 5;
 /// The length of the lists that validation measures.
 const LIST: usize = 10;
 
-/// Fits a blend to the ratings of a catalogue, which have this fingerprint. Progress is counted in users.
+/// Fits a blend to the ratings of a catalogue, which have this fingerprint.
 pub fn fit(
     catalog: &Arc<Catalog>,
     fingerprint: String,
     options: &Options,
     train: Train<'_>,
-    progress: Progress<'_>,
 ) -> Result<Blend, Error> {
     let held_out = HeldOut::new(catalog, options);
     let inner = Arc::new(catalog.with_histories(held_out.training));
     let models = train(&inner).map_err(Error::Train)?;
-    let choices = choices(&inner, &models, &held_out.users, options, progress)?;
+    let choices = choices(&inner, &models, &held_out.users, options)?;
     if choices.len() < 2 {
         return Err(Error::NothingToFit);
     }
@@ -200,7 +198,6 @@ fn choices(
     models: &Models,
     users: &[HeldOutUser],
     options: &Options,
-    progress: Progress<'_>,
 ) -> Result<Vec<Choice>, Error> {
     let movies: Vec<MovieIndex> = (0..inner.len() as u32)
         .map(MovieIndex)
@@ -208,12 +205,9 @@ fn choices(
         .collect();
     let of_movies = MovieSignals::new(inner);
     let threads = options.threads.clamp(1, users.len().max(1));
-    let done = std::sync::atomic::AtomicU64::new(0);
     let work = |users: &[HeldOutUser]| -> Result<Vec<Choice>, Error> {
         let mut choices = Vec::new();
         for user in users {
-            let number = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            progress(number, options.users.min(number as usize + users.len()) as u64);
             let gather = Gather { models, movies: &movies, of_movies: &of_movies, options };
             match options.objective {
                 Objective::Lists => {

@@ -55,8 +55,8 @@ impl Method for Blend {
         let objective = self.objective(training.hold_out);
         let options =
             fit::Options { objective, threads, seed: training.seed, ..fit::Options::DEFAULT };
-        let blend = sparrow_fit::blend(catalog, &options, None, &|_, _| {})?;
-        let inputs = Inputs::train(catalog, objective, None, threads, &|_, _| {})?.rankers(catalog);
+        let blend = sparrow_fit::blend(catalog, &options, None)?;
+        let inputs = Inputs::train(catalog, objective, None, threads)?.rankers(catalog);
         let ranker = BlendRanker::new(&blend, catalog);
         let answers = match self.candidates {
             None => {

@@ -7,8 +7,8 @@ use std::thread;
 use sparrow_embed::{self as embed, Execution, METHODS, MethodKind};
 use sparrow_engine::{self as engine, Engine};
 use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Settings as _};
-use sparrow_model::{Catalog, MovieId};
-use sparrow_neural::item_weights::{ItemWeightsFile, Scorer};
+use sparrow_model::Catalog;
+use sparrow_neural::item_weights::ItemWeightsFile;
 use sparrow_neural::neural_cf::Model;
 use sparrow_neural::{EmbeddingFolder, EmbeddingTable, Similarity};
 use sparrow_rank::{EmbeddingRanker, ItemWeightsRanker, NeuralCfRanker, PopularityRanker, Ranker};
@@ -157,9 +157,7 @@ impl Method for Computed {
 /// Ranking by item–item weights.
 pub(crate) fn by_weights(file: &ItemWeightsFile, catalog: &Catalog) -> ItemWeightsRanker {
     let ItemWeightsFile { weights, metadata } = file;
-    let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-    let scorer = Scorer::new(weights, catalog.len(), index);
-    ItemWeightsRanker::new(metadata.architecture.name(), Arc::new(scorer), metadata.input())
+    ItemWeightsRanker::over(metadata.architecture.name(), weights, metadata.input(), catalog)
 }
 
 /// A folder with vectors that `sparrow-loader embed` or another program wrote; their training data are unknown.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sparrow_model::{Catalog, Histories, MovieIndex, MovieRecord, Movies, RatingLog, Split};
+use sparrow_model::{Catalog, Histories, MovieIndex, RatingLog, Split};
 use sparrow_random::Random;
 use sparrow_train::split::{Sample, held_out, samples};
 
@@ -81,21 +81,8 @@ impl Parts {
             }
         }
         let (training, test) = (training.into_histories().0, test.into_histories().0);
-        Self { training: Arc::new(Catalog::new(movies(catalog), training)), test }
+        Self { training: Arc::new(catalog.with_histories(training)), test }
     }
-}
-
-/// A copy of the movies of a catalogue.
-fn movies(catalog: &Catalog) -> Movies {
-    let records = catalog.movies().iter().map(|movie| MovieRecord {
-        id: movie.id,
-        title: movie.title.to_string(),
-        year: movie.year,
-        genres: movie.genres.iter().map(|&g| catalog.genres().name(g).to_owned()).collect(),
-        imdb_id: movie.imdb_id.as_deref().map(str::to_owned),
-        tmdb_id: movie.tmdb_id.as_deref().map(str::to_owned),
-    });
-    Movies::new(records.collect()).expect("movies that make a catalogue make another one")
 }
 
 /// Holds out random ratings, the same share of each movie's.

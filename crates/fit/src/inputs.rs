@@ -3,9 +3,8 @@ use std::sync::Arc;
 use sparrow_blend::fit::{Failure, Models};
 use sparrow_blend::{INPUTS, Objective};
 use sparrow_embed::{Execution, Method, Model, cooccurrence, ease};
-use sparrow_model::{Catalog, MovieId};
-use sparrow_neural::item_weights::{ItemWeightsFile, Scorer};
-use sparrow_progress::Progress;
+use sparrow_model::Catalog;
+use sparrow_neural::item_weights::ItemWeightsFile;
 use sparrow_rank::{ItemWeightsRanker, Ranker};
 
 /// The age at which ratings weigh 1/e in the input of EASE, if the objective is the next movie: as measured on
@@ -23,7 +22,6 @@ impl Inputs {
         objective: Objective,
         keep: Option<usize>,
         threads: usize,
-        progress: Progress<'_>,
     ) -> Result<Self, sparrow_embed::Error> {
         let recency = match objective {
             Objective::Lists => 0.0,
@@ -31,7 +29,7 @@ impl Inputs {
         };
         let compute = |method: &dyn Method| -> Result<_, sparrow_embed::Error> {
             let execution = Execution { threads, seed: 1 };
-            match method.compute(catalog, execution, progress)? {
+            match method.compute(catalog, execution, &|_, _| {})? {
                 Model::Weights { mut file, .. } => {
                     file.metadata.training = method.settings().into_iter().collect();
                     Ok(file)
@@ -58,12 +56,9 @@ impl Inputs {
     /// The rankers of the models over a catalogue.
     pub fn rankers(&self, catalog: &Catalog) -> Models {
         self.0.each_ref().map(|ItemWeightsFile { weights, metadata }| {
-            let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-            let scorer = Arc::new(Scorer::new(weights, catalog.len(), index));
             let kind = metadata.architecture.name();
-            let ranker: Arc<dyn Ranker> =
-                Arc::new(ItemWeightsRanker::new(kind, scorer, metadata.input()));
-            Some(ranker)
+            let ranker = ItemWeightsRanker::over(kind, weights, metadata.input(), catalog);
+            Some(Arc::new(ranker) as Arc<dyn Ranker>)
         })
     }
 }
@@ -73,12 +68,11 @@ pub fn blend(
     catalog: &Arc<Catalog>,
     options: &sparrow_blend::fit::Options,
     keep: Option<usize>,
-    progress: Progress<'_>,
 ) -> Result<sparrow_blend::Blend, sparrow_blend::fit::Error> {
     let (objective, threads) = (options.objective, options.threads);
     let train = |catalog: &Arc<Catalog>| -> Result<Models, Failure> {
-        Ok(Inputs::train(catalog, objective, keep, threads, &|_, _| {})?.rankers(catalog))
+        Ok(Inputs::train(catalog, objective, keep, threads)?.rankers(catalog))
     };
     let fingerprint = sparrow_train::fingerprint(catalog);
-    sparrow_blend::fit::fit(catalog, fingerprint, options, &train, progress)
+    sparrow_blend::fit::fit(catalog, fingerprint, options, &train)
 }

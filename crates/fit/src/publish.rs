@@ -125,7 +125,7 @@ pub fn write(
     let loaded = Source::open(data)?.load(reader)?;
     let catalog = Arc::new(loaded.catalog);
     timed("fitting the blend");
-    let blend = crate::blend(&catalog, &options.blend, options.keep, &|_, _| {})?;
+    let blend = crate::blend(&catalog, &options.blend, options.keep)?;
     if let Some((current, new)) = figures_of_the_same_data(out, &blend)
         && new < current
         && !options.force
@@ -134,7 +134,7 @@ pub fn write(
     }
     timed("training ease, next-item and item-knn");
     let (objective, threads) = (options.blend.objective, options.blend.threads);
-    let inputs = Inputs::train(&catalog, objective, options.keep, threads, &|_, _| {})?;
+    let inputs = Inputs::train(&catalog, objective, options.keep, threads)?;
     timed("training vectors (iALS)");
     let vectors = match ials::Ials::default().compute(&catalog, execution, &|_, _| {})? {
         Model::Vectors(vectors) => vectors,

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sparrow_model::{MovieIndex, UserState};
-use sparrow_neural::item_weights::{InputWeights, Scorer};
+use sparrow_model::{Catalog, MovieId, MovieIndex, UserState};
+use sparrow_neural::item_weights::{InputWeights, ItemWeights, Scorer};
 
 use crate::{Error, Query, Ranker, UNSCORED};
 
@@ -22,6 +22,17 @@ impl ItemWeightsRanker {
     /// A ranker of the kind `kind` over weights that are indexed by movie.
     pub const fn new(kind: &'static str, scorer: Arc<Scorer>, input: InputWeights) -> Self {
         Self { kind, scorer, input }
+    }
+
+    /// A ranker of the kind `kind` over the movies of a catalogue.
+    pub fn over(
+        kind: &'static str,
+        weights: &ItemWeights,
+        input: InputWeights,
+        catalog: &Catalog,
+    ) -> Self {
+        let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
+        Self::new(kind, Arc::new(Scorer::new(weights, catalog.len(), index)), input)
     }
 
     /// The number of movies of the catalogue that the model contains.
@@ -74,7 +85,6 @@ impl Ranker for ItemWeightsRanker {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use sparrow_model::{OwnedHistory, Rated, Stars, UserId};
-    use sparrow_neural::item_weights::ItemWeights;
 
     use super::*;
     use crate::tests::ready;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sparrow_model::{Catalog, MovieId, OwnedHistory, Rated, Stars, UserId};
-use sparrow_neural::item_weights::{Architecture, ItemWeightsFile, Scorer};
+use sparrow_neural::item_weights::{Architecture, ItemWeightsFile};
 use sparrow_neural::model_folder::MODEL_FILE;
 use sparrow_rank::{ItemWeightsRanker, Ranker};
 
@@ -62,10 +62,8 @@ struct LoadedWeights(ItemWeightsFile);
 impl LoadedModel for LoadedWeights {
     fn ranker(&self, catalog: &Catalog) -> Result<Arc<dyn Ranker>, ModelError> {
         let ItemWeightsFile { weights, metadata } = &self.0;
-        let index = |id| catalog.index_of(MovieId(id)).map(|index| index.0);
-        let scorer = Arc::new(Scorer::new(weights, catalog.len(), index));
         let kind = metadata.architecture.name();
-        Ok(Arc::new(ItemWeightsRanker::new(kind, scorer, metadata.input())))
+        Ok(Arc::new(ItemWeightsRanker::over(kind, weights, metadata.input(), catalog)))
     }
 
     fn trial_user(&self, catalog: &Catalog) -> OwnedHistory {
