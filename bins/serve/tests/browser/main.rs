@@ -6,6 +6,7 @@ mod data;
 mod description;
 mod genres;
 mod http;
+mod live;
 mod origins;
 mod pages;
 mod scroll;
