@@ -11,6 +11,7 @@ use sparrow_evaluate::report::{self, Comparison};
 use sparrow_evaluate::{self as evaluate, Protocol};
 
 use crate::evaluate::{EvaluationArgs, models};
+use crate::report::{self as page, ReportFile};
 
 /// Evaluates several models on the same ratings and writes a Markdown table.
 ///
@@ -29,10 +30,14 @@ pub(crate) struct Compare {
     /// Output file, replaced if it exists; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
+
+    #[command(flatten)]
+    report: ReportFile,
 }
 
 impl Compare {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+        self.report.check()?;
         let mut lines: Vec<String> = self
             .models
             .iter()
@@ -56,12 +61,16 @@ impl Compare {
         }
         let comparison = self.evaluation.measure(lines, console)?;
         let mut table = Vec::new();
-        report::markdown(&comparison, &self.command(&comparison), &mut table)?;
+        let command = self.command(&comparison);
+        report::markdown(&comparison, &command, &mut table)?;
         if self.out.as_os_str() == "-" {
             keep_order();
-            return io::stdout().write_all(&table).context("cannot write to standard output");
+            io::stdout().write_all(&table).context("cannot write to standard output")?;
+        } else {
+            fs::write(&self.out, table)
+                .with_context(|| format!("cannot write {}", self.out.display()))?;
         }
-        fs::write(&self.out, table).with_context(|| format!("cannot write {}", self.out.display()))
+        self.report.write(console, || page::evaluation(&comparison, &command))
     }
 
     /// The command that reproduces the table, with the name of the data set instead of its path.

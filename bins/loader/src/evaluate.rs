@@ -15,6 +15,7 @@ use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train::Split;
 
 use crate::failure::Failure;
+use crate::report::{self as page, ReportFile};
 use crate::tf_serving::{self, TfServingModel};
 
 /// Evaluates a model on held-out ratings.
@@ -39,6 +40,9 @@ pub(crate) struct Evaluate {
     /// Print one JSON object and nothing else
     #[arg(short, long)]
     json: bool,
+
+    #[command(flatten)]
+    report: ReportFile,
 }
 
 /// The end of the help: the models.
@@ -231,7 +235,7 @@ impl EvaluationArgs {
 }
 
 /// The last component of a path.
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = name.file_name().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
@@ -239,6 +243,7 @@ fn name(path: &Path) -> String {
 
 impl Evaluate {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+        self.report.check()?;
         let lines = std::iter::once(&self.model).chain(&self.against).cloned();
         let comparison = self.evaluation.measure(lines.collect(), console)?;
         keep_order();
@@ -247,7 +252,19 @@ impl Evaluate {
         } else {
             report::text(&comparison, &mut std::io::stdout().lock())
         };
-        written.context("cannot write to standard output")
+        written.context("cannot write to standard output")?;
+        self.report.write(console, || page::evaluation(&comparison, &self.command(&comparison)))
+    }
+
+    /// The command that reproduces the report, with the name of the data set instead of its path.
+    fn command(&self, comparison: &Comparison) -> String {
+        let mut command = format!("sparrow-loader evaluate --data {}", comparison.data);
+        command.push_str(&self.evaluation.arguments());
+        let _ = write!(command, " --model {}", self.model);
+        if let Some(other) = &self.against {
+            let _ = write!(command, " --against {other}");
+        }
+        command
     }
 }
 

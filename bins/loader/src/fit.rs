@@ -12,6 +12,8 @@ use sparrow_fit::{self as fit, Options};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train as train;
 
+use crate::report::{self as page, ReportFile};
+
 /// Trains everything that the server needs into one folder.
 ///
 /// Writes the next version (002 after 001) of ease, next-item, item-knn, neuralcf and of their blend, and the vectors in
@@ -44,12 +46,15 @@ pub(crate) struct Fit {
     force: bool,
 
     /// Withdraw the versions of the last run, so that servers load those before it
-    #[arg(long, conflicts_with_all = ["data", "objective", "keep", "force"])]
+    #[arg(long, conflicts_with_all = ["data", "objective", "keep", "force", "report"])]
     rollback: bool,
 
     /// Number of threads [default: one per processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    report: ReportFile,
 
     /// Bad lines of the data set to skip and report
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -74,6 +79,7 @@ impl Fit {
             }
             return Ok(());
         };
+        self.report.check()?;
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let objective = match self.objective {
             Goal::Lists => Objective::Lists,
@@ -91,6 +97,7 @@ impl Fit {
             console.note(step);
         })?;
         console.note(&format!("{}\n{}", summary.data, described(&summary)));
+        self.report.write(console, || Ok(page::fitting(&summary)))?;
         console.summarise(&summary.files, started);
         Ok(())
     }

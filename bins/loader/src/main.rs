@@ -11,6 +11,7 @@ mod fit;
 mod forward;
 mod hyperparameters;
 mod push;
+mod report;
 mod run;
 mod sources;
 mod store;

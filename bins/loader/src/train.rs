@@ -1,5 +1,6 @@
 //! The subcommands `train` and `import`, which write versions of model folders.
 
+use std::mem;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use sparrow_train::{self as train, Epoch, Method, Options, Split, Watch};
 use crate::embed::warn_of;
 use crate::failure::Failure;
 use crate::hyperparameters::{Hyperparameters, Methods};
+use crate::report::{self as page, ReportFile};
 
 /// Trains the ranking model on a MovieLens data set.
 ///
@@ -55,6 +57,9 @@ pub(crate) struct Train {
     #[arg(long, value_name = "S", default_value_t = Options::new(Method::NeuralCf).seed)]
     seed: u64,
 
+    #[command(flatten)]
+    report: ReportFile,
+
     /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
@@ -87,12 +92,14 @@ impl Train {
 
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
         let options = self.options()?;
+        self.report.check()?;
         let started = Instant::now();
         let mut progress = TrainingProgress::new(console);
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
-        let train::Summary { data, trained, written } =
-            train::write(&self.data, &self.out, &reader, &options, &mut progress)?;
+        let summary = train::write(&self.data, &self.out, &reader, &options, &mut progress)?;
+        let epochs = mem::take(&mut progress.epochs);
         drop(progress);
+        let train::Summary { data, trained, written } = &summary;
         let [training, validation, test] = trained.samples;
         console.note(&format!(
             "{data}\ntrained for {} epochs on {training} ratings, validated on {validation}; on the {test} \
@@ -103,6 +110,7 @@ impl Train {
             row(&trained.test)
         ));
         warn_of(&trained.zeros, console);
+        self.report.write(console, || Ok(page::training(&options, &summary, &epochs)))?;
         console.summarise(&written.files, started);
         Ok(())
     }
@@ -166,12 +174,13 @@ struct TrainingProgress {
     done: u64,
     least: f64,
     header: bool,
+    epochs: Vec<Epoch>,
 }
 
 impl TrainingProgress {
     fn new(console: Console) -> Self {
         let bar = console.bar("training", Unit::Steps);
-        Self { console, bar, done: 0, least: f64::INFINITY, header: false }
+        Self { console, bar, done: 0, least: f64::INFINITY, header: false, epochs: Vec::new() }
     }
 }
 
@@ -185,6 +194,7 @@ impl Watch for TrainingProgress {
     }
 
     fn epoch(&mut self, epoch: &Epoch) {
+        self.epochs.push(*epoch);
         self.least = self.least.min(epoch.validation.loss());
         let (name, sign) = match epoch.validation {
             Metrics::Labels(_) => ("log loss", 1.0),

@@ -12,7 +12,9 @@ use sparrow_evaluate::{self as evaluate, Protocol};
 use sparrow_movielens::Options as ReaderOptions;
 use tokio::runtime::Builder;
 
+use crate::evaluate::name;
 use crate::failure::Failure;
+use crate::report::{self as page, ReportFile};
 use crate::store::duration;
 
 /// Searches for good hyperparameters of a method at random.
@@ -51,6 +53,9 @@ pub(crate) struct Tune {
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
 
+    #[command(flatten)]
+    report: ReportFile,
+
     /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_lines: usize,
@@ -74,6 +79,7 @@ fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
 
 impl Tune {
     pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+        self.report.check()?;
         let started = Instant::now();
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
         let loaded = evaluate::load(&self.data, &reader)?;
@@ -98,8 +104,14 @@ impl Tune {
         };
         let search = tune::search(&loaded.catalog, &self.out, &options, &mut on_trial);
         let trials = runtime.block_on(search)?;
+        self.print_best(&trials)?;
+        self.report.write(console, || Ok(page::tuning(&name(&self.data), &options, &trials)))?;
+        console.note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
+        Ok(())
+    }
 
-        let Some(best) = tune::best(&trials) else {
+    fn print_best(&self, trials: &[Trial]) -> anyhow::Result<()> {
+        let Some(best) = tune::best(trials) else {
             return print_result("no trial resulted in a model");
         };
         print_result(format_args!(
@@ -109,9 +121,7 @@ impl Tune {
             best.trial,
             self.method.command,
             options_of(best)
-        ))?;
-        console.note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
-        Ok(())
+        ))
     }
 }
 

@@ -85,13 +85,14 @@ fn assert_absent_from(tree: &BTreeSet<String>, package: &str, absent: &[&str]) {
 const IO: [&str; 7] = ["hyper", "serde", "serde_json", "tokio", "object_store", "fred", "redb"];
 
 /// What only the programs contain, and the crates of the loader.
-const OF_PROGRAMS: [&str; 20] = [
+const OF_PROGRAMS: [&str; 22] = [
     "clap",
     "datafusion",
     "faer",
     "indicatif",
     "object_store",
     "parquet",
+    "plotters",
     "prost",
     "tikv-jemallocator",
     "toml",
@@ -104,6 +105,7 @@ const OF_PROGRAMS: [&str; 20] = [
     "sparrow-pipeline",
     "sparrow-process",
     "sparrow-push",
+    "sparrow-report",
     "sparrow-synth",
     "sparrow-train",
 ];
@@ -149,6 +151,7 @@ fn each_large_library_is_used_by_the_crates_of_its_subject() {
         ("hyper", &["sparrow-http", "sparrow-tf-serving"]),
         ("indicatif", &["sparrow-console"]),
         ("object_store", &["sparrow-push"]),
+        ("plotters", &["sparrow-report"]),
         ("prost", &["sparrow-train"]),
         ("redb", &["sparrow-store"]),
     ] {
@@ -167,6 +170,14 @@ fn only_the_program_of_the_pipeline_contains_datafusion() {
     assert!(tree("sparrow-pipeline-cli").contains("datafusion"));
 }
 
+/// A report is made of plain data.
+#[test]
+fn reports_know_no_models() {
+    let tree = tree("sparrow-report");
+    let own: Vec<&String> = tree.iter().filter(|name| name.starts_with("sparrow-")).collect();
+    assert_eq!(own, ["sparrow-report"]);
+}
+
 #[test]
 fn the_server_contains_nothing_that_trains() {
     let absent = [
@@ -174,6 +185,7 @@ fn the_server_contains_nothing_that_trains() {
         "sparrow-evaluate",
         "sparrow-feature-files",
         "sparrow-push",
+        "sparrow-report",
         "sparrow-synth",
         "sparrow-train",
         "faer",

@@ -2,14 +2,15 @@
 //!
 //! [`run`] divides the ratings of a data set ([`split`]), fits a model to the training part ([`Method::fit`]), and
 //! evaluates it on the test part by a [`Protocol`]: once per seed, with means, deviations and confidence intervals
-//! over all seeds. [`compare`] tests whether one model is better than another on the same parts. [`tune`] searches for
-//! hyperparameters, and [`report`] formats the results.
+//! over all seeds. [`breakdown`] measures groups of users and of movies, and [`compare`] tests whether one model is better
+//! than another on the same parts. [`tune`] searches for hyperparameters, and [`report`] formats the results.
 //!
 //! The input of a method is a catalogue of the training ratings and nothing else. Its result is a [`Ranker`] or an
 //! engine, as in the server. Popularity, statistics, features and vectors therefore do not depend on held-out ratings;
 //! [`leak`] checks that. `docs/quality.md` documents the protocols. Start reading at [`run`].
 
 mod blend;
+pub mod breakdown;
 pub mod leak;
 mod models;
 mod observations;
@@ -21,6 +22,7 @@ pub mod split;
 pub mod statistics;
 pub mod tune;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -34,6 +36,7 @@ use sparrow_neural::EmbeddingTable;
 use sparrow_rank::{Query, Ranker};
 
 pub use blend::Blend;
+use breakdown::ByPopularity;
 pub use models::{
     Computed, EndToEnd, Popularity, Trained, UserAndMovieBiases, VectorFolder, Vectors,
 };
@@ -353,6 +356,9 @@ pub struct Seed {
     /// The time for scoring.
     pub scoring: Duration,
     measured: Observations,
+    by_popularity: ByPopularity,
+    /// The numbers of ratings in the training part by user.
+    histories: HashMap<u32, u32>,
 }
 
 /// A measure over all seeds.
@@ -449,6 +455,8 @@ async fn one(
         fitting,
         scoring: start.elapsed().saturating_sub(fitting),
         measured: answers.measured,
+        by_popularity: answers.by_popularity,
+        histories: breakdown::histories(catalog, parts),
     })
 }
 
@@ -456,11 +464,11 @@ async fn one(
 const RESAMPLING: u64 = 0x5eed;
 
 /// The measures, as means over the seeds, for resamples of the users: `resampled[measure]`.
-fn resampled(seeds: &[Seed], resamples: usize) -> Vec<(&'static str, Vec<f64>)> {
+fn resampled(seeds: &[&Observations], resamples: usize) -> Vec<(&'static str, Vec<f64>)> {
     let Some(first) = seeds.first() else { return Vec::new() };
-    let names = first.measured.names();
+    let names = first.names();
     let mut values = vec![Vec::with_capacity(resamples); names.len()];
-    let mut users: Vec<u32> = seeds.iter().flat_map(|seed| seed.measured.users()).collect();
+    let mut users: Vec<u32> = seeds.iter().flat_map(|seed| seed.users()).collect();
     users.sort_unstable();
     users.dedup();
     let mut weights = vec![0; users.last().map_or(0, |&last| last as usize + 1)];
@@ -469,8 +477,7 @@ fn resampled(seeds: &[Seed], resamples: usize) -> Vec<(&'static str, Vec<f64>)> 
         for (&user, drawn) in users.iter().zip(statistics::resample(users.len(), &mut random)) {
             weights[user as usize] = drawn;
         }
-        let measures: Option<Vec<_>> =
-            seeds.iter().map(|seed| seed.measured.measure(&weights)).collect();
+        let measures: Option<Vec<_>> = seeds.iter().map(|seed| seed.measure(&weights)).collect();
         // A resample with likes only, or without likes, has no ROC AUC.
         let Some(measures) = measures else { continue };
         for (index, values) in values.iter_mut().enumerate() {
@@ -481,8 +488,12 @@ fn resampled(seeds: &[Seed], resamples: usize) -> Vec<(&'static str, Vec<f64>)> 
     names.into_iter().zip(values).collect()
 }
 
+fn measured(seeds: &[Seed]) -> Vec<&Observations> {
+    seeds.iter().map(|seed| &seed.measured).collect()
+}
+
 fn intervals(seeds: &[Seed], resamples: usize) -> Vec<(&'static str, (f64, f64))> {
-    let all = resampled(seeds, resamples).into_iter();
+    let all = resampled(&measured(seeds), resamples).into_iter();
     all.filter_map(|(name, mut values)| Some((name, statistics::interval(&mut values)?))).collect()
 }
 
@@ -506,7 +517,8 @@ pub fn compare(first: &Evaluation, second: &Evaluation) -> Result<Vec<Difference
         return Err(Error::Option("models are compared on the same data and parts".to_owned()));
     }
     let resamples = first.options.resamples;
-    let (ours, theirs) = (resampled(&first.seeds, resamples), resampled(&second.seeds, resamples));
+    let ours = resampled(&measured(&first.seeds), resamples);
+    let theirs = resampled(&measured(&second.seeds), resamples);
     let mean = |of: &Evaluation, name: &str| {
         of.measures.iter().find(|measure| measure.name == name).map(|measure| measure.mean)
     };

@@ -29,7 +29,11 @@ impl Means {
         self.values.extend_from_slice(values);
     }
 
-    fn measure(&self, weights: &[u32]) -> Vec<(&'static str, f64)> {
+    /// Returns `None` if there are users, but none of them has a weight.
+    fn measure(&self, weights: &[u32]) -> Option<Vec<(&'static str, f64)>> {
+        if !self.users.is_empty() && self.users.iter().all(|&user| weights[user as usize] == 0) {
+            return None;
+        }
         let mut sums = vec![(0.0, 0.0); self.names.len()];
         let rows = self.values.chunks_exact(self.names.len().max(1));
         for (&user, row) in self.users.iter().zip(rows) {
@@ -45,7 +49,16 @@ impl Means {
             }
         }
         let mean = |(sum, count): (f64, f64)| if count == 0.0 { 0.0 } else { sum / count };
-        self.names.iter().copied().zip(sums.into_iter().map(mean)).collect()
+        Some(self.names.iter().copied().zip(sums.into_iter().map(mean)).collect())
+    }
+
+    fn of_users(&self, select: &impl Fn(u32) -> bool) -> Self {
+        let mut selected = Self::new(&self.names);
+        let rows = self.values.chunks_exact(self.names.len().max(1));
+        for (&user, row) in self.users.iter().zip(rows).filter(|(user, _)| select(**user)) {
+            selected.push(user, row);
+        }
+        selected
     }
 }
 
@@ -106,13 +119,27 @@ impl Observations {
         self.means.users.iter().copied().chain(of_labels.map(|&(.., user)| user))
     }
 
-    /// Computes the measures with a weight per user; `None` if all labels are equal.
+    /// Returns whether nothing was observed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.users().next().is_none()
+    }
+
+    /// The observations of some of the users.
+    pub(super) fn of_users(&self, select: impl Fn(u32) -> bool) -> Self {
+        let labels = self.labels.as_ref().map(|labels| Labels {
+            pairs: labels.pairs.iter().filter(|pair| select(pair.2)).copied().collect(),
+            probabilities: labels.probabilities,
+        });
+        Self { means: self.means.of_users(&select), labels }
+    }
+
+    /// Computes the measures with a weight per user; `None` if all labels are equal, or no user has a weight.
     pub(super) fn measure(&self, weights: &[u32]) -> Option<Vec<(&'static str, f64)>> {
         let mut measures = match &self.labels {
             Some(labels) => labels.measure(weights)?,
             None => Vec::new(),
         };
-        measures.extend(self.means.measure(weights));
+        measures.extend(self.means.measure(weights)?);
         Some(measures)
     }
 
@@ -146,6 +173,10 @@ mod tests {
         assert_eq!(measured.measure(&[1, 9, 1]).unwrap(), [("a", 2.5), ("b", 3.0)]);
         assert_eq!(measured.measure(&[2, 9, 1]).unwrap(), [("a", 2.0), ("b", 3.0)]);
         assert_eq!(measured.measure(&[1, 9, 0]).unwrap(), [("a", 1.0), ("b", 0.0)]);
+        assert_eq!(measured.measure(&[0, 9, 0]), None);
+        let second = measured.of_users(|user| user == 2);
+        assert_eq!(second.measure(&[1, 9, 1]).unwrap(), [("a", 4.0), ("b", 3.0)]);
+        assert!(measured.of_users(|user| user == 1).is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sparrow_random::Random;
 use sparrow_rank::UNSCORED;
 use sparrow_train::metrics::LabelMetrics;
 
+use super::breakdown::ByPopularity;
 use super::observations::{Labels, Means, Observations};
 use super::ranking::{ListMeasures, RankMeasures};
 use super::split::{Parts, rated_movies};
@@ -20,6 +21,7 @@ const OTHERS: usize = 99;
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) measured: Observations,
+    pub(super) by_popularity: ByPopularity,
     /// Measures that are not means over users.
     pub(super) whole: Vec<(&'static str, f64)>,
     pub(super) users: usize,
@@ -80,7 +82,8 @@ impl<'a> Evaluator<'a> {
         };
         let mut outcome = Outcome::default();
         let mut means = Means::new(&["user_roc_auc"]);
-        let (mut pairs, mut scores, mut answered) = (Vec::new(), Vec::new(), 0);
+        let (mut pairs, mut rated, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+        let mut answered = 0;
         for (user, test) in self.users() {
             let movies: Vec<MovieIndex> = test.movies().collect();
             let labels: Vec<bool> = test.iter().map(|rated| rated.stars.is_liked()).collect();
@@ -95,12 +98,14 @@ impl<'a> Evaluator<'a> {
             means.push(user.0, &[of_user.unwrap_or(f64::NAN)]);
             let of_user = scores.iter().zip(&labels);
             pairs.extend(of_user.map(|(&score, &liked)| (score, liked, user.0)));
+            rated.extend(movies);
         }
         outcome
             .whole
             .push(("scored_share", f64::from(answered as u32) / pairs.len().max(1) as f64));
         // Movies without a score have no probability.
         let probabilities = *probabilities && answered == pairs.len();
+        outcome.by_popularity = ByPopularity::labels(&self.parts.training, &pairs, &rated);
         outcome.measured = Observations { means, labels: Some(Labels::new(pairs, probabilities)) };
         Ok(outcome)
     }
@@ -120,13 +125,15 @@ impl<'a> Evaluator<'a> {
         ];
         let mut means = Means::new(&names);
         let mut properties = ListProperties::new(&self.parts.training, candidates.len());
-        let (mut list, mut scores) = (Vec::new(), Vec::new());
+        let (mut list, mut scores, mut found_movies) = (Vec::new(), Vec::new(), Vec::new());
         for (user, known, test) in self.known_users() {
             outcome.users += 1;
             let found = self.best(test.user(), &known, &candidates, &mut scores, &mut list).await?;
             outcome.without_scores += usize::from(!found);
             let relevant: HashSet<MovieIndex> = test.movies().collect();
             let hits = list.iter().map(|movie| relevant.contains(movie));
+            let in_list = |movie: &MovieIndex| f64::from(u8::from(list.contains(movie)));
+            found_movies.extend(test.movies().map(|movie| (user.0, movie, in_list(&movie))));
             let of_list = ListMeasures::new(hits, relevant.len(), LIST_LENGTH);
             let [novelty, diversity, seen] = properties.measure(&list, &known);
             means.push(
@@ -144,6 +151,8 @@ impl<'a> Evaluator<'a> {
             );
         }
         outcome.whole.push(("coverage", properties.coverage()));
+        let training = &self.parts.training;
+        outcome.by_popularity = ByPopularity::means(training, "recall_at_10", &found_movies);
         outcome.measured = Observations { means, labels: None };
         Ok(outcome)
     }
@@ -205,7 +214,7 @@ impl<'a> Evaluator<'a> {
         let others = ["hit_rate_at_10_all", "ndcg_at_10_all", "novelty", "diversity", "seen_share"];
         let mut means = Means::new(&[sampled, &others].concat());
         let mut properties = ListProperties::new(&self.parts.training, candidates.len());
-        let (mut list, mut scores) = (Vec::new(), Vec::new());
+        let (mut list, mut scores, mut hit_rates) = (Vec::new(), Vec::new(), Vec::new());
         for (user, known, test) in self.known_users() {
             let Some(held_out) = test.movies().next() else { continue };
             outcome.users += 1;
@@ -222,10 +231,13 @@ impl<'a> Evaluator<'a> {
                 rank.map_or_else(Default::default, |rank| RankMeasures::new(rank, 0, LIST_LENGTH))
             };
             values.extend([among_all.hit_rate, among_all.ndcg]);
+            hit_rates.push((user.0, held_out, among_all.hit_rate));
             values.extend(properties.measure(&list, &known));
             means.push(user.0, &values);
         }
         outcome.whole.push(("coverage", properties.coverage()));
+        let training = &self.parts.training;
+        outcome.by_popularity = ByPopularity::means(training, "hit_rate_at_10_all", &hit_rates);
         outcome.measured = Observations { means, labels: None };
         Ok(outcome)
     }

@@ -107,8 +107,8 @@ pub struct Contribution {
 ///   for an anonymous user (`UserState::is_anonymous`) and a model that scores by the user's id.
 /// * The caller may drop the future at any time, without consequences for other calls.
 /// * A ranker that waits for a server has a deadline of its own and returns [`Error::TimedOut`] when it is exceeded, because
-///   only the ranker can close the connection. The engine adds no deadline and does not retry: it counts the error, and the
-///   fallback answers.
+///   only the ranker can close the connection. `GuardedRanker` of the crate `sparrow-guarded-ranker` adds a deadline, a circuit
+///   breaker and retries to any ranker. The engine adds none of these: it counts the error, and the fallback answers.
 #[async_trait]
 pub trait Ranker: Send + Sync {
     /// The kind of the model, such as `embedding`.

@@ -74,6 +74,12 @@ pub mod embeddings {
     };
 }
 
+/// Wraps a ranker that waits for another process: a deadline, a circuit breaker and retries.
+#[cfg(feature = "guarded-ranker")]
+pub mod guarded_ranker {
+    pub use sparrow_guarded_ranker::{Circuit, GuardOptions, GuardedRanker, Retry};
+}
+
 pub use sparrow_neural::{item_weights, neural_cf};
 
 /// A blend: learned weights over the scores of other models and features of movies.
@@ -110,9 +116,9 @@ pub mod store {
     #[cfg(feature = "testsuite")]
     pub use sparrow_store::testsuite;
     pub use sparrow_store::{
-        Entry, Error, FeatureStore, Fields, Generation, GuardOptions, Guarded, Kind, Location,
-        Malformed, MemoryStore, MovieRatings, Options, Outage, Push, Read, RedisLocation, Status,
-        StoredMovie, StoredRating, StoredUser, UserList, connect, open,
+        Circuit, Entry, Error, FeatureStore, Fields, Generation, GuardOptions, Guarded, Kind,
+        Location, Malformed, MemoryStore, MovieRatings, Options, Outage, Push, Read, RedisLocation,
+        Retry, Status, StoredMovie, StoredRating, StoredUser, UserList, connect, open,
     };
 }
 

@@ -1,12 +1,9 @@
-use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sparrow_circuit::Breaker;
+use sparrow_guard::{Assessment, Circuit, Guard, Policy, Recovery, Retry, Service};
 use sparrow_model::{MovieId, UserId};
-use tokio::time::{self, Instant};
 
 use crate::{
     Error, FeatureStore, Generation, Options, Push, Read, StoredMovie, StoredUser, UserList,
@@ -19,25 +16,24 @@ use crate::{
 /// count as failures. Pushes are not guarded.
 #[derive(Debug)]
 pub struct Guarded {
-    store: Arc<dyn FeatureStore>,
-    options: GuardOptions,
-    circuit: Mutex<Circuit>,
-    calls: AtomicU64,
-    failures: AtomicU64,
-    rejected: AtomicU64,
+    guard: Guard<Store>,
+    deadline: Duration,
+    bulk_deadline: Duration,
 }
 
-/// Deadlines and circuit breaker of a store.
-#[derive(Debug, Clone, PartialEq)]
+/// Deadlines, circuit breaker and retries of a store.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GuardOptions {
-    /// The deadline of a call.
+    /// The deadline of a call, including its retries.
     pub deadline: Duration,
     /// The deadline of reads of whole kinds, such as [`all_movies`](FeatureStore::all_movies).
     pub bulk_deadline: Duration,
     /// When the circuit breaker opens.
-    pub circuit: sparrow_circuit::Options,
+    pub circuit: Circuit,
     /// The time between two probes.
     pub pause: Duration,
+    /// Retries of failed calls; none by default.
+    pub retry: Retry,
 }
 
 impl Default for GuardOptions {
@@ -46,168 +42,72 @@ impl Default for GuardOptions {
             deadline: Options::default().deadline,
             bulk_deadline: Duration::from_mins(1),
             // All users are read from this store, so three requests are a sufficient sample.
-            circuit: sparrow_circuit::Options { min_requests: 3, ..Default::default() },
+            circuit: Circuit { min_requests: 3, ..Default::default() },
             pause: Duration::from_millis(500),
+            retry: Retry::default(),
         }
     }
 }
 
 /// The health of a store.
-#[derive(Debug, Clone)]
-pub struct Status {
-    /// The outage, while the circuit breaker is open.
-    pub outage: Option<Outage>,
-    /// Calls that reached the store.
-    pub calls: u64,
-    /// Failed calls among them.
-    pub failures: u64,
-    /// Calls rejected by the open circuit breaker.
-    pub rejected: u64,
-}
+pub type Status = sparrow_guard::Status<Error>;
 
-/// A period in which the circuit breaker is open.
-#[derive(Debug, Clone)]
-pub struct Outage {
-    /// When the circuit breaker opened.
-    pub since: SystemTime,
-    /// The last failure.
-    pub cause: Error,
-}
-
-#[derive(Debug)]
-struct Circuit {
-    breaker: Breaker,
-    open: Option<Open>,
-}
-
-#[derive(Debug)]
-struct Open {
-    outage: Outage,
-    next_try: Instant,
-    trying: bool,
-}
+/// A period in which the circuit breaker of a store is open.
+pub type Outage = sparrow_guard::Outage<Error>;
 
 impl Guarded {
     /// Wraps a store.
     pub fn new(store: Arc<dyn FeatureStore>, options: GuardOptions) -> Self {
-        Self {
-            store,
-            circuit: Mutex::new(Circuit { breaker: Breaker::new(options.circuit), open: None }),
-            options,
-            calls: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
-        }
+        let GuardOptions { deadline, bulk_deadline, circuit, pause, retry } = options;
+        let policy = Policy { circuit, recovery: Recovery::Probe(pause), retry };
+        Self { guard: Guard::new(Store(store), policy), deadline, bulk_deadline }
     }
 
     /// The current health, from past calls only: if nothing is read from a store, its status does
     /// not change.
     pub fn status(&self) -> Status {
-        Status {
-            outage: self.circuit().open.as_ref().map(|open| open.outage.clone()),
-            calls: self.calls.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
-            rejected: self.rejected.load(Ordering::Relaxed),
+        self.guard.status()
+    }
+
+    fn store(&self) -> &dyn FeatureStore {
+        &*self.guard.service().0
+    }
+}
+
+#[derive(Debug)]
+struct Store(Arc<dyn FeatureStore>);
+
+impl Service for Store {
+    type Error = Error;
+    type Cause = Error;
+
+    fn assess(&self, error: &Error) -> Assessment<Error> {
+        match error {
+            Error::Malformed { .. } | Error::Configuration(_) => Assessment::Success,
+            error => Assessment::Failure(error.clone()),
         }
     }
 
-    fn circuit(&self) -> MutexGuard<'_, Circuit> {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    fn timed_out(&self) -> Error {
+        Error::TimedOut { store: self.0.address().to_owned() }
     }
 
-    /// Admits a call, unless the circuit breaker is open.
-    fn admit(&self) -> Result<Admission<'_>, Error> {
-        let mut circuit = self.circuit();
-        let mut trying = false;
-        if let Some(open) = &mut circuit.open {
-            if open.trying || Instant::now() < open.next_try {
-                self.rejected.fetch_add(1, Ordering::Relaxed);
-                return Err(Error::Unavailable {
-                    store: self.store.address().to_owned(),
-                    what: format!(
-                        "the circuit breaker is open, because {}",
-                        reason(&open.outage.cause)
-                    ),
-                });
-            }
-            open.trying = true;
-            trying = true;
-        }
-        Ok(Admission { guard: self, trying })
-    }
-
-    async fn call<T>(
-        &self,
-        deadline: Duration,
-        call: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
-        let admission = self.admit()?;
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let late = || Error::TimedOut { store: self.store.address().to_owned() };
-        let result = time::timeout(deadline, call).await.unwrap_or_else(|_| Err(late()));
-        admission.settle(&result);
-        result
-    }
-
-    fn succeeded(&self) {
-        let mut circuit = self.circuit();
-        if let Some(open) = circuit.open.take() {
-            // The call was the probe: the circuit breaker closes.
-            circuit.breaker.recovered();
-            circuit.breaker.succeeded(Instant::now().into_std());
-            drop(circuit);
-            let outage = open.outage.since.elapsed().unwrap_or_default();
-            tracing::info!(
-                store = self.store.address(),
-                ?outage,
-                "the feature store has recovered"
-            );
-        } else {
-            circuit.breaker.succeeded(Instant::now().into_std());
+    fn rejected(&self, outage: &Outage) -> Error {
+        Error::Unavailable {
+            store: self.0.address().to_owned(),
+            what: format!("the circuit breaker is open, because {}", reason(&outage.cause)),
         }
     }
 
-    fn failed(&self, error: &Error) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        let next_try = Instant::now() + self.options.pause;
-        let mut circuit = self.circuit();
-        let opens = circuit.breaker.failed(Instant::now().into_std());
-        if let Some(open) = &mut circuit.open {
-            open.outage.cause = error.clone();
-            open.next_try = next_try;
-        } else if opens {
-            let outage = Outage { since: SystemTime::now(), cause: error.clone() };
-            circuit.open = Some(Open { outage, next_try, trying: false });
-            drop(circuit);
+    fn opened(&self, error: &Error, before: Option<&Error>) {
+        if before.is_none() {
             tracing::warn!(%error, "the circuit breaker of the feature store opens");
         }
     }
-}
 
-/// An admitted call. Dropping it ends its probe, too.
-struct Admission<'a> {
-    guard: &'a Guarded,
-    trying: bool,
-}
-
-impl Admission<'_> {
-    fn settle<T>(self, result: &Result<T, Error>) {
-        match result {
-            Ok(_) | Err(Error::Malformed { .. } | Error::Configuration(_)) => {
-                self.guard.succeeded();
-            }
-            Err(error) => self.guard.failed(error),
-        }
-    }
-}
-
-impl Drop for Admission<'_> {
-    fn drop(&mut self) {
-        if self.trying
-            && let Some(open) = &mut self.guard.circuit().open
-        {
-            open.trying = false;
-        }
+    fn closed(&self, outage: &Outage) {
+        let outage = outage.since.elapsed().unwrap_or_default();
+        tracing::info!(store = self.0.address(), ?outage, "the feature store has recovered");
     }
 }
 
@@ -223,42 +123,42 @@ fn reason(error: &Error) -> String {
 #[async_trait]
 impl FeatureStore for Guarded {
     fn address(&self) -> &str {
-        self.store.address()
+        self.store().address()
     }
 
     async fn generation(&self) -> Result<Generation, Error> {
-        self.call(self.options.deadline, self.store.generation()).await
+        self.guard.call(self.deadline, || self.store().generation()).await
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error> {
-        self.call(self.options.deadline, self.store.users(ids)).await
+        self.guard.call(self.deadline, || self.store().users(ids)).await
     }
 
     async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error> {
-        self.call(self.options.deadline, self.store.movies(ids)).await
+        self.guard.call(self.deadline, || self.store().movies(ids)).await
     }
 
     async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error> {
-        self.call(self.options.bulk_deadline, self.store.all_movies()).await
+        self.guard.call(self.bulk_deadline, || self.store().all_movies()).await
     }
 
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
-        self.call(self.options.bulk_deadline, self.store.user_list()).await
+        self.guard.call(self.bulk_deadline, || self.store().user_list()).await
     }
 
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
-        self.call(self.options.bulk_deadline, self.store.embedding_info()).await
+        self.guard.call(self.bulk_deadline, || self.store().embedding_info()).await
     }
 
     async fn fingerprint(&self) -> Result<Option<u64>, Error> {
-        self.call(self.options.bulk_deadline, self.store.fingerprint()).await
+        self.guard.call(self.bulk_deadline, || self.store().fingerprint()).await
     }
 
     async fn staged(&self) -> Result<u64, Error> {
-        self.call(self.options.bulk_deadline, self.store.staged()).await
+        self.guard.call(self.bulk_deadline, || self.store().staged()).await
     }
 
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
-        self.store.push().await
+        self.store().push().await
     }
 }

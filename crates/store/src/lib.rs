@@ -51,6 +51,7 @@ pub use redis::RedisStore;
 #[cfg(all(feature = "redis", any(test, feature = "fuzzing")))]
 #[doc(hidden)]
 pub use redis::fuzzing;
+pub use sparrow_guard::{Circuit, Retry};
 
 /// A data set that was pushed as a whole. Later generations have greater numbers. 0 means that no
 /// push with generations has taken place, for example if another program fills the store.
@@ -146,7 +147,7 @@ impl Error {
 ///   the generation changes meanwhile. [`all_movies`](Self::all_movies) takes more.
 /// * A call ends within the store's deadline, with [`Error::TimedOut`] if that is exceeded. The
 ///   future may be dropped at any time.
-/// * Calls are not retried. Counters and the circuit breaker are in `Guarded`.
+/// * Calls are not retried. Counters, the circuit breaker and retries are in `Guarded`.
 #[async_trait]
 pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// The address of the store for messages, without a password.

@@ -109,10 +109,6 @@ impl Connections {
         })
     }
 
-    pub(crate) const fn location(&self) -> &Location {
-        &self.location
-    }
-
     /// Waits for a connection permit.
     pub(crate) async fn acquire(&self) -> Result<ConnectionPermit<'_>, Error> {
         struct Waiting<'a>(&'a AtomicUsize);

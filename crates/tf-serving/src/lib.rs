@@ -27,7 +27,7 @@ pub use input::{Input, Inputs, Source, Step, Type};
 pub use options::{Batch, Format, Options, Pin};
 pub use ranker::{TfServingRanker, movie_features_of};
 pub use served_model::{ServedModel, State};
-pub use sparrow_circuit::Options as Circuit;
+pub use sparrow_guard::Circuit;
 
 /// An error of a model server or of its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

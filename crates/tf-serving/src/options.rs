@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sparrow_circuit::Options as Circuit;
+use sparrow_guard::Circuit;
 
 use crate::Error;
 

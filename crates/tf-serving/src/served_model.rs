@@ -1,10 +1,9 @@
-use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use sparrow_circuit::Breaker;
+use sparrow_guard::{Assessment, Guard, Outage, Policy, Recovery, Retry, Service};
 use sparrow_model::{MovieIndex, UserId};
 use sparrow_rank::{self as rank, Status};
 use tokio::sync::Notify;
@@ -29,13 +28,13 @@ use crate::{Error, Options, response};
 /// request may be at fault. It triggers another trial, and the circuit opens if the model rejects that.
 #[derive(Debug)]
 pub struct ServedModel {
-    name: Option<String>,
+    guard: Guard<Model>,
     inputs: Inputs,
     options: Options,
     template: RequestTemplate,
     connections: Connections,
-    phase: Mutex<Phase>,
-    breaker: Mutex<Breaker>,
+    /// The result of the last successful check.
+    checked: Mutex<Option<Checked>>,
     /// Number of consecutive failed health checks.
     failed_checks: AtomicU32,
     pub(crate) batches: Batches,
@@ -77,11 +76,59 @@ pub enum State {
     },
 }
 
+/// What a successful check found.
 #[derive(Debug, Clone)]
-enum Phase {
-    Checking,
-    Ready { signature: Arc<Signature>, layout: Arc<Layout>, trial: Arc<Trial>, since: SystemTime },
-    Failing { why: String, since: SystemTime, was_ready: bool },
+struct Checked {
+    signature: Arc<Signature>,
+    layout: Arc<Layout>,
+    /// The trial that the model passed.
+    trial: Arc<Trial>,
+    since: SystemTime,
+}
+
+/// The model as a guarded service.
+#[derive(Debug)]
+struct Model {
+    name: Option<String>,
+    url: String,
+}
+
+impl Model {
+    /// The name of the model, or else its URL.
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.url)
+    }
+}
+
+impl Service for Model {
+    type Error = Error;
+    type Cause = Error;
+
+    fn assess(&self, error: &Error) -> Assessment<Error> {
+        match error {
+            Error::Refused(_) => Assessment::Ignored,
+            error => Assessment::Failure(error.clone()),
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::TimedOut
+    }
+
+    fn rejected(&self, outage: &Outage<Error>) -> Error {
+        Error::Unavailable(format!("its circuit breaker is open: {}", outage.cause))
+    }
+
+    fn opened(&self, error: &Error, before: Option<&Error>) {
+        if before != Some(error) {
+            tracing::warn!(
+                model = self.name(),
+                url = self.url,
+                %error,
+                "requests go to the fallback until the model server passes its trial"
+            );
+        }
+    }
 }
 
 impl ServedModel {
@@ -93,8 +140,12 @@ impl ServedModel {
     pub fn new(url: &str, inputs: Inputs, options: Options) -> Result<Self, Error> {
         options.check()?;
         let location = Location::new(url, &options)?;
+        let model = Model { name: None, url: location.to_string() };
+        // `monitor` runs the health checks. A stale connection is replaced at once, in `Connections`.
+        let retry = Retry::default();
+        let policy = Policy { circuit: options.circuit, recovery: Recovery::HealthCheck, retry };
         Ok(Self {
-            name: None,
+            guard: Guard::new(model, policy),
             template: RequestTemplate::new(options.format, &inputs, &options.signature),
             connections: Connections::new(location, &options)?,
             trial: Mutex::new(Arc::new(Trial::without_catalog(&inputs))),
@@ -103,9 +154,8 @@ impl ServedModel {
             wake: Notify::new(),
             diagnosis: Mutex::default(),
             inputs,
-            breaker: Mutex::new(Breaker::new(options.circuit)),
             options,
-            phase: Mutex::new(Phase::Checking),
+            checked: Mutex::new(None),
             failed_checks: AtomicU32::new(0),
             batches: Batches::default(),
         })
@@ -114,13 +164,8 @@ impl ServedModel {
     /// Sets the name of the model, which log lines contain.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
+        self.guard.service_mut().name = Some(name.to_owned());
         self
-    }
-
-    /// The name of the model, or else its URL.
-    fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.url())
     }
 
     /// The inputs of the model.
@@ -134,18 +179,21 @@ impl ServedModel {
     }
 
     /// The URL with the pinned version or label.
-    pub fn url(&self) -> String {
-        self.connections.location().to_string()
+    pub fn url(&self) -> &str {
+        &self.guard.service().url
     }
 
     /// The last known state, without I/O.
     pub fn state(&self) -> State {
-        match self.phase().clone() {
-            Phase::Checking => State::Checking,
-            Phase::Ready { signature, since, .. } => {
-                State::Ready { version: signature.version, since }
+        let checked = self.checked();
+        match (self.guard.outage(), &*checked) {
+            (Some(Outage { since, cause }), checked) => {
+                State::Failing { why: cause.to_string(), since, was_ready: checked.is_some() }
             }
-            Phase::Failing { why, since, was_ready } => State::Failing { why, since, was_ready },
+            (None, Some(Checked { signature, since, .. })) => {
+                State::Ready { version: signature.version, since: *since }
+            }
+            (None, None) => State::Checking,
         }
     }
 
@@ -206,14 +254,9 @@ impl ServedModel {
     /// circuit never closes.
     pub async fn monitor(&self) {
         loop {
-            let known = match &*self.phase() {
-                Phase::Ready { signature, trial, .. } => {
-                    Some((Arc::clone(signature), Arc::clone(trial)))
-                }
-                Phase::Checking | Phase::Failing { .. } => None,
-            };
+            let known = self.checked().clone().filter(|_| !self.guard.is_open());
             match known {
-                Some((signature, trial)) => self.recheck(&signature, &trial).await,
+                Some(checked) => self.recheck(&checked).await,
                 // `apply` has recorded the error.
                 None => drop(self.check().await),
             }
@@ -224,20 +267,21 @@ impl ServedModel {
 
     /// Rechecks a model that is ready. Validates it again after a change of the signature or the trial, or a rejected
     /// request.
-    async fn recheck(&self, known: &Signature, passed: &Arc<Trial>) {
+    async fn recheck(&self, known: &Checked) {
         match self.signature().await {
             Ok(signature) => {
                 self.failed_checks.store(0, Ordering::Relaxed);
-                let is_known = signature == *known;
+                let is_known = signature == *known.signature;
                 let refused = self.refused.swap(false, Ordering::Relaxed);
-                if is_known && !refused && Arc::ptr_eq(&self.current_trial(), passed) {
+                if is_known && !refused && Arc::ptr_eq(&self.current_trial(), &known.trial) {
                     return;
                 }
                 let outcome = self.validate(signature).await;
-                if let (true, Ok(Phase::Ready { trial: now, .. })) = (is_known, &outcome)
-                    && let Phase::Ready { trial, .. } = &mut *self.phase()
+                if let (true, Ok(now)) = (is_known, &outcome)
+                    && !self.guard.is_open()
+                    && let Some(checked) = &mut *self.checked()
                 {
-                    *trial = Arc::clone(now);
+                    checked.trial = Arc::clone(&now.trial);
                     return;
                 }
                 // `apply` has recorded the error.
@@ -245,7 +289,7 @@ impl ServedModel {
             }
             Err(error) => {
                 if self.failed_checks.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_FAILED_CHECKS {
-                    self.open_circuit(&error);
+                    self.guard.unhealthy(&error);
                 }
             }
         }
@@ -260,7 +304,7 @@ impl ServedModel {
     }
 
     /// Compares the signature with the inputs, and scores the trial.
-    async fn validate(&self, signature: Signature) -> Result<Phase, Error> {
+    async fn validate(&self, signature: Signature) -> Result<Checked, Error> {
         let output = self.options.output.as_deref();
         let layout = signature.layout(&self.inputs, output).map_err(Error::Mismatch)?;
         let current = self.current_trial();
@@ -277,7 +321,7 @@ impl ServedModel {
             self.probe(&layout, &trial.rows(|_| true), self.options.deadline).await?;
         }
         let (signature, layout) = (Arc::new(signature), Arc::new(layout));
-        Ok(Phase::Ready { signature, layout, trial: current, since: SystemTime::now() })
+        Ok(Checked { signature, layout, trial: current, since: SystemTime::now() })
     }
 
     /// Diagnoses a rejected trial: finds the inputs whose extremes the model rejects.
@@ -330,71 +374,31 @@ impl ServedModel {
         let body = self.template.body(layout, &values, &[MovieIndex(0), MovieIndex(1)]);
         let rows = body.rows;
         let permit = self.acquire(deadline).await?;
-        self.send(permit, body.into_bytes(), rows, deadline).await.map(drop)
+        let scores = self.send(permit, body.into_bytes(), rows);
+        timeout_at(deadline, scores).await.map_err(|_| Error::TimedOut)?.map(drop)
     }
 
-    fn apply(&self, outcome: Result<Phase, Error>) -> Result<u64, Error> {
-        match outcome {
-            Ok(ready) => {
-                let version = match &ready {
-                    Phase::Ready { signature, .. } => signature.version,
-                    _ => 0,
-                };
-                self.failed_checks.store(0, Ordering::Relaxed);
-                let before = mem::replace(&mut *self.phase(), ready);
-                if matches!(before, Phase::Failing { .. }) {
-                    self.breaker().recovered();
-                }
-                tracing::info!(
-                    model = self.name(),
-                    url = self.url(),
-                    version,
-                    "the model server is ready"
-                );
-                Ok(version)
-            }
-            Err(error) => {
-                self.open_circuit(&error);
-                Err(error)
-            }
-        }
+    fn apply(&self, outcome: Result<Checked, Error>) -> Result<u64, Error> {
+        let checked = outcome.inspect_err(|error| self.guard.unhealthy(error))?;
+        let version = checked.signature.version;
+        self.failed_checks.store(0, Ordering::Relaxed);
+        *self.checked() = Some(checked);
+        self.guard.recovered();
+        let model = self.guard.service();
+        tracing::info!(model = model.name(), url = model.url, version, "the model server is ready");
+        Ok(version)
     }
 
-    fn open_circuit(&self, error: &Error) {
-        let why = error.to_string();
-        let mut phase = self.phase();
-        let (since, was_ready, already_logged) = match &*phase {
-            Phase::Failing { since, was_ready, why: before } => {
-                (*since, *was_ready, *before == why)
-            }
-            Phase::Ready { .. } => (SystemTime::now(), true, false),
-            Phase::Checking => (SystemTime::now(), false, false),
-        };
-        *phase = Phase::Failing { why, since, was_ready };
-        drop(phase);
-        if !already_logged {
-            tracing::warn!(
-                model = self.name(),
-                url = self.url(),
-                %error,
-                "requests go to the fallback until the model server passes its trial"
-            );
-        }
-    }
-
-    fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn checked(&self) -> MutexGuard<'_, Option<Checked>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the layout of requests, or an error if the model is not ready.
     pub(crate) fn admit(&self) -> Result<Arc<Layout>, Error> {
-        match &*self.phase() {
-            Phase::Ready { layout, .. } => Ok(Arc::clone(layout)),
-            Phase::Checking => Err(Error::Unavailable("it has not been checked yet".to_owned())),
-            Phase::Failing { why, .. } => {
-                Err(Error::Unavailable(format!("its circuit breaker is open: {why}")))
-            }
-        }
+        self.guard.admit()?;
+        let checked = self.checked();
+        let layout = checked.as_ref().map(|checked| Arc::clone(&checked.layout));
+        layout.ok_or_else(|| Error::Unavailable("it has not been checked yet".to_owned()))
     }
 
     pub(crate) const fn template(&self) -> &RequestTemplate {
@@ -417,12 +421,9 @@ impl ServedModel {
         rows: usize,
         deadline: Instant,
     ) -> Result<Vec<f32>, Error> {
-        let permit = self.acquire(deadline).await?;
-        let outcome = self.send(permit, body, rows, deadline).await;
-        match &outcome {
-            Ok(_) => self.succeeded(),
-            Err(Error::Refused(_)) => self.refused.store(true, Ordering::Relaxed),
-            Err(error) => self.failed(error),
+        let outcome = self.guarded_send(body, rows, deadline).await;
+        if let Err(Error::Refused(_)) = outcome {
+            self.refused.store(true, Ordering::Relaxed);
         }
         outcome
     }
@@ -435,15 +436,22 @@ impl ServedModel {
         deadline: Instant,
     ) -> Result<Vec<f32>, Error> {
         let rows = bodies.iter().map(|body| body.rows).sum();
-        let permit = self.acquire(deadline).await?;
-        let outcome = self.send(permit, self.template.join(bodies), rows, deadline).await;
-        match &outcome {
-            Ok(_) => self.succeeded(),
-            Err(Error::Refused(_)) if bodies.len() > 1 => {}
-            Err(Error::Refused(_)) => self.refused.store(true, Ordering::Relaxed),
-            Err(error) => self.failed(error),
+        let body = self.template.join(bodies);
+        if bodies.len() > 1 {
+            self.guarded_send(body, rows, deadline).await
+        } else {
+            self.predict_bytes(body, rows, deadline).await
         }
-        outcome
+    }
+
+    async fn guarded_send(
+        &self,
+        body: Bytes,
+        rows: usize,
+        deadline: Instant,
+    ) -> Result<Vec<f32>, Error> {
+        let permit = self.acquire(deadline).await?;
+        self.guard.run(deadline, self.send(permit, body, rows)).await
     }
 
     /// Acquires a connection permit. A timeout here does not count for the circuit breaker.
@@ -456,30 +464,13 @@ impl ServedModel {
         permit: ConnectionPermit<'_>,
         body: Bytes,
         rows: usize,
-        deadline: Instant,
     ) -> Result<Vec<f32>, Error> {
-        let request = self.connections.predict(&permit, body);
-        let body = timeout_at(deadline, request).await.map_err(|_| Error::TimedOut)??;
+        let body = self.connections.predict(&permit, body).await?;
         drop(permit);
         let mut scores = Vec::new();
         let output = self.options.output.as_deref();
         response::parse_scores(&body, rows, output, &mut scores).map_err(Error::Malformed)?;
         Ok(scores)
-    }
-
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn succeeded(&self) {
-        self.breaker().succeeded(Instant::now().into_std());
-    }
-
-    fn failed(&self, error: &Error) {
-        let opens = self.breaker().failed(Instant::now().into_std());
-        if opens {
-            self.open_circuit(error);
-        }
     }
 }
 

@@ -1,11 +1,9 @@
 //! The pages in a real browser: headless Chromium, driven through WebDriver, on a server of their own.
 
 mod accessibility;
-mod browser;
 mod data;
 mod description;
 mod genres;
-mod http;
 mod origins;
 mod pages;
 mod scroll;
@@ -15,3 +13,6 @@ mod shells;
 mod shifts;
 mod titles;
 mod user;
+
+use sparrow_test_browser as browser;
+use sparrow_test_browser::http;

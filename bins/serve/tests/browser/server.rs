@@ -2,11 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::browser::wait_for;
 use crate::http;
 
 /// A debug build on a busy machine still starts well within this.
@@ -137,21 +136,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The first thing `find` sees in the lines of a child's output; what follows is read and thrown away, so
-/// that the child never blocks on a full pipe.
-pub(crate) fn wait_for<T: Send + 'static>(
-    output: impl std::io::Read + Send + 'static,
-    find: impl Fn(&str) -> Option<T> + Send + 'static,
-) -> Option<T> {
-    let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some(found) = find(&line) {
-                let _ = send.send(found);
-            }
-        }
-    });
-    receive.recv_timeout(START).ok()
 }

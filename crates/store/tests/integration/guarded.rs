@@ -82,7 +82,7 @@ fn guarded() -> (Arc<FaultyStore>, Arc<Guarded>) {
     let store = Arc::new(FaultyStore::default());
     let options = GuardOptions {
         deadline: Duration::from_millis(100),
-        circuit: sparrow_circuit::Options { min_requests: 3, ..Default::default() },
+        circuit: sparrow_guard::Circuit { min_requests: 3, ..Default::default() },
         pause: Duration::from_secs(1),
         ..GuardOptions::default()
     };

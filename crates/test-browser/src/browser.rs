@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http;
-use crate::server::wait_for;
+use crate::lines::wait_for;
 
 /// How long a page may take to come to a state before a test calls it broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,30 +18,39 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Keys as WebDriver writes them.
-pub(crate) mod key {
-    pub(crate) const TAB: &str = "\u{e004}";
-    pub(crate) const ENTER: &str = "\u{e007}";
-    pub(crate) const ESCAPE: &str = "\u{e00c}";
-    pub(crate) const SPACE: &str = " ";
-    pub(crate) const UP: &str = "\u{e013}";
-    pub(crate) const DOWN: &str = "\u{e015}";
+pub mod key {
+    /// Tab.
+    pub const TAB: &str = "\u{e004}";
+    /// Enter.
+    pub const ENTER: &str = "\u{e007}";
+    /// Escape.
+    pub const ESCAPE: &str = "\u{e00c}";
+    /// Space.
+    pub const SPACE: &str = " ";
+    /// Arrow up.
+    pub const UP: &str = "\u{e013}";
+    /// Arrow down.
+    pub const DOWN: &str = "\u{e015}";
 }
 
 /// The size of a window.
-#[derive(Clone, Copy)]
-pub(crate) enum Screen {
+#[derive(Debug, Clone, Copy)]
+pub enum Screen {
     /// 1280 by 800.
     Laptop,
     /// 390 by 844, with touch.
     Phone,
 }
 
-pub(crate) struct Browser {
+/// A browser with one page, closed when dropped.
+#[derive(Debug)]
+pub struct Browser {
     driver: Driver,
     session: String,
     _profile: TempDir,
 }
 
+#[derive(Debug)]
 struct Driver {
     child: Child,
     port: u16,
@@ -55,7 +64,8 @@ impl Drop for Driver {
 }
 
 impl Browser {
-    pub(crate) fn open(screen: Screen) -> Result<Self> {
+    /// Starts a browser.
+    pub fn open(screen: Screen) -> Result<Self> {
         let program =
             env::var("SPARROW_CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
         let mut child = Command::new(&program)
@@ -115,39 +125,40 @@ impl Browser {
     }
 
     /// Opens an address, and forgets what earlier pages wrote to the console.
-    pub(crate) fn go(&self, url: &str) -> Result<()> {
+    pub fn go(&self, url: &str) -> Result<()> {
         self.console()?;
         self.command("POST", "/url", Some(&json!({ "url": url })))?;
         Ok(())
     }
 
-    pub(crate) fn back(&self) -> Result<()> {
+    /// Goes back in the history.
+    pub fn back(&self) -> Result<()> {
         self.command("POST", "/back", Some(&json!({})))?;
         Ok(())
     }
 
     /// From here on, what the system says a person prefers: "light" or "dark".
-    pub(crate) fn prefer(&self, scheme: &str) -> Result<()> {
+    pub fn prefer(&self, scheme: &str) -> Result<()> {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }))
     }
 
     /// From here on, pages are this large, without a phone's touch screen: Chromium reports no layout shifts
     /// while it emulates one.
-    pub(crate) fn resize(&self, width: u32, height: u32) -> Result<()> {
+    pub fn resize(&self, width: u32, height: u32) -> Result<()> {
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &metrics)
     }
 
     /// From here on, runs a script in every page before the page's own.
-    pub(crate) fn prepare(&self, script: &str) -> Result<()> {
+    pub fn prepare(&self, script: &str) -> Result<()> {
         let source = json!({ "source": script });
         self.devtools("Page.addScriptToEvaluateOnNewDocument", &source)
     }
 
     /// From here on, every answer takes this many milliseconds longer, as over a network.
-    pub(crate) fn delay(&self, milliseconds: u32) -> Result<()> {
+    pub fn delay(&self, milliseconds: u32) -> Result<()> {
         let conditions = json!({
             "offline": false, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1,
         });
@@ -162,14 +173,14 @@ impl Browser {
     }
 
     /// The value of a JavaScript expression in the page.
-    pub(crate) fn value(&self, expression: &str) -> Result<Value> {
+    pub fn value(&self, expression: &str) -> Result<Value> {
         let script = format!("return ({expression});");
         self.command("POST", "/execute/sync", Some(&json!({ "script": script, "args": [] })))
             .with_context(|| format!("evaluating {expression}"))
     }
 
     /// The same, as text.
-    pub(crate) fn text(&self, expression: &str) -> Result<String> {
+    pub fn text(&self, expression: &str) -> Result<String> {
         let value = self.value(expression)?;
         value
             .as_str()
@@ -178,13 +189,13 @@ impl Browser {
     }
 
     /// The same, as a list of texts.
-    pub(crate) fn texts(&self, expression: &str) -> Result<Vec<String>> {
+    pub fn texts(&self, expression: &str) -> Result<Vec<String>> {
         let value = self.value(expression)?;
         serde_json::from_value(value).with_context(|| format!("{expression} is no list of texts"))
     }
 
     /// Waits until an expression becomes true.
-    pub(crate) fn until(&self, expression: &str) -> Result<()> {
+    pub fn until(&self, expression: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // While one page gives way to the next there may be no script context: that counts as "not yet".
@@ -204,21 +215,21 @@ impl Browser {
     }
 
     /// A real click in the middle of the first element that matches, as a person would make.
-    pub(crate) fn click(&self, selector: &str) -> Result<()> {
+    pub fn click(&self, selector: &str) -> Result<()> {
         let element = self.find(selector)?;
         self.command("POST", &format!("/element/{element}/click"), Some(&json!({})))?;
         Ok(())
     }
 
     /// Types into the first element that matches.
-    pub(crate) fn write(&self, selector: &str, text: &str) -> Result<()> {
+    pub fn write(&self, selector: &str, text: &str) -> Result<()> {
         let element = self.find(selector)?;
         self.command("POST", &format!("/element/{element}/value"), Some(&json!({ "text": text })))?;
         Ok(())
     }
 
     /// Presses one key, wherever the focus is.
-    pub(crate) fn press(&self, key: &str) -> Result<()> {
+    pub fn press(&self, key: &str) -> Result<()> {
         let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": [
             { "type": "keyDown", "value": key }, { "type": "keyUp", "value": key },
         ] }] });
@@ -234,7 +245,7 @@ impl Browser {
     }
 
     /// Warnings and errors on the console since the last call.
-    pub(crate) fn console(&self) -> Result<Vec<String>> {
+    pub fn console(&self) -> Result<Vec<String>> {
         let entries = self.command("POST", "/se/log", Some(&json!({ "type": "browser" })))?;
         let entries = entries.as_array().context("the log is a list")?;
         Ok(entries

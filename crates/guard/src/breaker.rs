@@ -1,14 +1,9 @@
-//! A circuit breaker that opens by the failure rate in a sliding window.
-//!
-//! [`Breaker`] counts outcomes and reports when the circuit opens. It has no timers and no I/O: its owner rejects
-//! requests while the circuit is open, probes the service, and reports its recovery.
-
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The conditions for opening a circuit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Options {
+pub struct Circuit {
     /// The failure rate that opens the circuit, above 0 and at most 1.
     pub failure_rate: f64,
     /// The length of the sliding window, from 10 ms to 1 h.
@@ -17,13 +12,13 @@ pub struct Options {
     pub min_requests: u32,
 }
 
-impl Default for Options {
+impl Default for Circuit {
     fn default() -> Self {
         Self { failure_rate: 0.5, window: Duration::from_secs(10), min_requests: 10 }
     }
 }
 
-impl Options {
+impl Circuit {
     /// Checks the ranges of the options; the error names the first invalid one.
     pub fn check(&self) -> Result<(), &'static str> {
         if !(self.failure_rate > 0.0 && self.failure_rate <= 1.0) {
@@ -41,12 +36,13 @@ impl Options {
 /// Number of steps in which the window slides.
 const STEPS: u32 = 10;
 
-/// Counts the outcomes of requests to a service within a sliding window.
+/// Counts the outcomes of requests to a service within a sliding window, and reports when the circuit opens.
 ///
-/// After [`recovered`](Self::recovered) the circuit is half-open: the next outcome closes or reopens it.
+/// It has no timers and no I/O: its owner rejects requests while the circuit is open, probes the service, and reports its
+/// recovery. After [`recovered`](Self::recovered) the circuit is half-open: the next outcome closes or reopens it.
 #[derive(Debug)]
-pub struct Breaker {
-    options: Options,
+pub(crate) struct Breaker {
+    options: Circuit,
     /// The non-empty steps of the window, oldest first.
     steps: VecDeque<Step>,
     half_open: bool,
@@ -61,19 +57,19 @@ struct Step {
 
 impl Breaker {
     /// Creates a closed circuit.
-    pub const fn new(options: Options) -> Self {
+    pub(crate) const fn new(options: Circuit) -> Self {
         Self { options, steps: VecDeque::new(), half_open: false }
     }
 
     /// Counts a successful request.
-    pub fn succeeded(&mut self, now: Instant) {
+    pub(crate) fn succeeded(&mut self, now: Instant) {
         self.half_open = false;
         self.count(now, false);
     }
 
     /// Counts a failed request. Returns whether the circuit opens.
     #[must_use]
-    pub fn failed(&mut self, now: Instant) -> bool {
+    pub(crate) fn failed(&mut self, now: Instant) -> bool {
         self.count(now, true);
         if self.half_open {
             return true;
@@ -85,7 +81,7 @@ impl Breaker {
     }
 
     /// Makes the circuit half-open after a successful probe.
-    pub fn recovered(&mut self) {
+    pub(crate) fn recovered(&mut self) {
         self.steps.clear();
         self.half_open = true;
     }
@@ -112,8 +108,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const OPTIONS: Options =
-        Options { failure_rate: 0.5, window: Duration::from_secs(10), min_requests: 10 };
+    const OPTIONS: Circuit =
+        Circuit { failure_rate: 0.5, window: Duration::from_secs(10), min_requests: 10 };
 
     #[test]
     fn circuit_opens_at_the_failure_rate_with_enough_requests() {
@@ -195,13 +191,13 @@ mod tests {
 
     #[test]
     fn out_of_range_options_are_errors() {
-        assert_eq!(Options::default().check(), Ok(()));
+        assert_eq!(Circuit::default().check(), Ok(()));
         for wrong in [
-            Options { failure_rate: 0.0, ..OPTIONS },
-            Options { failure_rate: f64::NAN, ..OPTIONS },
-            Options { failure_rate: 1.1, ..OPTIONS },
-            Options { window: Duration::ZERO, ..OPTIONS },
-            Options { min_requests: 0, ..OPTIONS },
+            Circuit { failure_rate: 0.0, ..OPTIONS },
+            Circuit { failure_rate: f64::NAN, ..OPTIONS },
+            Circuit { failure_rate: 1.1, ..OPTIONS },
+            Circuit { window: Duration::ZERO, ..OPTIONS },
+            Circuit { min_requests: 0, ..OPTIONS },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");
         }

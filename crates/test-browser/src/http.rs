@@ -12,12 +12,7 @@ use serde_json::Value;
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Status and JSON body of one request to 127.0.0.1.
-pub(crate) fn request(
-    port: u16,
-    method: &str,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<(u16, Value)> {
+pub fn request(port: u16, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))
         .with_context(|| format!("connecting to port {port}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -64,7 +59,7 @@ pub(crate) fn request(
 }
 
 /// The JSON body of a GET that must succeed.
-pub(crate) fn get(port: u16, path: &str) -> Result<Value> {
+pub fn get(port: u16, path: &str) -> Result<Value> {
     let (status, body) = request(port, "GET", path, None)?;
     if status != 200 {
         bail!("GET {path}: status {status}, {body}");

@@ -1,0 +1,25 @@
+//! Live data: the ratings and events that arrive while servers run.
+//!
+//! * A [`Write`] is one change: a rating, a removal, an event such as a click, or the deletion of a user.
+//! * A [`LiveStore`] accepts writes in an order, [`Sequence`], and returns what they change about a user, a
+//!   [`LiveUser`].
+//! * [`LiveUser::history`] overlays the ratings of a data set or a feature store with the live ones.
+//! * [`EventTypes`] define what events mean: how strong they are, how they fade, and whether they hide a movie.
+//!
+//! The crate computes no features and does not recommend. It depends on no database: [`MemoryLive`] stores everything in
+//! this process, and other crates implement [`LiveStore`] for their databases. All implementations apply a write by
+//! [`LiveUser::apply`], or exactly as it does.
+
+mod events;
+mod memory;
+mod sequence;
+mod store;
+mod user;
+mod write;
+
+pub use events::{Combination, EventType, EventTypes, Opinion};
+pub use memory::MemoryLive;
+pub use sequence::{InvalidSequence, Sequence};
+pub use store::{Durability, Error, LiveStore, Recorded};
+pub use user::{LimitReached, LiveEvent, LiveRating, LiveUser};
+pub use write::{Accepted, Action, Idempotency, Limits, Write};

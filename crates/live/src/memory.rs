@@ -1,0 +1,139 @@
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use sparrow_model::UserId;
+
+use crate::{
+    Accepted, Durability, Error, Idempotency, Limits, LiveStore, LiveUser, Recorded, Sequence,
+    Write,
+};
+
+/// Live data in the memory of this process. Clones share the data.
+#[derive(Debug, Clone)]
+pub struct MemoryLive {
+    state: Arc<Mutex<State>>,
+    limits: Limits,
+}
+
+/// How long idempotency keys are remembered.
+const KEY_LIFETIME: Duration = Duration::from_hours(24);
+
+const ADDRESS: &str = "memory";
+
+/// The first created user has the next id.
+const LAST_ID_OF_DATA_SETS: u32 = 1_000_000_000;
+
+#[derive(Debug)]
+struct State {
+    users: HashMap<UserId, LiveUser>,
+    log: BTreeMap<Sequence, (Write, bool)>,
+    keys: HashMap<(UserId, Box<str>), (u64, Accepted)>,
+    /// The keys in the order in which they expire.
+    expiring: VecDeque<(u64, UserId, Box<str>)>,
+    last: Sequence,
+    last_user: u32,
+}
+
+impl MemoryLive {
+    /// An empty store.
+    pub fn new(limits: Limits) -> Self {
+        let state = State {
+            users: HashMap::new(),
+            log: BTreeMap::new(),
+            keys: HashMap::new(),
+            expiring: VecDeque::new(),
+            last: Sequence::default(),
+            last_user: LAST_ID_OF_DATA_SETS,
+        };
+        Self { state: Arc::new(Mutex::new(state)), limits }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn write(&mut self, write: &Write, limits: Limits, now: u64) -> Result<Accepted, Error> {
+        self.expire_keys(now);
+        if let Some(Idempotency { key, digest }) = &write.idempotency
+            && let Some((first, accepted)) = self.keys.get(&(write.user, key.clone()))
+        {
+            if first != digest {
+                return Err(Error::KeyReused { key: key.to_string() });
+            }
+            return Ok(Accepted { repeated: true, ..*accepted });
+        }
+        let sequence = self.last.next(now);
+        let user = self.users.entry(write.user).or_default();
+        let applied = user
+            .apply(write, sequence, limits)
+            .map_err(|_| Error::TooManyRatings { user: write.user, limit: limits.ratings })?;
+        self.last = sequence;
+        let accepted = Accepted { sequence, applied, repeated: false };
+        if let Some(Idempotency { key, digest }) = &write.idempotency {
+            self.keys.insert((write.user, key.clone()), (*digest, accepted));
+            self.expiring.push_back((now, write.user, key.clone()));
+        }
+        let recorded = Write { stored_time: None, ..write.clone() };
+        self.log.insert(sequence, (recorded, applied));
+        Ok(accepted)
+    }
+
+    fn expire_keys(&mut self, now: u64) {
+        while let Some((since, ..)) = self.expiring.front()
+            && now.saturating_sub(*since) > KEY_LIFETIME.as_millis() as u64
+        {
+            if let Some((_, user, key)) = self.expiring.pop_front() {
+                self.keys.remove(&(user, key));
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl LiveStore for MemoryLive {
+    fn address(&self) -> &str {
+        ADDRESS
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Memory
+    }
+
+    async fn write(&self, writes: &[Write]) -> Vec<Result<Accepted, Error>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut state = self.state();
+        let now = now.as_millis() as u64;
+        writes.iter().map(|write| state.write(write, self.limits, now)).collect()
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, Error> {
+        let state = self.state();
+        Ok(ids.iter().map(|id| state.users.get(id).cloned().unwrap_or_default()).collect())
+    }
+
+    async fn create_user(&self) -> Result<UserId, Error> {
+        let mut state = self.state();
+        state.last_user += 1;
+        Ok(UserId(state.last_user))
+    }
+
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    async fn log(&self, _: u16, after: Sequence, limit: usize) -> Result<Vec<Recorded>, Error> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let state = self.state();
+        let later = state.log.range((Excluded(after), Unbounded)).take(limit);
+        let record = |(&sequence, (write, applied)): (_, &(Write, bool))| Recorded {
+            sequence,
+            write: write.clone(),
+            applied: *applied,
+        };
+        Ok(later.map(record).collect())
+    }
+}

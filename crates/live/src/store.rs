@@ -1,0 +1,127 @@
+//! The contract of stores for live data.
+
+use std::fmt::{self, Debug};
+
+use async_trait::async_trait;
+use sparrow_model::UserId;
+
+use crate::{Accepted, LiveUser, Sequence, Write};
+
+/// Accepts writes, and returns the live data of users.
+///
+/// The contract:
+/// * A user belongs to a partition, and all writes of a partition have an order, [`Sequence`].
+/// * After [`write`](Self::write) returned, every read through any handle of the same store reflects the write.
+/// * A write changes everything or nothing. After an error other than [`Error::KeyReused`] and
+///   [`Error::TooManyRatings`], it may have been accepted nevertheless; a retry with the same
+///   [`Idempotency`](crate::Idempotency) is safe.
+/// * Calls end within the store's deadline and are not retried. The future may be dropped at any time.
+#[async_trait]
+pub trait LiveStore: Debug + Send + Sync {
+    /// The address of the store for messages, without a password.
+    fn address(&self) -> &str;
+
+    /// The durability that accepted writes have.
+    fn durability(&self) -> Durability;
+
+    /// Accepts writes. Returns one result for each, in that order: writes of different partitions fail independently.
+    async fn write(&self, writes: &[Write]) -> Vec<Result<Accepted, Error>>;
+
+    /// The live data of users: one element per requested id, in that order, empty for users without any.
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, Error>;
+
+    /// A user id that was never returned before: 1,000,000,001 and counting.
+    async fn create_user(&self) -> Result<UserId, Error>;
+
+    /// The number of partitions.
+    fn partitions(&self) -> u16;
+
+    /// The accepted writes of a partition after a position, oldest first, at most `limit`.
+    async fn log(
+        &self,
+        partition: u16,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, Error>;
+}
+
+/// An accepted write in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The position.
+    pub sequence: Sequence,
+    /// The write. [`Write::stored_time`] is not recorded.
+    pub write: Write,
+    /// Whether it was in force when it was accepted.
+    pub applied: bool,
+}
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Nothing: it is lost when the process ends.
+    Memory,
+    /// A crash of the process. Up to a second of writes can be lost if the database or the machine crashes.
+    EverySecond,
+    /// A crash of the machine: it is on the disk.
+    Fsync,
+    /// The loss of the machine, as this number of replicas have it.
+    Replicas(u32),
+    /// The database does not report it.
+    Unknown,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::EverySecond => f.write_str("everysec"),
+            Self::Fsync => f.write_str("fsync"),
+            Self::Replicas(count) => write!(f, "replicas:{count}"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Why a call of a store for live data failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store cannot be reached, rejected the command, or the circuit breaker is open.
+    #[error("the live data in {store} are unavailable: {what}")]
+    Unavailable {
+        /// The store, without a password.
+        store: String,
+        /// The reason.
+        what: String,
+    },
+    /// The deadline was exceeded.
+    #[error("the live data in {store} did not answer in time")]
+    TimedOut {
+        /// The store, without a password.
+        store: String,
+    },
+    /// The idempotency key was used for another write.
+    #[error("the idempotency key {key:?} was used for another write")]
+    KeyReused {
+        /// The key.
+        key: String,
+    },
+    /// The user has the greatest number of live ratings.
+    #[error("user {user} has {limit} live ratings, which is the limit")]
+    TooManyRatings {
+        /// The user.
+        user: UserId,
+        /// [`Limits::ratings`](crate::Limits::ratings).
+        limit: usize,
+    },
+    /// A stored value is malformed.
+    #[error("{key} is malformed: {what}")]
+    Malformed {
+        /// The key.
+        key: String,
+        /// The fault.
+        what: String,
+    },
+}
