@@ -56,18 +56,22 @@ fn pairs() -> Vec<(i32, i32)> {
 fn tensorflow_scores_exported_models_as_this_process_does() {
     let folder = tempfile::tempdir().unwrap();
     let data = demo();
-    for more in [
+    let models = [
         "--embedding=16",
         "--pretraining=none --epochs=3",
         "--pretraining=none --epochs=3 --hidden=7 --embedding=3",
         "--pretraining=none --epochs=3 --hidden=32,16,8 --embedding=17",
         "--epochs=3 --architecture=two-towers --hidden=10,10",
         "--epochs=20 --architecture=gmf",
-    ] {
+        "--architecture=neumf",
+        "--epochs=3 --architecture=neumf --pretraining=none --hidden=7,5 --embedding=3",
+    ];
+    for more in models {
         let folders = [("--data", &*data), ("--out", folder.path())];
         succeed(&format!("train {more}"), &folders);
     }
-    let versions = ["001", "002", "003", "004", "005"].map(|version| folder.path().join(version));
+    let versions: Vec<PathBuf> =
+        (1..=models.len()).map(|version| folder.path().join(format!("{version:03}"))).collect();
     let pairs = pairs();
     let scores = python("score.py", &versions, &pairs);
     assert_eq!(scores.len(), versions.len() * pairs.len());
