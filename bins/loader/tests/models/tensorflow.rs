@@ -24,9 +24,9 @@ fn in_process(version: &Path, pairs: &[(i32, i32)]) -> Vec<f64> {
     let model = read(version).model;
     let id = |id: i32| u32::try_from(id).unwrap_or(u32::MAX);
     let scorer = Scorer::new(&model, pairs.iter().map(|&(_, movie)| id(movie)));
-    let score = |(place, &(user, _)): (usize, &(i32, i32))| {
+    let score = |(index, &(user, _)): (usize, &(i32, i32))| {
         let mut score = Vec::new();
-        scorer.score(&scorer.query(id(user)), [place as u32].into_iter(), &mut score);
+        scorer.score(&scorer.query(id(user)), [index as u32].into_iter(), &mut score);
         f64::from(score[0])
     };
     pairs.iter().enumerate().map(score).collect()
