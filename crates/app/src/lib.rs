@@ -15,6 +15,7 @@ mod duration;
 mod error;
 mod file_limit;
 mod listen;
+mod live;
 mod load;
 mod models;
 mod refresh;

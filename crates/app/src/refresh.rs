@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sparrow_http::{Server, Snapshot, SnapshotOptions};
 use sparrow_model::{Catalog, MovieId, Movies};
 use sparrow_store::{Error as StoreError, Generation, Read, StoredMovie, UserList};
-use sparrow_user_state::{StoreReader, StoreSource};
+use sparrow_user_state::{LiveSource, StoreReader, StoreSource};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -26,6 +26,7 @@ pub(crate) async fn run(
     config: Config,
     registry: Arc<Registry>,
     reader: Arc<StoreReader>,
+    live: LiveSource,
     server: Arc<Server>,
     report: oneshot::Sender<Result<String, Error>>,
 ) {
@@ -40,7 +41,7 @@ pub(crate) async fn run(
     };
     let watching = Arc::clone(&registry).watch();
     let histories = OnceCell::new();
-    let refresher = Refresher { config, registry, reader, server, movies, histories };
+    let refresher = Refresher { config, registry, reader, live, server, movies, histories };
     let following = async {
         let loaded = refresher.first_load(&mut report).await;
         refresher.follow(loaded).await;
@@ -65,6 +66,7 @@ struct Refresher {
     config: Config,
     registry: Arc<Registry>,
     reader: Arc<StoreReader>,
+    live: LiveSource,
     server: Arc<Server>,
     movies: Arc<Movies>,
     /// The data set with its ratings, read when first needed; `None` inside if there are no ratings.
@@ -298,7 +300,12 @@ impl Refresher {
     ) -> SnapshotOptions {
         let reader = Arc::clone(&self.reader);
         let store = Some(StoreSource { reader, generation, sample_movies, histories });
-        SnapshotOptions { posters: self.config.data.posters.clone(), store, users }
+        SnapshotOptions {
+            posters: self.config.data.posters.clone(),
+            store,
+            live: Some(self.live.clone()),
+            users,
+        }
     }
 }
 

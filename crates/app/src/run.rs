@@ -12,7 +12,7 @@ use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
 use sparrow_store::{FeatureStore, GuardOptions, Guarded};
-use sparrow_user_state::StoreReader;
+use sparrow_user_state::{LiveSource, StoreReader};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::error::Chain;
 use crate::load::load;
 use crate::models::Registry;
-use crate::{file_limit, listen, refresh, telemetry};
+use crate::{file_limit, listen, live, refresh, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
 const FINAL_OUTPUT: Duration = Duration::from_millis(500);
@@ -112,6 +112,7 @@ async fn serve_until_signal(config: &Config, output: &Stream) -> Result<(), Erro
         loaded = running.loaded() => {
             let summary = loaded?;
             output.send(format!("Ready: {summary}. Open http://{browser} in a browser.\n"));
+            output.send(format!("{}\n", running.live));
             tokio::select! {
                 _ = signals.next() => {}
                 broken = running.broken() => return Err(broken),
@@ -133,6 +134,8 @@ async fn serve_until_signal(config: &Config, output: &Stream) -> Result<(), Erro
 pub struct Running {
     /// The address on which it listens.
     pub address: SocketAddr,
+    /// Where ratings and events are kept, as a sentence.
+    pub live: String,
     admin: Option<Admin>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -223,6 +226,9 @@ async fn start_from(
         .map_err(|source| Error::Listen { address: config.listen, source })?;
     let address =
         listener.local_addr().map_err(Error::system("find the address of the listener"))?;
+    let accepts_writes = config.live.open_writes || address.ip().is_loopback();
+    let live_source = live::open(&config);
+    let live = live::description(&live_source, accepts_writes);
     let descriptors = file_limit::reserve(config.server.max_connections.get());
     let server = Arc::new(Server::new(Options {
         header_timeout: config.server.header_timeout,
@@ -241,6 +247,7 @@ async fn start_from(
         max_rankings: config.server.max_rankings,
         hosts,
         cors,
+        accepts_writes,
         ..Options::default()
     }));
     let admin = admin::start(config.admin.listen, &server);
@@ -264,11 +271,11 @@ async fn start_from(
             let options =
                 GuardOptions { deadline: config.store.deadline, ..GuardOptions::default() };
             let reader = Arc::new(StoreReader::new(Arc::new(Guarded::new(store, options))));
-            tokio::spawn(refresh::run(config, registry, reader, server, report))
+            tokio::spawn(refresh::run(config, registry, reader, live_source, server, report))
         }
         None => tokio::spawn(async move {
             let models = Arc::clone(&registry);
-            let load = spawn_blocking(move || load_files(config, &models, &server));
+            let load = spawn_blocking(move || load_files(config, &models, live_source, &server));
             let outcome = load.await.map_err(|error| Error::Interrupted(Some(error))).flatten();
             let loaded = outcome.is_ok();
             // Fails if the caller does not wait for the outcome.
@@ -279,14 +286,23 @@ async fn start_from(
         }),
     };
     let (loader, servers) = (ServerTask(loader), ServerTask(servers));
-    Ok(Running { address, admin, stop, serving, loading: Some(loading), loader, servers })
+    Ok(Running { address, live, admin, stop, serving, loading: Some(loading), loader, servers })
 }
 
 /// Loads all data from files and publishes them.
-fn load_files(config: Config, registry: &Registry, server: &Server) -> Result<String, Error> {
+fn load_files(
+    config: Config,
+    registry: &Registry,
+    live: LiveSource,
+    server: &Server,
+) -> Result<String, Error> {
     let engine = load(&config, registry)?;
     let summary = summary(&engine);
-    let options = SnapshotOptions { posters: config.data.posters, ..SnapshotOptions::default() };
+    let options = SnapshotOptions {
+        posters: config.data.posters,
+        live: Some(live),
+        ..SnapshotOptions::default()
+    };
     server.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
     Ok(summary)
 }

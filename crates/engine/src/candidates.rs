@@ -1,4 +1,4 @@
-use sparrow_model::{GenreSet, History, MovieIndex, MovieSet, Sort, UserState};
+use sparrow_model::{GenreSet, MovieIndex, MovieSet, Sort, UserState};
 use sparrow_recall::Query;
 
 use crate::buffers::Buffers;
@@ -78,9 +78,9 @@ impl Engine {
             excluded.invert();
         }
         if request.exclude_seen {
-            excluded.extend(user.history.iter().flat_map(History::movies));
-            excluded.extend(user.also_rated.iter().copied());
+            excluded.extend(user.seen_movies());
         }
+        excluded.extend(user.hidden.iter().copied());
         self.exclude_more(request.exclude, request.exclude_genres, request.min_year, excluded);
         let movies = self.catalog.len();
         if let Some(filter) = &request.filter {

@@ -201,7 +201,8 @@ impl Engine {
         let Some(history) = &user.history else { return };
         let is_well = |stars: Stars| stars.half_stars() >= WELL;
         let recent = history.iter().rev().filter(|rated| is_well(rated.stars));
-        let mut exclude: Vec<MovieIndex> = history.movies().collect();
+        let mut exclude: Vec<MovieIndex> = user.seen_movies().collect();
+        exclude.extend_from_slice(user.hidden);
         exclude.extend(home.shown());
         for rated in recent.filter(|rated| !self.catalog.is_hidden(rated.movie)).take(RECENT) {
             let request =
@@ -217,7 +218,8 @@ impl Engine {
 
     fn add_popular(&self, home: &mut Home, request: &HomeRequest<'_>, user: &UserState<'_>) {
         let mut seen = MovieSet::new(self.catalog.len());
-        seen.extend(user.rated_movies(false));
+        seen.extend(user.seen_movies());
+        seen.extend(user.hidden.iter().copied());
         let is_seen = |movie| seen.contains(movie);
         home.add_ordered(RowKind::PopularNow, request.size, request.popular_now, is_seen);
     }

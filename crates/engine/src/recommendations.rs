@@ -54,6 +54,8 @@ reasons! {
     StoreUpdating = "store-updating",
     /// The store's entry of the user is malformed.
     StoreFailed = "store-failed",
+    /// The live data of the user cannot be read: the answer is that of before.
+    LiveUnavailable = "live-unavailable",
     /// The user's rating history is missing, so that seen movies cannot be excluded.
     NoHistory = "no-history",
     /// A recall strategy failed; the candidates are those of the others.
@@ -74,7 +76,13 @@ impl Reason {
 
     /// Whether the user's state is incomplete because of the store.
     pub(crate) const fn is_of_store(self) -> bool {
-        matches!(self, Self::StoreUnavailable | Self::StoreUpdating | Self::StoreFailed)
+        matches!(
+            self,
+            Self::StoreUnavailable
+                | Self::StoreUpdating
+                | Self::StoreFailed
+                | Self::LiveUnavailable
+        )
     }
 }
 

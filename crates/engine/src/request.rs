@@ -161,13 +161,10 @@ impl Engine {
         let users = self.catalog.users();
         let index = users.index_of(id);
         UserState {
-            id,
-            is_anonymous: false,
             history: index.map(|index| users.get(index)),
-            also_rated: &[],
             favourite_genres: index.map_or(&[], |index| self.favourite_genres.of(index)),
             embedding: self.embeddings.as_ref().and_then(|vectors| vectors.users.get(id.0)),
-            features: None,
+            ..UserState::unknown(id)
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn query_strings(data: &[u8]) {
             assert!(text.len() <= query.len());
         }
     }
-    if let Ok(id) = path_id(query) {
+    if let Ok(id) = path_id("id", query) {
         assert_eq!(id.to_string(), query);
     }
 }

@@ -16,9 +16,9 @@ pub struct EventType {
     pub half_life_days: Option<f32>,
     /// How several events about one movie combine.
     pub combination: Combination,
-    /// Whether the movie counts as seen.
+    /// Whether the movie counts as seen, unless the value is 0.
     pub seen: bool,
-    /// Whether the movie is never recommended again.
+    /// Whether the movie is not recommended, unless the value is 0.
     pub hides: bool,
 }
 
@@ -100,12 +100,13 @@ impl EventTypes {
         let mut opinions: Vec<Opinion> = Vec::new();
         for event in &user.events {
             let Some(kind) = self.find(&event.kind) else { continue };
+            let value = kind.combined(event);
             let new = Opinion {
                 movie: event.movie,
                 interest: kind.interest(event, now),
                 time: event.time,
-                seen: kind.seen,
-                hidden: kind.hides,
+                seen: kind.seen && value > 0.0,
+                hidden: kind.hides && value > 0.0,
             };
             // Events are in order of movie.
             match opinions.last_mut() {
@@ -123,12 +124,17 @@ impl EventTypes {
 }
 
 impl EventType {
-    fn interest(&self, event: &LiveEvent, now: u32) -> f32 {
-        let value = match self.combination {
+    /// The value of several events together.
+    const fn combined(&self, event: &LiveEvent) -> f32 {
+        match self.combination {
             Combination::Sum => event.sum,
             Combination::Greatest => event.greatest,
             Combination::Newest => event.newest,
-        };
+        }
+    }
+
+    fn interest(&self, event: &LiveEvent, now: u32) -> f32 {
+        let value = self.combined(event);
         let days = f64::from(now.saturating_sub(event.time)) / 86_400.0;
         let faded = self.half_life_days.map_or(1.0, |half| 0.5_f64.powf(days / f64::from(half)));
         self.strength * value * faded as f32

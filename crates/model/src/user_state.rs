@@ -17,8 +17,15 @@ pub struct UserState<'a> {
     pub is_anonymous: bool,
     /// The ratings; `None` if they are unavailable.
     pub history: Option<History<'a>>,
-    /// Rated movies outside the history. Incomplete if the history is unavailable.
+    /// Rated or seen movies outside the history. Incomplete if the history is unavailable.
     pub also_rated: &'a [MovieIndex],
+    /// Movies of the history that do not count as seen, in ascending order: the user likes them without having rated them.
+    pub unseen: &'a [MovieIndex],
+    /// Movies that must not be recommended to the user, whatever the request.
+    pub hidden: &'a [MovieIndex],
+    /// Whether the history is newer than what models store by user id, such as trained vectors: they then compute it from
+    /// the history.
+    pub is_updated: bool,
     /// The user's top genres, most liked first.
     pub favourite_genres: &'a [Genre],
     /// The user's vector in the space of the item vectors, if any.
@@ -35,6 +42,9 @@ impl UserState<'_> {
             is_anonymous: false,
             history: None,
             also_rated: &[],
+            unseen: &[],
+            hidden: &[],
+            is_updated: false,
             favourite_genres: &[],
             embedding: None,
             features: None,
@@ -53,5 +63,14 @@ impl UserState<'_> {
         // The stars of these ratings are unknown.
         let others = if liked_only { &[] } else { self.also_rated };
         counted.map(|rated| rated.movie).chain(others.iter().copied())
+    }
+
+    /// Iterates over the movies that count as seen, in unspecified order.
+    pub fn seen_movies(&self) -> impl Iterator<Item = MovieIndex> {
+        let is_seen = |movie: &MovieIndex| {
+            self.unseen.is_empty() || self.unseen.binary_search(movie).is_err()
+        };
+        let history = self.history.iter().flat_map(History::movies).filter(is_seen);
+        history.chain(self.also_rated.iter().copied())
     }
 }

@@ -27,7 +27,7 @@ impl EmbeddingRanker {
     }
 
     /// A ranker with user vectors of its own, by user id. They have length 1 if the items are compared by cosine. Those of
-    /// anonymous users are computed by `new` from the liked movies of their histories.
+    /// anonymous users, and of users with a newer history, are computed by `new` from the liked movies of their histories.
     pub const fn with_users(
         items: Arc<ItemVectors>,
         trained: Arc<EmbeddingTable>,
@@ -60,7 +60,7 @@ impl Ranker for EmbeddingRanker {
         let user = query.user;
         let computed;
         let vector = match &self.own {
-            Some(own) if user.is_anonymous => {
+            Some(own) if user.is_anonymous || user.is_updated => {
                 computed = self.vector_of(own, user);
                 computed.as_deref()
             }

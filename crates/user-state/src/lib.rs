@@ -43,8 +43,10 @@
 //! # }).unwrap();
 //! ```
 
+mod live;
 mod reader;
 mod user;
 
+pub use live::{LiveSource, ReadError, UserSource};
 pub use reader::StoreReader;
 pub use user::{LoadedUser, StoreSource};

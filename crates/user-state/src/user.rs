@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sparrow_engine::{Engine, Reason};
 use sparrow_features::{FAVOURITE_GENRE_FIELDS, RATED_MOVIE_FIELDS};
 use sparrow_model::{
-    Catalog, Features, Genre, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId, UserState,
+    Catalog, Genre, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId, UserState,
 };
 use sparrow_store::{Error, Fields, Generation, Read, StoredUser};
 
@@ -29,14 +29,23 @@ pub struct StoreSource {
 /// A user as read from a store or from a request, in the terms of an engine's catalogue: owns what [`UserState`] borrows.
 #[derive(Debug)]
 pub struct LoadedUser {
-    id: UserId,
-    is_anonymous: bool,
-    history: Option<OwnedHistory>,
-    also_rated: Vec<MovieIndex>,
-    favourite_genres: Vec<Genre>,
-    embedding: Option<Vec<f32>>,
-    features: Option<Fields>,
-    missing: Option<Reason>,
+    pub(crate) id: UserId,
+    pub(crate) is_anonymous: bool,
+    /// The ratings.
+    pub(crate) history: Option<OwnedHistory>,
+    /// The ratings together with movies that are liked but not rated; `None` without such movies.
+    pub(crate) model_history: Option<OwnedHistory>,
+    pub(crate) also_rated: Vec<MovieIndex>,
+    pub(crate) unseen: Vec<MovieIndex>,
+    pub(crate) hidden: Vec<MovieIndex>,
+    pub(crate) favourite_genres: Vec<Genre>,
+    pub(crate) embedding: Option<Vec<f32>>,
+    pub(crate) features: Option<Fields>,
+    pub(crate) missing: Option<Reason>,
+    pub(crate) has_live_data: bool,
+    pub(crate) has_live_ratings: bool,
+    /// See [`UserState::is_updated`].
+    pub(crate) is_updated: bool,
 }
 
 impl StoreSource {
@@ -104,16 +113,22 @@ impl StoreSource {
 }
 
 impl LoadedUser {
-    fn unknown(id: UserId, why: Reason) -> Self {
+    pub(crate) const fn unknown(id: UserId, why: Reason) -> Self {
         Self {
             id,
             is_anonymous: false,
             history: None,
+            model_history: None,
             also_rated: Vec::new(),
+            unseen: Vec::new(),
+            hidden: Vec::new(),
             favourite_genres: Vec::new(),
             embedding: None,
             features: None,
             missing: Some(why),
+            has_live_data: false,
+            has_live_ratings: false,
+            is_updated: false,
         }
     }
 
@@ -164,14 +179,13 @@ impl LoadedUser {
             None
         });
         Self {
-            id,
-            is_anonymous: false,
             history,
             also_rated,
             favourite_genres: genres,
             embedding,
             features,
             missing,
+            ..Self::unknown(id, Reason::UnknownUser)
         }
     }
 
@@ -186,27 +200,12 @@ impl LoadedUser {
         }
         let embedding = engine.embeddings().and_then(|vectors| vectors.vector_of(&history));
         Self {
-            id,
             is_anonymous,
             favourite_genres: engine.favourite_genres(&history),
-            also_rated: Vec::new(),
             embedding,
-            features: None,
             missing: None,
             history: Some(owned),
-        }
-    }
-
-    /// The state for [`Engine::recommend_to`].
-    pub fn state(&self) -> UserState<'_> {
-        UserState {
-            id: self.id,
-            is_anonymous: self.is_anonymous,
-            history: self.history(),
-            also_rated: &self.also_rated,
-            favourite_genres: &self.favourite_genres,
-            embedding: self.embedding.as_deref(),
-            features: self.features.as_ref().map(|fields| fields as &dyn Features),
+            ..Self::unknown(id, Reason::UnknownUser)
         }
     }
 
@@ -218,7 +217,10 @@ impl LoadedUser {
 
     /// Whether nothing is known about the user.
     pub const fn is_empty(&self) -> bool {
-        self.history.is_none() && self.features.is_none() && self.embedding.is_none()
+        self.history.is_none()
+            && self.features.is_none()
+            && self.embedding.is_none()
+            && !self.has_live_data
     }
 
     /// The ratings; `None` if they are not known.

@@ -4,6 +4,7 @@ mod accessibility;
 mod data;
 mod description;
 mod genres;
+mod live;
 mod origins;
 mod pages;
 mod scroll;

@@ -110,7 +110,7 @@ fn changing_the_model_changes_the_list_and_names_the_model() -> Result<()> {
     assert!(
         browser
             .text("document.querySelector('#recommendations .why__score').textContent")?
-            .starts_with("score ")
+            .starts_with("No. 1")
     );
 
     browser.click("#recommendation-controls label:has(input[value=popularity])")?;
@@ -121,7 +121,7 @@ fn changing_the_model_changes_the_list_and_names_the_model() -> Result<()> {
     // The score of popularity is a number of ratings; users 2 to 9 have rated movie 30.
     assert_eq!(
         browser.text("document.querySelector('#recommendations .why__score').textContent")?,
-        "8 ratings"
+        "No. 1, 8 ratings"
     );
     assert_eq!(browser.text("location.search")?, "?model=popularity");
     assert_eq!(

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::models::Models;
 use super::recall::{self, Strategies};
-use super::{Config, Data, Error, Ranking, Store};
+use super::{Config, Data, Error, Events, Ranking, Store};
 
 /// The prefix of environment variables that set keys.
 pub(super) const PREFIX: &str = "SPARROW__";
@@ -16,6 +16,7 @@ pub(super) const PREFIX: &str = "SPARROW__";
 /// The arrays of tables. They can be set only in a file, and are read as a whole.
 pub(super) const MODELS: &str = "models";
 pub(super) const STRATEGIES: &str = "recall.strategies";
+pub(super) const EVENTS: &str = "events";
 
 /// The flag that sets a key.
 pub(crate) fn flag(key: &str) -> String {
@@ -62,6 +63,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
     let mut table = Table::try_from(everything).unwrap_or_default();
     let tables = |table| Value::Array(vec![Value::Table(table)]);
     table.insert(MODELS.to_owned(), tables(Models::table_of_all_keys()));
+    table.insert(EVENTS.to_owned(), tables(Events::table_of_all_keys()));
     insert(&mut table, STRATEGIES, tables(Strategies::table_of_all_keys()));
     flatten(table).into_iter().map(|(key, value)| (without_indices(&key), value)).collect()
 }

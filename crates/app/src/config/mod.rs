@@ -1,10 +1,11 @@
 //! The configuration of the server, and its layers.
 //!
 //! Built-in defaults, then a TOML file, then the environment, then the command line; later layers take precedence. A key is
-//! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]` and
-//! `[[recall.strategies]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
+//! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]`,
+//! `[[recall.strategies]]` and `[[events]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
 
 mod error;
+mod events;
 mod filter;
 mod keys;
 mod layers;
@@ -15,6 +16,7 @@ mod recall;
 mod tests;
 
 pub use error::Error;
+pub use events::Events;
 #[cfg(test)]
 pub(crate) use keys::flag;
 pub use keys::known_keys;
@@ -76,6 +78,8 @@ pub struct Config {
     pub store: Store,
     /// The movies that are shown.
     pub catalog: Catalog,
+    /// Ratings and events that arrive while the server runs.
+    pub live: Live,
     /// Recall.
     pub recall: Recall,
     /// Settings of all ranking models.
@@ -91,6 +95,9 @@ pub struct Config {
     /// The ranking models.
     #[serde(skip_serializing_if = "Models::is_default")]
     pub models: Models,
+    /// What events mean.
+    #[serde(skip_serializing_if = "Events::is_default")]
+    pub events: Events,
 }
 
 impl Default for Config {
@@ -100,6 +107,7 @@ impl Default for Config {
             data: Data::default(),
             store: Store::default(),
             catalog: Catalog::default(),
+            live: Live::default(),
             recall: Recall::default(),
             ranking: Ranking::default(),
             server: Server::default(),
@@ -107,6 +115,7 @@ impl Default for Config {
             admin: Admin::default(),
             log: Log::default(),
             models: Models::default(),
+            events: Events::default(),
         }
     }
 }
@@ -125,6 +134,29 @@ pub struct Data {
     pub posters: Option<PathBuf>,
     /// The number of bad lines of the data set that are skipped and reported; more are an error.
     pub max_bad_lines: usize,
+}
+
+/// Ratings and events that arrive while the server runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Live {
+    /// Whether a server that listens beyond loopback accepts them.
+    pub open_writes: bool,
+    /// The greatest number of live ratings and removals per user.
+    pub max_ratings: NonZeroUsize,
+    /// The greatest number of pairs of movie and event type per user; the oldest are dropped beyond that.
+    pub max_events: NonZeroUsize,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        let limits = sparrow_live::Limits::default();
+        Self {
+            open_writes: false,
+            max_ratings: NonZeroUsize::new(limits.ratings).unwrap_or(NonZeroUsize::MIN),
+            max_events: NonZeroUsize::new(limits.events).unwrap_or(NonZeroUsize::MIN),
+        }
+    }
 }
 
 /// The movies that are shown.

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use sparrow_engine::Engine;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Exposure, Group};
+use crate::endpoints::live::{IDEMPOTENCY_KEY, LONGEST_KEY, latest};
 use crate::parameters::definition::{Kind as ParameterKind, NO_GENRE, NOT_BLANK, Parameter};
 use crate::response::json;
 use crate::response::problem::{Document, Kind, Problem};
@@ -128,22 +129,37 @@ fn reference(kind: &str, name: &str) -> Json {
 
 fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint>) -> Json {
     let mut types = BTreeMap::new();
-    let mut paths = Vec::new();
-    for endpoint in endpoints {
+    let mut paths: Vec<(String, Json)> = Vec::new();
+    let mut method_sets = Vec::new();
+    let endpoints: Vec<&Endpoint> = endpoints.collect();
+    for endpoint in &endpoints {
         if let Answer::Json(schema) | Answer::Ranked(schema) = &endpoint.answer {
             collect_types(schema, &mut types);
         }
-        let method = match endpoint.methods() {
-            Methods::Read => "get",
-            Methods::Post => "post",
-        };
-        let operation = Json::from([(method, operation(endpoint, names))]);
-        paths.push((endpoint.path.template.to_owned(), operation));
+        let template = endpoint.path.template;
+        let at_path = endpoints.iter().filter(|other| other.path.template == template);
+        let methods = at_path.fold(Methods::NONE, |methods, other| methods.and(other.methods));
+        if !method_sets.contains(&methods) {
+            method_sets.push(methods);
+        }
+        let name = endpoint.methods.names().next().unwrap_or_default().to_ascii_lowercase();
+        let operation = (name, operation(endpoint, methods, names));
+        match paths.iter_mut().find(|(path, _)| path == template) {
+            Some((_, Json::Object(operations))) => operations.push(operation),
+            _ => paths.push((template.to_owned(), Json::Object(vec![operation]))),
+        }
     }
     collect_types(&Schema::Named(&Document::TYPE), &mut types);
     let schemas = types.into_values().map(|named| (named.name.to_owned(), object(named)));
-    let responses =
-        PROBLEMS.iter().map(|problem| (problem.name.to_owned(), problem_response(problem)));
+    let other_methods = method_sets.into_iter().map(|methods| {
+        let (name, description) = other_method(methods);
+        (name, problem_response(&methods.refuse("PATCH"), &description))
+    });
+    let responses = PROBLEMS.iter().map(|problem| {
+        let response = problem_response(&(problem.example)(), problem.description);
+        (problem.name.to_owned(), response)
+    });
+    let responses = other_methods.chain(responses);
     Json::from([
         ("openapi", "3.1.0".into()),
         ("info", info()),
@@ -163,7 +179,7 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
 fn info() -> Json {
     let license = [("name", "Apache-2.0".into()), ("identifier", "Apache-2.0".into())];
     let description = "Answers are JSON; problems are documents of RFC 9457. Endpoints take GET and HEAD without \
-        a body, or POST with a body in JSON. Endpoints under `/v1` take exactly the listed parameters, each at most once unless its description \
+        a body, or POST and PUT with a body in JSON. Web pages of other origins must not change data. Endpoints under `/v1` take exactly the listed parameters, each at most once unless its description \
         permits more; the others ignore unknown parameters. Web pages of every origin may read `/getmovie`, \
         `/getsimilarmovie` and `/getrecommendation`; those of the origins in `[cors] origins` may read `/getuser`, \
         `/getrecforyou` and `/v1`. Numbers are decimal digits without a sign or leading zeros. The names of genres \
@@ -205,13 +221,19 @@ fn tag(group: Group) -> Json {
     )
 }
 
-fn operation(endpoint: &Endpoint, names: &Names<'_>) -> Json {
-    let variable = endpoint.variable.iter().map(|parameter| (parameter, "path"));
+fn operation(endpoint: &Endpoint, methods: Methods, names: &Names<'_>) -> Json {
+    let variable = endpoint.variables.iter().map(|parameter| (parameter, "path"));
     let query = endpoint.query.iter().map(|parameter| (parameter, "query"));
-    let parameters: Vec<Json> = variable
-        .chain(query)
-        .map(|(parameter, location)| describe(parameter, location, names))
-        .collect();
+    let described = variable.chain(query);
+    let mut parameters: Vec<Json> =
+        described.map(|(parameter, location)| describe(parameter, location, names)).collect();
+    if endpoint.writes {
+        let values = schema(&Schema::Key);
+        let key = Json::from([("name", IDEMPOTENCY_KEY.into()), ("in", "header".into())])
+            .with_text("description", KEY_DESCRIPTION)
+            .with("schema", values);
+        parameters.push(key);
+    }
     let mut operation = Json::from([
         ("operationId", endpoint.operation_id.into()),
         ("tags", Json::texts([endpoint.group.tag()])),
@@ -224,8 +246,11 @@ fn operation(endpoint: &Endpoint, names: &Names<'_>) -> Json {
     if let Some(fields) = endpoint.body {
         operation = operation.with("requestBody", request_body(fields, endpoint, names));
     }
-    operation.with("responses", responses(endpoint))
+    operation.with("responses", responses(endpoint, methods))
 }
+
+const KEY_DESCRIPTION: &str = "Identifies the change for retries: of several requests of a user with one key within 24 \
+     hours, only the first changes data, and all get its answer.";
 
 /// The object in the body of a request. Its fields may also be the parameters of the query.
 fn request_body(body: &[Field], endpoint: &Endpoint, names: &Names<'_>) -> Json {
@@ -239,26 +264,36 @@ fn request_body(body: &[Field], endpoint: &Endpoint, names: &Names<'_>) -> Json 
     let object = Json::from([
         ("type", "object".into()),
         ("properties", Json::Object(own.chain(parameters).collect())),
-        ("required", Json::texts(body.iter().map(|field| field.name))),
+        (
+            "required",
+            Json::texts(
+                body.iter()
+                    .filter(|field| !matches!(field.schema, Schema::Optional(_)))
+                    .map(|field| field.name),
+            ),
+        ),
         ("additionalProperties", false.into()),
     ]);
     let content = Json::from([("application/json", Json::from([("schema", object)]))]);
     Json::from([("required", true.into()), ("content", content)])
 }
 
-fn responses(endpoint: &Endpoint) -> Json {
+fn responses(endpoint: &Endpoint, methods: Methods) -> Json {
     let mut responses = vec![("200".to_owned(), success(&endpoint.answer))];
+    let (name, _) = other_method(methods);
+    responses.push(("405".to_owned(), reference("responses", &name)));
     if matches!(endpoint.answer, Answer::Image) {
         let description = "The client has this version (`If-None-Match`).";
         responses.push(("304".to_owned(), Json::from([("description", description.into())])));
     }
     for problem in &PROBLEMS {
         let is_possible = match problem.kind {
-            Kind::MethodNotAllowed
-            | Kind::UnexpectedBody
-            | Kind::BodyTooLarge
-            | Kind::UnsupportedMediaType => problem.methods == Some(endpoint.methods()),
-            Kind::NotFound | Kind::Internal => endpoint.problems.contains(&problem.kind),
+            Kind::UnexpectedBody => endpoint.body.is_none(),
+            Kind::BodyTooLarge | Kind::UnsupportedMediaType => endpoint.body.is_some(),
+            Kind::NotFound | Kind::Internal | Kind::TooManyRatings => {
+                endpoint.problems.contains(&problem.kind)
+            }
+            Kind::Forbidden | Kind::KeyReused => endpoint.writes,
             Kind::MisdirectedRequest => endpoint.exposure != Exposure::Probe,
             _ => true,
         };
@@ -355,6 +390,10 @@ fn schema(described: &Schema) -> Json {
         Schema::Boolean => of("boolean"),
         Schema::Text => of("string"),
         Schema::Formatted(format) => of("string").with("format", format),
+        Schema::Short(most) => of("string").with("minLength", 1).with("maxLength", most),
+        Schema::Key => schema(&Schema::Short(LONGEST_KEY)).with("pattern", "^[!-~]+$"),
+        // The greatest is that of the time when this document is made.
+        Schema::Time => of("integer").with("minimum", 0).with("maximum", latest()),
         Schema::Constant(text) => Json::from([("const", text.into())]),
         Schema::Words(words) => of("string").with("enum", Json::texts(words.iter().copied())),
         Schema::Integer { least, most } => {
@@ -374,6 +413,7 @@ fn schema(described: &Schema) -> Json {
         Schema::List(items) => of("array").with("items", schema(items)),
         Schema::AtMost(most, items) => schema(&Schema::List(items)).with("maxItems", most),
         Schema::NonEmpty(items) => schema(&Schema::List(items)).with("minItems", 1),
+        Schema::Anything => of("object"),
         Schema::TextMap => of("object").with("additionalProperties", of("string")),
         Schema::CountMap => {
             of("object").with("additionalProperties", of("integer").with("minimum", 1))
@@ -448,8 +488,6 @@ fn collect_types(schema: &Schema, types: &mut BTreeMap<&'static str, &'static Ty
 struct ProblemResponse {
     name: &'static str,
     kind: Kind,
-    /// The methods of the endpoints that have it, if it depends on them.
-    methods: Option<Methods>,
     description: &'static str,
     example: fn() -> Problem,
 }
@@ -460,16 +498,18 @@ const fn response(
     description: &'static str,
     example: fn() -> Problem,
 ) -> ProblemResponse {
-    ProblemResponse { name, kind, methods: None, description, example }
+    ProblemResponse { name, kind, description, example }
 }
 
-impl ProblemResponse {
-    const fn of(self, methods: Methods) -> Self {
-        Self { methods: Some(methods), ..self }
-    }
+/// The name and the description of the response to a method that a path does not take.
+fn other_method(methods: Methods) -> (String, String) {
+    let names: Vec<&str> = methods.names().collect();
+    let capital = |name: &&str| format!("{}{}", &name[..1], name[1..].to_ascii_lowercase());
+    let name = format!("Only{}", names.iter().map(capital).collect::<String>());
+    (name, format!("Every method but {}.", names.join(" and ")))
 }
 
-static PROBLEMS: [ProblemResponse; 13] = [
+static PROBLEMS: [ProblemResponse; 14] = [
     response(
         "BadRequest",
         Kind::InvalidParameter,
@@ -482,14 +522,6 @@ static PROBLEMS: [ProblemResponse; 13] = [
     response("NotFound", Kind::NotFound, "Nothing has this id.", || {
         Problem::not_found("there is no movie 2")
     }),
-    response("MethodNotAllowed", Kind::MethodNotAllowed, "Every method but GET and HEAD.", || {
-        Methods::Read.refuse("POST")
-    })
-    .of(Methods::Read),
-    response("PostOnly", Kind::MethodNotAllowed, "Every method but POST.", || {
-        Methods::Post.refuse("GET")
-    })
-    .of(Methods::Post),
     response(
         "Timeout",
         Kind::Timeout,
@@ -501,15 +533,13 @@ static PROBLEMS: [ProblemResponse; 13] = [
         Kind::UnexpectedBody,
         "The request has a body. The connection is closed.",
         || Problem::new(Kind::UnexpectedBody, "this endpoint takes no request body"),
-    )
-    .of(Methods::Read),
+    ),
     response(
         "BodyTooLarge",
         Kind::BodyTooLarge,
         "The request body is larger than 1 MiB. The connection is closed.",
         || Problem::new(Kind::BodyTooLarge, "the request body may have 1048576 bytes"),
-    )
-    .of(Methods::Post),
+    ),
     response(
         "UnsupportedMediaType",
         Kind::UnsupportedMediaType,
@@ -518,8 +548,7 @@ static PROBLEMS: [ProblemResponse; 13] = [
             let detail = "the request body must be application/json without an encoding, got Content-Type \"text/plain\"";
             Problem::new(Kind::UnsupportedMediaType, detail)
         },
-    )
-    .of(Methods::Post),
+    ),
     response(
         "UriTooLong",
         Kind::UriTooLong,
@@ -545,6 +574,34 @@ static PROBLEMS: [ProblemResponse; 13] = [
             Problem::new(Kind::HeadersTooLarge, detail)
         },
     ),
+    response(
+        "Forbidden",
+        Kind::Forbidden,
+        "The server accepts no writes (`[live] open_writes`), or a web page of another origin sent the request.",
+        || {
+            let detail =
+                "web pages of \"https://other.example\" must not change data of this server";
+            Problem::new(Kind::Forbidden, detail)
+        },
+    ),
+    response(
+        "KeyReused",
+        Kind::KeyReused,
+        "The idempotency key was used for another request.",
+        || {
+            let detail = "the idempotency key \"7f3a\" was used for another write";
+            Problem::new(Kind::KeyReused, detail)
+        },
+    ),
+    response(
+        "TooManyRatings",
+        Kind::TooManyRatings,
+        "The user has as many live ratings as `[live] max_ratings` allows.",
+        || {
+            let detail = "user 6 has 10000 live ratings, which is the limit";
+            Problem::new(Kind::TooManyRatings, detail)
+        },
+    ),
     response("Internal", Kind::Internal, "The server has failed.", || {
         Problem::new(Kind::Internal, "the engine has failed")
     }),
@@ -552,18 +609,18 @@ static PROBLEMS: [ProblemResponse; 13] = [
         "Unavailable",
         Kind::Unavailable,
         "The server is loading its data or shutting down, has too many connections, a model took too long, or the \
-         feature store does not answer.",
+         feature store or the store for live data does not answer.",
         || Problem::new(Kind::Unavailable, "the server is loading its data"),
     ),
 ];
 
-fn problem_response(problem: &ProblemResponse) -> Json {
-    let response = Json::from([("description", problem.description.into())]);
+fn problem_response(example: &Problem, description: &str) -> Json {
+    let response = Json::from([("description", description.into())]);
     let header = |name: &str, header: Json| Json::from([(name, header)]);
-    let response = match problem.kind {
+    let response = match example.kind() {
         Kind::MethodNotAllowed => {
-            let methods = problem.methods.unwrap_or(Methods::Read).text();
-            let methods = schema(&Schema::Constant(methods));
+            let methods = Json::Text(example.allowed_names().join(", "));
+            let methods = Json::from([("const", methods)]);
             let allow = Json::from([("required", true.into()), ("schema", methods)]);
             response.with("headers", header("Allow", allow))
         }
@@ -578,7 +635,7 @@ fn problem_response(problem: &ProblemResponse) -> Json {
         }
         _ => response,
     };
-    let example = serde_json::from_slice(&(problem.example)().to_json()).unwrap_or_default();
+    let example = serde_json::from_slice(&example.to_json()).unwrap_or_default();
     let content = Json::from([
         ("schema", reference("schemas", Document::TYPE.name)),
         ("example", Json::Value(example)),
@@ -621,14 +678,16 @@ mod tests {
         let document = described();
         let operations: BTreeSet<_> = ENDPOINTS.iter().map(|(_, e)| e.operation_id).collect();
         let paths: BTreeSet<_> = ENDPOINTS.iter().map(|(_, e)| e.path.template).collect();
-        assert_eq!((operations.len(), paths.len()), (ENDPOINTS.len(), ENDPOINTS.len()));
+        assert_eq!(operations.len(), ENDPOINTS.len());
+        let described = document["paths"].as_object().unwrap();
+        assert_eq!(described.len(), paths.len());
+        let described = described.values().map(|path| path.as_object().unwrap().len());
+        assert_eq!(described.sum::<usize>(), ENDPOINTS.len());
         for (_, endpoint) in ENDPOINTS {
-            assert_eq!(
-                endpoint.variable.is_some(),
-                endpoint.path.template.contains("{id}"),
-                "{}",
-                endpoint.path.template
-            );
+            let template = endpoint.path.template;
+            let variables = endpoint.variables.iter().map(|one| format!("{{{}}}", one.name));
+            assert_eq!(variables.clone().count(), template.matches('{').count(), "{template}");
+            assert!(variables.into_iter().all(|name| template.contains(&name)), "{template}");
             let names: BTreeSet<_> = endpoint.query.iter().map(|one| one.name).collect();
             assert_eq!(names.len(), endpoint.query.len(), "{}", endpoint.path.template);
         }

@@ -12,8 +12,8 @@ use crate::response::schema::{Field, Schema};
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
 
-/// An endpoint: everything that routing and OpenAPI need beside its handler. Endpoints take GET and
-/// HEAD, or POST if they have a body.
+/// An endpoint: everything that routing and OpenAPI need beside its handler. Several endpoints may have one path, and
+/// different methods.
 #[derive(Debug)]
 pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) path: Path,
@@ -21,8 +21,11 @@ pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) group: Group,
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
-    /// The definition of the variable part of the path.
-    pub(crate) variable: Option<Parameter>,
+    pub(crate) methods: Methods,
+    /// The definitions of the variable parts of the path.
+    pub(crate) variables: &'static [Parameter],
+    /// Whether it changes data: see [`crate::policy::writes`].
+    pub(crate) writes: bool,
     /// The fields of the request body, an object in JSON, which may also contain the parameters of the query.
     pub(crate) body: Option<&'static [Field]>,
     pub(crate) answer: Answer,
@@ -67,36 +70,66 @@ pub(crate) enum Exposure {
     Probe,
 }
 
-/// The path of an endpoint, with at most one variable part.
+/// The path of an endpoint, with at most two variable parts.
 #[derive(Debug)]
 pub(crate) struct Path {
     /// As in OpenAPI: `/v1/movies/{id}/similar`.
     pub(crate) template: &'static str,
+    /// The fixed parts: before, between and after the variable ones. Those beyond the number of variables are `None`.
     before: &'static str,
-    after: Option<&'static str>,
+    more: [Option<&'static str>; 2],
 }
+
+/// The variable parts of a path, undecoded; empty ones if the template has fewer.
+pub(crate) type Variables<'p> = [&'p str; 2];
 
 impl Path {
     const fn new(template: &'static str) -> Self {
-        const VARIABLE: usize = "{id}".len();
-        let (bytes, mut index) = (template.as_bytes(), 0);
-        while index < bytes.len() {
-            if bytes[index] == b'{' {
-                let (before, rest) = template.split_at(index);
-                return Self { template, before, after: Some(rest.split_at(VARIABLE).1) };
+        let (before, rest) = until_variable(template);
+        let mut more = [None, None];
+        if let Some(rest) = rest {
+            let (between, rest) = until_variable(rest);
+            more[0] = Some(between);
+            if let Some(rest) = rest {
+                more[1] = Some(rest);
             }
-            index += 1;
         }
-        Self { template, before: template, after: None }
+        Self { template, before, more }
     }
 
-    /// The variable part of a path that matches, empty if the template has none.
-    pub(crate) fn matches<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let rest = path.strip_prefix(self.before)?;
-        let Some(after) = self.after else { return rest.is_empty().then_some(rest) };
-        let variable = rest.strip_suffix(after)?;
-        (!variable.is_empty() && !variable.contains('/')).then_some(variable)
+    /// The variable parts of a path that matches.
+    pub(crate) fn matches<'p>(&self, path: &'p str) -> Option<Variables<'p>> {
+        let mut rest = path.strip_prefix(self.before)?;
+        let mut variables = [""; 2];
+        for (variable, after) in variables.iter_mut().zip(self.more) {
+            let Some(after) = after else { break };
+            let until_slash = |text: &'p str| text.split_at(text.find('/').unwrap_or(text.len()));
+            let (part, others) = until_slash(rest);
+            // As in `/posters/{id}.jpg`.
+            let (suffix, after) = until_slash(after);
+            let part = part.strip_suffix(suffix)?;
+            *variable = Some(part).filter(|part| !part.is_empty())?;
+            rest = others.strip_prefix(after)?;
+        }
+        rest.is_empty().then_some(variables)
     }
+}
+
+/// The part of a template before its first variable, and that after it.
+const fn until_variable(template: &'static str) -> (&'static str, Option<&'static str>) {
+    let (bytes, mut index) = (template.as_bytes(), 0);
+    while index < bytes.len() {
+        if bytes[index] == b'{' {
+            let mut end = index;
+            while bytes[end] != b'}' {
+                end += 1;
+            }
+            let (before, _) = template.split_at(index);
+            return (before, Some(template.split_at(end + 1).1));
+        }
+        index += 1;
+    }
+    (template, None)
 }
 
 impl<Query: Copy> Endpoint<Query> {
@@ -115,7 +148,9 @@ impl<Query: Copy> Endpoint<Query> {
             group,
             summary,
             description: "",
-            variable: None,
+            methods: Methods::READ,
+            variables: &[],
+            writes: false,
             body: None,
             answer,
             problems: &[],
@@ -163,14 +198,19 @@ impl<Query: Copy> Endpoint<Query> {
         Self { description, ..self }
     }
 
-    /// Sets the definition of the variable part of the path.
-    pub(crate) const fn of(self, variable: Parameter) -> Self {
-        Self { variable: Some(variable), ..self }
+    /// Sets the definitions of the variable parts of the path.
+    pub(crate) const fn of(self, variables: &'static [Parameter]) -> Self {
+        Self { variables, ..self }
     }
 
     /// Takes POST, with a body of these fields.
     pub(crate) const fn posted(self, body: &'static [Field]) -> Self {
-        Self { body: Some(body), ..self }
+        Self { methods: Methods::POST, body: Some(body), ..self }
+    }
+
+    /// Changes data by this method. Only the server's own pages may use it.
+    pub(crate) const fn writing(self, methods: Methods, body: Option<&'static [Field]>) -> Self {
+        Self { methods, body, writes: true, is_personal: true, origins: Origins::Own, ..self }
     }
 
     pub(crate) const fn with_problems(self, problems: &'static [Kind]) -> Self {
@@ -187,12 +227,6 @@ impl<Query: Copy> Endpoint<Query> {
     }
 }
 
-impl Endpoint {
-    pub(crate) const fn methods(&self) -> Methods {
-        if self.body.is_some() { Methods::Post } else { Methods::Read }
-    }
-}
-
 impl<const N: usize> Endpoint<[Parameter; N]> {
     /// The values of the query, in the order of the parameters.
     pub(crate) fn arguments<'q>(&'static self, call: &Call<'q>) -> Result<[Value<'q>; N], Problem> {
@@ -206,8 +240,8 @@ pub(crate) struct Call<'a> {
     pub(crate) shared: &'a Shared,
     /// `None` before the first one is published.
     pub(crate) snapshot: Option<&'a Snapshot>,
-    /// The variable part of the path, undecoded.
-    pub(crate) variable: &'a str,
+    /// The variable parts of the path, undecoded.
+    pub(crate) variables: Variables<'a>,
     pub(crate) query: Option<&'a str>,
     pub(crate) headers: &'a HeaderMap,
     /// The request body; empty if the endpoint takes none.
@@ -224,7 +258,12 @@ impl<'a> Call<'a> {
 
     /// The id in the path.
     pub(crate) fn id(&self) -> Result<u32, Problem> {
-        path_id(self.variable)
+        path_id("id", self.variables[0])
+    }
+
+    /// The second id in the path, of a movie.
+    pub(crate) fn movie_id(&self) -> Result<u32, Problem> {
+        path_id("movieId", self.variables[1])
     }
 }
 
@@ -235,14 +274,26 @@ mod tests {
     #[test]
     fn paths_match_with_their_variable_part() {
         let similar = Path::new("/v1/movies/{id}/similar");
-        assert_eq!(similar.matches("/v1/movies/7/similar"), Some("7"));
+        assert_eq!(similar.matches("/v1/movies/7/similar"), Some(["7", ""]));
         for other in
             ["/v1/movies//similar", "/v1/movies/7/8/similar", "/v1/movies/7", "/v1/movies/similar"]
         {
             assert_eq!(similar.matches(other), None, "{other}");
         }
         let genres = Path::new("/v1/genres");
-        assert_eq!(genres.matches("/v1/genres"), Some(""));
+        assert_eq!(genres.matches("/v1/genres"), Some(["", ""]));
         assert_eq!(genres.matches("/v1/genres/"), None);
+        let rating = Path::new("/v1/users/{id}/ratings/{movieId}");
+        assert_eq!(rating.matches("/v1/users/6/ratings/50"), Some(["6", "50"]));
+        for other in [
+            "/v1/users/6/ratings/",
+            "/v1/users//ratings/50",
+            "/v1/users/6/ratings/50/",
+            "/v1/users/6/ratings/50/1",
+            "/v1/users/6/ratings",
+            "/v1/users/6/x/50",
+        ] {
+            assert_eq!(rating.matches(other), None, "{other}");
+        }
     }
 }

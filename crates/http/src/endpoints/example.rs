@@ -82,7 +82,7 @@ mod tests {
             list(&Call {
                 shared: &shared,
                 snapshot: Some(&snapshot),
-                variable: "",
+                variables: [""; 2],
                 query: Some(query),
                 headers: &HeaderMap::new(),
                 body: &[],

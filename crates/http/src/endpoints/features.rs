@@ -4,9 +4,10 @@ use serde::{Serialize, Serializer};
 use sparrow_features::{MOVIE_FIELDS, MovieFeatures, USER_FIELDS, UserWindow};
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{Fields, Malformed};
+use sparrow_user_state::LoadedUser;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
-use crate::endpoints::users::{missing_user, no_user, store_problem};
+use crate::endpoints::users::{self, missing_user, no_user, store_problem};
 use crate::parameters::definition::{MOVIE_ID, Parameter, USER_ID};
 use crate::response::audience::kind_of;
 use crate::response::problem::{Kind, Problem};
@@ -16,7 +17,7 @@ use crate::response::schema::{COUNT, Field, ID, Schema, TEXT, Type, json_type};
 /// The name of the store of a server without one.
 const MEMORY: &str = "memory";
 
-const DESCRIPTION: &str = "On a server without a feature store they are computed, and the vector is the \
+const DESCRIPTION: &str = "On a server without a feature store, and for a user with live ratings, they are computed, and the vector is the \
      one that is compared: of length 1 if vectors are compared by cosine.";
 
 pub(crate) static OF_USER: Endpoint<[Parameter; 0]> = Endpoint::v1(
@@ -32,7 +33,7 @@ pub(crate) static OF_USER: Endpoint<[Parameter; 0]> = Endpoint::v1(
     "Shows a user's features as stored in the feature store.",
 )
 .described(DESCRIPTION)
-.of(USER_ID)
+.of(&[USER_ID])
 .with_problems(&[Kind::NotFound, Kind::Internal])
 .personal();
 
@@ -49,7 +50,7 @@ pub(crate) static OF_MOVIE: Endpoint<[Parameter; 0]> = Endpoint::v1(
     "Shows a movie's features as stored in the feature store.",
 )
 .described(DESCRIPTION)
-.of(MOVIE_ID)
+.of(&[MOVIE_ID])
 .with_problems(&[Kind::NotFound, Kind::Internal]);
 
 json_type! {
@@ -113,34 +114,46 @@ pub(crate) async fn of_user(call: &Call<'_>) -> Result<Reply, Problem> {
     let user_id = call.id()?;
     let [] = OF_USER.arguments(call)?;
     let id = UserId(user_id);
-    let Some(store) = &snapshot.store else {
+    let user = users::load(snapshot, id).await?;
+    // Features are those of the ratings if the store has none, or older ones.
+    let computed = match (&user, &snapshot.source.store) {
+        (Some(user), _) if user.has_live_ratings() => Some(user.history()),
+        (Some(user), None) if user.is_empty() => return Err(no_user(id)),
+        (_, None) => Some(snapshot.catalog().users().find(id)),
+        (_, Some(_)) => None,
+    };
+    let store = snapshot.source.store.as_ref();
+    let generation = store.and_then(|store| store.generation).map_or(0, |generation| generation.0);
+    if let Some(history) = computed {
         let catalog = snapshot.catalog();
-        let history = catalog.users().find(id).ok_or_else(|| no_user(id))?;
+        let history = history.ok_or_else(|| no_user(id))?;
         let texts = UserWindow::of(&history, catalog).features().texts(catalog.genres());
         let fields = USER_FIELDS.into_iter().zip(texts.iter().map(String::as_str));
         let embeddings = snapshot.engine.embeddings();
+        let trained = || embeddings.and_then(|vectors| vectors.users.get(user_id));
         let features = Features {
-            store: MEMORY,
-            generation: 0,
+            store: store.map_or(MEMORY, |store| kind_of(store.reader.address())),
+            generation,
             rating_count: Some(history.len()),
             fields: Some(Pairs(fields.collect())),
-            embedding: embeddings.and_then(|vectors| vectors.users.get(user_id)),
+            embedding: user.as_ref().map_or_else(trained, LoadedUser::vector),
             malformed: Vec::new(),
         };
         return Ok(Reply::serialized(&OfUser { user_id, features }));
-    };
+    }
+    let Some(store) = store else { return Err(no_user(id)) };
     let read = store.stored_user(id).await.map_err(|error| store_problem(&error))?;
-    let user = read.value;
-    if user.is_empty() {
+    let stored = read.value;
+    if stored.is_empty() {
         return Err(missing_user(id, store.why_missing(read.generation)));
     }
     let features = Features {
         store: kind_of(store.reader.address()),
         generation: read.generation.0,
-        rating_count: user.ratings.as_ref().map(Vec::len),
-        fields: user.features.as_ref().map(|fields| in_order(fields, &USER_FIELDS)),
-        embedding: user.embedding.as_deref(),
-        malformed: messages(&user.malformed),
+        rating_count: stored.ratings.as_ref().map(Vec::len),
+        fields: stored.features.as_ref().map(|fields| in_order(fields, &USER_FIELDS)),
+        embedding: stored.embedding.as_deref(),
+        malformed: messages(&stored.malformed),
     };
     Ok(Reply::serialized(&OfUser { user_id, features }))
 }
@@ -150,7 +163,7 @@ pub(crate) async fn of_movie(call: &Call<'_>) -> Result<Reply, Problem> {
     let movie_id = call.id()?;
     let [] = OF_MOVIE.arguments(call)?;
     let movie = snapshot.movie(movie_id);
-    let Some(store) = &snapshot.store else {
+    let Some(store) = &snapshot.source.store else {
         let (catalog, index) = (snapshot.catalog(), movie?);
         // Stores have no features of movies without ratings.
         let ratings = snapshot.movie_ratings.get(index.index()).filter(|stats| stats.count() > 0);

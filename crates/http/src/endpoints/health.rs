@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sparrow_live::Durability;
+
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Exposure, Group};
 use crate::parameters::definition::Parameter;
 use crate::response::audience::{Audience, kind_of};
@@ -45,6 +47,23 @@ json_type! {
         /// The feature store; only if the server has one.
         #[serde(skip_serializing_if = "Option::is_none")]
         store / "store": Option<Store<'a>> = Schema::Optional(&Schema::Object(&Store::TYPE)),
+        /// Where ratings and events are kept; only if the server accepts any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        live / "live": Option<LiveData<'a>> = Schema::Optional(&Schema::Object(&LiveData::TYPE)),
+    }
+}
+
+json_type! {
+    pub(crate) struct LiveData<'a> as "LiveData" {
+        /// Such as memory, file or redis.
+        kind / "kind": &'a str = TEXT,
+        /// Only on the admin port.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address / "address": Option<&'a str> = Schema::Optional(&TEXT),
+        /// What accepted changes survive: memory, everysec, fsync, replicas:N or unknown.
+        durability / "durability": String = TEXT,
+        /// Whether a restart of the server loses them.
+        lost_at_restart / "lostAtRestart": bool = Schema::Boolean,
     }
 }
 
@@ -73,8 +92,18 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Reply, Problem> {
     if call.shared.is_draining() {
         return Err(Problem::new(Kind::Unavailable, "shutting down"));
     }
-    let Some(source) = &call.snapshot()?.store else {
-        return Ok(Reply::serialized(&Ready { status: "ready", store: None }));
+    let source = &call.snapshot()?.source;
+    let live = source.live.as_ref().map(|live| {
+        let address = live.store.address();
+        LiveData {
+            kind: kind_of(address),
+            address: (call.audience == Audience::Operator).then_some(address),
+            durability: live.store.durability().to_string(),
+            lost_at_restart: live.store.durability() == Durability::Memory,
+        }
+    });
+    let Some(source) = &source.store else {
+        return Ok(Reply::serialized(&Ready { status: "ready", store: None, live }));
     };
     let address = source.reader.address();
     let trouble = source.reader.trouble().map(|trouble| call.audience.message(trouble));
@@ -95,5 +124,5 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Reply, Problem> {
             .map(|(kind, count)| (kind.key_prefix().trim_end_matches(':'), count))
             .collect(),
     };
-    Ok(Reply::serialized(&Ready { status: "ready", store: Some(store) }))
+    Ok(Reply::serialized(&Ready { status: "ready", store: Some(store), live }))
 }

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::ranking::{
-    MOVIE_OF_ITEM, REQUESTED_MODEL, USER_ID, engine_problem, load_user, write_model, write_movie,
+    MOVIE_OF_ITEM, RECOMMENDATION_ID, REQUESTED_MODEL, USER_ID, engine_problem, load_user,
+    write_model, write_movie, write_recommendation_id,
 };
 use crate::endpoints::recommendations::REASON;
 use crate::parameters::definition::{self, Kind as ParameterKind, MODEL, Parameter};
@@ -57,10 +58,10 @@ pub(crate) static PERSONAL: Endpoint<[Parameter; 2]> = Endpoint::v1(
         ..Type::new(
             "UserHome",
             "",
-            &[Field::new(
+            &[RECOMMENDATION_ID, Field::new(
                 "rows",
                 Schema::List(&Schema::Object(&Type { base: Some(&ROW), ..RANKED })),
-                "No movie is in two rows, and no row contains movies that the user has rated.",
+                "No movie is in two rows, and no row contains movies that the user has rated or dismissed.",
             )],
         )
     })),
@@ -70,7 +71,7 @@ pub(crate) static PERSONAL: Endpoint<[Parameter; 2]> = Endpoint::v1(
     "Rows of genres come in the order of the user's affinity, which is u ln(u/p): u is the share of the genre of the user's \
      likes, p its share of all ratings. Every user gets an answer; rows name the model that ranked them.",
 )
-.of(definition::USER_ID)
+.of(&[definition::USER_ID])
 .with_problems(&[Kind::Internal])
 .personal();
 
@@ -140,6 +141,7 @@ pub(crate) async fn personal(call: &Call<'_>) -> Result<Reply, Problem> {
     let home = home?.map_err(|error| engine_problem(&error, &model))?;
     let mut out = b"{\"userId\":".to_vec();
     json::integer(&mut out, id);
+    write_recommendation_id(&mut out, call);
     out.push(b',');
     write_rows(&mut out, snapshot, &home);
     Ok(Reply::json(out))

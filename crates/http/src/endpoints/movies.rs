@@ -91,7 +91,7 @@ pub(crate) static MOVIE: Endpoint<[Parameter; 0]> = Endpoint::v1(
     })),
     "Shows a movie and its best ratings.",
 )
-.of(definition::MOVIE_ID)
+.of(&[definition::MOVIE_ID])
 .with_problems(&[Kind::NotFound]);
 
 pub(crate) fn show(call: &Call<'_>) -> Result<Reply, Problem> {
@@ -155,7 +155,7 @@ pub(crate) static SIMILAR: Endpoint<[Parameter; 5]> = Endpoint::v1(
     ))),
     "Lists movies that are similar to one.",
 )
-.of(definition::MOVIE_ID)
+.of(&[definition::MOVIE_ID])
 .with_problems(&[Kind::NotFound, Kind::Internal]);
 
 pub(crate) fn similar(call: &Call<'_>) -> Result<Reply, Problem> {

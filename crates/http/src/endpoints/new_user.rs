@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use sparrow_model::{Catalog, MovieId, MovieIndex, Rated, Stars};
 use sparrow_user_state::LoadedUser;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::recommendations::{Arguments, FIELDS, PARAMETERS, User, answer};
+use crate::parameters::body::{Item, invalid, read_object, whole};
 use crate::parameters::definition::Parameter;
 use crate::parameters::query::Value;
 use crate::response::problem::{Kind, Problem, quoted};
@@ -95,19 +96,6 @@ pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
     answer(call, snapshot, values, user).await
 }
 
-fn read_object(body: &[u8]) -> Result<Map<String, Json>, Problem> {
-    match serde_json::from_slice(body) {
-        Ok(Json::Object(fields)) => Ok(fields),
-        Ok(other) => {
-            let detail = format!("the request body must be an object, got {}", shown(&other));
-            Err(Problem::new(Kind::InvalidBody, detail))
-        }
-        Err(error) => {
-            Err(Problem::new(Kind::InvalidBody, format!("the request body is not JSON: {error}")))
-        }
-    }
-}
-
 /// Sets a parameter to the value of a field of the body.
 fn fill(value: &mut Value<'_>, json: &Json) -> Result<(), Problem> {
     let name = value.name();
@@ -170,54 +158,7 @@ fn read_ratings(ratings: Option<&Json>, catalog: &Catalog) -> Result<Ratings, Pr
 }
 
 fn read_rating(index: usize, item: &Json) -> Result<(u32, Stars, Option<u32>), Problem> {
-    let path = |field: &str| format!("{RATINGS}[{index}].{field}");
-    let Json::Object(fields) = item else {
-        return Err(invalid(&format!("{RATINGS}[{index}]"), "an object", Some(item)));
-    };
-    let expected = [MOVIE, RATING_STARS, TIMESTAMP];
-    if let Some(name) = fields.keys().find(|name| !expected.contains(&name.as_str())) {
-        let detail = format!("a rating has no such field: {}", quoted(name));
-        let problem = Problem::new(Kind::InvalidBody, detail).parameter(&path(name));
-        return Err(problem.allowed(name, expected));
-    }
-    let required = |field| {
-        let number = fields.get(field).and_then(whole);
-        let expected = "a whole number from 0 to 4294967295";
-        number.ok_or_else(|| invalid(&path(field), expected, fields.get(field)))
-    };
-    let half_stars = fields.get(RATING_STARS).and_then(Json::as_f64).map(|stars| stars * 2.0);
-    let half_stars = half_stars.filter(|half| half.fract() == 0.0 && (1.0..=10.0).contains(half));
-    let stars =
-        half_stars.and_then(|half| Stars::from_half_stars(half as u8)).ok_or_else(|| {
-            let expected = "a number from 0.5 to 5 in steps of 0.5";
-            invalid(&path(RATING_STARS), expected, fields.get(RATING_STARS))
-        })?;
-    let timestamp = if fields.contains_key(TIMESTAMP) { Some(required(TIMESTAMP)?) } else { None };
-    Ok((required(MOVIE)?, stars, timestamp))
-}
-
-/// A whole number, also if it is written as `5.0`.
-fn whole(json: &Json) -> Option<u32> {
-    let is_whole =
-        |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
-    json.as_f64().filter(is_whole).map(|number| number as u32)
-}
-
-/// The problem of a field whose value is not what is expected.
-fn invalid(path: &str, expected: &str, got: Option<&Json>) -> Problem {
-    let detail = match got {
-        None => format!("{path} is required: {expected}"),
-        Some(got) => format!("{path} must be {expected}, got {}", shown(got)),
-    };
-    Problem::new(Kind::InvalidBody, detail).parameter(path)
-}
-
-/// A value for messages: lists and objects without their content.
-fn shown(json: &Json) -> String {
-    match json {
-        Json::Array(_) => "a list".to_owned(),
-        Json::Object(_) => "an object".to_owned(),
-        Json::String(text) => quoted(text),
-        other => other.to_string(),
-    }
+    let known = [MOVIE, RATING_STARS, TIMESTAMP];
+    let item = Item::of_list(RATINGS, index, item, "a rating", &known)?;
+    Ok((item.whole(MOVIE)?, item.stars(RATING_STARS)?, item.optional_whole(TIMESTAMP)?))
 }

@@ -20,7 +20,7 @@ pub(crate) static POSTER: Endpoint<[Parameter; 0]> = Endpoint::other(
     Answer::Image,
     "Shows a movie's poster, if the server has a folder of posters.",
 )
-.of(MOVIE_ID)
+.of(&[MOVIE_ID])
 .with_problems(&[Kind::NotFound, Kind::Internal]);
 
 /// Larger files are not posters.

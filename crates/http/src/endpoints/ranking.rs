@@ -37,6 +37,15 @@ pub(crate) const REQUESTED_MODEL: Field = Field::new(
     "The requested model; only if the answer is degraded.",
 );
 
+pub(crate) const RECOMMENDATION_ID: Field =
+    Field::new("recommendationId", TEXT, "The id of this answer, to which events can refer.");
+
+/// Continues an object with the id of the answer.
+pub(crate) fn write_recommendation_id(out: &mut Vec<u8>, call: &Call<'_>) {
+    out.extend_from_slice(b",\"recommendationId\":");
+    json::string(out, &call.shared.recommendation_ids.next());
+}
+
 /// Asks the engine for recommendations, within the time limit. Rankings that may take long run a few at a time, on
 /// other threads than those that serve connections. Without a `user`, the one that the request names is read.
 pub(crate) async fn recommend(
@@ -62,12 +71,14 @@ async fn ask(
     mut user: Option<LoadedUser>,
 ) -> Result<Result<Recommendations, Error>, Problem> {
     let (mut first, mut permit) = (None, None);
+    let mut is_loaded = user.is_some() || snapshot.source.is_catalog();
     // Another version may be published, or the first measurement be made, during each wait.
     let cost = loop {
         let cost = snapshot.ranking_times.cost_of(&snapshot.engine, request);
         match cost.cost() {
-            Cost::Short if user.is_none() && snapshot.store.is_some() => {
+            Cost::Short if !is_loaded => {
                 user = load_user(snapshot, request.user).await;
+                is_loaded = true;
             }
             Cost::Short => {
                 drop((first, permit));
@@ -84,7 +95,7 @@ async fn ask(
             Cost::Unknown | Cost::Long => break cost,
         }
     };
-    if user.is_none() {
+    if !is_loaded {
         user = load_user(snapshot, request.user).await;
     }
     let times = Arc::clone(&snapshot.ranking_times);
@@ -106,12 +117,9 @@ async fn ask(
     })
 }
 
-/// The user from the store; `None` without a store.
+/// The user from the store and the live data; `None` if the engine's catalogue has everything about the user.
 pub(crate) async fn load_user(snapshot: &Snapshot, user: UserId) -> Option<LoadedUser> {
-    match &snapshot.store {
-        Some(store) => Some(store.load(user, &snapshot.engine).await),
-        None => None,
-    }
+    snapshot.source.load(user, &snapshot.engine).await
 }
 
 async fn rank(

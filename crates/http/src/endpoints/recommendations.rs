@@ -7,8 +7,9 @@ use sparrow_user_state::LoadedUser;
 use crate::endpoints::conditions::Conditions;
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::ranking::{
-    DEGRADED, MOVIE_OF_ITEM, RECOMMENDATIONS as DEFAULT_SIZE, REQUESTED_MODEL, USER_ID,
-    engine_problem, micros, recommend as ask, write_model, write_movie,
+    DEGRADED, MOVIE_OF_ITEM, RECOMMENDATION_ID, RECOMMENDATIONS as DEFAULT_SIZE, REQUESTED_MODEL,
+    USER_ID, engine_problem, micros, recommend as ask, write_model, write_movie,
+    write_recommendation_id,
 };
 use crate::parameters::definition::{
     self, CANDIDATES, DIVERSITY, EXCLUDE, EXCLUDE_GENRES, GENRES, Kind as Type, MIN_YEAR, MODEL,
@@ -33,7 +34,7 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; PARAMETERS.len()]> = End
     "Every user gets an answer: an unknown one, or one whose features are not available at the moment, gets the most \
      popular movies, marked as degraded.",
 )
-.of(definition::USER_ID)
+.of(&[definition::USER_ID])
 .with_problems(&[Kind::Internal])
 .personal();
 
@@ -50,7 +51,7 @@ pub(crate) const PARAMETERS: [Parameter; 10] = [
     Parameter::new(
         "exclude_seen",
         Type::Flag { default: true },
-        "Whether to leave out movies that the user has rated.",
+        "Whether to leave out movies that the user has rated or seen. Dismissed movies are always left out.",
     ),
     Parameter::new(
         "explain",
@@ -67,6 +68,7 @@ pub(crate) const FIELDS: JsonType = JsonType::new(
     "",
     "",
     &[
+        RECOMMENDATION_ID,
         Field::new(
             "model",
             TEXT,
@@ -95,7 +97,7 @@ pub(crate) const FIELDS: JsonType = JsonType::new(
 );
 
 /// Why an answer is degraded or not personal.
-pub(crate) const REASON: Field = FIELDS.fields[3];
+pub(crate) const REASON: Field = FIELDS.fields[4];
 
 const ITEM: JsonType = JsonType::new(
     "",
@@ -245,6 +247,7 @@ pub(crate) async fn answer(
             json::list(&mut out, unknown.unwrap_or_default(), |out, &id| json::integer(out, id));
         }
     }
+    write_recommendation_id(&mut out, call);
     write_model(&mut out, &found.model, found.degraded, &found.requested, found.reason);
     out.extend_from_slice(b",\"items\":");
     json::list(&mut out, found.items.iter().enumerate(), |out, (index, item)| {

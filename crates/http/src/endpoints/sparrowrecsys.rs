@@ -45,7 +45,9 @@ pub(crate) async fn recommendations(call: &Call<'_>) -> Result<Reply, Problem> {
     let found = recommend(call, snapshot, &request, &model, None).await?;
     let mut out = Vec::new();
     snapshot.sparrowrecsys_movies.list(&mut out, found.items.iter().map(|item| item.movie));
-    Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))
+    Ok(Reply::json(out)
+        .with_model(snapshot.model_header(&found.model), found.degraded)
+        .with_recommendation_id(call.shared.recommendation_ids.next()))
 }
 
 pub(crate) static MOVIE: Endpoint<[Parameter; 1]> = Endpoint::sparrowrecsys(

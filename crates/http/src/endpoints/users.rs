@@ -5,9 +5,10 @@ use sparrow_model::{
     Catalog, Genre, GenreTaste, History, OwnedHistory, Rated, Stars, UserId, UserProfile,
 };
 use sparrow_store::{Error, Fields};
-use sparrow_user_state::LoadedUser;
+use sparrow_user_state::{LoadedUser, ReadError};
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
+use crate::endpoints::live;
 use crate::endpoints::page::{self, PAGE_SIZE, Page};
 use crate::endpoints::ranking::{MOVIE_OF_ITEM, USER_ID, write_movie};
 use crate::parameters::definition::{self, Kind as ParameterKind, OFFSET, Parameter};
@@ -36,7 +37,7 @@ pub(crate) static LIST: Endpoint<[Parameter; 3]> = Endpoint::v1(
 .personal();
 
 json_type! {
-    /// With a feature store: the users that the store lists, at most the 100,000 with the most ratings.
+    /// In the order of the data; live ratings count, and users with live ratings alone are not listed. With a feature store: the users that the store lists, at most the 100,000 with the most ratings.
     pub(crate) struct Users as "UserList" {
         total / "total": usize = COUNT,
         offset / "offset": usize = COUNT,
@@ -54,17 +55,38 @@ json_type! {
     }
 }
 
-pub(crate) fn list(call: &Call<'_>) -> Result<Reply, Problem> {
-    let users = &call.snapshot()?.users;
+pub(crate) async fn list(call: &Call<'_>) -> Result<Reply, Problem> {
+    let snapshot = call.snapshot()?;
+    let users = &snapshot.users;
     let [sort, size, offset] = LIST.arguments(call)?;
     let by_activity = sort.choice([false, true])?;
     let Page { total, offset, size, items } = Page::read(&size, &offset, users.len())?;
-    let summary = |index| {
-        let user = users.get(index, by_activity);
-        Summary { id: user.id.0, ratings: user.ratings, average: user.average }
-    };
-    let items = items.map(summary).collect();
+    let mut items: Vec<Summary> = items
+        .map(|index| {
+            let user = users.get(index, by_activity);
+            Summary { id: user.id.0, ratings: user.ratings, average: user.average }
+        })
+        .collect();
+    add_live_ratings(snapshot, &mut items).await?;
     Ok(Reply::serialized(&Users { total, offset, size, items }))
+}
+
+/// Counts live ratings, too.
+async fn add_live_ratings(snapshot: &Snapshot, users: &mut [Summary]) -> Result<(), Problem> {
+    let Some(live) = &snapshot.source.live else { return Ok(()) };
+    let ids: Vec<UserId> = users.iter().map(|user| UserId(user.id)).collect();
+    let changed = live.store.users(&ids).await.map_err(|error| live::problem(&error))?;
+    for (summary, live) in users.iter_mut().zip(changed) {
+        if live.ratings.is_empty() && live.forgotten.is_none() {
+            continue;
+        }
+        let user = load(snapshot, UserId(summary.id)).await?;
+        let history = user.as_ref().and_then(LoadedUser::history);
+        summary.ratings = history.map_or(0, |history| history.len() as u32);
+        let rated = history.filter(|history| !history.is_empty());
+        summary.average = rated.map(|history| history.average());
+    }
+    Ok(())
 }
 
 pub(crate) static USER: Endpoint<[Parameter; 2]> = Endpoint::v1(
@@ -103,7 +125,7 @@ pub(crate) static USER: Endpoint<[Parameter; 2]> = Endpoint::v1(
     ))),
     "Shows a user's tastes and a page of their ratings.",
 )
-.of(definition::USER_ID)
+.of(&[definition::USER_ID])
 .with_problems(&[Kind::NotFound, Kind::Internal])
 .personal();
 
@@ -188,7 +210,7 @@ pub(crate) fn write_rating_range(out: &mut Vec<u8>, profile: &UserProfile, unkno
 pub(crate) enum User<'a> {
     OfCatalog(History<'a>),
     /// With an empty history if only features are known.
-    OfStore(Box<LoadedUser>, OwnedHistory),
+    Loaded(Box<LoadedUser>, OwnedHistory),
 }
 
 impl User<'_> {
@@ -196,14 +218,14 @@ impl User<'_> {
     pub(crate) fn history(&self) -> History<'_> {
         match self {
             Self::OfCatalog(history) => *history,
-            Self::OfStore(user, empty) => user.history().unwrap_or_else(|| empty.get()),
+            Self::Loaded(user, empty) => user.history().unwrap_or_else(|| empty.get()),
         }
     }
 
     /// The statistics of the ratings; without ratings, those of the features.
     pub(crate) fn profile(&self, catalog: &Catalog) -> UserProfile {
         let mut profile = UserProfile::new(&self.history(), catalog);
-        if let Self::OfStore(user, _) = self
+        if let Self::Loaded(user, _) = self
             && let (None, Some(features)) = (user.history(), user.features())
         {
             profile.rating_count = number(features, "userRatingCount").unwrap_or(0);
@@ -216,7 +238,7 @@ impl User<'_> {
     /// The favourite genres of a user with features and without ratings.
     fn genres_of_features(&self) -> &[Genre] {
         match self {
-            Self::OfStore(user, _) if user.history().is_none() => user.favourite_genres(),
+            Self::Loaded(user, _) if user.history().is_none() => user.favourite_genres(),
             _ => &[],
         }
     }
@@ -229,15 +251,23 @@ fn number<T: std::str::FromStr>(features: &Fields, name: &str) -> Option<T> {
 /// Reads a user with their ratings; a problem if nothing is known about them.
 pub(crate) async fn read_user(snapshot: &Snapshot, id: u32) -> Result<User<'_>, Problem> {
     let id = UserId(id);
-    let Some(store) = &snapshot.store else {
+    let Some(user) = load(snapshot, id).await? else {
         let found = snapshot.catalog().users().find(id);
         return found.map(User::OfCatalog).ok_or_else(|| no_user(id));
     };
-    let user = store.read(id, &snapshot.engine).await.map_err(|error| store_problem(&error))?;
     match user.missing() {
         Some(why) if why != Reason::NoHistory && user.is_empty() => Err(missing_user(id, why)),
-        _ => Ok(User::OfStore(Box::new(user), OwnedHistory::new(id, []))),
+        _ => Ok(User::Loaded(Box::new(user), OwnedHistory::new(id, []))),
     }
+}
+
+/// The user from the store and the live data; `None` if the engine's catalogue has everything about the user.
+pub(crate) async fn load(snapshot: &Snapshot, id: UserId) -> Result<Option<LoadedUser>, Problem> {
+    let read = snapshot.source.read(id, &snapshot.engine).await;
+    read.map_err(|error| match error {
+        ReadError::Store(error) => store_problem(&error),
+        ReadError::Live(error) => live::problem(&error),
+    })
 }
 
 pub(crate) fn no_user(id: UserId) -> Problem {

@@ -1,4 +1,5 @@
-//! Parameters of endpoints: their definitions, and reading them from paths and queries.
+//! Parameters of endpoints: their definitions, and reading them from paths, queries and bodies.
 
+pub(crate) mod body;
 pub(crate) mod definition;
 pub(crate) mod query;

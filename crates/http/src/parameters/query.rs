@@ -119,8 +119,8 @@ fn whole(text: &str) -> Option<u32> {
 }
 
 /// Reads an id in a path.
-pub(crate) fn path_id(text: &str) -> Result<u32, Problem> {
-    whole(text).ok_or_else(|| not_a_number("id", text, 0, u32::MAX))
+pub(crate) fn path_id(name: &str, text: &str) -> Result<u32, Problem> {
+    whole(text).ok_or_else(|| not_a_number(name, text, 0, u32::MAX))
 }
 
 fn not_a_number(name: &str, text: &str, least: u32, most: u32) -> Problem {

@@ -91,7 +91,10 @@ impl Grant {
             return None;
         }
         let reply = Reply::new(StatusCode::NO_CONTENT, ANY, "")
-            .with(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods.text()))
+            .with(
+                ACCESS_CONTROL_ALLOW_METHODS,
+                HeaderValue::try_from(methods.text()).unwrap_or(ANY),
+            )
             .with(ACCESS_CONTROL_ALLOW_HEADERS, ANY)
             .with(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         Some(reply)
@@ -103,7 +106,9 @@ impl Grant {
             reply = reply.with(VARY, HeaderValue::from_static("origin"));
         }
         let Some(origin) = self.origin else { return reply };
-        let exposed = HeaderValue::from_static("x-sparrow-model, x-sparrow-degraded, retry-after");
+        let exposed = HeaderValue::from_static(
+            "x-sparrow-model, x-sparrow-degraded, x-sparrow-recommendation-id, retry-after",
+        );
         reply.with(ACCESS_CONTROL_ALLOW_ORIGIN, origin).with(ACCESS_CONTROL_EXPOSE_HEADERS, exposed)
     }
 }

@@ -1,4 +1,5 @@
-//! Who may use the server: accepted hosts, and origins of web pages.
+//! Who may use the server: accepted hosts, origins of web pages, and who may write.
 
 pub(crate) mod cors;
 pub(crate) mod hosts;
+pub(crate) mod writes;

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): the only place that maps failures to status codes.
 
 use hyper::StatusCode;
+use serde::Serialize;
 use sparrow_model::nearest_name;
 
 use crate::response::json;
@@ -25,6 +26,11 @@ pub(crate) enum Kind {
     HeadersTooLarge,
     Internal,
     Unavailable,
+    /// The server does not accept the change.
+    Forbidden,
+    /// An idempotency key was used for another request.
+    KeyReused,
+    TooManyRatings,
     HttpVersion,
     MisdirectedRequest,
 }
@@ -84,6 +90,19 @@ impl Kind {
                 "unavailable",
                 "The server cannot answer right now",
             ),
+            Self::Forbidden => {
+                (StatusCode::FORBIDDEN, "forbidden", "The server does not accept this")
+            }
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-reused",
+                "The idempotency key was used for another request",
+            ),
+            Self::TooManyRatings => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-ratings",
+                "The user has too many live ratings",
+            ),
             Self::HttpVersion => (
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "http-version-not-supported",
@@ -114,6 +133,8 @@ struct Contents {
     parameter: Option<String>,
     allowed: Vec<String>,
     nearest: Option<String>,
+    /// The results of the changes of a request, as JSON.
+    items: Option<serde_json::Value>,
 }
 
 impl Problem {
@@ -125,6 +146,7 @@ impl Problem {
             parameter: None,
             allowed: Vec::new(),
             nearest: None,
+            items: None,
         }))
     }
 
@@ -156,6 +178,20 @@ impl Problem {
         self
     }
 
+    /// Adds the results of the changes of the request.
+    pub(crate) fn with_items(mut self, items: impl Serialize) -> Self {
+        self.0.items = serde_json::to_value(items).ok();
+        self
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    pub(crate) fn parameter_name(&self) -> Option<&str> {
+        self.0.parameter.as_deref()
+    }
+
     pub(crate) fn allowed_names(&self) -> &[String] {
         &self.0.allowed
     }
@@ -166,7 +202,7 @@ impl Problem {
 
     /// The document.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let Contents { kind, detail, parameter, allowed, nearest } = &*self.0;
+        let Contents { kind, detail, parameter, allowed, nearest, items } = &*self.0;
         let (status, name, title) = kind.definition();
         json::document(&Document {
             r#type: &format!("/problems/{name}"),
@@ -176,6 +212,7 @@ impl Problem {
             parameter: parameter.as_deref(),
             allowed,
             nearest: nearest.as_deref(),
+            items: items.as_ref(),
         })
     }
 }
@@ -197,6 +234,9 @@ json_type! {
         /// The allowed one that is most similar to what was sent.
         #[serde(skip_serializing_if = "Option::is_none")]
         nearest / "nearest": Option<&'a str> = Schema::Optional(&TEXT),
+        /// The result of each change, if some changes of a request may have been accepted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        items / "items": Option<&'a serde_json::Value> = Schema::Optional(&Schema::List(&Schema::Anything)),
     }
 }
 

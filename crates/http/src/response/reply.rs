@@ -15,36 +15,43 @@ use crate::response::problem::{Kind, Problem, quoted};
 /// The body of every response: complete in memory.
 pub(crate) type Body = Full<Bytes>;
 
-/// The methods of a path.
+/// A set of methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Methods {
-    /// Without a request body.
-    Read,
-    /// With a request body.
-    Post,
-}
+pub(crate) struct Methods(u8);
 
 impl Methods {
-    pub(crate) const fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Read => &["GET", "HEAD"],
-            Self::Post => &["POST"],
-        }
+    pub(crate) const NONE: Self = Self(0);
+    /// GET and HEAD, without a request body.
+    pub(crate) const READ: Self = Self(3);
+    pub(crate) const POST: Self = Self(4);
+    pub(crate) const PUT: Self = Self(8);
+    pub(crate) const DELETE: Self = Self(16);
+
+    /// In the order of the bits.
+    const NAMES: [&'static str; 5] = ["GET", "HEAD", "POST", "PUT", "DELETE"];
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn contains(self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let named = Self::NAMES.into_iter().enumerate();
+        named.filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name)
     }
 
     /// The names as the value of a header.
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Read => "GET, HEAD",
-            Self::Post => "POST",
-        }
+    pub(crate) fn text(self) -> String {
+        self.names().collect::<Vec<_>>().join(", ")
     }
 
     /// The problem of another method.
     pub(crate) fn refuse(self, got: &str) -> Problem {
         let detail = format!("the method must be one of {}, got {}", self.text(), quoted(got));
-        let names = self.names().iter().copied();
-        Problem::new(Kind::MethodNotAllowed, detail).allowed("", names)
+        Problem::new(Kind::MethodNotAllowed, detail).allowed("", self.names())
     }
 }
 
@@ -56,6 +63,7 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 const FALSE: HeaderValue = HeaderValue::from_static("false");
 const MODEL: HeaderName = HeaderName::from_static("x-sparrow-model");
 const DEGRADED: HeaderName = HeaderName::from_static("x-sparrow-degraded");
+const RECOMMENDATION_ID: HeaderName = HeaderName::from_static("x-sparrow-recommendation-id");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -98,6 +106,14 @@ impl Reply {
     pub(crate) fn with_model(mut self, model: HeaderValue, degraded: bool) -> Self {
         self.model = Some((model, degraded));
         self
+    }
+
+    /// Adds a header with the id of an answer with recommendations.
+    pub(crate) fn with_recommendation_id(self, id: String) -> Self {
+        match HeaderValue::from_maybe_shared(Bytes::from(id)) {
+            Ok(id) => self.with(RECOMMENDATION_ID, id),
+            Err(_) => self,
+        }
     }
 
     #[cfg(test)]

@@ -7,6 +7,12 @@ pub(crate) enum Schema {
     Text,
     /// Text in a format of JSON Schema, such as `date-time`.
     Formatted(&'static str),
+    /// Text of 1 to so many characters.
+    Short(u32),
+    /// An idempotency key.
+    Key,
+    /// Unix time in seconds, at most five minutes ahead.
+    Time,
     /// One text.
     Constant(&'static str),
     /// One of these texts.
@@ -24,6 +30,8 @@ pub(crate) enum Schema {
     /// A list of at most so many items.
     AtMost(u32, &'static Schema),
     NonEmpty(&'static Schema),
+    /// An object that is described elsewhere.
+    Anything,
     /// An object with any fields, whose values are texts.
     TextMap,
     /// An object with any fields, whose values are counts from 1.

@@ -1,13 +1,16 @@
 //! From a request to its answer: checks, the endpoint, the headers of the answer.
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, VARY};
+use hyper::header::{
+    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, VARY,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
 use crate::endpoints;
-use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
+use crate::endpoints::endpoint::{Call, Exposure};
 use crate::policy::cors::{Grant, Origins};
+use crate::policy::writes;
 use crate::response::audience::Audience;
 use crate::response::problem::{Kind, Problem, quoted};
 use crate::response::reply::{Body, Methods, Reply};
@@ -39,7 +42,11 @@ pub(crate) async fn answer(
 ) -> (Response<Body>, bool) {
     let mut framing = Framing::of(&parts);
     let path = parts.uri.path();
-    let route = Route::find(path);
+    // A preflight request asks for the endpoint of another method.
+    let asked = (parts.method == Method::OPTIONS)
+        .then(|| parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.to_str().ok());
+    let method = asked.flatten().unwrap_or(parts.method.as_str());
+    let route = Route::find(path, method);
     let endpoint = route.and_then(|route| route.endpoint());
     let origins = match endpoint {
         Some(endpoint) => endpoint.origins,
@@ -48,11 +55,13 @@ pub(crate) async fn answer(
         None => Origins::Own,
     };
     let grant = shared.options.cors.grant(origins, &parts.headers);
-    let methods = endpoint.map_or(Methods::Read, Endpoint::methods);
-    let takes_body = methods == Methods::Post && parts.method == Method::POST;
+    let takes_body = endpoint.is_some_and(|endpoint| {
+        endpoint.body.is_some() && endpoint.methods.contains(parts.method.as_str())
+    });
     let empty =
         if takes_body { Ok(()) } else { framing.read_empty_chunks(body, &shared.options).await };
-    let checked = empty.and_then(|()| check(shared, &parts, route, framing, &grant, lane, methods));
+    let checked =
+        empty.and_then(|()| check(shared, &parts, route, framing, &grant, lane, takes_body));
     let reply = match checked {
         Ok(Checked::Answered(reply)) => Ok(reply),
         Ok(Checked::Call(route)) => {
@@ -102,7 +111,7 @@ fn check<'p>(
     framing: Framing,
     grant: &Grant,
     lane: Lane,
-    methods: Methods,
+    takes_body: bool,
 ) -> Result<Checked<'p>, Problem> {
     framing::check(parts, framing, &shared.options)?;
     let (path, query) = (parts.uri.path(), parts.uri.query());
@@ -118,13 +127,22 @@ fn check<'p>(
     }
     let Some(route) = route else {
         let page = page_before_slash(path).ok_or_else(|| no_endpoint(path))?;
-        framing::check_method(parts, framing, methods)?;
+        framing::check_method(parts, framing, Methods::READ, false)?;
         return redirect(page, query).map(Checked::Answered);
     };
-    if let Some(reply) = grant.preflight(parts, methods) {
-        return Ok(Checked::Answered(reply));
+    let endpoint = route.endpoint();
+    // The usual case needs not to collect the methods of the path.
+    let own = endpoint.map_or(Methods::READ, |endpoint| endpoint.methods);
+    if !own.contains(parts.method.as_str()) {
+        if let Some(reply) = grant.preflight(parts, own) {
+            return Ok(Checked::Answered(reply));
+        }
+        return Err(route.methods().refuse(parts.method.as_str()));
     }
-    framing::check_method(parts, framing, methods)?;
+    framing::check_method(parts, framing, own, takes_body)?;
+    if endpoint.is_some_and(|endpoint| endpoint.writes) {
+        writes::check(parts, shared.options.accepts_writes)?;
+    }
     Ok(Checked::Call(route))
 }
 
@@ -137,9 +155,9 @@ async fn reply(
     lane: Lane,
 ) -> Result<Reply, Problem> {
     let audience = if lane == Lane::Admin { Audience::Operator } else { Audience::Public };
-    let variable = if let Route::Endpoint(_, _, variable) = route { variable } else { "" };
+    let variables = if let Route::Endpoint(_, _, variables) = route { variables } else { [""; 2] };
     let (query, headers) = (parts.uri.query(), &parts.headers);
-    let call = Call { shared, snapshot, variable, query, headers, body, audience };
+    let call = Call { shared, snapshot, variables, query, headers, body, audience };
     match route {
         Route::Endpoint(id, ..) => endpoints::answer(id, &call).await,
         Route::Asset(name) => call.snapshot()?.web.asset(name, call.headers),
@@ -159,7 +177,7 @@ fn redirect(page: &str, query: Option<&str>) -> Result<Reply, Problem> {
 fn no_endpoint(path: &str) -> Problem {
     let trimmed = path.trim_end_matches('/');
     let mut detail = format!("there is no endpoint at {}", quoted(path));
-    if trimmed != path && Route::find(trimmed).is_some() {
+    if trimmed != path && Route::find(trimmed, "GET").is_some() {
         detail = format!("{detail}; the one without a slash at the end is meant");
     }
     Problem::not_found(detail)

@@ -1,12 +1,12 @@
 //! Refuses what no endpoint takes: long URLs, large headers, unexpected bodies, a missing host. Reads bodies.
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::Version;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
-use hyper::{Method, Version};
 use tokio::time::timeout;
 
 use crate::response::problem::{Kind, Problem, quoted};
@@ -139,7 +139,7 @@ pub(crate) fn check(parts: &Parts, framing: Framing, options: &Options) -> Resul
     }
     if !uri.path().starts_with('/') {
         // `*` and `host:port` belong to methods that no endpoint has.
-        check_method(parts, framing, Methods::Read)?;
+        check_method(parts, framing, Methods::READ, false)?;
         return Err(Problem::new(Kind::MalformedRequest, "the request target must be a path"));
     }
     if framing.hosts > 1 || (framing.hosts == 0 && parts.version == Version::HTTP_11) {
@@ -182,15 +182,12 @@ pub(crate) fn check_method(
     parts: &Parts,
     framing: Framing,
     methods: Methods,
+    takes_body: bool,
 ) -> Result<(), Problem> {
-    let is_allowed = match methods {
-        Methods::Read => parts.method == Method::GET || parts.method == Method::HEAD,
-        Methods::Post => parts.method == Method::POST,
-    };
-    if !is_allowed {
+    if !methods.contains(parts.method.as_str()) {
         return Err(methods.refuse(parts.method.as_str()));
     }
-    if framing.has_body && methods == Methods::Read {
+    if framing.has_body && !takes_body {
         let detail = "this endpoint takes no request body";
         return Err(Problem::new(Kind::UnexpectedBody, detail));
     }

@@ -63,7 +63,7 @@ pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Probl
 
 /// An id in the path of a page; an invalid id is one without a page.
 fn page_id(text: &str) -> Result<u32, Problem> {
-    path_id(text).map_err(|_| Problem::not_found(format!("{} is not an id", quoted(text))))
+    path_id("id", text).map_err(|_| Problem::not_found(format!("{} is not an id", quoted(text))))
 }
 
 /// Whether there is a page for movies of this genre.

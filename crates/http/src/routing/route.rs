@@ -1,28 +1,41 @@
 //! From paths to endpoints and pages.
 
-use crate::endpoints::endpoint::Endpoint;
+use crate::endpoints::endpoint::{Endpoint, Variables};
 use crate::endpoints::{ENDPOINTS, Id};
+use crate::response::reply::Methods;
 use crate::routing::pages::Page;
 
 /// What is at a path, with the undecoded variable part of the path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Route<'p> {
-    /// The variable part is empty if the path has none.
-    Endpoint(Id, &'static Endpoint, &'p str),
+    Endpoint(Id, &'static Endpoint, Variables<'p>),
     /// A file of the web pages.
     Asset(&'p str),
     Page(Page<'p>),
 }
 
 impl<'p> Route<'p> {
-    /// The route at a path. No path has two spellings: with a slash at its end it has no route;
-    /// [`page_before_slash`] returns the page that is meant.
-    pub(crate) fn find(path: &'p str) -> Option<Self> {
-        let matching = |(id, endpoint): &(Id, &'static Endpoint)| {
-            let variable = endpoint.path.matches(path)?;
-            Some(Self::Endpoint(*id, endpoint, variable))
-        };
-        ENDPOINTS.iter().find_map(matching).or_else(|| Self::web(path))
+    /// The route at a path: the endpoint that takes the method, or else the first at this path. No path has two spellings:
+    /// with a slash at its end it has no route; [`page_before_slash`] returns the page that is meant.
+    pub(crate) fn find(path: &'p str, method: &str) -> Option<Self> {
+        let mut others = None;
+        for (id, endpoint) in ENDPOINTS {
+            let Some(variables) = endpoint.path.matches(path) else { continue };
+            let route = Self::Endpoint(*id, endpoint, variables);
+            if endpoint.methods.contains(method) {
+                return Some(route);
+            }
+            others = others.or(Some(route));
+        }
+        others.or_else(|| Self::web(path))
+    }
+
+    /// The methods that the path takes.
+    pub(crate) fn methods(&self) -> Methods {
+        let Self::Endpoint(_, endpoint, _) = self else { return Methods::READ };
+        let at_path = ENDPOINTS.iter().map(|(_, other)| *other);
+        let at_path = at_path.filter(|other| other.path.template == endpoint.path.template);
+        at_path.fold(Methods::NONE, |methods, other| methods.and(other.methods))
     }
 
     fn web(path: &'p str) -> Option<Self> {
@@ -56,7 +69,7 @@ impl<'p> Route<'p> {
 /// The path of the page that is meant by a path with slashes at its end.
 pub(crate) fn page_before_slash(path: &str) -> Option<&str> {
     let trimmed = path.trim_end_matches('/');
-    let page = trimmed != path && matches!(Route::find(trimmed), Some(Route::Page(_)));
+    let page = trimmed != path && matches!(Route::find(trimmed, "GET"), Some(Route::Page(_)));
     page.then_some(trimmed)
 }
 
@@ -66,7 +79,7 @@ mod tests {
     use super::*;
 
     fn page(path: &str) -> Option<Page<'_>> {
-        match Route::find(path)? {
+        match Route::find(path, "GET")? {
             Route::Page(page) => Some(page),
             _ => None,
         }
@@ -75,17 +88,38 @@ mod tests {
     #[test]
     fn every_endpoint_is_found_at_its_path() {
         for (id, endpoint) in ENDPOINTS {
-            let path = endpoint.path.template.replace("{id}", "7");
-            let Some(Route::Endpoint(found, _, variable)) = Route::find(&path) else {
-                panic!("{path} has no endpoint")
-            };
-            assert_eq!(found, *id, "{path}");
-            assert_eq!(
-                variable,
-                if endpoint.path.template.contains("{id}") { "7" } else { "" },
-                "{path}"
-            );
+            let template = endpoint.path.template;
+            let path = template.replace("{id}", "7").replace("{movieId}", "8");
+            for method in endpoint.methods.names() {
+                let Some(route) = Route::find(&path, method) else {
+                    panic!("{path} has no endpoint")
+                };
+                let Route::Endpoint(found, _, variables) = route else {
+                    panic!("{path} is no endpoint")
+                };
+                assert_eq!(found, *id, "{method} {path}");
+                assert!(route.methods().contains(method));
+                let expected = |name, value| if template.contains(name) { value } else { "" };
+                assert_eq!(
+                    variables,
+                    [expected("{id}", "7"), expected("{movieId}", "8")],
+                    "{path}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn endpoints_of_one_path_differ_by_their_methods() {
+        let find = |method| match Route::find("/v1/users/6", method).unwrap() {
+            Route::Endpoint(id, ..) => id,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(find("GET"), Id::User);
+        assert_eq!(find("DELETE"), Id::ForgetUser);
+        assert_eq!(find("PATCH"), Id::User);
+        let methods = Route::find("/v1/users/6", "PATCH").unwrap().methods();
+        assert_eq!(methods.text(), "GET, HEAD, DELETE");
     }
 
     #[test]
@@ -106,8 +140,8 @@ mod tests {
     fn paths_have_one_spelling() {
         assert_eq!(page("/"), Some(Page::Home));
         assert_eq!(page("/users/6"), Some(Page::User("6")));
-        let similar = Route::find("/v1/movies/1/similar").unwrap();
-        assert!(matches!(similar, Route::Endpoint(Id::SimilarMovies, _, "1")));
+        let similar = Route::find("/v1/movies/1/similar", "GET").unwrap();
+        assert!(matches!(similar, Route::Endpoint(Id::SimilarMovies, _, ["1", ""])));
         for path in [
             "",
             "*",
@@ -130,7 +164,7 @@ mod tests {
             "/v1/genres/Drama",
             "/v1/movies/1/similar/x/y",
         ] {
-            assert!(Route::find(path).is_none(), "{path}");
+            assert!(Route::find(path, "GET").is_none(), "{path}");
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod in_flight;
 pub(crate) mod limiter;
 pub(crate) mod options;
 pub(crate) mod ranking_times;
+pub(crate) mod recommendation_ids;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod user_list;

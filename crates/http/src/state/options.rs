@@ -46,6 +46,8 @@ pub struct Options {
     pub cors: Cors,
     /// The accepted values of the `Host` header. Health and readiness accept any.
     pub hosts: Hosts,
+    /// Whether the endpoints that change data accept requests.
+    pub accepts_writes: bool,
 }
 
 impl Default for Options {
@@ -69,6 +71,7 @@ impl Default for Options {
             max_header_bytes: 16 << 10,
             cors: Cors::default(),
             hosts: Hosts::ANY,
+            accepts_writes: true,
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::options::Options;
+use crate::state::recommendation_ids::RecommendationIds;
 use crate::state::snapshot::Snapshot;
 
 /// The state of a server.
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     /// Rankings by versions of models that have not been measured.
     pub(crate) first_rankings: Limiter,
     pub(crate) in_flight: InFlight,
+    pub(crate) recommendation_ids: RecommendationIds,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
     publications: AtomicU64,
@@ -34,6 +36,7 @@ pub(crate) type LastSnapshot = Mutex<(u64, Option<Arc<Snapshot>>)>;
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         Self {
+            recommendation_ids: RecommendationIds::new(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
             first_rankings: Limiter::new(options.max_rankings, "first rankings"),

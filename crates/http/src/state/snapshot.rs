@@ -10,7 +10,7 @@ use sparrow_engine::{Engine, popular_now};
 use sparrow_features::RatingStats;
 use sparrow_model::{Catalog, Genre, GenreSet, MovieId, MovieIndex, Sort};
 use sparrow_store::UserList as StoredUserList;
-use sparrow_user_state::StoreSource;
+use sparrow_user_state::{LiveSource, StoreSource, UserSource};
 
 use crate::parameters::definition::NO_GENRE;
 use crate::parameters::query::Value;
@@ -27,6 +27,8 @@ pub struct SnapshotOptions {
     pub posters: Option<PathBuf>,
     /// The store of the users; without one they are those of the engine's catalogue.
     pub store: Option<StoreSource>,
+    /// The live data of users; without them, the server accepts no ratings and events.
+    pub live: Option<LiveSource>,
     /// The users of the store for lists of users. If it is empty, they are those of [`StoreSource::histories`].
     pub users: StoredUserList,
 }
@@ -44,7 +46,7 @@ pub struct Snapshot {
     /// The movies in order of current popularity.
     pub(crate) popular_now: Arc<[MovieIndex]>,
     pub(crate) users: UserList,
-    pub(crate) store: Option<StoreSource>,
+    pub(crate) source: UserSource,
     /// The ratings of each movie; empty with a store, which has them.
     pub(crate) movie_ratings: Vec<RatingStats>,
     /// Model names as header values.
@@ -81,7 +83,7 @@ impl Snapshot {
             open_api: OnceLock::new(),
             popular_now,
             users,
-            store: options.store,
+            source: UserSource { store: options.store, live: options.live },
             movie_ratings,
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
             web: WebFiles::load(),

@@ -567,8 +567,11 @@ fn head_has_the_headers_of_get_and_no_body() {
         let mut get = client.get(target);
         client.write(format!("HEAD {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
         let mut head = client.head();
-        get.headers.remove("date");
-        head.headers.remove("date");
+        // Every answer has its own.
+        for varying in ["date", "x-sparrow-recommendation-id"] {
+            get.headers.remove(varying);
+            head.headers.remove(varying);
+        }
         assert_eq!((get.status, &get.headers), (head.status, &head.headers), "{target}");
         assert!(!get.body.is_empty());
     }

@@ -141,7 +141,7 @@ fn missing_paths_and_ids_return_404() {
         "/v1/",
         "/v1/movies/",
         "/v1/movie",
-        "/v1/users/1/ratings",
+        "/v1/users/1/rating",
         "/getmovies",
         "/GETMOVIE",
         "/movies/",

@@ -7,6 +7,7 @@ mod bodies;
 mod connections;
 mod cors;
 mod fuzz;
+mod live;
 mod load;
 mod new_user;
 mod pages;

@@ -57,6 +57,20 @@ export async function get(path, parameters = {}, signal = undefined) {
   }
 }
 
+/** Sends JSON, or nothing, and gets JSON. Throws a Problem. */
+export async function send(method, path, body = undefined) {
+  const headers = { accept: "application/json" };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new Problem({ title: "The server did not answer", detail: "Is it still running? Try again in a moment." });
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
+}
+
 /**
  * Runs one request after another of the same kind; a newer one cancels the older, so that a slow early
  * answer can never overwrite a later one. Resolves to undefined for a cancelled request.

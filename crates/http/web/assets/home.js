@@ -1,8 +1,9 @@
 import "./site.js";
 
-import { get } from "./api.js";
-import { count, h } from "./dom.js";
+import { get, latest } from "./api.js";
+import { announce, count, h, plural } from "./dom.js";
 import { card, genreUrl, problemBox, settled, userUrl, waiting, whenNear } from "./parts.js";
+import { chosenUser, newUser, onChange, opinions } from "./me.js";
 import { emptyRow, homeRow } from "./rows.js";
 import { restoreScroll } from "./scroll.js";
 
@@ -66,12 +67,72 @@ async function greeting() {
   }
 }
 
+// What the visitor sees of their own.
+
+const WANTED = 5;
+const ask = latest();
+let ratedBefore = 0;
+let starters = [];
+
+/** The movies that a new visitor is asked for: rated by many, so that most people know some of them. */
+async function asking() {
+  const list = document.getElementById("first-films");
+  if (starters.length > 0 || !list) return;
+  starters = (await get("/v1/movies", { sort: "popularity", size: 28 })).items;
+  settled(list, starters.map((movie) => card(movie)));
+}
+
+async function own() {
+  const user = chosenUser();
+  const section = document.getElementById("you");
+  section.hidden = user === null;
+  if (user === null) return;
+  document.getElementById("you-page").href = userUrl(user);
+  try {
+    const home = await ask((signal) => get(`/v1/users/${user}/home`, { size: ROW_SIZE }, signal));
+    if (!home) return;
+    const rated = (await opinions()).stars.size;
+    const left = WANTED - rated;
+    const first = document.getElementById("first");
+    // The question stays until the visitor leaves the page, so that the films do not vanish under the pointer.
+    first.hidden = left <= 0 && starters.length === 0;
+    document.getElementById("first-left").textContent = left > 0 ? `${plural(left, "film")} to go. The list below changes after each.` : "Thank you. Rate as many more as you like.";
+    if (!first.hidden) await asking();
+    document.getElementById("you-title").textContent = rated > 0 ? "For you" : "For you, once you have rated a film";
+    const rows = rated > 0 ? home.rows : home.rows.slice(0, 1);
+    // Its page exists from the first rating on.
+    document.getElementById("you-page").hidden = rated === 0;
+    document.getElementById("you-rows").replaceChildren(...rows.map(homeRow));
+    if (rated !== ratedBefore) announce("Your recommendations have changed");
+    ratedBefore = rated;
+  } catch (error) {
+    document.getElementById("you-rows").replaceChildren(problemBox(error, own));
+  }
+}
+
+function visitor() {
+  onChange(own);
+  document.getElementById("start-new").addEventListener("click", async () => {
+    try {
+      await newUser();
+      await own();
+      document.getElementById("you").scrollIntoView({ block: "start" });
+      document.getElementById("first-title").focus({ preventScroll: true });
+    } catch (error) {
+      document.getElementById("pick-problem").replaceChildren(problemBox(error));
+    }
+  });
+  return own();
+}
+
 async function start() {
   userPicker();
+  const mine = visitor();
   greeting();
   const rows = document.getElementById("rows");
   // The rows are below the genres, so they wait for them: otherwise they would move down.
   const [home, all] = await Promise.allSettled([get("/v1/home", { size: ROW_SIZE }), get("/v1/genres")]);
+  await mine;
   const problems = [home, all].filter((one) => one.status === "rejected").slice(0, 1);
   const genres = all.value?.items ?? [];
   const without = [all.value?.withoutGenre].filter((one) => one?.movies > 0);

@@ -5,6 +5,7 @@ import { announce, count, day, h, plural } from "./dom.js";
 import { features } from "./features.js";
 import { addressWith, card, emptyBox, genreUrl, NO_GENRE, problemBox, problemPage, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
 import { poster } from "./poster.js";
+import { rating } from "./rating.js";
 import { reasonText } from "./reasons.js";
 import { readdress } from "./scroll.js";
 import { displayTitle } from "./title.js";
@@ -36,6 +37,7 @@ function facts(movie) {
       rated
         ? h("p", { class: "movie__rating" }, stars(movie.averageRating), h("strong", {}, movie.averageRating.toFixed(2)), h("span", {}, ` from ${plural(movie.ratingNumber, "rating")}`))
         : h("p", { class: "movie__rating" }, "No ratings yet."),
+      h("div", { class: "movie__own" }, h("span", { class: "quiet small" }, "Your rating"), rating(movie)),
       movie.genres.length > 0
         ? h("ul", { class: "chips", role: "list", "aria-label": "Genres" }, ...movie.genres.map((genre) => h("li", {}, h("a", { class: "chip", href: genreUrl(genre) }, genre))))
         : h("p", { class: "quiet" }, "No genre is listed. ", h("a", { href: genreUrl(NO_GENRE) }, "All movies without a genre")),

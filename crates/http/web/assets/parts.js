@@ -3,6 +3,7 @@
 import { Problem } from "./api.js";
 import { count, h, icon, plainClick, s } from "./dom.js";
 import { poster } from "./poster.js";
+import { rating } from "./rating.js";
 import { restoreScroll } from "./scroll.js";
 import { displayTitle } from "./title.js";
 
@@ -27,7 +28,7 @@ export const NO_GENRE = "(no genres listed)";
 /** Browsers remove path segments that are dots, encoded or not, so genres with such names go into the query. */
 export const genreUrl = (genre) => (/^\.{0,2}$/u.test(genre) ? `/search?genre=${encodeURIComponent(genre)}` : `/genres/${encodeURIComponent(genre)}`);
 
-/** A movie as a list item; `extra` stands under the caption, outside the link. */
+/** A movie as a list item, with the visitor's stars; `extra` stands under the caption, outside the link. */
 export function card(movie, ...extra) {
   const rated = movie.ratingNumber > 0;
   return h(
@@ -53,6 +54,7 @@ export function card(movie, ...extra) {
           : h("span", {}, "not rated"),
       ),
     ),
+    rating(movie),
     ...extra,
   );
 }
@@ -66,6 +68,7 @@ export function skeletons(number) {
       h("span", { class: "poster" }),
       h("span", { class: "card__title" }, h("span", { class: "bone" })),
       h("span", { class: "card__facts" }, h("span", { class: "bone bone--short" })),
+      h("span", { class: "rate" }),
     ),
   );
 }

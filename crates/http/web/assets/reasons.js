@@ -20,6 +20,7 @@ const REASONS = new Map(Object.entries({
   "store-unavailable": "The feature store is not available at the moment.",
   "store-updating": "The feature store is being updated.",
   "store-failed": "The stored data of this user is malformed.",
+  "live-unavailable": "The latest ratings of this user cannot be read at the moment.",
   "no-history": "The store has no rating history of this user, so movies that the user has seen may be among these.",
   "recall-failed": "A recall strategy failed, so some candidates are missing.",
 }));
@@ -96,7 +97,31 @@ export function modelLabel(name) {
   return MODELS.get(name) ?? name;
 }
 
-/** A score in the unit of its model: the score of popularity is a number of ratings. */
-export function scoreText(score, kind) {
-  return kind === "popularity" ? plural(score, "rating") : `score ${score.toFixed(2)}`;
+/** What the parts of a blend's scores say about a movie. */
+const SIGNALS = new Map(Object.entries({
+  ease: "fits the history",
+  "next-item": "fits the latest ratings",
+  "item-knn": "rated around the same time",
+  popularity: "popular",
+  "popularity-for-new-users": "popular",
+  genres: "liked genres",
+  released: "release year",
+  "mean-rating": "well rated",
+}));
+
+/**
+ * Why a movie has its place in a list: its rank and, for a blend, the parts of its score that are furthest above those of the other
+ * movies. Raw scores of different models are not comparable, so that only popularity shows a number, of ratings.
+ */
+export function rankText(items, index, kind) {
+  const item = items[index];
+  if (typeof item.score !== "number") return null;
+  const place = `No. ${index + 1}`;
+  if (kind === "popularity") return `${place}, ${plural(item.score, "rating")}`;
+  const means = new Map();
+  for (const one of items) for (const part of one.contributions ?? []) means.set(part.signal, (means.get(part.signal) ?? 0) + part.score / items.length);
+  const above = (item.contributions ?? []).map((part) => [part.score - means.get(part.signal), SIGNALS.get(part.signal) ?? part.signal]);
+  const reasons = above.filter(([more]) => more > 0).sort(([one], [other]) => other - one).map(([, text]) => text);
+  const main = [...new Set(reasons)].slice(0, 2);
+  return main.length > 0 ? `${place}: ${main.join(", ")}` : place;
 }

@@ -4,9 +4,11 @@ import { get, latest, modelsNow } from "./api.js";
 import { announce, count, day, h, micros, plural } from "./dom.js";
 import { features } from "./features.js";
 import { modelTable } from "./models.js";
-import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryNumber, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
+import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
 import { badge, thumbnail } from "./poster.js";
-import { modelLabel, modelSentence, reasonText, scoreText, stateLabel, STRATEGIES } from "./reasons.js";
+import { modelLabel, modelSentence, rankText, reasonText, stateLabel, STRATEGIES } from "./reasons.js";
+import { chosenUser, onChange } from "./me.js";
+import { rating as ownStars } from "./rating.js";
 import { homeRow } from "./rows.js";
 import { readdress, visit } from "./scroll.js";
 import { displayTitle } from "./title.js";
@@ -24,6 +26,13 @@ let knownModels = [];
 
 function chosenModel() {
   return new URLSearchParams(location.search).get("model") ?? defaultModel;
+}
+
+/** How different the movies of the list are to be. The first value is the default. */
+const VARIETY = [["0", "Best matches"], ["0.3", "Some variety"], ["0.7", "Much variety"]];
+
+function chosenVariety() {
+  return queryChoice("diversity", VARIETY.map(([value]) => value));
 }
 
 let genres = [];
@@ -78,8 +87,10 @@ function profile(user) {
 
 const askRecommendations = latest();
 
-/** The strategies that found a movie, and its score by a model of this kind. */
-function why(item, kind) {
+/** The strategies that found a movie, and what placed it there by a model of this kind. */
+function why(items, index, kind) {
+  const item = items[index];
+  const place = rankText(items, index, kind);
   const tag = (name) => {
     const [word, sentence] = STRATEGIES.get(name) ?? [name];
     return h("span", { class: "why__tag", title: sentence }, word);
@@ -88,7 +99,7 @@ function why(item, kind) {
     "p",
     { class: "why" },
     ...(item.recalledBy ?? []).map(tag),
-    typeof item.score === "number" && h("span", { class: "why__score" }, scoreText(item.score, kind)),
+    place && h("span", { class: "why__score", title: `score ${item.score}` }, place),
     item.orderedBy && h("span", { class: "why__score" }, `no score, ordered by ${modelLabel(item.orderedBy)}`),
   );
 }
@@ -119,7 +130,7 @@ async function answered(answer) {
 
 /** The parameters of the list in the address, to see whether the list on the page is still that of the address. */
 function question() {
-  return [chosenModel(), chosenGenres().join("|"), queryNumber("show", STEP, MOST)].join(" ");
+  return [chosenModel(), chosenVariety(), chosenGenres().join("|"), queryNumber("show", STEP, MOST)].join(" ");
 }
 
 const askRows = latest();
@@ -137,26 +148,52 @@ async function rows() {
 
 let asked = "";
 
-async function recommendations({ keep = false } = {}) {
+/** The index of the card with the focus; -1 without one. A card that leaves the list would take the focus with it. */
+function heldCard(list) {
+  const card = document.activeElement?.closest(".card");
+  return card ? [...list.children].indexOf(card) : -1;
+}
+
+/** After a rating or a dismissal: everything on the page follows. */
+async function follow() {
+  const page = queryNumber("page", 1);
+  recommendations({ quiet: true });
+  rows();
+  try {
+    const user = await askHistory((signal) => get(`/v1/users/${userId}`, { size: HISTORY, offset: (page - 1) * HISTORY }, signal));
+    if (!user) return;
+    profile(user);
+    rated = user.ratingCount;
+    showHistory(user.ratings);
+  } catch {
+    // The last rating was removed: the user is as new.
+  }
+}
+
+async function recommendations({ keep = false, quiet = false } = {}) {
   asked = question();
   const list = $("recommendations");
   const size = queryNumber("show", STEP, MOST);
   const before = keep ? list.children.length : 0;
-  if (!keep) waiting(list, size);
+  if (!keep && !quiet) waiting(list, size);
   $("recommendations-notice").replaceChildren();
   try {
     const answer = await askRecommendations((signal) =>
-      get(`/v1/users/${userId}/recommendations`, { size, model: chosenModel(), genres: chosenGenres(), explain: true }, signal),
+      get(`/v1/users/${userId}/recommendations`, { size, model: chosenModel(), genres: chosenGenres(), diversity: chosenVariety() === "0" ? null : chosenVariety(), explain: true }, signal),
     );
     if (!answer) return;
     await answered(answer);
     const kind = knownModels.find((model) => model.name === answer.model)?.kind ?? answer.model;
-    const items = answer.items.map((item) => card(item.movie, why(item, kind)));
+    const items = answer.items.map((item, index) => card(item.movie, why(answer.items, index, kind)));
     if (keep && before > 0) {
       list.removeAttribute("aria-busy");
       list.append(...items.slice(before));
       items[before]?.querySelector("a").focus({ preventScroll: true });
-    } else settled(list, items);
+    } else {
+      const held = heldCard(list);
+      settled(list, items);
+      if (held >= 0) items[Math.min(held, items.length - 1)]?.querySelector("[role=slider]").focus({ preventScroll: true });
+    }
     list.dataset.model = answer.model;
     if (items.length === 0) $("recommendations-notice").append(emptyBox("Nothing to recommend", h("p", {}, chosenGenres().length > 0 ? "Try fewer genres, or other ones." : "Everything has been rated already.")));
     $("show-more").hidden = items.length < size || size >= MOST;
@@ -210,6 +247,13 @@ function controls() {
       (name) => change({ model: name === defaultModel ? null : name }),
     ),
     h("p", { class: "quiet small", id: "model-sentence" }, modelSentence(known.find((model) => model.name === chosen)?.kind)),
+    segmented(
+      "Variety",
+      "diversity",
+      VARIETY.map(([value, label]) => ({ value, label })),
+      chosenVariety(),
+      (value) => change({ diversity: value === "0" ? null : value }),
+    ),
     h(
       "fieldset",
       { class: "choices" },
@@ -279,7 +323,7 @@ function showHistory(ratings) {
         "li",
         { class: "seen" },
         h("a", { class: "seen__link", href: movieUrl(rating.movie), "data-movie": rating.movie.movieId }, thumbnail(rating.movie), h("span", {}, h("span", { class: "seen__title" }, displayTitle(rating.movie.title)), rating.movie.releaseYear !== null && h("span", { class: "quiet" }, ` ${rating.movie.releaseYear}`))),
-        h("span", { class: "seen__rating" }, stars(rating.score), h("span", { class: "quiet small" }, day(rating.timestamp))),
+        h("span", { class: "seen__rating" }, ownStars(rating.movie, { removes: true }), h("span", { class: "quiet small" }, day(rating.timestamp))),
       ),
     ),
   );
@@ -320,6 +364,11 @@ async function start() {
     showHistory(known.ratings);
     features($("features"), `/v1/users/${userId}/features`);
   } catch (error) {
+    // Before the first rating.
+    if (error.status === 404 && userId === chosenUser()) {
+      location.replace("/");
+      return;
+    }
     problemPage(error, { title: `There is no user ${userId}`, detail: "No user in this server's data has this number" });
     return;
   }
@@ -345,6 +394,7 @@ async function start() {
       rows();
     }
   });
+  onChange(follow);
   recommendations();
 }
 

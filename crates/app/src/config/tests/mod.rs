@@ -8,7 +8,10 @@ mod models;
 mod strategies;
 
 /// Merges a file, an environment and one flag. Errors contain `FILE` instead of the path of the file.
-fn layered(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+pub(in crate::config) fn layered(
+    file: &str,
+    environment: &[(&str, &str)],
+) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sparrow.toml");
     fs::write(&path, file).unwrap();
