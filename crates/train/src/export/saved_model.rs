@@ -208,8 +208,9 @@ impl Builder {
     /// Columns of a matrix from `first`, `count` of them or all that follow.
     fn columns(&mut self, name: &str, of: &str, first: usize, count: Option<usize>) -> String {
         // Dimensions are far below the limit of 32 bits. A size of −1 is all that follows.
-        let count = count.map_or(-1, |count| count as i32);
-        let begin = self.constant(&format!("{name}/begin"), &Ints(&[0, first as i32]), &[2]);
+        let int = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let count = count.map_or(-1, int);
+        let begin = self.constant(&format!("{name}/begin"), &Ints(&[0, int(first)]), &[2]);
         let size = self.constant(&format!("{name}/size"), &Ints(&[-1, count]), &[2]);
         self.node(
             name,
