@@ -1,4 +1,4 @@
-use crate::kernel::{Kernel, LANES, Lanes, Pairs, pack};
+use crate::kernel::{Four, Kernel, LANES, Lanes, Line, OFFSET, Quads};
 use crate::table::{has_direction, inverse_length};
 use crate::{EmbeddingTable, TopK};
 
@@ -19,8 +19,8 @@ pub enum Similarity {
 
 /// The vectors of a catalogue's items, by item index.
 ///
-/// Stored twice: row-major in full precision, and rounded to 16 bits in blocks of 16 rows with equal components side
-/// by side. A scan over all items reads the rounded vectors, which halves the memory traffic, and excludes items by a
+/// Stored twice: row-major in full precision, and rounded to 8 bits in blocks of 16 rows with equal components side
+/// by side. A scan over all items reads the rounded vectors, a quarter of the memory, and excludes items by a
 /// bound on the rounding error. The remaining items are scored in full precision, so the result is exact. For
 /// [`Similarity::Cosine`] the rows are normalised.
 #[derive(Debug, Clone)]
@@ -36,20 +36,32 @@ pub struct ItemVectors {
     rows: Vec<Lanes>,
     width: usize,
     /// The normalised rows, rounded, in blocks of `LANES` rows; padded with zeros.
-    blocks: Vec<Pairs>,
+    blocks: Vec<Quads>,
     /// The length of each row, zero-padded like the blocks.
     lengths: Vec<f32>,
+    /// The greatest magnitude of a component of each normalised row, which is rounded to [`GREATEST`], for cosines.
+    /// Zero-padded.
+    scales: Vec<f32>,
+    /// The same times the lengths, for dot products; empty for [`Similarity::Cosine`].
+    scales_of_products: Vec<f32>,
+    /// The greatest length of the rounding error of a normalised row, divided by its scale.
+    error: f32,
 }
 
-/// The length of a rounded, normalised vector. The dot product of two is at most its square (Cauchy–Schwarz) plus a
-/// small rounding error, which fits into 32 bits.
+/// The greatest rounded component of a row.
+const GREATEST: f32 = 127.0;
+
+/// The length of a rounded query. The dot product with a rounded row is at most 255 times as much for each of √dimension,
+/// which fits into 32 bits.
 const UNIT: f32 = 32_000.0;
+
+/// The greatest dimension of which scans round vectors.
+const MOST_DIMENSIONS: usize = 1 << 12;
 
 /// A rounded, normalised query for scans.
 struct Rounded {
-    pairs: Vec<i32>,
-    /// Upper bound of the error of a cosine of rounded vectors. Rounding changes a component by at most half; a margin
-    /// covers single precision.
+    fours: Vec<Four>,
+    /// Upper bound of the error that rounding the query causes in a cosine.
     error: f32,
 }
 
@@ -57,12 +69,16 @@ impl Rounded {
     fn new(query: &[f32]) -> Self {
         let scale = inverse_length(query) * UNIT;
         let round = |value: f32| (value * scale).round() as i16;
-        let pairs = query
-            .chunks(2)
-            .map(|pair| pack(round(pair[0]), pair.get(1).map_or(0, |&value| round(value))))
-            .collect();
+        let four = |values: &[f32]| {
+            let mut words = [0; 4];
+            for (word, &value) in words.iter_mut().zip(values) {
+                *word = round(value);
+            }
+            Four::new(words)
+        };
         let off = (query.len() as f32).sqrt() / 2.0 / UNIT;
-        Self { pairs, error: 2.0 * off + off * off + 1e-5 }
+        // Rows are longer than 1 by their own rounding error, at most a quarter; a margin covers single precision.
+        Self { fours: query.chunks(4).map(four).collect(), error: 1.3 * off + 1e-5 }
     }
 }
 
@@ -108,13 +124,15 @@ impl ItemVectors {
         vectors.sort_unstable_by_key(|&(item, _)| item);
         let dimension = table.dimension();
         let width = dimension.div_ceil(LANES);
-        let pairs = dimension.div_ceil(2);
+        let quads = dimension.div_ceil(4);
         let block_count = vectors.len().div_ceil(LANES);
 
         let mut row_of = vec![NO_ROW; len];
         let mut rows = vec![Lanes::default(); vectors.len() * width];
-        let mut blocks = vec![Pairs::default(); block_count * pairs];
+        let mut blocks = vec![Quads::default(); block_count * quads];
         let mut lengths = vec![0.0; block_count * LANES];
+        let mut scales = vec![0.0; block_count * LANES];
+        let mut error = 0.0_f32;
         for (row, &(item, vector)) in vectors.iter().enumerate() {
             assert_eq!(row_of[item as usize], NO_ROW, "two vectors for item {item}");
             row_of[item as usize] = row as u32;
@@ -124,14 +142,37 @@ impl ItemVectors {
                 Similarity::Dot => (1.0, 1.0 / inverse),
             };
             lengths[row] = length;
+            let greatest = vector.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            scales[row] = greatest * inverse;
+            let mut squares = 0.0;
             for (component, &value) in vector.iter().enumerate() {
                 rows[row * width + component / LANES].0[component % LANES] = value * scale;
-                blocks[row / LANES * pairs + component / 2].0[row % LANES][component % 2] =
-                    (value * inverse * UNIT).round() as i16;
+                let exact = value / greatest * GREATEST;
+                squares += (exact - exact.round()).powi(2);
+                blocks[row / LANES * quads + component / 4].0[row % LANES][component % 4] =
+                    (exact.round() as i32 + OFFSET) as u8;
             }
+            error = error.max(squares.sqrt() / GREATEST);
         }
         let items = vectors.into_iter().map(|(item, _)| item).collect();
-        Self { dimension, similarity, kernel, row_of, items, rows, width, blocks, lengths }
+        let scales_of_products = match similarity {
+            Similarity::Cosine => Vec::new(),
+            Similarity::Dot => scales.iter().zip(&lengths).map(|(scale, of)| scale * of).collect(),
+        };
+        Self {
+            dimension,
+            similarity,
+            kernel,
+            row_of,
+            items,
+            rows,
+            width,
+            blocks,
+            lengths,
+            scales,
+            scales_of_products,
+            error,
+        }
     }
 
     /// The dimension of the vectors.
@@ -260,14 +301,15 @@ impl ItemVectors {
         let expected = k as f32 * SAMPLED_BLOCKS as f32 / blocks as f32;
         // Expected number of the best `k` in the sample, plus three standard deviations.
         let rank = (expected + 3.0 * expected.sqrt() + 3.0) as usize;
-        if stride < 2 || rank > SAMPLED_BLOCKS * LANES / 4 {
+        if stride < 2 || rank > SAMPLED_BLOCKS * LANES / 4 || self.dimension > MOST_DIMENSIONS {
             return None;
         }
         let rounded = Rounded::new(query);
+        let (estimates_of, bounds_of) = (self.line(0.0), self.line(rounded.error));
         let mut sample = Vec::with_capacity(SAMPLED_BLOCKS * LANES);
         for first in (0..SAMPLED_BLOCKS).map(|sampled| sampled * stride * LANES) {
             let mut estimates = [0.0; LANES];
-            self.estimate(&rounded.pairs, lengths, first, 0.0, &mut estimates);
+            self.scan(&rounded.fours, lengths, first, estimates_of, &mut estimates);
             let items = &self.items[first..];
             let wanted = estimates.iter().zip(items).filter(|(_, item)| !skip(**item));
             sample.extend(wanted.map(|(&estimate, _)| estimate));
@@ -283,7 +325,7 @@ impl ItemVectors {
         for first in (0..self.items.len()).step_by(CHUNK) {
             let len = CHUNK.min(self.items.len() - first);
             let bounds = &mut bounds[..len.next_multiple_of(LANES)];
-            self.estimate(&rounded.pairs, lengths, first, rounded.error, bounds);
+            self.scan(&rounded.fours, lengths, first, bounds_of, bounds);
             let count = self.kernel.above(bounds, floor, &mut hits);
             // Skip the padding of the last block.
             let hits = hits[..count].iter().filter(|&&hit| usize::from(hit) < len);
@@ -293,30 +335,27 @@ impl ItemVectors {
         Some((floor * length as f32, rows))
     }
 
-    /// Estimates the scores of the rows from `first` on, the start of a block, for a normalised query. With the `error`
-    /// of the estimated cosines, computes upper bounds.
-    fn estimate(
-        &self,
-        query: &[i32],
-        lengths: Lengths,
-        first: usize,
-        error: f32,
-        estimates: &mut [f32],
-    ) {
-        let block_len = query.len();
-        for (group, estimates) in estimates.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let block = (first / LANES + group) * block_len;
-            let mut sums = [0; LANES];
-            self.kernel.scan(query, &self.blocks[block..block + block_len], &mut sums);
-            for (estimate, sum) in estimates.iter_mut().zip(sums) {
-                *estimate = sum as f32 / (UNIT * UNIT) + error;
-            }
+    /// Maps sums of rounded components to the scores for a normalised query, or, with the `error` of the query, to upper
+    /// bounds of these.
+    fn line(&self, error: f32) -> Line {
+        let factor = 1.0 / (GREATEST * UNIT);
+        if error == 0.0 {
+            return Line { factor, after: 0.0 };
         }
-        if lengths == Lengths::Include && self.similarity == Similarity::Dot {
-            for (estimate, length) in estimates.iter_mut().zip(&self.lengths[first..]) {
-                *estimate *= length;
-            }
-        }
+        // Scales are at least 1/√dimension, so that this times a scale is at least `error`.
+        let of_query = error * (self.dimension as f32).sqrt();
+        Line { factor, after: self.error + of_query }
+    }
+
+    /// Scans the rows from `first` on, the start of a block.
+    fn scan(&self, query: &[Four], lengths: Lengths, first: usize, line: Line, out: &mut [f32]) {
+        let scales = match (lengths, self.similarity) {
+            (Lengths::Include, Similarity::Dot) => &self.scales_of_products,
+            _ => &self.scales,
+        };
+        let (blocks, rows) = (&self.blocks[first / LANES * query.len()..], out.len());
+        let blocks = &blocks[..rows / LANES * query.len()];
+        self.kernel.scan(query, blocks, line, &scales[first..first + rows], out);
     }
 
     /// Pads a query like a row.

@@ -2,11 +2,13 @@
 
 mod forward;
 mod least_squares;
+mod scan;
 mod sparse;
 mod vector;
 
-pub(crate) use forward::{Layer, Stack, User};
+pub(crate) use forward::{Layer, Stack, Unit, User};
 pub(crate) use least_squares::{System, Task};
+pub(crate) use scan::{Four, Line, OFFSET, Quads};
 pub(crate) use sparse::SparseRows;
 
 /// Number of items scored in parallel, and the multiple to which rows are padded.
@@ -16,16 +18,6 @@ pub(crate) const LANES: usize = 16;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 pub(crate) struct Lanes(pub(crate) [f32; LANES]);
-
-/// Two rounded components of each of [`LANES`] rows.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
-pub(crate) struct Pairs(pub(crate) [[i16; 2]; LANES]);
-
-/// Packs two rounded components of a query for [`Kernel::scan`].
-pub(crate) fn pack(first: i16, second: i16) -> i32 {
-    i32::from(second) << 16 | i32::from(first.cast_unsigned())
-}
 
 /// The instruction set of the inner loops.
 ///
@@ -73,17 +65,32 @@ impl Kernel {
         }
     }
 
-    /// Computes the dot products of a rounded query with rounded rows. A block contains [`LANES`] rows, two components of
-    /// each at a time; the query is packed by [`pack`]. `sums` has one entry per row of `blocks`. The sums must fit into
-    /// 32 bits.
-    pub(crate) fn scan(self, query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
-        assert_eq!(blocks.len() * LANES, sums.len() * query.len());
-        assert_eq!(sums.len() % LANES, 0);
+    /// Computes the dot products of a rounded query with rounded rows, and maps them by `line` and the scales of the rows. A
+    /// block contains [`LANES`] rows, four components of each at a time. `out` has one entry per row of `blocks`. The sums
+    /// must fit into 32 bits.
+    pub(crate) fn scan(
+        self,
+        query: &[Four],
+        blocks: &[Quads],
+        line: Line,
+        scales: &[f32],
+        out: &mut [f32],
+    ) {
+        assert_eq!(scales.len(), out.len());
+        assert_eq!(blocks.len() * LANES, out.len() * query.len());
+        assert!(out.len().is_multiple_of(LANES) && !query.is_empty());
         match self {
+            // SAFETY: the feature is detected here, and those of this variant by `available`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if is_x86_feature_detected!("avx512vnni") => unsafe {
+                scan::x86::vnni(query, blocks, line, scales, out);
+            },
             // SAFETY: `available` is the only source of these variants, and it has detected the features.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx2 => unsafe { avx2::scan(query, blocks, sums) },
-            _ => scan(query, blocks, sums),
+            Self::Avx512 | Self::Avx2 => unsafe {
+                scan::x86::avx2(query, blocks, line, scales, out);
+            },
+            _ => scan::plain(query, blocks, line, scales, out),
         }
     }
 
@@ -94,7 +101,10 @@ impl Kernel {
         match self {
             // SAFETY: as in `scan`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx2 => unsafe { avx2::above(scores, threshold, hits) },
+            Self::Avx512 => unsafe { avx512::above(scores, threshold, hits) },
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::above(scores, threshold, hits) },
             _ => above(scores, threshold, hits),
         }
     }
@@ -178,41 +188,13 @@ const PREFETCH_DISTANCE: usize = 12;
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _CMP_GT_OQ, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps,
-        _mm_prefetch, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
-        _mm256_cmp_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_load_ps, _mm256_load_si256,
-        _mm256_loadu_ps, _mm256_madd_epi16, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_si256,
+        _CMP_GT_OQ, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps,
+        _mm_prefetch, _mm_shuffle_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_cmp_ps,
+        _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_load_ps, _mm256_loadu_ps,
+        _mm256_movemask_ps, _mm256_set1_ps, _mm256_setzero_ps,
     };
 
-    use super::{LANES, Lanes, PREFETCH_DISTANCE, Pairs};
-
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn scan(query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
-        if query.is_empty() {
-            sums.fill(0);
-            return;
-        }
-        let blocks = blocks.chunks_exact(query.len());
-        for (block, sums) in blocks.zip(sums.as_chunks_mut::<LANES>().0) {
-            let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-            for (&both, pairs) in query.iter().zip(block) {
-                let both = _mm256_set1_epi32(both);
-                let from: *const __m256i = pairs.0.as_ptr().cast();
-                // SAFETY: `Pairs` has 64 bytes and an alignment of 64.
-                let (left, right) =
-                    unsafe { (_mm256_load_si256(from), _mm256_load_si256(from.add(1))) };
-                low = _mm256_add_epi32(low, _mm256_madd_epi16(left, both));
-                high = _mm256_add_epi32(high, _mm256_madd_epi16(right, both));
-            }
-            let to: *mut __m256i = sums.as_mut_ptr().cast();
-            // SAFETY: `sums` has 16 values of 4 bytes.
-            unsafe {
-                _mm256_storeu_si256(to, low);
-                _mm256_storeu_si256(to.add(1), high);
-            }
-        }
-    }
+    use super::{LANES, Lanes, PREFETCH_DISTANCE};
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
@@ -272,20 +254,33 @@ mod avx2 {
     }
 }
 
-fn scan(query: &[i32], blocks: &[Pairs], sums: &mut [i32]) {
-    if query.is_empty() {
-        sums.fill(0);
-        return;
-    }
-    let blocks = blocks.chunks_exact(query.len());
-    for (block, sums) in blocks.zip(sums.as_chunks_mut::<LANES>().0) {
-        *sums = [0; LANES];
-        for (&pair, pairs) in query.iter().zip(block) {
-            let (first, second) = (i32::from(pair as i16), pair >> 16);
-            for (sum, row) in sums.iter_mut().zip(&pairs.0) {
-                *sum += first * i32::from(row[0]) + second * i32::from(row[1]);
-            }
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::{
+        _CMP_GT_OQ, _mm256_storeu_si256, _mm512_add_epi32, _mm512_cmp_ps_mask,
+        _mm512_cvtepi32_epi16, _mm512_loadu_ps, _mm512_maskz_compress_epi32, _mm512_set1_epi32,
+        _mm512_set1_ps, _mm512_setr_epi32,
+    };
+
+    use super::LANES;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn above(scores: &[f32], threshold: f32, hits: &mut [u16]) -> usize {
+        assert!(hits.len() >= scores.len());
+        let threshold = _mm512_set1_ps(threshold);
+        let mut indexes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let (mut len, sixteen) = (0, _mm512_set1_epi32(16));
+        for scores in scores.as_chunks::<LANES>().0 {
+            // SAFETY: `scores` has 16 values.
+            let values = unsafe { _mm512_loadu_ps(scores.as_ptr()) };
+            let mask = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(values, threshold);
+            let found = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(mask, indexes));
+            // SAFETY: `len` is at most the number of earlier scores, so that 16 more have room.
+            unsafe { _mm256_storeu_si256(hits.as_mut_ptr().add(len).cast(), found) };
+            len += mask.count_ones() as usize;
+            indexes = _mm512_add_epi32(indexes, sixteen);
         }
+        len
     }
 }
 

@@ -4,24 +4,28 @@ use async_trait::async_trait;
 use sparrow_model::{Catalog, MovieId, MovieIndex, UserState};
 use sparrow_neural::item_weights::{InputWeights, ItemWeights, Scorer};
 
+use crate::recent_sums::{Input, RecentSums};
 use crate::{Error, Query, Ranker, UNSCORED};
 
 /// Scores by item–item weights (EASE, next-item, item-kNN): the score of a movie is the sum of the weights for it over the movies
 /// of the user's history, each times its input weight.
 ///
 /// Users need not be in the training data, because their histories are part of the query. A history without any movie
-/// of the model is [`Error::UnknownUser`].
+/// of the model is [`Error::UnknownUser`]. The scores of recent users are kept until their histories change, in at most
+/// 32 MiB; clones share them.
 #[derive(Debug, Clone)]
 pub struct ItemWeightsRanker {
     kind: &'static str,
     scorer: Arc<Scorer>,
     input: InputWeights,
+    recent: RecentSums,
 }
 
 impl ItemWeightsRanker {
     /// A ranker of the kind `kind` over weights that are indexed by movie.
-    pub const fn new(kind: &'static str, scorer: Arc<Scorer>, input: InputWeights) -> Self {
-        Self { kind, scorer, input }
+    pub fn new(kind: &'static str, scorer: Arc<Scorer>, input: InputWeights) -> Self {
+        let recent = RecentSums::new(scorer.len());
+        Self { kind, scorer, input, recent }
     }
 
     /// A ranker of the kind `kind` over the movies of a catalogue.
@@ -41,20 +45,30 @@ impl ItemWeightsRanker {
     }
 
     fn score_catalog(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+        let input = self.input(user);
+        if self.recent.find(&input, scores) {
+            return Ok(());
+        }
+        if !self.scorer.score_all(input.iter().copied(), UNSCORED, scores) {
+            return Err(Error::UnknownUser(user.id));
+        }
+        self.recent.keep(&input, scores);
+        Ok(())
+    }
+
+    /// The movies of the user's history that count, with their input weights.
+    fn input(&self, user: &UserState<'_>) -> Vec<Input> {
         let InputWeights { liked_only, .. } = self.input;
-        let any = if self.input.by_age() {
-            // The times of ratings outside the history are unknown, so these ratings do not count.
-            let history = user.history.iter().flat_map(|history| history.iter().rev());
-            let counted = history.filter(|rated| !liked_only || rated.stars.is_liked());
-            let window = self.input.window.unwrap_or(usize::MAX);
-            let weighted = counted.take(window).enumerate();
-            let input = weighted.map(|(age, rated)| (rated.movie.0, self.input.at(age)));
-            self.scorer.score_all(input, UNSCORED, scores)
-        } else {
+        if !self.input.by_age() {
             let movies = user.rated_movies(liked_only);
-            self.scorer.score_all(movies.map(|MovieIndex(movie)| (movie, 1.0)), UNSCORED, scores)
-        };
-        if any { Ok(()) } else { Err(Error::UnknownUser(user.id)) }
+            return movies.map(|MovieIndex(movie)| (movie, 1.0)).collect();
+        }
+        // The times of ratings outside the history are unknown, so these ratings do not count.
+        let history = user.history.iter().flat_map(|history| history.iter().rev());
+        let counted = history.filter(|rated| !liked_only || rated.stars.is_liked());
+        let window = self.input.window.unwrap_or(usize::MAX);
+        let weighted = counted.take(window).enumerate();
+        weighted.map(|(age, rated)| (rated.movie.0, self.input.at(age))).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod embedding;
 mod item_weights;
 mod neural_cf;
 mod popularity;
+mod recent_sums;
 mod status;
 #[cfg(any(test, feature = "testsuite"))]
 pub mod testsuite;

@@ -37,35 +37,72 @@ impl Layer {
 
 /// The part of a scoring network that is independent of the user.
 ///
-/// An item is a column of a block with `hidden` and then `linear` values. The hidden values are the item's part of the
-/// first layer before the ReLU. The linear values enter a weighted sum beside the layers. The score is the sigmoid of
-/// both sums.
+/// An item is a column of a block with `inputs` and then `linear` values. The inputs, times the factors of the units, are
+/// the item's part of the first layer before the ReLU. The linear values enter a weighted sum beside the layers. The score
+/// is the sigmoid of both sums.
 #[derive(Debug, Clone)]
 pub(crate) struct Stack {
-    /// Number of an item's values that enter the layers; 0 without layers.
-    pub(crate) hidden: usize,
+    /// Number of an item's values that enter the first layer; 0 without layers.
+    pub(crate) inputs: usize,
+    /// The units of the first layer.
+    pub(crate) units: Vec<Unit>,
     /// Number of an item's values in the weighted sum.
     pub(crate) linear: usize,
     /// The layers after the first. The last has one output; the others end in a ReLU.
     pub(crate) layers: Vec<Layer>,
 }
 
+/// The item's part of a unit of the first layer: one of its inputs, times a factor. Several units may have the same input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Unit {
+    pub(crate) input: usize,
+    pub(crate) factor: f32,
+}
+
+/// A unit of the only hidden layer, for a user.
+#[derive(Debug, Clone, Copy, Default)]
+struct Step {
+    input: usize,
+    factor: f32,
+    /// The user's part.
+    offset: f32,
+    /// Its weight in the output.
+    weight: f32,
+}
+
+/// Number of sums of an output that are computed concurrently.
+const CHAINS: usize = 4;
+
 impl Stack {
     /// Number of values per item.
     pub(crate) const fn width(&self) -> usize {
-        self.hidden + self.linear
+        self.inputs + self.linear
+    }
+
+    /// The units in groups of [`CHAINS`], the last one padded, and the bias of the output, if there is one hidden layer.
+    fn steps(&self, user: &User) -> Option<(Vec<[Step; CHAINS]>, f32)> {
+        let [output] = &self.layers[..] else { return None };
+        let (bias, weights) = output.weights.split_first()?;
+        let mut groups = vec![[Step::default(); CHAINS]; self.units.len().div_ceil(CHAINS)];
+        let units = self.units.iter().zip(&user.hidden).zip(weights);
+        let steps = groups.as_flattened_mut().iter_mut();
+        for (step, ((&Unit { input, factor }, &offset), &weight)) in steps.zip(units) {
+            *step = Step { input, factor, offset, weight };
+        }
+        Some((groups, *bias))
     }
 
     /// Asserts consistent sizes, on which the unsafe code relies.
     fn check(&self, user: &User, blocks: &[Lanes], scores: &[f32]) {
-        let mut inputs = self.hidden;
+        assert!(self.units.iter().all(|unit| unit.input < self.inputs));
+        let mut inputs = self.units.len();
         for layer in &self.layers {
             assert_eq!(layer.inputs, inputs);
             inputs = layer.outputs;
         }
-        assert!(if self.hidden == 0 { self.layers.is_empty() } else { inputs == 1 });
+        assert!(if inputs == 0 { self.layers.is_empty() } else { inputs == 1 });
         assert!(self.width() > 0);
-        assert_eq!((user.hidden.len(), user.linear.len()), (self.hidden, self.linear));
+        assert_eq!((user.hidden.len(), user.linear.len()), (self.units.len(), self.linear));
         assert_eq!(scores.len() % LANES, 0);
         assert_eq!(blocks.len() * LANES, scores.len() * self.width());
     }
@@ -171,19 +208,34 @@ unsafe fn forward<V: Vector>(stack: &Stack, user: &User, blocks: &[Lanes], score
     let widest = stack.layers.iter().map(|layer| layer.inputs).max().unwrap_or(0);
     let mut work = vec![Lanes::default(); 2 * widest];
     let (mut from, mut to) = work.split_at_mut(widest);
+    let steps = stack.steps(user);
     let scores = scores.as_chunks_mut::<LANES>().0;
     for (block, scores) in blocks.chunks_exact(stack.width()).zip(scores) {
-        let (hidden, linear) = block.split_at(stack.hidden);
+        let (inputs, linear) = block.split_at(stack.inputs);
         // SAFETY: the caller guarantees the instruction set.
         unsafe {
             let mut logit = V::splat(user.bias);
             for (column, &weight) in linear.iter().zip(&user.linear) {
                 logit = V::load(column).mul_add(V::splat(weight), logit);
             }
-            if let Some((last, layers)) = stack.layers.split_last() {
-                for ((column, &half), sum) in hidden.iter().zip(&user.hidden).zip(&mut *from) {
-                    let sums = V::load(column).add(V::splat(half));
-                    sums.max(V::splat(0.0)).store(&mut sum.0);
+            let zero = V::splat(0.0);
+            if let Some((steps, bias)) = &steps {
+                let mut sums = [zero; CHAINS];
+                for group in steps {
+                    for (sum, step) in sums.iter_mut().zip(group) {
+                        // `check` has compared the inputs of all units with the number of inputs.
+                        let input = V::load(inputs.get_unchecked(step.input));
+                        let unit = input.mul_add(V::splat(step.factor), V::splat(step.offset));
+                        *sum = unit.max(zero).mul_add(V::splat(step.weight), *sum);
+                    }
+                }
+                let [first, second, third, fourth] = sums;
+                logit = logit.add(V::splat(*bias)).add(first.add(second).add(third.add(fourth)));
+            } else if let Some((last, layers)) = stack.layers.split_last() {
+                for ((unit, &half), sum) in stack.units.iter().zip(&user.hidden).zip(&mut *from) {
+                    let input = V::load(inputs.get_unchecked(unit.input));
+                    let sums = input.mul_add(V::splat(unit.factor), V::splat(half));
+                    sums.max(zero).store(&mut sum.0);
                 }
                 for layer in layers {
                     dense::<V>(layer, from, to);

@@ -1,5 +1,7 @@
+use std::collections::HashMap;
+
 use super::{Dense, Model, Network, run};
-use crate::kernel::{Kernel, LANES, Lanes, Layer, Stack, User};
+use crate::kernel::{Kernel, LANES, Lanes, Layer, Stack, Unit, User};
 
 /// Number of blocks scored per call of the kernel; their values fit into the cache.
 const CHUNK: usize = 16;
@@ -7,8 +9,10 @@ const CHUNK: usize = 16;
 /// A model prepared for scoring the items of a catalogue, by item index.
 ///
 /// The part that depends only on the movie is precomputed: its half of the first layer, which is linear in both
-/// embeddings, the output of its tower, or its factors. The part that depends only on the user is computed once per request, in
-/// [`Scorer::query`]. The remaining few hundred multiplications per pair run for 16 movies in parallel with SIMD.
+/// embeddings, the output of its tower, or its factors. Units whose weights for the movie are multiples of each other share a
+/// value, such as those that compute a product with a pre-trained dimension. The part that depends only on the user is computed
+/// once per request, in [`Scorer::query`]. The remaining few hundred multiplications per pair run for 16 movies in parallel with
+/// SIMD.
 ///
 /// Item values are stored twice: in blocks for scoring all items, and row-major for scoring candidates.
 #[derive(Debug, Clone)]
@@ -66,26 +70,24 @@ impl Scorer {
         kernel: Kernel,
     ) -> Self {
         let layer = |dense: &Dense| Layer::new(&dense.weight, &dense.bias);
-        let stack = match &model.network {
-            Network::NeuralCf { hidden } => Stack {
-                hidden: hidden[0].outputs(),
-                linear: 0,
-                layers: hidden[1..].iter().map(layer).chain([layer(&model.output)]).collect(),
-            },
-            Network::TwoTowers { movie, .. } => Stack {
-                hidden: 0,
-                linear: movie.last().map_or(model.movies.dimension(), Dense::outputs),
-                layers: Vec::new(),
-            },
-            Network::NeuMf { factors, hidden } => Stack {
-                hidden: hidden[0].outputs(),
-                linear: *factors,
-                layers: hidden[1..]
-                    .iter()
-                    .map(layer)
-                    .chain([Layer::new(&model.output.weight[*factors..], &model.output.bias)])
-                    .collect(),
-            },
+        let (stack, directions) = match &model.network {
+            Network::NeuralCf { hidden } => {
+                let (units, directions) = units(&hidden[0], model.movies.dimension());
+                let layers = hidden[1..].iter().map(layer).chain([layer(&model.output)]).collect();
+                let stack = Stack { inputs: directions.outputs(), units, linear: 0, layers };
+                (stack, Some(directions))
+            }
+            Network::TwoTowers { movie, .. } => {
+                let linear = movie.last().map_or(model.movies.dimension(), Dense::outputs);
+                (Stack { inputs: 0, units: Vec::new(), linear, layers: Vec::new() }, None)
+            }
+            Network::NeuMf { factors, hidden } => {
+                let (units, directions) = units(&hidden[0], model.movies.dimension() - factors);
+                let output = Layer::new(&model.output.weight[*factors..], &model.output.bias);
+                let layers = hidden[1..].iter().map(layer).chain([output]).collect();
+                let stack = Stack { inputs: directions.outputs(), units, linear: *factors, layers };
+                (stack, Some(directions))
+            }
         };
         let width = stack.width();
         let row_lanes = width.div_ceil(LANES);
@@ -95,7 +97,8 @@ impl Scorer {
         let mut known_items = 0;
         for (item, id) in items.enumerate().take(len) {
             known_items += usize::from(model.movies.table.get(id).is_some());
-            for (column, value) in movie_half(model, id).into_iter().enumerate() {
+            let values = movie_part(model, directions.as_ref(), id);
+            for (column, value) in values.into_iter().map(|value| value as f32).enumerate() {
                 blocks[item / LANES * width + column].0[item % LANES] = value;
                 rows[item * row_lanes + column / LANES].0[column % LANES] = value;
             }
@@ -140,11 +143,9 @@ impl Scorer {
         let embedding = users.get(user).iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
         let bias = output.bias[0];
         Query(match network {
-            Network::NeuralCf { hidden } => User {
-                hidden: half(&hidden[0], &embedding, Half::Second),
-                linear: Vec::new(),
-                bias: 0.0,
-            },
+            Network::NeuralCf { hidden } => {
+                User { hidden: user_half(&hidden[0], &embedding), linear: Vec::new(), bias: 0.0 }
+            }
             Network::TwoTowers { user, .. } => {
                 let weight = f64::from(output.weight[0]);
                 let last = run(user, embedding);
@@ -155,7 +156,7 @@ impl Scorer {
                 let (of_factors, of_layers) = embedding.split_at(*factors);
                 let weights = of_factors.iter().zip(&output.weight);
                 User {
-                    hidden: half(&hidden[0], of_layers, Half::Second),
+                    hidden: user_half(&hidden[0], of_layers),
                     linear: weights.map(|(it, &weight)| (it * f64::from(weight)) as f32).collect(),
                     bias: 0.0,
                 }
@@ -223,40 +224,70 @@ impl Scorer {
     }
 }
 
-/// Computes the values of a movie.
-fn movie_half(model: &Model, id: u32) -> Vec<f32> {
-    let row = model.movies.get(id).iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
-    match &model.network {
-        Network::NeuralCf { hidden } => half(&hidden[0], &row, Half::First),
-        Network::TwoTowers { movie, .. } => {
-            run(movie, row).into_iter().map(|value| value as f32).collect()
+/// The units of a layer whose first `dimension` inputs are the movie's embedding, and the directions in which the embedding
+/// is projected for them, as a layer without biases. Units with parallel weights have the same direction.
+fn units(layer: &Dense, dimension: usize) -> (Vec<Unit>, Dense) {
+    let outputs = layer.outputs();
+    let weights = |unit: usize| {
+        let of_movie = &layer.weight[..dimension * outputs];
+        of_movie.iter().skip(unit).step_by(outputs).copied().collect::<Vec<f32>>()
+    };
+    // In terms of the first weight that is not 0.
+    let normalised = |unit: usize| {
+        let weights = weights(unit);
+        let first = weights.iter().copied().find(|&weight| weight != 0.0).unwrap_or(1.0);
+        // The addition turns negative zeros into positive ones.
+        (weights.iter().map(|weight| weight / first + 0.0).collect::<Vec<f32>>(), first)
+    };
+    let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+    let mut count: HashMap<Vec<u32>, usize> = HashMap::new();
+    for unit in 0..outputs {
+        *count.entry(bits(&normalised(unit).0)).or_default() += 1;
+    }
+    let (mut units, mut directions) = (Vec::with_capacity(outputs), Vec::new());
+    let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
+    for unit in 0..outputs {
+        let (direction, factor) = normalised(unit);
+        let bits = bits(&direction);
+        // A unit of its own has its weights as they are, without rounding.
+        let is_shared = count[&bits] > 1;
+        let input = *known.entry(bits).or_insert_with(|| {
+            directions.push(if is_shared { direction } else { weights(unit) });
+            directions.len() - 1
+        });
+        units.push(Unit { input, factor: if is_shared { factor } else { 1.0 } });
+    }
+    let inputs = directions.len();
+    let mut weight = vec![0.0; dimension * inputs];
+    for (column, direction) in directions.iter().enumerate() {
+        for (row, &value) in direction.iter().enumerate() {
+            weight[row * inputs + column] = value;
         }
-        Network::NeuMf { factors, hidden } => {
+    }
+    (units, Dense { weight, bias: vec![0.0; inputs] })
+}
+
+/// Computes the values of a movie.
+fn movie_part(model: &Model, directions: Option<&Dense>, id: u32) -> Vec<f64> {
+    let row = model.movies.get(id).iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+    match (&model.network, directions) {
+        (Network::TwoTowers { movie, .. }, _) => run(movie, row),
+        (Network::NeuralCf { .. }, directions) => {
+            directions.map_or_else(Vec::new, |directions| directions.sums(&row))
+        }
+        (Network::NeuMf { factors, .. }, directions) => {
             let (of_factors, of_layers) = row.split_at(*factors);
-            let mut values = half(&hidden[0], of_layers, Half::First);
-            values.extend(of_factors.iter().map(|&value| value as f32));
-            values
+            let inputs = directions.map_or_else(Vec::new, |directions| directions.sums(of_layers));
+            [&inputs, of_factors].concat()
         }
     }
 }
 
-/// The half of a layer's inputs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Half {
-    /// The leading inputs.
-    First,
-    /// The trailing inputs, including the bias.
-    Second,
-}
-
-/// Computes the contribution of a half of the inputs to the sums of a layer.
-fn half(layer: &Dense, inputs: &[f64], which: Half) -> Vec<f32> {
+/// Computes the contribution of the user's embedding to the sums of a layer, with the biases.
+fn user_half(layer: &Dense, inputs: &[f64]) -> Vec<f32> {
     let outputs = layer.outputs();
-    let first_row = if which == Half::First { 0 } else { layer.inputs() - inputs.len() };
-    let mut sums: Vec<f64> = match which {
-        Half::First => vec![0.0; outputs],
-        Half::Second => layer.bias.iter().map(|&bias| f64::from(bias)).collect(),
-    };
+    let first_row = layer.inputs() - inputs.len();
+    let mut sums: Vec<f64> = layer.bias.iter().map(|&bias| f64::from(bias)).collect();
     for (row, &input) in layer.weight[first_row * outputs..].chunks_exact(outputs).zip(inputs) {
         for (sum, &weight) in sums.iter_mut().zip(row) {
             *sum += input * f64::from(weight);
@@ -375,6 +406,32 @@ mod tests {
                     let expected: Vec<f32> = chosen.iter().map(|&item| all[item as usize]).collect();
                     prop_assert_eq!(some, expected);
                 }
+            }
+        }
+    }
+
+    /// Units of pre-trained models: several per dimension, and sums of all dimensions.
+    #[test]
+    fn units_with_parallel_weights_share_the_values_of_movies() {
+        let mut model = model(5, Architecture::NeuralCf, [3, 3], &[9]);
+        let Network::NeuralCf { hidden } = &mut model.network else { panic!("not this network") };
+        let rows: [[f32; 9]; 3] = [
+            [1.0, -1.0, 0.0, 0.0, 0.5, 1.0, -1.0, 0.0, 0.25],
+            [0.0, 0.0, 2.0, 3.0, 0.0, 1.0, -1.0, 0.0, -0.75],
+            [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, -1.0, 0.0, 0.5],
+        ];
+        for (row, weights) in hidden[0].weight.chunks_mut(9).zip(rows) {
+            row.copy_from_slice(&weights);
+        }
+        for kernel in Kernel::available() {
+            let scorer = Scorer::with_kernel(&model, 0..50, kernel);
+            // Two dimensions, their sum, no weights at all, and others.
+            assert_eq!(scorer.stack.inputs, 5);
+            let mut all = Vec::new();
+            scorer.score_all(&scorer.query(3), &mut all);
+            for (item, score) in (0..).zip(all) {
+                let expected = model.score(3, item);
+                assert!((f64::from(score) - expected).abs() < 1e-6, "{score} {expected}");
             }
         }
     }
