@@ -294,9 +294,11 @@ impl Run {
         let negatives = Negatives::new(options.negatives, &tables, known);
         let training = Training { pairs: tables.pairs(training), negatives };
         let pairs = training.pairs(&mut random);
-        learnable("training", &pairs)?;
         let learner = match options.pretraining {
-            Pretraining::None => Learner::new(options, &tables, &pairs, &mut random),
+            Pretraining::None => {
+                learnable("training", &pairs)?;
+                Learner::new(options, &tables, &pairs, &mut random)
+            }
             Pretraining::Ials => {
                 let ials::Model { users, items } = factors(&tables, &training.pairs, options)?;
                 let trainer = Trainer::pretrained(options, &items, &users, &pairs, &mut random);
