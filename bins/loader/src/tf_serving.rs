@@ -32,7 +32,7 @@ impl Method for TfServingModel {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        vec![("url".to_owned(), self.model.url())]
+        vec![("url".to_owned(), self.model.url().to_owned())]
     }
 
     fn unknown_training(&self) -> bool {
@@ -44,6 +44,6 @@ impl Method for TfServingModel {
         let ranker = TfServingRanker::new(Arc::clone(&self.model), training.catalog, features);
         // Whether the scores are probabilities is unknown, so only their order is evaluated.
         let answers = Answers::Scores { ranker: Arc::new(ranker), probabilities: false };
-        Ok(Fitted { catalog: Arc::clone(training.catalog), answers, users: None })
+        Ok(Fitted { catalog: Arc::clone(training.catalog), answers, vectors: None, diversity: 0.0 })
     }
 }

@@ -19,6 +19,7 @@ mod ordinal;
 mod pretrained;
 pub mod split;
 mod trainer;
+mod validation;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -38,10 +39,11 @@ use gmf::Gmf;
 use negatives::Negatives;
 pub use options::{BIAS_PRIOR, Method, Options, Pretraining};
 pub use sparrow_model::Split;
-use sparrow_neural::Zeros;
+use sparrow_neural::{Validation, Zeros};
 use sparrow_random::Random;
 use split::Sample;
 use trainer::{Counts, Pair, Trainer, UNKNOWN};
+pub use validation::HeldOut;
 
 /// The error of a training.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +133,9 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let mut fitted = learn(catalog, &rest, options, watch)?;
     let test_count = test.len();
     let test = if options.pretraining == Pretraining::Ials {
-        let lists = lists::measure(&fitted.model(options)?, catalog, &rest, &test);
+        let model = fitted.model(options)?;
+        let scores = &mut lists::scores(&model, catalog);
+        let lists = lists::measure(scores, catalog, &rest, &test);
         Metrics::Lists(lists.ok_or(Error::Empty("test"))?)
     } else {
         let known = Negatives::new(options.negatives, &fitted.tables, &samples);
@@ -147,6 +151,11 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let model = fitted.model(options)?;
     let mut metadata = metadata(&model, options, &test, fitted.epochs);
     metadata.data = fingerprint(catalog);
+    metadata.validation = test.lists().map(|lists| Validation {
+        fingerprint: metadata.data.clone(),
+        protocol: validation::protocol(options),
+        ndcg_at_10: lists.ndcg,
+    });
     Ok(Trained { file: ModelFile { model, metadata }, epochs: fitted.epochs, samples, test, zeros })
 }
 
@@ -249,7 +258,8 @@ fn learn_pretrained(
             let loss = if number == 0 { f64::NAN } else { start.epoch(number, options, &mut done) };
             let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
             let model = start.model().map_err(diverged)?;
-            let lists = lists::measure(&model, catalog, &training, &validation);
+            let scores = &mut lists::scores(&model, catalog);
+            let lists = lists::measure(scores, catalog, &training, &validation);
             let metrics = Metrics::Lists(lists.ok_or(Error::Empty("validation"))?);
             let better = best.as_ref().is_none_or(|(_, least, _)| metrics.loss() < *least);
             done.watch.epoch(&Epoch { number, loss, validation: metrics, best: better });
