@@ -8,7 +8,9 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sparrow_console::{Console, Unit};
 use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind, Output};
+use sparrow_fit as fit;
 use sparrow_hyperparameters::Description;
+use sparrow_model::Catalog;
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_neural::Zeros;
 
@@ -39,6 +41,11 @@ pub(crate) struct Embed {
     /// Compute everything and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// Also measure the method: compute without a tenth of the ratings, and store with the result how well its lists find
+    /// these. The server prefers the best of several models with such metrics if there is no blend
+    #[arg(long)]
+    validate: bool,
 
     /// The method
     #[arg(
@@ -151,16 +158,19 @@ impl Embed {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let (method, execution) = self.method(self.threads.unwrap_or_else(processors))?;
         let bar = console.bar("embedding", Unit::Steps);
+        let validate = |catalog: &Catalog| fit::validate(catalog, &*method, execution);
         let summary = embed::write(
             &self.data,
             (!self.dry_run).then_some(self.out.as_path()),
             &ReaderOptions { max_bad_lines: self.max_bad_lines },
             &*method,
             execution,
+            self.validate.then_some(&validate),
             &|done, total| bar.show(done, total),
         )?;
         drop(bar);
-        let embed::Summary { data, settings, ratings, movies, contents, files } = summary;
+        let embed::Summary { data, settings, ratings, movies, contents, ndcg_at_10, files } =
+            summary;
         let settings: Vec<String> =
             settings.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
         let trained = format!(
@@ -188,6 +198,9 @@ impl Embed {
                     ));
                 }
             }
+        }
+        if let Some(ndcg) = ndcg_at_10 {
+            console.note(&format!("nDCG@10 on held-out ratings, trained without these: {ndcg:.4}"));
         }
         console.summarise(&files, started);
         Ok(())

@@ -55,7 +55,8 @@ pub(crate) fn models() -> String {
     }
     text.push_str(
         "\n\nSettings have the names of the options of `embed` and `train`: ials:dimension=128, \
-         gmf:l2=4:embedding=16. engine:ranking=gmf ranks by another model than emb.",
+         gmf:l2=4:embedding=16. engine:ranking=gmf ranks by another model than the blend, \
+         engine:diversity=0.3 re-ranks its lists.",
     );
     text
 }
@@ -68,16 +69,18 @@ pub(crate) struct EvaluationArgs {
     pub(crate) data: PathBuf,
 
     /// label: predicts whether ratings are likes; full-ranking: ranks all unseen movies and evaluates the first ten;
-    /// leave-one-out: ranks the last movie of each user among 99 others, and among all
+    /// leave-one-out: ranks the last movie of each user among 99 others, and among all; first-k: full-ranking for users
+    /// outside the training part by their first 1, 3, 5 and 10 ratings; cold-items: ranks movies without ratings
     #[arg(short, long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
     pub(crate) protocol: Protocol,
 
     /// Held-out ratings: random, time (the latest) or per-user-time (each user's latest). With full-ranking, random
-    /// takes the same share of each movie's ratings; leave-one-out has its own split [default: random]
+    /// takes the same share of each movie's ratings; the other protocols have their own splits [default: random]
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Option<Split>,
 
-    /// Share of the ratings that is held out [default: 0.2 for label, 0.25 for full-ranking]
+    /// Share of the ratings that is held out, of the users for first-k, of the movies for cold-items [default: 0.25 for
+    /// full-ranking, 0.2 for the others]
     #[arg(long, value_name = "X")]
     pub(crate) test_fraction: Option<f64>,
 
@@ -139,12 +142,13 @@ impl EvaluationArgs {
         let usual = Options::new(self.protocol);
         let hold_out = match (self.protocol, self.split) {
             (_, None) => usual.hold_out,
-            (Protocol::LeaveOneOut, Some(_)) => {
-                let why = "--split does not go with --protocol leave-one-out, which has its own";
-                return Err(evaluate::Error::Option(why.to_owned()).into());
-            }
             (Protocol::FullRanking, Some(Split::Random)) => HoldOut::RandomByMovie,
-            (_, Some(split)) => HoldOut::Split(split),
+            (Protocol::Label | Protocol::FullRanking, Some(split)) => HoldOut::Split(split),
+            (protocol, Some(_)) => {
+                let why =
+                    format!("--split does not go with --protocol {protocol}, which has its own");
+                return Err(evaluate::Error::Option(why).into());
+            }
         };
         let options = Options {
             hold_out,

@@ -8,6 +8,7 @@ use std::{iter, thread};
 use clap::{Args, ValueEnum};
 use sparrow_blend::{Objective, fit as blend};
 use sparrow_console::Console;
+use sparrow_embed::ials;
 use sparrow_fit::{self as fit, Options};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train as train;
@@ -90,6 +91,7 @@ impl Fit {
             blend: blend::Options { objective, threads, ..blend::Options::DEFAULT },
             neural_cf: train::Options::new(train::Method::NeuralCf),
             keep: self.keep.map(|keep| keep as usize),
+            vectors: Box::new(ials::Ials::default()),
             force: self.force,
         };
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
@@ -104,7 +106,7 @@ impl Fit {
 }
 
 /// The weights of the blend, its figures, and the time of each step.
-fn described(summary: &fit::Summary) -> String {
+pub(crate) fn described(summary: &fit::Summary) -> String {
     let mut text = "weights of the blend:".to_owned();
     for term in summary.blend.terms() {
         let _ = write!(text, "\n  {:<25}{:>8.3}", term.signal.name(), term.weight);

@@ -8,29 +8,34 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use sparrow_blend::fit as blend;
 use sparrow_console::exit::HELP;
 use sparrow_console::{Console, Unit};
 use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind};
 use sparrow_feature_files::Summary as FeatureSummary;
+use sparrow_fit as fit;
 use sparrow_movielens::{Options as ReaderOptions, Source};
+use sparrow_neural::Zeros;
 use sparrow_push::sources::{self, Sources};
 use sparrow_store::Location;
+use sparrow_train as train;
 use tempfile::TempDir;
 use tokio::task;
 
 use crate::embed::{
     HEADING, Seed, VectorMethods, computes_vectors, method, method_parser, warn_of,
 };
+use crate::fit::described;
 use crate::hyperparameters::Hyperparameters;
 use crate::push::{NOTHING, no_store, open, push, rehearse};
 use crate::sources::from_folders;
 use crate::store::{StoreArgs, duration};
 use sparrow_process::Signals;
 
-/// Computes features and embeddings, and pushes them with the rating histories.
+/// Computes features, embeddings and models, and pushes features and embeddings with the rating histories.
 ///
-/// Has the same result as "features", "embed" and "push" in sequence. At the end it prints commands for checking the
-/// store.
+/// Has the same result as "features", "embed", "fit" and "push" in sequence. At the end it prints commands for checking
+/// the store and for serving.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 #[expect(
@@ -46,6 +51,15 @@ pub(crate) struct Run {
     /// are temporary]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Models folder, created if it does not exist: the models of "fit" with the embeddings of --method [default: models in
+    /// --out; without --out, no models are trained]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+
+    /// Train no models
+    #[arg(long, conflicts_with = "models")]
+    no_models: bool,
 
     /// Maximum number of bad lines of the data set, which are skipped and reported
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -100,7 +114,7 @@ impl Run {
                 Sources { ratings: Some(self.data.clone()), reader, ..Sources::default() };
             let rehearsal = async {
                 rehearse(&sources, &self.store, Some(location), console).await?;
-                console.note("would compute features and embeddings, and push them too");
+                console.note("would compute features, embeddings and models, and push features and embeddings too");
                 Ok(())
             };
             return signals.or(rehearsal, NOTHING).await;
@@ -115,12 +129,11 @@ impl Run {
             timed(signals.or(Box::pin(self.features(&out, &reader, console)), kept)).await?;
         console
             .note(&format!("features of {} users and {} movies", features.users, features.movies));
-        let (embeddings, for_embeddings) =
-            timed(signals.or(self.embeddings(&out, &reader, method, console), kept)).await?;
-        if let Contents::Vectors { users, zeros } = embeddings.contents {
-            console.note(&format!("embeddings of {users} users and {} movies", embeddings.movies));
-            warn_of(&zeros, console);
-        }
+        let trained = self.train(&out, &reader, method, console);
+        let (trained, for_training) = timed(signals.or(Box::pin(trained), kept)).await?;
+        let Trained { users, movies, zeros, files: embeddings, models } = trained;
+        console.note(&format!("embeddings of {users} users and {movies} movies"));
+        warn_of(&zeros, console);
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
         (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
@@ -131,19 +144,24 @@ impl Run {
         let ((counts, generation), for_push) = timed(reading_and_pushing).await?;
 
         console.note(&format!("pushed to {location}, generation {generation}\n{counts}"));
+        for (path, size) in &models {
+            console.note(&format!("wrote {} ({size} bytes)", path.display()));
+        }
         if let Folder::Kept(_) = files {
-            for (path, size) in features.files.iter().chain(&embeddings.files) {
+            for (path, size) in features.files.iter().chain(&embeddings) {
                 console.note(&format!("kept {} ({size} bytes)", path.display()));
             }
         }
-        let [features, embeddings, push, all] =
-            [for_features, for_embeddings, for_push, started.elapsed()].map(|it| it.as_secs_f64());
+        let [features, training, push, all] =
+            [for_features, for_training, for_push, started.elapsed()].map(|it| it.as_secs_f64());
+        let what = if models.is_empty() { "embeddings" } else { "embeddings and models" };
         console.note(&format!(
-            "done in {all:.1} s: features {features:.1} s, embeddings {embeddings:.1} s, push {push:.1} s"
+            "done in {all:.1} s: features {features:.1} s, {what} {training:.1} s, push {push:.1} s"
         ));
         let user_id = store.user_list().await.ok();
         let user_id = user_id.and_then(|list| Some(list.value.most_active.first()?.0.0));
-        console.note(&self.check_commands(&location, user_id));
+        let models = self.models_folder().filter(|folder| folder.is_dir());
+        console.note(&self.check_commands(&location, user_id, models.as_deref()));
         Ok(())
     }
 
@@ -183,27 +201,65 @@ impl Run {
         Ok(sparrow_feature_files::write(&data, out, &progress).await?)
     }
 
-    async fn embeddings(
+    /// The folder for models, if models are trained.
+    fn models_folder(&self) -> Option<PathBuf> {
+        let in_out = || self.out.as_ref().map(|out| out.join("models"));
+        self.models.clone().or_else(in_out).filter(|_| !self.no_models)
+    }
+
+    /// Computes the embeddings, and the models if there is a folder for them.
+    async fn train(
         &self,
         out: &Path,
         reader: &ReaderOptions,
         (method, execution): (Box<dyn Method>, Execution),
         console: Console,
-    ) -> anyhow::Result<embed::Summary> {
+    ) -> anyhow::Result<Trained> {
         let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
-        let bar = console.bar("embedding", Unit::Steps);
-        let write = move || {
-            let progress = |done, total| bar.show(done, total);
-            embed::write(&data, Some(&out), &reader, &*method, execution, &progress)
+        let (models, is_required) = (self.models_folder(), self.models.is_some());
+        let work = move || -> anyhow::Result<Trained> {
+            let Some(models) = models else {
+                return embeddings(&data, &out, &reader, &*method, execution, console);
+            };
+            let Execution { threads, seed } = execution;
+            let options = fit::Options {
+                blend: blend::Options { threads, seed, ..blend::Options::DEFAULT },
+                neural_cf: train::Options::new(train::Method::NeuralCf),
+                keep: None,
+                vectors: method,
+                force: false,
+            };
+            match fit::write(&data, &models, &reader, &options, &mut |step| console.note(step)) {
+                Ok(summary) => {
+                    console.note(&described(&summary));
+                    let fit::Summary { vectors, files: models, .. } = summary;
+                    let (users, movies) = (vectors.users.len(), vectors.movies.len());
+                    let (zeros, files) = (vectors.zeros, vectors.write(&out)?);
+                    Ok(Trained { users, movies, zeros, files, models })
+                }
+                Err(error) if is_required && !matches!(error, fit::Error::Worse { .. }) => {
+                    Err(error.into())
+                }
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    console.warn(format_args!("no models are published: {error:#}"));
+                    embeddings(&data, &out, &reader, &*options.vectors, execution, console)
+                }
+            }
         };
-        match task::spawn_blocking(write).await {
-            Ok(summary) => Ok(summary?),
+        match task::spawn_blocking(work).await {
+            Ok(trained) => trained,
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         }
     }
 
     /// Shell commands that check the store and serve from it.
-    fn check_commands(&self, location: &Location, user_id: Option<u32>) -> String {
+    fn check_commands(
+        &self,
+        location: &Location,
+        user_id: Option<u32>,
+        models: Option<&Path>,
+    ) -> String {
         let data = shell(&self.data.to_string_lossy());
         let files = self.out.as_ref().map_or_else(String::new, |out| {
             let out = shell(&out.to_string_lossy());
@@ -227,7 +283,10 @@ impl Run {
             let key = shell(&format!("{}uf:{user}", self.store.prefix));
             let _ = write!(lines, "\n  {cli} hgetall {key}");
         }
-        let _ = write!(lines, "\nto serve:\n  sparrow-serve --data {data}{store}");
+        let models = models.map_or_else(String::new, |models| {
+            format!(" --models {}", shell(&models.to_string_lossy()))
+        });
+        let _ = write!(lines, "\nto serve:\n  sparrow-serve --data {data}{models}{store}");
         if secret {
             lines.push_str(
                 "\nThese take the store's address, which has a password, from SPARROW_STORE; redis-cli \
@@ -236,6 +295,38 @@ impl Run {
         }
         lines
     }
+}
+
+/// The embeddings and models.
+struct Trained {
+    /// The number of users with a vector.
+    users: usize,
+    /// The number of movies with a vector.
+    movies: usize,
+    zeros: Zeros,
+    /// The files with the embeddings and their sizes in bytes.
+    files: Vec<(PathBuf, u64)>,
+    /// The files of the models.
+    models: Vec<(PathBuf, u64)>,
+}
+
+/// Computes only embeddings.
+fn embeddings(
+    data: &Path,
+    out: &Path,
+    reader: &ReaderOptions,
+    method: &dyn Method,
+    execution: Execution,
+    console: Console,
+) -> anyhow::Result<Trained> {
+    let bar = console.bar("embedding", Unit::Steps);
+    let progress = |done, total| bar.show(done, total);
+    let summary = embed::write(data, Some(out), reader, method, execution, None, &progress)?;
+    let embed::Summary { movies, contents, files, .. } = summary;
+    let Contents::Vectors { users, zeros } = contents else {
+        unreachable!("the methods of this command compute vectors")
+    };
+    Ok(Trained { users, movies, zeros, files, models: Vec::new() })
 }
 
 /// The folder of the files with features and embeddings.

@@ -44,6 +44,6 @@ impl Method for TfServingModel {
         let ranker = TfServingRanker::new(Arc::clone(&self.model), training.catalog, features);
         // Whether the scores are probabilities is unknown, so only their order is evaluated.
         let answers = Answers::Scores { ranker: Arc::new(ranker), probabilities: false };
-        Ok(Fitted { catalog: Arc::clone(training.catalog), answers, users: None })
+        Ok(Fitted { catalog: Arc::clone(training.catalog), answers, vectors: None, diversity: 0.0 })
     }
 }

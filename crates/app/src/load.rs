@@ -6,12 +6,14 @@ use std::time::Instant;
 use sparrow_engine::{Embeddings, Engine};
 use sparrow_model::{Catalog, MovieId, Movies, Stars, TopRating};
 use sparrow_movielens::Source;
-use sparrow_neural::{EmbeddingFolder, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE};
+use sparrow_neural::{
+    EmbeddingFolder, EmbeddingMetadata, EmbeddingTable, ITEM_FILE, Similarity, USER_FILE,
+};
 use sparrow_store::{Fields, MovieRatings};
 
 use crate::Error;
 use crate::config::Config;
-use crate::models::{ModelError, MovieFeatures, Registry, similarity_of};
+use crate::models::{EngineVectors, ModelError, MovieFeatures, Registry, similarity_of};
 use crate::stored::Stored;
 
 /// Reads the movies of the configured data set, for a server with a feature store.
@@ -72,8 +74,8 @@ pub(crate) fn engine_of(
     let embeddings = vectors.and_then(|(table, metadata)| {
         let similarity = similarity_of(&config.ranking, metadata.as_ref());
         let embeddings = Embeddings::of_items(&table, similarity, &catalog);
-        let objective = metadata.and_then(|metadata| metadata.objective);
-        embeddings.map(|it| it.with_objective(objective)).map_err(|e| e.to_string())
+        let embeddings = embeddings.map_err(|error| error.to_string())?;
+        Ok(described(embeddings, metadata))
     });
     let features = MovieFeatures::Stored(features);
     Ok(registry.build(&catalog, embeddings, &features)?)
@@ -128,8 +130,7 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error
             let vectors = EmbeddingFolder::read(folder).map_err(ModelError::invalid);
             let vectors = vectors.and_then(|EmbeddingFolder { items, users, metadata }| {
                 let similarity = similarity_of(&config.ranking, metadata.as_ref());
-                let objective = metadata.and_then(|metadata| metadata.objective);
-                Ok(lay_out(&items, users, similarity, &catalog)?.with_objective(objective))
+                Ok(described(lay_out(&items, users, similarity, &catalog)?, metadata))
             });
             Ok(vectors.map_err(|source| Error::Embeddings { folder: folder.clone(), source })?)
         }
@@ -143,6 +144,7 @@ pub(crate) fn load(config: &Config, registry: &Registry) -> Result<Engine, Error
                     similarity,
                     &catalog,
                 )
+                .map(|embeddings| described(embeddings, None))
             });
             let folder = || PathBuf::from("the demonstration set");
             Ok(vectors.map_err(|source| Error::Embeddings { folder: folder(), source })?)
@@ -164,6 +166,13 @@ fn hide_movies(catalog: &mut Catalog, config: &Config) {
     if let Some(first) = unknown.first() {
         tracing::warn!("{} ids of catalog.hidden belong to no movie, first {first}", unknown.len());
     }
+}
+
+/// Vectors with what their metadata specify.
+fn described(embeddings: Embeddings, metadata: Option<EmbeddingMetadata>) -> EngineVectors {
+    let (objective, validation) =
+        metadata.map_or((None, None), |metadata| (metadata.objective, metadata.validation));
+    EngineVectors { embeddings: embeddings.with_objective(objective), validation }
 }
 
 fn lay_out(

@@ -326,5 +326,8 @@ struct Changes {
 fn summary(engine: &sparrow_engine::Engine, users: usize, generation: Generation) -> String {
     let vectors = engine.embeddings().map_or(0, |embeddings| embeddings.items.len());
     let movies = engine.catalog().len();
-    format!("{movies} movies, {vectors} with vectors, {users} users, generation {generation}")
+    let default = crate::run::default_model(engine);
+    format!(
+        "{movies} movies, {vectors} with vectors, {users} users, generation {generation}; {default}"
+    )
 }

@@ -316,12 +316,19 @@ fn summary(engine: &Engine) -> String {
         .map(|model| model.name.to_string())
         .collect();
     format!(
-        "{} movies, {} users, {} ratings; models: {}",
+        "{} movies, {} users, {} ratings; models: {}; {}",
         catalog.len(),
         catalog.users().len(),
         catalog.users().rating_count(),
-        models.join(", ")
+        models.join(", "),
+        default_model(engine)
     )
+}
+
+/// The default model and why it is.
+pub(crate) fn default_model(engine: &Engine) -> String {
+    let reason = engine.default_reason().map_or_else(String::new, |reason| format!(" ({reason})"));
+    format!("default: {}{reason}", engine.default_model())
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {

@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
+use std::iter;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Term;
 
 /// The format version, incremented by incompatible changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the weights were fitted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -47,8 +48,8 @@ pub struct Validation {
 
 /// A blend: the sum of its terms.
 ///
-/// The file is JSON: `format`, `objective`, `terms` (each with `signal`, `weight` and, for the scores of models,
-/// `epsilon`) and `validation`.
+/// The file is JSON: `format`, `objective`, `terms` (each with `signal`, `weight`, `new_user_weight` and, for the scores of
+/// models, `epsilon`) and `validation`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Blend {
     format: u32,
@@ -117,7 +118,8 @@ impl Blend {
             if self.terms[..index].iter().any(|other| other.signal == term.signal) {
                 return Err(format!("the signal {name} occurs twice"));
             }
-            if !(term.weight.is_finite() && term.weight.abs() < 1e6) {
+            let mut weights = iter::once(term.weight).chain(term.new_user_weight);
+            if !weights.all(|weight| weight.is_finite() && weight.abs() < 1e6) {
                 return Err(format!("the weight of {name} is not finite or too large"));
             }
             if term.signal.input().is_some() && !(1e-12..=1e6).contains(&term.epsilon) {
@@ -136,8 +138,18 @@ mod tests {
 
     fn terms() -> Vec<Term> {
         vec![
-            Term { signal: Signal::NextItem, weight: 0.5, epsilon: 0.01 },
-            Term { signal: Signal::PopularityForNewUsers, weight: -0.25, epsilon: 0.0 },
+            Term {
+                signal: Signal::NextItem,
+                weight: 0.5,
+                new_user_weight: Some(0.125),
+                epsilon: 0.01,
+            },
+            Term {
+                signal: Signal::PopularityForNewUsers,
+                weight: -0.25,
+                new_user_weight: None,
+                epsilon: 0.0,
+            },
         ]
     }
 
@@ -162,12 +174,14 @@ mod tests {
         assert_eq!(twice, "blend: the signal next-item occurs twice");
         let nan = error(|terms| terms[1].weight = f32::NAN);
         assert_eq!(nan, "blend: the weight of popularity-for-new-users is not finite or too large");
+        let infinite = error(|terms| terms[0].new_user_weight = Some(f32::INFINITY));
+        assert_eq!(infinite, "blend: the weight of next-item is not finite or too large");
         let zero = error(|terms| terms[0].epsilon = 0.0);
         assert_eq!(zero, "blend: epsilon of next-item must be from 1e-12 to 1e6");
         let read = |text: &str| Blend::read(text.as_bytes(), "b").unwrap_err().to_string();
         assert!(read("{").starts_with("b: EOF"), "{}", read("{"));
         let newer = String::from_utf8(Blend::new(Objective::Lists, terms()).unwrap().to_bytes());
-        let newer = newer.unwrap().replace("\"format\": 1", "\"format\": 2");
-        assert_eq!(read(&newer), "b: unsupported format 2, this program supports up to 1");
+        let newer = newer.unwrap().replace("\"format\": 2", "\"format\": 3");
+        assert_eq!(read(&newer), "b: unsupported format 3, this program supports up to 2");
     }
 }

@@ -4,7 +4,8 @@
 //! [`Objective::Next`]. The models are trained on the others. For each user, the candidates that the models rank best are
 //! the alternatives of a choice, and the held-out movies among them are the chosen ones. The weights maximise the
 //! likelihood of the choices under a softmax of the scores (a conditional logit model, McFadden 1974), which has a single
-//! maximum; Newton's method finds it in a few steps. The ε of the logarithms are chosen from a grid in the same way.
+//! maximum; Newton's method finds it in a few steps. New users have weights of their own: each user makes another choice
+//! with only the first 1, 3, 5 or 10 ratings of the history. The ε of the logarithms are chosen from a grid in the same way.
 //!
 //! Start reading at [`fit`].
 
@@ -79,6 +80,9 @@ const HELD_OUT: f64 = 0.25;
 /// The number of a user's last ratings that are held out for the next movie.
 const LAST: usize = 5;
 
+/// The numbers of first ratings by which new users are known.
+const FIRST: [usize; 4] = [1, 3, 5, 10];
+
 /// The length of the lists that validation measures.
 const LIST: usize = 10;
 
@@ -92,7 +96,7 @@ pub fn fit(
     let held_out = HeldOut::new(catalog, options);
     let inner = Arc::new(catalog.with_histories(held_out.training));
     let models = train(&inner).map_err(Error::Train)?;
-    let choices = choices(&inner, &models, &held_out.users, options)?;
+    let Choices { choices, of_new_users } = choices(&inner, &models, &held_out.users, options)?;
     if choices.len() < 2 {
         return Err(Error::NothingToFit);
     }
@@ -100,25 +104,29 @@ pub fn fit(
     let mut signals = signals(&all);
     let mut epsilons = epsilons(&all, &signals);
     drop_needless_models(&all, &mut signals, &mut epsilons);
-    let prepared: Vec<Prepared> =
-        choices.iter().map(|choice| Prepared::new(choice, &signals, &epsilons)).collect();
-    let halves: [Vec<&Prepared>; 2] =
-        [0, 1].map(|half| prepared.iter().filter(|prepared| prepared.user % 2 == half).collect());
+    let prepare = |choices: &[Choice]| -> Vec<Prepared> {
+        choices.iter().map(|choice| Prepared::new(choice, &signals, &epsilons)).collect()
+    };
+    let (prepared, new) = (prepare(&choices), prepare(&of_new_users));
+    let is_in = |half: u32| move |choice: &&Prepared| choice.user % 2 == half;
     let (mut ndcg, mut lists) = (0.0, 0);
     for (fitted_to, measured) in [(0, 1), (1, 0)] {
-        if let Some((weights, _)) = maximise(&halves[fitted_to], signals.len()) {
-            ndcg += halves[measured].iter().map(|choice| choice.ndcg(&weights)).sum::<f64>();
-            lists += halves[measured].len();
+        let part = |of: &'_ [Prepared]| of.iter().filter(is_in(fitted_to)).cloned().collect();
+        if let Some(weights) = Weights::fit(part(&prepared), part(&new), signals.len()) {
+            for choice in prepared.iter().filter(is_in(measured)) {
+                ndcg += choice.ndcg(&weights.at(choice.new_share));
+                lists += 1;
+            }
         }
     }
-    let everything: Vec<&Prepared> = prepared.iter().collect();
-    let (weights, _) = maximise(&everything, signals.len()).ok_or(Error::NothingToFit)?;
-    let term = |((&signal, &epsilon), &weight): ((&Signal, &f32), &f64)| Term {
+    let weights = Weights::fit(prepared.clone(), new, signals.len()).ok_or(Error::NothingToFit)?;
+    let term = |(index, (&signal, &epsilon)): (usize, (&Signal, &f32))| Term {
         signal,
-        weight: weight as f32,
+        weight: weights.full[index] as f32,
+        new_user_weight: weights.new.as_ref().map(|new| new[index] as f32),
         epsilon: if signal.input().is_some() { epsilon } else { 0.0 },
     };
-    let terms = signals.iter().zip(&epsilons).zip(&weights).map(term).collect();
+    let terms = signals.iter().zip(&epsilons).enumerate().map(term).collect();
     let mut blend = Blend::new(options.objective, terms).map_err(|_| Error::NothingToFit)?;
     let of_input = |(input, name): (usize, &&str)| {
         let index = signals.iter().position(|signal| signal.input() == Some(input))?;
@@ -179,9 +187,18 @@ impl HeldOut {
     }
 }
 
+/// The choices of users with their whole histories, and with the first ratings alone.
+#[derive(Default)]
+struct Choices {
+    choices: Vec<Choice>,
+    of_new_users: Vec<Choice>,
+}
+
 /// The alternatives of a user.
 struct Choice {
     user: u32,
+    /// See [`UserSignals::new_share`].
+    new_share: f32,
     /// The scores of the models for the candidates.
     inputs: [Option<Vec<f32>>; INPUTS.len()],
     /// The other signals of the candidates, in the order of [`Signal::ALL`].
@@ -198,39 +215,47 @@ fn choices(
     models: &Models,
     users: &[HeldOutUser],
     options: &Options,
-) -> Result<Vec<Choice>, Error> {
+) -> Result<Choices, Error> {
     let movies: Vec<MovieIndex> = (0..inner.len() as u32)
         .map(MovieIndex)
         .filter(|&movie| inner.stats(movie).count > 0)
         .collect();
     let of_movies = MovieSignals::new(inner);
     let threads = options.threads.clamp(1, users.len().max(1));
-    let work = |users: &[HeldOutUser]| -> Result<Vec<Choice>, Error> {
-        let mut choices = Vec::new();
+    let work = |users: &[HeldOutUser]| -> Result<Choices, Error> {
+        let Choices { mut choices, mut of_new_users } = Choices::default();
         for user in users {
             let gather = Gather { models, movies: &movies, of_movies: &of_movies, options };
+            let pairs = || user.all.iter().zip(&user.held_out);
+            let known = pairs().filter(|(_, out)| !**out).map(|(rated, _)| *rated);
+            let out: Vec<MovieIndex> =
+                pairs().filter(|(_, out)| **out).map(|(rated, _)| rated.movie).collect();
+            // The users take turns.
+            let first = FIRST[user.user.0 as usize / 2 % FIRST.len()];
+            let later: Vec<MovieIndex> = known.clone().skip(first).map(|it| it.movie).collect();
+            if !later.is_empty() {
+                let history = OwnedHistory::new(user.user, known.clone().take(first));
+                of_new_users.extend(gather.choice(history.get(), &out, Some(&later))?);
+            }
             match options.objective {
                 Objective::Lists => {
-                    let pairs = || user.all.iter().zip(&user.held_out);
-                    let known = pairs().filter(|(_, out)| !**out).map(|(rated, _)| *rated);
-                    let out: Vec<MovieIndex> =
-                        pairs().filter(|(_, out)| **out).map(|(rated, _)| rated.movie).collect();
                     let history = OwnedHistory::new(user.user, known);
-                    choices.extend(gather.choice(history.get(), &out)?);
+                    choices.extend(gather.choice(history.get(), &out, None)?);
                 }
                 Objective::Next => {
                     let first = user.held_out.iter().position(|&out| out).unwrap_or(0);
                     for next in first..user.all.len() {
                         let known = user.all[..next].iter().copied();
                         let history = OwnedHistory::new(user.user, known);
-                        choices.extend(gather.choice(history.get(), &[user.all[next].movie])?);
+                        let out = [user.all[next].movie];
+                        choices.extend(gather.choice(history.get(), &out, None)?);
                     }
                 }
             }
         }
-        Ok(choices)
+        Ok(Choices { choices, of_new_users })
     };
-    let parts: Vec<Result<Vec<Choice>, Error>> = thread::scope(|scope| {
+    let parts: Vec<Result<Choices, Error>> = thread::scope(|scope| {
         let chunk = users.len().div_ceil(threads).max(1);
         let handles: Vec<_> =
             users.chunks(chunk).map(|users| scope.spawn(|| work(users))).collect();
@@ -239,11 +264,13 @@ fn choices(
         };
         handles.into_iter().map(join).collect()
     });
-    let mut choices = Vec::new();
+    let mut all = Choices::default();
     for part in parts {
-        choices.extend(part?);
+        let part = part?;
+        all.choices.extend(part.choices);
+        all.of_new_users.extend(part.of_new_users);
     }
-    Ok(choices)
+    Ok(all)
 }
 
 /// What the choices of users are gathered from.
@@ -256,13 +283,21 @@ struct Gather<'a> {
 }
 
 impl Gather<'_> {
-    /// The choice of a user who has rated `history` and will rate `out`; `None` if no model finds any of these.
-    fn choice(&self, history: History<'_>, out: &[MovieIndex]) -> Result<Option<Choice>, Error> {
+    /// The choice of a user who has rated `history` and will rate `out`; `None` if no model finds any of these. For a new
+    /// user, `later` are the movies of the training part that are not in the history: the models know them, so they are no
+    /// candidates. Half of the candidates of a new user are the most popular movies.
+    fn choice(
+        &self,
+        history: History<'_>,
+        out: &[MovieIndex],
+        later: Option<&[MovieIndex]>,
+    ) -> Result<Option<Choice>, Error> {
         let user = UserState { history: Some(history), ..UserState::unknown(history.user()) };
         let mut rated: Vec<MovieIndex> = history.movies().collect();
+        rated.extend(later.unwrap_or_default());
         rated.sort_unstable();
-        let is_new = |movie: &&MovieIndex| rated.binary_search(movie).is_err();
-        let movies: Vec<MovieIndex> = self.movies.iter().filter(is_new).copied().collect();
+        let is_unseen = |movie: &&MovieIndex| rated.binary_search(movie).is_err();
+        let movies: Vec<MovieIndex> = self.movies.iter().filter(is_unseen).copied().collect();
         let mut all: [Option<Vec<f32>>; INPUTS.len()] = Default::default();
         let mut sums = vec![0.0_f32; movies.len()];
         for (model, scores) in self.models.iter().zip(&mut all) {
@@ -275,11 +310,19 @@ impl Gather<'_> {
             }
             *scores = Some(found);
         }
-        let mut top = TopK::new(self.options.candidates);
+        let popular = if later.is_some() { self.options.candidates / 2 } else { 0 };
+        let mut top = TopK::new(self.options.candidates - popular);
         for (&sum, index) in sums.iter().zip(0..) {
             top.push(sum, index);
         }
-        let best: Vec<usize> = top.sorted().map(|(_, index)| index as usize).collect();
+        let mut best: Vec<usize> = top.sorted().map(|(_, index)| index as usize).collect();
+        let mut top = TopK::new(popular);
+        for (movie, index) in movies.iter().zip(0..) {
+            top.push(self.of_movies.popularity[movie.index()], index);
+        }
+        best.extend(top.sorted().map(|(_, index)| index as usize));
+        best.sort_unstable();
+        best.dedup();
         let positives: Vec<bool> = best.iter().map(|&index| out.contains(&movies[index])).collect();
         if all.iter().all(Option::is_none) || !positives.contains(&true) {
             return Ok(None);
@@ -298,8 +341,8 @@ impl Gather<'_> {
         ];
         let inputs = all
             .map(|scores| scores.map(|scores| best.iter().map(|&index| scores[index]).collect()));
-        let user = history.user().0;
-        Ok(Some(Choice { user, inputs, others, positives, held_out: out.len() }))
+        let (user, new_share) = (history.user().0, of_user.new_share);
+        Ok(Some(Choice { user, new_share, inputs, others, positives, held_out: out.len() }))
     }
 }
 
@@ -411,8 +454,10 @@ fn drop_needless_models(choices: &[&Choice], signals: &mut Vec<Signal>, epsilons
 }
 
 /// A choice with the values of its signals, one row per candidate.
+#[derive(Clone)]
 struct Prepared {
     user: u32,
+    new_share: f64,
     rows: Vec<f64>,
     positives: Vec<bool>,
     held_out: usize,
@@ -435,7 +480,18 @@ impl Prepared {
             }
         }
         let positives = choice.positives.clone();
-        Self { user: choice.user, rows, positives, held_out: choice.held_out }
+        let new_share = f64::from(choice.new_share);
+        Self { user: choice.user, new_share, rows, positives, held_out: choice.held_out }
+    }
+
+    /// With two columns for each signal: the shares of the weights for users with many ratings and for new users.
+    fn with_both_shares(mut self, signals: usize) -> Self {
+        let shares = [1.0 - self.new_share, self.new_share];
+        let row = |row: &[f64]| -> Vec<f64> {
+            shares.iter().flat_map(|share| row.iter().map(move |value| share * value)).collect()
+        };
+        self.rows = self.rows.chunks_exact(signals).flat_map(row).collect();
+        self
     }
 
     fn scores<'a>(&'a self, weights: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
@@ -458,6 +514,38 @@ impl Prepared {
             .map(|(rank, _)| discount(rank))
             .sum();
         found / (0..LIST.min(self.held_out)).map(discount).sum::<f64>()
+    }
+}
+
+/// The weights of the signals.
+struct Weights {
+    /// For users with many ratings.
+    full: Vec<f64>,
+    /// For users without ratings.
+    new: Option<Vec<f64>>,
+}
+
+/// The fewest choices of new users to which weights of their own are fitted.
+const LEAST_NEW: usize = 40;
+
+impl Weights {
+    /// The weights of the greatest likelihood of all choices together.
+    fn fit(full: Vec<Prepared>, new: Vec<Prepared>, signals: usize) -> Option<Self> {
+        if new.len() < LEAST_NEW {
+            let full: Vec<&Prepared> = full.iter().collect();
+            return Some(Self { full: maximise(&full, signals)?.0, new: None });
+        }
+        let all = full.into_iter().chain(new);
+        let all: Vec<Prepared> = all.map(|choice| choice.with_both_shares(signals)).collect();
+        let (mut weights, _) = maximise(&all.iter().collect::<Vec<_>>(), 2 * signals)?;
+        let new = weights.split_off(signals);
+        Some(Self { full: weights, new: Some(new) })
+    }
+
+    /// The weights for a user with this share of those for new users.
+    fn at(&self, new_share: f64) -> Vec<f64> {
+        let new = self.new.as_ref().unwrap_or(&self.full);
+        self.full.iter().zip(new).map(|(full, new)| full + new_share * (new - full)).collect()
     }
 }
 
@@ -484,7 +572,6 @@ fn maximise(choices: &[&Prepared], signals: usize) -> Option<(Vec<f64>, f64)> {
                 *share /= sum;
             }
             let chosen = choice.positives.iter().filter(|&&chosen| chosen).count() as f64;
-
             for (score, _) in scores.iter().zip(&choice.positives).filter(|(_, chosen)| **chosen) {
                 value += score - greatest - sum.ln();
             }
@@ -584,6 +671,7 @@ mod tests {
         // Two alternatives that differ by 1 in a signal: with probability p for the one with 1, the weight is the logit.
         let choice = |first: bool| Prepared {
             user: 0,
+            new_share: 0.0,
             rows: vec![1.0, 0.0],
             positives: vec![first, !first],
             held_out: 1,
@@ -598,6 +686,7 @@ mod tests {
     fn collinear_signals_share_the_weight() {
         let choice = |first: bool| Prepared {
             user: 0,
+            new_share: 0.0,
             rows: vec![1.0, 1.0, 0.0, 0.0],
             positives: vec![first, !first],
             held_out: 1,
@@ -610,9 +699,37 @@ mod tests {
     }
 
     #[test]
+    fn new_users_have_weights_of_their_own() {
+        // Users with many ratings choose the first alternative in 8 of 10 cases, new ones in 2 of 10.
+        let choices = |first: usize, new_share: f64| -> Vec<Prepared> {
+            let choice = |index: usize| Prepared {
+                user: 0,
+                new_share,
+                rows: vec![1.0, 0.0],
+                positives: vec![index % 10 < first, index % 10 >= first],
+                held_out: 1,
+            };
+            (0..LEAST_NEW).map(choice).collect()
+        };
+        let weights = Weights::fit(choices(8, 0.0), choices(2, 1.0), 1).expect("a maximum");
+        let logit = 4.0_f64.ln();
+        for (share, expected) in [(0.0, logit), (1.0, -logit), (0.5, 0.0)] {
+            let weight = weights.at(share)[0];
+            assert!((weight - expected).abs() < 4e-3, "{share}: {weight}");
+        }
+        let few = choices(2, 1.0)[1..].to_vec();
+        assert!(Weights::fit(choices(8, 0.0), few, 1).expect("a maximum").new.is_none());
+    }
+
+    #[test]
     fn ndcg_counts_held_out_movies_that_are_no_candidates() {
-        let choice =
-            Prepared { user: 0, rows: vec![3.0, 2.0], positives: vec![true, false], held_out: 2 };
+        let choice = Prepared {
+            user: 0,
+            new_share: 0.0,
+            rows: vec![3.0, 2.0],
+            positives: vec![true, false],
+            held_out: 2,
+        };
         let expected = 1.0 / (1.0 + 1.0 / 3.0_f64.log2());
         assert!((choice.ndcg(&[1.0]) - expected).abs() < 1e-12);
     }

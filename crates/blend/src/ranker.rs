@@ -2,14 +2,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sparrow_model::{Catalog, MovieIndex};
-use sparrow_rank::{Contribution, Error, Query, Ranker};
+use sparrow_rank::{Contribution, Error, Query, Ranker, UNSCORED};
 
 use crate::signal::{MovieSignals, UserSignals, log_score};
 use crate::{Blend, INPUTS, Signal, Term};
 
 /// Scores by a blend. Queries contain the scores of the models in [`INPUTS`], in this order.
 ///
-/// A model without scores for the user leaves its term out; [`Error::UnknownUser`] if that is all of them.
+/// A model without scores for the user leaves its term out; [`Error::UnknownUser`] if that is all of them. A movie without
+/// ratings that no model scores has no score.
 #[derive(Debug, Clone)]
 pub struct BlendRanker {
     terms: Vec<Term>,
@@ -24,7 +25,8 @@ impl BlendRanker {
 
     /// Adds a term to the scores of the movies of a query.
     fn add(&self, term: &Term, query: &Query<'_>, user: &UserSignals, scores: &mut [f32]) {
-        let Term { signal, weight, epsilon } = *term;
+        let Term { signal, epsilon, .. } = *term;
+        let weight = term.weight_for(user);
         let movies = query.movies;
         let of_movies = &self.movies;
         match signal {
@@ -51,6 +53,20 @@ impl BlendRanker {
             }
             Signal::MeanRating => {
                 add(scores, movies, |movie| weight * of_movies.mean_rating[movie.index()]);
+            }
+        }
+    }
+
+    /// Leaves movies without ratings that no model knows without a score: what remains are weights that were fitted to
+    /// rated movies.
+    fn leave_out_unknown(&self, query: &Query<'_>, scores: &mut [f32]) {
+        let is_scored = |at: usize| {
+            let mut inputs = self.terms.iter().filter_map(|term| term.signal.input());
+            inputs.any(|index| input(query, index).is_some_and(|scores| scores[at] != UNSCORED))
+        };
+        for (at, (score, movie)) in scores.iter_mut().zip(query.movies).enumerate() {
+            if self.movies.popularity[movie.index()] == 0.0 && !is_scored(at) {
+                *score = UNSCORED;
             }
         }
     }
@@ -99,6 +115,7 @@ impl Ranker for BlendRanker {
         for term in &self.terms {
             self.add(term, query, &user, scores);
         }
+        self.leave_out_unknown(query, scores);
         Ok(())
     }
 }
@@ -148,7 +165,6 @@ mod tests {
     use sparrow_model::{
         MovieId, MovieRecord, Movies, OwnedHistory, Rated, RatingLog, Stars, UserId, UserState,
     };
-    use sparrow_rank::UNSCORED;
 
     use super::*;
     use crate::Objective;
@@ -174,11 +190,14 @@ mod tests {
     }
 
     fn ranker() -> BlendRanker {
-        let term = |signal, weight| Term { signal, weight, epsilon: 0.0 };
+        let model =
+            |signal, weight, epsilon| Term { signal, weight, new_user_weight: None, epsilon };
+        let term = |signal, weight| model(signal, weight, 0.0);
         let terms = vec![
-            Term { signal: Signal::Ease, weight: 2.0, epsilon: 0.5 },
-            Term { signal: Signal::ItemKnn, weight: 1.0, epsilon: 0.25 },
-            term(Signal::Popularity, 0.5),
+            model(Signal::Ease, 2.0, 0.5),
+            model(Signal::ItemKnn, 1.0, 0.25),
+            // With one rating: 1.5 − 1.01/1.01.
+            Term { new_user_weight: Some(0.49), ..term(Signal::Popularity, 1.5) },
             term(Signal::PopularityForNewUsers, 0.25),
             term(Signal::Genres, 3.0),
             term(Signal::Released, 4.0),
@@ -223,6 +242,24 @@ mod tests {
         }
         let names: Vec<&str> = contributions.iter().map(|part| part.name).collect();
         assert_eq!(names[..3], ["ease", "item-knn", "popularity"]);
+    }
+
+    #[test]
+    fn movie_without_ratings_has_a_score_only_if_a_model_scores_it() {
+        let user = UserState::unknown(UserId(1));
+        let movies = [0, 7].map(MovieIndex);
+        let score = |ease: &[f32]| {
+            let inputs = [Some(ease), None, None];
+            let query = Query::new(&user, &movies).with_inputs(&inputs);
+            let mut scores = Vec::new();
+            let mut context = Context::from_waker(Waker::noop());
+            let ranker = ranker();
+            let outcome = pin!(ranker.score(&query, &mut scores)).poll(&mut context);
+            assert!(matches!(outcome, Poll::Ready(Ok(()))));
+            scores.iter().map(|score| score.is_finite()).collect::<Vec<_>>()
+        };
+        assert_eq!(score(&[UNSCORED, UNSCORED]), [false, true]);
+        assert_eq!(score(&[0.1, UNSCORED]), [true, true]);
     }
 
     #[test]

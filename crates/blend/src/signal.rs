@@ -66,11 +66,23 @@ impl Signal {
 pub struct Term {
     /// The signal.
     pub signal: Signal,
-    /// Its weight.
+    /// Its weight for users with many ratings.
     pub weight: f32,
+    /// Its weight for users without ratings, if it is another one. With r ratings, the share of this weight is
+    /// 1/(1 + (r/10)²), and the rest is that of `weight`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_user_weight: Option<f32>,
     /// ε of the signals of models; 0 for other signals.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub epsilon: f32,
+}
+
+impl Term {
+    /// The weight for a user.
+    pub(crate) fn weight_for(&self, user: &UserSignals) -> f32 {
+        let new = self.new_user_weight.unwrap_or(self.weight);
+        self.weight + user.new_share * (new - self.weight)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
@@ -132,7 +144,12 @@ pub(crate) struct UserSignals {
     last_year: u16,
     /// 1/(1 + r/5) for r ratings.
     pub(crate) newness: f32,
+    /// The share of [`Term::new_user_weight`].
+    pub(crate) new_share: f32,
 }
+
+/// The number of ratings at which both weights of a term count half.
+const HALF_NEW: f32 = 10.0;
 
 /// The mean length of a year, in seconds.
 const YEAR: u32 = 31_556_952;
@@ -140,7 +157,7 @@ const YEAR: u32 = 31_556_952;
 impl UserSignals {
     pub(crate) fn new(user: &UserState<'_>, movies: &MovieSignals) -> Self {
         let mut genres = [0.0_f32; 64];
-        let mut ratings = 0;
+        let mut ratings = 0_u32;
         for movie in user.rated_movies(false) {
             ratings += 1;
             let mut bits = movies.genres[movie.index()];
@@ -157,7 +174,13 @@ impl UserSignals {
         }
         let last = user.history.as_ref().and_then(|history: &History<'_>| history.iter().last());
         let last_year = last.map_or(u16::MAX, |last| 1970 + (last.timestamp / YEAR) as u16);
-        Self { genres, last_year, newness: 1.0 / (1.0 + ratings as f32 / 5.0) }
+        let ratings = ratings as f32;
+        Self {
+            genres,
+            last_year,
+            newness: 1.0 / (1.0 + ratings / 5.0),
+            new_share: 1.0 / (1.0 + (ratings / HALF_NEW).powi(2)),
+        }
     }
 }
 

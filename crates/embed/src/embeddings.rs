@@ -120,7 +120,8 @@ pub(crate) mod tests {
     fn ials(regularization: f32) -> Result<Embeddings, Error> {
         let mut options = Options { dimension: 4, epochs: 30, ..Options::DEFAULT };
         options.objective.regularization = regularization;
-        match Ials::from(&options).compute(&catalog(), Execution::default(), &|_, _| {})? {
+        let ials = Ials { content_ridge: 0.0, ..Ials::from(&options) };
+        match ials.compute(&catalog(), Execution::default(), &|_, _| {})? {
             Model::Vectors(embeddings) => Ok(embeddings),
             other @ Model::Weights { .. } => unreachable!("ials computes vectors, not {other:?}"),
         }

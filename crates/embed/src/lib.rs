@@ -8,6 +8,7 @@
 //! Results depend on the data, the hyperparameters and the seed. The models are stored and scored in
 //! `sparrow-neural`. Start reading at [`MethodKind`].
 
+mod content;
 pub mod cooccurrence;
 pub mod ease;
 mod embeddings;
@@ -20,7 +21,7 @@ mod write;
 pub use embeddings::{Embeddings, liked};
 pub use method::{Error, Execution, Method, MethodKind, Model, Output};
 pub use sparrow_neural::{ITEM_FILE, METADATA_FILE, USER_FILE};
-pub use write::{Contents, Summary, write};
+pub use write::{Contents, Summary, Validate, write};
 
 /// The methods. The first one is the default; evaluations call its model `emb`, as configurations of the server do.
 pub const METHODS: [MethodKind; 5] =

@@ -184,7 +184,7 @@ fn blend() -> Blend {
     let terms = Signal::ALL.into_iter().filter(|&signal| signal != Signal::NextItem);
     let term = |(signal, weight): (Signal, f32)| {
         let epsilon = if signal.input().is_some() { 0.01 } else { 0.0 };
-        Term { signal, weight, epsilon }
+        Term { signal, weight, new_user_weight: None, epsilon }
     };
     let weighted = terms.zip([0.9, 0.6, 0.2, 0.1, 0.3, 1.5, 0.2]);
     Blend::new(Objective::Lists, weighted.map(term).collect()).expect("the terms are valid")

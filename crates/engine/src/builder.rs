@@ -100,6 +100,7 @@ pub struct Builder {
     strategies: Vec<Strategy>,
     models: Vec<Model>,
     default_model: Arc<str>,
+    default_reason: Option<Arc<str>>,
     candidates: usize,
 }
 
@@ -111,6 +112,7 @@ impl Builder {
             strategies: Vec::new(),
             models: Vec::new(),
             default_model: DEFAULT_MODEL.into(),
+            default_reason: None,
             candidates: DEFAULT_CANDIDATES,
         }
     }
@@ -164,6 +166,12 @@ impl Builder {
         self
     }
 
+    /// Sets why the default model was chosen, for descriptions of the engine.
+    pub fn default_reason(mut self, reason: impl Into<Arc<str>>) -> Self {
+        self.default_reason = Some(reason.into());
+        self
+    }
+
     /// Sets the number of candidates that are ranked for a request, or as many as the request asks for if that is more.
     /// [`DEFAULT_CANDIDATES`] by default.
     pub fn candidates(mut self, candidates: usize) -> Self {
@@ -173,7 +181,8 @@ impl Builder {
 
     /// Builds the engine, and checks that names are distinct and exist, and that fallbacks have no cycle.
     pub fn build(self) -> Result<Engine, Error> {
-        let Self { catalog, embeddings, mut strategies, models, default_model, candidates } = self;
+        let Self { catalog, embeddings, mut strategies, models, default_model, .. } = self;
+        let (default_reason, candidates) = (self.default_reason, self.candidates);
         check_names(&models)?;
         let default_model = find(&models, &default_model)?;
         let fallbacks = fallbacks(&models)?;
@@ -226,6 +235,7 @@ impl Builder {
             models,
             model_names,
             default_model,
+            default_reason,
             candidates,
             genre_members,
             genre_sets,

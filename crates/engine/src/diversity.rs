@@ -5,6 +5,9 @@ use sparrow_neural::normalise;
 
 use crate::{Engine, Item};
 
+/// The diversity of lists, unless a request asks for another one.
+pub const DEFAULT_DIVERSITY: f32 = 0.0;
+
 /// Positions that are re-ranked, at most.
 const POSITIONS: usize = 100;
 

@@ -22,6 +22,7 @@ pub struct Engine {
     pub(crate) models: Vec<RankingModel>,
     pub(crate) model_names: Arc<[Arc<str>]>,
     pub(crate) default_model: usize,
+    pub(crate) default_reason: Option<Arc<str>>,
     pub(crate) candidates: usize,
     /// The movies of each genre.
     pub(crate) genre_members: Vec<MovieSet>,
@@ -115,6 +116,11 @@ impl Engine {
             .map(|index| self.models[index].model.ranker.revision())
             .sum();
         Some((index, revision))
+    }
+
+    /// Why the default model was chosen, if the builder knew it.
+    pub fn default_reason(&self) -> Option<&str> {
+        self.default_reason.as_deref()
     }
 
     /// The name of the model that ranks requests without a model.

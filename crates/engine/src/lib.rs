@@ -20,6 +20,7 @@ mod request;
 mod similar;
 
 pub use builder::{Builder, DEFAULT_CANDIDATES, DEFAULT_MODEL, Model};
+pub use diversity::DEFAULT_DIVERSITY;
 pub use embeddings::Embeddings;
 pub use engine::{Engine, ModelInfo};
 pub use home::{Home, HomeRequest, Ranked, Row, RowKind};

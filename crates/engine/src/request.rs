@@ -75,7 +75,7 @@ impl Request<'_> {
             min_year: None,
             filter: None,
             candidates: Candidates::Recalled,
-            diversity: 0.0,
+            diversity: diversity::DEFAULT_DIVERSITY,
             explain: false,
         }
     }

@@ -51,17 +51,18 @@ impl Group {
 pub const fn measure_by_history(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Label => "roc_auc",
-        Protocol::FullRanking => "ndcg_at_10",
+        Protocol::FullRanking | Protocol::ColdItems => "ndcg_at_10",
         Protocol::LeaveOneOut => "ndcg_at_10_all",
+        Protocol::FirstK => "ndcg_at_10_first_10",
     }
 }
 
 /// The measure of [`by_popularity`]. For a user, recall is the share of the held-out ratings of the group that are in the
-/// list.
+/// list. [`Protocol::FirstK`] and [`Protocol::ColdItems`] have no such groups.
 pub const fn measure_by_popularity(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Label => "roc_auc",
-        Protocol::FullRanking => "recall_at_10",
+        Protocol::FullRanking | Protocol::FirstK | Protocol::ColdItems => "recall_at_10",
         Protocol::LeaveOneOut => "hit_rate_at_10_all",
     }
 }
@@ -77,7 +78,8 @@ pub fn by_history(evaluation: &Evaluation) -> Vec<Group> {
 
 /// [`measure_by_popularity`] for held-out ratings by the number of ratings of the movie in the training part.
 pub fn by_popularity(evaluation: &Evaluation) -> Vec<Group> {
-    let of_group = |seed: &Seed, group: usize| seed.by_popularity.0[group].clone();
+    let of_group =
+        |seed: &Seed, group| seed.by_popularity.0.get(group).cloned().unwrap_or_default();
     groups(evaluation, measure_by_popularity(evaluation.options.protocol), &of_group)
 }
 

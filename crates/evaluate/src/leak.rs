@@ -91,7 +91,7 @@ fn future(parts: &Parts, hold_out: HoldOut) -> Result<(), Leak> {
     let of_all = parts.test.iter().filter_map(first).min();
     for known in parts.training.users().iter() {
         let limit = match hold_out {
-            HoldOut::RANDOM | HoldOut::RandomByMovie => None,
+            HoldOut::RANDOM | HoldOut::RandomByMovie | HoldOut::Users | HoldOut::Movies => None,
             HoldOut::TIME => of_all,
             HoldOut::PER_USER_TIME | HoldOut::LeaveOneOut => {
                 parts.test.find(known.user()).and_then(first)

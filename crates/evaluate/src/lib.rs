@@ -29,16 +29,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sparrow_engine::Engine;
+use sparrow_engine::{Embeddings, Engine};
 use sparrow_model::{Catalog, MovieIndex, UserId, UserState};
 use sparrow_movielens::{Loaded, Options as ReaderOptions, Source};
-use sparrow_neural::EmbeddingTable;
 use sparrow_rank::{Query, Ranker};
 
 pub use blend::Blend;
 use breakdown::ByPopularity;
 pub use models::{
-    Computed, EndToEnd, Popularity, Trained, UserAndMovieBiases, VectorFolder, Vectors,
+    Computed, EndToEnd, ListOptions, Popularity, Trained, UserAndMovieBiases, VectorFolder, Vectors,
 };
 use observations::Observations;
 pub use registry::{ModelKind, method, models};
@@ -92,11 +91,18 @@ pub enum Protocol {
     FullRanking,
     /// Rank each user's last movie among 99 others that the user has not rated, and among all.
     LeaveOneOut,
+    /// Rank all movies for users outside the training part, of whom the first 1, 3, 5 or 10 ratings are known; the movies
+    /// that they rated after the first ten are relevant.
+    FirstK,
+    /// Rank the movies without a rating in the training part for the users who have some there; those that the user rated
+    /// are relevant.
+    ColdItems,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 3] = [Self::Label, Self::FullRanking, Self::LeaveOneOut];
+    pub const ALL: [Self; 5] =
+        [Self::Label, Self::FullRanking, Self::LeaveOneOut, Self::FirstK, Self::ColdItems];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
@@ -104,6 +110,18 @@ impl Protocol {
             Self::Label => "label",
             Self::FullRanking => "full-ranking",
             Self::LeaveOneOut => "leave-one-out",
+            Self::FirstK => "first-k",
+            Self::ColdItems => "cold-items",
+        }
+    }
+
+    /// The split that the protocol requires, and that requires the protocol.
+    const fn own_split(self) -> Option<HoldOut> {
+        match self {
+            Self::Label | Self::FullRanking => None,
+            Self::LeaveOneOut => Some(HoldOut::LeaveOneOut),
+            Self::FirstK => Some(HoldOut::Users),
+            Self::ColdItems => Some(HoldOut::Movies),
         }
     }
 }
@@ -119,7 +137,10 @@ impl FromStr for Protocol {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|protocol| protocol.name() == name);
-        found.ok_or_else(|| format!("{name:?} is not one of label, full-ranking, leave-one-out"))
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{name:?} is not one of {names}")
+        })
     }
 }
 
@@ -128,9 +149,10 @@ impl FromStr for Protocol {
 pub struct Options {
     /// The protocol.
     pub protocol: Protocol,
-    /// Which ratings are held out; [`HoldOut::LeaveOneOut`] and [`Protocol::LeaveOneOut`] require each other.
+    /// Which ratings are held out; the splits of [`Protocol::LeaveOneOut`], [`Protocol::FirstK`] and
+    /// [`Protocol::ColdItems`] are theirs alone.
     pub hold_out: HoldOut,
-    /// The share of the ratings that is held out.
+    /// The share of the ratings that is held out, or of the users or movies.
     pub fraction: f64,
     /// The seeds; the ratings are divided and the model is fitted once per seed.
     pub seeds: Vec<u64>,
@@ -145,12 +167,14 @@ pub struct Options {
 
 impl Options {
     /// The defaults of a protocol: 80/20 at random for labels, 75/25 at random within each movie's ratings for full
-    /// ranking; three seeds.
+    /// ranking, a fifth of the users or movies for first k and cold items; three seeds.
     pub fn new(protocol: Protocol) -> Self {
         let (hold_out, fraction) = match protocol {
             Protocol::Label => (HoldOut::RANDOM, 0.2),
             Protocol::FullRanking => (HoldOut::RandomByMovie, 0.25),
             Protocol::LeaveOneOut => (HoldOut::LeaveOneOut, 0.0),
+            Protocol::FirstK => (HoldOut::Users, 0.2),
+            Protocol::ColdItems => (HoldOut::Movies, 0.2),
         };
         Self {
             protocol,
@@ -166,9 +190,12 @@ impl Options {
     /// Checks the options, before any work is done.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: &str| Err(Error::Option(why.to_owned()));
-        if (self.protocol == Protocol::LeaveOneOut) != (self.hold_out == HoldOut::LeaveOneOut) {
+        let own = self.protocol.own_split();
+        let has_owner =
+            Protocol::ALL.iter().any(|protocol| protocol.own_split() == Some(self.hold_out));
+        if own.is_some_and(|own| own != self.hold_out) || (own.is_none() && has_owner) {
             return refuse(
-                "the protocol leave-one-out has its own split, and only it has that one",
+                "the protocols leave-one-out, first-k and cold-items have their own splits, and only they have these",
             );
         }
         if self.hold_out != HoldOut::LeaveOneOut && !(self.fraction > 0.0 && self.fraction < 1.0) {
@@ -231,8 +258,10 @@ pub struct Fitted {
     pub catalog: Arc<Catalog>,
     /// The scores or lists of the model.
     pub answers: Answers,
-    /// The users' vectors by user id, if the ranker needs them.
-    pub users: Option<Arc<EmbeddingTable>>,
+    /// The vectors, if the ranker needs those of users.
+    pub vectors: Option<Embeddings>,
+    /// How much lists are re-ranked for diversity, from 0 to 1; only for [`Answers::Lists`].
+    pub diversity: f32,
 }
 
 /// The scores or lists of a fitted model.
@@ -249,11 +278,11 @@ pub enum Answers {
 }
 
 impl Fitted {
-    /// The state of a user as in a request.
+    /// The state of a user of the catalogue as in a request.
     fn user(&self, id: UserId) -> UserState<'_> {
         UserState {
             history: self.catalog.users().find(id),
-            embedding: self.users.as_ref().and_then(|users| users.get(id.0)),
+            embedding: self.vectors.as_ref().and_then(|vectors| vectors.users.get(id.0)),
             ..UserState::unknown(id)
         }
     }
@@ -262,12 +291,13 @@ impl Fitted {
     async fn score(
         &self,
         ranker: &dyn Ranker,
-        user: UserId,
+        state: &UserState<'_>,
         movies: &[MovieIndex],
         scores: &mut Vec<f32>,
     ) -> Result<bool, Error> {
+        let user = state.id;
         let failed = |source| Err(Error::Ranking { user, source });
-        match ranker.score(&Query::new(&self.user(user), movies), scores).await {
+        match ranker.score(&Query::new(state, movies), scores).await {
             Ok(())
                 if scores.len() == movies.len() && !scores.iter().any(|score| score.is_nan()) =>
             {

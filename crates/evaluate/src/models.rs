@@ -10,7 +10,7 @@ use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Settings as _};
 use sparrow_model::Catalog;
 use sparrow_neural::item_weights::ItemWeightsFile;
 use sparrow_neural::neural_cf::Model;
-use sparrow_neural::{EmbeddingFolder, EmbeddingTable, Similarity};
+use sparrow_neural::{EmbeddingFolder, EmbeddingTable, Objective, Similarity};
 use sparrow_rank::{EmbeddingRanker, ItemWeightsRanker, NeuralCfRanker, PopularityRanker, Ranker};
 use sparrow_train as train;
 
@@ -23,7 +23,8 @@ fn scores(training: Training<'_>, ranker: impl Ranker + 'static, probabilities: 
     Fitted {
         catalog: Arc::clone(training.catalog),
         answers: Answers::Scores { ranker: Arc::new(ranker), probabilities },
-        users: None,
+        vectors: None,
+        diversity: 0.0,
     }
 }
 
@@ -143,10 +144,7 @@ impl Method for Computed {
 
     fn fit(&self, training: Training<'_>) -> Result<Fitted, Failure> {
         match self.compute(training)? {
-            embed::Model::Vectors(embed::Embeddings { movies, users, metadata, .. }) => by_vectors(
-                training,
-                VectorTables { movies, users, similarity: metadata.similarity },
-            ),
+            embed::Model::Vectors(vectors) => by_vectors(training, vectors.into()),
             embed::Model::Weights { file, .. } => {
                 Ok(scores(training, by_weights(&file, training.catalog), false))
             }
@@ -165,25 +163,35 @@ pub(crate) fn by_weights(file: &ItemWeightsFile, catalog: &Catalog) -> ItemWeigh
 pub struct VectorFolder(pub PathBuf);
 
 /// Vectors by id.
-struct VectorTables {
+pub(crate) struct VectorTables {
     movies: EmbeddingTable,
     users: EmbeddingTable,
     similarity: Similarity,
+    objective: Option<Objective>,
 }
 
 impl VectorTables {
     /// Lays the vectors out as the server does.
-    fn laid_out(self, training: Training<'_>) -> Result<engine::Embeddings, Failure> {
-        let Self { movies, users, similarity } = self;
-        Ok(engine::Embeddings::new(&movies, users, similarity, training.catalog)?)
+    pub(crate) fn laid_out(self, training: Training<'_>) -> Result<engine::Embeddings, Failure> {
+        let Self { movies, users, similarity, objective } = self;
+        let vectors = engine::Embeddings::new(&movies, users, similarity, training.catalog)?;
+        Ok(vectors.with_objective(objective))
+    }
+}
+
+impl From<embed::Embeddings> for VectorTables {
+    fn from(vectors: embed::Embeddings) -> Self {
+        let embed::Embeddings { movies, users, metadata, .. } = vectors;
+        let (similarity, objective) = (metadata.similarity, metadata.objective);
+        Self { movies, users, similarity, objective }
     }
 }
 
 /// Ranking by the similarity of vectors.
 fn by_vectors(training: Training<'_>, tables: VectorTables) -> Result<Fitted, Failure> {
     let vectors = tables.laid_out(training)?;
-    let ranker = EmbeddingRanker::new(vectors.items);
-    Ok(Fitted { users: Some(vectors.users), ..scores(training, ranker, false) })
+    let ranker = EmbeddingRanker::new(Arc::clone(&vectors.items));
+    Ok(Fitted { vectors: Some(vectors), ..scores(training, ranker, false) })
 }
 
 /// The message of an error with its causes.
@@ -198,8 +206,9 @@ impl VectorFolder {
         let folder = self.0.display();
         let EmbeddingFolder { items: movies, users, metadata } =
             EmbeddingFolder::read(&self.0).map_err(|error| in_folder(&folder, &error))?;
-        let similarity = metadata.map_or_else(Similarity::default, |it| it.similarity);
-        Ok(VectorTables { movies, users, similarity })
+        let similarity = metadata.as_ref().map(|it| it.similarity).unwrap_or_default();
+        let objective = metadata.and_then(|it| it.objective);
+        Ok(VectorTables { movies, users, similarity, objective })
     }
 }
 
@@ -242,9 +251,7 @@ impl Vectors {
         match self {
             Self::Files(folder) => folder.read(),
             Self::Computed(computed) => match computed.compute(training)? {
-                embed::Model::Vectors(embed::Embeddings { movies, users, metadata, .. }) => {
-                    Ok(VectorTables { movies, users, similarity: metadata.similarity })
-                }
+                embed::Model::Vectors(vectors) => Ok(vectors.into()),
                 embed::Model::Weights { .. } => {
                     Err(format!("{} computes no vectors", computed.kind.name).into())
                 }
@@ -260,8 +267,30 @@ pub struct EndToEnd {
     pub vectors: Vectors,
     /// The ranking model, if it is not `emb`.
     pub ranking: Option<Trained>,
+    /// The lists.
+    pub lists: ListOptions,
+}
+
+/// How an engine makes lists.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ListOptions {
     /// The number of candidates for ranking.
     pub candidates: usize,
+    /// How much lists are re-ranked for diversity, from 0 to 1.
+    pub diversity: f32,
+}
+
+impl ListOptions {
+    /// The values of the server.
+    pub const DEFAULT: Self =
+        Self { candidates: engine::DEFAULT_CANDIDATES, diversity: engine::DEFAULT_DIVERSITY };
+
+    pub(crate) fn settings(self) -> [(String, String); 2] {
+        [
+            ("candidates".to_owned(), self.candidates.to_string()),
+            ("diversity".to_owned(), self.diversity.to_string()),
+        ]
+    }
 }
 
 impl Method for EndToEnd {
@@ -271,10 +300,8 @@ impl Method for EndToEnd {
 
     fn settings(&self) -> Vec<(String, String)> {
         let ranking = self.ranking.as_ref().map_or_else(|| "emb".to_owned(), Method::name);
-        let mut settings = vec![
-            ("ranking".to_owned(), ranking),
-            ("candidates".to_owned(), self.candidates.to_string()),
-        ];
+        let mut settings = vec![("ranking".to_owned(), ranking)];
+        settings.extend(self.lists.settings());
         settings.extend(self.ranking.iter().flat_map(Method::settings));
         settings.push(("embeddings".to_owned(), self.vectors.method().name()));
         settings.extend(self.vectors.method().settings());
@@ -293,7 +320,7 @@ impl Method for EndToEnd {
         let embeddings = self.vectors.tables(training)?.laid_out(training)?;
         let mut builder = Engine::builder(Arc::clone(training.catalog))
             .standard(Some(embeddings))
-            .candidates(self.candidates);
+            .candidates(self.lists.candidates);
         if let Some(trained) = &self.ranking {
             let model = trained.model(training)?;
             let ranker = Arc::new(NeuralCfRanker::new(&model, training.catalog));
@@ -304,7 +331,8 @@ impl Method for EndToEnd {
         Ok(Fitted {
             catalog: Arc::clone(training.catalog),
             answers: Answers::Lists(Box::new(engine)),
-            users: None,
+            vectors: None,
+            diversity: self.lists.diversity,
         })
     }
 }

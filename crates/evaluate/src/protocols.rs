@@ -1,7 +1,10 @@
 use std::collections::HashSet;
 
-use sparrow_engine::{Engine, Request};
-use sparrow_model::{Catalog, GenreSet, History, MovieIndex, MovieSet, UserId, UserIndex};
+use sparrow_engine::{Engine, Filter, Request};
+use sparrow_model::{
+    Catalog, Genre, GenreSet, History, MovieIndex, MovieSet, OwnedHistory, Rated, UserIndex,
+    UserState,
+};
 use sparrow_neural::TopK;
 use sparrow_progress::Progress;
 use sparrow_random::Random;
@@ -16,6 +19,10 @@ use super::{Answers, Error, Fitted, LIST_LENGTH, Options, Protocol};
 
 /// Number of sampled movies among which leave-one-out ranks the held-out one.
 const OTHERS: usize = 99;
+
+/// The numbers of first ratings by which new users are known.
+const KNOWN: [usize; 4] = [1, 3, 5, MOST_KNOWN];
+const MOST_KNOWN: usize = 10;
 
 /// The result of a protocol.
 #[derive(Debug, Default)]
@@ -42,6 +49,8 @@ pub(super) async fn evaluate(
         Protocol::Label => evaluator.labels().await?,
         Protocol::FullRanking => evaluator.lists().await?,
         Protocol::LeaveOneOut => evaluator.ranks(seed).await?,
+        Protocol::FirstK => evaluator.new_users().await?,
+        Protocol::ColdItems => evaluator.cold_items().await?,
     };
     if outcome.users == 0 {
         return Err(Error::NoTestData("no user has ratings in both parts"));
@@ -88,7 +97,8 @@ impl<'a> Evaluator<'a> {
             let movies: Vec<MovieIndex> = test.movies().collect();
             let labels: Vec<bool> = test.iter().map(|rated| rated.stars.is_liked()).collect();
             outcome.users += 1;
-            if !self.fitted.score(&**ranker, test.user(), &movies, &mut scores).await? {
+            let state = self.fitted.user(test.user());
+            if !self.fitted.score(&**ranker, &state, &movies, &mut scores).await? {
                 outcome.without_scores += 1;
                 scores.clear();
                 scores.resize(movies.len(), UNSCORED);
@@ -121,6 +131,7 @@ impl<'a> Evaluator<'a> {
             "hit_rate_at_10",
             "novelty",
             "diversity",
+            "genre_divergence",
             "seen_share",
         ];
         let mut means = Means::new(&names);
@@ -128,14 +139,15 @@ impl<'a> Evaluator<'a> {
         let (mut list, mut scores, mut found_movies) = (Vec::new(), Vec::new(), Vec::new());
         for (user, known, test) in self.known_users() {
             outcome.users += 1;
-            let found = self.best(test.user(), &known, &candidates, &mut scores, &mut list).await?;
+            let state = self.fitted.user(test.user());
+            let found = self.best(&state, &candidates, None, &mut scores, &mut list).await?;
             outcome.without_scores += usize::from(!found);
             let relevant: HashSet<MovieIndex> = test.movies().collect();
             let hits = list.iter().map(|movie| relevant.contains(movie));
             let in_list = |movie: &MovieIndex| f64::from(u8::from(list.contains(movie)));
             found_movies.extend(test.movies().map(|movie| (user.0, movie, in_list(&movie))));
             let of_list = ListMeasures::new(hits, relevant.len(), LIST_LENGTH);
-            let [novelty, diversity, seen] = properties.measure(&list, &known);
+            let [novelty, diversity, divergence, seen] = properties.measure(&list, &known);
             means.push(
                 user.0,
                 &[
@@ -146,6 +158,7 @@ impl<'a> Evaluator<'a> {
                     f64::from(u8::from(of_list.precision > 0.0)),
                     novelty,
                     diversity,
+                    divergence,
                     seen,
                 ],
             );
@@ -157,13 +170,14 @@ impl<'a> Evaluator<'a> {
         Ok(outcome)
     }
 
-    /// Writes the best movies for a user into `list`, and the scores of all candidates, if the model has scores, into
-    /// `scores`. Returns false if the model has no scores for the user.
+    /// Writes the best of the candidates for a user into `list`, and the scores of all candidates, if the model has
+    /// scores, into `scores`. `filter` accepts the candidates, if these are not all movies that a list may contain.
+    /// Returns false if the model has no scores for the user.
     async fn best(
         &self,
-        user: UserId,
-        known: &History<'_>,
+        user: &UserState<'_>,
         candidates: &[MovieIndex],
+        filter: Option<Filter<'_>>,
         scores: &mut Vec<f32>,
         list: &mut Vec<MovieIndex>,
     ) -> Result<bool, Error> {
@@ -175,8 +189,11 @@ impl<'a> Evaluator<'a> {
                     scores.clear();
                     return Ok(false);
                 }
-                let seen: HashSet<MovieIndex> =
-                    if self.keep_seen { HashSet::new() } else { known.movies().collect() };
+                let seen: HashSet<MovieIndex> = if self.keep_seen {
+                    HashSet::new()
+                } else {
+                    user.rated_movies(false).collect()
+                };
                 let mut top = TopK::new(LIST_LENGTH);
                 for (&movie, &score) in candidates.iter().zip(&*scores) {
                     if score != UNSCORED && top.accepts(score) && !seen.contains(&movie) {
@@ -185,7 +202,7 @@ impl<'a> Evaluator<'a> {
                 }
                 list.extend(top.sorted().map(|(_, movie)| MovieIndex(movie)));
             }
-            Answers::Lists(engine) => self.recommended(engine, user, list).await?,
+            Answers::Lists(engine) => self.recommended(engine, user, filter, list).await?,
         }
         Ok(true)
     }
@@ -193,15 +210,93 @@ impl<'a> Evaluator<'a> {
     async fn recommended(
         &self,
         engine: &Engine,
-        user: UserId,
+        user: &UserState<'_>,
+        filter: Option<Filter<'_>>,
         list: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
-        let exclude_seen = !self.keep_seen;
-        let request = Request { size: LIST_LENGTH, exclude_seen, ..Request::new(user) };
-        let answer = engine.recommend(&request).await;
+        let request = Request {
+            size: LIST_LENGTH,
+            exclude_seen: !self.keep_seen,
+            filter,
+            diversity: self.fitted.diversity,
+            ..Request::new(user.id)
+        };
+        let answer = if user.is_anonymous {
+            engine.recommend_to(&request, user, None).await
+        } else {
+            engine.recommend(&request).await
+        };
         let answer = answer.map_err(|error| Error::Option(error.to_string()))?;
         list.extend(answer.items.iter().map(|item| item.movie));
         Ok(())
+    }
+
+    /// Lists for users outside the training part, by their first ratings.
+    async fn new_users(&self) -> Result<Outcome, Error> {
+        let candidates = rated_movies(&self.parts.training);
+        let mut outcome = Outcome::default();
+        let mut means = Means::new(&[
+            "ndcg_at_10_first_1",
+            "ndcg_at_10_first_3",
+            "ndcg_at_10_first_5",
+            "ndcg_at_10_first_10",
+            "hit_rate_at_10_first_1",
+            "hit_rate_at_10_first_3",
+            "hit_rate_at_10_first_5",
+            "hit_rate_at_10_first_10",
+        ]);
+        let (mut list, mut scores) = (Vec::new(), Vec::new());
+        for (user, ratings) in self.users() {
+            let relevant: HashSet<MovieIndex> = ratings.movies().skip(MOST_KNOWN).collect();
+            if relevant.is_empty() {
+                continue;
+            }
+            outcome.users += 1;
+            let (mut ndcg, mut hit_rate) = ([0.0; KNOWN.len()], [0.0; KNOWN.len()]);
+            for (index, known) in KNOWN.into_iter().enumerate() {
+                let known = NewUser::new(ratings.iter().take(known), self.fitted);
+                let state = known.state();
+                let found = self.best(&state, &candidates, None, &mut scores, &mut list).await?;
+                outcome.without_scores += usize::from(!found && index + 1 == KNOWN.len());
+                let hits = list.iter().map(|movie| relevant.contains(movie));
+                let of_list = ListMeasures::new(hits, relevant.len(), LIST_LENGTH);
+                ndcg[index] = of_list.ndcg;
+                hit_rate[index] = f64::from(u8::from(of_list.precision > 0.0));
+            }
+            means.push(user.0, &[ndcg, hit_rate].concat());
+        }
+        outcome.measured = Observations { means, labels: None };
+        Ok(outcome)
+    }
+
+    /// Lists of movies without ratings, and how many of these get into lists of all movies.
+    async fn cold_items(&self) -> Result<Outcome, Error> {
+        let rated = rated_movies(self.catalog);
+        let is_cold = |movie: MovieIndex| {
+            self.parts.training.stats(movie).count == 0 && self.catalog.stats(movie).count > 0
+        };
+        let cold: Vec<MovieIndex> = rated.iter().copied().filter(|&movie| is_cold(movie)).collect();
+        let filter: &(dyn Fn(MovieIndex) -> bool + Sync) = &is_cold;
+        let mut outcome = Outcome::default();
+        let mut means = Means::new(&["ndcg_at_10", "recall_at_10", "hit_rate_at_10", "cold_share"]);
+        let (mut list, mut scores) = (Vec::new(), Vec::new());
+        for (user, _, test) in self.known_users() {
+            outcome.users += 1;
+            let state = self.fitted.user(test.user());
+            self.best(&state, &rated, None, &mut scores, &mut list).await?;
+            let found = list.iter().filter(|&&movie| is_cold(movie)).count();
+            let share = found as f64 / list.len().max(1) as f64;
+            let found =
+                self.best(&state, &cold, Some(Filter(filter)), &mut scores, &mut list).await?;
+            outcome.without_scores += usize::from(!found);
+            let relevant: HashSet<MovieIndex> = test.movies().collect();
+            let hits = list.iter().map(|movie| relevant.contains(movie));
+            let of_list = ListMeasures::new(hits, relevant.len(), LIST_LENGTH);
+            let hit_rate = f64::from(u8::from(of_list.precision > 0.0));
+            means.push(user.0, &[of_list.ndcg, of_list.recall, hit_rate, share]);
+        }
+        outcome.measured = Observations { means, labels: None };
+        Ok(outcome)
     }
 
     async fn ranks(&self, seed: u64) -> Result<Outcome, Error> {
@@ -211,14 +306,22 @@ impl<'a> Evaluator<'a> {
         let mut outcome = Outcome::default();
         let sampled: &[&'static str] =
             if scores_pairs { &["hit_rate_at_10", "ndcg_at_10"] } else { &[] };
-        let others = ["hit_rate_at_10_all", "ndcg_at_10_all", "novelty", "diversity", "seen_share"];
+        let others = [
+            "hit_rate_at_10_all",
+            "ndcg_at_10_all",
+            "novelty",
+            "diversity",
+            "genre_divergence",
+            "seen_share",
+        ];
         let mut means = Means::new(&[sampled, &others].concat());
         let mut properties = ListProperties::new(&self.parts.training, candidates.len());
         let (mut list, mut scores, mut hit_rates) = (Vec::new(), Vec::new(), Vec::new());
         for (user, known, test) in self.known_users() {
             let Some(held_out) = test.movies().next() else { continue };
             outcome.users += 1;
-            let found = self.best(test.user(), &known, &candidates, &mut scores, &mut list).await?;
+            let state = self.fitted.user(test.user());
+            let found = self.best(&state, &candidates, None, &mut scores, &mut list).await?;
             outcome.without_scores += usize::from(!found);
             let mut values = Vec::new();
             let among_all = if scores_pairs {
@@ -276,6 +379,36 @@ fn ranks(
     (rank(&others[..sample]), all)
 }
 
+/// A user outside the training part, as in a request with ratings.
+struct NewUser {
+    history: OwnedHistory,
+    vector: Option<Vec<f32>>,
+    favourite_genres: Vec<Genre>,
+}
+
+impl NewUser {
+    fn new(known: impl Iterator<Item = Rated>, fitted: &Fitted) -> Self {
+        let history = OwnedHistory::new(UserState::anonymous().id, known);
+        let (vectors, favourite_genres) = match &fitted.answers {
+            Answers::Lists(engine) => {
+                (engine.embeddings(), engine.favourite_genres(&history.get()))
+            }
+            Answers::Scores { .. } => (fitted.vectors.as_ref(), Vec::new()),
+        };
+        let vector = vectors.and_then(|vectors| vectors.vector_of(&history.get()));
+        Self { history, vector, favourite_genres }
+    }
+
+    fn state(&self) -> UserState<'_> {
+        UserState {
+            history: Some(self.history.get()),
+            favourite_genres: &self.favourite_genres,
+            embedding: self.vector.as_deref(),
+            ..UserState::anonymous()
+        }
+    }
+}
+
 /// Properties of lists that do not depend on relevance.
 struct ListProperties<'a> {
     training: &'a Catalog,
@@ -289,8 +422,9 @@ impl<'a> ListProperties<'a> {
         Self { training, candidates, recommended: MovieSet::new(training.len()), distinct: 0 }
     }
 
-    /// Returns novelty, diversity and the share of seen movies of a list; NaN if the list is too short.
-    fn measure(&mut self, list: &[MovieIndex], known: &History<'_>) -> [f64; 3] {
+    /// Returns novelty, diversity, the divergence of genres and the share of seen movies of a list; NaN if the list is too
+    /// short, or if the user likes nothing.
+    fn measure(&mut self, list: &[MovieIndex], known: &History<'_>) -> [f64; 4] {
         for &movie in list {
             if !self.recommended.contains(movie) {
                 self.recommended.insert(movie);
@@ -299,12 +433,15 @@ impl<'a> ListProperties<'a> {
         }
         let users = self.training.users().len() as f64;
         let counts = list.iter().map(|&movie| self.training.stats(movie).count);
+        let liked = known.iter().filter(|rated| rated.stars.is_liked());
+        let target = genre_shares(liked.map(|rated| self.training.movie(rated.movie).genre_set));
         let known: HashSet<MovieIndex> = known.movies().collect();
         let seen = list.iter().filter(|movie| known.contains(movie)).count() as f64;
         let len = list.len() as f64;
         let genres: Vec<GenreSet> =
             list.iter().map(|&movie| self.training.movie(movie).genre_set).collect();
-        [novelty(counts, users), diversity(&genres), seen / len]
+        let divergence = divergence(&target, &genre_shares(genres.iter().copied()));
+        [novelty(counts, users), diversity(&genres), divergence, seen / len]
     }
 
     /// The share of the candidates that were recommended to at least one user.
@@ -335,6 +472,32 @@ fn diversity(genres: &[GenreSet]) -> f64 {
     sum / pairs
 }
 
+/// The shares of genres of movies, with 1/k for each of the k genres of a movie. NaN without any genre.
+fn genre_shares(movies: impl Iterator<Item = GenreSet>) -> [f64; MOST_GENRES] {
+    let mut shares = [0.0; MOST_GENRES];
+    for genres in movies {
+        for genre in genres.iter() {
+            shares[genre.index()] += 1.0 / f64::from(genres.len());
+        }
+    }
+    let total: f64 = shares.iter().sum();
+    shares.map(|share| share / total)
+}
+
+/// The most genres of a catalogue.
+const MOST_GENRES: usize = 64;
+
+/// The Kullback–Leibler divergence of the genres of a list from those of the user's likes, in nats, where the list is
+/// smoothed with a hundredth of the likes (Steck 2018, "Calibrated Recommendations").
+fn divergence(likes: &[f64; MOST_GENRES], list: &[f64; MOST_GENRES]) -> f64 {
+    const ALPHA: f64 = 0.01;
+    if likes[0].is_nan() || list[0].is_nan() {
+        return f64::NAN;
+    }
+    let terms = likes.iter().zip(list).filter(|(like, _)| **like > 0.0);
+    terms.map(|(like, list)| like * (like / ((1.0 - ALPHA) * list + ALPHA * like)).ln()).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,5 +518,18 @@ mod tests {
         assert!((diversity(&sets) - expected).abs() < 1e-12);
         assert_eq!(diversity(&[GenreSet::EMPTY; 2]), 0.0);
         assert!(diversity(&sets[..1]).is_nan());
+    }
+
+    #[test]
+    fn divergence_equals_manual_results() {
+        let of = |bits: &[u64]| genre_shares(bits.iter().map(|&bits| GenreSet::from_bits(bits)));
+        // Half of the first genre, a quarter of each other one.
+        let likes = of(&[0b001, 0b110]);
+        assert_eq!(likes[..4], [0.5, 0.25, 0.25, 0.0]);
+        assert!(divergence(&likes, &likes).abs() < 1e-12);
+        // The list has only the first genre: 0.5 ln(0.5 / 0.995) + 0.5 ln 100.
+        let expected = 0.5 * (0.5_f64 / 0.995).ln() + 0.5 * 100.0_f64.ln();
+        assert!((divergence(&likes, &of(&[0b001])) - expected).abs() < 1e-12);
+        assert!(divergence(&of(&[]), &likes).is_nan() && divergence(&likes, &of(&[0])).is_nan());
     }
 }

@@ -8,7 +8,7 @@ use sparrow_hyperparameters::Settings;
 use sparrow_train as train;
 
 use super::{Blend, EndToEnd, Error, Method, Popularity, Trained, UserAndMovieBiases, Vectors};
-use crate::models::{Computed, VectorFolder};
+use crate::models::{Computed, ListOptions, VectorFolder};
 
 /// A model that [`method`] can build.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,7 +154,7 @@ impl<'a> LineSettings<'a> {
         Ok(Computed { kind, method })
     }
 
-    fn blend(&mut self, candidates: Option<usize>) -> Result<Blend, Error> {
+    fn blend(&mut self, lists: Option<ListOptions>) -> Result<Blend, Error> {
         let objective = match self.take("objective") {
             None => None,
             Some(name) => {
@@ -166,7 +166,7 @@ impl<'a> LineSettings<'a> {
                 known
             }
         };
-        Ok(Blend { objective, candidates })
+        Ok(Blend { objective, lists })
     }
 
     /// The engine: by the blend, unless the line or files choose other models.
@@ -176,10 +176,22 @@ impl<'a> LineSettings<'a> {
         let by_default = embeddings.is_none() && !has("embeddings");
         if ranking.map_or(by_default, |ranking| ranking == BLEND_MODEL) {
             self.take("ranking");
-            let candidates = self.parse("candidates", sparrow_engine::DEFAULT_CANDIDATES)?;
-            return Ok(Box::new(self.blend(Some(candidates))?));
+            let lists = self.lists()?;
+            return Ok(Box::new(self.blend(Some(lists))?));
         }
         Ok(Box::new(self.end_to_end(embeddings)?))
+    }
+
+    fn lists(&mut self) -> Result<ListOptions, Error> {
+        let default = ListOptions::DEFAULT;
+        let lists = ListOptions {
+            candidates: self.parse("candidates", default.candidates)?,
+            diversity: self.parse("diversity", default.diversity)?,
+        };
+        if (0.0..=1.0).contains(&lists.diversity) {
+            return Ok(lists);
+        }
+        self.error(&format!("diversity must be from 0 to 1, got {}", lists.diversity))
     }
 
     fn end_to_end(&mut self, embeddings: Option<&Path>) -> Result<EndToEnd, Error> {
@@ -187,7 +199,7 @@ impl<'a> LineSettings<'a> {
             None | Some(EMBEDDING_MODEL) => None,
             Some(name) => Some(self.trained(name.parse().map_err(Error::Option)?)?),
         };
-        let candidates = self.parse("candidates", sparrow_engine::DEFAULT_CANDIDATES)?;
+        let lists = self.lists()?;
         let vectors = self.take("embeddings").unwrap_or(EMBEDDING_MODEL);
         let vectors = if let Some(folder) = embeddings {
             Vectors::Files(VectorFolder(folder.to_owned()))
@@ -199,7 +211,7 @@ impl<'a> LineSettings<'a> {
             };
             Vectors::Computed(self.computed(kind)?)
         };
-        Ok(EndToEnd { vectors, ranking, candidates })
+        Ok(EndToEnd { vectors, ranking, lists })
     }
 }
 
@@ -239,6 +251,10 @@ mod tests {
             engine.settings()[..2],
             [("ranking".to_owned(), "gmf".to_owned()), ("candidates".to_owned(), "300".to_owned()),]
         );
+        let diverse = ("diversity".to_owned(), "0.3".to_owned());
+        for line in ["engine:diversity=0.3", "engine:ranking=emb:diversity=0.3"] {
+            assert!(method(line, None).unwrap().settings().contains(&diverse), "{line}");
+        }
     }
 
     #[test]
@@ -260,6 +276,10 @@ mod tests {
         assert_eq!(
             wrong("engine:embeddings=ease"),
             "model \"engine:embeddings=ease\": \"ease\" is not one of emb, ials"
+        );
+        assert_eq!(
+            wrong("engine:diversity=2"),
+            "model \"engine:diversity=2\": diversity must be from 0 to 1, got 2"
         );
         assert_eq!(
             wrong("gmf:l2=1:l2=2"),

@@ -17,6 +17,10 @@ pub enum HoldOut {
     RandomByMovie,
     /// The latest rating of each user who has at least two, whatever the fraction.
     LeaveOneOut,
+    /// All ratings of random users.
+    Users,
+    /// All ratings of random movies.
+    Movies,
 }
 
 impl HoldOut {
@@ -33,6 +37,8 @@ impl HoldOut {
             Self::Split(split) => split.name(),
             Self::RandomByMovie => "random-by-movie",
             Self::LeaveOneOut => "leave-one-out",
+            Self::Users => "users",
+            Self::Movies => "movies",
         }
     }
 
@@ -40,7 +46,7 @@ impl HoldOut {
     pub const fn validation_split(self) -> Split {
         match self {
             Self::Split(split) => split,
-            Self::RandomByMovie => Split::Random,
+            Self::RandomByMovie | Self::Users | Self::Movies => Split::Random,
             Self::LeaveOneOut => Split::PerUserTime,
         }
     }
@@ -71,6 +77,8 @@ impl Parts {
             HoldOut::Split(split) => held_out(&samples, split, fraction, &mut random),
             HoldOut::RandomByMovie => by_movie(&samples, fraction, &mut random),
             HoldOut::LeaveOneOut => last_ones(&samples),
+            HoldOut::Users => all_of(&samples, |sample| sample.user, fraction, &mut random),
+            HoldOut::Movies => all_of(&samples, |sample| sample.movie, fraction, &mut random),
         };
         let (mut training, mut test) = (RatingLog::default(), RatingLog::default());
         let mut is_test = is_test.into_iter();
@@ -102,6 +110,22 @@ fn by_movie(samples: &[Sample], fraction: f64, random: &mut Random) -> Vec<bool>
     held_out
 }
 
+/// Holds out all ratings of a random share of the users or movies with ratings.
+fn all_of(
+    samples: &[Sample],
+    owner: impl Fn(&Sample) -> u32,
+    fraction: f64,
+    random: &mut Random,
+) -> Vec<bool> {
+    let mut owners: Vec<u32> = samples.iter().map(&owner).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    random.shuffle(&mut owners);
+    owners.truncate((fraction * owners.len() as f64).round() as usize);
+    owners.sort_unstable();
+    samples.iter().map(|sample| owners.binary_search(&owner(sample)).is_ok()).collect()
+}
+
 /// Holds out the last rating of each user with at least two.
 fn last_ones(samples: &[Sample]) -> Vec<bool> {
     let mut held_out = vec![false; samples.len()];
@@ -127,12 +151,14 @@ mod tests {
     use super::*;
     use crate::tests::generated;
 
-    const ALL: [HoldOut; 5] = [
+    const ALL: [HoldOut; 7] = [
         HoldOut::RANDOM,
         HoldOut::RandomByMovie,
         HoldOut::PER_USER_TIME,
         HoldOut::TIME,
         HoldOut::LeaveOneOut,
+        HoldOut::Users,
+        HoldOut::Movies,
     ];
 
     fn pairs(histories: &Histories) -> Vec<(u32, u32, u32, u8)> {
@@ -191,6 +217,19 @@ mod tests {
         assert!(parts.test.iter().all(|history| history.len() == 1));
         let several = catalog.users().iter().filter(|history| history.len() > 1).count();
         assert_eq!(parts.test.len(), several);
+    }
+
+    #[test]
+    fn users_and_movies_are_held_out_as_a_whole() {
+        let catalog = generated(60, 40, 900);
+        let parts = Parts::new(&catalog, HoldOut::Users, 0.25, 3);
+        assert_eq!((parts.test.len(), parts.training.users().len()), (15, 45));
+        assert!(parts.test.iter().all(|test| parts.training.users().find(test.user()).is_none()));
+        let parts = Parts::new(&catalog, HoldOut::Movies, 0.25, 3);
+        assert_eq!(rated_movies(&parts.training).len(), 30);
+        for test in parts.test.iter() {
+            assert!(test.movies().all(|movie| parts.training.stats(movie).count == 0));
+        }
     }
 
     /// The training part has the ratings with `rank / count <= 0.75`, with ranks from 1.

@@ -152,7 +152,7 @@ impl Method for Indifferent {
     ) -> Result<Fitted, Box<dyn std::error::Error + Send + Sync>> {
         let ranker = Arc::new(Self(self.0));
         let answers = Answers::Scores { ranker, probabilities: false };
-        Ok(Fitted { catalog: Arc::clone(training.catalog), answers, users: None })
+        Ok(Fitted { catalog: Arc::clone(training.catalog), answers, vectors: None, diversity: 0.0 })
     }
 }
 
@@ -193,6 +193,10 @@ async fn incompatible_options_are_errors() {
     assert!(matches!(refused, Err(Error::Option(_))));
     let options = Options { hold_out: HoldOut::TIME, ..quick(Protocol::LeaveOneOut) };
     assert!(matches!(options.check(), Err(Error::Option(_))));
+    for protocol in [Protocol::FullRanking, Protocol::FirstK] {
+        let options = Options { hold_out: HoldOut::Movies, ..quick(protocol) };
+        assert!(matches!(options.check(), Err(Error::Option(_))), "{protocol}");
+    }
     let one_each = generated(30, 30, 0);
     let nothing = run(&one_each, &Popularity, &quick(Protocol::FullRanking), &|_, _| {}).await;
     assert!(matches!(nothing, Err(Error::NoTestData(_))), "{nothing:?}");
@@ -212,7 +216,7 @@ impl Method for Cheat {
     ) -> Result<Fitted, Box<dyn std::error::Error + Send + Sync>> {
         let ranker = Arc::new(sparrow_rank::PopularityRanker::new(Arc::clone(&self.0)));
         let answers = Answers::Scores { ranker, probabilities: false };
-        Ok(Fitted { catalog: Arc::clone(&self.0), answers, users: None })
+        Ok(Fitted { catalog: Arc::clone(&self.0), answers, vectors: None, diversity: 0.0 })
     }
 }
 
@@ -270,7 +274,8 @@ async fn outputs(catalog: &Catalog, method: &dyn Method) -> Vec<Vec<f32>> {
         let mut scores = Vec::new();
         match &fitted.answers {
             Answers::Scores { ranker, .. } => {
-                fitted.score(&**ranker, history.user(), &movies, &mut scores).await.unwrap();
+                let user = fitted.user(history.user());
+                fitted.score(&**ranker, &user, &movies, &mut scores).await.unwrap();
             }
             Answers::Lists(engine) => {
                 let request = sparrow_engine::Request::new(history.user());
@@ -337,4 +342,94 @@ async fn no_model_depends_on_held_out_ratings() {
     }
     // A model that is fitted to all ratings does.
     assert!(depends_on_the_test_part(|all| Box::new(Leaky(Arc::clone(all)))).await);
+}
+
+/// Records the histories of queries.
+#[derive(Clone, Default)]
+struct Spy(Arc<std::sync::Mutex<Vec<(bool, usize)>>>);
+
+#[async_trait::async_trait]
+impl Ranker for Spy {
+    fn kind(&self) -> &'static str {
+        "spy"
+    }
+
+    async fn score(
+        &self,
+        query: &sparrow_rank::Query<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), sparrow_rank::Error> {
+        let known = query.user.history.as_ref().map_or(0, sparrow_model::History::len);
+        self.0.lock().unwrap().push((query.user.is_anonymous, known));
+        scores.clear();
+        scores.resize(query.movies.len(), 1.0);
+        Ok(())
+    }
+}
+
+impl Method for Spy {
+    fn name(&self) -> String {
+        "spy".to_owned()
+    }
+
+    fn fit(
+        &self,
+        training: Training<'_>,
+    ) -> Result<Fitted, Box<dyn std::error::Error + Send + Sync>> {
+        let answers = Answers::Scores { ranker: Arc::new(self.clone()), probabilities: false };
+        let catalog = Arc::clone(training.catalog);
+        Ok(Fitted { catalog, answers, vectors: None, diversity: 0.0 })
+    }
+}
+
+#[tokio::test]
+async fn first_k_ranks_for_users_outside_the_training_part_by_their_first_ratings() {
+    let catalog = generated(80, 60, 1600);
+    let options = Options { seeds: vec![1], ..quick(Protocol::FirstK) };
+    let spy = Spy::default();
+    let evaluation = evaluated(&catalog, &spy, &options).await;
+    let queries = spy.0.lock().unwrap().clone();
+    assert_eq!(queries.len(), 4 * evaluation.seeds[0].users);
+    let expected = [1, 3, 5, 10].map(|known| (true, known));
+    assert!(queries.chunks(4).all(|of_user| of_user == expected), "{queries:?}");
+    assert_eq!(evaluation.seeds[0].users, 16);
+
+    let ease = evaluated(&catalog, &*method("ease", None).unwrap(), &options).await;
+    let (one, ten) = (mean(&ease, "ndcg_at_10_first_1"), mean(&ease, "ndcg_at_10_first_10"));
+    assert!(ten > one && one > 0.0, "{:?}", ease.measures);
+    for name in ["ials", "engine", "engine:ranking=emb"] {
+        let model = evaluated(&catalog, &*method(name, None).unwrap(), &options).await;
+        assert!(mean(&model, "ndcg_at_10_first_10") > 0.1, "{name}: {:?}", model.measures);
+    }
+}
+
+#[tokio::test]
+async fn content_finds_cold_items_that_popularity_cannot_tell_apart() {
+    let catalog = generated(80, 200, 4000);
+    let options = quick(Protocol::ColdItems);
+    let popularity = evaluated(&catalog, &Popularity, &options).await;
+    for line in ["ials", "engine"] {
+        let content = evaluated(&catalog, &*method(line, None).unwrap(), &options).await;
+        let (ours, theirs) = (mean(&content, "ndcg_at_10"), mean(&popularity, "ndcg_at_10"));
+        assert!(ours > 1.1 * theirs, "{line}: {ours} {theirs}");
+        // The engine orders them after the others.
+        let is_shown = mean(&content, "cold_share") > 0.0;
+        assert_eq!(is_shown, line == "ials", "{line}: {:?}", content.measures);
+    }
+    let without = method("ials:content-ridge=0", None).unwrap();
+    let without = evaluated(&catalog, &*without, &options).await;
+    assert_eq!(mean(&without, "ndcg_at_10"), 0.0);
+}
+
+#[tokio::test]
+async fn diversity_of_a_line_re_ranks_the_lists_of_the_engine() {
+    let catalog = generated(80, 120, 3000);
+    let options = Options { seeds: vec![1], ..quick(Protocol::FullRanking) };
+    let measured = async |line: &str| {
+        let method = method(line, None).unwrap();
+        let evaluation = evaluated(&catalog, &*method, &options).await;
+        (mean(&evaluation, "diversity"), mean(&evaluation, "genre_divergence"))
+    };
+    let (plain, diverse) = (measured("engine").await, measured("engine:diversity=0.8").await);
+    assert!(diverse.0 > plain.0 && diverse.1 < plain.1, "{plain:?} {diverse:?}");
 }

@@ -147,8 +147,8 @@ pub async fn search(
     options: &Options,
     on_trial: &mut dyn FnMut(&Trial),
 ) -> Result<Vec<Trial>, Error> {
-    if options.protocol == Protocol::Label {
-        return Err(Error::Option(format!("the protocol label has no {MEASURE}")));
+    if matches!(options.protocol, Protocol::Label | Protocol::FirstK) {
+        return Err(Error::Option(format!("the protocol {} has no {MEASURE}", options.protocol)));
     }
     let start = Instant::now();
     let data = train::fingerprint(catalog);

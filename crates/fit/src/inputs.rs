@@ -7,6 +7,8 @@ use sparrow_model::Catalog;
 use sparrow_neural::item_weights::ItemWeightsFile;
 use sparrow_rank::{ItemWeightsRanker, Ranker};
 
+use crate::validate::Validator;
+
 /// The age at which ratings weigh 1/e in the input of EASE, if the objective is the next movie: as measured on
 /// MovieLens' small set (`docs/quality.md`).
 const RECENCY: f32 = 4.0;
@@ -23,11 +25,8 @@ impl Inputs {
         keep: Option<usize>,
         threads: usize,
     ) -> Result<Self, sparrow_embed::Error> {
-        let recency = match objective {
-            Objective::Lists => 0.0,
-            Objective::Next => RECENCY,
-        };
-        let compute = |method: &dyn Method| -> Result<_, sparrow_embed::Error> {
+        let [ease, next_item, item_knn] = Self::methods(objective, keep);
+        let compute = |method: Box<dyn Method>| -> Result<_, sparrow_embed::Error> {
             let execution = Execution { threads, seed: 1 };
             match method.compute(catalog, execution, &|_, _| {})? {
                 Model::Weights { mut file, .. } => {
@@ -37,6 +36,15 @@ impl Inputs {
                 Model::Vectors(_) => unreachable!("the methods of this function compute weights"),
             }
         };
+        Ok(Self([compute(ease)?, compute(next_item)?, compute(item_knn)?]))
+    }
+
+    /// The methods, in the order of [`INPUTS`].
+    fn methods(objective: Objective, keep: Option<usize>) -> [Box<dyn Method>; INPUTS.len()] {
+        let recency = match objective {
+            Objective::Lists => 0.0,
+            Objective::Next => RECENCY,
+        };
         let mut ease = ease::Options { recency, ..ease::Options::DEFAULT };
         let mut next_item = cooccurrence::Options::NEXT_ITEM;
         let mut item_knn = cooccurrence::Options::ITEM_KNN;
@@ -45,7 +53,22 @@ impl Inputs {
                 *keep = most.min(*keep);
             }
         }
-        Ok(Self([compute(&ease)?, compute(&next_item)?, compute(&item_knn)?]))
+        [Box::new(ease), Box::new(next_item), Box::new(item_knn)]
+    }
+
+    /// Measures each model and stores the figures with it. `objective` and `keep` are those of [`train`](Self::train).
+    pub(crate) fn validate(
+        &mut self,
+        catalog: &Catalog,
+        validator: &Validator,
+        (objective, keep): (Objective, Option<usize>),
+        threads: usize,
+    ) -> Result<(), sparrow_embed::Error> {
+        let execution = Execution { threads, seed: 1 };
+        for (file, method) in self.0.iter_mut().zip(Self::methods(objective, keep)) {
+            file.metadata.validation = validator.validate(catalog, &*method, execution)?;
+        }
+        Ok(())
     }
 
     /// The models with their names.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sparrow_blend::{BLEND_FILE, Blend};
-use sparrow_embed::{Execution, Method as _, Model, ials};
+use sparrow_embed::{Embeddings, Execution, Method, Model};
 use sparrow_movielens::{Options as ReaderOptions, Report as ReaderReport, Source};
 use sparrow_neural::model_folder::{MODEL_FILE, versions};
 use sparrow_output::model_folder;
 use sparrow_train as train;
 
 use crate::Inputs;
+use crate::validate::Validator;
 
 /// The folder of the vectors of users and movies: the vectors of a server with this models folder.
 pub const VECTORS: &str = "emb";
@@ -26,7 +27,7 @@ const NEURAL_CF: &str = "neuralcf";
 const LARGEST_BLEND: u64 = 1 << 20;
 
 /// What to train.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// How the blend is fitted; its threads are those of all methods.
     pub blend: sparrow_blend::fit::Options,
@@ -34,6 +35,8 @@ pub struct Options {
     pub neural_cf: train::Options,
     /// The greatest number of weights per movie of the item–item models; `None` for their defaults.
     pub keep: Option<usize>,
+    /// The method of the vectors.
+    pub vectors: Box<dyn Method>,
     /// Whether a blend is published that validates worse than the current one on the same data.
     pub force: bool,
 }
@@ -48,6 +51,9 @@ pub enum Error {
     /// An item–item model or the vectors cannot be computed.
     #[error("cannot train the models of the blend")]
     Embed(#[from] sparrow_embed::Error),
+    /// The method of the vectors computes weights.
+    #[error("the method of the vectors computes no vectors")]
+    NoVectors,
     /// NeuralCF cannot be trained.
     #[error("cannot train NeuralCF")]
     Train(#[from] train::Error),
@@ -102,6 +108,8 @@ pub struct Summary {
     pub steps: Vec<Step>,
     /// The blend.
     pub blend: Blend,
+    /// The vectors of users and movies.
+    pub vectors: Embeddings,
     /// The files with their sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,
 }
@@ -134,12 +142,16 @@ pub fn write(
     }
     timed("training ease, next-item and item-knn");
     let (objective, threads) = (options.blend.objective, options.blend.threads);
-    let inputs = Inputs::train(&catalog, objective, options.keep, threads)?;
-    timed("training vectors (iALS)");
-    let vectors = match ials::Ials::default().compute(&catalog, execution, &|_, _| {})? {
+    let mut inputs = Inputs::train(&catalog, objective, options.keep, threads)?;
+    timed("training vectors");
+    let mut vectors = match options.vectors.compute(&catalog, execution, &|_, _| {})? {
         Model::Vectors(vectors) => vectors,
-        Model::Weights { .. } => unreachable!("iALS computes vectors"),
+        Model::Weights { .. } => return Err(Error::NoVectors),
     };
+    timed("validating them");
+    let validator = Validator::new(&catalog);
+    inputs.validate(&catalog, &validator, (objective, options.keep), threads)?;
+    vectors.metadata.validation = validator.validate(&catalog, &*options.vectors, execution)?;
     timed("training neuralcf");
     let neural_cf = train::run(&catalog, &options.neural_cf, &mut ())?;
     timed("writing");
@@ -157,7 +169,7 @@ pub fn write(
     let ends = steps.iter().skip(1).map(|(_, start)| *start).chain([Instant::now()]);
     let steps =
         steps.iter().zip(ends).map(|((name, start), end)| Step { name, took: end - *start });
-    Ok(Summary { data: loaded.report, steps: steps.collect(), blend, files })
+    Ok(Summary { data: loaded.report, steps: steps.collect(), blend, vectors, files })
 }
 
 /// nDCG@10 of the current blend in a models folder and of a new one, if both were validated in the same way on the same
@@ -199,6 +211,7 @@ pub fn rollback(out: &Path) -> Result<Vec<PathBuf>, Error> {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use sparrow_blend::Objective;
+    use sparrow_neural::Validation;
     use sparrow_synth as synth;
     use tempfile::TempDir;
 
@@ -220,6 +233,7 @@ mod tests {
             blend: sparrow_blend::fit::Options::DEFAULT,
             neural_cf: train::Options::new(train::Method::NeuralCf),
             keep: None,
+            vectors: Box::new(sparrow_embed::ials::Ials::default()),
             force: false,
         }
     }
@@ -238,6 +252,16 @@ mod tests {
             assert!(first.files.iter().any(|(written, _)| *written == path), "{file}");
         }
         assert!(matches!(rollback(out.path()), Err(Error::NoEarlierVersion(_))));
+        // The figures of all models but the blend are comparable.
+        let figures = ["ease/001", "next-item/001", "item-knn/001", "neuralcf/001", "emb"]
+            .map(|folder| Validation::of_folder(&out.path().join(folder)).unwrap());
+        for of_model in &figures {
+            assert_eq!(
+                (&of_model.fingerprint, &of_model.protocol),
+                (&figures[0].fingerprint, &figures[0].protocol)
+            );
+            assert!(of_model.ndcg_at_10 > 0.0 && of_model.ndcg_at_10 < 1.0, "{figures:?}");
+        }
 
         // The same data and seed result in the same figures.
         let second = write(&options()).unwrap();

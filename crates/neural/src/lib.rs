@@ -32,6 +32,8 @@ pub mod neural_cf;
 mod new_users;
 mod table;
 mod top_k;
+#[cfg(feature = "model-file")]
+mod validation;
 mod zeros;
 
 #[cfg(feature = "model-file")]
@@ -48,4 +50,6 @@ pub use table::{
     has_direction, normalise, parse_line,
 };
 pub use top_k::TopK;
+#[cfg(feature = "model-file")]
+pub use validation::Validation;
 pub use zeros::{Zeros, is_zero};

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sparrow_model::skip_byte_order_mark;
 
-use crate::{Objective, Similarity};
+use crate::{Objective, Similarity, Validation};
 
 /// The metadata file beside [`ITEM_FILE`](crate::ITEM_FILE). Without it, as for files of other programs, vectors are
 /// compared by cosine.
@@ -24,6 +24,9 @@ pub struct EmbeddingMetadata {
     /// The training objective, if it supports folding in new users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,
+    /// The quality on held-out ratings, if it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
     /// The dimension of the vectors, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dimension: Option<usize>,
@@ -53,6 +56,7 @@ impl EmbeddingMetadata {
             method: method.to_owned(),
             similarity,
             objective,
+            validation: None,
             dimension: None,
             files: BTreeMap::new(),
         }

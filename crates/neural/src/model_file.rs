@@ -1,6 +1,6 @@
 //! The file format of models: safetensors with our metadata, which contain a format version and a digest.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write as _};
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -131,6 +131,27 @@ impl Stored {
         TensorView::new(self.dtype, self.shape.clone(), &self.bytes)
             .map_err(|error| error.to_string())
     }
+}
+
+/// Maximum length in bytes of a safetensors header.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Reads the header of a model file.
+pub(crate) fn header(mut file: impl Read) -> io::Result<serde_json::Value> {
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length).min(MAX_HEADER);
+    Ok(serde_json::from_reader(file.take(length))?)
+}
+
+/// Our metadata in a header; `None` in files of other programs.
+pub(crate) fn own_metadata(header: &serde_json::Value) -> Option<serde_json::Value> {
+    serde_json::from_str(header.get("__metadata__")?.get(METADATA_KEY)?.as_str()?).ok()
+}
+
+/// Reads our metadata from the header of a model file.
+pub(crate) fn header_metadata(file: impl Read) -> io::Result<Option<serde_json::Value>> {
+    Ok(own_metadata(&header(file)?))
 }
 
 /// The bytes before the digest in a file: its key in the escaped JSON of the header.

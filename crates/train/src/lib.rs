@@ -20,6 +20,7 @@ mod ordinal;
 mod pretrained;
 pub mod split;
 mod trainer;
+mod validation;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -40,10 +41,11 @@ use gmf::Gmf;
 use negatives::Negatives;
 pub use options::{BIAS_PRIOR, Method, Options, Pretraining};
 pub use sparrow_model::Split;
-use sparrow_neural::Zeros;
+use sparrow_neural::{Validation, Zeros};
 use sparrow_random::Random;
 use split::Sample;
 use trainer::{Counts, Pair, Trainer, UNKNOWN};
+pub use validation::HeldOut;
 
 /// The error of a training.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +136,9 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let mut fitted = learn(catalog, &rest, options, watch)?;
     let test_count = test.len();
     let test = if options.orders_lists() {
-        let lists = lists::measure(&fitted.model(options)?, catalog, &rest, &test);
+        let model = fitted.model(options)?;
+        let scores = &mut lists::scores(&model, catalog);
+        let lists = lists::measure(scores, catalog, &rest, &test);
         Metrics::Lists(lists.ok_or(Error::Empty("test"))?)
     } else {
         let pairs = fitted.tables.pairs(&test);
@@ -149,6 +153,11 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let model = fitted.model(options)?;
     let mut metadata = metadata(&model, options, &test, fitted.epochs);
     metadata.data = fingerprint(catalog);
+    metadata.validation = test.lists().map(|lists| Validation {
+        fingerprint: metadata.data.clone(),
+        protocol: validation::protocol(options),
+        ndcg_at_10: lists.ndcg,
+    });
     Ok(Trained { file: ModelFile { model, metadata }, epochs: fitted.epochs, samples, test, zeros })
 }
 
@@ -253,7 +262,8 @@ fn search(
         let metrics = if options.orders_lists() {
             let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
             let model = run.learner.model(&run.tables).map_err(diverged)?;
-            let lists = lists::measure(&model, catalog, training, validation);
+            let scores = &mut lists::scores(&model, catalog);
+            let lists = lists::measure(scores, catalog, training, validation);
             Metrics::Lists(lists.ok_or(Error::Empty("validation"))?)
         } else {
             Metrics::Labels(measure(&mut run.learner, &labelled, options, "validation")?)

@@ -1,6 +1,6 @@
 //! Measures a model by the lists that it recommends.
 
-use sparrow_model::Catalog;
+use sparrow_model::{Catalog, UserId};
 use sparrow_neural::neural_cf::{Model, Scorer};
 
 use super::metrics::{LIST_LENGTH, ListMetrics};
@@ -10,29 +10,42 @@ use super::split::Sample;
 const MAX_USERS: usize = 2000;
 
 /// Ranks for each user with held-out ratings all movies that are not among the `known` ratings. Both parts are ordered
-/// by user. Returns `None` without held-out ratings.
+/// by user. `score` writes the scores of all movies for a user; without scores, the list is empty. Returns `None` without
+/// held-out ratings.
 pub(super) fn measure(
-    model: &Model,
+    score: &mut dyn FnMut(UserId, &mut Vec<f32>),
     catalog: &Catalog,
     known: &[Sample],
     held_out: &[Sample],
 ) -> Option<ListMetrics> {
-    let scorer = Scorer::new(model, catalog.movies().iter().map(|movie| movie.id.0));
-    let ids: Vec<u32> = catalog.users().iter().map(|history| history.user().0).collect();
+    let ids: Vec<UserId> = catalog.users().iter().map(|history| history.user()).collect();
     let users: Vec<&[Sample]> = held_out.chunk_by(|a, b| a.user == b.user).collect();
     let mut sum = ListMetrics { ndcg: 0.0, recall: 0.0, hit_rate: 0.0, users: 0 };
     let mut list = Vec::new();
     for relevant in users.iter().step_by(users.len().div_ceil(MAX_USERS).max(1)) {
         let user = relevant[0].user;
         list.clear();
-        scorer.score_all(&scorer.query(ids[user as usize]), &mut list);
+        score(ids[user as usize], &mut list);
         let own = known.partition_point(|sample| sample.user < user);
         for sample in known[own..].iter().take_while(|sample| sample.user == user) {
-            list[sample.movie as usize] = f32::NEG_INFINITY;
+            if let Some(score) = list.get_mut(sample.movie as usize) {
+                *score = f32::NEG_INFINITY;
+            }
         }
         sum.add(&best(&list), &relevant.iter().map(|it| it.movie).collect::<Vec<_>>());
     }
     sum.mean()
+}
+
+/// The scores of a model for all movies of a catalogue, as [`measure`] takes them.
+pub(super) fn scores<'a>(
+    model: &'a Model,
+    catalog: &Catalog,
+) -> impl FnMut(UserId, &mut Vec<f32>) + 'a {
+    let scorer = Scorer::new(model, catalog.movies().iter().map(|movie| movie.id.0));
+    move |user, scores| {
+        scorer.score_all(&scorer.query(user.0), scores);
+    }
 }
 
 /// The movies with the highest scores, in descending order; equal scores by index.

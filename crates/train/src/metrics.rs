@@ -61,6 +61,14 @@ impl Metrics {
         }
     }
 
+    /// The metrics of lists, if these were measured.
+    pub const fn lists(&self) -> Option<&ListMetrics> {
+        match self {
+            Self::Labels(_) => None,
+            Self::Lists(lists) => Some(lists),
+        }
+    }
+
     /// Names and values, for model files.
     pub fn named(&self) -> Vec<(&'static str, f64)> {
         match self {

@@ -28,7 +28,7 @@ pub(crate) fn evaluation(comparison: &Comparison, command: &str) -> anyhow::Resu
         &breakdown::by_history,
     ));
     let of_group = match protocol {
-        Protocol::FullRanking => {
+        Protocol::FullRanking | Protocol::FirstK | Protocol::ColdItems => {
             "the share of a user's ratings of the group that the list contains"
         }
         Protocol::LeaveOneOut => "the share of them that the list contains",

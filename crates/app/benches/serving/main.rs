@@ -233,7 +233,7 @@ fn invent_data(folder: &Path, size: synth::Size) -> Result<()> {
     synth::write(folder, &synth::Options { size, seed: 1, replace: true }, &quiet)?;
     let reader = sparrow_movielens::Options::default();
     let method = item2vec::Options::default();
-    embed::write(folder, Some(folder), &reader, &method, Execution::default(), &quiet)?;
+    embed::write(folder, Some(folder), &reader, &method, Execution::default(), None, &quiet)?;
     println!("data and embeddings invented in {:.1?}", start.elapsed());
     Ok(())
 }

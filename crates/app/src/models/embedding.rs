@@ -8,7 +8,7 @@ use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, OwnedHistory, UserId};
 use sparrow_neural::{
     EmbeddingFolder, EmbeddingMetadata, EmbeddingTable, ITEM_FILE, METADATA_FILE, Objective,
-    Similarity, USER_FILE, has_direction,
+    Similarity, USER_FILE, Validation, has_direction,
 };
 use sparrow_rank::{EmbeddingRanker, Ranker, Unavailable};
 use toml::Table;
@@ -41,6 +41,10 @@ impl ModelKind for Embedding {
         [ITEM_FILE, USER_FILE].iter().all(|name| folder.join(name).is_file())
     }
 
+    fn validation(&self, folder: &Path) -> Option<Validation> {
+        Validation::of_folder(folder)
+    }
+
     fn load(&self, folder: &Path, ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {
         let folder = EmbeddingFolder::read(folder).map_err(ModelError::invalid)?;
         let EmbeddingFolder { items, mut users, metadata } = folder;
@@ -59,16 +63,20 @@ impl ModelKind for Embedding {
     }
 
     fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
-        Ok(Arc::new(EngineVectors))
+        Ok(Arc::new(OwnVectors))
     }
 }
 
 /// The vectors of the engine itself, with which users are recalled and similar movies found.
-struct EngineVectors;
+struct OwnVectors;
 
-impl ModelSource for EngineVectors {
+impl ModelSource for OwnVectors {
     fn is_there(&self, data: &EngineData<'_>) -> bool {
         data.embeddings.is_ok()
+    }
+
+    fn validation(&self, data: &EngineData<'_>) -> Option<Validation> {
+        data.validation.cloned()
     }
 
     fn ranker(&self, data: &EngineData<'_>) -> Arc<dyn Ranker> {

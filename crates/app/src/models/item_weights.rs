@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sparrow_model::{Catalog, MovieId, OwnedHistory, Rated, Stars, UserId};
+use sparrow_neural::Validation;
 use sparrow_neural::item_weights::{Architecture, ItemWeightsFile};
 use sparrow_neural::model_folder::MODEL_FILE;
 use sparrow_rank::{ItemWeightsRanker, Ranker};
@@ -39,6 +40,10 @@ impl ModelKind for ItemWeightsKind {
         // A file that cannot be read is one of NeuralCF, and loading it reports the error.
         let detect = || sparrow_files::open(&file, u64::MAX).and_then(ItemWeightsFile::detect);
         file.is_file() && detect().is_ok_and(|found| found == Some(self.0))
+    }
+
+    fn validation(&self, folder: &Path) -> Option<Validation> {
+        Validation::of_folder(folder)
     }
 
     fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {

@@ -36,6 +36,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sparrow_engine::Embeddings;
 use sparrow_model::{Catalog, MovieIndex, OwnedHistory, UserId};
+use sparrow_neural::Validation;
 use sparrow_rank::{Ranker, Unavailable};
 use toml::{Table, Value};
 
@@ -112,6 +113,11 @@ pub(crate) trait ModelKind: Sync {
         Err(ModelError::invalid(format!("models of the kind {kind} are not loaded from folders")))
     }
 
+    /// The figures that are stored in the folder of a version.
+    fn validation(&self, _folder: &Path) -> Option<Validation> {
+        None
+    }
+
     /// Loads the version whose only file has this content.
     fn load_embedded(&self, _bytes: &[u8]) -> Result<Box<dyn LoadedModel>, ModelError> {
         Err(ModelError::invalid(format!("models of the kind {} are not embedded", self.name())))
@@ -175,6 +181,11 @@ pub(crate) trait ModelSource: Send + Sync {
         true
     }
 
+    /// The figures that are stored with the model, for the choice of the default.
+    fn validation(&self, _data: &EngineData<'_>) -> Option<Validation> {
+        None
+    }
+
     /// The names of the models whose scores this one combines.
     fn inputs(&self) -> &'static [&'static str] {
         &[]
@@ -205,8 +216,17 @@ pub(crate) struct EngineData<'a> {
     pub(crate) catalog: &'a Arc<Catalog>,
     /// The engine's own vectors, or why there are none.
     pub(crate) embeddings: Result<&'a Embeddings, &'a str>,
+    /// The figures that are stored with the vectors.
+    pub(crate) validation: Option<&'a Validation>,
     /// The value of a feature of a movie.
     pub(crate) movie_feature: &'a dyn Fn(MovieIndex, &str) -> Option<Cow<'a, str>>,
+}
+
+/// The vectors of an engine.
+pub(crate) struct EngineVectors {
+    pub(crate) embeddings: Embeddings,
+    /// The figures that are stored with them.
+    pub(crate) validation: Option<Validation>,
 }
 
 /// What is wrong with a table.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, fs, io};
 
 use sparrow_model::Catalog;
+use sparrow_neural::Validation;
 use sparrow_neural::model_folder::versions;
 use sparrow_rank::{Ranker, VersionedRanker};
 
@@ -187,6 +188,11 @@ impl ModelSource for ModelFolder {
 
     fn is_there(&self, _data: &EngineData<'_>) -> bool {
         self.versions().is_ok_and(|versions| !versions.is_empty())
+    }
+
+    fn validation(&self, _data: &EngineData<'_>) -> Option<Validation> {
+        let versions = self.versions().ok()?;
+        self.kind.validation(&versions.first()?.path)
     }
 
     fn inputs(&self) -> &'static [&'static str] {

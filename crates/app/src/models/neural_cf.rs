@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sparrow_model::{Catalog, OwnedHistory, UserId};
+use sparrow_neural::Validation;
 use sparrow_neural::model_folder::MODEL_FILE;
 use sparrow_neural::neural_cf::{Model, ModelFile, Scorer};
 use sparrow_rank::{NeuralCfRanker, Ranker};
@@ -40,6 +41,10 @@ impl ModelKind for NeuralCf {
 
     fn recognises(&self, folder: &Path) -> bool {
         folder.join(MODEL_FILE).is_file()
+    }
+
+    fn validation(&self, folder: &Path) -> Option<Validation> {
+        Validation::of_folder(folder)
     }
 
     fn load(&self, folder: &Path, _ranking: &Ranking) -> Result<Box<dyn LoadedModel>, ModelError> {

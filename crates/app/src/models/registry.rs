@@ -19,7 +19,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::embedded::EmbeddedModel;
 use super::model_folder::ModelFolder;
 use super::selection::{AUTO, Candidate, select};
-use super::{EngineData, FolderTable, ModelError, ModelKind, ModelSource, read_table};
+use super::{
+    EngineData, EngineVectors, FolderTable, ModelError, ModelKind, ModelSource, read_table,
+};
 use crate::Error;
 use crate::config::{Config, ModelEntry, Ranking, Recall, StrategyTable};
 
@@ -104,7 +106,7 @@ impl Registry {
     pub(crate) fn build(
         &self,
         catalog: &Arc<Catalog>,
-        embeddings: Result<Embeddings, String>,
+        vectors: Result<EngineVectors, String>,
         features: &MovieFeatures,
     ) -> Result<Engine, sparrow_engine::Error> {
         let computed = (self.takes_movie_features()
@@ -118,14 +120,21 @@ impl Registry {
             (MovieFeatures::OfCatalog, Some(computed)) => computed(movie, name),
             (MovieFeatures::OfCatalog, None) => None,
         };
+        let (embeddings, validation) = match vectors {
+            Ok(EngineVectors { embeddings, validation }) => (Ok(embeddings), validation),
+            Err(reason) => (Err(reason), None),
+        };
         let data = EngineData {
             catalog,
             embeddings: embeddings.as_ref().map_err(String::as_str),
+            validation: validation.as_ref(),
             movie_feature: &movie_feature,
         };
+        let (default_model, reason) = self.default_model(&data);
         let mut builder = Engine::builder(Arc::clone(catalog))
             .candidates(self.recall.candidates.get())
-            .default_model(self.default_model(&data));
+            .default_model(default_model)
+            .default_reason(reason);
         builder = self.add_strategies(builder, embeddings.as_ref().ok());
         for model in &self.models {
             let mut of_engine = Model::new(Arc::clone(&model.name), model.source.ranker(&data))
@@ -147,10 +156,10 @@ impl Registry {
         Ok(engine)
     }
 
-    /// The name of the default model of an engine over these data.
-    fn default_model(&self, data: &EngineData<'_>) -> String {
+    /// The name of the default model of an engine over these data, and why it is.
+    fn default_model(&self, data: &EngineData<'_>) -> (String, String) {
         if self.ranking.default != AUTO {
-            return self.ranking.default.clone();
+            return (self.ranking.default.clone(), "it is configured".to_owned());
         }
         let candidates: Vec<Candidate<'_>> = self
             .models
@@ -159,13 +168,14 @@ impl Registry {
                 name: &model.name,
                 kind: model.kind.name(),
                 is_there: model.source.is_there(data),
+                validation: model.source.validation(data),
             })
             .collect();
         let Some((name, reason)) = select(&candidates) else {
-            return sparrow_engine::DEFAULT_MODEL.to_owned();
+            return (sparrow_engine::DEFAULT_MODEL.to_owned(), "no model is there".to_owned());
         };
         tracing::info!(model = name, "the default model (ranking.default = \"auto\"): {reason}");
-        name.to_owned()
+        (name.to_owned(), reason)
     }
 
     /// Adds the recall strategies that work with these vectors and models.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sparrow_app::Config;
 use sparrow_neural::item_weights::{
     Architecture, InputWeights, ItemWeights, ItemWeightsFile, ItemWeightsMetadata,
@@ -14,7 +14,7 @@ use sparrow_neural::item_weights::{
 use sparrow_neural::model_folder::MODEL_FILE;
 use sparrow_neural::neural_cf::{Dense, Embedding, Metadata, Model, ModelFile, Network};
 use sparrow_neural::{
-    EmbeddingMetadata, ITEM_FILE, METADATA_FILE, Similarity, TableBuilder, USER_FILE,
+    EmbeddingMetadata, ITEM_FILE, METADATA_FILE, Similarity, TableBuilder, USER_FILE, Validation,
 };
 use sparrow_store::MemoryStore;
 use tempfile::TempDir;
@@ -34,6 +34,14 @@ fn model(bias: f32) -> Vec<u8> {
     let model = Model::new(embedding(), embedding(), towers, output).unwrap();
     let metadata = Metadata::new(model.architecture());
     ModelFile { model, metadata }.to_bytes().unwrap()
+}
+
+/// A model file with validation metrics of some data and protocol.
+fn validated_model(ndcg_at_10: f64) -> Vec<u8> {
+    let mut file = ModelFile::read(&model(0.1), MODEL_FILE).unwrap();
+    let (fingerprint, protocol) = ("sha256:0".to_owned(), "lists".to_owned());
+    file.metadata.validation = Some(Validation { fingerprint, protocol, ndcg_at_10 });
+    file.to_bytes().unwrap()
 }
 
 /// Writes a version as exports do: a complete folder is renamed.
@@ -534,4 +542,23 @@ async fn vectors_of_different_runs_are_not_mixed() {
     until_model(running.address, "set", |model| model["reason"].is_null()).await;
     assert_eq!(first(running.address, "set").await, u64::from(other_movie));
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn default_model_is_the_best_by_stored_validation_metrics() {
+    let (folder, mut config) = with_models();
+    config.ranking.default = "auto".to_owned();
+    for (name, ndcg) in [("neuralcf", 0.25), ("other", 0.375)] {
+        export(&folder.path().join(name), "1", &[(MODEL_FILE, &validated_model(ndcg))]);
+    }
+    let running = start(config.clone()).await;
+    let models = get(running.address, "/v1/models").await.json();
+    let reason = "the best validation nDCG@10 (0.3750) of neuralcf, other";
+    assert_eq!((&models["default"], &models["defaultReason"]), (&json!("other"), &json!(reason)));
+    running.stop().await;
+    // A single model with metrics is compared with none.
+    export(&folder.path().join("other"), "2", &[(MODEL_FILE, &model(0.1))]);
+    let running = start(config).await;
+    let models = get(running.address, "/v1/models").await.json();
+    assert_eq!(models["default"], "emb");
 }

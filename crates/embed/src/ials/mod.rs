@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Range, SearchSpace, Settings as _};
-use sparrow_model::Catalog;
+use sparrow_model::{Catalog, MovieIndex};
 use sparrow_neural::{
     CONVERGED_STEPS, EmbeddingMetadata, Factors, HalfStep, Objective, Positives as Row, RowMut,
     Similarity,
@@ -25,7 +25,7 @@ use sparrow_progress::Progress;
 use sparrow_random::Random;
 
 use crate::interactions::{Interactions, Positives};
-use crate::{Embeddings, Error, Execution, Method, MethodKind, Output};
+use crate::{Embeddings, Error, Execution, Method, MethodKind, Output, content};
 
 /// Maximum dimension.
 pub const MAX_DIMENSION: usize = 1024;
@@ -109,7 +109,12 @@ pub struct Ials {
     pub positives: Positives,
     /// See [`Options::steps`].
     pub steps: usize,
+    /// The regularization of the regression that gives movies without ratings a vector; 0 gives them none.
+    pub content_ridge: f32,
 }
+
+/// The default of [`Ials::content_ridge`].
+const CONTENT_RIDGE: f32 = 10.0;
 
 impl Default for Ials {
     fn default() -> Self {
@@ -121,6 +126,7 @@ impl Default for Ials {
             exponent: None,
             positives: Options::DEFAULT.positives,
             steps: Options::DEFAULT.steps,
+            content_ridge: CONTENT_RIDGE,
         }
     }
 }
@@ -135,6 +141,7 @@ impl From<&Options> for Ials {
             exponent: Some(options.objective.exponent),
             positives: options.positives,
             steps: options.steps,
+            content_ridge: CONTENT_RIDGE,
         }
     }
 }
@@ -208,6 +215,13 @@ impl Hyperparameters for Ials {
             |o| &mut o.steps,
             "Conjugate gradient steps in each half of an epoch",
         ),
+        Hyperparameter::<Self>::new(
+            "content-ridge",
+            Range::within(0.0, 1e6),
+            |o| &mut o.content_ridge,
+            "Regularization of the regression that gives movies without ratings a vector, from genres, year and title \
+             words; 0 gives them none",
+        ),
     ];
 }
 
@@ -223,7 +237,8 @@ pub const KIND: MethodKind = MethodKind {
 
 impl Method for Ials {
     fn settings_for(&self, catalog: &Catalog) -> Vec<(String, String)> {
-        Self::from(&self.resolved(catalog.users().rating_count())).settings()
+        let options = self.resolved(catalog.users().rating_count());
+        Self { content_ridge: self.content_ridge, ..Self::from(&options) }.settings()
     }
 
     fn compute(
@@ -237,10 +252,13 @@ impl Method for Ials {
         let users = Interactions::of(catalog, self.positives);
         let items = users.transposed();
         let trained = train(&users, &options, progress)?;
-        let movie_ids = catalog.movies().iter().map(|movie| movie.id.0);
+        let movies: Vec<(MovieIndex, Vec<f32>)> =
+            rows((0..catalog.len() as u32).map(MovieIndex), &items, &trained.items).collect();
+        let unrated = content::predict(catalog, &movies, self.content_ridge, threads);
+        let movies = movies.into_iter().chain(unrated);
         let user_ids = catalog.users().iter().map(|history| history.user().0);
         let embeddings = Embeddings::new(
-            rows(movie_ids, &items, &trained.items),
+            movies.map(|(movie, vector)| (catalog.movie(movie).id.0, vector)),
             rows(user_ids, &users, &trained.users),
             EmbeddingMetadata::new(KIND.name, Similarity::Dot, Some(options.objective)),
             users.pair_count(),
@@ -251,11 +269,11 @@ impl Method for Ials {
 }
 
 /// The ids and vectors of the rows with a positive pair.
-fn rows<'a>(
-    ids: impl Iterator<Item = u32> + 'a,
+fn rows<'a, Id: 'a>(
+    ids: impl Iterator<Item = Id> + 'a,
     pairs: &'a Interactions,
     factors: &'a Factors,
-) -> impl Iterator<Item = (u32, Vec<f32>)> + 'a {
+) -> impl Iterator<Item = (Id, Vec<f32>)> + 'a {
     let rated = ids.enumerate().filter(|&(row, _)| !pairs.row(row).is_empty());
     rated.map(|(row, id)| (id, factors.row(row)))
 }

@@ -9,11 +9,11 @@ mod shared;
 mod trainer;
 
 use sparrow_hyperparameters::{Hyperparameter, Hyperparameters, Range, SearchSpace, Settings as _};
-use sparrow_model::Catalog;
+use sparrow_model::{Catalog, MovieIndex};
 use sparrow_neural::{EmbeddingMetadata, Similarity};
 use sparrow_progress::Progress;
 
-use crate::{Embeddings, Error, Execution, Method, MethodKind, Model, Output, liked};
+use crate::{Embeddings, Error, Execution, Method, MethodKind, Model, Output, content, liked};
 
 /// Maximum dimension.
 pub const MAX_DIMENSION: usize = 1024;
@@ -41,6 +41,8 @@ pub struct Options {
     pub subsample: f64,
     /// Items with fewer occurrences have no vector.
     pub min_count: usize,
+    /// The regularization of the regression that gives movies without ratings a vector; 0 gives them none.
+    pub content_ridge: f32,
     /// Number of threads. Results are reproducible with one; several update vectors without locks (Niu et al. 2011,
     /// "Hogwild!"), and results differ slightly between runs.
     pub threads: usize,
@@ -61,6 +63,7 @@ impl Options {
         learning_rate: 0.05,
         subsample: 1e-3,
         min_count: 5,
+        content_ridge: 0.0,
         threads: 1,
         seed: 1,
     };
@@ -130,6 +133,13 @@ impl Hyperparameters for Options {
             "Movies with fewer likes are excluded",
         )
         .search(SearchSpace::OneOf(&[1.0, 2.0, 3.0, 5.0])),
+        Hyperparameter::<Self>::new(
+            "content-ridge",
+            Range::within(0.0, 1e6),
+            |o| &mut o.content_ridge,
+            "Regularization of the regression that gives movies without ratings a vector, from genres, year and title \
+             words; 0 gives them none",
+        ),
     ];
 }
 
@@ -154,12 +164,14 @@ impl Method for Options {
         let Execution { threads, seed } = execution;
         let liked = liked(catalog);
         let vectors = train(&liked, &Self { threads, seed, ..self.clone() }, progress)?;
-        let movie =
-            |(item, vector): (u32, &[f32])| (catalog.movies()[item as usize].id.0, vector.to_vec());
+        let movies: Vec<(MovieIndex, Vec<f32>)> =
+            vectors.iter().map(|(item, vector)| (MovieIndex(item), vector.to_vec())).collect();
+        let unrated = content::predict(catalog, &movies, self.content_ridge, threads);
+        let movies = movies.into_iter().chain(unrated);
         let users = catalog.users().iter().zip(liked.iter());
         let means = users.map(|(history, liked)| (history.user().0, vectors.mean(liked)));
         let embeddings = Embeddings::new(
-            vectors.iter().map(movie),
+            movies.map(|(movie, vector)| (catalog.movie(movie).id.0, vector)),
             means.filter_map(|(user, mean)| Some((user, mean?))),
             EmbeddingMetadata::new(KIND.name, Similarity::Cosine, None),
             liked.item_count(),

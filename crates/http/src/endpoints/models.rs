@@ -25,6 +25,8 @@ json_type! {
     pub(crate) struct Models<'a> as "Models" {
         /// The name of the default ranking model.
         default / "default": &'a str = TEXT,
+        /// Why it is the default; `null` if it is not known.
+        default_reason / "defaultReason": Option<&'a str> = Schema::OrNull(&TEXT),
         /// The ranking models.
         items / "items": Vec<Model> = Schema::List(&Schema::Object(&Model::TYPE)),
         /// The models for similar movies.
@@ -86,6 +88,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     let models = engine.models().into_iter();
     Ok(Reply::serialized(&Models {
         default: engine.default_model(),
+        default_reason: engine.default_reason(),
         items: models.map(|model| Model::new(model, call.audience)).collect(),
         similar: engine.similar_models(),
         posters: snapshot.posters.is_some(),

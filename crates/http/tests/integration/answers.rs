@@ -486,7 +486,7 @@ fn genre_names_may_contain_commas() {
 fn models_are_described() {
     let running = Running::start(patient());
     let models = running.json("/v1/models");
-    assert_eq!(models["default"], "emb");
+    assert_eq!((&models["default"], &models["defaultReason"]), (&json!("emb"), &json!(null)));
     assert_eq!(models["posters"], false);
     assert_eq!(models["similar"], json!(["emb", "genre"]));
     let emb = json!({

@@ -4,10 +4,8 @@ use std::io::{self, Read};
 use serde::{Deserialize, Serialize};
 
 use super::{InputWeights, ItemWeights};
-use crate::model_file::{FORMAT, METADATA_KEY, ModelFileError, Stored, Tensors, serialize};
-
-/// Maximum length in bytes of a safetensors header.
-const MAX_HEADER: u64 = 100_000_000;
+use crate::Validation;
+use crate::model_file::{FORMAT, ModelFileError, Stored, Tensors, header, own_metadata, serialize};
 
 /// What the weights were computed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +49,9 @@ pub struct ItemWeightsMetadata {
     /// The hyperparameters of the training.
     #[serde(default)]
     pub training: BTreeMap<String, String>,
+    /// The quality on held-out ratings, if it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
 }
 
 impl ItemWeightsMetadata {
@@ -58,7 +59,8 @@ impl ItemWeightsMetadata {
     pub const fn new(architecture: Architecture, input: InputWeights) -> Self {
         let InputWeights { liked_only, window, decay } = input;
         let training = BTreeMap::new();
-        Self { format: FORMAT, architecture, liked_only, window, decay, training }
+        let validation = None;
+        Self { format: FORMAT, architecture, liked_only, window, decay, training, validation }
     }
 
     /// How a history is weighted.
@@ -92,19 +94,13 @@ impl ItemWeightsFile {
     }
 
     /// Detects by its header whether a model file contains item–item weights, and which.
-    pub fn detect(mut file: impl Read) -> io::Result<Option<Architecture>> {
-        let mut length = [0; 8];
-        file.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length).min(MAX_HEADER);
-        let header: serde_json::Value = serde_json::from_reader(file.take(length))?;
+    pub fn detect(file: impl Read) -> io::Result<Option<Architecture>> {
+        let header = header(file)?;
         if header.get("starts").is_none() || header.get("targets").is_none() {
             return Ok(None);
         }
-        let ours = header.get("__metadata__").and_then(|all| all.get(METADATA_KEY)?.as_str());
-        let architecture = ours.and_then(|json| {
-            let ours: serde_json::Value = serde_json::from_str(json).ok()?;
-            Architecture::deserialize(ours.get("architecture")?).ok()
-        });
+        let architecture = own_metadata(&header)
+            .and_then(|ours| Architecture::deserialize(ours.get("architecture")?).ok());
         // Loading a file without readable metadata reports what is wrong with it.
         Ok(Some(architecture.unwrap_or(Architecture::Ease)))
     }

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Dense, Embedding, MAX_LAYERS, Model, Network};
-use crate::TableBuilder;
 use crate::model_file::{FORMAT, ModelFileError, Stored, Tensors, serialize};
 use crate::model_folder::MODEL_FILE;
+use crate::{TableBuilder, Validation};
 
 /// The metadata of a model file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Metadata {
     /// Evaluation metrics, such as `roc_auc` and `log_loss`.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
+    /// The quality of its lists on held-out ratings, if it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
 }
 
 impl Metadata {
@@ -34,6 +37,7 @@ impl Metadata {
             data: String::new(),
             training: BTreeMap::new(),
             metrics: BTreeMap::new(),
+            validation: None,
         }
     }
 }

@@ -41,8 +41,12 @@ fn a_version_of_the_example_is_loaded_and_scores() {
 
     let path = folder.path().to_owned();
     let source = ModelFolder::new(&Decade, "decade".into(), path, Ranking::default());
-    let data =
-        EngineData { catalog: &catalog, embeddings: Err("none"), movie_feature: &|_, _| None };
+    let data = EngineData {
+        catalog: &catalog,
+        embeddings: Err("none"),
+        validation: None,
+        movie_feature: &|_, _| None,
+    };
     let ranker = source.ranker(&data);
     assert_eq!(ranker.status().state, State::Unavailable);
     source.check(std::time::Duration::ZERO);
