@@ -112,9 +112,14 @@ const OF_PROGRAMS: [&str; 22] = [
 
 #[test]
 fn engine_and_below_depend_on_no_io() {
-    for package in
-        ["sparrow-engine", "sparrow-recall", "sparrow-rank", "sparrow-features", "sparrow-model"]
-    {
+    for package in [
+        "sparrow-engine",
+        "sparrow-recall",
+        "sparrow-rank",
+        "sparrow-features",
+        "sparrow-live",
+        "sparrow-model",
+    ] {
         assert_absent(package, &IO);
         let crates = ["sparrow-files", "sparrow-http", "sparrow-movielens", "sparrow-store"];
         assert_absent(package, &crates);
@@ -133,6 +138,13 @@ fn facade_contains_no_program_and_no_io_unless_selected() {
     assert_absent_from(&by_default, package, &["fred", "redb", "rustls", "safetensors"]);
     assert!(by_default.contains("sparrow-http") && by_default.contains("sparrow-movielens"));
     assert_absent_from(&tree_with(package, &["--no-default-features"]), package, &IO);
+}
+
+#[test]
+fn live_data_depend_on_the_model_alone() {
+    let own = |name: &String| name.starts_with("sparrow-");
+    let dependencies: Vec<String> = tree("sparrow-live").into_iter().filter(own).collect();
+    assert_eq!(dependencies, ["sparrow-live", "sparrow-model"]);
 }
 
 #[test]

@@ -140,3 +140,98 @@ impl EventType {
         self.strength * value * faded as f32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sparrow_model::UserId;
+
+    use super::*;
+    use crate::{Action, Limits, Sequence, Write};
+
+    const DAY: u32 = 86_400;
+
+    fn user(events: &[(u32, &str, f32, u32)]) -> LiveUser {
+        let (mut user, mut sequence) = (LiveUser::default(), Sequence::default());
+        for &(movie, kind, value, time) in events {
+            let action = Action::Event { movie: MovieId(movie), kind: kind.into(), value };
+            sequence = sequence.next(1);
+            let applied =
+                user.apply(&Write::new(UserId(1), action, time), sequence, Limits::default());
+            assert_eq!(applied, Ok(true));
+        }
+        user
+    }
+
+    fn types(kinds: &[(&str, Combination, Option<f32>)]) -> EventTypes {
+        let mut types = EventTypes::default();
+        types.extend(kinds.iter().map(|&(name, combination, half_life_days)| EventType {
+            name: name.into(),
+            strength: 2.0,
+            half_life_days,
+            combination,
+            seen: false,
+            hides: false,
+        }));
+        types
+    }
+
+    #[test]
+    fn values_combine_as_configured() {
+        let kinds = [
+            ("sum", Combination::Sum, None),
+            ("greatest", Combination::Greatest, None),
+            ("newest", Combination::Newest, None),
+        ];
+        let types = types(&kinds);
+        for (name, expected) in [("sum", 2.0 * 6.5), ("greatest", 2.0 * 4.0), ("newest", 2.0)] {
+            // The newest has the value 1, and was not written last.
+            let user = user(&[(1, name, 4.0, 5), (1, name, 1.0, 9), (1, name, 1.5, 7)]);
+            let opinions = types.opinions(&user, 100);
+            assert_eq!((opinions.len(), opinions[0].interest), (1, expected), "{name}");
+            assert_eq!(opinions[0].time, 9);
+        }
+    }
+
+    #[test]
+    fn strength_is_halved_after_its_half_life() {
+        let types = types(&[("fading", Combination::Sum, Some(10.0))]);
+        let user = user(&[(1, "fading", 1.0, 100)]);
+        for (days, expected) in [(0, 2.0), (10, 1.0), (20, 0.5), (100, 2.0 / 1024.0)] {
+            let interest = types.opinions(&user, 100 + days * DAY)[0].interest;
+            assert!((interest - expected).abs() < 1e-6, "{interest} after {days} days");
+        }
+        // An event of the near future, by another clock, has its full strength.
+        assert_eq!(types.opinions(&user, 50)[0].interest, 2.0);
+        let old =
+            LiveUser { events: vec![LiveEvent { time: 0, ..user.events[0].clone() }], ..user };
+        assert!(types.opinions(&old, u32::MAX)[0].interest.abs() < 1e-6);
+    }
+
+    #[test]
+    fn opinions_are_one_per_movie_over_all_known_types() {
+        let user = user(&[
+            (9, "view", 1.0, 5),
+            (2, "like", 1.0, 3),
+            (2, "dismiss", 1.0, 4),
+            (2, "unknown", 9.0, 9),
+            (3, "watch", 0.5, 5),
+            (4, "unknown", 9.0, 9),
+        ]);
+        let opinions = EventTypes::default().opinions(&user, 5);
+        let found: Vec<_> =
+            opinions.iter().map(|o| (o.movie.0, o.interest, o.time, o.seen, o.hidden)).collect();
+        let expected =
+            [(2, 0.0, 4, false, true), (3, 0.5, 5, true, false), (9, 0.05, 5, false, false)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn types_of_the_same_name_are_replaced() {
+        let types =
+            types(&[("view", Combination::Newest, None), ("share", Combination::Sum, None)]);
+        let names: Vec<&str> = types.names().collect();
+        assert_eq!(names, ["view", "click", "watch", "like", "dismiss", "share"]);
+        assert_eq!(types.find("view").map(|kind| kind.strength), Some(2.0));
+        assert_eq!(types.find("View"), None);
+    }
+}

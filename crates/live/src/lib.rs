@@ -12,14 +12,22 @@
 
 mod events;
 mod memory;
+mod partition;
 mod sequence;
 mod store;
+#[cfg(feature = "testsuite")]
+pub mod testsuite;
 mod user;
 mod write;
 
+// The name by which the module's code refers to this crate, as tests elsewhere do.
+#[cfg(feature = "testsuite")]
+extern crate self as sparrow_live;
+
 pub use events::{Combination, EventType, EventTypes, Opinion};
 pub use memory::MemoryLive;
+pub use partition::partition;
 pub use sequence::{InvalidSequence, Sequence};
-pub use store::{Durability, Error, LiveStore, Recorded};
+pub use store::{Durability, Error, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, LiveStore, Recorded};
 pub use user::{LimitReached, LiveEvent, LiveRating, LiveUser};
 pub use write::{Accepted, Action, Idempotency, Limits, Write};

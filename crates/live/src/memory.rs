@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use sparrow_model::UserId;
 
 use crate::{
-    Accepted, Durability, Error, Idempotency, Limits, LiveStore, LiveUser, Recorded, Sequence,
-    Write,
+    Accepted, Durability, Error, Idempotency, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, Limits,
+    LiveStore, LiveUser, Recorded, Sequence, Write,
 };
 
 /// Live data in the memory of this process. Clones share the data.
@@ -17,13 +17,7 @@ pub struct MemoryLive {
     limits: Limits,
 }
 
-/// How long idempotency keys are remembered.
-const KEY_LIFETIME: Duration = Duration::from_hours(24);
-
 const ADDRESS: &str = "memory";
-
-/// The first created user has the next id.
-const LAST_ID_OF_DATA_SETS: u32 = 1_000_000_000;
 
 #[derive(Debug)]
 struct State {

@@ -1,11 +1,18 @@
 //! The contract of stores for live data.
 
 use std::fmt::{self, Debug};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sparrow_model::UserId;
 
 use crate::{Accepted, LiveUser, Sequence, Write};
+
+/// How long stores remember idempotency keys.
+pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
+
+/// The greatest user id of data sets. The first user that a store creates has the next one.
+pub const LAST_ID_OF_DATA_SETS: u32 = 1_000_000_000;
 
 /// Accepts writes, and returns the live data of users.
 ///

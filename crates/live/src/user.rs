@@ -198,3 +198,172 @@ impl LiveUser {
         OwnedHistory::new(user, ratings)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use sparrow_test_support::catalogue::{NO_GENRES, catalog, movie};
+
+    use super::*;
+
+    const USER: UserId = UserId(6);
+    const MOVIES: u32 = 6;
+
+    fn stars(half_stars: u8) -> Stars {
+        Stars::from_half_stars(half_stars).unwrap()
+    }
+
+    fn at(count: u64) -> Sequence {
+        Sequence { milliseconds: 1, count }
+    }
+
+    fn rate(movie: u32, half_stars: u8, time: u32) -> Write {
+        Write::new(USER, Action::Rate(MovieId(movie), stars(half_stars)), time)
+    }
+
+    fn event(movie: u32, value: f32, time: u32) -> Write {
+        let action = Action::Event { movie: MovieId(movie), kind: "view".into(), value };
+        Write::new(USER, action, time)
+    }
+
+    /// Applies writes in this order.
+    fn applied(writes: impl IntoIterator<Item = Write>, limits: Limits) -> LiveUser {
+        let mut user = LiveUser::default();
+        for (at_count, write) in writes.into_iter().enumerate() {
+            let _ = user.apply(&write, at(at_count as u64), limits);
+        }
+        user
+    }
+
+    #[test]
+    fn of_two_writes_at_the_same_time_the_later_one_is_in_force() {
+        let mut user = LiveUser::default();
+        let limits = Limits::default();
+        assert_eq!(user.apply(&rate(1, 5, 100), at(1), limits), Ok(true));
+        assert_eq!(user.apply(&rate(1, 6, 100), at(2), limits), Ok(true));
+        assert_eq!(user.apply(&rate(1, 7, 99), at(3), limits), Ok(false));
+        let removal = Write::new(USER, Action::Unrate(MovieId(1)), 100);
+        // Delivered out of order: it has been accepted before the rating in force.
+        assert_eq!(user.apply(&removal, at(1), limits), Ok(false));
+        assert_eq!(user.rating(MovieId(1)).unwrap().stars, Some(stars(6)));
+        assert_eq!(user.apply(&removal, at(4), limits), Ok(true));
+        assert_eq!(user.rating(MovieId(1)).unwrap().stars, None);
+        assert_eq!(user.rating(MovieId(2)), None);
+    }
+
+    #[test]
+    fn a_write_older_than_the_stored_rating_is_not_applied() {
+        let mut user = LiveUser::default();
+        let old = Write { stored_time: Some(100), ..rate(1, 5, 99) };
+        assert_eq!(user.apply(&old, at(1), Limits::default()), Ok(false));
+        assert!(user.is_empty());
+        let same = Write { stored_time: Some(100), ..rate(1, 5, 100) };
+        assert_eq!(user.apply(&same, at(2), Limits::default()), Ok(true));
+        user.apply(&Write::new(USER, Action::Forget, 0), at(3), Limits::default()).unwrap();
+        assert!(!user.is_empty() && user.ratings.is_empty());
+        assert_eq!(user.apply(&old, at(4), Limits::default()), Ok(true));
+    }
+
+    #[test]
+    fn values_of_late_events_count_but_are_not_the_newest() {
+        let user =
+            applied([event(1, 2.0, 10), event(1, 3.0, 5), event(1, 1.0, 10)], Limits::default());
+        let found = &user.events[0];
+        assert_eq!((found.count, found.greatest, found.newest), (3, 3.0, 1.0));
+        assert_eq!((found.sum, found.time, found.sequence), (6.0, 10, at(2)));
+        assert_eq!(user.events.len(), 1);
+    }
+
+    #[test]
+    fn the_least_recently_written_events_leave_first() {
+        let limits = Limits { events: 2, ..Limits::default() };
+        let writes = [event(3, 1.0, 9), event(1, 1.0, 5), event(3, 1.0, 10), event(2, 1.0, 1)];
+        let user = applied(writes, limits);
+        let movies: Vec<u32> = user.events.iter().map(|event| event.movie.0).collect();
+        assert_eq!(movies, [2, 3]);
+    }
+
+    proptest! {
+        /// The state of a user is that after the writes in force alone, in whatever order they are delivered.
+        #[test]
+        fn ratings_do_not_depend_on_the_order_of_delivery(
+            writes in prop::collection::vec((0..MOVIES, 0..=10_u8, 0..5_u32), 0..30),
+            order in prop::collection::vec(any::<u32>(), 30),
+        ) {
+            let write = |&(movie, half_stars, time): &(u32, u8, u32)| match half_stars {
+                0 => Write::new(USER, Action::Unrate(MovieId(movie)), time),
+                _ => rate(movie, half_stars, time),
+            };
+            let numbered: Vec<(u64, Write)> = (0..).zip(writes.iter().map(write)).collect();
+            let mut shuffled: Vec<_> = numbered.iter().zip(order).collect();
+            shuffled.sort_by_key(|(_, order)| *order);
+            let mut user = LiveUser::default();
+            for ((count, write), _) in &shuffled {
+                user.apply(write, at(*count), Limits::default()).unwrap();
+                // Delivered twice, it changes nothing.
+                let before = user.clone();
+                prop_assert_eq!(user.apply(write, at(*count), Limits::default()), Ok(false));
+                prop_assert_eq!(&before, &user);
+            }
+            let mut naive = BTreeMap::new();
+            for (count, (movie, half_stars, time)) in (0..).zip(&writes) {
+                let newest = naive.entry(*movie).or_insert((*time, count, *half_stars));
+                *newest = (*newest).max((*time, count, *half_stars));
+            }
+            let found = user.ratings.iter().map(|r| {
+                (r.movie.0, (r.time, r.sequence.count, r.stars.map_or(0, Stars::half_stars)))
+            });
+            prop_assert_eq!(found.collect::<Vec<_>>(), naive.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn the_overlay_equals_a_naive_one(
+            stored in prop::collection::btree_map(0..MOVIES, (1..=10_u8, 0..6_u32), 0..6),
+            writes in prop::collection::vec((0..MOVIES + 2, 0..=10_u8, 0..6_u32, 0..20_u8), 0..20),
+            has_stored: bool,
+        ) {
+            // Movies have the ids 10, 20, …, and others are not in the catalogue.
+            let movies = (0..MOVIES).map(|movie_| movie(10 * (movie_ + 1), None, NO_GENRES));
+            let ratings = stored.iter().map(|(&movie, &(half, time))| (USER.0, movie, half, time));
+            let catalog = catalog(movies, ratings);
+            let write = |&(movie, half_stars, time, kind): &(u32, u8, u32, u8)| {
+                let movie = MovieId(10 * (movie + 1));
+                let action = match (kind, half_stars) {
+                    (0, _) => Action::Forget,
+                    (1..=3, _) => Action::Event { movie, kind: "like".into(), value: 1.0 },
+                    (_, 0) => Action::Unrate(movie),
+                    _ => Action::Rate(movie, stars(half_stars)),
+                };
+                Write::new(USER, action, time)
+            };
+            let user = applied(writes.iter().map(write), Limits::default());
+            let history = catalog.users().find(USER).filter(|_| has_stored);
+            let found = user.history(USER, history, &catalog);
+
+            let mut naive: BTreeMap<u32, (u32, Option<u8>)> = BTreeMap::new();
+            if history.is_some() && user.forgotten.is_none() {
+                naive.extend(stored.iter().map(|(&movie, &(half, time))| (movie, (time, Some(half)))));
+            }
+            for live in &user.ratings {
+                let movie = live.movie.0 / 10 - 1;
+                if movie < MOVIES && naive.get(&movie).is_none_or(|(time, _)| *time <= live.time) {
+                    naive.insert(movie, (live.time, live.stars.map(Stars::half_stars)));
+                }
+            }
+            let mut naive: Vec<(u32, u32, u8)> = naive
+                .into_iter()
+                .filter_map(|(movie, (time, half))| Some((time, movie, half?)))
+                .collect();
+            naive.sort_unstable();
+            let found: Vec<(u32, u32, u8)> = found
+                .get()
+                .iter()
+                .map(|r| (r.timestamp, r.movie.0, r.stars.half_stars()))
+                .collect();
+            prop_assert_eq!(found, naive);
+        }
+    }
+}

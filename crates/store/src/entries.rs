@@ -1,3 +1,4 @@
+use sparrow_live::LiveUser;
 use sparrow_model::{MovieId, Stars, TopRating, UserId};
 
 use crate::Error;
@@ -55,16 +56,20 @@ pub struct StoredUser {
     pub embedding: Option<Vec<f32>>,
     /// All ratings by (timestamp, movie id), each movie at most once.
     pub ratings: Option<Vec<StoredRating>>,
+    /// The live data, from a store that was opened with [`Options::live`](crate::Options::live); not yet applied to
+    /// the values above. `None` if they are malformed, or from other stores.
+    pub live: Option<LiveUser>,
     /// Malformed values, which are missing above.
     pub malformed: Vec<Malformed>,
 }
 
 impl StoredUser {
     /// Whether the store has nothing for this user.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.features.is_none()
             && self.embedding.is_none()
             && self.ratings.is_none()
+            && self.live.as_ref().is_none_or(LiveUser::is_empty)
             && self.malformed.is_empty()
     }
 }

@@ -112,7 +112,7 @@ impl Service for Store {
 }
 
 /// The error without the address of the store, which the caller adds.
-fn reason(error: &Error) -> String {
+pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::Unavailable { what, .. } | Error::Refused { what, .. } => what.clone(),
         Error::TimedOut { .. } => "it did not answer in time".to_owned(),

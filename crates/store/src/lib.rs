@@ -16,6 +16,9 @@ mod entries;
 #[cfg(feature = "file")]
 mod file;
 mod guarded;
+mod guarded_live;
+#[cfg(any(feature = "file", feature = "redis"))]
+mod live;
 mod location;
 mod memory;
 mod open;
@@ -42,15 +45,18 @@ pub use entries::{
 #[cfg(feature = "file")]
 pub use file::FileStore;
 pub use guarded::{GuardOptions, Guarded, Outage, Status};
+pub use guarded_live::GuardedLive;
+#[cfg(feature = "file")]
+pub use live::FileLive;
 pub use location::{Location, RedisLocation};
 pub use memory::MemoryStore;
-pub use open::{connect, open};
+pub use open::{connect, live_path, open, open_live};
 pub use options::Options;
-#[cfg(feature = "redis")]
-pub use redis::RedisStore;
 #[cfg(all(feature = "redis", any(test, feature = "fuzzing")))]
 #[doc(hidden)]
 pub use redis::fuzzing;
+#[cfg(feature = "redis")]
+pub use redis::{RedisLive, RedisStore};
 pub use sparrow_guard::{Circuit, Retry};
 
 /// A data set that was pushed as a whole. Later generations have greater numbers. 0 means that no

@@ -56,6 +56,7 @@ impl State {
 
     fn user(&self, id: UserId) -> StoredUser {
         StoredUser {
+            live: None,
             features: self.user_features.get(&id).cloned(),
             embedding: self.user_embeddings.get(&id).cloned(),
             ratings: self.user_ratings.get(&id).cloned(),

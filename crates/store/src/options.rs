@@ -16,6 +16,9 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Connections to Redis, per node of a cluster.
     pub connections: usize,
+    /// Whether reads of users in Redis return their live data as well
+    /// ([`StoredUser::live`](crate::StoredUser::live)), in the same round trip.
+    pub live: bool,
     /// The prefix of every key in Redis. Braces are allowed only as one hash tag, such as
     /// `{movies}:`.
     pub prefix: String,
@@ -37,6 +40,7 @@ impl Default for Options {
             bulk_deadline: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             connections: 4,
+            live: false,
             prefix: String::new(),
             ttl: None,
             ca_file: None,

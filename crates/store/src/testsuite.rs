@@ -138,6 +138,7 @@ async fn pushed_values_are_read_back([a, b]: &Handles) {
             features: Some(user_fields("3.92")),
             embedding: Some(vec![0.1, -2.5e-8]),
             ratings: Some(history.clone()),
+            live: None,
             malformed: Vec::new(),
         };
         assert_eq!(user, expected);

@@ -139,7 +139,7 @@ impl LoadedUser {
         if user.is_empty() && (in_data_set.is_none() || source.is_lost(generation)) {
             return Self::unknown(id, source.why_missing(generation));
         }
-        let StoredUser { features, embedding, ratings, malformed } = user;
+        let StoredUser { features, embedding, ratings, malformed, .. } = user;
         let stored = ratings.map(|ratings| {
             let ratings = ratings.into_iter().filter_map(|rating| {
                 let movie = catalog.index_of(rating.movie)?;

@@ -143,6 +143,7 @@ impl Tables {
     pub(super) fn user(&self, id: UserId) -> Result<StoredUser, Error> {
         let mut malformed = Vec::new();
         Ok(StoredUser {
+            live: None,
             features: self.value(Kind::UserFeatures, id.0, &mut malformed, unpack_fields)?,
             embedding: self.value(Kind::UserEmbedding, id.0, &mut malformed, unpack_vector)?,
             ratings: self.value(Kind::UserRatings, id.0, &mut malformed, codec::unpack_ratings)?,

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use sparrow_model::UserId;
 
 use crate::{Kind, Options};
 
@@ -51,6 +52,36 @@ impl Keys {
 
     pub(super) fn lock(&self) -> Bytes {
         format!("{}{LOCK}", self.prefix).into()
+    }
+
+    /// The number of partitions of live data.
+    pub(super) fn partitions(&self) -> Bytes {
+        format!("{}sparrow:partitions", self.prefix).into()
+    }
+
+    /// The last user id that was given to a new user.
+    pub(super) fn last_user(&self) -> Bytes {
+        format!("{}sparrow:last-user", self.prefix).into()
+    }
+
+    /// The stream with the writes of a partition.
+    pub(super) fn events(&self, partition: u16) -> Bytes {
+        format!("{}sparrow:{{p{partition}}}:events", self.prefix).into()
+    }
+
+    /// The users of a partition who were deleted.
+    pub(super) fn forgotten(&self, partition: u16) -> Bytes {
+        format!("{}sparrow:{{p{partition}}}:forgotten", self.prefix).into()
+    }
+
+    /// The live data of a user.
+    pub(super) fn live(&self, partition: u16, user: UserId) -> Bytes {
+        format!("{}sparrow:{{p{partition}}}:live:{user}", self.prefix).into()
+    }
+
+    /// An idempotency key of a user.
+    pub(super) fn idempotency(&self, partition: u16, user: UserId, key: &str) -> Bytes {
+        format!("{}sparrow:{{p{partition}}}:id:{user}:{key}", self.prefix).into()
     }
 
     /// A `SCAN` pattern that matches the plain keys of a kind, and possibly others.
@@ -157,6 +188,27 @@ mod tests {
             assert_eq!(hashed(&keys.marker()), hashed(&marker));
             assert_eq!(keys.staged_id(&marker, Some("3f-a")), None);
         }
+    }
+
+    #[test]
+    fn live_keys_of_a_partition_are_in_one_slot() {
+        for prefix in ["", "movies:", "{movies}:"] {
+            let (keys, user) = (keys(prefix), UserId(6));
+            let events = keys.events(7);
+            let others =
+                [keys.forgotten(7), keys.live(7, user), keys.idempotency(7, user, "a{b}c")];
+            for key in others {
+                assert_eq!(hashed(&key), hashed(&events), "{key:?}");
+                assert_ne!(key, events);
+                assert!(Kind::ALL.iter().all(|&kind| keys.plain_id(kind, &key).is_none()));
+                assert_eq!(keys.staged_id(&key, None), None);
+            }
+        }
+        let plain = keys("");
+        assert_eq!(plain.events(7), "sparrow:{p7}:events");
+        assert_eq!(plain.live(255, UserId(6)), "sparrow:{p255}:live:6");
+        assert_eq!(plain.idempotency(0, UserId(6), "k"), "sparrow:{p0}:id:6:k");
+        assert_ne!(hashed(&plain.events(7)), hashed(&plain.events(8)));
     }
 
     #[test]

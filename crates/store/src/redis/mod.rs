@@ -8,12 +8,13 @@ mod embeddings;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod keys;
+mod live;
 mod oversized;
 mod push;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{iter, vec};
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use self::client::{Answer, Batch, Command, Connections, Reply, Scan, refusal};
 use self::keys::Keys;
+pub use self::live::RedisLive;
 use self::oversized::{MAX_VALUE_BYTES, OversizedKeys};
 use crate::codec::{self, Fault};
 use crate::{
@@ -45,6 +47,8 @@ struct Inner {
     /// The time of the last warning about an invalid marker.
     last_warning: Mutex<Option<Instant>>,
     oversized: OversizedKeys,
+    /// The number of partitions of live data, once it is known.
+    partitions: OnceLock<u16>,
     /// The write counters of the servers at the last hash of the movies, and the hash.
     hashed: Mutex<Option<(String, u64)>>,
 }
@@ -141,6 +145,7 @@ impl RedisStore {
             last_state: Mutex::default(),
             oversized: OversizedKeys::default(),
             last_warning: Mutex::default(),
+            partitions: OnceLock::new(),
             hashed: Mutex::default(),
         })))
     }
@@ -234,24 +239,37 @@ impl Inner {
         keys: &[(Kind, u32)],
         end: Instant,
     ) -> Result<(Generation, Vec<Answer>), Error> {
+        let (generation, values, _) = self.fetch_with(keys, &[], end).await?;
+        Ok((generation, values))
+    }
+
+    /// The same, and the values of keys that belong to no generation.
+    async fn fetch_with(
+        &self,
+        keys: &[(Kind, u32)],
+        others: &[Bytes],
+        end: Instant,
+    ) -> Result<(Generation, Vec<Answer>, Vec<Answer>), Error> {
         for _ in 0..MAX_ATTEMPTS {
             let assumed = self.last_state();
-            let (state, values) = self.fetch_once(&assumed, keys, end).await?;
+            let (state, values, others) = self.fetch_once(&assumed, keys, others, end).await?;
             if state == assumed {
-                return Ok((state.generation, values));
+                return Ok((state.generation, values, others));
             }
             self.set_last_state(state);
         }
         Err(self.connections.unavailable("its generation changes too often"))
     }
 
-    /// One round trip: the marker, and the values at the location stated by `state`.
+    /// One round trip: the marker, the values at the location stated by `state`, and those of `others`,
+    /// which are strings.
     async fn fetch_once(
         &self,
         state: &State,
         keys: &[(Kind, u32)],
+        others: &[Bytes],
         end: Instant,
-    ) -> Result<(State, Vec<Answer>), Error> {
+    ) -> Result<(State, Vec<Answer>, Vec<Answer>), Error> {
         let excluded: Vec<bool> = keys.iter().map(|&key| self.oversized.is_excluded(key)).collect();
         let locations = |hashes: bool| {
             let selected = keys.iter().zip(&excluded);
@@ -265,7 +283,8 @@ impl Inner {
                 staged.into_iter().chain([self.keys.plain(kind, id)])
             })
         };
-        let strings: Vec<Bytes> = iter::once(self.keys.marker()).chain(locations(false)).collect();
+        let strings = iter::once(self.keys.marker()).chain(locations(false));
+        let strings: Vec<Bytes> = strings.chain(others.iter().cloned()).collect();
         // Only single entries, such as the list of users, may be larger.
         let batch = if keys.iter().any(|(kind, _)| kind.is_single()) {
             Batch::default()
@@ -307,7 +326,7 @@ impl Inner {
             }
             values.push(self.oversized.checked((kind, id), value));
         }
-        Ok((marker, values))
+        Ok((marker, values, strings.collect()))
     }
 
     /// Maps the error of a read during which oversized values were found: excludes their keys, and
@@ -401,6 +420,37 @@ impl Inner {
         user
     }
 
+    /// The keys of live data; none unless the store was opened with them.
+    async fn live_keys(&self, ids: &[UserId], end: Instant) -> Result<Vec<Bytes>, Error> {
+        if !self.options.live {
+            return Ok(Vec::new());
+        }
+        let partitions = if let Some(&partitions) = self.partitions.get() {
+            partitions
+        } else {
+            let partitions = live::partitions(&self.connections, &self.keys, end).await?;
+            *self.partitions.get_or_init(|| partitions)
+        };
+        let key = |&id: &UserId| self.keys.live(sparrow_live::partition(id, partitions), id);
+        Ok(ids.iter().map(key).collect())
+    }
+
+    fn add_live(&self, user: &mut StoredUser, key: &Bytes, answer: Answer) -> Result<(), Error> {
+        if let Err(message) = &answer
+            && !message.starts_with("WRONGTYPE")
+        {
+            return Err(refusal(self.connections.address(), message));
+        }
+        match live::live_user(answer) {
+            Ok(live) => user.live = Some(live),
+            Err(what) => {
+                let key = String::from_utf8_lossy(key).into_owned();
+                user.malformed.push(Malformed { key, what });
+            }
+        }
+        Ok(())
+    }
+
     fn movie(&self, id: MovieId, values: &mut impl Iterator<Item = Answer>) -> StoredMovie {
         let mut movie = StoredMovie::default();
         let [features, embedding, ratings] = [(); 3].map(|()| next(values));
@@ -442,7 +492,8 @@ impl Inner {
         let mut hasher = DefaultHasher::new();
         for some in ids.chunks(MOVIES_PER_BATCH) {
             let keys = keys_of(some.iter().copied(), &CONTRACT_KINDS);
-            let (_, values) = self.fetch_once(state, &keys, self.bulk_deadline()).await?;
+            let fetched = self.fetch_once(state, &keys, &[], self.bulk_deadline()).await;
+            let (_, values, _) = fetched?;
             for ((kind, id), value) in keys.into_iter().zip(values) {
                 (kind, id).hash(&mut hasher);
                 hash_value(value, &mut hasher);
@@ -457,13 +508,9 @@ impl Inner {
         let ids: Vec<MovieId> = ids.into_iter().map(MovieId).collect();
         let mut movies = Vec::with_capacity(ids.len());
         for some in ids.chunks(MOVIES_PER_BATCH) {
-            let (marker, values) = self
-                .fetch_once(
-                    state,
-                    &keys_of(some.iter().map(|id| id.0), &MOVIE_KINDS),
-                    self.bulk_deadline(),
-                )
-                .await?;
+            let keys = keys_of(some.iter().map(|id| id.0), &MOVIE_KINDS);
+            let fetched = self.fetch_once(state, &keys, &[], self.bulk_deadline()).await;
+            let (marker, values, _) = fetched?;
             if marker != *state {
                 return Ok(None);
             }
@@ -493,10 +540,17 @@ impl FeatureStore for RedisStore {
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error> {
+        let end = self.0.deadline();
         let keys = keys_of(ids.iter().map(|id| id.0), &USER_KINDS);
-        let (generation, values) = self.0.fetch(&keys, self.0.deadline()).await?;
+        let live_keys = self.0.live_keys(ids, end).await?;
+        let (generation, values, live) = self.0.fetch_with(&keys, &live_keys, end).await?;
         let mut values = values.into_iter();
-        Ok(Read { generation, value: ids.iter().map(|&id| self.0.user(id, &mut values)).collect() })
+        let mut users: Vec<StoredUser> =
+            ids.iter().map(|&id| self.0.user(id, &mut values)).collect();
+        for ((user, key), answer) in users.iter_mut().zip(live_keys).zip(live) {
+            self.0.add_live(user, &key, answer)?;
+        }
+        Ok(Read { generation, value: users })
     }
 
     async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error> {

@@ -3,7 +3,13 @@
 
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "file")]
+mod file_live;
 mod guarded;
+mod guarded_live;
+#[expect(unreachable_pub, reason = "a public module of the crate")]
+#[path = "../../../live/src/testsuite.rs"]
+mod live_testsuite;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -11,6 +17,8 @@ mod redis;
 mod redis_addresses;
 #[cfg(feature = "redis")]
 mod redis_keys;
+#[cfg(feature = "redis")]
+mod redis_live;
 #[cfg(feature = "redis")]
 mod redis_lossy;
 #[cfg(feature = "redis")]

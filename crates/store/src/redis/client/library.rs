@@ -124,6 +124,21 @@ async fn issue<C: KeysInterface + HashesInterface + ClientInterface>(
             let words = [text, count].into_iter().chain(keys).chain(arguments);
             client.custom(eval, words.collect::<Vec<_>>()).await
         }
+        // Only their fallback is sent through the library.
+        Command::LoadedScript(..) => Ok(Value::Null),
+        Command::LoadScript(text) => {
+            let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
+            client.custom(load, vec![Bytes::from_static(b"LOAD"), text]).await
+        }
+        Command::Configuration(parameter) => {
+            let get = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
+            client.custom(get, ["GET", parameter].map(Bytes::from).to_vec()).await
+        }
+        Command::Entries(key, first, last, limit) => {
+            let range = CustomCommand::new_static("XRANGE", ClusterHash::FirstKey, false);
+            let limit = Bytes::from(limit.to_string());
+            client.custom(range, vec![key, first, last, Bytes::from_static(b"COUNT"), limit]).await
+        }
         Command::Info => {
             let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
             client.custom(info, Vec::<Bytes>::new()).await

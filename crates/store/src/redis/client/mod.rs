@@ -50,6 +50,7 @@ pub(super) use self::faults::refusal;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use self::frames::read_replies;
 pub(super) use self::frames::words;
+pub(super) use self::reads::{Call, Script};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reply {
@@ -86,14 +87,25 @@ pub(super) enum Command {
     Info,
     /// A Lua script, its keys in one slot, and its arguments.
     Script(Bytes, Vec<Bytes>, Vec<Bytes>),
+    /// The same script by its digest: `EVALSHA`. Sent only without the library.
+    LoadedScript(Bytes, Vec<Bytes>, Vec<Bytes>),
+    /// `SCRIPT LOAD`.
+    LoadScript(Bytes),
+    /// `CONFIG GET`.
+    Configuration(&'static str),
+    /// `XRANGE`: key, first and last position, and the maximum number of entries.
+    Entries(Bytes, Bytes, Bytes, usize),
     /// `ECHO`; in a cluster, to the server of this slot.
     Echo(Bytes, Option<u16>),
 }
 
 impl Command {
-    /// Whether it only reads values, and may bypass the library.
-    const fn is_read(&self) -> bool {
-        matches!(self, Self::Get(_) | Self::GetMany(_) | Self::HashGetAll(_))
+    /// Whether it may bypass the library.
+    const fn bypasses(&self) -> bool {
+        matches!(
+            self,
+            Self::Get(_) | Self::GetMany(_) | Self::HashGetAll(_) | Self::LoadedScript(..)
+        )
     }
 
     /// The key of an element in the reply to a read.
@@ -107,7 +119,10 @@ impl Command {
     /// The key that determines the server; `None` for any server.
     fn key(&self) -> Option<&Bytes> {
         match self {
-            Self::GetMany(keys) | Self::Unlink(keys) | Self::Script(_, keys, _) => keys.first(),
+            Self::GetMany(keys)
+            | Self::Unlink(keys)
+            | Self::Script(_, keys, _)
+            | Self::LoadedScript(_, keys, _) => keys.first(),
             Self::Get(key)
             | Self::HashGetAll(key)
             | Self::HashHas(key, _)
@@ -115,8 +130,13 @@ impl Command {
             | Self::Length(key)
             | Self::Expire(key, _)
             | Self::TimeLeft(key)
+            | Self::Entries(key, ..)
             | Self::Rename(key, _) => Some(key),
-            Self::Scan(..) | Self::Info | Self::Echo(..) => None,
+            Self::Scan(..)
+            | Self::Info
+            | Self::Echo(..)
+            | Self::LoadScript(_)
+            | Self::Configuration(_) => None,
         }
     }
 }
@@ -549,6 +569,28 @@ impl Connections {
             }
         }
         Ok(Some(text))
+    }
+
+    /// The value of a configuration parameter on each server. `None` if a server does not report it to
+    /// this user.
+    pub(super) async fn configuration(
+        &self,
+        parameter: &'static str,
+        end: Instant,
+    ) -> Result<Option<Vec<Bytes>>, Error> {
+        let connection = self.pick()?;
+        let mut values = Vec::new();
+        for node in self.primaries(&connection.client)? {
+            let mut batch = Batch::default();
+            batch.push(Command::Configuration(parameter));
+            let remaining = end.saturating_duration_since(Instant::now());
+            let options = command_options(remaining, node);
+            let mut answers = self.exchange(connection, batch, &options, end).await?;
+            let Some(Ok(Reply::List(mut pair))) = answers.pop() else { return Ok(None) };
+            let Some(Reply::Text(value)) = pair.pop() else { return Ok(None) };
+            values.push(value);
+        }
+        Ok(Some(values))
     }
 
     /// Starts a scan for the keys that match a pattern, on every node.

@@ -1,7 +1,7 @@
-//! Reads that bypass the client library, with a nonce wherever replies could be confused.
+//! Reads and scripts that bypass the client library, with a nonce wherever replies could be confused.
 
 use std::mem;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use fred::interfaces::{ClientLike, ClusterInterface};
@@ -10,6 +10,7 @@ use futures::future;
 use tokio::time::{self, Instant};
 
 use super::frames::Retention;
+use super::library::command_options;
 use super::relay::{SharedConnection, TooLarge};
 use super::{
     Answer, Batch, Command, Connection, Connections, Exchange, Reply, refusal, slot, words,
@@ -81,10 +82,36 @@ pub(super) fn verify(answer: &Answer, nonce: &Bytes) -> Result<(), Unverified> {
     }
 }
 
+/// Whether the key of a command is on another server, so that the command was not executed.
+fn has_moved(answer: &Answer) -> bool {
+    answer.as_ref().is_err_and(|message| message.starts_with("MOVED") || message.starts_with("ASK"))
+}
+
+/// A Lua script.
+#[derive(Debug)]
+pub(in crate::redis) struct Script {
+    text: &'static [u8],
+    /// The digest by which servers know it, once one has loaded it.
+    digest: OnceLock<Bytes>,
+}
+
+impl Script {
+    pub(in crate::redis) const fn new(text: &'static str) -> Self {
+        Self { text: text.as_bytes(), digest: OnceLock::new() }
+    }
+}
+
+/// The keys of a script, all in one slot, and its arguments.
+#[derive(Debug, Clone)]
+pub(in crate::redis) struct Call {
+    pub(in crate::redis) keys: Vec<Bytes>,
+    pub(in crate::redis) arguments: Vec<Bytes>,
+}
+
 impl Connections {
-    /// The commands of a batch by server, if all of them are reads that may bypass the library.
+    /// The commands of a batch by server, if all of them may bypass the library.
     pub(super) fn parts(&self, connection: &Connection, batch: &Batch) -> Option<Vec<Part>> {
-        if !batch.commands.iter().all(Command::is_read) {
+        if !batch.commands.iter().all(Command::bypasses) {
             return None;
         }
         let all = || (0..batch.commands.len()).collect();
@@ -127,6 +154,112 @@ impl Connections {
         parts: &[Part],
         end: Instant,
     ) -> Result<Option<Vec<Answer>>, Error> {
+        let answers = self.exchange_parts(connection, batch, parts, end).await?;
+        Ok((!answers.iter().any(has_moved)).then_some(answers))
+    }
+
+    /// Runs a script with several sets of keys and arguments, in this order for each key. One result
+    /// each: the servers of a cluster fail independently. A script is not executed twice.
+    pub(in crate::redis) async fn run_script(
+        &self,
+        script: &Script,
+        calls: Vec<Call>,
+        end: Instant,
+    ) -> Vec<Result<Answer, Error>> {
+        let count = calls.len();
+        let connection = match self.pick() {
+            Ok(connection) => connection,
+            Err(error) => return vec![Err(error); count],
+        };
+        let Ok(_permit) = self.permits.try_acquire() else {
+            return vec![Err(self.unavailable("too many commands are pending")); count];
+        };
+        let mut results: Vec<Option<Result<Answer, Error>>> = vec![None; count];
+        if let Some(digest) = self.digest(connection, script, end).await {
+            let mut batch = Batch::default();
+            for call in &calls {
+                let Call { keys, arguments } = call.clone();
+                batch.push(Command::LoadedScript(digest.clone(), keys, arguments));
+            }
+            let parts = self.parts(connection, &batch).unwrap_or_default();
+            let runs = parts.into_iter().map(|Part { connection: server, commands }| {
+                let mut own = Batch::default();
+                for &at in &commands {
+                    own.push(batch.commands[at].clone());
+                }
+                let part = Part { connection: server, commands: (0..commands.len()).collect() };
+                async move { (commands, self.exchange_parts(connection, &own, &[part], end).await) }
+            });
+            for (commands, answers) in future::join_all(runs.collect::<Vec<_>>()).await {
+                match answers {
+                    Ok(answers) => {
+                        for (at, answer) in commands.into_iter().zip(answers) {
+                            results[at] = Some(Ok(answer));
+                        }
+                    }
+                    Err(error) => {
+                        for at in commands {
+                            results[at] = Some(Err(error.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        // These have not been executed.
+        let was_not_run = |result: &Option<Result<Answer, Error>>| match result {
+            None => true,
+            Some(Ok(answer)) => {
+                has_moved(answer)
+                    || answer.as_ref().is_err_and(|message| message.starts_with("NOSCRIPT"))
+            }
+            Some(Err(_)) => false,
+        };
+        let remaining: Vec<usize> = (0..count).filter(|&at| was_not_run(&results[at])).collect();
+        if !remaining.is_empty() {
+            let mut batch = Batch::default();
+            for &at in &remaining {
+                let Call { keys, arguments } = calls[at].clone();
+                batch.push(Command::Script(Bytes::from_static(script.text), keys, arguments));
+            }
+            let options = command_options(end.saturating_duration_since(Instant::now()), None);
+            let answers = self.exchange(connection, batch, &options, end).await;
+            for (position, &at) in remaining.iter().enumerate() {
+                results[at] = Some(match &answers {
+                    Ok(answers) => Ok(answers[position].clone()),
+                    Err(error) => Err(error.clone()),
+                });
+            }
+        }
+        let missing = || Err(self.unavailable("a missing reply to a script"));
+        results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+    }
+
+    /// The digest of a script, which the first call loads. `None` if that fails.
+    async fn digest(
+        &self,
+        connection: &Connection,
+        script: &Script,
+        end: Instant,
+    ) -> Option<Bytes> {
+        if let Some(digest) = script.digest.get() {
+            return Some(digest.clone());
+        }
+        let mut batch = Batch::default();
+        batch.push(Command::LoadScript(Bytes::from_static(script.text)));
+        let options = command_options(end.saturating_duration_since(Instant::now()), None);
+        let mut answers = self.exchange(connection, batch, &options, end).await.ok()?;
+        let Some(Ok(Reply::Text(digest))) = answers.pop() else { return None };
+        Some(script.digest.get_or_init(|| digest).clone())
+    }
+
+    /// Exchanges commands and replies with servers at the same time.
+    async fn exchange_parts(
+        &self,
+        connection: &Connection,
+        batch: &Batch,
+        parts: &[Part],
+        end: Instant,
+    ) -> Result<Vec<Answer>, Error> {
         let mut sent: Vec<Sent> = parts.iter().map(|part| self.encode(batch, part)).collect();
         let too_large: Vec<TooLarge> = parts.iter().map(|_| TooLarge::default()).collect();
         let mut exchange = Exchange::begin(connection, end);
@@ -176,12 +309,7 @@ impl Connections {
                 answers[at] = reply;
             }
         }
-        let moved = |answer: &Answer| {
-            answer
-                .as_ref()
-                .is_err_and(|message| message.starts_with("MOVED") || message.starts_with("ASK"))
-        };
-        Ok((!answers.iter().any(moved)).then_some(answers))
+        Ok(answers)
     }
 
     /// Encodes the commands of a part, with nonces.
@@ -206,6 +334,12 @@ impl Connections {
                 Command::GetMany(keys) => {
                     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
                     words(&mut sent.bytes, "MGET", &keys);
+                }
+                Command::LoadedScript(digest, keys, arguments) => {
+                    let count = keys.len().to_string();
+                    let mut parts: Vec<&[u8]> = vec![digest, count.as_bytes()];
+                    parts.extend(keys.iter().chain(arguments).map(|part| &part[..]));
+                    words(&mut sent.bytes, "EVALSHA", &parts);
                 }
                 other => words(&mut sent.bytes, "GET", &[other.key().map_or(&[][..], |key| key)]),
             }

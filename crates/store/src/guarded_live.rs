@@ -1,0 +1,171 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sparrow_guard::{Assessment, Guard, Policy, Recovery, Retry, Service};
+use sparrow_live::{
+    Accepted, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence, Write,
+};
+use sparrow_model::UserId;
+
+use crate::guarded::reason;
+use crate::{Error, GuardOptions, Outage, Status};
+
+/// Adds a deadline and a circuit breaker to a store for live data, as [`Guarded`](crate::Guarded) does to a feature store.
+/// Writes that the store rejects, such as those with a reused key, do not count as failures. Calls are not retried.
+#[derive(Debug)]
+pub struct GuardedLive {
+    guard: Guard<Store>,
+    deadline: Duration,
+    bulk_deadline: Duration,
+}
+
+impl GuardedLive {
+    /// Wraps a store.
+    pub fn new(store: Arc<dyn LiveStore>, options: GuardOptions) -> Self {
+        let GuardOptions { deadline, bulk_deadline, circuit, pause, .. } = options;
+        let recovery = Recovery::Probe(pause);
+        let policy = Policy { circuit, recovery, retry: Retry::default() };
+        Self { guard: Guard::new(Store(store), policy), deadline, bulk_deadline }
+    }
+
+    /// The current health, from past calls only.
+    pub fn status(&self) -> Status {
+        self.guard.status()
+    }
+
+    fn store(&self) -> &dyn LiveStore {
+        &*self.guard.service().0
+    }
+
+    async fn call<T, F>(
+        &self,
+        deadline: Duration,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, LiveError>
+    where
+        F: Future<Output = Result<T, LiveError>>,
+    {
+        let called = self.guard.call(deadline, || {
+            let called = call();
+            async { called.await.map_err(Failed::from) }
+        });
+        called.await.map_err(|failed| failed.error)
+    }
+}
+
+/// A failed call.
+struct Failed {
+    error: LiveError,
+    /// The results of a call that wrote several values, at least one of which failed.
+    results: Option<Vec<Result<Accepted, LiveError>>>,
+}
+
+impl From<LiveError> for Failed {
+    fn from(error: LiveError) -> Self {
+        Self { error, results: None }
+    }
+}
+
+#[derive(Debug)]
+struct Store(Arc<dyn LiveStore>);
+
+impl Service for Store {
+    type Error = Failed;
+    type Cause = Error;
+
+    fn assess(&self, failed: &Failed) -> Assessment<Error> {
+        outage(&failed.error).map_or(Assessment::Success, Assessment::Failure)
+    }
+
+    fn timed_out(&self) -> Failed {
+        LiveError::TimedOut { store: self.0.address().to_owned() }.into()
+    }
+
+    fn rejected(&self, outage: &Outage) -> Failed {
+        let what = format!("the circuit breaker is open, because {}", reason(&outage.cause));
+        LiveError::Unavailable { store: self.0.address().to_owned(), what }.into()
+    }
+
+    fn opened(&self, error: &Error, before: Option<&Error>) {
+        if before.is_none() {
+            tracing::warn!(%error, "the circuit breaker of the live data opens");
+        }
+    }
+
+    fn closed(&self, outage: &Outage) {
+        let outage = outage.since.elapsed().unwrap_or_default();
+        tracing::info!(store = self.0.address(), ?outage, "the live data have recovered");
+    }
+}
+
+/// The failure of the store that an error reports; `None` if it is about one write or value.
+fn outage(error: &LiveError) -> Option<Error> {
+    match error.clone() {
+        LiveError::Unavailable { store, what } => Some(Error::Unavailable { store, what }),
+        LiveError::TimedOut { store } => Some(Error::TimedOut { store }),
+        _ => None,
+    }
+}
+
+/// The same error of a store for live data.
+#[cfg(feature = "redis")]
+pub(crate) fn live_error(error: Error) -> LiveError {
+    match error {
+        Error::Unavailable { store, what } | Error::Refused { store, what } => {
+            LiveError::Unavailable { store, what }
+        }
+        Error::TimedOut { store } => LiveError::TimedOut { store },
+        Error::Malformed { key, what } => LiveError::Malformed { key, what },
+        Error::Configuration(what) => LiveError::Unavailable { store: String::new(), what },
+    }
+}
+
+#[async_trait]
+impl LiveStore for GuardedLive {
+    fn address(&self) -> &str {
+        self.store().address()
+    }
+
+    fn durability(&self) -> Durability {
+        self.store().durability()
+    }
+
+    async fn write(&self, writes: &[Write]) -> Vec<Result<Accepted, LiveError>> {
+        let written = self.guard.call(self.deadline, || async {
+            let results = self.store().write(writes).await;
+            let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+            let first = errors.find(|&error| outage(error).is_some()).cloned();
+            match first {
+                None => Ok(results),
+                Some(error) => Err(Failed { error, results: Some(results) }),
+            }
+        });
+        match written.await {
+            Ok(results) | Err(Failed { results: Some(results), .. }) => results,
+            Err(Failed { error, results: None }) => vec![Err(error); writes.len()],
+        }
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, LiveError> {
+        self.call(self.deadline, || self.store().users(ids)).await
+    }
+
+    async fn create_user(&self) -> Result<UserId, LiveError> {
+        self.call(self.deadline, || self.store().create_user()).await
+    }
+
+    fn partitions(&self) -> u16 {
+        self.store().partitions()
+    }
+
+    async fn log(
+        &self,
+        partition: u16,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, LiveError> {
+        let log = || self.store().log(partition, after, limit);
+        self.call(self.bulk_deadline, log).await
+    }
+}

@@ -1,0 +1,409 @@
+//! Live data in Redis and Redis Cluster. `docs/live.md` describes keys, layouts and guarantees.
+//!
+//! Each write is one script, `live.lua`, on keys of one slot.
+
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sparrow_live::{
+    Accepted, Action, Durability, Error as LiveError, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, Limits,
+    LiveStore, LiveUser, Recorded, Sequence, Write, partition,
+};
+use sparrow_model::UserId;
+use tokio::time::Instant;
+
+use super::client::{Answer, Batch, Call, Command, Connections, Reply, Script, refusal};
+use super::keys::Keys;
+use super::{string, too_large_fault};
+use crate::codec::Fault;
+use crate::guarded_live::live_error;
+use crate::live::{codec, entry};
+use crate::{Error, Options, RedisLocation};
+
+/// Live data in Redis or Redis Cluster. Clones share the connections.
+#[derive(Debug, Clone)]
+pub struct RedisLive(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connections: Connections,
+    keys: Keys,
+    options: Options,
+    limits: Limits,
+    script: Script,
+    partitions: OnceLock<u16>,
+    durability: Mutex<(Durability, Option<Instant>)>,
+}
+
+/// The number of partitions of a new store.
+const PARTITIONS: u16 = 256;
+/// How long the durability that a server reported is assumed.
+const DURABILITY_LIFETIME: Duration = Duration::from_secs(10);
+
+impl RedisLive {
+    /// Starts to connect and returns at once; requires a tokio runtime. Without a connection, calls
+    /// fail at once. Errors concern the options.
+    pub fn open(
+        location: &RedisLocation,
+        options: &Options,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        options.check()?;
+        Ok(Self(Arc::new(Inner {
+            connections: Connections::open(location, options)?,
+            keys: Keys::new(options),
+            options: options.clone(),
+            limits,
+            script: Script::new(include_str!("live.lua")),
+            partitions: OnceLock::new(),
+            durability: Mutex::new((Durability::Unknown, None)),
+        })))
+    }
+
+    /// Waits for a connection, for at most [`Options::connect_timeout`], and asks the store for its
+    /// number of partitions and its durability.
+    pub async fn connected(&self) -> Result<(), LiveError> {
+        let inner = &self.0;
+        let end = Instant::now() + inner.options.connect_timeout;
+        inner.connections.wait(end).await.map_err(live_error)?;
+        inner.partitions(inner.deadline()).await.map_err(live_error)?;
+        inner.ask_durability(inner.deadline()).await;
+        Ok(())
+    }
+}
+
+/// The number of partitions of a store, which is chosen if it has none.
+pub(super) async fn partitions(
+    connections: &Connections,
+    keys: &Keys,
+    end: Instant,
+) -> Result<u16, Error> {
+    let mut batch = Batch::default();
+    let text = Bytes::from(PARTITIONS.to_string());
+    batch.push(Command::Script(
+        Bytes::from_static(
+            b"redis.call('SET', KEYS[1], ARGV[1], 'NX') return redis.call('GET', KEYS[1])",
+        ),
+        vec![keys.partitions()],
+        vec![text],
+    ));
+    let answer = connections.run(batch, end).await?.into_iter().next();
+    let answer = answer.unwrap_or(Ok(Reply::Nothing));
+    let text = match answer {
+        Ok(Reply::Text(text)) => text,
+        Err(message) => return Err(refusal(connections.address(), &message)),
+        Ok(_) => return Err(connections.unavailable("a malformed reply to GET")),
+    };
+    let number = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+    number.filter(|&number| number > 0).ok_or_else(|| Error::Malformed {
+        key: String::from_utf8_lossy(&keys.partitions()).into_owned(),
+        what: "is not a number from 1 to 65535".to_owned(),
+    })
+}
+
+/// The live data in a reply to a read of their key.
+pub(super) fn live_user(answer: Answer) -> Result<LiveUser, Fault> {
+    string(answer, codec::unpack).map(Option::unwrap_or_default)
+}
+
+impl Inner {
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.deadline
+    }
+
+    async fn partitions(&self, end: Instant) -> Result<u16, Error> {
+        if let Some(&partitions) = self.partitions.get() {
+            return Ok(partitions);
+        }
+        let partitions = partitions(&self.connections, &self.keys, end).await?;
+        Ok(*self.partitions.get_or_init(|| partitions))
+    }
+
+    /// Asks the servers for their durability, unless they reported it recently.
+    async fn ask_durability(&self, end: Instant) {
+        let is_due = || {
+            let mut last = self.durability.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = last.1.is_none_or(|asked| asked.elapsed() >= DURABILITY_LIFETIME);
+            if is_due {
+                // Other writes do not ask meanwhile.
+                last.1 = Some(Instant::now());
+            }
+            is_due
+        };
+        if !is_due() {
+            return;
+        }
+        let asked = self.reported_durability(end).await.ok().flatten();
+        let mut last = self.durability.lock().unwrap_or_else(PoisonError::into_inner);
+        last.0 = asked.unwrap_or(Durability::Unknown);
+    }
+
+    /// The least durability of all servers. `None` if one does not report it.
+    async fn reported_durability(&self, end: Instant) -> Result<Option<Durability>, Error> {
+        let enabled = self.connections.configuration("appendonly", end);
+        let Some(enabled) = enabled.await? else { return Ok(None) };
+        if enabled.iter().any(|value| value != "yes") {
+            return Ok(Some(Durability::Memory));
+        }
+        let fsync = self.connections.configuration("appendfsync", end);
+        let Some(fsync) = fsync.await? else { return Ok(None) };
+        Ok(if fsync.iter().all(|value| value == "always") {
+            Some(Durability::Fsync)
+        } else if fsync.iter().all(|value| value == "always" || value == "everysec") {
+            Some(Durability::EverySecond)
+        } else {
+            None
+        })
+    }
+
+    /// The keys and arguments of the script for a write.
+    fn call(&self, write: &Write, partitions: u16) -> Call {
+        let partition = partition(write.user, partitions);
+        let keys = &self.keys;
+        let mut names = vec![
+            keys.events(partition),
+            keys.live(partition, write.user),
+            keys.forgotten(partition),
+        ];
+        let (mut half_stars, mut amount, mut kind) = (0, 0.0_f32, "");
+        match &write.action {
+            Action::Rate(_, stars) => half_stars = stars.half_stars(),
+            Action::Event { kind: name, value, .. } => (kind, amount) = (name, *value),
+            Action::Unrate(_) | Action::Forget => {}
+        }
+        let number = |number: Option<u32>| {
+            Bytes::from(number.map(|number| number.to_string()).unwrap_or_default())
+        };
+        let mut digest = Bytes::new();
+        if let Some(idempotency) = &write.idempotency {
+            names.push(keys.idempotency(partition, write.user, &idempotency.key));
+            digest = idempotency.digest.to_string().into();
+        }
+        let mut arguments = vec![
+            Bytes::from_static(entry::action_name(&write.action).as_bytes()),
+            number(write.action.movie().map(|movie| movie.0)),
+            number(Some(half_stars.into())),
+            Bytes::copy_from_slice(&amount.to_le_bytes()),
+            number(Some(write.time)),
+            number(write.stored_time),
+            digest,
+            self.limits.ratings.to_string().into(),
+            self.limits.events.to_string().into(),
+            KEY_LIFETIME.as_millis().to_string().into(),
+            number(Some(write.user.0)),
+            Bytes::copy_from_slice(kind.as_bytes()),
+        ];
+        for (name, value) in entry::fields(write) {
+            arguments.extend([Bytes::from_static(name.as_bytes()), value.into()]);
+        }
+        Call { keys: names, arguments }
+    }
+
+    /// The result of a write from the reply of the script.
+    fn accepted(
+        &self,
+        write: &Write,
+        partitions: u16,
+        answer: Answer,
+    ) -> Result<Accepted, LiveError> {
+        let malformed = || {
+            live_error(self.connections.unavailable("a malformed reply to the script of a write"))
+        };
+        let parts = match answer {
+            Ok(Reply::List(parts)) => parts,
+            Ok(_) => return Err(malformed()),
+            Err(message) => {
+                return Err(live_error(refusal(self.connections.address(), &message)));
+            }
+        };
+        let text = |part: &Reply| match part {
+            Reply::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            _ => String::new(),
+        };
+        let status = parts.first().map(text).unwrap_or_default();
+        match (&*status, &parts[..]) {
+            ("ok" | "repeated", [_, sequence, Reply::Number(applied)]) => Ok(Accepted {
+                sequence: Sequence::from_str(&text(sequence)).map_err(|_| malformed())?,
+                applied: *applied == 1,
+                repeated: status == "repeated",
+            }),
+            ("reused", _) => {
+                let key = write.idempotency.as_ref().map_or("", |id| &id.key).to_owned();
+                Err(LiveError::KeyReused { key })
+            }
+            ("limit", _) => {
+                Err(LiveError::TooManyRatings { user: write.user, limit: self.limits.ratings })
+            }
+            ("malformed", [_, what]) => Err(self.malformed(write.user, partitions, text(what))),
+            _ => Err(malformed()),
+        }
+    }
+
+    fn malformed(&self, user: UserId, partitions: u16, what: Fault) -> LiveError {
+        let key = self.keys.live(partition(user, partitions), user);
+        LiveError::Malformed { key: String::from_utf8_lossy(&key).into_owned(), what }
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, LiveError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let end = self.deadline();
+        let partitions = self.partitions(end).await.map_err(live_error)?;
+        let key = |&id: &UserId| self.keys.live(partition(id, partitions), id);
+        let mut batch = Batch::default();
+        let at_once = self.connections.is_one_server() && ids.len() > 1;
+        if at_once {
+            batch.push(Command::GetMany(ids.iter().map(key).collect()));
+        } else {
+            for id in ids {
+                batch.push(Command::Get(key(id)));
+            }
+        }
+        let mut answers = self.connections.run(batch, end).await.map_err(live_error)?;
+        if at_once {
+            answers = match answers.pop() {
+                Some(Ok(Reply::List(values))) if values.len() == ids.len() => {
+                    values.into_iter().map(Ok).collect()
+                }
+                Some(Err(message)) => {
+                    return Err(live_error(refusal(self.connections.address(), &message)));
+                }
+                _ => {
+                    let error = self.connections.unavailable("a malformed reply to MGET");
+                    return Err(live_error(error));
+                }
+            };
+        }
+        let user = |(&id, answer): (&UserId, Answer)| match answer {
+            Err(message) if !message.starts_with("WRONGTYPE") => {
+                Err(live_error(refusal(self.connections.address(), &message)))
+            }
+            answer => live_user(answer).map_err(|what| self.malformed(id, partitions, what)),
+        };
+        ids.iter().zip(answers).map(user).collect()
+    }
+
+    async fn log(
+        &self,
+        partition: u16,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, Error> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let end = Instant::now() + self.options.bulk_deadline;
+        let first = match after.count.checked_add(1) {
+            Some(count) => Sequence { count, ..after },
+            None => Sequence { milliseconds: after.milliseconds.saturating_add(1), count: 0 },
+        };
+        let key = self.keys.events(partition);
+        let mut batch = Batch::default();
+        let first = Bytes::from(first.to_string());
+        batch.push(Command::Entries(key.clone(), first, Bytes::from_static(b"+"), limit));
+        let answer = self.connections.run(batch, end).await?.into_iter().next();
+        let fault = |what: Fault| Error::Malformed {
+            key: String::from_utf8_lossy(&key).into_owned(),
+            what,
+        };
+        match answer.unwrap_or(Ok(Reply::Nothing)) {
+            Ok(Reply::List(entries)) => {
+                entries.iter().map(recorded).collect::<Result<_, _>>().map_err(fault)
+            }
+            Ok(Reply::TooLarge) => Err(fault(too_large_fault())),
+            Ok(_) => Ok(Vec::new()),
+            Err(message) => Err(refusal(self.connections.address(), &message)),
+        }
+    }
+}
+
+/// A write from its entry in a stream.
+fn recorded(entry: &Reply) -> Result<Recorded, Fault> {
+    let malformed = |what: &str| format!("has an entry with {what}");
+    let Reply::List(parts) = entry else { return Err(malformed("an unknown form")) };
+    let [Reply::Text(sequence), Reply::List(fields)] = &parts[..] else {
+        return Err(malformed("an unknown form"));
+    };
+    let sequence = str::from_utf8(sequence).ok().and_then(|text| text.parse().ok());
+    let sequence: Sequence = sequence.ok_or_else(|| malformed("a malformed sequence"))?;
+    let (pairs, _) = fields.as_chunks::<2>();
+    entry::recorded(sequence, |name| {
+        pairs.iter().find_map(|[key, value]| match (key, value) {
+            (Reply::Text(key), Reply::Text(value)) if key == name => str::from_utf8(value).ok(),
+            _ => None,
+        })
+    })
+}
+
+#[async_trait]
+impl LiveStore for RedisLive {
+    fn address(&self) -> &str {
+        self.0.connections.address()
+    }
+
+    fn durability(&self) -> Durability {
+        self.0.durability.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    async fn write(&self, writes: &[Write]) -> Vec<Result<Accepted, LiveError>> {
+        if writes.is_empty() {
+            return Vec::new();
+        }
+        let (inner, end) = (&self.0, self.0.deadline());
+        let partitions = match inner.partitions(end).await {
+            Ok(partitions) => partitions,
+            Err(error) => return vec![Err(live_error(error)); writes.len()],
+        };
+        let calls = writes.iter().map(|write| inner.call(write, partitions)).collect();
+        let written = inner.connections.run_script(&inner.script, calls, end);
+        let asked = inner.ask_durability(end);
+        let (answers, ()) = Box::pin(futures::future::join(written, asked)).await;
+        let accepted = |(write, answer): (&Write, Result<Answer, Error>)| {
+            inner.accepted(write, partitions, answer.map_err(live_error)?)
+        };
+        writes.iter().zip(answers).map(accepted).collect()
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, LiveError> {
+        self.0.users(ids).await
+    }
+
+    async fn create_user(&self) -> Result<UserId, LiveError> {
+        let inner = &self.0;
+        let script =
+            b"redis.call('SET', KEYS[1], ARGV[1], 'NX') return redis.call('INCR', KEYS[1])";
+        let mut batch = Batch::default();
+        batch.push(Command::Script(
+            Bytes::from_static(script),
+            vec![inner.keys.last_user()],
+            vec![LAST_ID_OF_DATA_SETS.to_string().into()],
+        ));
+        let answers = inner.connections.run(batch, inner.deadline()).await.map_err(live_error)?;
+        let id = match answers.into_iter().next() {
+            Some(Ok(Reply::Number(number))) => u32::try_from(number).ok(),
+            Some(Err(message)) => {
+                return Err(live_error(refusal(inner.connections.address(), &message)));
+            }
+            _ => None,
+        };
+        let none = || live_error(inner.connections.unavailable("it has no more user ids"));
+        id.map(UserId).ok_or_else(none)
+    }
+
+    fn partitions(&self) -> u16 {
+        self.0.partitions.get().copied().unwrap_or(PARTITIONS)
+    }
+
+    async fn log(
+        &self,
+        partition: u16,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, LiveError> {
+        self.0.log(partition, after, limit).await.map_err(live_error)
+    }
+}
