@@ -32,7 +32,7 @@ impl Method for TfServingModel {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        vec![("url".to_owned(), self.model.url())]
+        vec![("url".to_owned(), self.model.url().to_owned())]
     }
 
     fn unknown_training(&self) -> bool {

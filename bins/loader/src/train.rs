@@ -19,8 +19,8 @@ use crate::report::{self as page, ReportFile};
 
 /// Trains the ranking model on a MovieLens data set.
 ///
-/// NeuralCF computes a score from embeddings of the user and the movie and a small network. By default it starts from
-/// implicit ALS and predicts which movies a user watches, for good lists. With --pretraining none it predicts whether
+/// NeuralCF computes a score from embeddings of the user and the movie and a small network. By default it and NeuMF start
+/// from implicit ALS and predict which movies a user watches, for good lists. With --pretraining none it predicts whether
 /// a rating is 3.5 stars or more (or, with --negatives, which movies are rated). Writes the next version (003 after 002) into
 /// the model folder, atomically: model.safetensors for Sparrow's server and saved_model.pb for TensorFlow
 /// Serving.
@@ -37,8 +37,8 @@ pub(crate) struct Train {
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
-    /// neuralcf: one network over both embeddings; two-towers: one network over each, and their dot product; gmf: the dot
-    /// product of the embeddings, with biases
+    /// neuralcf: one network over both embeddings; neumf: the product of embeddings beside a network over others;
+    /// two-towers: one network over each, and their dot product; gmf: the dot product of the embeddings, with biases
     #[arg(short, long, value_name = "NAME", default_value_t)]
     architecture: Method,
 

@@ -41,10 +41,10 @@ fn run(loader: &Path, arguments: &str, path: &Path) -> Output {
 fn arguments_and_exit_code_are_forwarded() {
     let _alone = alone();
     // In the folder of the loader, in that of its profile, and in PATH.
-    for place in ["bin", "pipeline", "elsewhere"] {
+    for location in ["bin", "pipeline", "elsewhere"] {
         let folder = tempfile::tempdir().unwrap();
         let loader = install(folder.path());
-        write_script(&folder.path().join(place));
+        write_script(&folder.path().join(location));
         for arguments in [
             "features --data a --out b --memory-limit 1GiB",
             "samples -d a -o b --quiet",
@@ -55,8 +55,12 @@ fn arguments_and_exit_code_are_forwarded() {
             "help samples",
         ] {
             let output = run(&loader, arguments, &folder.path().join("elsewhere"));
-            assert_eq!(output.status.code(), Some(7), "{place}: {arguments}");
-            assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), arguments, "{place}");
+            assert_eq!(output.status.code(), Some(7), "{location}: {arguments}");
+            assert_eq!(
+                String::from_utf8(output.stdout).unwrap().trim_end(),
+                arguments,
+                "{location}"
+            );
         }
     }
 }

@@ -46,7 +46,7 @@ fn mean(evaluation: &Evaluation, name: &str) -> f64 {
 
 fn gmf() -> Trained {
     let options = train::Options::new(train::Method::Gmf);
-    Trained { options: train::Options { epochs: 60, l2: 1.0, embedding: 4, ..options } }
+    Trained { options: train::Options { epochs: 60, l2: 1.0, embedding: Some(4), ..options } }
 }
 
 #[tokio::test]

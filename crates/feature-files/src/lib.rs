@@ -62,15 +62,11 @@ pub async fn write(
     let mut done = 0;
 
     let rows = UserRows::new(movies, histories);
-    let mut sums = vec![RatingStats::default(); movies.as_slice().len()];
     let users = TableWriter::create(out, USER_FEATURES, &FORMATS, rows.schema())?;
     for start in (0..histories.len()).step_by(BATCH) {
         let block = start..histories.len().min(start + BATCH);
         for history in block.clone().map(|user| histories.get(UserIndex(user as u32))) {
             done += history.len() as u64;
-            for rated in history.iter() {
-                sums[rated.movie.0 as usize].add(rated.stars);
-            }
         }
         if !send_batch(&users, rows.batch(block)).await {
             break;
@@ -78,8 +74,9 @@ pub async fn write(
         progress(done, ratings);
     }
 
+    let stats = RatingStats::of_movies(histories, movies.as_slice().len());
     let rated: Vec<(&Movie, &RatingStats)> =
-        movies.as_slice().iter().zip(&sums).filter(|(_, sums)| sums.count() > 0).collect();
+        movies.as_slice().iter().zip(&stats).filter(|(_, stats)| stats.count() > 0).collect();
     let rows = MovieRows::new(movies);
     let of_movies = TableWriter::create(out, MOVIE_FEATURES, &FORMATS, rows.schema())?;
     for block in rated.chunks(BATCH) {

@@ -155,8 +155,12 @@ impl<'a> History<'a> {
         if self.is_empty() {
             return 0.0;
         }
-        let half_stars: u64 = self.iter().map(|rated| u64::from(rated.stars.half_stars())).sum();
-        half_stars as f64 / 2.0 / self.len() as f64
+        self.half_stars() as f64 / 2.0 / self.len() as f64
+    }
+
+    /// The sum of the ratings in half stars.
+    pub fn half_stars(&self) -> u64 {
+        self.iter().map(|rated| u64::from(rated.stars.half_stars())).sum()
     }
 
     /// The number of ratings.

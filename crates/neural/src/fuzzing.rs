@@ -39,13 +39,25 @@ mod tests {
     use crate::neural_cf::{Architecture, Dense, Embedding, Metadata, Model, Network};
     use crate::{Similarity, TableBuilder};
 
+    fn embedding(first: &[f32], second: &[f32], unknown: &[f32]) -> Embedding {
+        let mut table = TableBuilder::default();
+        table.push(10, first).unwrap();
+        table.push(30, second).unwrap();
+        Embedding { table: table.build().unwrap(), unknown: unknown.to_vec() }
+    }
+
+    fn neumf_file() -> Vec<u8> {
+        let embedding = || embedding(&[1.0, 0.5], &[3.0, -0.5], &[2.0, 0.0]);
+        let hidden = vec![Dense { weight: vec![1.0, 1.0], bias: vec![0.0] }];
+        let output = Dense { weight: vec![1.0, 0.5], bias: vec![0.0] };
+        let network = Network::NeuMf { factors: 1, hidden };
+        let model = Model::new(embedding(), embedding(), network, output).unwrap();
+        let metadata = Metadata::new(Architecture::NeuMf);
+        ModelFile { model, metadata }.to_bytes().unwrap()
+    }
+
     fn model_file() -> Vec<u8> {
-        let embedding = || {
-            let mut table = TableBuilder::default();
-            table.push(10, &[1.0]).unwrap();
-            table.push(30, &[3.0]).unwrap();
-            Embedding { table: table.build().unwrap(), unknown: vec![2.0] }
-        };
+        let embedding = || embedding(&[1.0], &[3.0], &[2.0]);
         let hidden = vec![Dense { weight: vec![1.0, 1.0], bias: vec![0.0] }];
         let output = Dense { weight: vec![1.0], bias: vec![0.0] };
         let network = Network::NeuralCf { hidden };
@@ -64,15 +76,16 @@ mod tests {
 
     #[test]
     fn corpus_of_model_files_is_read_without_panics() {
-        let (model, ease) = (model_file(), ease_file());
+        let (model, neumf, ease) = (model_file(), neumf_file(), ease_file());
         let metadata = EmbeddingMetadata::new("ials", Similarity::Dot, None).to_bytes();
         let mut flipped = model.clone();
         flipped[9] ^= 0x10;
         let huge = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
-        let seeds: [(&str, &[u8]); 9] = [
+        let seeds: [(&str, &[u8]); 10] = [
             ("neuralcf", &model),
             ("neuralcf-half", &model[..model.len() / 2]),
             ("neuralcf-flipped", &flipped),
+            ("neumf", &neumf),
             ("header-too-long", &huge),
             ("ease", &ease),
             ("ease-half", &ease[..ease.len() / 2]),

@@ -44,8 +44,8 @@ pub use metadata::{EmbeddingMetadata, EmbeddingMetadataError, METADATA_FILE};
 pub use model_file::ModelFileError;
 pub use new_users::NewUsers;
 pub use table::{
-    EmbeddingTable, Error, ITEM_FILE, TableBuilder, USER_FILE, check_vector, has_direction,
-    normalise, parse_line,
+    EmbeddingTable, Error, ITEM_FILE, MAX_DIMENSION, TableBuilder, USER_FILE, check_vector,
+    has_direction, normalise, parse_line,
 };
 pub use top_k::TopK;
 pub use zeros::{Zeros, is_zero};

@@ -199,11 +199,17 @@ pub fn parse_line(text: &str, values: &mut Vec<f32>) -> Result<u32, String> {
     Ok(id)
 }
 
-/// Checks that a vector is not empty, has the given dimension, and finite components of at most 1e15. The error is a
-/// message.
+/// The maximum number of dimensions of a vector.
+pub const MAX_DIMENSION: usize = 1 << 16;
+
+/// Checks that a vector is not empty and not too long, has the given dimension, and finite components of at most 1e15. The
+/// error is a message.
 pub fn check_vector(id: u32, vector: &[f32], dimension: Option<usize>) -> Result<(), String> {
     if vector.is_empty() {
         return Err(format!("id {id} has no components"));
+    }
+    if vector.len() > MAX_DIMENSION {
+        return Err(format!("id {id} has {} components, more than {MAX_DIMENSION}", vector.len()));
     }
     if let Some(dimension) = dimension.filter(|&dimension| dimension != vector.len()) {
         let length = vector.len();

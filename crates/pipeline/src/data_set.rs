@@ -202,7 +202,7 @@ fn movie_table(movies: &Movies) -> Result<(MemTable, ScalarValue), Error> {
     .map_err(datafusion::error::DataFusionError::from)?;
     let list = ScalarValue::new_list_from_iter(
         (0..names.len())
-            .map(|at| ScalarValue::try_from_array(&names, at))
+            .map(|index| ScalarValue::try_from_array(&names, index))
             .collect::<Result<Vec<_>, _>>()?
             .into_iter(),
         &DataType::Utf8,

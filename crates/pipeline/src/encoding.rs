@@ -9,7 +9,9 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{DataType, UInt8Type};
 use datafusion::error::{DataFusionError, Result};
-use sparrow_features::{Computation, Definition, Hundredths, MOVIE, USER, Value, ValueType};
+use sparrow_features::{
+    Computation, Definition, Hundredths, MOVIE, RatingStats, USER, Value, ValueType,
+};
 
 /// The features that one packed value contains: all with computations of one kind. Each takes as many bytes (1, 2 or
 /// 4) as its greatest value requires, little-endian, in the order of the definitions.
@@ -151,6 +153,14 @@ impl Feature {
 /// The type of genre columns inside of the pipeline; in files they are plain text.
 fn genre_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
+}
+
+/// Packs the features that follow from the ratings of a movie.
+pub(super) fn pack_ratings(ratings: &RatingStats) -> Vec<u8> {
+    Packed::Ratings.pack(|computation| match computation {
+        Computation::Ratings(compute) => Some(compute(ratings)),
+        Computation::User(_) | Computation::Movie(_) => None,
+    })
 }
 
 #[cfg(test)]

@@ -24,16 +24,17 @@ use datafusion::arrow::datatypes::{
     DataType, Field, FieldRef, Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
 };
 use datafusion::common::{ScalarValue, exec_err, plan_err};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 use datafusion::prelude::SessionContext;
-use sparrow_features::{Computation, RatingStats};
+use sparrow_features::RatingStats;
 use sparrow_random::{scramble, unit};
 
-use super::encoding::{Feature, Packed};
+use super::bad_value::BadValue;
+use super::encoding::{Feature, Packed, pack_ratings};
 use super::movie_window::MovieStatisticsWindow;
 use super::user_window::UserFeaturesWindow;
 
@@ -50,17 +51,6 @@ pub fn register(context: &SessionContext) {
     context.register_udwf(UserFeaturesWindow::before());
     context.register_udwf(UserFeaturesWindow::at_end());
     context.register_udwf(MovieStatisticsWindow::before());
-}
-
-/// An invalid value in the input.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct BadValue(pub(super) String);
-
-impl BadValue {
-    pub(super) fn error(what: String) -> DataFusionError {
-        DataFusionError::External(Box::new(Self(what)))
-    }
 }
 
 pub(super) fn half_stars() -> ScalarUDF {
@@ -129,7 +119,7 @@ pub(super) fn rating_features() -> ScalarUDF {
         gives: Packed::Ratings.data_type(),
         compute: |columns| {
             let [counts, sums, squares] =
-                [0, 1, 2].map(|at: usize| columns[at].as_primitive::<Int64Type>());
+                [0, 1, 2].map(|index: usize| columns[index].as_primitive::<Int64Type>());
             let packed = (0..counts.len()).map(|row| {
                 let ratings = RatingStats::from_sums(
                     counts.value(row) as u32,
@@ -143,14 +133,6 @@ pub(super) fn rating_features() -> ScalarUDF {
         },
     }
     .into()
-}
-
-/// Packs the features that follow from the ratings of a movie.
-pub(super) fn pack_ratings(ratings: &RatingStats) -> Vec<u8> {
-    Packed::Ratings.pack(|computation| match computation {
-        Computation::Ratings(compute) => Some(compute(ratings)),
-        Computation::User(_) | Computation::Movie(_) => None,
-    })
 }
 
 pub(super) fn stars() -> ScalarUDF {
@@ -202,7 +184,8 @@ fn of_seed_and_pair() -> Signature {
 /// 64 bits for each seed, user and movie.
 fn scrambled(columns: &[ArrayRef]) -> impl Iterator<Item = u64> {
     let seeds = columns[0].as_primitive::<UInt64Type>().values();
-    let [users, movies] = [1, 2].map(|at: usize| columns[at].as_primitive::<UInt32Type>().values());
+    let [users, movies] =
+        [1, 2].map(|index: usize| columns[index].as_primitive::<UInt32Type>().values());
     seeds.iter().zip(users).zip(movies).map(|((&seed, &user), &movie)| {
         scramble(scramble(seed) ^ (u64::from(user) << 32 | u64::from(movie)))
     })

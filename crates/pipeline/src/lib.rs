@@ -28,6 +28,7 @@
 //! optimizer rules of the session, the same plans return the same rows, but sort more or take more
 //! memory.
 
+mod bad_value;
 mod batch_stream;
 mod data_set;
 mod encoding;

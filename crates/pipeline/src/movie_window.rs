@@ -18,8 +18,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use sparrow_features::RatingStats;
 use sparrow_model::Stars;
 
-use super::encoding::Packed;
-use super::functions::pack_ratings;
+use super::encoding::{Packed, pack_ratings};
 
 /// `movie_statistics_before`: the packed statistics of the movie over all ratings with a timestamp
 /// before that of the row.

@@ -29,7 +29,7 @@ use futures::FutureExt as _;
 use sparrow_model::{Histories, MovieId, Movies, UserIndex};
 use url::Url;
 
-use super::functions::BadValue;
+use super::bad_value::BadValue;
 use super::{Error, functions};
 
 const COLUMNS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
@@ -261,7 +261,7 @@ async fn scan(ratings: DataFrame, movies: &Movies, file: &str) -> Computed<Resul
             return Ok(malformed(what));
         }
         let [all, user, movie, timestamp] =
-            [1, 2, 3, 4].map(|at: usize| batch.column(at).as_primitive::<Int64Type>());
+            [1, 2, 3, 4].map(|index: usize| batch.column(index).as_primitive::<Int64Type>());
         for (row, &id) in batch.column(0).as_primitive::<UInt32Type>().values().iter().enumerate() {
             for (column, filled) in [("userId", user), ("movieId", movie), ("timestamp", timestamp)]
             {

@@ -20,8 +20,8 @@ use datafusion::physical_plan::PhysicalExpr;
 use sparrow_features::{Computation, RatedMovie, UserWindow};
 use sparrow_model::{GenreSet, MovieId, Stars};
 
+use super::bad_value::BadValue;
 use super::encoding::Packed;
-use super::functions::BadValue;
 
 /// The ratings of the user that determine the features of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

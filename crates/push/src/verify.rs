@@ -316,10 +316,10 @@ impl Verifier<'_> {
         let count = |vector: &[f32]| format!("{} components", vector.len());
         match found {
             Some(found) if found.len() == expected.len() => {
-                for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
+                for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
                     if expected != found {
                         let (expected, found) = (expected.to_string(), found.to_string());
-                        return self.differ(key, &at.to_string(), Some(expected), Some(found));
+                        return self.differ(key, &index.to_string(), Some(expected), Some(found));
                     }
                 }
             }
@@ -336,8 +336,8 @@ impl Verifier<'_> {
         match found {
             Some(found) if found.len() == expected.len() => {
                 let mut pairs = expected.iter().zip(found).enumerate();
-                if let Some((at, (expected, found))) = pairs.find(|(_, (a, b))| a != b) {
-                    let index = at.to_string();
+                if let Some((index, (expected, found))) = pairs.find(|(_, (a, b))| a != b) {
+                    let index = index.to_string();
                     self.differ(key, &index, Some(shown(expected)), Some(shown(found)));
                 }
             }
@@ -368,11 +368,11 @@ impl Verifier<'_> {
             return self.differ(key, "", Some(count(expected)), Some(count(found)));
         }
         let mut pairs = expected.most_active.iter().zip(&found.most_active).enumerate();
-        if let Some((at, (expected, found))) = pairs.find(|(_, (a, b))| a != b) {
+        if let Some((index, (expected, found))) = pairs.find(|(_, (a, b))| a != b) {
             let shown = |(user, count, half_stars): &(UserId, u32, u32)| {
                 format!("user {user} with {half_stars} half stars in {count} ratings")
             };
-            self.differ(key, &at.to_string(), Some(shown(expected)), Some(shown(found)));
+            self.differ(key, &index.to_string(), Some(shown(expected)), Some(shown(found)));
         }
     }
 

@@ -476,7 +476,8 @@ fn good_parquet(path: &Path) -> Vec<(bool, Vec<u8>)> {
         files.push((true, fs::read(path).unwrap()));
     }
     let vectors = |data_type| {
-        let rows = (0..40).map(|row| Some((0..8).map(move |at| Some(f64::from(row * at) / 7.0))));
+        let rows =
+            (0..40).map(|row| Some((0..8).map(move |column| Some(f64::from(row * column) / 7.0))));
         let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows));
         let ids = (1..=40).map(|id: i32| id.to_string()).collect::<Vec<_>>();
         let ids = arrow_cast::cast::cast(&StringArray::from(ids), &data_type).unwrap();
@@ -534,15 +535,15 @@ async fn damaged_parquet_is_read_or_rejected() {
                 for _ in 0..=numbers.below(3) {
                     // Half of the damage is in the footer.
                     let tail = bytes.len().min(1 + numbers.below(2) * bytes.len() + 600);
-                    let at = bytes.len() - 1 - numbers.below(tail);
+                    let offset = bytes.len() - 1 - numbers.below(tail);
                     match numbers.below(4) {
-                        0 => bytes[at] = numbers.below(256) as u8,
-                        1 => bytes[at] = [0, 0x7f, 0x80, 0xff][numbers.below(4)],
+                        0 => bytes[offset] = numbers.below(256) as u8,
+                        1 => bytes[offset] = [0, 0x7f, 0x80, 0xff][numbers.below(4)],
                         2 => {
-                            let end = (at + numbers.below(4)).min(bytes.len());
-                            bytes.drain(at..end);
+                            let end = (offset + numbers.below(4)).min(bytes.len());
+                            bytes.drain(offset..end);
                         }
-                        _ => bytes[at] ^= 1 << numbers.below(8),
+                        _ => bytes[offset] ^= 1 << numbers.below(8),
                     }
                 }
             }

@@ -147,7 +147,9 @@ pub fn picture(page: &str, title: &str) -> Option<String> {
     let svg = page.split("<svg").skip(1).find(|svg| svg.contains(&label))?;
     let (start, rest) = svg.split_once('\n')?;
     let (elements, _) = rest.split_once("</svg>")?;
-    Some(format!("<svg{start}\n<style>\n{STYLE}</style>\n{elements}</svg>\n"))
+    // Without a width, viewers stretch it to that of their window.
+    let width = WIDTH * 4 / 3;
+    Some(format!("<svg width=\"{width}\"{start}\n<style>\n{STYLE}</style>\n{elements}</svg>\n"))
 }
 
 /// The style sheet of the charts.
@@ -663,7 +665,9 @@ mod tests {
         let report = crate::Report { sections: vec![section], ..crate::Report::default() };
         let page = crate::html(&report).unwrap();
         let picture = picture(&page, "a & b").unwrap();
-        assert!(picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox="));
+        assert!(
+            picture.starts_with("<svg width=\"480\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=")
+        );
         assert!(picture.contains("aria-label=\"a &amp; b\"") && !picture.contains("first"));
         assert_eq!(count(&picture, "prefers-color-scheme: dark"), 1);
         assert_eq!(count(&picture, "<svg") + count(&picture, "</svg>"), 2);

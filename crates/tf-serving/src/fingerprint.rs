@@ -47,7 +47,7 @@ fn up_to_16(text: &[u8]) -> u64 {
     match len {
         0 => K2,
         1..=3 => {
-            let [first, middle, last] = [0, len / 2, len - 1].map(|at| u64::from(text[at]));
+            let [first, middle, last] = [0, len / 2, len - 1].map(|index| u64::from(text[index]));
             let y = first + (middle << 8);
             let z = len as u64 + (last << 2);
             fold(y.wrapping_mul(K2) ^ z.wrapping_mul(K0)).wrapping_mul(K2)
@@ -111,22 +111,22 @@ impl State {
     /// Mixes in the block at an offset; `weight` scales parts of the previous state.
     fn block(&mut self, text: &[u8], start: usize, by: u64, weight: u64) {
         let Self { x, y, z, v, w } = self;
-        let at = |offset| eight(text, start + offset);
-        *x = x.wrapping_add(*y).wrapping_add(v.0).wrapping_add(at(8));
+        let word = |offset| eight(text, start + offset);
+        *x = x.wrapping_add(*y).wrapping_add(v.0).wrapping_add(word(8));
         *x = x.rotate_right(37).wrapping_mul(by) ^ w.1.wrapping_mul(weight);
-        *y = y.wrapping_add(v.1).wrapping_add(at(48)).rotate_right(42).wrapping_mul(by);
-        *y = y.wrapping_add(v.0.wrapping_mul(weight)).wrapping_add(at(40));
+        *y = y.wrapping_add(v.1).wrapping_add(word(48)).rotate_right(42).wrapping_mul(by);
+        *y = y.wrapping_add(v.0.wrapping_mul(weight)).wrapping_add(word(40));
         *z = z.wrapping_add(w.0).rotate_right(33).wrapping_mul(by);
         // Mixes half a block into two values.
         let half = |from: usize, a: u64, b: u64| {
-            let words = [0, 8, 16, 24].map(|offset| at(from + offset));
+            let words = [0, 8, 16, 24].map(|offset| word(from + offset));
             let a = a.wrapping_add(words[0]);
             let sum = a.wrapping_add(words[1]).wrapping_add(words[2]);
             let turned = b.wrapping_add(a).wrapping_add(words[3]).rotate_right(21);
             (sum.wrapping_add(words[3]), turned.wrapping_add(sum.rotate_right(44)).wrapping_add(a))
         };
         *v = half(0, v.1.wrapping_mul(by), x.wrapping_add(w.0));
-        *w = half(32, z.wrapping_add(w.1), y.wrapping_add(at(16)));
+        *w = half(32, z.wrapping_add(w.1), y.wrapping_add(word(16)));
         std::mem::swap(z, x);
     }
 }
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn fingerprint_equals_tensorflow_for_all_length_classes() {
-        let text: Vec<u8> = (0..300_u32).map(|at| b'a' + (at * 7 % 26) as u8).collect();
+        let text: Vec<u8> = (0..300_u32).map(|index| b'a' + (index * 7 % 26) as u8).collect();
         // tf.strings.to_hash_bucket_fast of the first bytes, with 2^62 buckets.
         for (len, expected) in [
             (0, 1_936_946_117_179_621_455),

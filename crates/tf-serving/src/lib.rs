@@ -14,6 +14,7 @@ mod fingerprint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod input;
+mod inputs;
 mod location;
 mod options;
 mod ranker;
@@ -23,7 +24,8 @@ mod served_model;
 mod signature;
 mod trial;
 
-pub use input::{Input, Inputs, Source, Step, Type};
+pub use input::{Input, Source, Step, Type};
+pub use inputs::Inputs;
 pub use options::{Batch, Format, Options, Pin};
 pub use ranker::{TfServingRanker, movie_features_of};
 pub use served_model::{ServedModel, State};

@@ -8,9 +8,8 @@ use sparrow_model::{Catalog, MovieIndex, UserState};
 use sparrow_rank::{Error, Query, Ranker, Status, UNSCORED};
 use tokio::time::Instant;
 
-use crate::input::Source;
+use crate::input::{Source, unix_time};
 use crate::request_body::{MovieValues, Values};
-use crate::served_model::unix_time;
 use crate::trial::Trial;
 use crate::{ServedModel, batch};
 

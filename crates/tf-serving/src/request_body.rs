@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sparrow_model::MovieIndex;
 
 use crate::conversion::write_json_string;
-use crate::input::Inputs;
+use crate::inputs::Inputs;
 use crate::options::{Format, SERVING_DEFAULT};
 use crate::signature::Layout;
 

@@ -11,7 +11,7 @@ use tokio::time::{self, Instant, timeout_at};
 
 use crate::batch::Batches;
 use crate::connections::{ConnectionPermit, Connections};
-use crate::input::Inputs;
+use crate::inputs::Inputs;
 use crate::location::Location;
 use crate::request_body::{MovieValues, RequestBody, RequestTemplate, Values};
 use crate::signature::{Layout, Signature};
@@ -472,10 +472,4 @@ impl ServedModel {
         response::parse_scores(&body, rows, output, &mut scores).map_err(Error::Malformed)?;
         Ok(scores)
     }
-}
-
-/// The current Unix time in seconds.
-pub(crate) fn unix_time() -> u32 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

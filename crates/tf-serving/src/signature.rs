@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::Error;
-use crate::input::{Inputs, Type};
+use crate::input::Type;
+use crate::inputs::Inputs;
 
 /// The inputs and outputs of a model version.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use sparrow_features::{Bounds, Hundredths, ValueType};
 use sparrow_model::Catalog;
 
 use crate::conversion::Conversion;
-use crate::input::{Input, Inputs, Source};
+use crate::input::{Input, Source};
+use crate::inputs::Inputs;
 use crate::request_body::MovieValues;
 
 /// The serialised values of a trial for each input. A model that accepts the extremes of a catalogue accepts all its ids
@@ -136,7 +137,7 @@ fn ordinary(input: &Input, conversion: &Conversion) -> String {
         Source::UserId | Source::MovieId => {
             conversion.write_id(1, &mut text) || conversion.write_id(0, &mut text)
         }
-        Source::Timestamp => conversion.write_id(crate::served_model::unix_time(), &mut text),
+        Source::Timestamp => conversion.write_id(crate::input::unix_time(), &mut text),
         Source::Constant(constant) => {
             conversion.write(Some(constant), &mut text);
             true

@@ -1,6 +1,5 @@
-//! How long training takes, beside the packages of Python that people would use otherwise: `cargo bench -p
-//! sparrow-offline --no-default-features --features training --bench training` (without the other features, which take
-//! long to compile).
+//! The time of training, compared with the Python packages for the same purpose: `cargo bench -p sparrow-train --bench
+//! training`.
 //!
 //! * NeuralCF against Keras, seconds an epoch, on the same data with batches of 256. Needs `SPARROW_TENSORFLOW`, a
 //!   Python with `fixtures/tensorflow/requirements.txt`.

@@ -4,6 +4,7 @@ use sparrow_random::Random;
 
 use super::Options;
 use super::biases::{Biases, CERTAINTY};
+use super::content::Content;
 use super::layers::Adam;
 use super::ordinal::Ordinal;
 use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
@@ -11,11 +12,12 @@ use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
 /// Generalised matrix factorisation (He et al. 2017, section 3.2) with biases, in training: the logit is the dot product
 /// of the row of a movie and the row of a user, which includes the factors of the user's choices.
 ///
-/// A row consists of the factors and two components for the biases: the movie's bias and 1, or 1 and the user's bias. An
-/// update uses all samples and converges to the maximum a posteriori estimate of the factors. The prior prevents
-/// overfitting.
+/// A row consists of the factors, the movie's [`Content`] or the user's weights for it, and two components for the
+/// biases: the movie's bias and 1, or 1 and the user's bias. An update uses all samples and converges to the maximum a
+/// posteriori estimate of the factors. The prior prevents overfitting.
 #[derive(Debug, Clone)]
 pub(super) struct Gmf {
+    factors: usize,
     movies: Rows,
     users: Rows,
     /// The logit of a pair of unknown ids.
@@ -94,6 +96,8 @@ impl Choices {
 #[derive(Debug, Clone)]
 struct Rows {
     width: usize,
+    /// The L2 regularization of each column; `None` for columns with constant values.
+    l2: Vec<Option<f32>>,
     /// The column of the bias; the other of the last two columns is constantly 1.
     bias: usize,
     values: Vec<f32>,
@@ -102,18 +106,49 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(factors: usize, bias: usize, biases: &[f64], random: &mut Random) -> Self {
-        let width = factors + 2;
-        let mut values = Vec::with_capacity(biases.len() * width);
+    /// Rows with random factors and zeros for the content.
+    fn new(options: &Options, content: usize, biases: &[f64], random: &mut Random) -> Self {
+        let l2_bias = (options.bias_prior * CERTAINTY) as f32;
+        let mut l2 = vec![Some(options.l2); options.dimension()];
+        l2.resize(options.dimension() + content, Some(options.content));
+        let bias = l2.len();
+        l2.extend([Some(l2_bias), None]);
+        let mut values = Vec::with_capacity(biases.len() * l2.len());
         for &of_row in biases {
-            values.extend((0..factors).map(|_| (random.normal() * 0.1) as f32));
-            values.extend([1.0, 1.0]);
-            let start = values.len() - width;
-            values[start + bias] = of_row as f32;
+            values.extend((0..options.dimension()).map(|_| (random.normal() * 0.1) as f32));
+            values.resize(values.len() + content, 0.0);
+            values.extend([of_row as f32, 1.0]);
         }
         let (moments, gradients) = (vec![[0.0; 2]; values.len()], vec![0.0; values.len()]);
-        let mut rows = Self { width, bias, values, moments, gradients };
+        let mut rows = Self { width: l2.len(), l2, bias, values, moments, gradients };
         rows.set_unknown();
+        rows
+    }
+
+    /// The rows of movies, with their constant content.
+    fn of_movies(
+        options: &Options,
+        content: &Content,
+        biases: &[f64],
+        random: &mut Random,
+    ) -> Self {
+        let mut rows = Self::new(options, content.width(), biases, random);
+        let columns = options.dimension()..rows.bias;
+        rows.l2[columns.clone()].fill(None);
+        for (index, row) in rows.values.chunks_exact_mut(rows.width).enumerate() {
+            row[columns.clone()].copy_from_slice(content.row(index));
+        }
+        rows
+    }
+
+    /// The rows of users, whose last two columns are in the opposite order to those of movies.
+    fn of_users(options: &Options, content: &Content, biases: &[f64], random: &mut Random) -> Self {
+        let mut rows = Self::new(options, content.width(), biases, random);
+        rows.l2.swap(rows.bias, rows.bias + 1);
+        for row in rows.values.chunks_exact_mut(rows.width) {
+            row.swap(rows.bias, rows.bias + 1);
+        }
+        rows.bias += 1;
         rows
     }
 
@@ -129,15 +164,15 @@ impl Rows {
     }
 
     /// Updates the rows by the gradients and the priors, and resets the gradients.
-    fn step(&mut self, adam: Adam, step: u32, l2: f32, l2_bias: f32) {
+    fn step(&mut self, adam: Adam, step: u32) {
         let rate = adam.corrected(step);
         let rows = self.values.chunks_exact_mut(self.width);
         let moments = self.moments.chunks_exact_mut(self.width);
         let gradients = self.gradients.chunks_exact_mut(self.width);
         for ((values, moments), gradients) in rows.zip(moments).zip(gradients) {
-            for column in (0..self.width - 2).chain([self.bias]) {
-                let decay = if column == self.bias { l2_bias } else { l2 };
-                let gradient = gradients[column] + decay * values[column];
+            for (column, l2) in self.l2.iter().enumerate() {
+                let Some(l2) = l2 else { continue };
+                let gradient = gradients[column] + l2 * values[column];
                 Adam::update(&mut values[column], &mut moments[column], gradient, rate);
             }
             gradients.fill(0.0);
@@ -150,10 +185,11 @@ impl Gmf {
     pub(super) fn new(
         options: &Options,
         counts: &Counts,
+        content: &Content,
         pairs: &[Pair],
         random: &mut Random,
     ) -> Self {
-        let factors = options.embedding;
+        let factors = options.dimension();
         let biases = Biases::fit(pairs, counts.movies, counts.users, options.bias_prior);
         let choices = if options.choices > 0.0 {
             Choices::new(factors, counts, pairs)
@@ -161,8 +197,9 @@ impl Gmf {
             Choices::default()
         };
         let mut gmf = Self {
-            movies: Rows::new(factors, factors, &biases.movies, random),
-            users: Rows::new(factors, factors + 1, &biases.users, random),
+            factors,
+            movies: Rows::of_movies(options, content, &biases.movies, random),
+            users: Rows::of_users(options, content, &biases.users, random),
             base: biases.base as f32,
             base_moments: [0.0; 2],
             ordinal: Ordinal::new(options.ordinal, pairs),
@@ -205,10 +242,9 @@ impl Gmf {
         }
         self.steps += 1;
         let adam = Adam { rate: options.learning_rate };
-        let l2_bias = (options.bias_prior * CERTAINTY) as f32;
         self.choices.step(&self.users, adam, self.steps, options.choices);
-        self.movies.step(adam, self.steps, options.l2, l2_bias);
-        self.users.step(adam, self.steps, options.l2, l2_bias);
+        self.movies.step(adam, self.steps);
+        self.users.step(adam, self.steps);
         self.ordinal.step(adam, self.steps, 1.0);
         let rate = adam.corrected(self.steps);
         Adam::update(&mut self.base, &mut self.base_moments, of_base as f32, rate);
@@ -227,7 +263,7 @@ impl Gmf {
     /// Counts the rows whose factors are zero.
     pub(super) fn zeros(&self) -> Zeros {
         let width = self.movies.width;
-        let factors = |row: &[f32]| is_zero(&row[..width - 2]);
+        let factors = |row: &[f32]| is_zero(&row[..self.factors]);
         let of = |values: &[f32]| {
             let known = values.chunks_exact(width).skip(1);
             [known.clone().filter(|row| factors(row)).count(), known.len()]
@@ -297,10 +333,12 @@ mod tests {
                 pairs.push(Pair::new(user, 22, user <= 20));
             }
         }
-        let options = Options { embedding: 8, l2: 1.0, choices: 1.0, ..Options::new(Method::Gmf) };
+        let options =
+            Options { embedding: Some(8), l2: 1.0, choices: 1.0, ..Options::new(Method::Gmf) };
         let counts = Counts { movies: 23, users: 41 };
         let right = |options: &Options| {
-            let mut gmf = Gmf::new(options, &counts, &pairs, &mut Random::new(1, 1));
+            let mut gmf =
+                Gmf::new(options, &counts, &Content::default(), &pairs, &mut Random::new(1, 1));
             for _ in 0..200 {
                 gmf.epoch(&pairs, options, &mut |_| {});
             }
@@ -319,6 +357,43 @@ mod tests {
         assert!(right(&Options { choices: 0.0, ..options }) < 12);
     }
 
+    /// Users like one of two genres; a movie of that genre that few have rated shows whether the model uses it.
+    #[test]
+    fn content_predicts_likes_of_movies_with_few_ratings() {
+        let genre = |movie: u32| (movie % 2) as usize;
+        let mut pairs = Vec::new();
+        for user in 1..=30 {
+            for movie in (1..=20).filter(|movie| (user * 7 + movie * 3) % 4 != 0) {
+                pairs.push(Pair::new(user, movie, genre(movie) == user as usize % 2));
+            }
+        }
+        // One rating each, of a user who likes the genre and of one who does not.
+        pairs.push(Pair::new(1, 21, true));
+        pairs.push(Pair::new(2, 22, true));
+        let rows = (0..=22).map(|movie| (movie > 0).then(|| genre(movie)));
+        let content = Content::of_rows(2, rows);
+        let counts = Counts { movies: 23, users: 31 };
+        let asked: Vec<Pair> = (3..=30)
+            .flat_map(|user| [21, 22].map(|movie| (user, movie)))
+            .map(|(user, movie)| Pair::new(user, movie, genre(movie) == user as usize % 2))
+            .collect();
+        let right = |content: &Content| {
+            let options = Options { content: 0.5, choices: 0.0, ..Options::new(Method::Gmf) };
+            let mut gmf = Gmf::new(&options, &counts, content, &pairs, &mut Random::new(1, 1));
+            for _ in 0..100 {
+                gmf.epoch(&pairs, &options, &mut |_| {});
+            }
+            let scores = gmf.predict(&asked);
+            scores
+                .iter()
+                .zip(&asked)
+                .filter(|(score, pair)| (**score > 0.5) == pair.liked())
+                .count()
+        };
+        assert_eq!(right(&content), asked.len());
+        assert!(right(&Content::default()) < asked.len());
+    }
+
     /// Each of two groups of users likes one half of the movies, which biases cannot represent.
     #[test]
     fn factors_separate_groups_and_the_model_scores_the_same() {
@@ -330,9 +405,10 @@ mod tests {
                 }
             }
         }
-        let options = Options { embedding: 11, l2: 0.5, ..Options::new(Method::Gmf) };
+        let options = Options { embedding: Some(11), l2: 0.5, ..Options::new(Method::Gmf) };
         let counts = Counts { movies: 21, users: 31 };
-        let mut gmf = Gmf::new(&options, &counts, &pairs, &mut Random::new(1, 1));
+        let mut gmf =
+            Gmf::new(&options, &counts, &Content::default(), &pairs, &mut Random::new(1, 1));
         let mut last = f64::INFINITY;
         for _ in 0..100 {
             last = gmf.epoch(&pairs, &options, &mut |_| {});

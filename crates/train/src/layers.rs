@@ -295,11 +295,17 @@ impl Table {
         }
     }
 
-    /// Sets all rows.
+    /// Sets the leading components of all rows.
     pub(super) fn set_rows(&mut self, unknown: &[f32], known: &Factors) {
-        self.values = unknown.to_vec();
-        self.values.extend((0..known.len()).flat_map(|row| known.row(row)));
-        assert_eq!(self.values.len(), self.gradients.len());
+        let mut rows = self.values.chunks_exact_mut(self.dimension);
+        assert_eq!(rows.len(), known.len() + 1);
+        if let Some(row) = rows.next() {
+            row[..unknown.len()].copy_from_slice(unknown);
+        }
+        for (index, row) in rows.enumerate() {
+            let values = known.row(index);
+            row[..values.len()].copy_from_slice(&values);
+        }
     }
 
     pub(super) fn row(&self, row: u32) -> &[f32] {

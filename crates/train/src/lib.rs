@@ -1,13 +1,14 @@
 //! Trains the ranking model (neural collaborative filtering, He et al. 2017) on the ratings of a data set and evaluates it
 //! on a test part.
 //!
-//! By default, NeuralCF starts from the vectors of implicit ALS ([`Pretraining`]) and is measured by its lists. Otherwise a
-//! sample is a rating; its label is whether it is 3.5 stars or more. The loss is binary cross-entropy, the optimiser
+//! By default, NeuralCF and NeuMF start from the vectors of implicit ALS ([`Pretraining`]) and are measured by their lists.
+//! Otherwise a sample is a rating; its label is whether it is 3.5 stars or more. The loss is binary cross-entropy, the optimiser
 //! Adam. Gradients are written by hand, see `layers`. [`Options`] declares the hyperparameters. [`write()`] reads a data
 //! set from a folder and writes a version into a model folder. The crate does not serve models. Start reading at
 //! [`run`].
 
 mod biases;
+mod content;
 pub mod export;
 mod gmf;
 mod layers;
@@ -34,6 +35,7 @@ use sparrow_neural::neural_cf::{Metadata, Model, ModelFile};
 use crate::export::Written;
 use crate::metrics::{LabelMetrics, Metrics};
 
+use content::Content;
 use gmf::Gmf;
 use negatives::Negatives;
 pub use options::{BIAS_PRIOR, Method, Options, Pretraining};
@@ -128,14 +130,14 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
     let samples = split::samples(catalog);
     let mut random = Random::new(options.seed, 0);
     let (rest, test) = split::split(&samples, options.split, options.test, &mut random);
+    let options = &options.resolved(rest.len());
     let mut fitted = learn(catalog, &rest, options, watch)?;
     let test_count = test.len();
-    let test = if options.pretraining == Pretraining::Ials {
+    let test = if options.orders_lists() {
         let lists = lists::measure(&fitted.model(options)?, catalog, &rest, &test);
         Metrics::Lists(lists.ok_or(Error::Empty("test"))?)
     } else {
-        let known = Negatives::new(options.negatives, &fitted.tables, &samples);
-        let pairs = known.add(fitted.tables.pairs(&test), &mut Random::new(options.seed, 4));
+        let pairs = fitted.tables.pairs(&test);
         if constant(&fitted.learner.predict(&pairs)) {
             return Err(Error::Constant(options.learning_rate));
         }
@@ -154,19 +156,22 @@ pub fn run(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Resul
 /// part.
 pub fn fit(catalog: &Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Model, Error> {
     options.check()?;
-    learn(catalog, &split::samples(catalog), options, watch)?.model(options)
+    let samples = split::samples(catalog);
+    let options = &options.resolved(samples.len());
+    learn(catalog, &samples, options, watch)?.model(options)
 }
 
 /// Fits a model with the biases of users and movies alone: logistic regression, each bias shrunk to zero as if by `prior`
 /// ratings.
 pub fn fit_biases(catalog: &Catalog, prior: f64) -> Result<Model, Error> {
     let samples = split::samples(catalog);
-    let tables = Tables::new(catalog, &samples);
+    let biases_alone = Options { embedding: Some(0), content: 0.0, ..Options::new(Method::Gmf) };
+    let options = Options { bias_prior: prior, ..biases_alone };
+    let tables = Tables::new(catalog, &samples, &options);
     let pairs = tables.pairs(&samples);
     learnable("training", &pairs)?;
-    let options = Options { embedding: 0, bias_prior: prior, ..Options::new(Method::Gmf) };
     let random = &mut Random::new(options.seed, 3);
-    let learner = Learner::new(&options, &tables.counts(), &pairs, random);
+    let learner = Learner::new(&options, &tables, &pairs, random);
     Fitted { learner, tables, epochs: 0, samples: [pairs.len(), 0] }.model(&options)
 }
 
@@ -193,82 +198,22 @@ fn learn(
     options: &Options,
     watch: &mut dyn Watch,
 ) -> Result<Fitted, Error> {
-    if options.pretraining == Pretraining::Ials {
-        return learn_pretrained(catalog, rest, options, watch);
-    }
-    let mut random = Random::new(options.seed, 1);
-    let (training, validation) = split::split(rest, options.split, options.validation, &mut random);
-    let samples = [training.len(), validation.len()];
-
-    let tables = Tables::new(catalog, &training);
-    let known = Negatives::new(options.negatives, &tables, rest);
-    let validation = known.add(tables.pairs(&validation), &mut Random::new(options.seed, 5));
-    learnable("validation", &validation)?;
-    let training = Training { pairs: tables.pairs(&training), negatives: known };
-    let (epochs, mut learner) = search(&tables, &training, &validation, options, watch)?;
-    let mut tables = tables;
-    if options.refit {
-        tables = Tables::new(catalog, rest);
-        let negatives = Negatives::new(options.negatives, &tables, rest);
-        let training = Training { pairs: tables.pairs(rest), negatives };
-        let mut random = Random::new(options.seed, 3);
-        let mut pairs = training.pairs(&mut random);
-        learner = Learner::new(options, &tables.counts(), &pairs, &mut random);
-        let mut done = Counter { done: 0, total: (pairs.len() * epochs) as u64, watch };
-        for epoch in 0..epochs {
-            training.renew(&mut pairs, epoch, &mut random);
-            learner.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
-        }
-    }
-    let zeros = learner.zeros();
-    if zeros.degenerate() {
-        return Err(Error::Zero(zeros));
-    }
-    Ok(Fitted { learner, tables, epochs, samples })
-}
-
-/// Starts from implicit ALS and goes on training as long as the lists of the validation part improve.
-fn learn_pretrained(
-    catalog: &Catalog,
-    rest: &[Sample],
-    options: &Options,
-    watch: &mut dyn Watch,
-) -> Result<Fitted, Error> {
     let (mut epochs, mut samples) = (0, [rest.len(), 0]);
-    let mut fitted = None;
+    let mut found = None;
     if options.epochs > 0 {
         let mut random = Random::new(options.seed, 1);
         let (training, validation) =
             split::split(rest, options.split, options.validation, &mut random);
         samples = [training.len(), validation.len()];
-        let mut start = PretrainedRun::new(catalog, &training, rest, options)?;
-        let total = (start.pairs.len() * options.epochs) as u64;
-        let mut done = Counter { done: 0, total, watch };
-        let mut best: Option<(usize, f64, Trainer)> = None;
-        for number in 0..=options.epochs {
-            let loss = if number == 0 { f64::NAN } else { start.epoch(number, options, &mut done) };
-            let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
-            let model = start.model().map_err(diverged)?;
-            let lists = lists::measure(&model, catalog, &training, &validation);
-            let metrics = Metrics::Lists(lists.ok_or(Error::Empty("validation"))?);
-            let better = best.as_ref().is_none_or(|(_, least, _)| metrics.loss() < *least);
-            done.watch.epoch(&Epoch { number, loss, validation: metrics, best: better });
-            if better {
-                best = Some((number, metrics.loss(), start.trainer.clone()));
-            } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
-                break;
-            }
-        }
-        if let Some((number, _, trainer)) = best {
-            epochs = number;
-            start.trainer = trainer;
-            fitted = Some(start);
-        }
+        let mut run = Run::new(catalog, &training, rest, options, Random::new(options.seed, 2))?;
+        epochs = search(&mut run, catalog, &training, &validation, options, watch)?;
+        found = Some(run);
     }
-    let mut fitted = match fitted {
-        Some(fitted) if !options.refit => fitted,
+    let mut run = match found {
+        Some(run) if !options.refit => run,
         _ => {
-            let mut run = PretrainedRun::new(catalog, rest, rest, options)?;
+            let random = Random::new(options.seed, if epochs > 0 { 3 } else { 2 });
+            let mut run = Run::new(catalog, rest, rest, options, random)?;
             let mut done = Counter { done: 0, total: (run.pairs.len() * epochs) as u64, watch };
             for number in 1..=epochs {
                 run.epoch(number, options, &mut done);
@@ -276,22 +221,59 @@ fn learn_pretrained(
             run
         }
     };
-    // Of all pairs of users and movies, fewer are ratings than of the samples.
-    let pairs = (fitted.tables.movies.ids.len() * fitted.tables.users.ids.len()) as f64;
-    let negatives = (pairs - fitted.training.pairs.len() as f64).max(1.0);
-    let drawn = (options.negatives * fitted.training.pairs.len()).max(1) as f64;
-    fitted.trainer.shift(-(negatives / drawn).ln() as f32);
-    let learner = Learner::Network(Box::new(fitted.trainer));
+    run.correct_share(options);
+    let Run { learner, tables, .. } = run;
     let zeros = learner.zeros();
     if zeros.degenerate() {
         return Err(Error::Zero(zeros));
     }
-    Ok(Fitted { learner, tables: fitted.tables, epochs, samples })
+    Ok(Fitted { learner, tables, epochs, samples })
 }
 
-/// A network that started from implicit ALS.
-struct PretrainedRun {
-    trainer: Trainer,
+/// Trains until the metrics of the validation part no longer improve. Returns the best number of epochs, and leaves the
+/// learner as it was after them.
+fn search(
+    run: &mut Run,
+    catalog: &Catalog,
+    training: &[Sample],
+    validation: &[Sample],
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<usize, Error> {
+    let labelled = run.tables.pairs(validation);
+    if !options.orders_lists() {
+        learnable("validation", &labelled)?;
+    }
+    let mut done = Counter { done: 0, total: (run.pairs.len() * options.epochs) as u64, watch };
+    let mut best: Option<(usize, f64, Learner)> = None;
+    // A pre-trained model may be best before any training.
+    let first = usize::from(options.pretraining == Pretraining::None);
+    for number in first..=options.epochs {
+        let loss = if number == 0 { f64::NAN } else { run.epoch(number, options, &mut done) };
+        let metrics = if options.orders_lists() {
+            let diverged = |source| Error::Diverged { rate: options.learning_rate, source };
+            let model = run.learner.model(&run.tables).map_err(diverged)?;
+            let lists = lists::measure(&model, catalog, training, validation);
+            Metrics::Lists(lists.ok_or(Error::Empty("validation"))?)
+        } else {
+            Metrics::Labels(measure(&mut run.learner, &labelled, options, "validation")?)
+        };
+        let better = best.as_ref().is_none_or(|(_, least, _)| metrics.loss() < *least);
+        done.watch.epoch(&Epoch { number, loss, validation: metrics, best: better });
+        if better {
+            best = Some((number, metrics.loss(), run.learner.clone()));
+        } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
+            break;
+        }
+    }
+    let Some((number, _, learner)) = best else { return Ok(options.epochs) };
+    run.learner = learner;
+    Ok(number)
+}
+
+/// A learner and its training samples.
+struct Run {
+    learner: Learner,
     tables: Tables,
     training: Training,
     /// The samples of the epoch.
@@ -299,49 +281,69 @@ struct PretrainedRun {
     random: Random,
 }
 
-impl PretrainedRun {
-    /// Computes vectors of the training part. Pairs among the `known` ratings are no negative samples.
+impl Run {
+    /// A learner before its training. Pairs among the `known` ratings are no negative samples.
     fn new(
         catalog: &Catalog,
         training: &[Sample],
         known: &[Sample],
         options: &Options,
+        mut random: Random,
     ) -> Result<Self, Error> {
-        let tables = Tables::new(catalog, training);
-        let mut rows = vec![Vec::new(); tables.users.ids.len()];
-        for pair in tables.pairs(training) {
-            rows[pair.user as usize - 1].push(pair.movie - 1);
-        }
-        for row in &mut rows {
-            row.sort_unstable();
-        }
-        let ratings =
-            Interactions::from_rows(rows.iter().map(Vec::as_slice), tables.movies.ids.len());
-        let factorization = ials::Options {
-            dimension: options.embedding,
-            seed: options.seed,
-            threads: thread::available_parallelism().map_or(1, usize::from),
-            ..ials::Options::for_ratings(training.len())
-        };
-        let ials::Model { users, items } = ials::train(&ratings, &factorization, &|_, _| {})?;
+        let tables = Tables::new(catalog, training, options);
         let negatives = Negatives::new(options.negatives, &tables, known);
         let training = Training { pairs: tables.pairs(training), negatives };
-        let mut random = Random::new(options.seed, 2);
         let pairs = training.pairs(&mut random);
-        let trainer = Trainer::pretrained(options, &items, &users, &pairs, &mut random);
-        Ok(Self { trainer, tables, training, pairs, random })
+        learnable("training", &pairs)?;
+        let learner = match options.pretraining {
+            Pretraining::None => Learner::new(options, &tables, &pairs, &mut random),
+            Pretraining::Ials => {
+                let ials::Model { users, items } = factors(&tables, &training.pairs, options)?;
+                let trainer = Trainer::pretrained(options, &items, &users, &pairs, &mut random);
+                Learner::Network(Box::new(trainer))
+            }
+        };
+        Ok(Self { learner, tables, training, pairs, random })
     }
 
     /// Performs an epoch, counted from 1, and returns its mean loss.
     fn epoch(&mut self, number: usize, options: &Options, done: &mut Counter<'_>) -> f64 {
-        let Self { trainer, training, pairs, random, .. } = self;
+        let Self { learner, training, pairs, random, .. } = self;
         training.renew(pairs, number - 1, random);
-        trainer.epoch(pairs, options, random, &mut |count| done.add(count))
+        learner.epoch(pairs, options, random, &mut |count| done.add(count))
     }
 
-    fn model(&self) -> Result<Model, sparrow_neural::neural_cf::Error> {
-        self.trainer.model(&self.tables.movies.ids, &self.tables.users.ids)
+    /// Shifts the scores of a pre-trained network: of all pairs of users and movies, fewer are ratings than of the
+    /// samples.
+    fn correct_share(&mut self, options: &Options) {
+        if let (Pretraining::Ials, Learner::Network(trainer)) =
+            (options.pretraining, &mut self.learner)
+        {
+            let pairs = (self.tables.movies.ids.len() * self.tables.users.ids.len()) as f64;
+            let negatives = (pairs - self.training.pairs.len() as f64).max(1.0);
+            let drawn = (options.negatives * self.training.pairs.len()).max(1) as f64;
+            trainer.shift(-(negatives / drawn).ln() as f32);
+        }
     }
+}
+
+/// The vectors of implicit ALS of rated pairs, in the rows of the tables without those of unknown ids.
+fn factors(tables: &Tables, pairs: &[Pair], options: &Options) -> Result<ials::Model, Error> {
+    let mut rows = vec![Vec::new(); tables.users.ids.len()];
+    for pair in pairs {
+        rows[pair.user as usize - 1].push(pair.movie - 1);
+    }
+    for row in &mut rows {
+        row.sort_unstable();
+    }
+    let ratings = Interactions::from_rows(rows.iter().map(Vec::as_slice), tables.movies.ids.len());
+    let factorization = ials::Options {
+        dimension: options.dimension(),
+        seed: options.seed,
+        threads: thread::available_parallelism().map_or(1, usize::from),
+        ..ials::Options::for_ratings(pairs.len())
+    };
+    Ok(ials::train(&ratings, &factorization, &|_, _| {})?)
 }
 
 /// Returns whether scores are equal except for rounding.
@@ -380,38 +382,6 @@ fn learnable(name: &'static str, part: &[Pair]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Trains until the validation loss no longer decreases. Returns the best number of epochs and the learner after
-/// them.
-fn search(
-    tables: &Tables,
-    training: &Training,
-    validation: &[Pair],
-    options: &Options,
-    watch: &mut dyn Watch,
-) -> Result<(usize, Learner), Error> {
-    let mut random = Random::new(options.seed, 2);
-    let mut pairs = training.pairs(&mut random);
-    learnable("training", &pairs)?;
-    let mut trainer = Learner::new(options, &tables.counts(), &pairs, &mut random);
-    let total = (pairs.len() * options.epochs) as u64;
-    let mut done = Counter { done: 0, total, watch };
-    let mut best: Option<(usize, f64, Learner)> = None;
-    for number in 1..=options.epochs {
-        training.renew(&mut pairs, number - 1, &mut random);
-        let loss = trainer.epoch(&mut pairs, options, &mut random, &mut |count| done.add(count));
-        let validation = measure(&mut trainer, validation, options, "validation")?;
-        let better = best.as_ref().is_none_or(|(_, least, _)| validation.log_loss < *least);
-        let metrics = Metrics::Labels(validation);
-        done.watch.epoch(&Epoch { number, loss, validation: metrics, best: better });
-        if better {
-            best = Some((number, validation.log_loss, trainer.clone()));
-        } else if best.as_ref().is_some_and(|(best, ..)| number - best >= options.patience) {
-            break;
-        }
-    }
-    Ok(best.map_or((options.epochs, trainer), |(number, _, best)| (number, best)))
-}
-
 /// The model in training.
 #[derive(Debug, Clone)]
 enum Learner {
@@ -420,12 +390,15 @@ enum Learner {
 }
 
 impl Learner {
-    fn new(options: &Options, counts: &Counts, pairs: &[Pair], random: &mut Random) -> Self {
+    fn new(options: &Options, tables: &Tables, pairs: &[Pair], random: &mut Random) -> Self {
+        let counts = &tables.counts();
         match options.method {
-            Method::NeuralCf | Method::TwoTowers => {
+            Method::NeuralCf | Method::TwoTowers | Method::NeuMf => {
                 Self::Network(Box::new(Trainer::new(options, counts, pairs, random)))
             }
-            Method::Gmf => Self::Factors(Box::new(Gmf::new(options, counts, pairs, random))),
+            Method::Gmf => {
+                Self::Factors(Box::new(Gmf::new(options, counts, &tables.content, pairs, random)))
+            }
         }
     }
 
@@ -525,17 +498,22 @@ pub fn fingerprint(catalog: &Catalog) -> String {
 struct Tables {
     movies: Rows,
     users: Rows,
+    /// The content of the movies' rows; without features if no option uses it.
+    content: Content,
 }
 
 impl Tables {
     /// A row for each movie and user that occurs in training.
-    fn new(catalog: &Catalog, training: &[Sample]) -> Self {
+    fn new(catalog: &Catalog, training: &[Sample], options: &Options) -> Self {
         let movies = catalog.movies().iter().map(|movie| movie.id.0);
         let users = catalog.users().iter().map(|history| history.user().0);
-        Self {
-            movies: Rows::new(movies, training.iter().map(|sample| sample.movie)),
-            users: Rows::new(users, training.iter().map(|sample| sample.user)),
-        }
+        let movies = Rows::new(movies, training.iter().map(|sample| sample.movie));
+        let content = if options.content > 0.0 {
+            Content::new(catalog, &movies.of)
+        } else {
+            Content::default()
+        };
+        Self { movies, users: Rows::new(users, training.iter().map(|sample| sample.user)), content }
     }
 
     fn counts(&self) -> Counts {

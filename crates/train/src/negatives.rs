@@ -56,11 +56,12 @@ impl Negatives {
 mod tests {
     use super::*;
     use crate::Rows;
+    use crate::content::Content;
 
     #[test]
     fn negative_samples_have_not_been_rated() {
         let rows = |count: u32| Rows::new((0..count).map(|at| at + 10), 0..count);
-        let tables = Tables { movies: rows(8), users: rows(3) };
+        let tables = Tables { movies: rows(8), users: rows(3), content: Content::default() };
         // User 0 has rated one movie, user 1 all but one, user 2 all.
         let sample = |user, movie| Sample { user, movie, stars: Stars::LIKED, timestamp: 0 };
         let mut known = vec![sample(0, 3)];

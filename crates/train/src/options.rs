@@ -5,6 +5,8 @@ use sparrow_hyperparameters::{
     Error as Invalid, Hyperparameter, Hyperparameters, Range, SearchSpace, Settings, Value,
 };
 
+use sparrow_embed::ials;
+
 use super::{Error, Split};
 
 /// The range of the strength of a bias prior, in ratings.
@@ -21,11 +23,13 @@ pub enum Method {
     /// Generalised matrix factorisation with biases: the dot product of the embeddings. It has no layers: `batch`,
     /// `dropout`, `unknown`, `hidden` and `l2_layers` have no effect. An epoch is one update by all samples.
     Gmf,
+    /// Neural matrix factorisation: the products of a part of both embeddings beside a network over their other parts.
+    NeuMf,
 }
 
 impl Method {
     /// All architectures.
-    pub const ALL: [Self; 3] = [Self::NeuralCf, Self::TwoTowers, Self::Gmf];
+    pub const ALL: [Self; 4] = [Self::NeuralCf, Self::NeuMf, Self::TwoTowers, Self::Gmf];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
@@ -33,6 +37,7 @@ impl Method {
             Self::NeuralCf => "neuralcf",
             Self::TwoTowers => "two-towers",
             Self::Gmf => "gmf",
+            Self::NeuMf => "neumf",
         }
     }
 
@@ -44,6 +49,7 @@ impl Method {
                 "A network over each embedding, and the dot product of their outputs"
             }
             Self::Gmf => "Matrix factorization with biases",
+            Self::NeuMf => "NeuMF: the product of embeddings beside a network over others",
         }
     }
 
@@ -64,15 +70,18 @@ impl FromStr for Method {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|method| method.name() == name);
-        found.ok_or_else(|| format!("{name:?} is not one of neuralcf, two-towers, gmf"))
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{name:?} is not one of {names}")
+        })
     }
 }
 
 /// What a training starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Pretraining {
-    /// The vectors of implicit ALS, and layers that approximate their dot products: the lists are nearly those of
-    /// implicit ALS. Training goes on for [`Options::epochs`], as long as it improves lists.
+    /// The vectors of implicit ALS. The layers of NeuralCF approximate their dot products; those of NeuMF start beside
+    /// them with the weight 0. Training goes on for [`Options::epochs`], as long as it improves lists.
     #[default]
     Ials,
     /// Random weights.
@@ -110,10 +119,12 @@ pub struct Options {
     /// What the training starts from. It determines the defaults of the others, see [`Options::new`] and
     /// [`Options::without_pretraining`].
     pub pretraining: Pretraining,
-    /// Dimension of the embeddings.
-    pub embedding: usize,
-    /// Number of outputs of each hidden layer; for two towers, of each layer of a tower. Empty with
-    /// pre-training, which determines them.
+    /// Dimension of the embeddings; for NeuMF, of the part that is multiplied. `None` is the dimension of implicit ALS
+    /// for the number of ratings.
+    pub embedding: Option<usize>,
+    /// Number of outputs of each hidden layer; for two towers, of each layer of a tower. For NeuMF, the first is also the
+    /// dimension of the part of the embeddings that enters the layers. Empty for NeuralCF with pre-training, which
+    /// determines them.
     pub hidden: Vec<usize>,
     /// Maximum number of passes over the samples.
     pub epochs: usize,
@@ -141,6 +152,8 @@ pub struct Options {
     pub negatives: usize,
     /// L2 regularization of the vectors for the choice of movies, whatever their stars; 0 turns them off. For GMF only.
     pub choices: f32,
+    /// L2 regularization of the users' weights for genres and decades of movies; 0 turns them off. For GMF only.
+    pub content: f32,
     /// Dropout rate of the hidden layers' outputs.
     pub dropout: f64,
     /// Share of samples whose user, and of those whose movie, is replaced by the unknown row, so that the model can score
@@ -160,22 +173,22 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: NeuralCF starts from implicit ALS and is not trained further.
+    /// The defaults: NeuralCF and NeuMF start from implicit ALS and are not trained further.
     pub fn new(method: Method) -> Self {
         let random = Self::without_pretraining(method);
-        if method != Method::NeuralCf {
-            return random;
-        }
-        Self {
+        let pretrained = Self {
             pretraining: Pretraining::Ials,
-            embedding: 32,
-            hidden: Vec::new(),
             epochs: 0,
             l2: 0.0,
             bias_prior: 0.0,
             negatives: 4,
             unknown: 0.0,
-            ..random
+            ..random.clone()
+        };
+        match method {
+            Method::NeuralCf => Self { embedding: Some(32), hidden: Vec::new(), ..pretrained },
+            Method::NeuMf => Self { embedding: None, ..pretrained },
+            Method::TwoTowers | Method::Gmf => random,
         }
     }
 
@@ -185,7 +198,7 @@ impl Options {
         let network = Self {
             method,
             pretraining: Pretraining::None,
-            embedding: 10,
+            embedding: Some(10),
             hidden: vec![10, 10],
             epochs: 100,
             patience: 5,
@@ -197,6 +210,7 @@ impl Options {
             ordinal: 0.0,
             negatives: 0,
             choices: 0.0,
+            content: 0.0,
             dropout: 0.0,
             unknown: 0.02,
             split: Split::Random,
@@ -207,18 +221,44 @@ impl Options {
         };
         match method {
             Method::NeuralCf | Method::TwoTowers => network,
+            Method::NeuMf => Self {
+                embedding: Some(16),
+                hidden: vec![32, 16, 8],
+                l2: 0.01,
+                bias_prior: 0.0,
+                negatives: 4,
+                ..network
+            },
             Method::Gmf => Self {
-                embedding: 32,
+                embedding: Some(32),
                 epochs: 400,
                 patience: 60,
                 learning_rate: 0.05,
                 l2: 8.0,
                 ordinal: 0.15,
                 choices: 32.0,
+                content: 4.0,
                 bias_prior: 5.0,
                 ..network
             },
         }
+    }
+
+    /// The options with the dimension for a number of ratings.
+    #[must_use]
+    pub(crate) fn resolved(&self, ratings: usize) -> Self {
+        let dimension = || ials::Options::for_ratings(ratings).dimension;
+        Self { embedding: Some(self.embedding.unwrap_or_else(dimension)), ..self.clone() }
+    }
+
+    /// The dimension of the embeddings. Unless it is set or [`resolved`](Self::resolved), it is that for few ratings.
+    pub(crate) fn dimension(&self) -> usize {
+        self.embedding.unwrap_or(ials::Options::DEFAULT.dimension)
+    }
+
+    /// Returns whether the objective is the choice of movies, which is measured by lists, rather than likes.
+    pub const fn orders_lists(&self) -> bool {
+        self.negatives > 0
     }
 
     /// Checks all options, before any work is done.
@@ -249,21 +289,21 @@ impl Hyperparameters for Options {
             "pretraining",
             Range::Names(&Pretraining::NAMES),
             |o| &mut o.pretraining,
-            "ials: start from the vectors of implicit ALS, for good lists; none: start from random weights and train \
-             on likes, with the defaults of two-towers. ials for neuralcf only",
+            "ials: start from the vectors of implicit ALS, for good lists; none: start from random weights, and train \
+             neuralcf on likes with the defaults of two-towers. ials for neuralcf and neumf only",
         ),
         Hyperparameter::<Self>::new(
             "embedding",
             Range::within(1.0, 256.0),
             |o| &mut o.embedding,
-            "Dimension of the embeddings",
+            "Dimension of the embeddings, for neumf of those that it multiplies; auto is that of ials",
         )
         .search(SearchSpace::OneOf(&[8.0, 16.0, 32.0, 64.0])),
         Hyperparameter::<Self>::new(
             "hidden",
             Range::within(1.0, 512.0),
             |o| &mut o.hidden,
-            "Outputs of each hidden layer; auto with pretraining, which determines them",
+            "Outputs of each hidden layer; auto for neuralcf with pretraining, which determines them",
         ),
         Hyperparameter::<Self>::new(
             "epochs",
@@ -325,6 +365,13 @@ impl Hyperparameters for Options {
              For gmf only",
         ),
         Hyperparameter::<Self>::new(
+            "content",
+            Range::within(0.0, 1e6),
+            |o| &mut o.content,
+            "L2 regularization of the users' weights for genres and decades of movies; 0 turns them off. For gmf only",
+        )
+        .search(SearchSpace::Logarithmic(1.0, 50.0)),
+        Hyperparameter::<Self>::new(
             "negatives",
             Range::within(0.0, 100.0),
             |o| &mut o.negatives,
@@ -372,19 +419,21 @@ impl Hyperparameters for Options {
 
     fn check_combination(&self) -> Result<(), Invalid> {
         if self.pretraining == Pretraining::Ials {
-            if self.method != Method::NeuralCf {
+            if !matches!(self.method, Method::NeuralCf | Method::NeuMf) {
                 let allowed = format!("none for {}", self.method);
                 return Err(Invalid::new("pretraining", &allowed, &"ials"));
-            }
-            if !self.hidden.is_empty() {
-                return Err(Invalid::new("hidden", &"auto with pretraining", &self.hidden.text()));
             }
             if self.negatives == 0 {
                 return Err(Invalid::new("negatives", &"at least 1 with pretraining", &0));
             }
-            return self.check_choices();
-        }
-        if self.epochs == 0 {
+            if self.method == Method::NeuralCf {
+                if !self.hidden.is_empty() {
+                    let allowed = "auto with pretraining";
+                    return Err(Invalid::new("hidden", &allowed, &self.hidden.text()));
+                }
+                return self.check_choices();
+            }
+        } else if self.epochs == 0 {
             return Err(Invalid::new("epochs", &"at least 1 without pretraining", &0));
         }
         if !(1..=8).contains(&self.hidden.len()) {
@@ -398,6 +447,12 @@ impl Options {
     fn check_choices(&self) -> Result<(), Invalid> {
         if self.choices > 0.0 && self.method != Method::Gmf {
             return Err(Invalid::new("choices", &"0 except for gmf", &self.choices));
+        }
+        if self.content > 0.0 && self.method != Method::Gmf {
+            return Err(Invalid::new("content", &"0 except for gmf", &self.content));
+        }
+        if self.bias_prior > 0.0 && self.method == Method::NeuMf {
+            return Err(Invalid::new("bias-prior", &"0 for neumf", &self.bias_prior));
         }
         if self.negatives > 0 && self.method == Method::Gmf {
             return Err(Invalid::new("negatives", &"0 for gmf", &self.negatives));
@@ -431,6 +486,19 @@ mod tests {
             check(Options { choices: 1.0, ..network() }),
             "choices must be 0 except for gmf, got 1"
         );
+        assert_eq!(
+            check(Options { content: 1.0, ..network() }),
+            "content must be 0 except for gmf, got 1"
+        );
+        let neumf = || Options::new(Method::NeuMf);
+        assert_eq!(
+            check(Options { bias_prior: 5.0, ..neumf() }),
+            "bias-prior must be 0 for neumf, got 5"
+        );
+        assert_eq!(
+            check(Options { hidden: vec![], ..neumf() }),
+            "hidden must be from 1 to 8 layers, got 0"
+        );
         assert_eq!(check(Options { negatives: 1, ..gmf() }), "negatives must be 0 for gmf, got 1");
         assert_eq!(
             check(Options { negatives: 1, ordinal: 0.5, ..network() }),
@@ -461,6 +529,15 @@ mod tests {
             assert!(Options::without_pretraining(method).check().is_ok(), "{method}");
             assert!(Options::new(method).check().is_ok(), "{method}");
         }
+    }
+
+    #[test]
+    fn neumf_has_the_dimension_of_implicit_als() {
+        let options = Options::new(Method::NeuMf);
+        assert_eq!(options.resolved(100_000).embedding, Some(64));
+        assert_eq!(options.resolved(1_000_000).embedding, Some(192));
+        let chosen = Options { embedding: Some(7), ..options };
+        assert_eq!(chosen.resolved(1_000_000).embedding, Some(7));
     }
 
     #[test]

@@ -62,6 +62,76 @@ enum Body {
         movie: Mlp,
         user: Mlp,
     },
+    NeuMf(NeuMf),
+}
+
+/// Both branches of NeuMF: the products of the first `factors` dimensions, and layers over the others.
+#[derive(Debug, Clone)]
+struct NeuMf {
+    factors: usize,
+    mlp: Mlp,
+    /// The embeddings of a group of samples.
+    movie: Vec<Lanes>,
+    user: Vec<Lanes>,
+    /// The inputs of the output layer: the products, then the outputs of the layers.
+    last: Vec<Lanes>,
+    /// The gradients of these.
+    of_movie: Vec<Lanes>,
+    of_user: Vec<Lanes>,
+    of_last: Vec<Lanes>,
+}
+
+impl NeuMf {
+    fn new(factors: usize, hidden: &[usize], random: &mut Random) -> Self {
+        let mlp = Mlp::new(2 * mlp_dimension(hidden), hidden, random);
+        let embedding = vec![Lanes::ZERO; factors + mlp_dimension(hidden)];
+        let last = vec![Lanes::ZERO; factors + mlp.output().len()];
+        Self {
+            factors,
+            mlp,
+            movie: embedding.clone(),
+            user: embedding.clone(),
+            of_movie: embedding.clone(),
+            of_user: embedding,
+            of_last: last.clone(),
+            last,
+        }
+    }
+
+    /// Computes the inputs of the output layer from both embeddings.
+    fn forward(&mut self, dropout: Option<(f64, &mut Random)>) {
+        let (products, outputs) = self.last.split_at_mut(self.factors);
+        for ((product, movie), user) in products.iter_mut().zip(&self.movie).zip(&self.user) {
+            *product = Lanes::ZERO;
+            product.add_product(movie, user);
+        }
+        let (movie, user) = self.mlp.input().split_at_mut(self.movie.len() - self.factors);
+        movie.copy_from_slice(&self.movie[self.factors..]);
+        user.copy_from_slice(&self.user[self.factors..]);
+        self.mlp.forward(dropout);
+        outputs.copy_from_slice(self.mlp.output());
+    }
+
+    /// Computes the gradients of both embeddings from those of the inputs of the output layer.
+    fn backward(&mut self, dropout: bool) {
+        let (of_products, of_outputs) = self.of_last.split_at(self.factors);
+        for (at, of_product) in of_products.iter().enumerate() {
+            (self.of_movie[at], self.of_user[at]) = (Lanes::ZERO, Lanes::ZERO);
+            self.of_movie[at].add_product(of_product, &self.user[at]);
+            self.of_user[at].add_product(of_product, &self.movie[at]);
+        }
+        self.mlp.ends().1.copy_from_slice(of_outputs);
+        self.mlp.backward(dropout);
+        let (movie, user) = self.mlp.input_gradients().split_at(self.movie.len() - self.factors);
+        self.of_movie[self.factors..].copy_from_slice(movie);
+        self.of_user[self.factors..].copy_from_slice(user);
+    }
+}
+
+/// The dimension of the embeddings in the layers of NeuMF: in the paper's tower, the first layer has half as many
+/// outputs as inputs.
+fn mlp_dimension(hidden: &[usize]) -> usize {
+    hidden.first().copied().unwrap_or(1)
 }
 
 impl Trainer {
@@ -72,12 +142,22 @@ impl Trainer {
         pairs: &[Pair],
         random: &mut Random,
     ) -> Self {
-        let dimension = options.embedding;
+        let embedding = options.dimension();
+        let last_width = options.hidden.last().copied().unwrap_or(1);
         let mut mlp = |inputs| Mlp::new(inputs, &options.hidden, random);
-        let (body, last) = if options.method == Method::TwoTowers {
-            (Body::TwoTowers { movie: mlp(dimension), user: mlp(dimension) }, 1)
-        } else {
-            (Body::NeuralCf(mlp(2 * dimension)), options.hidden.last().copied().unwrap_or(1))
+        let (body, dimension, last) = match options.method {
+            Method::TwoTowers => {
+                let (movie, user) = (mlp(embedding), mlp(embedding));
+                (Body::TwoTowers { movie, user }, embedding, 1)
+            }
+            Method::NeuMf => {
+                let body = NeuMf::new(embedding, &options.hidden, random);
+                let dimension = embedding + mlp_dimension(&options.hidden);
+                (Body::NeuMf(body), dimension, embedding + last_width)
+            }
+            Method::NeuralCf | Method::Gmf => {
+                (Body::NeuralCf(mlp(2 * embedding)), embedding, last_width)
+            }
         };
         let mut movies = Table::new(counts.movies, dimension, random);
         let mut users = Table::new(counts.users, dimension, random);
@@ -96,8 +176,9 @@ impl Trainer {
         }
     }
 
-    /// A network that approximates the dot products of `movies` and `users`, whose rows are those of the tables without
-    /// the unknown row. Unknown users have the mean vector, unknown movies zeros. `pairs` calibrate the scores.
+    /// A network whose scores are in the order of the dot products of `movies` and `users`, nearly for NeuralCF and
+    /// exactly for NeuMF, whose rows are those of the tables without the unknown row. Unknown users have the mean vector,
+    /// unknown movies zeros. `pairs` calibrate the scores.
     pub(super) fn pretrained(
         options: &Options,
         movies: &Factors,
@@ -105,12 +186,11 @@ impl Trainer {
         pairs: &[Pair],
         random: &mut Random,
     ) -> Self {
-        let dimension = options.embedding;
-        let options = Options {
-            hidden: vec![pretrained::units(dimension)],
-            bias_prior: 0.0,
-            ..options.clone()
-        };
+        let dimension = options.dimension();
+        let mut options = Options { bias_prior: 0.0, ..options.clone() };
+        if options.method == Method::NeuralCf {
+            options.hidden = vec![pretrained::units(dimension)];
+        }
         let counts = Counts { movies: movies.len() + 1, users: users.len() + 1 };
         let mut trainer = Self::new(&options, &counts, &[], random);
         trainer.movies.set_rows(&vec![0.0; dimension], movies);
@@ -121,18 +201,24 @@ impl Trainer {
             }
         }
         trainer.users.set_rows(&mean, users);
-        let [hidden, output] = pretrained::layers(movies, users, dimension);
         if let Body::NeuralCf(mlp) = &mut trainer.body {
+            let [hidden, output] = pretrained::layers(movies, users, dimension);
             mlp.layers[0].values = [hidden.weight, hidden.bias].concat();
+            trainer.output.values = [output.weight, output.bias].concat();
+        } else {
+            // The products alone: the layers learn what these do not explain.
+            trainer.output.values.fill(0.0);
+            trainer.output.values[..dimension].fill(1.0);
         }
-        trainer.output.values = [output.weight.clone(), output.bias].concat();
         let sample = pairs.len().min(CALIBRATION_SAMPLES);
         let sample: Vec<Pair> = (0..sample).map(|_| pairs[random.below(pairs.len())]).collect();
         let scores = trainer.logits(&sample);
         let labels: Vec<bool> = sample.iter().map(Pair::liked).collect();
         let [scale, offset] = pretrained::calibrate(&scores, &labels);
-        trainer.output.values = output.weight.iter().map(|weight| weight * scale).collect();
-        trainer.output.values.push(offset);
+        for weight in &mut trainer.output.values {
+            *weight *= scale;
+        }
+        trainer.shift(offset);
         trainer
     }
 
@@ -218,6 +304,12 @@ impl Trainer {
                 let dot = dot(movie.output(), user.output());
                 self.output.forward(&[dot], &mut logits);
             }
+            Body::NeuMf(neumf) => {
+                self.movies.gather(rows.movies(), &mut neumf.movie);
+                self.users.gather(rows.users(), &mut neumf.user);
+                neumf.forward(dropout);
+                self.output.forward(&neumf.last, &mut logits);
+            }
         }
         let [logits] = logits;
         logits
@@ -262,6 +354,12 @@ impl Trainer {
                 self.movies.backward(rows.movies(), movie.input_gradients());
                 self.users.backward(rows.users(), user.input_gradients());
             }
+            Body::NeuMf(neumf) => {
+                self.output.backward(&neumf.last, &[of_logit], &mut neumf.of_last);
+                neumf.backward(dropout);
+                self.movies.backward(rows.movies(), &neumf.of_movie);
+                self.users.backward(rows.users(), &neumf.of_user);
+            }
         }
         loss
     }
@@ -272,7 +370,9 @@ impl Trainer {
         let adam = Adam { rate: options.learning_rate };
         let scale = 1.0 / len as f32;
         let layers = match &mut self.body {
-            Body::NeuralCf(mlp) => mlp.layers.iter_mut().chain(&mut []),
+            Body::NeuralCf(mlp) | Body::NeuMf(NeuMf { mlp, .. }) => {
+                mlp.layers.iter_mut().chain(&mut [])
+            }
             Body::TwoTowers { movie, user } => movie.layers.iter_mut().chain(&mut user.layers),
         };
         for layer in layers.chain([&mut self.output]) {
@@ -303,6 +403,9 @@ impl Trainer {
             Body::NeuralCf(mlp) => neural_cf::Network::NeuralCf { hidden: layers(mlp) },
             Body::TwoTowers { movie, user } => {
                 neural_cf::Network::TwoTowers { movie: layers(movie), user: layers(user) }
+            }
+            Body::NeuMf(NeuMf { factors, mlp, .. }) => {
+                neural_cf::Network::NeuMf { factors: *factors, hidden: layers(mlp) }
             }
         };
         let embedding = |table: &Table, ids| embedding(table, ids).map_err(neural_cf::Error::from);
@@ -380,7 +483,7 @@ mod tests {
 
     fn options(method: Method) -> Options {
         let options = Options::without_pretraining(method);
-        Options { embedding: 3, hidden: vec![5, 4], bias_prior: 0.0, ..options }
+        Options { embedding: Some(3), hidden: vec![5, 4], bias_prior: 0.0, ..options }
     }
 
     fn trainer(options: &Options) -> Trainer {
@@ -411,14 +514,14 @@ mod tests {
     /// The first layer over the user's embedding.
     fn first(trainer: &Trainer) -> &Dense {
         match &trainer.body {
-            Body::NeuralCf(mlp) => &mlp.layers[0],
+            Body::NeuralCf(mlp) | Body::NeuMf(NeuMf { mlp, .. }) => &mlp.layers[0],
             Body::TwoTowers { user, .. } => &user.layers[0],
         }
     }
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        for method in [Method::NeuralCf, Method::TwoTowers] {
+        for method in [Method::NeuralCf, Method::TwoTowers, Method::NeuMf] {
             let mut trained = trainer(&options(method));
             let reported = trained.learn(&PAIRS, 0.0, &mut Random::new(1, 1));
             assert!((reported - loss(&trained)).abs() < 1e-5);
@@ -429,7 +532,9 @@ mod tests {
                 (|t| &mut t.output.values, |t, at| t.output.gradient(at)),
                 (
                     |t| match &mut t.body {
-                        Body::NeuralCf(mlp) => &mut mlp.layers[0].values,
+                        Body::NeuralCf(mlp) | Body::NeuMf(NeuMf { mlp, .. }) => {
+                            &mut mlp.layers[0].values
+                        }
                         Body::TwoTowers { user, .. } => &mut user.layers[0].values,
                     },
                     |t, at| first(t).gradient(at),
@@ -456,7 +561,7 @@ mod tests {
 
     #[test]
     fn training_learns_the_pairs_by_heart() {
-        for method in [Method::NeuralCf, Method::TwoTowers] {
+        for method in [Method::NeuralCf, Method::TwoTowers, Method::NeuMf] {
             let options =
                 Options { unknown: 0.0, l2: 0.0, batch: 2, learning_rate: 0.02, ..options(method) };
             let mut trainer = trainer(&options);
@@ -470,6 +575,33 @@ mod tests {
                 assert_eq!(score > 0.5, pair.liked(), "{method}, {pair:?}: {score}");
                 assert!((f64::from(score) - model.score(pair.user, pair.movie)).abs() < 1e-6);
             }
+        }
+    }
+
+    #[test]
+    fn pretrained_neumf_has_the_order_of_the_dot_products() {
+        let mut random = Random::new(5, 1);
+        let mut factors = |rows| Factors::new(rows, 4, |_| (random.normal() * 0.3) as f32);
+        let (movies, users) = (factors(30), factors(6));
+        let options = Options { embedding: Some(4), ..Options::new(Method::NeuMf) };
+        let pairs: Vec<Pair> = (1..=6)
+            .flat_map(|user| {
+                (1..=30).map(move |movie| Pair::new(user, movie, (user + movie) % 5 == 0))
+            })
+            .collect();
+        let mut trainer =
+            Trainer::pretrained(&options, &movies, &users, &pairs, &mut Random::new(3, 0));
+        let scores = trainer.predict(&pairs);
+        for (pairs, scores) in pairs.chunks(30).zip(scores.chunks(30)) {
+            let dot = |pair: &Pair| -> f32 {
+                let (movie, user) =
+                    (movies.row(pair.movie as usize - 1), users.row(pair.user as usize - 1));
+                movie.iter().zip(&user).map(|(movie, user)| movie * user).sum()
+            };
+            let mut order: Vec<usize> = (0..30).collect();
+            order.sort_by(|&a, &b| dot(&pairs[a]).total_cmp(&dot(&pairs[b])));
+            assert!(order.windows(2).all(|pair| scores[pair[0]] <= scores[pair[1]] + 1e-6));
+            assert!(scores[order[29]] > scores[order[0]]);
         }
     }
 

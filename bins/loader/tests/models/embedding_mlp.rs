@@ -82,7 +82,7 @@ fn samples(file: &Path) -> Vec<Sample> {
     let mut of_user: HashMap<u32, Vec<Sample>> = HashMap::new();
     for (row, line) in lines.enumerate() {
         let fields: Vec<&str> = line.splitn(5, ',').collect();
-        let number = |place: usize| fields[place].parse().unwrap();
+        let number = |index: usize| fields[index].parse().unwrap();
         let sample = Sample { row, user: number(1), movie: number(0), timestamp: number(3) };
         if sample.movie <= 5000 {
             of_user.entry(sample.user).or_default().push(sample);

@@ -89,6 +89,12 @@ fn train_starts_from_implicit_als_and_reports_the_quality_of_lists() {
     assert!(metrics["ndcg_at_10"] > 0.1 && metrics["users"] > 400.0, "{metrics:?}");
     assert!(!metrics.contains_key("roc_auc"), "{metrics:?}");
     assert_eq!(read(&parent.path().join("002")).model.movies().dimension(), 8);
+    succeed("train --architecture neumf", &folders);
+    let neumf = read(&parent.path().join("003"));
+    assert_eq!(neumf.model.architecture(), Architecture::NeuMf);
+    assert_eq!(neumf.metadata.training["embedding"], "64");
+    // Its lists are those of implicit ALS; those of NeuralCF approximate them with fewer dimensions.
+    assert!(neumf.metadata.metrics["ndcg_at_10"] > metrics["ndcg_at_10"]);
 }
 
 #[test]
@@ -132,7 +138,7 @@ fn train_errors_name_the_option_and_nothing_is_written() {
     let error = fail(2, "train --split sideways", &folders);
     assert!(error.contains("is not one of random, time, per-user-time"), "{error}");
     let error = fail(2, "train --architecture tower", &folders);
-    assert!(error.contains("is not one of neuralcf, two-towers, gmf"), "{error}");
+    assert!(error.contains("is not one of neuralcf, neumf, two-towers, gmf"), "{error}");
 
     let data = tempfile::tempdir().unwrap();
     fs::copy(demo.join("movies.csv"), data.path().join("movies.csv")).unwrap();

@@ -24,9 +24,9 @@ fn in_process(version: &Path, pairs: &[(i32, i32)]) -> Vec<f64> {
     let model = read(version).model;
     let id = |id: i32| u32::try_from(id).unwrap_or(u32::MAX);
     let scorer = Scorer::new(&model, pairs.iter().map(|&(_, movie)| id(movie)));
-    let score = |(place, &(user, _)): (usize, &(i32, i32))| {
+    let score = |(index, &(user, _)): (usize, &(i32, i32))| {
         let mut score = Vec::new();
-        scorer.score(&scorer.query(id(user)), [place as u32].into_iter(), &mut score);
+        scorer.score(&scorer.query(id(user)), [index as u32].into_iter(), &mut score);
         f64::from(score[0])
     };
     pairs.iter().enumerate().map(score).collect()
@@ -56,18 +56,22 @@ fn pairs() -> Vec<(i32, i32)> {
 fn tensorflow_scores_exported_models_as_this_process_does() {
     let folder = tempfile::tempdir().unwrap();
     let data = demo();
-    for more in [
+    let models = [
         "--embedding=16",
         "--pretraining=none --epochs=3",
         "--pretraining=none --epochs=3 --hidden=7 --embedding=3",
         "--pretraining=none --epochs=3 --hidden=32,16,8 --embedding=17",
         "--epochs=3 --architecture=two-towers --hidden=10,10",
         "--epochs=20 --architecture=gmf",
-    ] {
+        "--architecture=neumf",
+        "--epochs=3 --architecture=neumf --pretraining=none --hidden=7,5 --embedding=3",
+    ];
+    for more in models {
         let folders = [("--data", &*data), ("--out", folder.path())];
         succeed(&format!("train {more}"), &folders);
     }
-    let versions = ["001", "002", "003", "004", "005"].map(|version| folder.path().join(version));
+    let versions: Vec<PathBuf> =
+        (1..=models.len()).map(|version| folder.path().join(format!("{version:03}"))).collect();
     let pairs = pairs();
     let scores = python("score.py", &versions, &pairs);
     assert_eq!(scores.len(), versions.len() * pairs.len());

@@ -10,8 +10,8 @@ fn store(folder: &Path) -> String {
 }
 
 /// The generation in the output.
-fn generation(said: &str) -> u64 {
-    let (_, behind) = said.split_once("generation ").unwrap();
+fn generation(printed: &str) -> u64 {
+    let (_, behind) = printed.split_once("generation ").unwrap();
     behind.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
@@ -21,25 +21,25 @@ fn output_of_run_is_verified_and_can_be_pushed_again() {
     let out = data.path().join("out");
     let store = store(data.path());
     let (users, movies) = ("70 users' features (uf:)", "movies' features (mf:)");
-    let said = succeeds("run --data {} --out {} --store {} --epochs 1", &[&data, &out, &store]);
-    assert!(said.contains(users) && said.contains(movies), "{said}");
+    let printed = succeeds("run --data {} --out {} --store {} --epochs 1", &[&data, &out, &store]);
+    assert!(printed.contains(users) && printed.contains(movies), "{printed}");
     for step in ["features", "embeddings", "push"] {
         assert!(
-            said.lines().any(|line| line.contains(step) && line.contains(" s")),
-            "{step}: {said}"
+            printed.lines().any(|line| line.contains(step) && line.contains(" s")),
+            "{step}: {printed}"
         );
     }
     // The printed commands can be pasted into a shell.
-    let line = said.lines().find(|line| line.contains("sparrow-loader verify")).unwrap();
+    let line = printed.lines().find(|line| line.contains("sparrow-loader verify")).unwrap();
     let words = line.split_whitespace().skip_while(|word| *word != "verify");
     let (checked, _) = ends(0, loader("", &[]).args(words));
     assert!(checked.contains("\n0 differences; generation "), "{checked}");
     let first = generation(&checked);
 
     let files: [&dyn AsRef<Path>; 4] = [&data, &out, &out, &store];
-    let said = succeeds("push --data {} --features {} --embeddings {} --store {}", &files);
-    let second = generation(&said);
-    assert!(second > first, "{said}");
+    let printed = succeeds("push --data {} --features {} --embeddings {} --store {}", &files);
+    let second = generation(&printed);
+    assert!(second > first, "{printed}");
     let all = "verify --data {} --features {} --embeddings {} --store {} --sample all";
     let checked = succeeds(all, &files);
     assert!(checked.contains("\n0 differences"), "{checked}");
@@ -48,21 +48,21 @@ fn output_of_run_is_verified_and_can_be_pushed_again() {
 
 #[test]
 fn run_removes_its_files_without_out() {
-    let (data, place) = (data_set(), tempfile::tempdir().unwrap());
-    let (temporary, working) = (place.path().join("tmp"), place.path().join("here"));
+    let (data, folder) = (data_set(), tempfile::tempdir().unwrap());
+    let (temporary, working) = (folder.path().join("tmp"), folder.path().join("here"));
     for folder in [&temporary, &working] {
         fs::create_dir(folder).unwrap();
     }
     let store = store(data.path());
     let mut command = loader("run --data {} --store {} --epochs 1", &[&data, &store]);
-    let (said, errors) = ends(0, command.env("TMPDIR", &temporary).current_dir(&working));
+    let (printed, errors) = ends(0, command.env("TMPDIR", &temporary).current_dir(&working));
     assert_eq!(errors, "");
     for folder in [&temporary, &working] {
         let left: Vec<_> = fs::read_dir(folder).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
     }
-    assert!(!said.contains("kept "), "{said}");
-    let line = said.lines().find(|line| line.contains("sparrow-loader verify")).unwrap();
+    assert!(!printed.contains("kept "), "{printed}");
+    let line = printed.lines().find(|line| line.contains("sparrow-loader verify")).unwrap();
     let words = line.split_whitespace().skip_while(|word| *word != "verify");
     let (checked, _) = ends(0, loader("", &[]).args(words));
     assert!(checked.contains("\n0 differences; generation "), "{checked}");
@@ -93,15 +93,15 @@ fn dry_run_reads_everything_and_writes_nothing() {
     let file = vectors(data.path(), 7, 1);
     let store = store(data.path());
     let line = "push --data {} --item-embeddings {} --store {} --dry-run";
-    let said = succeeds(line, &[&data, &file, &store]);
-    assert!(said.contains("7 movies' embeddings (i2vEmb:)"), "{said}");
-    assert!(said.contains("70 users' rating histories"), "{said}");
+    let printed = succeeds(line, &[&data, &file, &store]);
+    assert!(printed.contains("7 movies' embeddings (i2vEmb:)"), "{printed}");
+    assert!(printed.contains("70 users' rating histories"), "{printed}");
     assert!(!data.path().join("store.redb").exists());
     succeeds("push --item-embeddings {} --dry-run", &[&file]);
 
     let out = data.path().join("out");
-    let said = succeeds("run --data {} --out {} --store {} --dry-run", &[&data, &out, &store]);
-    assert!(said.contains("nothing was written"), "{said}");
+    let printed = succeeds("run --data {} --out {} --store {} --dry-run", &[&data, &out, &store]);
+    assert!(printed.contains("nothing was written"), "{printed}");
     assert!(!out.exists() && !data.path().join("store.redb").exists());
 
     fs::write(&file, "1:1\n2:one\n").unwrap();
@@ -134,8 +134,8 @@ fn invalid_input_has_its_exit_code_and_leaves_the_store_unchanged() {
         assert!(error.contains("nowhere"), "{error}");
     }
     fails(3, "run --data {} --store {}", &[&nowhere, &store]);
-    let said = succeeds("verify --item-embeddings {} --store {} --sample all", &[&good, &store]);
-    assert!(said.contains("\n0 differences"), "{said}");
+    let printed = succeeds("verify --item-embeddings {} --store {} --sample all", &[&good, &store]);
+    assert!(printed.contains("\n0 differences"), "{printed}");
 }
 
 #[test]
@@ -150,8 +150,8 @@ fn damaged_parquet_is_an_input_error_and_releases_the_store() {
     let rounds = sparrow_test_support::rounds("pushes of damaged Parquet files", 24, 300);
     for round in 0..rounds {
         let mut damaged = bytes.clone();
-        let at = bytes.len() - 9 - round * 61 % (bytes.len() / 2);
-        damaged[at] ^= 0x5a;
+        let offset = bytes.len() - 9 - round * 61 % (bytes.len() / 2);
+        damaged[offset] ^= 0x5a;
         fs::write(&bad, damaged).unwrap();
         let output =
             loader("push --user-features {} --store {}", &[&bad, &store]).output().unwrap();

@@ -107,8 +107,8 @@ impl Client {
 
 fn run(data: &Path, store: &str) -> (TempDir, String) {
     let out = tempfile::tempdir().unwrap();
-    let said = succeeds("run --data {} --out {} --store {} --epochs 2", &[&data, &out, &store]);
-    (out, said)
+    let printed = succeeds("run --data {} --out {} --store {} --epochs 2", &[&data, &out, &store]);
+    (out, printed)
 }
 
 /// Compares the fields of the contract; a hash may contain later features beside them.
@@ -170,10 +170,10 @@ fn run_writes_exactly_the_documented_keys() {
     // Old entries that are not pushed again are removed.
     redis.cli(&["HSET", "uf:987654", "userGenre1", "Drama"]);
     redis.cli(&["SET", "i2vEmb:987654", "0.5"]);
-    let (out, said) = run(data.path(), &redis.url());
+    let (out, printed) = run(data.path(), &redis.url());
     holds_the_contract(&redis, "", data.path(), out.path());
     for word in ["redis-cli", "hgetall uf:", "sparrow-loader verify", "sparrow-serve"] {
-        assert!(said.contains(word), "{word} in {said}");
+        assert!(printed.contains(word), "{word} in {printed}");
     }
     let all: [&dyn AsRef<Path>; 4] = [&data, &out, &out, &redis.url()];
     let line = "verify --data {} --features {} --embeddings {} --store {} --sample all";
@@ -182,12 +182,12 @@ fn run_writes_exactly_the_documented_keys() {
     redis.cli(&["HSET", "uf:7", "userGenre1", "Opera"]);
     redis.cli(&["SET", "uEmb:8", "no numbers"]);
     redis.cli(&["DEL", "mf:1"]);
-    let (said, _) = ends(5, &mut loader(line, &all));
+    let (printed, _) = ends(5, &mut loader(line, &all));
     assert!(
-        said.contains("uf:7 userGenre1: ") && said.contains("\"Opera\" in the store"),
-        "{said}"
+        printed.contains("uf:7 userGenre1: ") && printed.contains("\"Opera\" in the store"),
+        "{printed}"
     );
-    assert!(said.contains("uEmb:8: ") && said.contains("malformed"), "{said}");
+    assert!(printed.contains("uEmb:8: ") && printed.contains("malformed"), "{printed}");
 }
 
 #[test]
@@ -256,9 +256,9 @@ fn kill_a_push() {
     assert_eq!(killed.end().0, None);
     // Readers still have the old generation.
     assert_eq!(redis.cli(&["GET", "i2vEmb:2"]), "1 2");
-    let said = succeeds("verify --item-embeddings {} --store {}", &[&few, &redis.url()]);
-    assert!(said.contains("\n0 differences"), "{said}");
-    assert!(said.contains("keys of a push that is under way or was interrupted"), "{said}");
+    let printed = succeeds("verify --item-embeddings {} --store {}", &[&few, &redis.url()]);
+    assert!(printed.contains("\n0 differences"), "{printed}");
+    assert!(printed.contains("keys of a push that is under way or was interrupted"), "{printed}");
 
     // The next push waits a few seconds for the lock to expire, and reports that.
     let third = vectors(folder.path(), 3, 3);
@@ -309,9 +309,9 @@ fn staged_push_is_committed_despite_a_signal() {
     let (ended, errors) = push.end();
     assert_eq!(ended, Some(0), "{errors}");
     assert!(errors.starts_with("finishing the push"), "{errors}");
-    let said = succeeds("verify --item-embeddings {} --store {}", &[&many, &redis.url()]);
-    assert!(said.contains("\n0 differences"), "{said}");
-    assert!(!said.contains("not in place"), "{said}");
+    let printed = succeeds("verify --item-embeddings {} --store {}", &[&many, &redis.url()]);
+    assert!(printed.contains("\n0 differences"), "{printed}");
+    assert!(!printed.contains("not in place"), "{printed}");
 }
 
 #[test]
@@ -357,22 +357,22 @@ fn verify_with_lost_replies_fails_or_is_correct() {
         proxy.set(Fault::Mixed, 60);
         let line = "verify --item-embeddings {} --store {}";
         let output = loader(line, &[&some, &proxy.url()]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
             Some(0) => {
-                assert!(said.contains("\n0 differences"), "{said}");
+                assert!(printed.contains("\n0 differences"), "{printed}");
                 right += 1;
             }
             // A store error, never differences or a crash.
             Some(4) => failed += 1,
-            code => panic!("{code:?}: {said}{errors}"),
+            code => panic!("{code:?}: {printed}{errors}"),
         }
     }
     assert!(proxy.spoilt() > 0 && failed > 0, "{right} right, {failed} failed");
     proxy.set(Fault::None, 1);
-    let said = succeeds("verify --item-embeddings {} --store {}", &[&some, &proxy.url()]);
-    assert!(said.contains("\n0 differences"), "{said}");
+    let printed = succeeds("verify --item-embeddings {} --store {}", &[&some, &proxy.url()]);
+    assert!(printed.contains("\n0 differences"), "{printed}");
 }
 
 #[test]
@@ -381,11 +381,11 @@ fn cluster_is_pushed_to_and_verified() {
     let (data, cluster) = (data_set(), TestCluster::start(3));
     let out = data.path().join("out");
     let files: [&dyn AsRef<Path>; 3] = [&data, &out, &cluster.url()];
-    let said = succeeds("run --data {} --out {} --store {} --epochs 1", &files);
-    assert!(said.contains("redis-cli -c -u redis://127.0.0.1:"), "{said}");
+    let printed = succeeds("run --data {} --out {} --store {} --epochs 1", &files);
+    assert!(printed.contains("redis-cli -c -u redis://127.0.0.1:"), "{printed}");
     let line = "verify --data {} --features {} --embeddings {} --store {} --sample all";
-    let said = succeeds(line, &[&data, &out, &out, &cluster.url()]);
-    assert!(said.contains("\n0 differences"), "{said}");
+    let printed = succeeds(line, &[&data, &out, &out, &cluster.url()]);
+    assert!(printed.contains("\n0 differences"), "{printed}");
     // The keys are distributed over the nodes.
     for node in cluster.nodes() {
         assert!(Client::new(node).keys("uf:*").len() > 5);
@@ -418,15 +418,15 @@ fn passwords_are_checked_and_never_printed() {
     assert!(!error.contains("s3cret"), "{error}");
     let error = fails(4, line, &[&file, &redis.url()]);
     assert!(error.contains("password") || error.contains("NOAUTH"), "{error}");
-    let said = succeeds(line, &[&file, &url(":s3cret-right")]);
-    assert!(!said.contains("s3cret"), "{said}");
+    let printed = succeeds(line, &[&file, &url(":s3cret-right")]);
+    assert!(!printed.contains("s3cret"), "{printed}");
 
     let data = data_set();
     let mut command =
         loader("run --data {} --out {} --epochs 1", &[&data, &data.path().join("out")]);
-    let (said, _) = ends(0, command.env("SPARROW_STORE", url("default:s3cret-right")));
-    assert!(!said.contains("s3cret"), "{said}");
-    assert!(said.contains("SPARROW_STORE") && said.contains("REDISCLI_AUTH"), "{said}");
+    let (printed, _) = ends(0, command.env("SPARROW_STORE", url("default:s3cret-right")));
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert!(printed.contains("SPARROW_STORE") && printed.contains("REDISCLI_AUTH"), "{printed}");
 }
 
 #[test]
@@ -460,9 +460,9 @@ fn all_keys_of_ml_latest_small_equal_the_definitions() {
     let data = env::var_os("SPARROW_ML_LATEST_SMALL").map(PathBuf::from);
     let data = data.expect("SPARROW_ML_LATEST_SMALL names the folder with ml-latest-small");
     let redis = TestRedis::start(&[]);
-    let (out, said) = run(&data, &redis.url());
+    let (out, printed) = run(&data, &redis.url());
     for line in ["610 users' features (uf:)", "9724 movies' features (mf:)"] {
-        assert!(said.contains(line), "{line}: {said}");
+        assert!(printed.contains(line), "{line}: {printed}");
     }
     holds_the_contract(&redis, "", &data, out.path());
     let file = format!("file:{}", out.path().join("store.redb").display());
@@ -470,7 +470,7 @@ fn all_keys_of_ml_latest_small_equal_the_definitions() {
     succeeds(line, &[&data, &out, &out, &file]);
     for store in [&redis.url(), &file] {
         let line = "verify --data {} --features {} --embeddings {} --store {} --sample all";
-        let said = succeeds(line, &[&data, &out, &out, store]);
-        assert!(said.contains("\n0 differences"), "{said}");
+        let printed = succeeds(line, &[&data, &out, &out, store]);
+        assert!(printed.contains("\n0 differences"), "{printed}");
     }
 }

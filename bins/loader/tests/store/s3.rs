@@ -52,8 +52,8 @@ fn features_and_embeddings_are_read_from_an_object_store() {
     upload(&out.join("embedding.json"), "embedding.json");
     let line = "push --features s3://films/daily --user-embeddings s3://films/users/ \
                 --item-embeddings s3://films/items.csv --store {}";
-    let (said, _) = ends(0, with_moto(&mut loader(line, &[&store]), &moto.url()));
-    assert!(said.contains("70 users' embeddings"), "{said}");
+    let (printed, _) = ends(0, with_moto(&mut loader(line, &[&store]), &moto.url()));
+    assert!(printed.contains("70 users' embeddings"), "{printed}");
     // The local files have the same content.
     let line = "verify --features {} --embeddings {} --store {} --sample all";
     assert!(succeeds(line, &[&out, &out, &store]).contains("\n0 differences"));

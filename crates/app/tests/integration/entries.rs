@@ -14,8 +14,7 @@ pub(crate) fn entries(
     let mut entries = contract_entries(catalog, items, users);
     let mut list = UserList::default();
     for history in catalog.users().iter() {
-        let half_stars = history.iter().map(|rated| u32::from(rated.stars.half_stars())).sum();
-        list.most_active.push((history.user(), history.len() as u32, half_stars));
+        list.most_active.push((history.user(), history.len() as u32, history.half_stars() as u32));
         entries.push(Entry::UserRatings(history.user(), stored(&history, catalog)));
     }
     list.total = list.most_active.len() as u32;
@@ -42,14 +41,11 @@ pub(crate) fn contract_entries(
     users: &EmbeddingTable,
 ) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut movie_ratings = vec![RatingStats::default(); catalog.len()];
     for history in catalog.users().iter() {
-        for rated in history.iter() {
-            movie_ratings[rated.movie.index()].add(rated.stars);
-        }
         let texts = UserWindow::of(&history, catalog).features().texts(catalog.genres());
         entries.push(Entry::UserFeatures(history.user(), fields(&USER_FIELDS, texts)));
     }
+    let movie_ratings = RatingStats::of_movies(catalog.users(), catalog.len());
     for (movie, ratings) in catalog.movies().iter().zip(&movie_ratings) {
         if ratings.count() > 0 {
             let texts = MovieFeatures::new(movie, ratings).texts(catalog.genres());

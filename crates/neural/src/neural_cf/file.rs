@@ -51,6 +51,7 @@ impl Metadata {
 /// | `dense.0.weight`, `dense.1.weight`, … | inputs, outputs | of the architecture `neuralcf` |
 /// | `dense.0.bias`, … | outputs | |
 /// | `movie.dense.0.weight`, `user.dense.0.weight`, … and `.bias` | | of `two-towers` |
+/// | `mlp.dense.0.weight`, … and `.bias` | inputs, outputs; outputs | of `neumf`, whose number of factors is that of the inputs of `output` less the outputs of the last of these layers |
 /// | `output.weight`, `output.bias` | inputs, 1; 1 | |
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelFile {
@@ -77,15 +78,19 @@ fn read(bytes: &[u8]) -> Result<ModelFile, String> {
     let (tensors, metadata) = Tensors::read::<Metadata>(bytes)?;
     let movies = tensors.embedding("movie")?;
     let users = tensors.embedding("user")?;
+    let output = tensors.dense("output")?;
     let network = if tensors.has("dense.0.weight") {
         Network::NeuralCf { hidden: tensors.layers("dense")? }
+    } else if tensors.has("mlp.dense.0.weight") {
+        let hidden = tensors.layers("mlp.dense")?;
+        let last = hidden.last().map_or(0, Dense::outputs);
+        Network::NeuMf { factors: output.inputs().saturating_sub(last), hidden }
     } else {
         Network::TwoTowers {
             movie: tensors.layers("movie.dense")?,
             user: tensors.layers("user.dense")?,
         }
     };
-    let output = tensors.dense("output")?;
     let model = Model::new(movies, users, network, output).map_err(|error| error.0)?;
     let metadata = metadata.unwrap_or_else(|| Metadata::new(model.architecture()));
     if metadata.architecture != model.architecture().name() {
@@ -172,6 +177,7 @@ fn write(file: &ModelFile) -> Result<Vec<u8>, String> {
             add("movie.dense", movie);
             add("user.dense", user);
         }
+        Network::NeuMf { hidden, .. } => add("mlp.dense", hidden),
     }
     tensors.extend(stored_dense("output", model.output()));
 
@@ -196,8 +202,8 @@ mod tests {
     use crate::model_file::unverified;
     use crate::neural_cf::scorer::samples::model;
 
-    fn file(towers: bool) -> ModelFile {
-        let model = model(5, towers, [4, 3], &[6, 2]);
+    fn file(architecture: Architecture) -> ModelFile {
+        let model = model(5, architecture, [4, 3], &[6, 2]);
         let mut metadata = Metadata::new(model.architecture());
         metadata.metrics.insert("roc_auc".to_owned(), 0.8);
         metadata.training.insert("seed".to_owned(), "1".to_owned());
@@ -218,8 +224,8 @@ mod tests {
 
     #[test]
     fn written_model_is_read_unchanged() {
-        for towers in [false, true] {
-            let file = file(towers);
+        for architecture in Architecture::ALL {
+            let file = file(architecture);
             let bytes = file.to_bytes().unwrap();
             assert_eq!(ModelFile::read(&bytes, "m").unwrap(), file);
             assert_eq!(file.to_bytes().unwrap(), bytes);
@@ -265,7 +271,7 @@ mod tests {
             with(&[("output.weight", &[2, 1], &[1.0, 1.0])]),
             "m: output has 2 weights, expected 1 for 1 inputs and 1 outputs"
         );
-        let mut wrong = file(false);
+        let mut wrong = file(Architecture::NeuralCf);
         wrong.metadata.architecture = "two-towers".to_owned();
         let error = ModelFile::read(&wrong.to_bytes().unwrap(), "m").unwrap_err().to_string();
         assert!(error.contains("architecture in the metadata is \"two-towers\""), "{error}");
@@ -276,7 +282,7 @@ mod tests {
 
     #[test]
     fn flipped_bits_are_errors() {
-        let file = file(false);
+        let file = file(Architecture::NeuralCf);
         let bytes = file.to_bytes().unwrap();
         for bit in (0..bytes.len() * 8).step_by(7) {
             let mut damaged = bytes.clone();
@@ -301,7 +307,7 @@ mod tests {
             byte in any::<u8>(),
             cut in any::<prop::sample::Index>(),
         ) {
-            let mut bytes = unverified(file(false).to_bytes().unwrap());
+            let mut bytes = unverified(file(Architecture::NeuralCf).to_bytes().unwrap());
             let header = 8 + usize::from(bytes[0]) + 256 * usize::from(bytes[1]);
             bytes[offset.index(header)] = byte;
             let _ = ModelFile::read(&bytes, "m");

@@ -31,14 +31,20 @@ pub enum Architecture {
     NeuralCf,
     /// A network over each embedding, and the dot product of their outputs.
     TwoTowers,
+    /// Neural matrix factorisation: the product of a part of both embeddings beside a network over their other parts.
+    NeuMf,
 }
 
 impl Architecture {
+    /// All architectures.
+    const ALL: [Self; 3] = [Self::NeuralCf, Self::TwoTowers, Self::NeuMf];
+
     /// The name in files and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NeuralCf => "neuralcf",
             Self::TwoTowers => "two-towers",
+            Self::NeuMf => "neumf",
         }
     }
 }
@@ -53,13 +59,11 @@ impl FromStr for Architecture {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        match name {
-            "neuralcf" => Ok(Self::NeuralCf),
-            "two-towers" => Ok(Self::TwoTowers),
-            _ => Err(Error(format!(
-                "unknown architecture {name:?}, expected \"neuralcf\" or \"two-towers\""
-            ))),
-        }
+        let found = Self::ALL.into_iter().find(|architecture| architecture.name() == name);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error(format!("unknown architecture {name:?}, expected one of {names}"))
+        })
     }
 }
 
@@ -145,6 +149,15 @@ pub enum Network {
         /// Layers over the user's embedding, with the same number of outputs.
         user: Vec<Dense>,
     },
+    /// See [`Architecture::NeuMf`] (He et al. 2017, section 3.4).
+    NeuMf {
+        /// The number of leading dimensions of both embeddings whose products, one per dimension, are the first inputs
+        /// of the output layer.
+        factors: usize,
+        /// At least one layer, each with a ReLU, over the other dimensions, the movie's first. The outputs of the last
+        /// are the other inputs of the output layer.
+        hidden: Vec<Dense>,
+    },
 }
 
 /// A trained model that predicts the probability that a user likes a movie.
@@ -158,7 +171,7 @@ pub struct Model {
 
 impl Model {
     /// Creates and validates a model. `output` has one output, followed by a sigmoid; its inputs are the outputs of the
-    /// last hidden layer, or the dot product of the towers.
+    /// last hidden layer, for [`Network::NeuMf`] after the products of the factors, or the dot product of the towers.
     ///
     /// # Errors
     /// If sizes are inconsistent, or a weight is not finite or above 1e4.
@@ -203,6 +216,21 @@ impl Model {
                 }
                 1
             }
+            Network::NeuMf { factors, hidden } => {
+                let smallest = movies.dimension().min(users.dimension());
+                if !(1..smallest).contains(factors) {
+                    return Err(Error(format!(
+                        "{factors} factors of embeddings with {} and {} dimensions",
+                        movies.dimension(),
+                        users.dimension()
+                    )));
+                }
+                if hidden.is_empty() {
+                    return Err(Error("no hidden layer".to_owned()));
+                }
+                let inputs = movies.dimension() + users.dimension() - 2 * factors;
+                factors + check_layers(hidden, inputs, "mlp.dense")?
+            }
         };
         check_layer(&output, output_inputs, "output")?;
         if output.outputs() != 1 {
@@ -216,6 +244,7 @@ impl Model {
         match self.network {
             Network::NeuralCf { .. } => Architecture::NeuralCf,
             Network::TwoTowers { .. } => Architecture::TwoTowers,
+            Network::NeuMf { .. } => Architecture::NeuMf,
         }
     }
 
@@ -248,6 +277,12 @@ impl Model {
             Network::TwoTowers { movie: movie_tower, user: user_tower } => {
                 let (movie, user) = (run(movie_tower, movie), run(user_tower, user));
                 vec![movie.iter().zip(user).map(|(movie, user)| movie * user).sum()]
+            }
+            Network::NeuMf { factors, hidden } => {
+                let ((movie, of_movie), (user, of_user)) =
+                    (movie.split_at(*factors), user.split_at(*factors));
+                let products = movie.iter().zip(user).map(|(movie, user)| movie * user);
+                products.chain(run(hidden, [of_movie, of_user].concat())).collect()
             }
         };
         1.0 / (1.0 + (-self.output.sums(&last)[0]).exp())

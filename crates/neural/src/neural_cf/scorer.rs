@@ -7,7 +7,7 @@ const CHUNK: usize = 16;
 /// A model prepared for scoring the items of a catalogue, by item index.
 ///
 /// The part that depends only on the movie is precomputed: its half of the first layer, which is linear in both
-/// embeddings, or the output of its tower. The part that depends only on the user is computed once per request, in
+/// embeddings, the output of its tower, or its factors. The part that depends only on the user is computed once per request, in
 /// [`Scorer::query`]. The remaining few hundred multiplications per pair run for 16 movies in parallel with SIMD.
 ///
 /// Item values are stored twice: in blocks for scoring all items, and row-major for scoring candidates.
@@ -77,6 +77,15 @@ impl Scorer {
                 linear: movie.last().map_or(model.movies.dimension(), Dense::outputs),
                 layers: Vec::new(),
             },
+            Network::NeuMf { factors, hidden } => Stack {
+                hidden: hidden[0].outputs(),
+                linear: *factors,
+                layers: hidden[1..]
+                    .iter()
+                    .map(layer)
+                    .chain([Layer::new(&model.output.weight[*factors..], &model.output.bias)])
+                    .collect(),
+            },
         };
         let width = stack.width();
         let row_lanes = width.div_ceil(LANES);
@@ -141,6 +150,15 @@ impl Scorer {
                 let last = run(user, embedding);
                 let linear = last.into_iter().map(|value| (value * weight) as f32).collect();
                 User { hidden: Vec::new(), linear, bias }
+            }
+            Network::NeuMf { factors, hidden } => {
+                let (of_factors, of_layers) = embedding.split_at(*factors);
+                let weights = of_factors.iter().zip(&output.weight);
+                User {
+                    hidden: half(&hidden[0], of_layers, Half::Second),
+                    linear: weights.map(|(it, &weight)| (it * f64::from(weight)) as f32).collect(),
+                    bias: 0.0,
+                }
             }
         })
     }
@@ -213,6 +231,12 @@ fn movie_half(model: &Model, id: u32) -> Vec<f32> {
         Network::TwoTowers { movie, .. } => {
             run(movie, row).into_iter().map(|value| value as f32).collect()
         }
+        Network::NeuMf { factors, hidden } => {
+            let (of_factors, of_layers) = row.split_at(*factors);
+            let mut values = half(&hidden[0], of_layers, Half::First);
+            values.extend(of_factors.iter().map(|&value| value as f32));
+            values
+        }
     }
 }
 
@@ -247,7 +271,10 @@ fn half(layer: &Dense, inputs: &[f64], which: Half) -> Vec<f32> {
 pub(super) mod samples {
     use super::*;
     use crate::TableBuilder;
-    use crate::neural_cf::Embedding;
+    use crate::neural_cf::{Architecture, Embedding};
+
+    /// The factors of a model of [`Architecture::NeuMf`].
+    const FACTORS: usize = 5;
 
     /// Generates numbers from -1 to 1.
     fn numbers(seed: &mut u64, count: usize) -> Vec<f32> {
@@ -280,19 +307,27 @@ pub(super) mod samples {
 
     pub(in crate::neural_cf) fn model(
         mut seed: u64,
-        towers: bool,
+        architecture: Architecture,
         dimensions: [usize; 2],
         widths: &[usize],
     ) -> Model {
         let seed = &mut seed;
-        let movies = embedding(seed, 40, dimensions[0]);
-        let users = embedding(seed, 3, dimensions[1]);
-        let (network, last) = if towers {
-            let movie = layers(seed, dimensions[0], widths);
-            (Network::TwoTowers { movie, user: layers(seed, dimensions[1], widths) }, 1)
-        } else {
-            let hidden = layers(seed, dimensions[0] + dimensions[1], widths);
-            (Network::NeuralCf { hidden }, widths[widths.len() - 1])
+        let factors = if architecture == Architecture::NeuMf { FACTORS } else { 0 };
+        let movies = embedding(seed, 40, factors + dimensions[0]);
+        let users = embedding(seed, 3, factors + dimensions[1]);
+        let (network, last) = match architecture {
+            Architecture::TwoTowers => {
+                let movie = layers(seed, dimensions[0], widths);
+                (Network::TwoTowers { movie, user: layers(seed, dimensions[1], widths) }, 1)
+            }
+            Architecture::NeuralCf => {
+                let hidden = layers(seed, dimensions[0] + dimensions[1], widths);
+                (Network::NeuralCf { hidden }, widths[widths.len() - 1])
+            }
+            Architecture::NeuMf => {
+                let hidden = layers(seed, dimensions[0] + dimensions[1], widths);
+                (Network::NeuMf { factors, hidden }, factors + widths[widths.len() - 1])
+            }
         };
         let output = layers(seed, last, &[1]).remove(0);
         Model::new(movies, users, network, output).unwrap()
@@ -306,21 +341,22 @@ mod tests {
 
     use super::samples::model;
     use super::*;
+    use crate::neural_cf::Architecture;
 
     proptest! {
         #[test]
         fn every_kernel_matches_the_reference(
             seed in any::<u64>(),
-            towers in any::<bool>(),
+            architecture in prop::sample::select(Architecture::ALL.to_vec()),
             dimensions in prop::array::uniform2(1..20_usize),
             widths in prop::collection::vec(1..40_usize, 1..4),
             len in 0..70_u32,
             chosen in prop::collection::vec(0..70_u32, 0..60),
         ) {
             // Towers may have no layers; then both embeddings have the same dimension.
-            let bare = towers && seed % 3 == 0;
+            let bare = architecture == Architecture::TwoTowers && seed % 3 == 0;
             let dimensions = if bare { [dimensions[0]; 2] } else { dimensions };
-            let model = model(seed, towers, dimensions, if bare { &[] } else { &widths });
+            let model = model(seed, architecture, dimensions, if bare { &[] } else { &widths });
             for kernel in Kernel::available() {
                 let scorer = Scorer::with_kernel(&model, 0..len, kernel);
                 for user in [0, 3, 4] {
@@ -346,7 +382,7 @@ mod tests {
     /// More than one chunk of items, with a partial one.
     #[test]
     fn scores_of_many_selected_items_equal_those_of_all() {
-        let model = model(9, false, [10, 10], &[10, 10]);
+        let model = model(9, Architecture::NeuralCf, [10, 10], &[10, 10]);
         let scorer = Scorer::new(&model, 0..1000);
         let query = scorer.query(3);
         let mut all = Vec::new();
@@ -361,7 +397,7 @@ mod tests {
 
     #[test]
     fn extreme_logits_yield_valid_probabilities() {
-        let mut model = model(9, false, [10, 10], &[10, 10]);
+        let mut model = model(9, Architecture::NeuralCf, [10, 10], &[10, 10]);
         for bias in [-1e4, -200.0, -20.0, 20.0, 200.0, 1e4] {
             model.output.bias[0] = bias;
             for kernel in Kernel::available() {
@@ -378,7 +414,7 @@ mod tests {
 
     #[test]
     fn inconsistent_models_are_errors() {
-        let good = model(9, false, [3, 2], &[4, 5]);
+        let good = model(9, Architecture::NeuralCf, [3, 2], &[4, 5]);
         let error_of = |change: &dyn Fn(&mut Model)| {
             let mut model = good.clone();
             change(&mut model);
@@ -417,6 +453,18 @@ mod tests {
                         Network::TwoTowers { movie: vec![dense(3, 4)], user: vec![dense(2, 5)] };
                 },
                 "the movie tower has 4 outputs, the user tower 5",
+            ),
+            (
+                &|model: &mut Model| {
+                    model.network = Network::NeuMf { factors: 2, hidden: vec![dense(1, 3)] };
+                },
+                "2 factors of embeddings with 3 and 2 dimensions",
+            ),
+            (
+                &|model: &mut Model| {
+                    model.network = Network::NeuMf { factors: 1, hidden: vec![dense(3, 5)] };
+                },
+                "output has 5 weights, expected 6 for 6 inputs and 1 outputs",
             ),
         ] {
             assert_eq!(error_of(change), message);

@@ -781,8 +781,8 @@ fn damaged_parquet_files_are_read_or_rejected() {
     for round in 0..rounds {
         let mut damaged = whole.clone();
         // The step is coprime to the length.
-        let at = round * 7919 % damaged.len();
-        damaged[at] = [0, 0x7f, 0xff, damaged[at] ^ 4][round % 4];
+        let offset = round * 7919 % damaged.len();
+        damaged[offset] = [0, 0x7f, 0xff, damaged[offset] ^ 4][round % 4];
         fs::write(&file, damaged).unwrap();
         let outcome = run(DataSet::open(&session, data.path(), &ReaderOptions::default()));
         session.deregister_table("ratings").unwrap();

@@ -11,9 +11,10 @@ use arrow_cast::cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema};
 use sparrow_features::{Definition, Hundredths, MOVIE, USER, ValueType};
 use sparrow_model::{MovieId, UserId, nearest_name};
+use sparrow_neural::MAX_DIMENSION;
 use sparrow_store::{Entry, Fields};
 
-use super::{LONGEST_VECTOR, Table};
+use super::Table;
 
 /// Names of the id column: that of the pipeline, and those of Spark's Word2Vec and ALS models.
 const USER_ID: &[&str] = &["userId", "id"];
@@ -293,7 +294,7 @@ impl Values {
         let missing = || "no value".to_owned();
         Ok(match value_type {
             ValueType::MovieId => match self.whole(row)? {
-                // 0 is how samples say that there is none.
+                // samples contain 0 where there is none.
                 None | Some(0) => String::new(),
                 Some(id) => id.to_string(),
             },
@@ -385,10 +386,10 @@ fn spark_vector(vectors: &StructArray, row: usize) -> Option<Vec<f32>> {
     let indices = list("indices")?;
     let indices = indices.as_primitive_opt::<Int32Type>()?.values();
     // A larger size is no embedding, and must not cause an allocation of gigabytes.
-    let size = usize::try_from(size).ok().filter(|&size| size <= LONGEST_VECTOR)?;
+    let size = usize::try_from(size).ok().filter(|&size| size <= MAX_DIMENSION)?;
     let mut vector = vec![0.0; size];
-    for (&at, &value) in indices.iter().zip(values) {
-        *vector.get_mut(usize::try_from(at).ok()?)? = value as f32;
+    for (&index, &value) in indices.iter().zip(values) {
+        *vector.get_mut(usize::try_from(index).ok()?)? = value as f32;
     }
     Some(vector)
 }

@@ -280,10 +280,10 @@ impl Text {
         Ok(true)
     }
 
-    /// Reads until there are `wanted` bytes after `at`, or the file ends.
-    async fn fill(&mut self, at: usize, wanted: usize) -> Result<&[u8], Error> {
-        while self.ahead.len() < at + wanted && self.more().await? {}
-        Ok(&self.ahead[at..])
+    /// Reads until there are `wanted` bytes after `offset`, or the file ends.
+    async fn fill(&mut self, offset: usize, wanted: usize) -> Result<&[u8], Error> {
+        while self.ahead.len() < offset + wanted && self.more().await? {}
+        Ok(&self.ahead[offset..])
     }
 
     /// The next bytes, without consuming them; fewer than `wanted` only at the end of the file.
@@ -340,12 +340,12 @@ fn vector_lines(text: Text, table: Table) -> BatchStream {
 }
 
 async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Batch, Text)>, Error> {
-    let (mut entries, mut at) = (Vec::new(), 0);
+    let (mut entries, mut offset) = (Vec::new(), 0);
     while entries.len() < BATCH {
-        let Some(length) = text.line_length(at).await? else { break };
+        let Some(length) = text.line_length(offset).await? else { break };
         text.line += 1;
-        let line = &text.ahead[at..at + length];
-        at += length;
+        let line = &text.ahead[offset..offset + length];
+        offset += length;
         let malformed = |what| text.file.malformed(format!("line {}: {what}", text.line));
         let line = str::from_utf8(skip_byte_order_mark(line));
         let line = line.map_err(|_| malformed("not UTF-8 text".to_owned()))?;
@@ -356,9 +356,9 @@ async fn next_vectors(mut text: Text, table: Table) -> Result<Option<(Batch, Tex
             entries.push(table.embedding(id, vector));
         }
     }
-    text.consume(at);
+    text.consume(offset);
     let bytes = text.progress();
-    Ok((at > 0).then_some((Batch { entries, bytes }, text)))
+    Ok((offset > 0).then_some((Batch { entries, bytes }, text)))
 }
 
 /// A CSV file with a header.
@@ -418,22 +418,22 @@ impl Csv {
     async fn next(mut self) -> Result<Option<(Batch, Self)>, Error> {
         let mut values: Vec<StringBuilder> =
             self.indexes.iter().map(|_| StringBuilder::new()).collect();
-        let (mut rows, mut at) = (0, 0);
+        let (mut rows, mut offset) = (0, 0);
         while rows < BATCH {
             // The splitter needs the whole record, or more than the maximum.
-            let rest = self.text.fill(at, MAX_LINE + 1).await?;
+            let rest = self.text.fill(offset, MAX_LINE + 1).await?;
             let blank = rest.iter().take_while(|byte| is_line_end(**byte)).count();
             if blank > 0 {
-                at += blank;
+                offset += blank;
                 continue;
             }
             if rest.is_empty() {
                 break;
             }
             match record(&mut self.splitter, rest, self.columns, &self.indexes, &mut values) {
-                Ok(length) => at += length,
+                Ok(length) => offset += length,
                 Err(what) => {
-                    self.text.consume_lines(at);
+                    self.text.consume_lines(offset);
                     let line = self.text.line + 1;
                     let what = format!("is not readable as CSV: line {line}: {what}");
                     return Err(self.text.file.malformed(what));
@@ -441,7 +441,7 @@ impl Csv {
             }
             rows += 1;
         }
-        self.text.consume_lines(at);
+        self.text.consume_lines(offset);
         if rows == 0 {
             return Ok(None);
         }

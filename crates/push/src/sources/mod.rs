@@ -9,7 +9,9 @@
 //! Invalid input is never ignored: a missing value, one out of range or a duplicate id is an
 //! [`Error`] with file, row and column. Files are read in batches; of a Parquet file, one row group
 //! is in memory at a time.
-//! one row group is in memory at a time.
+//!
+//! The rules for vectors, lines of vectors and their metadata are those of `sparrow-neural`, whose `EmbeddingFolder` reads
+//! whole folders on this machine. The reader here streams and accepts further formats.
 
 mod column_mapping;
 mod file_reader;
@@ -262,9 +264,6 @@ async fn embedding_metadata(
     }
 }
 
-/// The maximum number of dimensions.
-const LONGEST_VECTOR: usize = 1 << 16;
-
 /// Reads the files of one table, with checks across files.
 struct TableReader {
     table: Table,
@@ -322,12 +321,6 @@ impl TableReader {
                 | Entry::EmbeddingInfo(_) => continue,
             };
             if let Some(vector) = vector {
-                if vector.len() > LONGEST_VECTOR {
-                    let length = vector.len();
-                    return Err(format!(
-                        "id {id} has {length} components, more than {LONGEST_VECTOR}"
-                    ));
-                }
                 sparrow_neural::check_vector(id, vector, self.dimension)?;
                 self.dimension = Some(vector.len());
             }

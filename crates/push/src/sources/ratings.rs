@@ -114,8 +114,7 @@ fn user_list(catalog: &Catalog) -> UserList {
     order.sort_unstable_by_key(most_active_first);
     let listed = order.into_iter().map(|user| {
         let history = users.get(user);
-        let half_stars = history.iter().map(|rated| u32::from(rated.stars.half_stars())).sum();
-        (history.user(), history.len() as u32, half_stars)
+        (history.user(), history.len() as u32, history.half_stars() as u32)
     });
     UserList { total: users.len() as u32, most_active: listed.collect() }
 }

@@ -66,7 +66,7 @@ async fn rest_scores_equal_in_process_scores() {
     }
 }
 
-/// Adds a movie to the catalogue that the model does not know.
+/// Adds a movie to the catalogue that is not in the model.
 fn with_unknown_movie(catalog: &Catalog) -> Arc<Catalog> {
     let mut records: Vec<MovieRecord> = catalog
         .movies()

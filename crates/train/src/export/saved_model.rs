@@ -34,14 +34,19 @@ pub(super) fn encode(model: &Model) -> Result<Vec<u8>, String> {
     let user = builder.embed("user", user, model.users());
     let last = match model.network() {
         Network::NeuralCf { hidden } => {
-            let axis = builder.constant("concat/axis", &Ints(&[1]), &[]);
-            let both = builder.node(
-                "concat",
-                "ConcatV2",
-                &[movie, user, axis],
-                &[("T", Value::Type(FLOAT)), ("N", Value::Int(2)), ("Tidx", Value::Type(INT32))],
-            );
+            let both = builder.concat("concat", &[movie, user]);
             builder.layers("dense", both, hidden)
+        }
+        Network::NeuMf { factors, hidden } => {
+            let movie_factors = builder.columns("movie/factors", &movie, 0, Some(*factors));
+            let user_factors = builder.columns("user/factors", &user, 0, Some(*factors));
+            let float = [("T", Value::Type(FLOAT))];
+            let gmf = builder.node("gmf", "Mul", &[movie_factors, user_factors], &float);
+            let movie = builder.columns("movie/mlp", &movie, *factors, None);
+            let user = builder.columns("user/mlp", &user, *factors, None);
+            let both = builder.concat("mlp/concat", &[movie, user]);
+            let mlp = builder.layers("mlp/dense", both, hidden);
+            builder.concat("concat", &[gmf, mlp])
         }
         Network::TwoTowers { movie: movie_tower, user: user_tower } => {
             let movie = builder.layers("movie/dense", movie, movie_tower);
@@ -188,6 +193,33 @@ impl Builder {
         )
     }
 
+    /// The columns of matrices, side by side.
+    fn concat(&mut self, name: &str, matrices: &[String; 2]) -> String {
+        let axis = self.constant(&format!("{name}/axis"), &Ints(&[1]), &[]);
+        let [first, second] = matrices.clone();
+        self.node(
+            name,
+            "ConcatV2",
+            &[first, second, axis],
+            &[("T", Value::Type(FLOAT)), ("N", Value::Int(2)), ("Tidx", Value::Type(INT32))],
+        )
+    }
+
+    /// Columns of a matrix from `first`, `count` of them or all that follow.
+    fn columns(&mut self, name: &str, of: &str, first: usize, count: Option<usize>) -> String {
+        // Dimensions are far below the limit of 32 bits. A size of −1 is all that follows.
+        let int = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let count = count.map_or(-1, int);
+        let begin = self.constant(&format!("{name}/begin"), &Ints(&[0, int(first)]), &[2]);
+        let size = self.constant(&format!("{name}/size"), &Ints(&[-1, count]), &[2]);
+        self.node(
+            name,
+            "Slice",
+            &[of.to_owned(), begin, size],
+            &[("T", Value::Type(FLOAT)), ("Index", Value::Type(INT32))],
+        )
+    }
+
     /// From ids to embeddings.
     fn embed(&mut self, name: &str, ids: String, embedding: &Embedding) -> String {
         // Row 0 is that of unknown ids. The places of the table are the ids plus one; the first and the
@@ -274,8 +306,23 @@ mod tests {
 
     #[test]
     fn inputs_come_before_what_uses_them() {
-        let bytes = encode(&model(5)).unwrap();
-        let saved = SavedModel::decode(&bytes[..]).unwrap();
+        for model in [model(5), neumf()] {
+            check(&encode(&model).unwrap());
+        }
+    }
+
+    fn neumf() -> Model {
+        let dense = |inputs: usize, outputs: usize| Dense {
+            weight: vec![0.5; inputs * outputs],
+            bias: vec![0.25; outputs],
+        };
+        let model = model(5);
+        let network = Network::NeuMf { factors: 1, hidden: vec![dense(2, 3)] };
+        Model::new(model.movies().clone(), model.users().clone(), network, dense(4, 1)).unwrap()
+    }
+
+    fn check(bytes: &[u8]) {
+        let saved = SavedModel::decode(bytes).unwrap();
         let graph = saved.meta_graphs[0].graph.as_ref().unwrap();
         let mut known: Vec<&str> = Vec::new();
         for node in &graph.nodes {
