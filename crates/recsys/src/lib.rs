@@ -103,7 +103,9 @@ pub mod features {
 pub mod user {
     pub use sparrow_model::{Features, UserState};
     #[cfg(feature = "store")]
-    pub use sparrow_user_state::{LoadedUser, StoreReader, StoreSource};
+    pub use sparrow_user_state::{
+        LiveSource, LoadedUser, ReadError, StoreReader, StoreSource, UserSource,
+    };
 }
 
 /// The feature store: features, embeddings and rating histories by id.
@@ -119,6 +121,16 @@ pub mod store {
         Circuit, Entry, Error, FeatureStore, Fields, Generation, GuardOptions, Guarded, Kind,
         Location, Malformed, MemoryStore, MovieRatings, Options, Outage, Push, Read, RedisLocation,
         Retry, Status, StoredMovie, StoredRating, StoredUser, UserList, connect, open,
+    };
+}
+
+/// Live data: ratings and events that arrive while the service runs.
+#[cfg(feature = "store")]
+pub mod live {
+    pub use sparrow_live::{
+        Accepted, Action, Combination, Durability, Error, EventType, EventTypes, Idempotency,
+        Limits, LiveEvent, LiveRating, LiveStore, LiveUser, MemoryLive, Opinion, Recorded,
+        Sequence, Write,
     };
 }
 

@@ -28,6 +28,7 @@ pub struct StoreSource {
 
 /// A user as read from a store or from a request, in the terms of an engine's catalogue: owns what [`UserState`] borrows.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct LoadedUser {
     pub(crate) id: UserId,
     pub(crate) is_anonymous: bool,

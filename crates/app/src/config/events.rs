@@ -140,7 +140,7 @@ mod tests {
             ("type = \"a\"\n[[events]]\ntype = \"a\"", "events[1].type"),
             ("type = \"a\"\nstrenght = 1", "events[0].strenght"),
         ] {
-            let error = layered(&format!("[[events]]\n{table}"), &[]).unwrap_err().to_string();
+            let error = layered(&format!("[[events]]\n{table}"), &[]).unwrap_err();
             assert!(error.contains(key), "{table}: {error}");
         }
     }

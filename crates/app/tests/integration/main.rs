@@ -4,6 +4,7 @@
 mod admin;
 mod entries;
 mod failing;
+mod live;
 mod load;
 mod model_server;
 mod models;

@@ -252,12 +252,14 @@ fn operation(endpoint: &Endpoint, methods: Methods, names: &Names<'_>) -> Json {
 const KEY_DESCRIPTION: &str = "Identifies the change for retries: of several requests of a user with one key within 24 \
      hours, only the first changes data, and all get its answer.";
 
-/// The object in the body of a request. Its fields may also be the parameters of the query.
+/// The object in the body of a request.
 fn request_body(body: &[Field], endpoint: &Endpoint, names: &Names<'_>) -> Json {
     let own = body.iter().map(|field| {
         (field.name.to_owned(), schema(&field.schema).with_text("description", field.description))
     });
-    let parameters = endpoint.query.iter().map(|parameter| {
+    // Requests for recommendations may have their parameters there.
+    let query = if endpoint.writes { &[][..] } else { &endpoint.query };
+    let parameters = query.iter().map(|parameter| {
         let values = values(parameter, names);
         (parameter.name.to_owned(), values.with_text("description", parameter.description))
     });

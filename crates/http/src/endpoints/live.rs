@@ -1,6 +1,7 @@
 //! What the endpoints that change live data share.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparrow_live::{Accepted, Action, Error, Idempotency, Write};
@@ -87,7 +88,7 @@ pub(crate) fn latest() -> u32 {
 }
 
 /// The live data of a server that has them.
-pub(crate) fn source<'s>(snapshot: &'s Snapshot) -> Result<&'s LiveSource, Problem> {
+pub(crate) fn source(snapshot: &Snapshot) -> Result<&LiveSource, Problem> {
     let none = || Problem::new(Kind::Forbidden, "this server has no store for live data");
     snapshot.source.live.as_ref().ok_or_else(none)
 }
@@ -222,20 +223,18 @@ pub(crate) async fn write_all(
     let mut results = live.store.write(&writes).await.into_iter();
     let mut worst: Option<Problem> = None;
     let items = problems.into_iter().map(|invalid| {
-        let outcome = match invalid {
-            Some(problem) => Err(problem),
-            None => {
-                let failed = || Problem::new(Kind::Internal, "the store for live data has failed");
-                let result = results.next().ok_or_else(failed);
-                result.and_then(|result| result.map_err(|error| problem(&error))).inspect_err(
-                    |problem| {
-                        let status = problem.kind().status();
-                        if worst.as_ref().is_none_or(|worst| worst.kind().status() < status) {
-                            worst = Some(problem.clone());
-                        }
-                    },
-                )
-            }
+        let outcome = if let Some(problem) = invalid {
+            Err(problem)
+        } else {
+            let failed = || Problem::new(Kind::Internal, "the store for live data has failed");
+            let result = results.next().ok_or_else(failed);
+            let result = result.and_then(|result| result.map_err(|error| problem(&error)));
+            result.inspect_err(|problem| {
+                let status = problem.kind().status();
+                if worst.as_ref().is_none_or(|worst| worst.kind().status() < status) {
+                    worst = Some(problem.clone());
+                }
+            })
         };
         match outcome {
             Ok(Accepted { sequence, applied, repeated }) => ItemResult {
@@ -280,10 +279,9 @@ async fn find_stored_times(snapshot: &Snapshot, changes: &mut [Change]) -> Resul
             // A change without a time is newer than what is stored.
             Some(_) if time.is_none() => continue,
             Some(store) => {
-                if !users.contains_key(&write.user) {
+                if let Entry::Vacant(entry) = users.entry(write.user) {
                     let read = store.read(write.user, &snapshot.engine).await;
-                    let read = read.map_err(|error| store_problem(&error))?;
-                    users.insert(write.user, Some(read));
+                    entry.insert(Some(read.map_err(|error| store_problem(&error))?));
                 }
                 users.get(&write.user).and_then(Option::as_ref)
             }

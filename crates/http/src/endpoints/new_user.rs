@@ -92,7 +92,7 @@ pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
         fill(value, json)?;
     }
     let Ratings { rated, unknown } = read_ratings(ratings.as_ref(), snapshot.catalog())?;
-    let user = User::New(LoadedUser::anonymous(rated, &snapshot.engine), &unknown);
+    let user = User::New(Box::new(LoadedUser::anonymous(rated, &snapshot.engine)), &unknown);
     answer(call, snapshot, values, user).await
 }
 

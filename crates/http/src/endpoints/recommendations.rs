@@ -161,7 +161,7 @@ pub(crate) async fn recommend(call: &Call<'_>) -> Result<Reply, Problem> {
 pub(crate) enum User<'a> {
     WithId(u32),
     /// A user without an id, with the ids of unknown movies in the request.
-    New(LoadedUser, &'a [u32]),
+    New(Box<LoadedUser>, &'a [u32]),
 }
 
 /// What the values of [`PARAMETERS`] mean.
@@ -225,7 +225,7 @@ pub(crate) async fn answer(
 ) -> Result<Reply, Problem> {
     let (id, user, unknown) = match user {
         User::WithId(id) => (Some(id), None, None),
-        User::New(user, unknown) => (None, Some(user), Some(unknown)),
+        User::New(user, unknown) => (None, Some(*user), Some(unknown)),
     };
     let Arguments { request, conditions, explain } = Arguments::read(snapshot, &values)?;
     let request =

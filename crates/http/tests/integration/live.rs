@@ -483,7 +483,7 @@ impl Broken {
 
 #[async_trait]
 impl LiveStore for Broken {
-    fn address(&self) -> &str {
+    fn address(&self) -> &'static str {
         "broken"
     }
 

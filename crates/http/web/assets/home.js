@@ -88,6 +88,13 @@ async function own() {
   section.hidden = user === null;
   if (user === null) return;
   document.getElementById("you-page").href = userUrl(user);
+  const place = document.getElementById("you-rows");
+  if (place.children.length === 0) {
+    // Until the rows are there, so that nothing below moves.
+    const { section: row, list } = emptyRow({ title: "Recommended for you", key: "recommended" });
+    waiting(list, 8);
+    place.append(row);
+  }
   try {
     const home = await ask((signal) => get(`/v1/users/${user}/home`, { size: ROW_SIZE }, signal));
     if (!home) return;

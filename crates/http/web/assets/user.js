@@ -315,7 +315,7 @@ let shownPage = queryNumber("page", 1);
 
 function showHistory(ratings) {
   const page = Math.floor(ratings.offset / HISTORY) + 1;
-  $("history-count").textContent = ratings.total === 0 ? "" : plural(ratings.total, "rating") + ", newest first";
+  $("history-count").textContent = ratings.total === 0 ? "" : `${plural(ratings.total, "rating")}, newest first. Stars on this page are those of user ${userId}.`;
   settled(
     $("history"),
     ratings.items.map((rating) =>
