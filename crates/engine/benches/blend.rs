@@ -2,8 +2,9 @@
 //!
 //! Microseconds on one core for whole requests by model, and for their parts, over a generated catalogue of the size of
 //! ml-latest-small. EASE and item-kNN are scored for the whole catalogue from all ratings of the user; recall takes 200
-//! candidates from each, beside the standard strategies, and the blend combines both. Every user of the catalogue is
-//! asked for once in a round. Prints the median and the best of interleaved rounds, so noise affects all equally. Times are
+//! candidates from each, and the blend combines both. Every user of the catalogue is
+//! asked for once in a round. Scores of a known history are kept between requests, so the requests of a user after a new
+//! rating are measured, too ("changed history"). Prints the median and the best of interleaved rounds, so noise affects all equally. Times are
 //! those of the processor (on Linux), so that programs beside this one disturb them only through caches.
 #![expect(clippy::print_stdout, reason = "the benchmark prints its results")]
 #![expect(clippy::expect_used, reason = "the data are valid by construction")]
@@ -16,15 +17,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use sparrow_blend::{Blend, BlendRanker, INPUTS, Objective, Signal, Term};
-use sparrow_engine::{Embeddings, Engine, Model, Request};
+use sparrow_engine::{Embeddings, Engine, Model, Request, Scope};
 use sparrow_model::{
-    Catalog, GenreSet, History, MovieId, MovieIndex, MovieRecord, MovieSet, Movies, RatingLog,
-    Stars, UserId, UserState,
+    Catalog, GenreSet, History, MovieId, MovieIndex, MovieRecord, MovieSet, Movies, OwnedHistory,
+    RatingLog, Stars, UserId, UserState,
 };
 use sparrow_neural::item_weights::{InputWeights, ItemWeights, Scorer};
 use sparrow_neural::{EmbeddingTable, Similarity, TableBuilder};
 use sparrow_random::{Random, Weighted};
-use sparrow_rank::{ItemWeightsRanker, Query, Ranker};
+use sparrow_rank::{ItemWeightsRanker, Query, Ranker, UNSCORED};
 use sparrow_recall::{ByScores, Recall};
 
 const MOVIES: u32 = 9742;
@@ -42,15 +43,14 @@ type Part<'a> = Box<dyn FnMut(UserId) + 'a>;
 fn main() {
     let catalog = Arc::new(catalog());
     let counts = cooccurrences(&catalog);
-    let ranker = |kind, keep, power| {
+    let of_rows = |keep, power| {
         let weights = weights(&counts, keep, power);
-        let scorer = Scorer::new(&weights, catalog.len(), |id| Some(id - 1));
-        Arc::new(ItemWeightsRanker::new(kind, Arc::new(scorer), InputWeights::EQUAL))
+        Arc::new(Scorer::new(&weights, catalog.len(), |id| Some(id - 1)))
     };
-    let inputs =
-        [ranker("ease", 500, 0.6), ranker("next-item", 512, 0.4), ranker("item-knn", 256, 0.4)];
+    let summed = [of_rows(500, 0.6), of_rows(512, 0.4), of_rows(256, 0.4)];
     let blend = Arc::new(BlendRanker::new(&blend(), &catalog));
-    let engine = engine(&catalog, &inputs, &blend);
+    // Two engines, because each keeps the scores of as many users as there are.
+    let engines = [(); 2].map(|()| engine(&catalog, &summed, &blend));
 
     let users: Vec<UserId> = catalog.users().iter().map(|history| history.user()).collect();
     println!(
@@ -58,10 +58,10 @@ fn main() {
         catalog.users().rating_count()
     );
     let mut scores = Vec::new();
-    score_all(&inputs[0], &catalog, users[7], &mut scores);
+    score_all(&summed[0], &catalog, users[7], &mut scores);
     let mut parts: Vec<(&str, Part<'_>)> = Vec::new();
     for model in ["popularity", "emb", "ease", "blend"] {
-        let engine = &engine;
+        let engine = &engines[0];
         parts.push((
             model,
             Box::new(move |user| {
@@ -70,15 +70,30 @@ fn main() {
             }),
         ));
     }
-    for (name, index) in [("score all by ease", 0), ("score all by item-knn", 2)] {
-        let (catalog, ranker) = (&catalog, &inputs[index]);
-        let mut scores = Vec::new();
+    for (name, model) in [("ease, changed history", "ease"), ("blend, changed history", "blend")] {
+        let (engine, catalog) = (&engines[1], &catalog);
+        // The two models leave out other ratings, so that neither finds the scores of the other.
+        let mut requests = if model == "blend" { ROUNDS * USERS as usize } else { 0 };
         parts.push((
             name,
             Box::new(move |user| {
-                score_all(ranker, catalog, user, &mut scores);
+                requests += 1;
+                let history = catalog.users().find(user).expect("users have rated");
+                let left_out = requests / USERS as usize % history.len();
+                let others = history.iter().enumerate().filter(|(at, _)| *at != left_out);
+                let changed = OwnedHistory::new(user, others.map(|(_, rated)| rated));
+                let user_state =
+                    UserState { history: Some(changed.get()), ..UserState::unknown(user) };
+                let request = Request { model: Some(model), ..Request::new(user) };
+                let answer = ready(engine.recommend_to(&request, &user_state, None));
+                black_box(answer.expect("the model exists"));
             }),
         ));
+    }
+    for (name, index) in [("score all by ease", 0), ("score all by item-knn", 2)] {
+        let (catalog, rows) = (&catalog, &summed[index]);
+        let mut all = Vec::new();
+        parts.push((name, Box::new(move |user| score_all(rows, catalog, user, &mut all))));
     }
     parts.push(("recall by scores", Box::new(recall(&catalog, &scores))));
     parts.push(("combine", Box::new(combine(&catalog, &blend, &scores))));
@@ -108,9 +123,10 @@ fn seconds(began: Instant) -> f64 {
 }
 
 /// Scores the catalogue for a user.
-fn score_all(ranker: &ItemWeightsRanker, catalog: &Catalog, user: UserId, scores: &mut Vec<f32>) {
-    let outcome = ranker.score_all(&state(catalog, user), scores);
-    assert!(matches!(outcome, Some(Ok(()))), "every user has rated movies");
+fn score_all(model: &Scorer, catalog: &Catalog, user: UserId, scores: &mut Vec<f32>) {
+    let state = state(catalog, user);
+    let input = state.rated_movies(false).map(|movie| (movie.0, 1.0));
+    assert!(model.score_all(input, UNSCORED, scores), "every user has rated movies");
     black_box(scores);
 }
 
@@ -160,7 +176,7 @@ fn state(catalog: &Catalog, user: UserId) -> UserState<'_> {
 
 fn engine(
     catalog: &Arc<Catalog>,
-    inputs: &[Arc<ItemWeightsRanker>; INPUTS.len()],
+    scorers: &[Arc<Scorer>; INPUTS.len()],
     blend: &Arc<BlendRanker>,
 ) -> Engine {
     let (items, users) = (table(MOVIES, 1), table(USERS, 2));
@@ -168,11 +184,11 @@ fn engine(
     let mut builder = Engine::builder(Arc::clone(catalog))
         .standard(Some(embeddings.expect("the dimensions are equal")))
         .candidates(CANDIDATES)
-        .strategy(ByScores::new("ease", "ease", 0.0), 200)
-        .strategy(ByScores::new("item-knn", "item-knn", 0.0), 200);
-    for (name, ranker) in INPUTS.into_iter().zip(inputs) {
-        let ranker: Arc<dyn Ranker> = Arc::<ItemWeightsRanker>::clone(ranker);
-        builder = builder.model(Model::new(name, ranker));
+        .strategy_for(Scope::OwnModel, ByScores::new("ease", "ease", 0.0), 200)
+        .strategy_for(Scope::OwnModel, ByScores::new("item-knn", "item-knn", 0.0), 200);
+    for (name, scorer) in INPUTS.into_iter().zip(scorers) {
+        let ranker = ItemWeightsRanker::new(name, Arc::clone(scorer), InputWeights::EQUAL);
+        builder = builder.model(Model::new(name, Arc::new(ranker)));
     }
     let ranker: Arc<dyn Ranker> = Arc::<BlendRanker>::clone(blend);
     let model = Model::new("blend", ranker).inputs(INPUTS).fallback("popularity");

@@ -6,7 +6,7 @@ use sparrow_rank::{Counters, EmbeddingRanker, PopularityRanker, Ranker, Unavaila
 use sparrow_recall::{ByOrder, Inputs, Recall, STRATEGIES};
 
 use crate::buffers::{BufferPool, StrategyBits};
-use crate::engine::{RankingModel, Strategy, find};
+use crate::engine::{RankingModel, Scope, Strategy, find};
 use crate::favourites::FavouriteGenres;
 use crate::{Embeddings, Engine, Error};
 
@@ -118,13 +118,13 @@ impl Builder {
     }
 
     /// Adds the standard strategies (see [`STRATEGIES`]) and the models `emb`, with the fallback `popularity`, and
-    /// `popularity`. Without embeddings, `emb` is unavailable.
+    /// `popularity`. Without embeddings, `emb` is unavailable. The scope of the strategies is [`Scope::Fallback`].
     pub fn standard(mut self, embeddings: Option<Embeddings>) -> Self {
         let inputs = Inputs::new(embeddings.as_ref().map(|embeddings| &embeddings.items));
         for kind in STRATEGIES.iter().filter(|kind| kind.standard) {
             // Defaults are valid, so there is no error.
             if let Ok(Some(recall)) = kind.build(&inputs, &[]) {
-                self = self.strategy(recall, kind.share);
+                self = self.strategy_for(Scope::Fallback, recall, kind.share);
             }
         }
         let emb = match &embeddings {
@@ -149,8 +149,19 @@ impl Builder {
     /// Adds a recall strategy, at most 15. Answers list the strategies in this order, and popular movies fill up what they
     /// leave of the candidates. `share` is the number of candidates that the strategy is asked for in a request for no
     /// more movies than [`candidates`](Self::candidates); larger requests ask for proportionally more.
-    pub fn strategy(mut self, recall: impl Recall + 'static, share: usize) -> Self {
-        self.strategies.push(Strategy { recall: Box::new(recall), share, model: None });
+    pub fn strategy(self, recall: impl Recall + 'static, share: usize) -> Self {
+        self.strategy_for(Scope::Always, recall, share)
+    }
+
+    /// The same for the requests of a scope.
+    pub fn strategy_for(
+        mut self,
+        scope: Scope,
+        recall: impl Recall + 'static,
+        share: usize,
+    ) -> Self {
+        let recall = Box::new(recall);
+        self.strategies.push(Strategy { recall, share, model: None, scope, best_of: Vec::new() });
         self
     }
 
@@ -195,6 +206,16 @@ impl Builder {
             }
             strategy_names.push(name.into());
             strategy.model = strategy.recall.model().map(|name| find(&models, name)).transpose()?;
+            strategy.best_of = match (strategy.model, strategy.recall.vectors()) {
+                (Some(model), _) => vec![model],
+                (None, Some(vectors)) => (0..models.len())
+                    .filter(|&model| {
+                        let others = models[model].ranker.vectors();
+                        others.is_some_and(|others| Arc::ptr_eq(others, vectors))
+                    })
+                    .collect(),
+                (None, None) => Vec::new(),
+            };
         }
         let fill_name = ByOrder(Sort::Popularity).name().to_owned();
         let fill =

@@ -2,14 +2,16 @@ use sparrow_model::{GenreSet, MovieIndex, MovieSet, Sort, UserState};
 use sparrow_recall::Query;
 
 use crate::buffers::Buffers;
-use crate::engine::RankingModel;
-use crate::{Candidates, Engine, Reason, Request};
+use crate::engine::{RankingModel, Strategy};
+use crate::{Candidates, Engine, Reason, Request, Scope};
 
 impl Engine {
-    /// Fills the buffers with candidates for the model that is to rank. Returns whether a strategy failed.
+    /// Fills the buffers with candidates for the model that is to rank, of which `size` will be selected. Returns whether a
+    /// strategy failed.
     pub(crate) fn find_candidates(
         &self,
         request: &Request<'_>,
+        size: usize,
         ranking: usize,
         user: &UserState<'_>,
         buffers: &mut Buffers,
@@ -20,38 +22,37 @@ impl Engine {
             return false;
         }
         let wanted = self.candidates.max(request.size);
-        let mut failed = false;
+        let (mut most, mut failed) = (wanted, false);
+        let is_own = |strategy: &Strategy| match strategy.scope {
+            Scope::Always => false,
+            Scope::OwnModel => {
+                strategy.model.is_some_and(|model| self.uses_scores_of(ranking, model))
+            }
+            Scope::Fallback => strategy.best_of.contains(&ranking),
+        };
+        for (index, strategy) in self.strategies.iter().enumerate().filter(|(_, s)| is_own(s)) {
+            // The best movies of a model are its list, however long that is.
+            let limit = self.limit(strategy, wanted).max(size);
+            failed |= !self.recall(index, limit, request, user, buffers);
+            if strategy.best_of.contains(&ranking) && buffers.candidates().len() >= size {
+                // No other candidate has a higher score.
+                most = size;
+            }
+        }
+        let found_by_model = !buffers.candidates().is_empty();
         for (index, strategy) in self.strategies.iter().enumerate() {
-            let restricted = strategy.model.filter(|_| strategy.recall.is_only_for_its_model());
-            if restricted.is_some_and(|model| !self.uses_scores_of(ranking, model)) {
-                continue;
-            }
-            let limit = (strategy.share * wanted).div_ceil(self.candidates.max(1));
-            if let Some(model) = strategy.model {
-                failed |= !self.score_catalog(model, user, buffers);
-            }
-            buffers.found.clear();
-            let query = Query {
-                catalog: &self.catalog,
-                user,
-                genres: request.genres,
-                excluded: &buffers.excluded,
-                scores: strategy.model.and_then(|model| buffers.shared[model].whole()),
+            let is_used = match strategy.scope {
+                Scope::Always => true,
+                Scope::OwnModel => false,
+                Scope::Fallback => !found_by_model && !is_own(strategy),
             };
-            match strategy.recall.recall(&query, limit, &mut buffers.found) {
-                Ok(()) => buffers.add_found(index),
-                Err(error) => {
-                    failed = true;
-                    tracing::warn!(
-                        strategy = strategy.recall.name(),
-                        error = &error as &dyn std::error::Error,
-                        "recall failed"
-                    );
-                }
+            if is_used {
+                let limit = self.limit(strategy, wanted);
+                failed |= !self.recall(index, limit, request, user, buffers);
             }
         }
         for &movie in self.catalog.ordered(Sort::Popularity, None) {
-            if buffers.candidates().len() >= wanted {
+            if buffers.candidates().len() >= most {
                 break;
             }
             if !buffers.excluded.contains(movie) && buffers.recalled_by(movie) == 0 {
@@ -59,6 +60,44 @@ impl Engine {
             }
         }
         failed
+    }
+
+    /// The number of candidates that a strategy is asked for, of `wanted` ones.
+    fn limit(&self, strategy: &Strategy, wanted: usize) -> usize {
+        (strategy.share * wanted).div_ceil(self.candidates.max(1))
+    }
+
+    /// Adds up to `limit` candidates of a strategy. Returns false if it failed, which is logged.
+    fn recall(
+        &self,
+        index: usize,
+        limit: usize,
+        request: &Request<'_>,
+        user: &UserState<'_>,
+        buffers: &mut Buffers,
+    ) -> bool {
+        let strategy = &self.strategies[index];
+        let is_scored = strategy.model.is_none_or(|model| self.score_catalog(model, user, buffers));
+        buffers.found.clear();
+        let query = Query {
+            catalog: &self.catalog,
+            user,
+            genres: request.genres,
+            excluded: &buffers.excluded,
+            scores: strategy.model.and_then(|model| buffers.shared[model].whole()),
+        };
+        match strategy.recall.recall(&query, limit, &mut buffers.found) {
+            Ok(()) => {
+                buffers.add_found(index);
+                is_scored
+            }
+            Err(error) => {
+                let strategy = strategy.recall.name();
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(strategy, error, "recall failed");
+                false
+            }
+        }
     }
 
     /// Whether a model is another one, or combines its scores.

@@ -41,6 +41,23 @@ pub(crate) struct Strategy {
     pub(crate) share: usize,
     /// The index of the model whose scores it needs.
     pub(crate) model: Option<usize>,
+    pub(crate) scope: Scope,
+    /// The indices of the models whose best movies it finds.
+    pub(crate) best_of: Vec<usize>,
+}
+
+/// The requests that use a recall strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// All requests.
+    #[default]
+    Always,
+    /// Requests that rank by the strategy's model ([`Recall::model`]), or by a model that combines its scores. Other requests
+    /// do not pay for the scores.
+    OwnModel,
+    /// Requests for which no strategy finds the best movies of the ranking model, or of one that it combines: it has no such
+    /// strategy, or no scores for the user. A strategy that itself finds the best movies of the ranking model is used, too.
+    Fallback,
 }
 
 /// A ranking model of an engine, with the indices of the models that it refers to.

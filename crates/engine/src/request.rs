@@ -106,11 +106,11 @@ impl Engine {
         let requested =
             request.model.map_or(Ok(self.default_model), |name| self.find_model(name))?;
         let mut buffers = self.pool.lease();
-        let recall_failed = self.find_candidates(request, requested, user, &mut buffers);
-        let recalled = Instant::now();
-
         let is_diverse = request.diversity > 0.0;
         let size = if is_diverse { diversity::depth(request.size) } else { request.size };
+        let recall_failed = self.find_candidates(request, size, requested, user, &mut buffers);
+        let recalled = Instant::now();
+
         let mut items = Vec::with_capacity(size.min(buffers.candidates().len()));
         let (model, failure) = self.rank(requested, user, size, &mut buffers, &mut items).await;
         if is_diverse {

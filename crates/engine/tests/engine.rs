@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use sparrow_engine::{
     Builder, Candidates, Embeddings, Engine, Error, Filter, HomeRequest, Model, NO_MODEL, Reason,
-    Recommendations, Request, RowKind, SimilarRequest, popular_now,
+    Recommendations, Request, RowKind, Scope, SimilarRequest, popular_now,
 };
-use sparrow_model::{Catalog, GenreSet, MovieId, MovieIndex, OwnedHistory, UserId, UserState};
+use sparrow_model::{
+    Catalog, GenreSet, MovieId, MovieIndex, OwnedHistory, Sort, UserId, UserState,
+};
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_rank::{Query, Ranker, State, UNSCORED};
-use sparrow_recall::{ByScores, Recall};
+use sparrow_recall::{ByOrder, ByScores, Recall};
 use sparrow_test_support::catalogue;
 
 const MOVIES: u32 = 60;
@@ -64,7 +66,7 @@ fn found_by(answer: &Recommendations, index: usize) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn nearest_unseen_movies_come_first_with_their_strategies() {
+async fn nearest_unseen_movies_come_first() {
     let engine = engine();
     let request = Request { size: 4, ..Request::new(UserId(40)) };
     let answer = engine.recommend(&request).await.unwrap();
@@ -76,9 +78,19 @@ async fn nearest_unseen_movies_come_first_with_their_strategies() {
     assert_eq!((&*answer.model, answer.degraded, answer.reason), ("emb", false, None));
     assert!((answer.items[0].score.unwrap() - 1.0).abs() < 1e-6);
     assert!(answer.items.is_sorted_by(|a, b| a.score >= b.score));
-    assert_eq!(found_by(&answer, 0), ["embedding", "genre", "rating", "recency"]);
+    assert_eq!(found_by(&answer, 0), ["embedding"]);
     assert_eq!(answer.candidates, 40);
     assert!(answer.timings.total >= answer.timings.recall + answer.timings.rank);
+}
+
+#[tokio::test]
+async fn all_standard_strategies_serve_models_without_one_of_their_own() {
+    let engine = engine();
+    let request = Request { model: Some("popularity"), size: 60, ..Request::new(UserId(40)) };
+    let answer = engine.recommend(&request).await.unwrap();
+    let nearest = answer.items.iter().position(|item| item.movie.0 == 40).unwrap();
+    assert_eq!(found_by(&answer, nearest), ["embedding", "genre", "rating", "recency"]);
+    assert_eq!(answer.candidates, 40);
 }
 
 #[tokio::test]
@@ -712,23 +724,51 @@ async fn scores_of_the_whole_catalogue_are_computed_once_per_request() {
 }
 
 #[tokio::test]
-async fn restricted_strategy_serves_only_requests_that_rank_by_its_scores() {
+async fn strategies_serve_the_requests_of_their_scope() {
     let whole = Arc::new(Whole::default());
     let model = |name: &str| Model::new(name, Arc::clone(&whole) as Arc<dyn Ranker>);
     let engine = standard(&catalog())
-        .strategy(ByScores::new("whole", "whole", 55.0).only_for_its_model(), 10)
+        .strategy_for(Scope::OwnModel, ByScores::new("whole", "whole", 55.0), 10)
         .model(model("whole").fallback("popularity"))
+        .strategy(ByOrder(Sort::Popularity), 5)
         .model(Model::new("blend", Arc::new(Difference)).inputs(["whole", "popularity"]))
         .build()
         .unwrap();
-    for (name, is_recalled) in [("popularity", false), ("whole", true), ("blend", true)] {
+    for (name, user, is_own, is_asked) in [
+        ("popularity", 40, false, false),
+        ("whole", 40, true, true),
+        ("blend", 40, true, true),
+        // The model has no scores for this user.
+        ("whole", 50, false, true),
+    ] {
         let before = whole.asked.load(Ordering::Relaxed);
-        let request = Request { model: Some(name), size: 60, ..Request::new(UserId(40)) };
+        let request = Request { model: Some(name), size: 60, ..Request::new(UserId(user)) };
         let answer = engine.recommend(&request).await.unwrap();
-        let found = |item| answer.recalled_by(item).any(|strategy| strategy == "whole");
-        assert_eq!(answer.items.iter().any(found), is_recalled, "{name}");
+        let found = |wanted: &str| {
+            let by = |item| answer.recalled_by(item).any(|strategy| strategy == wanted);
+            answer.items.iter().any(by)
+        };
+        assert_eq!((found("whole"), found("rating")), (is_own, !is_own), "{name} {user}");
+        assert!(found("popularity"), "{name} {user}");
         let asked = whole.asked.load(Ordering::Relaxed) - before;
-        assert_eq!(asked, usize::from(is_recalled), "{name}");
+        assert_eq!(asked, usize::from(is_asked), "{name} {user}");
+    }
+}
+
+#[tokio::test]
+async fn list_of_a_model_contains_its_best_movies_however_long_it_is() {
+    let whole = Arc::new(Whole::default());
+    let engine = standard(&catalog())
+        .candidates(10)
+        .strategy_for(Scope::OwnModel, ByScores::new("whole", "whole", 0.0), 2)
+        .model(Model::new("whole", whole as Arc<dyn Ranker>).fallback("popularity"))
+        .build()
+        .unwrap();
+    for size in [1, 5, 20] {
+        let request = Request { model: Some("whole"), size, ..Request::new(UserId(40)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        let best: Vec<u32> = (0..MOVIES).rev().take(size).collect();
+        assert_eq!(movies(&answer), best);
     }
 }
 

@@ -56,6 +56,10 @@ impl Ranker for EmbeddingRanker {
         Some(self.items.dimension())
     }
 
+    fn vectors(&self) -> Option<&Arc<ItemVectors>> {
+        Some(&self.items).filter(|_| self.own.is_none())
+    }
+
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         let user = query.user;
         let computed;

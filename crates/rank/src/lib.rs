@@ -32,8 +32,11 @@ pub use status::{State, Status};
 pub use unavailable::Unavailable;
 pub use versioned::VersionedRanker;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sparrow_model::{MovieIndex, UserId, UserState};
+use sparrow_neural::ItemVectors;
 
 /// The score of a movie that the model cannot score. Such movies follow all scored ones.
 pub const UNSCORED: f32 = f32::NEG_INFINITY;
@@ -146,6 +149,11 @@ pub trait Ranker: Send + Sync {
         _user: &UserState<'_>,
         _scores: &mut Vec<f32>,
     ) -> Option<Result<(), Error>> {
+        None
+    }
+
+    /// The movies' vectors, for models that score by the user's vector in the query and by these alone.
+    fn vectors(&self) -> Option<&Arc<ItemVectors>> {
         None
     }
 

@@ -18,7 +18,10 @@ pub use registry::{Inputs, Parameter, ParameterError, StrategyKind};
 pub use scores::ByScores;
 pub use strategies::{ByEmbedding, ByGenre, ByOrder, FAVOURITE_GENRES};
 
+use std::sync::Arc;
+
 use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, UserState};
+use sparrow_neural::ItemVectors;
 
 /// The strategies that configurations can name, in the order in which the standard engine uses them.
 pub static STRATEGIES: [StrategyKind; 5] = [
@@ -89,10 +92,10 @@ pub trait Recall: Send + Sync {
         None
     }
 
-    /// Whether only requests that rank by [`model`](Self::model), or by a model that combines its scores, use this strategy,
-    /// so that other requests do not pay for the scores.
-    fn is_only_for_its_model(&self) -> bool {
-        false
+    /// The movies' vectors, if it returns the best by them for the user's vector: the best of a ranking model over the same
+    /// vectors.
+    fn vectors(&self) -> Option<&Arc<ItemVectors>> {
+        None
     }
 
     /// Appends up to `limit` candidates to `found`.
@@ -116,8 +119,8 @@ impl<R: Recall + ?Sized> Recall for Box<R> {
         (**self).model()
     }
 
-    fn is_only_for_its_model(&self) -> bool {
-        (**self).is_only_for_its_model()
+    fn vectors(&self) -> Option<&Arc<ItemVectors>> {
+        (**self).vectors()
     }
 
     fn recall(

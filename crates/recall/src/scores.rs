@@ -13,20 +13,13 @@ pub struct ByScores {
     name: Arc<str>,
     model: Arc<str>,
     above: f32,
-    only_for_its_model: bool,
 }
 
 impl ByScores {
     /// A strategy with this name over the scores of the model named `model`. Candidates are only movies with a score
     /// greater than `above`.
     pub fn new(name: impl Into<Arc<str>>, model: impl Into<Arc<str>>, above: f32) -> Self {
-        Self { name: name.into(), model: model.into(), above, only_for_its_model: false }
-    }
-
-    /// Restricts the strategy to requests that rank by the model, or by a model that combines its scores.
-    #[must_use]
-    pub fn only_for_its_model(self) -> Self {
-        Self { only_for_its_model: true, ..self }
+        Self { name: name.into(), model: model.into(), above }
     }
 }
 
@@ -37,10 +30,6 @@ impl Recall for ByScores {
 
     fn model(&self) -> Option<&str> {
         Some(&self.model)
-    }
-
-    fn is_only_for_its_model(&self) -> bool {
-        self.only_for_its_model
     }
 
     fn recall(

@@ -153,6 +153,10 @@ impl Recall for ByEmbedding {
         "embedding"
     }
 
+    fn vectors(&self) -> Option<&Arc<ItemVectors>> {
+        Some(&self.items)
+    }
+
     fn recall(
         &self,
         query: &Query<'_>,

@@ -19,6 +19,9 @@ pub(crate) struct Load {
 /// The results of a round.
 pub(crate) struct Figures {
     answers: u64,
+    /// Requests that were answered 503, because rankings took long: other programs use the processor. They do not count as
+    /// answers.
+    rejected: u64,
     body_bytes: u64,
     elapsed: Duration,
     /// The latencies, in nanoseconds.
@@ -33,6 +36,10 @@ impl Figures {
     /// The time per answer over this many seconds, in microseconds.
     pub(crate) fn share_of(&self, seconds: f64) -> f64 {
         seconds * 1e6 / self.answers as f64
+    }
+
+    pub(crate) const fn rejected(&self) -> u64 {
+        self.rejected
     }
 
     pub(crate) fn quantile(&self, quantile: f64) -> Duration {
@@ -93,6 +100,7 @@ impl Load {
             }
             let mut all = Figures {
                 answers: 0,
+                rejected: 0,
                 body_bytes: 0,
                 elapsed: Duration::ZERO,
                 latencies: Histogram::new(3)?,
@@ -100,6 +108,7 @@ impl Load {
             while let Some(figures) = tasks.join_next().await {
                 let figures = figures??;
                 all.answers += figures.answers;
+                all.rejected += figures.rejected;
                 all.body_bytes += figures.body_bytes;
                 all.latencies.add(&figures.latencies)?;
             }
@@ -119,6 +128,7 @@ async fn connection(
 ) -> Result<Figures> {
     let mut figures = Figures {
         answers: 0,
+        rejected: 0,
         body_bytes: 0,
         elapsed: Duration::ZERO,
         latencies: Histogram::new(3)?,
@@ -134,16 +144,20 @@ async fn connection(
             break;
         }
         stream.write_all(request).await?;
-        figures.body_bytes += answer(&mut stream, &mut buffer).await? as u64;
+        let Some(body) = answer(&mut stream, &mut buffer).await? else {
+            figures.rejected += 1;
+            continue;
+        };
+        figures.body_bytes += body as u64;
         figures.latencies.record(due.elapsed().as_nanos() as u64)?;
         figures.answers += 1;
     }
     Ok(figures)
 }
 
-/// Reads one answer and returns the length of its body.
-async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
-    let mut filled = 0;
+/// Reads one answer and returns the length of its body; `None` for status 503.
+async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>> {
+    let (mut filled, mut rejected) = (0, false);
     let mut whole = None;
     loop {
         let read = stream.read(&mut buffer[filled..]).await?;
@@ -152,7 +166,8 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
         if whole.is_none() {
             let Some(end) = head_end(&buffer[..filled]) else { continue };
             let head = str::from_utf8(&buffer[..end])?;
-            ensure!(head.starts_with("HTTP/1.1 200 "), "not a success: {head}");
+            rejected = head.starts_with("HTTP/1.1 503 ");
+            ensure!(rejected || head.starts_with("HTTP/1.1 200 "), "not a success: {head}");
             let length = head
                 .lines()
                 .filter_map(|line| line.split_once(':'))
@@ -163,7 +178,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
         if let Some((end, body)) = whole
             && filled >= end + body
         {
-            return Ok(body);
+            return Ok((!rejected).then_some(body));
         }
     }
 }

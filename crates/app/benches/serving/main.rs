@@ -3,11 +3,11 @@
 //!
 //! One run measures, in alternating rounds:
 //!
-//! * (a) `GET /getrecforyou` for random users of a data set of the size of ml-latest-small: 32 of 800 candidates, ranked by
-//!   `emb` (`--model`, `--movies` and `--candidates` change this);
+//! * (a) `GET /getrecforyou` for random users of a data set of the size of ml-latest-small: 32 movies, ranked by
+//!   `emb` (`--model`, `--movies`, `--dimension` and `--candidates` change this; several models are measured in turn);
 //! * (b) a bare hyper server that returns the same number of bytes for every request;
 //! * (c) the ratio of (a) to (b);
-//! * (d) the same requests to a server that reads its users from a redis-server on this machine;
+//! * (d) the requests for the first model to a server that reads its users from a redis-server on this machine;
 //! * (e) the ratio of (d) to (a).
 //!
 //! The load generator runs on a thread of the same process, so it shares the cores with all servers. Then the latency is
@@ -40,6 +40,7 @@ use sparrow_app::config::Store;
 use sparrow_app::{Config, Running};
 use sparrow_embed::{self as embed, Execution, item2vec};
 use sparrow_engine::{Engine, Request};
+use sparrow_fit as fit;
 use sparrow_model::UserId;
 use sparrow_movielens::Source;
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, USER_FILE};
@@ -72,9 +73,12 @@ struct Arguments {
     /// Connections of the server to Redis
     #[arg(long, default_value_t = Store::default().connections)]
     redis_connections: NonZeroUsize,
-    /// The model that ranks: emb, popularity or neuralcf, which is trained first
-    #[arg(long, default_value = "emb")]
-    model: String,
+    /// The models that rank, such as emb,ease,blend; trained first by `sparrow-loader fit`, unless they need no training
+    #[arg(long, value_delimiter = ',', default_value = "emb")]
+    model: Vec<String>,
+    /// Dimensions of the embeddings
+    #[arg(long, default_value_t = item2vec::Options::default().dimension)]
+    dimension: usize,
     /// Movies in the data set [default: 62,000 with --ranking, otherwise as in ml-latest-small]
     #[arg(long)]
     movies: Option<u32>,
@@ -92,13 +96,14 @@ struct Arguments {
     bench: bool,
 }
 
+#[expect(clippy::too_many_lines, reason = "the measurements in their order")]
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let round = Duration::from_secs_f64(arguments.seconds);
     let folder = tempfile::tempdir()?;
     let usual = if arguments.ranking { 62_000 } else { SIZE.movies };
     let movies = arguments.movies.unwrap_or(usual);
-    invent_data(folder.path(), synth::Size { movies, ..SIZE })?;
+    invent_data(folder.path(), synth::Size { movies, ..SIZE }, arguments.dimension)?;
 
     let runtime = tokio::runtime::Runtime::new()?;
     let mut config = Config::default();
@@ -106,18 +111,24 @@ fn main() -> Result<()> {
     config.data.path = Some(folder.path().to_owned());
     config.data.embeddings = Some(folder.path().to_owned());
     config.recall.candidates = arguments.candidates.try_into()?;
-    if arguments.ranking || arguments.model == "neuralcf" {
+    let is_built_in = |model: &String| ["emb", "popularity"].contains(&model.as_str());
+    if arguments.ranking {
         let options = train::Options::new(train::Method::NeuralCf);
         let reader = sparrow_movielens::Options::default();
         let out = folder.path().join("neuralcf");
         train::write(folder.path(), &out, &reader, &options, &mut ())?;
         config.ranking.models = Some(folder.path().to_owned());
-    }
-    if arguments.ranking {
         return models::compare(&arguments, folder.path(), &runtime, &config);
     }
-    let model = &*arguments.model;
-    runtime.block_on(engine_alone(&sparrow_app::load_engine(&config)?, model, arguments.rounds))?;
+    if !arguments.model.iter().all(is_built_in) {
+        config.ranking.models = Some(folder.path().join("models"));
+        fit_models(folder.path())?;
+    }
+    let engine = sparrow_app::load_engine(&config)?;
+    for model in &arguments.model {
+        runtime.block_on(engine_alone(&engine, model, arguments.rounds))?;
+    }
+    drop(engine);
     if arguments.engine {
         return Ok(());
     }
@@ -127,10 +138,12 @@ fn main() -> Result<()> {
         anyhow::Ok(running)
     })?;
 
-    let paths: Vec<String> = random_users(4096)
-        .map(|user| format!("/getrecforyou?id={user}&size=32&model={model}"))
-        .collect();
-    let sparrow = Load::new(running.address, &paths, arguments.connections);
+    let paths = |model: &String| -> Vec<String> {
+        let path = |user| format!("/getrecforyou?id={user}&size=32&model={model}");
+        random_users(4096).map(path).collect()
+    };
+    let load = |model| Load::new(running.address, &paths(model), arguments.connections);
+    let sparrow: Vec<Load> = arguments.model.iter().map(load).collect();
     let redis = TestRedis::start(&[]);
     let redis_id = redis.info("process_id").to_string();
     let on_redis = runtime.block_on(serve_from_redis(
@@ -139,10 +152,12 @@ fn main() -> Result<()> {
         arguments.redis_connections,
         config.clone(),
     ))?;
-    let from_redis = Load::new(on_redis.address, &paths, arguments.connections);
+    let from_redis =
+        Load::new(on_redis.address, &paths(&arguments.model[0]), arguments.connections);
     from_redis.closed_loop(round)?;
-    let first = sparrow.closed_loop(round)?;
-    let body = first.mean_body();
+    let first: Vec<Figures> =
+        sparrow.iter().map(|load| load.closed_loop(round)).collect::<Result<_>>()?;
+    let body = first[0].mean_body();
     let bare = runtime.block_on(bare_server(body))?;
     let bare = Load::new(bare, &["/".to_owned()], arguments.connections);
     bare.closed_loop(round)?;
@@ -153,13 +168,18 @@ fn main() -> Result<()> {
         arguments.rounds,
         std::thread::available_parallelism()?,
     );
-    let (mut a, mut b, mut d) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all: Vec<Vec<Figures>> = sparrow.iter().map(|_| Vec::new()).collect();
+    let (mut b, mut d) = (Vec::new(), Vec::new());
     let (mut a_cpu, mut d_cpu, mut redis_cpu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
-        let before = processor_time("self");
-        let figures = sparrow.closed_loop(round)?;
-        a_cpu.push(figures.share_of(processor_time("self") - before));
-        a.push(figures);
+        for (index, (load, all)) in sparrow.iter().zip(&mut all).enumerate() {
+            let before = processor_time("self");
+            let figures = load.closed_loop(round)?;
+            if index == 0 {
+                a_cpu.push(figures.share_of(processor_time("self") - before));
+            }
+            all.push(figures);
+        }
 
         b.push(bare.closed_loop(round)?);
 
@@ -173,11 +193,14 @@ fn main() -> Result<()> {
         let pairs = above.iter().zip(below);
         spread(pairs.map(|(above, below)| above.rate() / below.rate()).collect(), 3)
     };
-    report("(a) getrecforyou", &a);
     report("(b) bare hyper", &b);
-    println!("(c) ratio a / b, round by round: {}", ratio(&a, &b));
-    report("(d) getrecforyou, users in Redis", &d);
-    println!("(e) ratio d / a, round by round: {}", ratio(&d, &a));
+    for (model, a) in arguments.model.iter().zip(&all) {
+        report(&format!("(a) getrecforyou by {model}"), a);
+        println!("(c) ratio a / b, round by round: {}", ratio(a, &b));
+    }
+    let a = &all[0];
+    report(&format!("(d) getrecforyou by {}, users in Redis", arguments.model[0]), &d);
+    println!("(e) ratio d / a, round by round: {}", ratio(&d, a));
     println!(
         "processor time a request, µs: (a) {:.0}; (d) {:.0}, and redis-server {:.0}; the load generator's included",
         median(a_cpu),
@@ -186,7 +209,7 @@ fn main() -> Result<()> {
     );
 
     let rate = median(a.iter().map(Figures::rate).collect()) / 2.0;
-    let open = sparrow.open_loop(round * 2, rate)?;
+    let open = sparrow[0].open_loop(round * 2, rate)?;
     println!(
         "open loop at {rate:.0} requests/s: p50 {:?}, p99 {:?}, p99.9 {:?}",
         open.quantile(0.5),
@@ -226,13 +249,30 @@ async fn serve_from_redis(
     Ok(running)
 }
 
+/// Trains the models of a blend, the blend and NeuralCF into the folder `models`.
+fn fit_models(folder: &Path) -> Result<()> {
+    let start = Instant::now();
+    let threads = std::thread::available_parallelism()?.get();
+    let options = fit::Options {
+        blend: sparrow_blend::fit::Options { threads, ..sparrow_blend::fit::Options::DEFAULT },
+        vectors: Box::new(embed::ials::Ials::default()),
+        neural_cf: train::Options::new(train::Method::NeuralCf),
+        keep: None,
+        force: false,
+    };
+    let reader = sparrow_movielens::Options::default();
+    fit::write(folder, &folder.join("models"), &reader, &options, &mut |_| {})?;
+    println!("models trained in {:.1?}", start.elapsed());
+    Ok(())
+}
+
 /// A data set and its embeddings, both from fixed seeds.
-fn invent_data(folder: &Path, size: synth::Size) -> Result<()> {
+fn invent_data(folder: &Path, size: synth::Size, dimension: usize) -> Result<()> {
     let start = Instant::now();
     let quiet = |_, _| {};
     synth::write(folder, &synth::Options { size, seed: 1, replace: true }, &quiet)?;
     let reader = sparrow_movielens::Options::default();
-    let method = item2vec::Options::default();
+    let method = item2vec::Options { dimension, ..item2vec::Options::default() };
     embed::write(folder, Some(folder), &reader, &method, Execution::default(), None, &quiet)?;
     println!("data and embeddings invented in {:.1?}", start.elapsed());
     Ok(())
@@ -250,11 +290,14 @@ fn random_users(count: usize) -> impl Iterator<Item = u32> {
     .take(count)
 }
 
-/// Measures the engine on one thread: the median time of rounds over random users.
+/// Measures the engine on one thread: the median time of rounds over random users, and the processor time, which other
+/// programs disturb less.
 async fn engine_alone(engine: &Engine, model: &str, rounds: usize) -> Result<()> {
     let (mut recall, mut rank, mut total) = (Vec::new(), Vec::new(), Vec::new());
+    let mut processor = Vec::new();
     for _ in 0..=rounds {
         let mut sums = [0.0; 3];
+        let before = thread_time();
         for user in random_users(4096) {
             let request = Request { model: Some(model), ..Request::new(UserId(user)) };
             let timings = engine.recommend(&request).await?.timings;
@@ -262,11 +305,13 @@ async fn engine_alone(engine: &Engine, model: &str, rounds: usize) -> Result<()>
                 *sum += time.as_secs_f64() * 1e6 / 4096.0;
             }
         }
+        processor.push((thread_time() - before) * 1e6 / 4096.0);
         recall.push(sums[0]);
         rank.push(sums[1]);
         total.push(sums[2]);
     }
-    println!("engine alone, µs a request: {}", spread(total, 1));
+    println!("engine alone, {model}, µs a request: {}", spread(total, 1));
+    println!("  of the processor {}", spread(processor, 1));
     println!("  recall {}, rank {}", spread(recall, 1), spread(rank, 1));
     Ok(())
 }
@@ -308,6 +353,13 @@ fn processor_time(process: &str) -> f64 {
     }
 }
 
+/// Processor time of this thread in seconds; NaN if the system does not report it.
+fn thread_time() -> f64 {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = statistics.split(' ').next().and_then(|text| text.parse::<f64>().ok());
+    nanoseconds.map_or(f64::NAN, |nanoseconds| nanoseconds / 1e9)
+}
+
 fn report(name: &str, rounds: &[Figures]) {
     let quantile = |q| {
         let times = rounds.iter().map(|figures| figures.quantile(q).as_secs_f64() * 1e6);
@@ -319,6 +371,10 @@ fn report(name: &str, rounds: &[Figures]) {
         quantile(0.5),
         quantile(0.99)
     );
+    let rejected: u64 = rounds.iter().map(Figures::rejected).sum();
+    if rejected > 0 {
+        println!("  {rejected} requests were answered 503: other programs use the processor");
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

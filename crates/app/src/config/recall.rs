@@ -41,7 +41,13 @@ pub struct Strategies(Vec<StrategyTable>);
 #[derive(Debug, Clone)]
 pub(crate) enum StrategyTable {
     /// One of [`STRATEGIES`].
-    Own { kind: &'static StrategyKind, share: usize, parameters: Vec<(String, usize)> },
+    Own {
+        kind: &'static StrategyKind,
+        share: usize,
+        parameters: Vec<(String, usize)>,
+        /// Whether requests that rank by a model with a strategy over its scores use this strategy too.
+        always: bool,
+    },
     /// One over the scores of a model, with the name of the model's kind.
     OfModel {
         kind: &'static dyn ModelKind,
@@ -83,6 +89,7 @@ impl Default for Strategies {
             kind,
             share: kind.share,
             parameters: Vec::new(),
+            always: false,
         });
         let of_models = recalling_kinds().map(|(kind, above)| StrategyTable::OfModel {
             kind,
@@ -169,7 +176,8 @@ impl StrategyTable {
             TableError::new("strategy", message)
         })?;
         let mut parameters = Vec::new();
-        for key in table.keys().filter(|key| !["strategy", "share"].contains(&&***key)) {
+        let common_keys = ["strategy", "share", "always"];
+        for key in table.keys().filter(|key| !common_keys.contains(&&***key)) {
             let parameter = Table::from_iter([(key.clone(), table[key].clone())]);
             if kind.parameters.iter().any(|parameter| parameter.name == key) {
                 let value: std::collections::BTreeMap<String, usize> = read_table(&parameter)?;
@@ -185,7 +193,8 @@ impl StrategyTable {
             };
             TableError::new(key, error.to_string())
         })?;
-        Ok(Self::Own { kind, share: share.unwrap_or(kind.share), parameters })
+        let share = share.unwrap_or(kind.share);
+        Ok(Self::Own { kind, share, parameters, always: common.always })
     }
 
     fn name(&self) -> &'static str {
@@ -196,22 +205,21 @@ impl StrategyTable {
     }
 
     fn table(&self) -> Table {
-        let (Self::Own { share, .. } | Self::OfModel { share, .. }) = self;
+        let (Self::Own { share, always, .. } | Self::OfModel { share, always, .. }) = self;
         let number = |number: usize| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let name = Value::String(self.name().to_owned());
         let common = [("strategy".to_owned(), name), ("share".to_owned(), number(*share))];
+        let always = always.then(|| ("always".to_owned(), Value::Boolean(true)));
         let own: Vec<(String, Value)> = match self {
             Self::Own { parameters, .. } => {
                 parameters.iter().map(|(name, value)| (name.clone(), number(*value))).collect()
             }
-            Self::OfModel { model, always, .. } => {
-                let model = model.iter().map(|model| ("model", Value::String(model.clone())));
-                let always = always.then_some(("always", Value::Boolean(true)));
-                let keys = model.chain(always).map(|(key, value)| (key.to_owned(), value));
-                keys.collect()
+            Self::OfModel { model, .. } => {
+                let model = model.iter().map(|model| Value::String(model.clone()));
+                model.map(|model| ("model".to_owned(), model)).collect()
             }
         };
-        common.into_iter().chain(own).collect()
+        common.into_iter().chain(own).chain(always).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sparrow_engine::{Builder, Embeddings, Engine, Model};
+use sparrow_engine::{Builder, Embeddings, Engine, Model, Scope};
 use sparrow_model::{Catalog, MovieId, MovieIndex};
 use sparrow_rank::Counters;
 use sparrow_recall::{ByScores, Inputs};
@@ -183,10 +183,11 @@ impl Registry {
         let inputs = Inputs::new(embeddings.map(|embeddings| &embeddings.items));
         for table in self.recall.strategies.all() {
             builder = match table {
-                StrategyTable::Own { kind, share, parameters } => {
+                StrategyTable::Own { kind, share, parameters, always } => {
+                    let scope = if *always { Scope::Always } else { Scope::Fallback };
                     // The parameters were checked with the configuration.
                     match kind.build(&inputs, parameters) {
-                        Ok(Some(recall)) => builder.strategy(recall, *share),
+                        Ok(Some(recall)) => builder.strategy_for(scope, recall, *share),
                         Ok(None) | Err(_) => builder,
                     }
                 }
@@ -199,11 +200,9 @@ impl Registry {
                     match self.models.iter().find(is_meant) {
                         Some(model) => {
                             let model = Arc::clone(&model.name);
-                            let mut recall = ByScores::new(kind.name(), model, *above);
-                            if !*always {
-                                recall = recall.only_for_its_model();
-                            }
-                            builder.strategy(recall, *share)
+                            let scope = if *always { Scope::Always } else { Scope::OwnModel };
+                            let recall = ByScores::new(kind.name(), model, *above);
+                            builder.strategy_for(scope, recall, *share)
                         }
                         None => builder,
                     }

@@ -187,7 +187,9 @@ async fn features_and_vectors_alone_are_enough() {
 
     let answer = get(running.address, "/v1/users/6/recommendations?explain=true").await.json();
     assert_eq!((&answer["model"], &answer["degraded"]), (&json!("emb"), &json!(false)));
-    let items = answer["items"].as_array().unwrap();
+    let popular = "/v1/users/6/recommendations?explain=true&model=popularity";
+    let popular = get(running.address, popular).await.json();
+    let items = popular["items"].as_array().unwrap();
     assert!(
         items.iter().any(|item| item["recalledBy"].as_array().unwrap().contains(&json!("genre")))
     );

@@ -262,7 +262,7 @@ fn explain_adds_scores_strategies_and_times() {
 
     let explained = running.json("/v1/users/6/recommendations?size=5&explain=true");
     assert_eq!(ids(&explained["items"], &["movie"]), ids(&plain["items"], &["movie"]));
-    assert_eq!(explained["candidates"], 800);
+    assert_eq!(explained["candidates"], 200);
     for item in explained["items"].as_array().unwrap() {
         assert!(item["score"].as_f64().is_some_and(|score| (-1.01..=1.01).contains(&score)));
         assert!(!item["recalledBy"].as_array().unwrap().is_empty());
