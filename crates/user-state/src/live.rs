@@ -132,7 +132,8 @@ impl LoadedUser {
         }
         Self {
             favourite_genres: history.map_or_else(Vec::new, |h| engine.favourite_genres(&h)),
-            history: history.map(|history| OwnedHistory::new(id, history.iter())),
+            // Known to be empty for a user who has a vector alone.
+            history: Some(OwnedHistory::new(id, history.iter().flat_map(History::iter))),
             embedding,
             missing: None,
             ..Self::unknown(id, Reason::UnknownUser)

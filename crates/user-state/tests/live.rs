@@ -130,17 +130,21 @@ async fn pushed(stored: &[Change]) -> StoreSource {
         stars: Stars::from_half_stars(half_stars).unwrap(),
         timestamp,
     };
+    let mut stored = stored.to_vec();
+    stored.sort_unstable_by_key(|&(movie, _, time)| (time, movie));
     let store = MemoryStore::default();
     let mut push = store.push().await.unwrap();
     let features = Fields([("userRatingCount".to_owned(), "77".to_owned())].into());
-    push.put(vec![
-        Entry::UserRatings(UserId(1), stored.iter().map(rating).collect()),
-        Entry::UserEmbedding(UserId(1), vec![3.0, 4.0, 5.0]),
-        Entry::UserFeatures(UserId(1), features.clone()),
-        Entry::UserFeatures(UserId(2), features),
-    ])
-    .await
-    .unwrap();
+    let mut entries = vec![Entry::UserFeatures(UserId(2), features.clone())];
+    // Without ratings, the store would not know whether the history is empty.
+    if !stored.is_empty() {
+        entries.extend([
+            Entry::UserRatings(UserId(1), stored.iter().map(rating).collect()),
+            Entry::UserEmbedding(UserId(1), vec![3.0, 4.0, 5.0]),
+            Entry::UserFeatures(UserId(1), features),
+        ]);
+    }
+    push.put(entries).await.unwrap();
     let generation = Some(push.commit().await.unwrap());
     let reader = Arc::new(StoreReader::new(Arc::new(store)));
     StoreSource { reader, generation, sample_movies: Vec::new(), histories: None }
