@@ -12,6 +12,7 @@ use crate::endpoints::live::{
 };
 use crate::endpoints::page::{self, PAGE_SIZE, Page};
 use crate::endpoints::ratings::{KEY_FIELD, PARTIAL};
+use crate::endpoints::stores::live_problem;
 use crate::parameters::body::{Item, list, read_object};
 use crate::parameters::definition::{self, OFFSET, Parameter};
 use crate::response::problem::{Kind, Problem, quoted};
@@ -195,7 +196,7 @@ pub(crate) async fn list_events(call: &Call<'_>) -> Result<Reply, Problem> {
     let [size, offset] = LIST.arguments(call)?;
     Page::read(&size, &offset, 0)?;
     let user = match &snapshot.source.live {
-        Some(live) => live.user(id).await.map_err(|error| live::problem(&error))?,
+        Some(live) => live.user(id).await.map_err(|error| live_problem(&error))?,
         None => sparrow_live::LiveUser::default(),
     };
     let mut events = user.events;

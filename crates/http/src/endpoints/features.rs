@@ -7,7 +7,8 @@ use sparrow_store::{Fields, Malformed};
 use sparrow_user_state::LoadedUser;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
-use crate::endpoints::users::{self, missing_user, no_user, store_problem};
+use crate::endpoints::stores::store_problem;
+use crate::endpoints::users::{self, missing_user, no_user};
 use crate::parameters::definition::{MOVIE_ID, Parameter, USER_ID};
 use crate::response::audience::kind_of;
 use crate::response::problem::{Kind, Problem};

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sparrow_live::{Accepted, Action, Error, Idempotency, Write};
+use sparrow_live::{Accepted, Action, Idempotency, Write};
 use sparrow_model::{MovieId, UserId};
 use sparrow_user_state::{LiveSource, LoadedUser};
 
 use crate::endpoints::endpoint::Call;
-use crate::endpoints::users::store_problem;
+use crate::endpoints::stores::{live_problem, store_problem};
 use crate::parameters::body::Item;
 use crate::response::problem::{Kind, Problem, quoted};
 use crate::response::reply::Reply;
@@ -188,7 +188,8 @@ pub(crate) async fn write_one(call: &Call<'_>, change: Change) -> Result<Reply, 
     let results = live.store.write(&writes).await;
     let failed = || Problem::new(Kind::Internal, "the store for live data has failed");
     let accepted = results.into_iter().next().ok_or_else(failed)?;
-    let Accepted { sequence, applied, repeated } = accepted.map_err(|error| problem(&error))?;
+    let Accepted { sequence, applied, repeated } =
+        accepted.map_err(|error| live_problem(&error))?;
     Ok(Reply::serialized(&Written {
         sequence: sequence.to_string(),
         durability: live.store.durability().to_string(),
@@ -228,7 +229,7 @@ pub(crate) async fn write_all(
         } else {
             let failed = || Problem::new(Kind::Internal, "the store for live data has failed");
             let result = results.next().ok_or_else(failed);
-            let result = result.and_then(|result| result.map_err(|error| problem(&error)));
+            let result = result.and_then(|result| result.map_err(|error| live_problem(&error)));
             result.inspect_err(|problem| {
                 let status = problem.kind().status();
                 if worst.as_ref().is_none_or(|worst| worst.kind().status() < status) {
@@ -295,26 +296,4 @@ async fn find_stored_times(snapshot: &Snapshot, changes: &mut [Change]) -> Resul
         write.stored_time = stored.map(|rated| rated.timestamp);
     }
     Ok(())
-}
-
-/// The problem of a failed call of the store.
-pub(crate) fn problem(error: &Error) -> Problem {
-    match error {
-        Error::KeyReused { .. } => Problem::new(Kind::KeyReused, error.to_string()),
-        Error::TooManyRatings { .. } => {
-            let detail = format!(
-                "{error}; remove some of them, move them into the data set with a push of an export, or raise \
-                 max_ratings in [live]"
-            );
-            Problem::new(Kind::TooManyRatings, detail)
-        }
-        Error::Malformed { key, what } => {
-            tracing::error!(key, what, "malformed entry in the live data");
-            Problem::new(Kind::Internal, "the entry in the live data cannot be read")
-        }
-        error => {
-            tracing::warn!(error = error as &dyn std::error::Error, "the live data failed");
-            Problem::new(Kind::Unavailable, "the store for live data does not answer at the moment")
-        }
-    }
 }

@@ -21,6 +21,7 @@ pub(crate) mod ratings;
 pub(crate) mod recommendations;
 pub(crate) mod search;
 pub(crate) mod sparrowrecsys;
+pub(crate) mod stores;
 pub(crate) mod users;
 
 use crate::endpoints::endpoint::{Call, Endpoint};

@@ -8,6 +8,7 @@ use crate::endpoints::live::{
     self, Batch, Change, LARGEST_BATCH, TIMESTAMP, Written, key_of, key_of_item, movie_of, time_of,
     write_all, write_one,
 };
+use crate::endpoints::stores::live_problem;
 use crate::parameters::body::{Item, list, read_object};
 use crate::parameters::definition::{self, Kind as ParameterKind, Parameter};
 use crate::response::problem::{Kind, Problem};
@@ -170,7 +171,7 @@ pub(crate) async fn create_user(call: &Call<'_>) -> Result<Reply, Problem> {
     key_of(call)?;
     Item::body(&read_object(call.body)?, &[])?;
     let live = live::source(snapshot)?;
-    let id = live.store.create_user().await.map_err(|error| live::problem(&error))?;
+    let id = live.store.create_user().await.map_err(|error| live_problem(&error))?;
     Ok(Reply::serialized(&Created { id: id.0, durability: live.store.durability().to_string() }))
 }
 

@@ -4,13 +4,13 @@ use sparrow_engine::Reason;
 use sparrow_model::{
     Catalog, Genre, GenreTaste, History, OwnedHistory, Rated, Stars, UserId, UserProfile,
 };
-use sparrow_store::{Error, Fields};
+use sparrow_store::Fields;
 use sparrow_user_state::{LoadedUser, ReadError};
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
-use crate::endpoints::live;
 use crate::endpoints::page::{self, PAGE_SIZE, Page};
 use crate::endpoints::ranking::{MOVIE_OF_ITEM, USER_ID, write_movie};
+use crate::endpoints::stores::{live_problem, store_problem, unreadable};
 use crate::parameters::definition::{self, Kind as ParameterKind, OFFSET, Parameter};
 use crate::response::json;
 use crate::response::problem::{Kind, Problem};
@@ -75,7 +75,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Reply, Problem> {
 async fn add_live_ratings(snapshot: &Snapshot, users: &mut [Summary]) -> Result<(), Problem> {
     let Some(live) = &snapshot.source.live else { return Ok(()) };
     let ids: Vec<UserId> = users.iter().map(|user| UserId(user.id)).collect();
-    let changed = live.store.users(&ids).await.map_err(|error| live::problem(&error))?;
+    let changed = live.store.users(&ids).await.map_err(|error| live_problem(&error))?;
     for (summary, live) in users.iter_mut().zip(changed) {
         if live.ratings.is_empty() && live.forgotten.is_none() {
             continue;
@@ -266,25 +266,12 @@ pub(crate) async fn load(snapshot: &Snapshot, id: UserId) -> Result<Option<Loade
     let read = snapshot.source.read(id, &snapshot.engine).await;
     read.map_err(|error| match error {
         ReadError::Store(error) => store_problem(&error),
-        ReadError::Live(error) => live::problem(&error),
+        ReadError::Live(error) => live_problem(&error),
     })
 }
 
 pub(crate) fn no_user(id: UserId) -> Problem {
     Problem::not_found(format!("there is no user {id}"))
-}
-
-fn unreadable() -> Problem {
-    Problem::new(Kind::Internal, "the feature store's entry cannot be read")
-}
-
-/// The problem of a failed read.
-pub(crate) fn store_problem(error: &Error) -> Problem {
-    if let Error::Malformed { key, what } = error {
-        tracing::error!(key, what, "malformed entry in the feature store");
-        return unreadable();
-    }
-    Problem::new(Kind::Unavailable, "the feature store does not answer at the moment")
 }
 
 /// The problem of a user about whom nothing is known.
