@@ -70,5 +70,7 @@ fn assert_blends_agree(folder: &Path) {
     assert_eq!(signals(&made), signals(&kept));
     for (made, kept) in made.terms().iter().zip(kept.terms()) {
         assert!((made.weight - kept.weight).abs() < 0.05, "{made:?} {kept:?}");
+        let of_new_users = [made, kept].map(|term| term.new_user_weight.unwrap_or_default());
+        assert!((of_new_users[0] - of_new_users[1]).abs() < 0.1, "{made:?} {kept:?}");
     }
 }

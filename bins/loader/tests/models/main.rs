@@ -148,7 +148,7 @@ fn train_errors_name_the_option_and_nothing_is_written() {
     assert!(error.contains("no training data: the test part is empty"), "{error}");
     let likes = "train --pretraining none";
     let error = fail(3, likes, &[("--data", data.path()), ("--out", &out)]);
-    assert!(error.contains("no training data: the validation part lacks"), "{error}");
+    assert!(error.contains("no training data: the training part lacks"), "{error}");
     assert!(!out.exists());
 
     let file = parent.path().join("file");

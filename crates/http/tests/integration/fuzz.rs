@@ -9,6 +9,17 @@ use sparrow_user_state::LiveSource;
 
 use crate::support::{Running, patient, snapshot};
 
+/// A key that was used for another request is refused, which no description of a single request can express. With `partial`, an
+/// invalid item of a batch has its status in an answer of status 200.
+const CONFIGURATION: &str = r#"
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
+
+[[operations]]
+include-operation-id = ["recordEvents", "rateMovies"]
+checks.negative_data_rejection.expected-statuses = ["200", "400", "403", "404", "405", "406", "409", "413", "415", "422", "429", "5xx"]
+"#;
+
 /// Schemathesis 4 derives valid and invalid requests from the description, and checks every answer
 /// against it: status codes, content types, headers, bodies, refusal of invalid requests, acceptance
 /// of valid ones, refusal of other methods, and no server errors.
@@ -21,10 +32,8 @@ fn api_conforms_to_its_description() {
     let folder = tempfile::tempdir().unwrap();
     // A poster for the fuzzer.
     std::fs::write(folder.path().join("1.jpg"), b"\xff\xd8\xff\xe0").unwrap();
-    // A key that was used for another request is refused, which no description of a single request can express.
-    let accepted = "[checks.positive_data_acceptance]\n\
-                    expected-statuses = [\"2xx\", \"3xx\", \"401\", \"403\", \"404\", \"409\", \"422\", \"429\", \"5xx\"]\n";
-    std::fs::write(folder.path().join("schemathesis.toml"), accepted).unwrap();
+    let configuration = folder.path().join("schemathesis.toml");
+    std::fs::write(configuration, CONFIGURATION).unwrap();
     let live =
         LiveSource { store: Arc::new(MemoryLive::new(Limits::default())), types: Arc::default() };
     let options = SnapshotOptions {
@@ -34,11 +43,12 @@ fn api_conforms_to_its_description() {
     };
     let running = Running::with_snapshot(patient(), snapshot(options));
     let base = format!("http://{}", running.address);
+    // One worker: with several, Python 3.11 before 3.11.10 can fail to parse sources (gh-106905).
     let output = Command::new(&program)
         .args(["run", &format!("{base}/openapi.json")])
         .args(["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"])
         .args(["--mode", "all", "--max-examples", &examples, "--max-time", &seconds])
-        .args(["--seed", "20240601", "--workers", "2", "--continue-on-failure"])
+        .args(["--seed", "20240601", "--workers", "1", "--continue-on-failure"])
         .args(["--generation-database", "none", "--no-color"])
         .current_dir(folder.path())
         .output()
