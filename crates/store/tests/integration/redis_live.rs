@@ -211,7 +211,7 @@ async fn servers_that_forget_scripts_are_taught_again() {
 
 /// Retries a write with the same key until it is acknowledged.
 async fn persistent(live: &RedisLive, write: &Write) -> (Sequence, u32) {
-    let (end, mut errors) = (Instant::now() + Duration::from_secs(60), 0);
+    let (end, mut errors) = (Instant::now() + Duration::from_mins(1), 0);
     loop {
         match live.write(std::slice::from_ref(write)).await.remove(0) {
             Ok(accepted) => return (accepted.sequence, errors),
