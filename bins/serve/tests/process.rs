@@ -50,6 +50,9 @@ impl Server {
         line.clear();
         output.read_line(&mut line).unwrap();
         assert!(line.starts_with("Ready: ") && line.contains(&address), "{line}");
+        line.clear();
+        output.read_line(&mut line).unwrap();
+        assert!(line.starts_with("Ratings and events are "), "{line}");
         Self { child, output, address }
     }
 

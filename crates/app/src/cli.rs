@@ -30,6 +30,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
+    /// File that keeps ratings and events [default: the store in Redis, PATH.live beside a store
+    /// file:PATH, or memory, which loses them at restart]
+    #[arg(long, value_name = "FILE")]
+    live: Option<PathBuf>,
+
     /// Models folder: each folder in it, such as `sparrow-loader train --out DIR/neuralcf` writes, is
     /// served under its own name, in its greatest version
     #[arg(short, long, value_name = "DIR")]
@@ -67,6 +72,7 @@ impl Cli {
             ("store.url", self.store.clone()),
             ("store.prefix", self.prefix.clone()),
             ("store.ca_file", path(&self.ca_file)),
+            ("live.path", path(&self.live)),
             ("ranking.models", path(&self.models)),
             ("data.posters", path(&self.posters)),
             ("data.max_bad_lines", self.max_bad_lines.map(|lines| lines.to_string())),
@@ -89,11 +95,11 @@ mod tests {
     fn every_flag_sets_a_known_key() {
         Cli::command().debug_assert();
         let all = ["sparrow-serve", "--data=a", "--embeddings=b", "--posters=c", "--listen=d"];
-        let more =
-            ["--max-bad-lines=5", "--store=memory", "--prefix=f", "--ca-file=g", "--models=e"];
-        let cli = Cli::parse_from(all.into_iter().chain(more));
+        let more = ["--max-bad-lines=5", "--store=memory", "--prefix=f", "--ca-file=g"];
+        let others = ["--models=e", "--live=h"];
+        let cli = Cli::parse_from(all.into_iter().chain(more).chain(others));
         let settings = cli.settings();
-        assert_eq!(settings.len(), 9);
+        assert_eq!(settings.len(), 10);
         assert!(settings.iter().all(|(key, _)| known_keys().contains_key(*key)));
         // Errors name the flag.
         let command = Cli::command();

@@ -70,6 +70,17 @@ pub enum Error {
     /// The feature store cannot be opened.
     #[error("the store table")]
     OpenStore(#[source] sparrow_store::Error),
+    /// The file with the live data cannot be opened.
+    #[error(
+        "cannot keep ratings and events in {} (--live chooses another file; servers share those in Redis)",
+        path.display()
+    )]
+    OpenLive {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: sparrow_live::Error,
+    },
     /// The feature store cannot be read.
     #[error(transparent)]
     Store(#[from] sparrow_store::Error),

@@ -1,17 +1,77 @@
 //! Opens the store for live data.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use sparrow_live::{Durability, Limits, MemoryLive};
+use sparrow_live::{Durability, Limits, LiveStore, MemoryLive};
+use sparrow_store::{FileLive, GuardOptions, GuardedLive, Location, RedisLive, live_path};
 use sparrow_user_state::LiveSource;
 
 use crate::config::Config;
+use crate::{Error, store};
 
-/// The store for live data, with the configured meaning of events.
-pub(crate) fn open(config: &Config) -> LiveSource {
+/// Opens the store for live data, with the configured meaning of events. Redis may be unreachable; a file must not be open
+/// elsewhere. Requires a tokio runtime.
+///
+/// `docs/live.md` describes which store it is. `accepts_writes` is whether the server accepts ratings and events.
+pub(crate) fn open(config: &Config, accepts_writes: bool) -> Result<LiveSource, Error> {
     let limits =
         Limits { ratings: config.live.max_ratings.get(), events: config.live.max_events.get() };
-    LiveSource { store: Arc::new(MemoryLive::new(limits)), types: Arc::new(config.events.types()) }
+    let deadline = config.store.deadline;
+    let store: Arc<dyn LiveStore> = match (&config.live.path, &config.store.url.0) {
+        (Some(path), _) => guarded(open_file(path.clone(), limits)?, None),
+        (None, Location::File(store)) => match open_beside(store, limits, accepts_writes)? {
+            Some(file) => guarded(file, None),
+            None => Arc::new(MemoryLive::new(limits)),
+        },
+        (None, Location::Redis(redis)) => {
+            let options = store::options(&config.store);
+            let live = RedisLive::open(redis, &options, limits).map_err(Error::OpenStore)?;
+            // Asks for the durability; failures are those of later calls.
+            let asking = live.clone();
+            tokio::spawn(async move { asking.connected().await });
+            guarded(live, Some(deadline))
+        }
+        (None, Location::Memory) => Arc::new(MemoryLive::new(limits)),
+    };
+    Ok(LiveSource { store, types: Arc::new(config.events.types()) })
+}
+
+/// Without a deadline it is that of bulk reads, as a file waits for the disk and ends its calls itself.
+fn guarded(store: impl LiveStore + 'static, deadline: Option<Duration>) -> Arc<dyn LiveStore> {
+    let options = GuardOptions::default();
+    let deadline = deadline.unwrap_or(options.bulk_deadline);
+    Arc::new(GuardedLive::new(Arc::new(store), GuardOptions { deadline, ..options }))
+}
+
+fn open_file(path: PathBuf, limits: Limits) -> Result<FileLive, Error> {
+    FileLive::open(&path, limits).map_err(|source| Error::OpenLive { path, source })
+}
+
+/// Opens the file beside a file store. `None` if there is none and it is not needed or cannot be created.
+fn open_beside(
+    store: &Path,
+    limits: Limits,
+    accepts_writes: bool,
+) -> Result<Option<FileLive>, Error> {
+    let path = live_path(store);
+    // An existing file must be used even if it cannot be looked at.
+    let exists = || path.try_exists().unwrap_or(true);
+    if !accepts_writes && !exists() {
+        return Ok(None);
+    }
+    match open_file(path.clone(), limits) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if exists() => Err(error),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot create the file for ratings and events: they are kept in memory"
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Where ratings and events are kept, as a sentence for the terminal.
@@ -21,10 +81,11 @@ pub(crate) fn description(live: &LiveSource, accepts_writes: bool) -> String {
                 [live] accepts those of everybody."
             .to_owned();
     }
+    let address = live.store.address();
     match live.store.durability() {
         Durability::Memory => "Ratings and events are kept in memory: lost at restart.".to_owned(),
-        durability => {
-            format!("Ratings and events are kept in {} ({durability}).", live.store.address())
-        }
+        // Redis was not asked yet.
+        Durability::Unknown => format!("Ratings and events are kept in {address}."),
+        durability => format!("Ratings and events are kept in {address} ({durability})."),
     }
 }

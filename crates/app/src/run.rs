@@ -11,7 +11,7 @@ use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
-use sparrow_store::{FeatureStore, GuardOptions, Guarded};
+use sparrow_store::FeatureStore;
 use sparrow_user_state::{LiveSource, StoreReader};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::error::Chain;
 use crate::load::load;
 use crate::models::Registry;
-use crate::{file_limit, listen, live, refresh, telemetry};
+use crate::{file_limit, listen, live, refresh, store, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
 const FINAL_OUTPUT: Duration = Duration::from_millis(500);
@@ -198,7 +198,7 @@ impl Running {
 
 /// Starts a server. It listens when this returns, and is ready when [`Running::loaded`] has returned.
 pub async fn start(config: Config) -> Result<Running, Error> {
-    let store = crate::store::open(&config.store)?;
+    let store = store::open(&config)?;
     start_from(config, store).await
 }
 
@@ -207,14 +207,12 @@ pub async fn start_with_store(
     config: Config,
     store: Arc<dyn FeatureStore>,
 ) -> Result<Running, Error> {
-    start_from(config, Some(store)).await
+    let reader = store::reader(&config.store, store);
+    start_from(config, Some(reader)).await
 }
 
 #[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
-async fn start_from(
-    config: Config,
-    store: Option<Arc<dyn FeatureStore>>,
-) -> Result<Running, Error> {
+async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Running, Error> {
     if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
         let message = format!("the posters folder {} does not exist", folder.display());
         return Err(Error::Setting(message));
@@ -227,7 +225,7 @@ async fn start_from(
     let address =
         listener.local_addr().map_err(Error::system("find the address of the listener"))?;
     let accepts_writes = config.live.open_writes || address.ip().is_loopback();
-    let live_source = live::open(&config);
+    let live_source = live::open(&config, accepts_writes)?;
     let live = live::description(&live_source, accepts_writes);
     let descriptors = file_limit::reserve(config.server.max_connections.get());
     let server = Arc::new(Server::new(Options {
@@ -267,10 +265,8 @@ async fn start_from(
     });
     let (report, loading) = oneshot::channel();
     let loader = match store {
-        Some(store) => {
-            let options =
-                GuardOptions { deadline: config.store.deadline, ..GuardOptions::default() };
-            let reader = Arc::new(StoreReader::new(Arc::new(Guarded::new(store, options))));
+        Some(reader) => {
+            let reader = Arc::new(reader);
             tokio::spawn(refresh::run(config, registry, reader, live_source, server, report))
         }
         None => tokio::spawn(async move {

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sparrow_engine::{Engine, Reason};
 use sparrow_live::{Error, EventTypes, LiveStore, LiveUser, Opinion};
 use sparrow_model::{History, MovieIndex, OwnedHistory, Rated, Stars, UserId, UserState};
+use sparrow_store::Error as StoreError;
 
 use crate::user::{LoadedUser, StoreSource};
 
@@ -59,18 +60,15 @@ impl UserSource {
     }
 
     /// The user for recommendations; `None` if the engine's catalogue has everything that is known about the user. Reads
-    /// the feature store and the live data at the same time. Never fails: what cannot be read is missing, and
-    /// [`LoadedUser::missing`] is the reason.
+    /// the feature store and the live data at the same time, in one round trip if the feature store returns both. Never
+    /// fails: what cannot be read is missing, and [`LoadedUser::missing`] is the reason.
     pub async fn load(&self, id: UserId, engine: &Engine) -> Option<LoadedUser> {
-        let (stored, live) = tokio::join!(
-            async {
-                match &self.store {
-                    Some(store) => Some(store.load(id, engine).await),
-                    None => None,
-                }
-            },
-            self.live(id)
-        );
+        let (stored, live) = self.read_both(id, engine).await;
+        let stored = self
+            .store
+            .as_ref()
+            .zip(stored)
+            .map(|(store, user)| user.unwrap_or_else(|error| store.failed(id, error)));
         match live {
             Ok(live) => self.overlay(id, stored, &live, engine),
             Err(error) => {
@@ -83,16 +81,33 @@ impl UserSource {
 
     /// The same, or an error if a store fails.
     pub async fn read(&self, id: UserId, engine: &Engine) -> Result<Option<LoadedUser>, ReadError> {
-        let (stored, live) = tokio::join!(
-            async {
-                match &self.store {
-                    Some(store) => store.read(id, engine).await.map(Some),
-                    None => Ok(None),
-                }
-            },
-            self.live(id)
-        );
-        Ok(self.overlay(id, stored?, &live?, engine))
+        let (stored, live) = self.read_both(id, engine).await;
+        Ok(self.overlay(id, stored.transpose()?, &live?, engine))
+    }
+
+    /// The user in the feature store, if there is one, and the live data.
+    async fn read_both(
+        &self,
+        id: UserId,
+        engine: &Engine,
+    ) -> (Option<Result<LoadedUser, StoreError>>, Result<LiveUser, Error>) {
+        let Some(store) = &self.store else { return (None, self.live(id).await) };
+        if !(store.reader.reads_live_data && self.live.is_some()) {
+            let (stored, live) = tokio::join!(store.read(id, engine), self.live(id));
+            return (Some(stored), live);
+        }
+        match store.read_with_live_data(id, engine).await {
+            Ok((user, Some(live))) => (Some(Ok(user)), Ok(live)),
+            // Malformed live data; the other store reports why.
+            Ok((user, None)) => (Some(Ok(user)), self.live(id).await),
+            Err(error @ StoreError::Malformed { .. }) => (Some(Err(error)), self.live(id).await),
+            Err(error) => {
+                // The live data are in the same store: a second call would only wait longer.
+                let store = store.reader.address().to_owned();
+                let live = Error::Unavailable { store, what: error.to_string() };
+                (Some(Err(error)), Err(live))
+            }
+        }
     }
 
     async fn live(&self, id: UserId) -> Result<LiveUser, Error> {

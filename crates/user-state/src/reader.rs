@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct StoreReader {
     store: Arc<dyn FeatureStore>,
+    /// See [`StoreReader::with_live_data`].
+    pub(crate) reads_live_data: bool,
     /// Whether the last read failed; so that reads that succeed need not lock `trouble`.
     troubled: AtomicBool,
     trouble: Mutex<Option<String>>,
@@ -40,6 +42,7 @@ impl StoreReader {
     pub const fn new(store: Arc<dyn FeatureStore>) -> Self {
         Self {
             store,
+            reads_live_data: false,
             troubled: AtomicBool::new(false),
             trouble: Mutex::new(None),
             behind: Mutex::new(None),
@@ -49,6 +52,14 @@ impl StoreReader {
             generation: AtomicU64::new(0),
             generation_changed: Notify::const_new(),
         }
+    }
+
+    /// For a store that returns the live data of users with the rest ([`sparrow_store::Options::live`]): they are not read
+    /// from the store for live data, which must be the same one.
+    #[must_use]
+    pub const fn with_live_data(mut self) -> Self {
+        self.reads_live_data = true;
+        self
     }
 
     /// The address of the store, without a password.

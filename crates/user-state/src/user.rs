@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sparrow_engine::{Engine, Reason};
 use sparrow_features::{FAVOURITE_GENRE_FIELDS, RATED_MOVIE_FIELDS};
+use sparrow_live::LiveUser;
 use sparrow_model::{
     Catalog, Genre, History, MovieId, MovieIndex, OwnedHistory, Rated, UserId, UserState,
 };
@@ -53,27 +54,45 @@ impl StoreSource {
     /// The user for recommendations, in one round trip (a second one for unknown users of a store without
     /// generations). Never fails: if the store does, the user is empty, and [`LoadedUser::missing`] is the reason.
     pub async fn load(&self, id: UserId, engine: &Engine) -> LoadedUser {
-        match self.read(id, engine).await {
-            Ok(user) => user,
-            Err(Error::Malformed { key, what }) => {
+        self.read(id, engine).await.unwrap_or_else(|error| self.failed(id, error))
+    }
+
+    /// The user whom the store could not read.
+    pub(crate) fn failed(&self, id: UserId, error: Error) -> LoadedUser {
+        match error {
+            Error::Malformed { key, what } => {
                 self.reader.count_malformed(&key, &what);
                 LoadedUser::unknown(id, Reason::StoreFailed)
             }
-            Err(_) => LoadedUser::unknown(id, Reason::StoreUnavailable),
+            _ => LoadedUser::unknown(id, Reason::StoreUnavailable),
         }
     }
 
     /// The user, or the error of the store. A user without any data is no error; see [`LoadedUser::is_empty`].
     pub async fn read(&self, id: UserId, engine: &Engine) -> Result<LoadedUser, Error> {
-        let read = self.stored_user(id).await?;
-        Ok(LoadedUser::new(id, read, self, engine))
+        Ok(self.read_with_live_data(id, engine).await?.0)
     }
 
-    /// The user as stored. If the store has nothing of the user and has no generations, which would show that it was
-    /// emptied, this takes a second read, of movies that it had.
+    /// The same, and the live data if the store returned them; they are not applied to the user.
+    pub(crate) async fn read_with_live_data(
+        &self,
+        id: UserId,
+        engine: &Engine,
+    ) -> Result<(LoadedUser, Option<LiveUser>), Error> {
+        let (read, live) = self.stored(id).await?;
+        Ok((LoadedUser::new(id, read, self, engine), live))
+    }
+
+    /// The user as stored, without live data. If the store has nothing of the user and has no generations, which would
+    /// show that it was emptied, this takes a second read, of movies that it had.
     pub async fn stored_user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
+        Ok(self.stored(id).await?.0)
+    }
+
+    async fn stored(&self, id: UserId) -> Result<(Read<StoredUser>, Option<LiveUser>), Error> {
         const WITHOUT: Generation = Generation(0);
-        let read = self.reader.user(id).await?;
+        let mut read = self.reader.user(id).await?;
+        let live = read.value.live.take();
         if read.value.is_empty()
             && (self.generation, read.generation) == (Some(WITHOUT), WITHOUT)
             && !self.reader.is_empty()
@@ -81,7 +100,7 @@ impl StoreSource {
         {
             self.reader.check_for_any(&self.sample_movies).await?;
         }
-        Ok(read)
+        Ok((read, live))
     }
 
     /// Why a read of this generation contains nothing about a user: [`Reason::UnknownUser`] only if the store

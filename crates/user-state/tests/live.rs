@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use proptest::prelude::*;
 use sparrow_engine::{Embeddings, Engine, Reason};
 use sparrow_features::UserWindow;
-use sparrow_live::{Action, Limits, LiveStore as _, MemoryLive, Write};
+use sparrow_live::{Action, Limits, LiveStore as _, LiveUser, MemoryLive, Write};
 use sparrow_model::{Catalog, History, MovieId, MovieIndex, Stars, UserId, UserState};
 use sparrow_neural::{EmbeddingTable, Similarity};
-use sparrow_store::{Entry, FeatureStore as _, Fields, MemoryStore};
+use sparrow_store::{
+    Entry, Error as StoreError, FeatureStore, Fields, Generation, MemoryStore, Push, Read,
+    StoredMovie, StoredUser, UserList,
+};
 use sparrow_test_support::catalogue;
 use sparrow_user_state::{LiveSource, StoreReader, StoreSource, UserSource};
 
@@ -226,4 +230,79 @@ async fn forgotten_user_has_only_what_came_later() {
     let loaded = again.load(user, &engine).await.unwrap();
     let movies: Vec<MovieIndex> = loaded.history().unwrap().movies().collect();
     assert_eq!((movies, loaded.is_empty()), (vec![MovieIndex(7)], false));
+}
+
+/// A store that returns users with these live data, or this error.
+#[derive(Debug)]
+struct WithLive(MemoryStore, Result<Option<LiveUser>, StoreError>);
+
+#[async_trait]
+impl FeatureStore for WithLive {
+    fn address(&self) -> &'static str {
+        "test"
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, StoreError> {
+        let live = self.1.clone()?;
+        let mut read = self.0.users(ids).await?;
+        read.value.iter_mut().for_each(|user| user.live.clone_from(&live));
+        Ok(read)
+    }
+
+    async fn generation(&self) -> Result<Generation, StoreError> {
+        self.0.generation().await
+    }
+
+    async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, StoreError> {
+        self.0.movies(ids).await
+    }
+
+    async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, StoreError> {
+        self.0.all_movies().await
+    }
+
+    async fn user_list(&self) -> Result<Read<UserList>, StoreError> {
+        self.0.user_list().await
+    }
+
+    async fn embedding_info(&self) -> Result<Read<Option<String>>, StoreError> {
+        self.0.embedding_info().await
+    }
+
+    async fn push(&self) -> Result<Box<dyn Push>, StoreError> {
+        self.0.push().await
+    }
+}
+
+/// The store for live data has other ratings, which show whether it was read.
+#[tokio::test]
+async fn live_data_that_the_store_returns_are_not_read_again() {
+    let engine = engine([(1, 3, 9, 1_000_000_000)]);
+    let id = UserId(1);
+    let rating = |movie| write(id, (movie, 10, 1_000_000_100));
+    let in_store = live(&[rating(5)]).await.user(id).await.unwrap();
+    let other = live(&[rating(6)]).await;
+    let load = async |live: Result<Option<LiveUser>, StoreError>| {
+        let reader = StoreReader::new(Arc::new(WithLive(MemoryStore::default(), live)));
+        let reader = Arc::new(reader.with_live_data());
+        let generation = Some(Generation(0));
+        let store = StoreSource { reader, generation, sample_movies: Vec::new(), histories: None };
+        let source = UserSource { store: Some(store), live: Some(other.clone()) };
+        let user = source.load(id, &engine).await.unwrap();
+        let movies = user.history().map_or_else(Vec::new, |history| history.movies().collect());
+        assert_eq!(
+            source.read(id, &engine).await.is_ok(),
+            user.missing() != Some(Reason::StoreUnavailable)
+        );
+        (movies, user.missing())
+    };
+    // A user of whom the store knows nothing else is complete.
+    assert_eq!(load(Ok(Some(in_store))).await, (vec![MovieIndex(5)], None));
+    let nothing = load(Ok(Some(LiveUser::default()))).await;
+    assert_eq!(nothing, (Vec::new(), Some(Reason::UnknownUser)));
+    // The store could not read them.
+    assert_eq!(load(Ok(None)).await, (vec![MovieIndex(6)], None));
+    let away = StoreError::Unavailable { store: "test".to_owned(), what: String::new() };
+    let away = load(Err(away)).await;
+    assert_eq!(away, (Vec::new(), Some(Reason::StoreUnavailable)));
 }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::models::Models;
 use super::recall::{self, Strategies};
-use super::{Config, Data, Error, Events, Ranking, Store};
+use super::{Config, Data, Error, Events, Live, Ranking, Store};
 
 /// The prefix of environment variables that set keys.
 pub(super) const PREFIX: &str = "SPARROW__";
@@ -23,6 +23,7 @@ pub(crate) fn flag(key: &str) -> String {
     let name = match key {
         "data.path" => "data",
         "store.url" => "store",
+        "live.path" => "live",
         _ => key.rsplit('.').next().unwrap_or(key),
     };
     format!("--{}", name.replace('_', "-"))
@@ -57,6 +58,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
             max_bad_lines: 0,
         },
         store: Store { ca_file: here.clone(), ..Store::default() },
+        live: Live { path: here.clone(), ..Live::default() },
         ranking: Ranking { models: here, ..Ranking::default() },
         ..Config::default()
     };

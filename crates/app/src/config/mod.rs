@@ -140,6 +140,9 @@ pub struct Data {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Live {
+    /// The file that keeps them. Without it they are in the feature store in Redis, in a file beside a file store, or in
+    /// memory.
+    pub path: Option<PathBuf>,
     /// Whether a server that listens beyond loopback accepts them.
     pub open_writes: bool,
     /// The greatest number of live ratings and removals per user.
@@ -152,6 +155,7 @@ impl Default for Live {
     fn default() -> Self {
         let limits = sparrow_live::Limits::default();
         Self {
+            path: None,
             open_writes: false,
             max_ratings: NonZeroUsize::new(limits.ratings).unwrap_or(NonZeroUsize::MIN),
             max_events: NonZeroUsize::new(limits.events).unwrap_or(NonZeroUsize::MIN),

@@ -19,7 +19,8 @@ async fn answers_are_degraded_while_the_store_fails() {
     let address = running.address;
     let ready = get(address, "/readyz").await.json();
     let side = json!({"kind": "test", "generation": pushed.0, "degraded": false});
-    assert_eq!(ready, json!({"status": "ready", "store": side}));
+    let live = json!({"kind": "memory", "durability": "memory", "lostAtRestart": true});
+    assert_eq!(ready, json!({"status": "ready", "store": side, "live": live}));
     let before = get(address, "/v1/users/6").await;
 
     for (mode, reason) in [(Mode::IsAway, "switched off"), (Mode::IsLate, "did not answer in time")]

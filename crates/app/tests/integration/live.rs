@@ -5,38 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sparrow_store::MemoryStore;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use crate::support::{PATIENCE, config, demo_entries, get, push, serve, until};
+use crate::support::{config, demo_entries, get, push, send, serve, until};
 
-async fn send(address: SocketAddr, method: &str, target: &str, body: &str) -> (u16, Value) {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!(
-            "{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    };
-    let text = tokio::time::timeout(PATIENCE, exchange).await.expect("no answer").unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("cut off: {text:?}"));
-    (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
-}
-
-async fn rate(address: SocketAddr, user: u32, movie: &Value, stars: f64) {
+pub(crate) async fn rate(address: SocketAddr, user: u32, movie: &Value, stars: f64) {
     let target = format!("/v1/users/{user}/ratings/{movie}");
-    let (status, answer) =
-        send(address, "PUT", &target, &json!({"stars": stars}).to_string()).await;
+    let answer = send(address, "PUT", &target, &json!({"stars": stars}).to_string()).await;
+    let (status, answer) = (answer.status, answer.json());
     assert_eq!((status, &answer["applied"]), (200, &json!(true)), "{answer}");
 }
 
 /// The ids of the recommended movies, in order.
-fn ids(answer: &Value) -> Vec<Value> {
+pub(crate) fn ids(answer: &Value) -> Vec<Value> {
     let items = answer["items"].as_array().unwrap();
     items.iter().map(|item| item["movie"]["movieId"].clone()).collect()
 }
@@ -70,8 +50,8 @@ async fn every_model_ranks_by_the_new_history() {
         assert!(!ids(&after).contains(best), "{model}");
         assert_ne!(ids(&after)[..29], ids(&before)[1..], "{model}");
         let body = json!({"ratings": ratings(address, 6).await, "model": model, "size": 30});
-        let (status, anonymous) =
-            send(address, "POST", "/v1/recommendations", &body.to_string()).await;
+        let answer = send(address, "POST", "/v1/recommendations", &body.to_string()).await;
+        let (status, anonymous) = (answer.status, answer.json());
         assert_eq!((status, &anonymous["model"]), (200, &json!(model)), "{anonymous}");
         assert_eq!(ids(&anonymous), ids(&after), "{model}");
     }
@@ -92,14 +72,10 @@ async fn live_ratings_stay_in_force_on_a_new_generation() {
     // Without a time, a change is newer than the store, also for a rating that the store has.
     let rated = ratings(address, 6).await[1]["movieId"].clone();
     rate(address, 6, &rated, 0.5).await;
-    let (status, answer) = send(
-        address,
-        "PUT",
-        &format!("/v1/users/6/ratings/{rated}"),
-        "{\"stars\": 5, \"timestamp\": 1}",
-    )
-    .await;
-    assert_eq!((status, &answer["applied"]), (200, &json!(false)));
+    let target_of_rating = format!("/v1/users/6/ratings/{rated}");
+    let old = "{\"stars\": 5, \"timestamp\": 1}";
+    let answer = send(address, "PUT", &target_of_rating, old).await;
+    assert_eq!((answer.status, &answer.json()["applied"]), (200, &json!(false)));
 
     let second = push(&store, demo_entries()).await;
     until(address, "/readyz", |ready| ready.json()["store"]["generation"] == second.0).await;
@@ -123,9 +99,8 @@ async fn writes_beyond_loopback_need_a_setting() {
         let mut running = sparrow_app::start(config).await.unwrap();
         running.loaded().await.unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], running.address.port()));
-        let (status, answer) =
-            send(address, "PUT", "/v1/users/6/ratings/1", "{\"stars\": 4}").await;
-        assert_eq!(status, if open_writes { 200 } else { 403 }, "{answer}");
+        let answer = send(address, "PUT", "/v1/users/6/ratings/1", "{\"stars\": 4}").await;
+        assert_eq!(answer.status, if open_writes { 200 } else { 403 }, "{answer:?}");
         assert_eq!(running.live.contains("not accepted"), !open_writes, "{}", running.live);
         assert_eq!(get(address, "/v1/users/6").await.status, 200);
     }

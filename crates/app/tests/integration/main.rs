@@ -5,6 +5,7 @@ mod admin;
 mod entries;
 mod failing;
 mod live;
+mod live_stores;
 mod load;
 mod model_server;
 mod models;

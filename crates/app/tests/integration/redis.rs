@@ -17,20 +17,20 @@ use crate::support::{Answer, DEMO, PATIENCE, config, demo_entries, get, push, un
 /// The tolerance beyond the store's deadline on a busy machine.
 const SLACK: Duration = Duration::from_millis(800);
 
-fn on(url: &str) -> Config {
+pub(crate) fn on(url: &str) -> Config {
     let mut config = config();
     config.store.url = url.to_owned().try_into().unwrap();
     config
 }
 
-async fn serve(url: &str) -> Running {
+pub(crate) async fn serve(url: &str) -> Running {
     let mut running = sparrow_app::start(on(url)).await.unwrap();
     tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
     running
 }
 
 /// The data of the loader.
-async fn pusher(url: &str) -> Arc<dyn FeatureStore> {
+pub(crate) async fn pusher(url: &str) -> Arc<dyn FeatureStore> {
     sparrow_store::connect(&url.parse().unwrap(), &Options::default()).await.unwrap()
 }
 

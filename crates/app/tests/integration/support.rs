@@ -90,10 +90,26 @@ impl Answer {
 }
 
 pub(crate) async fn get(address: SocketAddr, target: &str) -> Answer {
+    exchange(
+        address,
+        format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"),
+    )
+    .await
+}
+
+/// Sends JSON.
+pub(crate) async fn send(address: SocketAddr, method: &str, target: &str, body: &str) -> Answer {
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    exchange(address, request).await
+}
+
+async fn exchange(address: SocketAddr, request: String) -> Answer {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request =
-            format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

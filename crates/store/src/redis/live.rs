@@ -34,12 +34,14 @@ struct Inner {
     options: Options,
     limits: Limits,
     script: Script,
-    partitions: OnceLock<u16>,
+    partitions: Partitions,
     durability: Mutex<(Durability, Option<Instant>)>,
 }
 
 /// The number of partitions of a new store.
 const PARTITIONS: u16 = 256;
+/// How long a store that refused a number of partitions is not asked again.
+const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
 /// How long the durability that a server reported is assumed.
 const DURABILITY_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -58,7 +60,7 @@ impl RedisLive {
             options: options.clone(),
             limits,
             script: Script::new(include_str!("live.lua")),
-            partitions: OnceLock::new(),
+            partitions: Partitions::default(),
             durability: Mutex::new((Durability::Unknown, None)),
         })))
     }
@@ -75,33 +77,85 @@ impl RedisLive {
     }
 }
 
-/// The number of partitions of a store, which is chosen if it has none.
-pub(super) async fn partitions(
+/// The number of partitions of a store.
+#[derive(Debug, Default)]
+pub(super) struct Partitions {
+    known: OnceLock<u16>,
+    /// When a store without a number last refused to take one.
+    refused: Mutex<Option<Instant>>,
+}
+
+impl Partitions {
+    /// The number, which is chosen if the store has none.
+    async fn get(
+        &self,
+        connections: &Connections,
+        keys: &Keys,
+        end: Instant,
+    ) -> Result<u16, Error> {
+        if let Some(&number) = self.known.get() {
+            return Ok(number);
+        }
+        let key = keys.partitions();
+        let mut number = ask_number(connections, &key, Command::Get(key.clone()), end).await?;
+        if number.is_none() {
+            let script =
+                b"redis.call('SET', KEYS[1], ARGV[1], 'NX') return redis.call('GET', KEYS[1])";
+            let value = Bytes::from(PARTITIONS.to_string());
+            let set = Command::Script(Bytes::from_static(script), vec![key.clone()], vec![value]);
+            let chosen = ask_number(connections, &key, set, end).await;
+            if let Err(Error::Refused { .. }) = chosen {
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
+            number = chosen?;
+        }
+        let number = number.ok_or_else(|| connections.unavailable("a malformed reply to GET"))?;
+        Ok(*self.known.get_or_init(|| number))
+    }
+
+    /// The same for reads. A store that forbids writes and has no number is read as if it had the default for a while: it
+    /// has no live data yet.
+    pub(super) async fn for_reads(
+        &self,
+        connections: &Connections,
+        keys: &Keys,
+        end: Instant,
+    ) -> Result<u16, Error> {
+        let is_refused = || {
+            let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.is_some_and(|when| when.elapsed() < REFUSAL_LIFETIME)
+        };
+        if is_refused() {
+            return Ok(self.known.get().copied().unwrap_or(PARTITIONS));
+        }
+        let number = self.get(connections, keys, end).await;
+        if is_refused() { Ok(number.unwrap_or(PARTITIONS)) } else { number }
+    }
+}
+
+/// The number that a command returns; `None` without one.
+async fn ask_number(
     connections: &Connections,
-    keys: &Keys,
+    key: &Bytes,
+    command: Command,
     end: Instant,
-) -> Result<u16, Error> {
+) -> Result<Option<u16>, Error> {
     let mut batch = Batch::default();
-    let text = Bytes::from(PARTITIONS.to_string());
-    batch.push(Command::Script(
-        Bytes::from_static(
-            b"redis.call('SET', KEYS[1], ARGV[1], 'NX') return redis.call('GET', KEYS[1])",
-        ),
-        vec![keys.partitions()],
-        vec![text],
-    ));
-    let answer = connections.run(batch, end).await?.into_iter().next();
-    let answer = answer.unwrap_or(Ok(Reply::Nothing));
-    let text = match answer {
-        Ok(Reply::Text(text)) => text,
-        Err(message) => return Err(refusal(connections.address(), &message)),
-        Ok(_) => return Err(connections.unavailable("a malformed reply to GET")),
+    batch.push(command);
+    let text = match connections.run(batch, end).await?.into_iter().next() {
+        None | Some(Ok(Reply::Nothing)) => return Ok(None),
+        Some(Ok(Reply::Text(text))) => text,
+        Some(Err(message)) if !message.starts_with("WRONGTYPE") => {
+            return Err(refusal(connections.address(), &message));
+        }
+        Some(_) => Bytes::new(),
     };
     let number = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-    number.filter(|&number| number > 0).ok_or_else(|| Error::Malformed {
-        key: String::from_utf8_lossy(&keys.partitions()).into_owned(),
+    let number = number.filter(|&number: &u16| number > 0).ok_or_else(|| Error::Malformed {
+        key: String::from_utf8_lossy(key).into_owned(),
         what: "is not a number from 1 to 65535".to_owned(),
-    })
+    })?;
+    Ok(Some(number))
 }
 
 /// The live data in a reply to a read of their key.
@@ -115,11 +169,7 @@ impl Inner {
     }
 
     async fn partitions(&self, end: Instant) -> Result<u16, Error> {
-        if let Some(&partitions) = self.partitions.get() {
-            return Ok(partitions);
-        }
-        let partitions = partitions(&self.connections, &self.keys, end).await?;
-        Ok(*self.partitions.get_or_init(|| partitions))
+        self.partitions.get(&self.connections, &self.keys, end).await
     }
 
     /// Asks the servers for their durability, unless they reported it recently.
@@ -252,7 +302,8 @@ impl Inner {
             return Ok(Vec::new());
         }
         let end = self.deadline();
-        let partitions = self.partitions(end).await.map_err(live_error)?;
+        let partitions = self.partitions.for_reads(&self.connections, &self.keys, end);
+        let partitions = partitions.await.map_err(live_error)?;
         let key = |&id: &UserId| self.keys.live(partition(id, partitions), id);
         let mut batch = Batch::default();
         let at_once = self.connections.is_one_server() && ids.len() > 1;
@@ -395,7 +446,7 @@ impl LiveStore for RedisLive {
     }
 
     fn partitions(&self) -> u16 {
-        self.0.partitions.get().copied().unwrap_or(PARTITIONS)
+        self.0.partitions.known.get().copied().unwrap_or(PARTITIONS)
     }
 
     async fn log(

@@ -14,7 +14,7 @@ mod push;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{iter, vec};
 
@@ -47,8 +47,8 @@ struct Inner {
     /// The time of the last warning about an invalid marker.
     last_warning: Mutex<Option<Instant>>,
     oversized: OversizedKeys,
-    /// The number of partitions of live data, once it is known.
-    partitions: OnceLock<u16>,
+    /// The number of partitions of live data.
+    partitions: live::Partitions,
     /// The write counters of the servers at the last hash of the movies, and the hash.
     hashed: Mutex<Option<(String, u64)>>,
 }
@@ -145,7 +145,7 @@ impl RedisStore {
             last_state: Mutex::default(),
             oversized: OversizedKeys::default(),
             last_warning: Mutex::default(),
-            partitions: OnceLock::new(),
+            partitions: live::Partitions::default(),
             hashed: Mutex::default(),
         })))
     }
@@ -420,16 +420,18 @@ impl Inner {
         user
     }
 
-    /// The keys of live data; none unless the store was opened with them.
+    /// The keys of live data; none if the store was opened without them, or if their number of partitions is malformed or
+    /// must not be read.
     async fn live_keys(&self, ids: &[UserId], end: Instant) -> Result<Vec<Bytes>, Error> {
         if !self.options.live {
             return Ok(Vec::new());
         }
-        let partitions = if let Some(&partitions) = self.partitions.get() {
-            partitions
-        } else {
-            let partitions = live::partitions(&self.connections, &self.keys, end).await?;
-            *self.partitions.get_or_init(|| partitions)
+        let partitions = self.partitions.for_reads(&self.connections, &self.keys, end).await;
+        let partitions = match partitions {
+            Ok(partitions) => partitions,
+            // The other values of users do not depend on it.
+            Err(Error::Refused { .. } | Error::Malformed { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
         };
         let key = |&id: &UserId| self.keys.live(sparrow_live::partition(id, partitions), id);
         Ok(ids.iter().map(key).collect())

@@ -86,7 +86,7 @@ const CHILD_PATH: &str = "SPARROW_TEST_LIVE_FILE";
 /// prints each when it is acknowledged.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a process for another test"]
-#[expect(clippy::print_stdout, reason = "the parent test reads it")]
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
 async fn child_writes_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD_PATH) else { return };
     let store = FileLive::open(Path::new(&path), Limits::default()).unwrap();

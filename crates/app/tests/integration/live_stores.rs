@@ -1,0 +1,227 @@
+//! Where servers keep ratings and events.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sparrow_app::{Config, Error, Running};
+use sparrow_test_redis::TestRedis;
+
+use crate::live::{ids, rate};
+use crate::redis;
+use crate::support::{Answer, PATIENCE, config, demo_entries, get, push, send, until};
+
+const RECOMMENDATIONS: &str = "/v1/users/6/recommendations?size=5";
+
+fn on_file(path: &Path) -> Config {
+    let mut config = config();
+    config.live.path = Some(path.to_owned());
+    config
+}
+
+fn on_file_store(folder: &Path) -> Config {
+    let mut config = config();
+    config.store.url = format!("file:{}/store.redb", folder.display()).try_into().unwrap();
+    config
+}
+
+async fn start(config: Config) -> Running {
+    let mut running = sparrow_app::start(config).await.unwrap();
+    tokio::time::timeout(PATIENCE, running.loaded()).await.expect("not loaded").unwrap();
+    running
+}
+
+/// Starts a server when the file is no longer open: tasks of a stopped server end shortly after it.
+async fn restart(config: Config) -> Running {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match sparrow_app::start(config.clone()).await {
+            Ok(mut running) => {
+                running.loaded().await.unwrap();
+                return running;
+            }
+            Err(error @ Error::OpenLive { .. }) => assert!(Instant::now() < end, "{error}"),
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Rates the best movie, and asserts that it is no longer recommended.
+async fn rate_best(running: &Running) -> Value {
+    let best = ids(&get(running.address, RECOMMENDATIONS).await.json())[0].clone();
+    rate(running.address, 6, &best, 5.0).await;
+    assert!(!ids(&get(running.address, RECOMMENDATIONS).await.json()).contains(&best));
+    best
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_keeps_ratings_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("live.redb");
+    let running = start(on_file(&path)).await;
+    assert!(running.live.contains("live.redb (fsync)"), "{}", running.live);
+    let ready = get(running.address, "/readyz").await.json();
+    assert_eq!(
+        ready["live"],
+        json!({"kind": "file", "durability": "fsync", "lostAtRestart": false})
+    );
+    let best = rate_best(&running).await;
+    let before = ids(&get(running.address, RECOMMENDATIONS).await.json());
+
+    // Another server cannot use the file, and does not disturb the first.
+    let error = sparrow_app::start(on_file(&path)).await.unwrap_err();
+    let (text, cause) = (error.to_string(), error.source().unwrap().to_string());
+    assert!(text.contains("live.redb") && text.contains("--live"), "{text}");
+    assert!(cause.contains("another process has the file open"), "{cause}");
+    rate(running.address, 7, &best, 5.0).await;
+
+    running.stop().await;
+    let running = restart(on_file(&path)).await;
+    assert_eq!(ids(&get(running.address, RECOMMENDATIONS).await.json()), before);
+    assert!(!before.contains(&best));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_store_has_a_file_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = on_file_store(folder.path());
+    let store = sparrow_store::open(&config.store.url.0, &sparrow_store::Options::default());
+    push(&*store.unwrap(), demo_entries()).await;
+    // A server without writes does not create the file, and uses an existing one.
+    let mut beyond = config.clone();
+    beyond.listen = "0.0.0.0:0".parse().unwrap();
+    let file = folder.path().join("store.redb.live");
+    start(beyond.clone()).await.stop().await;
+    assert!(!file.exists());
+
+    let running = start(config.clone()).await;
+    assert!(file.exists() && running.live.contains("store.redb.live"), "{}", running.live);
+    let best = rate_best(&running).await;
+    let error = sparrow_app::start(config).await.unwrap_err();
+    assert!(error.to_string().contains("store.redb.live"), "{error}");
+    running.stop().await;
+
+    let running = restart(beyond).await;
+    let address = (std::net::Ipv4Addr::LOCALHOST, running.address.port()).into();
+    assert!(!ids(&get(address, RECOMMENDATIONS).await.json()).contains(&best));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_file_beside_a_file_store_ratings_are_in_memory_and_a_damaged_one_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder that does not exist, as one that is read-only to all but root, takes no file.
+    let missing = folder.path().join("missing");
+    let running = sparrow_app::start(on_file_store(&missing)).await.unwrap();
+    assert!(running.live.contains("lost at restart"), "{}", running.live);
+    let error = sparrow_app::start(on_file(&missing.join("live"))).await.unwrap_err();
+    assert!(matches!(error, Error::OpenLive { .. }), "{error}");
+
+    std::fs::write(folder.path().join("store.redb.live"), "movieId,title\n".repeat(99)).unwrap();
+    let error = sparrow_app::start(on_file_store(folder.path())).await.unwrap_err();
+    assert!(error.source().unwrap().to_string().contains("does not contain live data"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn servers_share_ratings_in_redis() {
+    let redis = TestRedis::start(&["--appendonly", "yes"]);
+    push(&*redis::pusher(&redis.url()).await, demo_entries()).await;
+    let (one, two) = (redis::serve(&redis.url()).await, redis::serve(&redis.url()).await);
+    let before = ids(&get(two.address, RECOMMENDATIONS).await.json());
+    let best = rate_best(&one).await;
+    let after = get(two.address, RECOMMENDATIONS).await.json();
+    assert_eq!(before[0], best);
+    assert!(!ids(&after).contains(&best));
+    assert_eq!(after["degraded"], false);
+    let ready = get(one.address, "/readyz").await.json();
+    let expected = json!({"kind": "redis", "durability": "everysec", "lostAtRestart": false});
+    assert_eq!(ready["live"], expected);
+
+    // The rest of the user and the live data are one read.
+    redis.cli(&["CONFIG", "RESETSTAT"]);
+    for _ in 0..20 {
+        get(two.address, RECOMMENDATIONS).await;
+    }
+    let calls = redis.command_calls();
+    let count = |name: &str| calls.iter().find(|(known, _)| known == name).map_or(0, |(_, n)| *n);
+    assert_eq!((count("hgetall"), count("mget")), (20, 20), "{calls:?}");
+
+    // Users whom only live data know.
+    let created = send(one.address, "POST", "/v1/users", "{}").await;
+    let user = created.json()["userId"].as_u64().unwrap() as u32;
+    rate(one.address, user, &best, 5.0).await;
+    let target = format!("/v1/users/{user}/recommendations");
+    let answer = get(two.address, &target).await.json();
+    assert_eq!(answer["degraded"], false, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn writes_are_rejected_and_answers_degraded_while_redis_is_away() {
+    let mut redis = TestRedis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    push(&*redis::pusher(&redis.url()).await, demo_entries()).await;
+    let running = redis::serve(&redis.url()).await;
+    let address = running.address;
+    let best = rate_best(&running).await;
+    redis.kill();
+    for _ in 0..20 {
+        let answer = send(address, "PUT", "/v1/users/6/ratings/1", "{\"stars\": 4}").await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+        let answer = get(address, RECOMMENDATIONS).await;
+        assert_eq!((answer.status, &answer.json()["degraded"]), (200, &json!(true)));
+        assert_eq!(answer.json()["reason"], "store-unavailable");
+    }
+    redis.restart();
+    let fine = |answer: &Answer| answer.json()["degraded"] == false;
+    let answer = until(address, RECOMMENDATIONS, fine).await.json();
+    assert!(!ids(&answer).contains(&best));
+    let end = Instant::now() + PATIENCE;
+    while send(address, "PUT", "/v1/users/6/ratings/1", "{\"stars\": 4}").await.status != 200 {
+        assert!(Instant::now() < end, "writes stay rejected");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn unreachable_redis_is_no_error_of_the_start() {
+    let redis = TestRedis::start(&[]);
+    let url = redis.url();
+    drop(redis);
+    let running = sparrow_app::start(redis::on(&url)).await.unwrap();
+    let movies = until(running.address, RECOMMENDATIONS, |answer| answer.status == 200).await;
+    assert_eq!(movies.json()["degraded"], true);
+    let answer = send(running.address, "PUT", "/v1/users/6/ratings/1", "{\"stars\": 4}").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_that_forbids_writes_serves() {
+    let redis = TestRedis::start(&[]);
+    push(&*redis::pusher(&redis.url()).await, demo_entries()).await;
+    redis.cli(&[
+        "ACL",
+        "SETUSER",
+        "reader",
+        "on",
+        "nopass",
+        "~*",
+        "+@read",
+        "+@connection",
+        "+info",
+    ]);
+    let url = redis.url().replace("redis://", "redis://reader:x@");
+    let running = redis::serve(&url).await;
+    let answer = get(running.address, RECOMMENDATIONS).await.json();
+    assert_eq!((&answer["model"], &answer["degraded"]), (&json!("emb"), &json!(false)), "{answer}");
+    let answer = send(running.address, "PUT", "/v1/users/6/ratings/1", "{\"stars\": 4}").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    // What others write is served.
+    let writer = redis::serve(&redis.url()).await;
+    let best = rate_best(&writer).await;
+    assert!(!ids(&get(running.address, RECOMMENDATIONS).await.json()).contains(&best));
+}
