@@ -52,6 +52,10 @@ fn rating_and_dismissal_on_a_user_page_change_lists_and_history_without_reload()
     assert_eq!(server.api("/v1/users/6")?["ratingCount"], count);
 
     let hidden = browser.text(&format!("{RECOMMENDED}[0]"))?;
+    // Away from the bar at the top.
+    browser.value(
+        "document.querySelector('#recommendations li').scrollIntoView({ block: 'center' })",
+    )?;
     browser.click("#recommendations li:first-child .rate__hide")?;
     browser.until(&format!("!{RECOMMENDED}.includes('{hidden}')"))?;
     browser.click(".toast__undo")?;
@@ -126,7 +130,7 @@ fn variety_is_a_choice_and_blends_show_reasons_instead_of_scores() -> Result<()>
     assert!(reasons[0].starts_with("No. 1"), "{reasons:?}");
     assert!(reasons.iter().all(|reason| !reason.contains("score")), "{reasons:?}");
     let before = browser.texts(RECOMMENDED)?;
-    browser.click("input[name=diversity][value='0.7'] + span")?;
+    browser.click("input[name=diversity][value='0.7']")?;
     browser.until(&format!("location.search.includes('diversity=0.7') && {RECOMMENDED}.length > 0 && {RECOMMENDED}.join() !== '{}'", before.join(",")))?;
     assert_eq!(browser.console()?, Vec::<String>::new());
     Ok(())

@@ -246,10 +246,9 @@ fn history_shows_half_stars_newest_first_in_pages() -> Result<()> {
     let newest: Vec<String> = (6..=data::HISTORY).rev().map(|id| id.to_string()).collect();
     browser.until(&format!("{SEEN}.length === 20"))?;
     assert_eq!(browser.texts(SEEN)?, newest);
-    assert_eq!(
-        browser.texts("[...document.querySelectorAll('#history .stars')].slice(0, 2).map(e => e.getAttribute('aria-label'))")?,
-        ["4.5 of 5 stars", "3.5 of 5 stars"]
-    );
+    let stars = "[...document.querySelectorAll('#history [role=slider]')].slice(0, 2).map(e => e.getAttribute('aria-valuetext'))";
+    browser.until(&format!("!{stars}.includes('not rated')"))?;
+    assert_eq!(browser.texts(stars)?, ["4.5 stars", "3.5 stars"]);
     // Drawn as wide as the rating: 4.5 stars of 20 units each.
     assert_eq!(
         browser.text("document.querySelector('#history .stars svg').getAttribute('width')")?,
