@@ -10,6 +10,7 @@ use sparrow_synth as synth;
 use crate::compare::Compare;
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
+use crate::export::Export;
 use crate::fit::Fit;
 use crate::forward::Forwarded;
 use crate::push::Push;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Import(Import),
     Push(Push),
     Verify(Verify),
+    Export(Export),
     Synth(Synth),
     Train(Train),
     Tune(Tune),

@@ -32,6 +32,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Import(import) => import.run(console),
         Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Export(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Synth(synth) => synthesise(&synth, console),
         Command::Train(train) => train.run(console),
         Command::Tune(tune) => tune.run(console),

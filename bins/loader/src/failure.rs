@@ -47,6 +47,12 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         if let Some(error) = cause.downcast_ref() {
             return Some(store_code(error));
         }
+        if let Some(sparrow_push::live::Error::Store(_)) = cause.downcast_ref() {
+            return Some(STORE);
+        }
+        if cause.is::<sparrow_live::Error>() {
+            return Some(STORE);
+        }
         if let Some(error) = cause.downcast_ref() {
             return Some(match error {
                 push::Error::Source(error) => source_code(error),

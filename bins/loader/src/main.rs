@@ -6,6 +6,7 @@ mod compare;
 mod dispatch;
 mod embed;
 mod evaluate;
+mod export;
 mod failure;
 mod fit;
 mod forward;

@@ -77,7 +77,7 @@ impl StoreArgs {
         self.store.as_ref().is_some_and(|Address(text)| text.to_string_lossy().contains('@'))
     }
 
-    fn options(&self, ttl: Option<Duration>) -> Options {
+    pub(crate) fn options(&self, ttl: Option<Duration>) -> Options {
         Options {
             prefix: self.prefix.clone(),
             connections: self.pool,

@@ -4,10 +4,12 @@
 //! * [`sources`] reads files of this project or of others, from folders or object stores, as
 //!   entries of a store.
 //! * [`push`] writes the entries as a new generation.
+//! * [`live`] writes live data as files.
 //! * [`verify`] compares a store with the sources.
 //!
 //! The stores themselves are in `sparrow-store`. Start reading at [`sources::Reader`].
 
+pub mod live;
 pub mod push;
 pub mod sources;
 pub mod verify;

@@ -4,6 +4,7 @@
 
 mod contract;
 mod file;
+mod live;
 mod moto;
 mod redis;
 mod s3;

@@ -1,0 +1,294 @@
+//! Live data as files: ratings in force, the log of all writes, and how far it was read.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sparrow_live::{Action, Limits, LiveStore, LiveUser, Recorded, Sequence};
+use sparrow_model::{Catalog, UserId};
+use sparrow_movielens::write::{LinksWriter, MoviesWriter, RatingsWriter, field};
+use sparrow_output::AtomicFile;
+use sparrow_progress::Progress;
+
+/// The files of an export.
+pub const RATINGS: &str = "ratings.csv";
+/// All writes.
+pub const EVENTS: &str = "events.csv";
+/// The last exported sequence of each partition.
+pub const WATERMARK: &str = "watermark.csv";
+/// With a data set: its movies.
+pub const MOVIES: &str = "movies.csv";
+/// With a data set: its links.
+pub const LINKS: &str = "links.csv";
+
+/// Entries of the log per read.
+const PAGE: usize = 1000;
+
+/// Why live data were not exported.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] sparrow_live::Error),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Output(#[from] sparrow_output::Error),
+}
+
+/// What an export contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Ratings in `ratings.csv`.
+    pub ratings: u64,
+    /// Writes in `events.csv`.
+    pub writes: u64,
+    /// Users with live data.
+    pub users: u64,
+}
+
+/// Reads the log of a store, and writes [`EVENTS`], [`WATERMARK`] and [`RATINGS`] to a folder: the live ratings in force.
+///
+/// With a data set, the folder is a complete data set with [`MOVIES`] and [`LINKS`]: [`RATINGS`] contains its ratings
+/// overlaid with the live ones, as servers combine them. Ratings of movies outside the data set are left out, and deleted
+/// users have only what they wrote afterwards.
+pub async fn export(
+    store: &dyn LiveStore,
+    data: Option<&Catalog>,
+    folder: &Path,
+    progress: Progress<'_>,
+) -> Result<(Counts, Vec<(PathBuf, u64)>), Error> {
+    let mut events = AtomicFile::create(folder, EVENTS)?;
+    events.write(
+        b"partition,sequence,action,userId,movieId,type,value,timestamp,session,recommendation,applied\n",
+    )?;
+    let mut watermark = AtomicFile::create(folder, WATERMARK)?;
+    watermark.write(b"partition,sequence\n")?;
+    let mut users: BTreeMap<UserId, LiveUser> = BTreeMap::new();
+    let mut counts = Counts::default();
+    for partition in 0..store.partitions() {
+        let mut last = Sequence::default();
+        loop {
+            let page = store.log(partition, last, PAGE).await?;
+            let Some(newest) = page.last() else { break };
+            last = newest.sequence;
+            events.write_with(|to| {
+                page.iter().try_for_each(|entry| write_event(to, partition, entry))
+            })?;
+            counts.writes += page.len() as u64;
+            for entry in &page {
+                replay(&mut users, entry);
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        watermark.write(format!("{partition},{last}\n").as_bytes())?;
+        progress(u64::from(partition) + 1, u64::from(store.partitions()));
+    }
+    counts.users = users.len() as u64;
+    let mut ratings = AtomicFile::create(folder, RATINGS)?;
+    let write = |to: &mut dyn Write| match data {
+        Some(data) => write_overlaid(to, &users, data),
+        None => write_live(to, &users),
+    };
+    ratings.write_with(|to| {
+        counts.ratings = write(to)?;
+        Ok(())
+    })?;
+    let mut files = vec![ratings, events, watermark];
+    if let Some(data) = data {
+        let mut movies = AtomicFile::create(folder, MOVIES)?;
+        movies.write_with(|to| write_movies(to, data))?;
+        let mut links = AtomicFile::create(folder, LINKS)?;
+        links.write_with(|to| write_links(to, data))?;
+        files.extend([movies, links]);
+    }
+    Ok((counts, AtomicFile::commit(files)?))
+}
+
+/// Applies an entry of the log. Those of one user are in order.
+fn replay(users: &mut BTreeMap<UserId, LiveUser>, entry: &Recorded) {
+    let Recorded { sequence, write, applied } = entry;
+    // The log does not contain why a write was not applied.
+    if matches!(write.action, Action::Event { .. }) || !applied {
+        return;
+    }
+    let unlimited = Limits { ratings: usize::MAX, events: 0 };
+    let user = users.entry(write.user).or_default();
+    // Without a limit, it is never reached.
+    let _ = user.apply(write, *sequence, unlimited);
+}
+
+fn write_event(to: &mut impl Write, partition: u16, entry: &Recorded) -> io::Result<()> {
+    let Recorded { sequence, write, applied } = entry;
+    let (action, kind, value) = match &write.action {
+        Action::Rate(_, stars) => ("rate", "rate", stars.value().to_string()),
+        Action::Unrate(_) => ("unrate", "unrate", String::new()),
+        Action::Event { kind, value, .. } => ("event", &**kind, value.to_string()),
+        Action::Forget => ("forget", "forget", String::new()),
+    };
+    let movie = write.action.movie().map(|movie| movie.to_string()).unwrap_or_default();
+    write!(to, "{partition},{sequence},{action},{},{movie},", write.user)?;
+    field(to, kind)?;
+    write!(to, ",{value},{},", write.time)?;
+    field(to, write.session.as_deref().unwrap_or_default())?;
+    to.write_all(b",")?;
+    field(to, write.recommendation.as_deref().unwrap_or_default())?;
+    writeln!(to, ",{}", u8::from(*applied))
+}
+
+fn write_live(to: &mut dyn Write, users: &BTreeMap<UserId, LiveUser>) -> io::Result<u64> {
+    let (mut ratings, mut count) = (RatingsWriter::new(to)?, 0);
+    for (&id, user) in users {
+        for rating in &user.ratings {
+            if let Some(stars) = rating.stars {
+                ratings.write(id, rating.movie, stars, rating.time)?;
+                count += 1;
+            }
+        }
+    }
+    ratings.finish()?;
+    Ok(count)
+}
+
+fn write_overlaid(
+    to: &mut dyn Write,
+    users: &BTreeMap<UserId, LiveUser>,
+    data: &Catalog,
+) -> io::Result<u64> {
+    let (mut ratings, mut count) = (RatingsWriter::new(to)?, 0);
+    let mut ids: Vec<UserId> = data.users().iter().map(|history| history.user()).collect();
+    ids.extend(users.keys().filter(|&&id| data.users().find(id).is_none()));
+    ids.sort_unstable();
+    let none = LiveUser::default();
+    for id in ids {
+        let user = users.get(&id).unwrap_or(&none);
+        for rated in user.history(id, data.users().find(id), data).get().iter() {
+            ratings.write(id, data.movie(rated.movie).id, rated.stars, rated.timestamp)?;
+            count += 1;
+        }
+    }
+    ratings.finish()?;
+    Ok(count)
+}
+
+fn write_movies(to: &mut impl Write, data: &Catalog) -> io::Result<()> {
+    let mut movies = MoviesWriter::new(to)?;
+    for movie in data.movies() {
+        let title = match movie.year {
+            Some(year) => format!("{} ({year})", movie.title),
+            None => movie.title.to_string(),
+        };
+        movies.write(
+            movie.id,
+            &title,
+            movie.genres.iter().map(|&genre| data.genres().name(genre)),
+        )?;
+    }
+    movies.finish().map(drop)
+}
+
+fn write_links(to: &mut impl Write, data: &Catalog) -> io::Result<()> {
+    let mut links = LinksWriter::new(to)?;
+    for movie in data.movies() {
+        links.write(movie.id, movie.imdb_id.as_deref(), movie.tmdb_id.as_deref())?;
+    }
+    links.finish().map(drop)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::fs;
+
+    use sparrow_live::{MemoryLive, Write};
+    use sparrow_model::{MovieId, Stars};
+    use sparrow_movielens::{Options, Source};
+    use sparrow_test_support::catalogue::{catalog, movie};
+
+    use super::*;
+
+    fn rate(user: u32, movie: u32, half_stars: u8, time: u32) -> Write {
+        let stars = Stars::from_half_stars(half_stars).unwrap();
+        Write::new(UserId(user), Action::Rate(MovieId(movie), stars), time)
+    }
+
+    async fn store() -> MemoryLive {
+        let store = MemoryLive::new(Limits::default());
+        let view = Action::Event { movie: MovieId(10), kind: "a \"b\", c".into(), value: 0.1 };
+        let writes = [
+            rate(1, 10, 9, 100),
+            Write::new(UserId(1), Action::Unrate(MovieId(20)), 100),
+            Write { stored_time: Some(7), ..rate(1, 30, 1, 5) },
+            rate(3, 99, 5, 5),
+            rate(4, 20, 8, 5),
+            Write::new(UserId(2), Action::Forget, 50),
+            Write { session: Some("s".into()), ..Write::new(UserId(1), view, 60) },
+        ];
+        let results = store.write(&writes).await;
+        let applied: Vec<bool> =
+            results.into_iter().map(|result| result.unwrap().applied).collect();
+        assert_eq!(applied, [true, true, false, true, true, true, true]);
+        store
+    }
+
+    fn rows(folder: &Path, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        text.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn exports_contain_ratings_in_force_and_all_writes() {
+        let (store, folder) = (store().await, tempfile::tempdir().unwrap());
+        let (counts, files) = export(&store, None, folder.path(), &|_, _| {}).await.unwrap();
+        assert_eq!(counts, Counts { ratings: 3, writes: 7, users: 4 });
+        assert_eq!(files.len(), 3);
+        assert_eq!(rows(folder.path(), RATINGS), ["1,10,4.5,100", "3,99,2.5,5", "4,20,4.0,5"]);
+        let events = rows(folder.path(), EVENTS);
+        let without_sequence: Vec<String> =
+            events.iter().map(|row| row.splitn(3, ',').nth(2).unwrap().to_owned()).collect();
+        assert_eq!(
+            without_sequence,
+            [
+                "rate,1,10,rate,4.5,100,,,1",
+                "unrate,1,20,unrate,,100,,,1",
+                "rate,1,30,rate,0.5,5,,,0",
+                "rate,3,99,rate,2.5,5,,,1",
+                "rate,4,20,rate,4,5,,,1",
+                "forget,2,,forget,,50,,,1",
+                "event,1,10,\"a \"\"b\"\", c\",0.1,60,s,,1",
+            ]
+        );
+        let last = events[6].split(',').nth(1).unwrap().to_owned();
+        assert_eq!(rows(folder.path(), WATERMARK), [format!("0,{last}")]);
+    }
+
+    #[tokio::test]
+    async fn exports_with_a_data_set_are_complete_data_sets_with_the_overlay() {
+        let (store, folder) = (store().await, tempfile::tempdir().unwrap());
+        let movies = [
+            movie(10, Some(1994), ["Drama", "Comedy"]),
+            movie(20, None, ["Drama"]),
+            movie(30, Some(2000), [""; 0]),
+        ];
+        // The live rating of movie 10 is newer, movie 20 is removed, user 2 is deleted.
+        let ratings = [(1, 0, 2, 50), (1, 1, 4, 60), (1, 2, 6, 70), (2, 0, 10, 1), (5, 0, 3, 3)];
+        let data = catalog(movies, ratings);
+        let exported = export(&store, Some(&data), folder.path(), &|_, _| {}).await;
+        let (counts, files) = exported.unwrap();
+        assert_eq!((counts.ratings, files.len()), (4, 5));
+        let expected = ["1,30,3.0,70", "1,10,4.5,100", "4,20,4.0,5", "5,10,1.5,3"];
+        assert_eq!(rows(folder.path(), RATINGS), expected);
+        // It is read as a data set, by its manifest as well.
+        let loaded = Source::open(folder.path()).unwrap().load(&Options::default()).unwrap();
+        assert_eq!(loaded.catalog.movies().len(), 3);
+        for (found, original) in loaded.catalog.movies().iter().zip(data.movies()) {
+            assert_eq!((&found.title, found.year), (&original.title, original.year));
+            assert_eq!(found.genres.len(), original.genres.len());
+        }
+        for (id, ratings) in [(1, 2), (4, 1), (5, 1)] {
+            assert_eq!(loaded.catalog.users().find(UserId(id)).unwrap().len(), ratings);
+        }
+        assert!(loaded.catalog.users().find(UserId(2)).is_none());
+    }
+}
