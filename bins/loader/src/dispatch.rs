@@ -32,7 +32,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Import(import) => import.run(console),
         Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
-        Command::Export(args) => on_runtime(async |signals| args.run(console, signals).await),
+        // The layout of the future is too deep for the compiler.
+        Command::Export(args) => {
+            on_runtime(async |signals| Box::pin(args.run(console, signals)).await)
+        }
         Command::Synth(synth) => synthesise(&synth, console),
         Command::Train(train) => train.run(console),
         Command::Tune(tune) => tune.run(console),
