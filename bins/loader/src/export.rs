@@ -70,8 +70,9 @@ impl Export {
             let exported = live::export(&*store, data.as_ref(), &self.out, &show).await?;
             anyhow::Ok((exported, store.address().to_owned()))
         };
-        let ((counts, files), address) =
-            signals.or(export, "the export is not complete; no file was replaced").await?;
+        let ((counts, files), address) = signals
+            .or(Box::pin(export), "the export is not complete; no file was replaced")
+            .await?;
         let live::Counts { ratings, writes, users } = counts;
         console.note(&format!(
             "exported {writes} writes of {users} users from {address}; {ratings} ratings in force"
