@@ -30,4 +30,4 @@ pub use partition::partition;
 pub use sequence::{InvalidSequence, Sequence};
 pub use store::{Durability, Error, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, LiveStore, Recorded};
 pub use user::{LimitReached, LiveEvent, LiveRating, LiveUser};
-pub use write::{Accepted, Action, Idempotency, Limits, Write};
+pub use write::{Accepted, Action, Idempotency, Limits, Write, unix_time};

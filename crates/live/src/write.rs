@@ -1,6 +1,14 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use sparrow_model::{MovieId, Stars, UserId};
 
 use crate::Sequence;
+
+/// The time of the clock in Unix seconds, the unit of [`Write::time`].
+pub fn unix_time() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
 
 /// One change of a user's live data.
 #[derive(Debug, Clone, PartialEq)]

@@ -318,6 +318,11 @@ mod tests {
     use super::*;
     use crate::Method;
 
+    fn right_predictions(gmf: &Gmf, pairs: &[Pair]) -> usize {
+        let scores = gmf.predict(pairs);
+        scores.iter().zip(pairs).filter(|(score, pair)| (**score > 0.5) == pair.liked()).count()
+    }
+
     /// Users with the same rated movies have similar scores, whatever their stars.
     #[test]
     fn choices_of_movies_predict_likes() {
@@ -346,12 +351,7 @@ mod tests {
                 .iter()
                 .flat_map(|&user| [Pair::new(user, 21, user > 20), Pair::new(user, 22, user <= 20)])
                 .collect();
-            let scores = gmf.predict(&asked);
-            scores
-                .iter()
-                .zip(&asked)
-                .filter(|(score, pair)| (**score > 0.5) == pair.liked())
-                .count()
+            right_predictions(&gmf, &asked)
         };
         assert_eq!(right(&options), 12);
         assert!(right(&Options { choices: 0.0, ..options }) < 12);
@@ -383,12 +383,7 @@ mod tests {
             for _ in 0..100 {
                 gmf.epoch(&pairs, &options, &mut |_| {});
             }
-            let scores = gmf.predict(&asked);
-            scores
-                .iter()
-                .zip(&asked)
-                .filter(|(score, pair)| (**score > 0.5) == pair.liked())
-                .count()
+            right_predictions(&gmf, &asked)
         };
         assert_eq!(right(&content), asked.len());
         assert!(right(&Content::default()) < asked.len());

@@ -1,10 +1,9 @@
 //! Overlays users with their live data.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparrow_engine::{Engine, Reason};
-use sparrow_live::{Error, EventTypes, LiveStore, LiveUser, Opinion};
+use sparrow_live::{Error, EventTypes, LiveStore, LiveUser, Opinion, unix_time};
 use sparrow_model::{History, MovieIndex, OwnedHistory, Rated, Stars, UserId, UserState};
 use sparrow_store::Error as StoreError;
 
@@ -126,14 +125,8 @@ impl UserSource {
     ) -> Option<LoadedUser> {
         let Some(source) = self.live.as_ref().filter(|_| !live.is_empty()) else { return stored };
         let user = stored.unwrap_or_else(|| LoadedUser::of_catalog(id, engine));
-        Some(user.overlaid(live, &source.types, now(), engine))
+        Some(user.overlaid(live, &source.types, unix_time(), engine))
     }
-}
-
-/// Unix time in seconds.
-fn now() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }
 
 impl LoadedUser {

@@ -148,7 +148,7 @@ async fn servers_share_ratings_in_redis() {
     let count = |name: &str| calls.iter().find(|(known, _)| known == name).map_or(0, |(_, n)| *n);
     assert_eq!((count("hgetall"), count("mget")), (20, 20), "{calls:?}");
 
-    // Users whom only live data know.
+    // Users with live data alone.
     let created = send(one.address, "POST", "/v1/users", "{}").await;
     let user = created.json()["userId"].as_u64().unwrap() as u32;
     rate(one.address, user, &best, 5.0).await;

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use sparrow_live::{Accepted, Action, Idempotency, Write};
+use sparrow_live::{Accepted, Action, Idempotency, Write, unix_time};
 use sparrow_model::{MovieId, UserId};
 use sparrow_user_state::{LiveSource, LoadedUser};
 
@@ -76,15 +75,9 @@ json_type! {
     }
 }
 
-/// Unix time in seconds.
-pub(crate) fn now() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
-}
-
 /// The greatest time that a change may have now.
 pub(crate) fn latest() -> u32 {
-    now().saturating_add(CLOCK_TOLERANCE)
+    unix_time().saturating_add(CLOCK_TOLERANCE)
 }
 
 /// The live data of a server that has them.
@@ -103,7 +96,7 @@ pub(crate) struct Change {
 
 impl Change {
     pub(crate) fn new(user: UserId, action: Action, time: Option<u32>) -> Self {
-        Self { write: Write::new(user, action, time.unwrap_or_else(now)), time }
+        Self { write: Write::new(user, action, time.unwrap_or_else(unix_time)), time }
     }
 
     /// Sets the key for retries.
