@@ -114,6 +114,7 @@ const OF_PROGRAMS: [&str; 22] = [
 fn engine_and_below_depend_on_no_io() {
     for package in [
         "sparrow-engine",
+        "sparrow-experiments",
         "sparrow-recall",
         "sparrow-rank",
         "sparrow-features",
