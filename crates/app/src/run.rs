@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
+use sparrow_http::{Cors, ExposureCounts, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::Error;
 use crate::admin::{self, Admin};
 use crate::cli::Cli;
-use crate::config::Config;
+use crate::config::{Config, Experiments};
 use crate::error::Chain;
 use crate::load::load;
 use crate::models::Registry;
@@ -137,6 +137,7 @@ pub struct Running {
     /// Where ratings and events are kept, as a sentence.
     pub live: String,
     admin: Option<Admin>,
+    server: Arc<Server>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     loading: Option<oneshot::Receiver<Result<String, Error>>>,
@@ -160,6 +161,16 @@ impl Running {
     /// The address of the admin port, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// Replaces the experiments by those of another configuration. Requests in flight keep theirs.
+    pub fn set_experiments(&self, experiments: &Experiments) {
+        self.server.set_experiments(experiments.in_force());
+    }
+
+    /// The numbers of exposures of experiments since the start.
+    pub fn exposure_counts(&self) -> ExposureCounts {
+        self.server.exposure_counts()
     }
 
     /// Waits until the data are loaded and the server is ready. Returns a summary of the data. To be awaited once.
@@ -248,6 +259,7 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         accepts_writes,
         ..Options::default()
     }));
+    server.set_experiments(config.experiments.in_force());
     let admin = admin::start(config.admin.listen, &server);
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn({
@@ -263,6 +275,7 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         let registry = Arc::clone(&registry);
         async move { registry.maintain_servers().await }
     });
+    let running = Arc::clone(&server);
     let (report, loading) = oneshot::channel();
     let loader = match store {
         Some(reader) => {
@@ -282,7 +295,8 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         }),
     };
     let (loader, servers) = (ServerTask(loader), ServerTask(servers));
-    Ok(Running { address, live, admin, stop, serving, loading: Some(loading), loader, servers })
+    let loading = Some(loading);
+    Ok(Running { address, live, admin, server: running, stop, serving, loading, loader, servers })
 }
 
 /// Loads all data from files and publishes them.

@@ -30,7 +30,9 @@ mod routing;
 mod state;
 
 pub use connection::accept::{Served, Server};
+pub use endpoints::EXPERIMENT_ROUTES;
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;
+pub use state::experiments::{Experiment, ExposureCounts, Variant, VariantModel};
 pub use state::options::Options;
 pub use state::snapshot::{Snapshot, SnapshotOptions};

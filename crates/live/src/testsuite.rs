@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use sparrow_live::{
-    Accepted, Action, Error, Idempotency, Limits, LiveStore, LiveUser, Sequence, Write, partition,
+    Accepted, Action, Error, Exposure, Idempotency, Limits, LiveStore, LiveUser, Sequence, Write,
+    partition,
 };
 use sparrow_model::{MovieId, Stars, UserId};
 
@@ -34,6 +35,7 @@ pub async fn check(fresh: impl AsyncFn(Limits) -> Handles) {
     a_rating_beyond_the_limit_is_refused_and_not_logged(&fresh).await;
     the_log_contains_all_writes_in_order(&fresh(limits).await).await;
     forgotten_users_start_again(&fresh(limits).await).await;
+    exposures_are_logged_and_change_no_user(&fresh(limits).await).await;
     concurrent_writes_are_all_counted(&fresh(limits).await).await;
     created_users_are_distinct(&fresh(limits).await).await;
 }
@@ -382,4 +384,33 @@ async fn created_users_are_distinct([a, b]: &Handles) {
     }
     ids.sort_unstable();
     assert_eq!(ids, (1_000_000_001..=1_000_000_010).collect::<Vec<u32>>());
+}
+
+async fn exposures_are_logged_and_change_no_user([store, other]: &Handles) {
+    let rating = write(&**store, rate(6, 1, 9, 100)).await.unwrap();
+    let before = user(&**store, 6).await;
+    let shown = Exposure {
+        experiment: "a".into(),
+        variant: "b".into(),
+        model: "ease".into(),
+        degraded: true,
+        micros: 250,
+        credits: Some("1=ease 2=emb".into()),
+    };
+    let exposure = Write {
+        recommendation: Some("r-1".into()),
+        ..Write::new(UserId(6), Action::Expose(Box::new(shown)), 200)
+    };
+    let exposure = with_key(exposure, "exposure a b 0", 0);
+    let accepted = write(&**store, exposure.clone()).await.unwrap();
+    assert!(accepted.applied && !accepted.repeated && accepted.sequence > rating.sequence);
+    assert!(write(&**other, exposure.clone()).await.unwrap().repeated);
+    assert_eq!(user(&**other, 6).await, before);
+    let partition = partition(UserId(6), other.partitions());
+    let log = other.log(partition, rating.sequence, 10).await.unwrap();
+    let logged: Vec<&Write> = log.iter().map(|entry| &entry.write).collect();
+    assert_eq!(logged, [&exposure]);
+    // A user who only saw something has no live data.
+    write(&**store, Write { user: UserId(7), ..exposure }).await.unwrap();
+    assert_eq!(user(&**other, 7).await, LiveUser::default());
 }

@@ -87,6 +87,7 @@ impl LiveUser {
                 self.remove_oldest_events(limits.events);
                 return Ok(true);
             }
+            Action::Expose(_) => return Ok(true),
             Action::Forget => {
                 *self = Self { forgotten: Some(sequence), ..Self::default() };
                 return Ok(true);

@@ -2,7 +2,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparrow_model::{MovieId, Stars, UserId};
 
-use crate::Sequence;
+use crate::{Exposure, Sequence};
 
 /// The time of the clock in Unix seconds, the unit of [`Write::time`].
 pub fn unix_time() -> u32 {
@@ -61,6 +61,8 @@ pub enum Action {
         /// The amount, such as the share that was watched; 1 if the event has none.
         value: f32,
     },
+    /// Logs that an answer of an experiment was shown. It changes nothing about the user.
+    Expose(Box<Exposure>),
     /// Deletes the user and everything known about them. Later writes create the user again, without anything that the
     /// data set or generation contains.
     Forget,
@@ -71,7 +73,7 @@ impl Action {
     pub const fn movie(&self) -> Option<MovieId> {
         match self {
             Self::Rate(movie, _) | Self::Unrate(movie) | Self::Event { movie, .. } => Some(*movie),
-            Self::Forget => None,
+            Self::Expose(_) | Self::Forget => None,
         }
     }
 }

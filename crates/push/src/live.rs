@@ -110,7 +110,7 @@ pub async fn export(
 fn replay(users: &mut BTreeMap<UserId, LiveUser>, entry: &Recorded) {
     let Recorded { sequence, write, applied } = entry;
     // The log does not contain why a write was not applied.
-    if matches!(write.action, Action::Event { .. }) || !applied {
+    if matches!(write.action, Action::Event { .. } | Action::Expose(_)) || !applied {
         return;
     }
     let unlimited = Limits { ratings: usize::MAX, events: 0 };
@@ -125,6 +125,7 @@ fn write_event(to: &mut impl Write, partition: u16, entry: &Recorded) -> io::Res
         Action::Rate(_, stars) => ("rate", "rate", stars.value().to_string()),
         Action::Unrate(_) => ("unrate", "unrate", String::new()),
         Action::Event { kind, value, .. } => ("event", &**kind, value.to_string()),
+        Action::Expose(_) => ("expose", "exposure", String::new()),
         Action::Forget => ("forget", "forget", String::new()),
     };
     let movie = write.action.movie().map(|movie| movie.to_string()).unwrap_or_default();

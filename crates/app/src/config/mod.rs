@@ -2,10 +2,11 @@
 //!
 //! Built-in defaults, then a TOML file, then the environment, then the command line; later layers take precedence. A key is
 //! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]`,
-//! `[[recall.strategies]]` and `[[events]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
+//! `[[recall.strategies]]`, `[[events]]` and `[[experiments]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
 
 mod error;
 mod events;
+mod experiments;
 mod filter;
 mod keys;
 mod layers;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use error::Error;
 pub use events::Events;
+pub use experiments::Experiments;
 #[cfg(test)]
 pub(crate) use keys::flag;
 pub use keys::known_keys;
@@ -98,6 +100,9 @@ pub struct Config {
     /// What events mean.
     #[serde(skip_serializing_if = "Events::is_default")]
     pub events: Events,
+    /// The experiments on recommendations.
+    #[serde(skip_serializing_if = "Experiments::is_empty")]
+    pub experiments: Experiments,
 }
 
 impl Default for Config {
@@ -116,6 +121,7 @@ impl Default for Config {
             log: Log::default(),
             models: Models::default(),
             events: Events::default(),
+            experiments: Experiments::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::connection::addresses::Addresses;
 use crate::connection::serve::{refuse, serve_connection};
 use crate::routing::dispatch::Lane;
+use crate::state::experiments::{Experiment, ExposureCounts};
 use crate::state::options::Options;
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
@@ -50,6 +51,16 @@ impl Server {
         }
     }
 
+    /// Replaces the experiments, of which there are none at first.
+    pub fn set_experiments(&self, experiments: Arc<[Experiment]>) {
+        self.shared.experiments.replace(experiments);
+    }
+
+    /// The numbers of exposures since the start.
+    pub fn exposure_counts(&self) -> ExposureCounts {
+        self.shared.exposures.counts()
+    }
+
     /// Answers from this snapshot from the next request on, also on open connections. Requests in progress keep
     /// their snapshot.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
@@ -81,12 +92,13 @@ impl Server {
 
         self.shared.begin_shutdown();
         let all_end = async { while connections.join_next().await.is_some() {} };
-        if timeout(self.shared.options.shutdown_timeout, all_end).await.is_ok() {
-            return Served { cut: 0 };
+        let mut cut = 0;
+        if timeout(self.shared.options.shutdown_timeout, all_end).await.is_err() {
+            cut = connections.len();
+            connections.shutdown().await;
+            tracing::warn!(cut, "cut connections that did not end in time");
         }
-        let cut = connections.len();
-        connections.shutdown().await;
-        tracing::warn!(cut, "cut connections that did not end in time");
+        self.shared.exposures.flush().await;
         Served { cut }
     }
 

@@ -141,7 +141,7 @@ pub(crate) async fn personal(call: &Call<'_>) -> Result<Reply, Problem> {
     let home = home?.map_err(|error| engine_problem(&error, &model))?;
     let mut out = b"{\"userId\":".to_vec();
     json::integer(&mut out, id);
-    write_recommendation_id(&mut out, call);
+    write_recommendation_id(&mut out, &call.shared.recommendation_ids.next());
     out.push(b',');
     write_rows(&mut out, snapshot, &home);
     Ok(Reply::json(out))

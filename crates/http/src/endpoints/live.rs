@@ -113,6 +113,7 @@ fn digest(write: &Write, time: Option<u32>) -> u64 {
         Action::Rate(movie, stars) => format!("rate {movie} {}", stars.half_stars()),
         Action::Unrate(movie) => format!("unrate {movie}"),
         Action::Event { movie, kind, value } => format!("event {movie} {kind} {value}"),
+        Action::Expose(shown) => format!("expose {shown:?}"),
         Action::Forget => "forget".to_owned(),
     };
     let content = format!("{action} {time:?} {:?} {:?}", write.session, write.recommendation);

@@ -6,6 +6,7 @@ pub(crate) mod endpoint;
 pub(crate) mod events;
 #[cfg(test)]
 mod example;
+pub(crate) mod experiment;
 pub(crate) mod features;
 pub(crate) mod genres;
 pub(crate) mod health;
@@ -23,6 +24,10 @@ pub(crate) mod search;
 pub(crate) mod sparrowrecsys;
 pub(crate) mod stores;
 pub(crate) mod users;
+
+/// The routes whose requests take part in experiments.
+pub const EXPERIMENT_ROUTES: [&str; 2] =
+    [recommendations::RECOMMENDATIONS_PATH, sparrowrecsys::RECOMMENDATIONS_PATH];
 
 use crate::endpoints::endpoint::{Call, Endpoint};
 use crate::response::problem::Problem;

@@ -41,9 +41,9 @@ pub(crate) const RECOMMENDATION_ID: Field =
     Field::new("recommendationId", TEXT, "The id of this answer, to which events can refer.");
 
 /// Continues an object with the id of the answer.
-pub(crate) fn write_recommendation_id(out: &mut Vec<u8>, call: &Call<'_>) {
+pub(crate) fn write_recommendation_id(out: &mut Vec<u8>, id: &str) {
     out.extend_from_slice(b",\"recommendationId\":");
-    json::string(out, &call.shared.recommendation_ids.next());
+    json::string(out, id);
 }
 
 /// Asks the engine for recommendations, within the time limit. Rankings that may take long run a few at a time, on

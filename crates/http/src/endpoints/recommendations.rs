@@ -6,10 +6,12 @@ use sparrow_user_state::LoadedUser;
 
 use crate::endpoints::conditions::Conditions;
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
+use crate::endpoints::experiment::{
+    EXPERIMENTS, RANKED_BY, Subject, VARIANT, recommend_in_experiments,
+};
 use crate::endpoints::ranking::{
     DEGRADED, MOVIE_OF_ITEM, RECOMMENDATION_ID, RECOMMENDATIONS as DEFAULT_SIZE, REQUESTED_MODEL,
-    USER_ID, engine_problem, micros, recommend as ask, write_model, write_movie,
-    write_recommendation_id,
+    USER_ID, engine_problem, micros, write_model, write_movie, write_recommendation_id,
 };
 use crate::parameters::definition::{
     self, CANDIDATES, DIVERSITY, EXCLUDE, EXCLUDE_GENRES, GENRES, Kind as Type, MIN_YEAR, MODEL,
@@ -22,9 +24,12 @@ use crate::response::reply::Reply;
 use crate::response::schema::{COUNT, Field, Schema, TEXT, Type as JsonType};
 use crate::state::snapshot::Snapshot;
 
+/// The route, by which experiments can be targeted.
+pub(crate) const RECOMMENDATIONS_PATH: &str = "/v1/users/{id}/recommendations";
+
 pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; PARAMETERS.len()]> = Endpoint::v1(
     Group::Recommendations,
-    "/v1/users/{id}/recommendations",
+    RECOMMENDATIONS_PATH,
     "recommend",
     PARAMETERS,
     Answer::Ranked(Schema::Named(&ANSWER)),
@@ -39,7 +44,7 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; PARAMETERS.len()]> = End
 .personal();
 
 /// The parameters of recommendations.
-pub(crate) const PARAMETERS: [Parameter; 10] = [
+pub(crate) const PARAMETERS: [Parameter; 11] = [
     definition::size(DEFAULT_SIZE),
     MODEL,
     CANDIDATES,
@@ -58,6 +63,7 @@ pub(crate) const PARAMETERS: [Parameter; 10] = [
         Type::Flag { default: false },
         "Whether to add the recall strategies and the score of each movie, and the times of the stages.",
     ),
+    VARIANT,
 ];
 
 const ANSWER: JsonType =
@@ -69,6 +75,7 @@ pub(crate) const FIELDS: JsonType = JsonType::new(
     "",
     &[
         RECOMMENDATION_ID,
+        EXPERIMENTS,
         Field::new(
             "model",
             TEXT,
@@ -97,13 +104,14 @@ pub(crate) const FIELDS: JsonType = JsonType::new(
 );
 
 /// Why an answer is degraded or not personal.
-pub(crate) const REASON: Field = FIELDS.fields[4];
+pub(crate) const REASON: Field = FIELDS.fields[5];
 
 const ITEM: JsonType = JsonType::new(
     "",
     "",
     &[
         MOVIE_OF_ITEM,
+        RANKED_BY,
         Field::new(
             "score",
             Schema::Optional(&Schema::OrNull(&Schema::Number)),
@@ -188,6 +196,7 @@ impl<'v> Arguments<'v> {
             diversity,
             exclude_seen,
             explain,
+            _,
         ] = values;
         let conditions = Conditions::read(snapshot, [exclude, exclude_genres, min_year])?;
         let request = Request {
@@ -230,8 +239,17 @@ pub(crate) async fn answer(
     let Arguments { request, conditions, explain } = Arguments::read(snapshot, &values)?;
     let request =
         Request { user: UserId(id.unwrap_or(u32::MAX)), exclude: &conditions.exclude, ..request };
-    let [_, model, ..] = &values;
-    let found = ask(call, snapshot, &request, model, user).await?;
+    let [_, model, candidates, .., diversity, _, _, variant] = &values;
+    let subject = Subject {
+        user: id.map(UserId),
+        model,
+        sets: [diversity, candidates].map(|value| value.text().is_some()),
+        variant,
+        route: RECOMMENDATIONS_PATH,
+    };
+    let answered =
+        Box::pin(recommend_in_experiments(call, snapshot, &request, &subject, user)).await?;
+    let found = &answered.found;
 
     let movies = found.items.iter().map(|item| item.movie);
     let each = if explain { 128 } else { 16 };
@@ -247,18 +265,23 @@ pub(crate) async fn answer(
             json::list(&mut out, unknown.unwrap_or_default(), |out, &id| json::integer(out, id));
         }
     }
-    write_recommendation_id(&mut out, call);
+    write_recommendation_id(&mut out, &answered.id);
+    answered.write_experiments(&mut out);
     write_model(&mut out, &found.model, found.degraded, &found.requested, found.reason);
     out.extend_from_slice(b",\"items\":");
     json::list(&mut out, found.items.iter().enumerate(), |out, (index, item)| {
         write_movie(out, snapshot, item.movie);
+        if let Some(model) = answered.credits.get(&item.movie) {
+            out.extend_from_slice(b",\"rankedBy\":");
+            json::string(out, model);
+        }
         if explain {
-            write_explanation(out, &found, index, item);
+            write_explanation(out, found, index, item);
         }
         out.push(b'}');
     });
     if explain {
-        write_stages(&mut out, &found);
+        write_stages(&mut out, found);
     }
     out.push(b'}');
     Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))

@@ -5,7 +5,8 @@ use sparrow_engine::{Candidates, Request, SimilarRequest};
 use sparrow_model::{Sort, UserId};
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint};
-use crate::endpoints::ranking::{RECOMMENDATIONS as SIZE, USER_ID, engine_problem, recommend};
+use crate::endpoints::experiment::{Subject, VARIANT, recommend_in_experiments};
+use crate::endpoints::ranking::{RECOMMENDATIONS as SIZE, USER_ID, engine_problem};
 use crate::endpoints::users::{read_user, write_rating_range};
 use crate::parameters::definition::{
     self, CANDIDATES, Kind as ParameterKind, MODEL, Parameter, SIMILAR_MODEL, size,
@@ -23,10 +24,13 @@ const MOVIES: Schema = Schema::AtMost(1000, &Schema::Named(&SPARROWRECSYS_MOVIE)
 /// The size of a rating with all its digits.
 const RATING_BYTES: usize = 96;
 
-pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 4]> = Endpoint::sparrowrecsys(
-    "/getrecforyou",
+/// The route, by which experiments can be targeted.
+pub(crate) const RECOMMENDATIONS_PATH: &str = "/getrecforyou";
+
+pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 5]> = Endpoint::sparrowrecsys(
+    RECOMMENDATIONS_PATH,
     "originalRecommendations",
-    [definition::USER_ID, size(SIZE), MODEL, CANDIDATES],
+    [definition::USER_ID, size(SIZE), MODEL, CANDIDATES, VARIANT],
     Answer::Ranked(MOVIES),
     "Recommends movies that a user has not rated.",
 )
@@ -35,19 +39,27 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 4]> = Endpoint::sparrowr
 
 pub(crate) async fn recommendations(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
-    let [id, size, model, candidates] = RECOMMENDATIONS.arguments(call)?;
+    let [id, size, model, candidates, variant] = RECOMMENDATIONS.arguments(call)?;
     let request = Request {
         model: model.text(),
         size: size.number()?,
         candidates: candidates.choice([Candidates::Recalled, Candidates::All])?,
         ..Request::new(UserId(id.id()?))
     };
-    let found = recommend(call, snapshot, &request, &model, None).await?;
+    let subject = Subject {
+        user: Some(request.user),
+        model: &model,
+        sets: [false, candidates.text().is_some()],
+        variant: &variant,
+        route: RECOMMENDATIONS_PATH,
+    };
+    let answered =
+        Box::pin(recommend_in_experiments(call, snapshot, &request, &subject, None)).await?;
+    let found = &answered.found;
     let mut out = Vec::new();
     snapshot.sparrowrecsys_movies.list(&mut out, found.items.iter().map(|item| item.movie));
-    Ok(Reply::json(out)
-        .with_model(snapshot.model_header(&found.model), found.degraded)
-        .with_recommendation_id(call.shared.recommendation_ids.next()))
+    let reply = Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded);
+    Ok(reply.with_experiments(answered.header()).with_recommendation_id(answered.id))
 }
 
 pub(crate) static MOVIE: Endpoint<[Parameter; 1]> = Endpoint::sparrowrecsys(

@@ -63,6 +63,7 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 const FALSE: HeaderValue = HeaderValue::from_static("false");
 const MODEL: HeaderName = HeaderName::from_static("x-sparrow-model");
 const DEGRADED: HeaderName = HeaderName::from_static("x-sparrow-degraded");
+const EXPERIMENTS: HeaderName = HeaderName::from_static("x-sparrow-experiments");
 const RECOMMENDATION_ID: HeaderName = HeaderName::from_static("x-sparrow-recommendation-id");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
@@ -113,6 +114,14 @@ impl Reply {
         match HeaderValue::from_maybe_shared(Bytes::from(id)) {
             Ok(id) => self.with(RECOMMENDATION_ID, id),
             Err(_) => self,
+        }
+    }
+
+    /// Adds a header with the experiments of the answer, if there are any.
+    pub(crate) fn with_experiments(self, experiments: Option<String>) -> Self {
+        match experiments.map(|names| HeaderValue::from_maybe_shared(Bytes::from(names))) {
+            Some(Ok(names)) => self.with(EXPERIMENTS, names),
+            _ => self,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What requests are answered from, and the limits that all connections share.
 
+pub(crate) mod experiments;
 pub(crate) mod in_flight;
 pub(crate) mod limiter;
 pub(crate) mod options;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::state::experiments::{Exposures, InForce};
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::options::Options;
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) first_rankings: Limiter,
     pub(crate) in_flight: InFlight,
     pub(crate) recommendation_ids: RecommendationIds,
+    pub(crate) experiments: InForce,
+    pub(crate) exposures: Exposures,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
     publications: AtomicU64,
@@ -37,6 +40,8 @@ impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             recommendation_ids: RecommendationIds::new(),
+            experiments: InForce::default(),
+            exposures: Exposures::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
             first_rankings: Limiter::new(options.max_rankings, "first rankings"),

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use sparrow_live::{Action, Idempotency, Recorded, Sequence, Write};
+use sparrow_live::{Action, Exposure, Idempotency, Recorded, Sequence, Write};
 use sparrow_model::{MovieId, Stars, UserId};
 
 use crate::codec::Fault;
@@ -19,6 +19,7 @@ pub(crate) const fn action_name(action: &Action) -> &'static str {
         Action::Rate(..) => "rate",
         Action::Unrate(_) => "unrate",
         Action::Event { .. } => "event",
+        Action::Expose(_) => "expose",
         Action::Forget => "forget",
     }
 }
@@ -42,6 +43,17 @@ pub(crate) fn fields(write: &Write) -> Vec<(&'static str, String)> {
         Action::Event { kind, value, .. } => {
             field("type", kind.to_string());
             field("value", value.to_string());
+        }
+        Action::Expose(shown) => {
+            field("type", "exposure".to_owned());
+            field("experiment", shown.experiment.to_string());
+            field("variant", shown.variant.to_string());
+            field("model", shown.model.to_string());
+            field("degraded", u8::from(shown.degraded).to_string());
+            field("micros", shown.micros.to_string());
+            if let Some(credits) = &shown.credits {
+                field("credits", credits.to_string());
+            }
         }
         Action::Unrate(_) | Action::Forget => field("type", action.to_owned()),
     }
@@ -87,6 +99,17 @@ pub(crate) fn recorded<'a>(
             kind: field("type").ok_or_else(|| fault("type"))?.into(),
             value: number(field("value")).ok_or_else(|| fault("value"))?,
         },
+        Some("expose") => {
+            let text = |name| field(name).map(Box::from).ok_or_else(|| fault(name));
+            Action::Expose(Box::new(Exposure {
+                experiment: text("experiment")?,
+                variant: text("variant")?,
+                model: text("model")?,
+                degraded: number::<u8>(field("degraded")).ok_or_else(|| fault("degraded"))? != 0,
+                micros: number(field("micros")).unwrap_or(0),
+                credits: field("credits").map(Box::from),
+            }))
+        }
         Some("forget") => Action::Forget,
         _ => return Err(fault("action")),
     };
@@ -157,7 +180,7 @@ mod tests {
 
     fn write() -> impl Strategy<Value = Write> {
         let text = || prop::option::of(".{0,8}");
-        (0..4, any::<u32>(), any::<f32>(), text(), text(), text(), ".{0,8}", any::<u64>()).prop_map(
+        (0..5, any::<u32>(), any::<f32>(), text(), text(), text(), ".{0,8}", any::<u64>()).prop_map(
             |(action, number, value, key, session, recommendation, kind, digest)| {
                 let movie = MovieId(number.rotate_left(7));
                 let value = if value.is_nan() { 0.1 } else { value };
@@ -165,6 +188,14 @@ mod tests {
                     (0, Some(stars)) => Action::Rate(movie, stars),
                     (1, _) => Action::Unrate(movie),
                     (2, _) => Action::Event { movie, kind: kind.into(), value },
+                    (3, _) => Action::Expose(Box::new(Exposure {
+                        experiment: kind.as_str().into(),
+                        variant: "b".into(),
+                        model: "ease".into(),
+                        degraded: digest % 2 == 0,
+                        micros: number,
+                        credits: session.as_deref().map(Box::from),
+                    })),
                     _ => Action::Forget,
                 };
                 Write {

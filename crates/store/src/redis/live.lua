@@ -113,7 +113,7 @@ elseif action == 'event' then
   end
   local excess = (#value - events_at + 1) / EVENT - tonumber(ARGV[9])
   if excess > 0 then value = sub(value, 1, events_at - 1) .. sub(value, events_at + EVENT * excess) end
-elseif applied == 1 then
+elseif applied == 1 and action ~= 'expose' then
   local rating = pack_numbers('<I4BI4', movie, half_stars, time) .. packed_sequence
   local behind = rating_at
   if replaces then
@@ -124,7 +124,7 @@ elseif applied == 1 then
   value = sub(value, 1, HEAD - 5) .. pack_numbers('<I4', ratings) .. sub(value, HEAD, rating_at - 1)
     .. rating .. sub(value, behind)
 end
-if action == 'event' or applied == 1 then redis.call('SET', KEYS[2], value) end
+if action ~= 'expose' and (action == 'event' or applied == 1) then redis.call('SET', KEYS[2], value) end
 if KEYS[4] then
   redis.call('SET', KEYS[4], digest .. ' ' .. sequence .. ' ' .. applied, 'PX', ARGV[10])
 end

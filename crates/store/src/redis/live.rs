@@ -222,7 +222,7 @@ impl Inner {
         match &write.action {
             Action::Rate(_, stars) => half_stars = stars.half_stars(),
             Action::Event { kind: name, value, .. } => (kind, amount) = (name, *value),
-            Action::Unrate(_) | Action::Forget => {}
+            Action::Unrate(_) | Action::Expose(_) | Action::Forget => {}
         }
         let number = |number: Option<u32>| {
             Bytes::from(number.map(|number| number.to_string()).unwrap_or_default())
