@@ -394,17 +394,25 @@ mod tests {
     #[test]
     fn invalid_experiments_are_named() {
         for (keys, variants, key) in [
-            ("", "", "experiments[0].variants: "),
-            ("name = \"a b\"", "", "experiments[0].name: "),
-            ("hash_version = 3", "", "experiments[0].hash_version: "),
-            ("coverage = 1.5", "", "experiments[0].coverage: "),
-            ("coverge = 1", "", "did you mean experiments[0].coverage"),
-            ("force = \"c\"", VARIANTS, "experiments[0].force: "),
-            ("layer = { name = \"l\", range = [0.5, 0.5] }", "", "experiments[0].layer.range: "),
-            ("layer = { name = 5 }", "", "experiments[0].layer.name: "),
-            ("holdout = { name = \"h\", share = 2 }", "", "experiments[0].holdout.share: "),
+            ("", "", "experiments[0].variants in FILE: "),
+            ("name = \"a b\"", "", "experiments[0].name in FILE: "),
+            ("hash_version = 3", "", "experiments[0].hash_version in FILE: "),
+            ("coverage = 1.5", "", "experiments[0].coverage in FILE: "),
+            ("coverge = 1", "", "did you mean \"experiments[0].coverage\""),
+            ("force = \"c\"", VARIANTS, "experiments[0].force in FILE: "),
+            (
+                "layer = { name = \"l\", range = [0.5, 0.5] }",
+                "",
+                "experiments[0].layer.range in FILE: ",
+            ),
+            ("layer = { name = 5 }", "", "experiments[0].layer.name in FILE: "),
+            ("holdout = { name = \"h\", share = 2 }", "", "experiments[0].holdout.share in FILE: "),
             ("targeting = { routes = [\"/getrecfory\"] }", "", "/getrecforyou"),
-            ("targeting = { min_ratings = 2, max_ratings = 1 }", "", "targeting.max_ratings: "),
+            (
+                "targeting = { min_ratings = 2, max_ratings = 1 }",
+                "",
+                "targeting.max_ratings in FILE: ",
+            ),
             (
                 "",
                 "[[experiments.variants]]\nname = \"a\"\nweight = 0.4\n[[experiments.variants]]\n\
@@ -415,25 +423,25 @@ mod tests {
                 "",
                 "[[experiments.variants]]\nname = \"a\"\nmodel = \"emp\"\n[[experiments.variants]]\n\
                   name = \"b\"\n",
-                "experiments[0].variants[0].model: ",
+                "experiments[0].variants[0].model in FILE: ",
             ),
             (
                 "",
                 "[[experiments.variants]]\nname = \"a\"\n[[experiments.variants]]\n\
                   name = \"a\"\n",
-                "experiments[0].variants[1].name: ",
+                "experiments[0].variants[1].name in FILE: ",
             ),
             (
                 "",
                 "[[experiments.variants]]\nname = \"a\"\n[[experiments.variants]]\n\
                   name = \"b\"\ninterleave = [\"emb\", \"emb\"]\n",
-                "variants[1].interleave: ",
+                "variants[1].interleave in FILE: ",
             ),
             (
                 "",
                 "[[experiments.variants]]\nname = \"a\"\n[[experiments.variants]]\n\
                   name = \"b\"\ndiversity = \"much\"\n",
-                "experiments[0].variants[1].diversity: ",
+                "experiments[0].variants[1].diversity in FILE: ",
             ),
         ] {
             let name = if keys.starts_with("name") { "" } else { "name = \"e\"\n" };
@@ -442,6 +450,6 @@ mod tests {
             assert!(error.contains(key), "{keys} {variants}: {error}");
         }
         let twice = format!("[[experiments]]\nname = \"e\"\n{VARIANTS}").repeat(2);
-        assert!(layered(&twice, &[]).unwrap_err().contains("experiments[1].name: "));
+        assert!(layered(&twice, &[]).unwrap_err().contains("experiments[1].name in FILE: "));
     }
 }

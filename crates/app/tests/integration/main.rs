@@ -3,6 +3,7 @@
 
 mod admin;
 mod entries;
+mod experiments;
 mod failing;
 mod live;
 mod live_stores;

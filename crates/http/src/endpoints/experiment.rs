@@ -104,7 +104,8 @@ pub(crate) async fn recommend_in_experiments(
             let request = Request { model: Some(name), ..request.clone() };
             recommend(call, snapshot, &request, subject.model, user).await?
         }
-        VariantModel::Interleaved([one, other]) => {
+        VariantModel::Interleaved(names) => {
+            let [one, other] = names;
             let of_one = Request { model: Some(one), ..request.clone() };
             let of_one = Box::pin(recommend(call, snapshot, &of_one, subject.model, user)).await?;
             // Reading a user again returns the same, unless something was written in between.
@@ -113,7 +114,6 @@ pub(crate) async fn recommend_in_experiments(
                 Box::pin(recommend(call, snapshot, &of_other, subject.model, None)).await?;
             let mut hasher = DefaultHasher::new();
             id.hash(&mut hasher);
-            let names = [Arc::clone(one), Arc::clone(other)];
             interleave(of_one, &of_other, names, request.size, hasher.finish(), &mut credits)
         }
     };
@@ -158,12 +158,11 @@ async fn assigned(
         if user.is_none() && !snapshot.source.is_catalog() {
             *user = load_user(snapshot, request.user).await;
         }
-        ratings = Some(match &*user {
-            Some(user) => user.state().history.map_or(0, |history| history.len()),
-            None => {
-                let users = snapshot.catalog().users();
-                users.index_of(id).map_or(0, |index| users.get(index).len())
-            }
+        ratings = Some(if let Some(user) = &*user {
+            user.state().history.map_or(0, |history| history.len())
+        } else {
+            let users = snapshot.catalog().users();
+            users.index_of(id).map_or(0, |index| users.get(index).len())
         });
     }
     let mut digits = itoa::Buffer::new();
@@ -208,7 +207,7 @@ fn is_known(snapshot: &Snapshot, variants: &[Variant]) -> bool {
 fn interleave(
     one: Recommendations,
     other: &Recommendations,
-    names: [Arc<str>; 2],
+    names: &[Arc<str>; 2],
     size: usize,
     seed: u64,
     credits: &mut HashMap<MovieIndex, Arc<str>>,
