@@ -97,7 +97,7 @@ impl Watermark {
         let fault = |line: usize, what: String| InvalidWatermark { line, what };
         let text = str::from_utf8(text).map_err(|error| {
             let before = &text[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            let line = before.split(|&byte| byte == b'\n').count();
             fault(line, "it is not UTF-8".to_owned())
         })?;
         let mut lines = text.trim_start_matches('\u{feff}').lines();
