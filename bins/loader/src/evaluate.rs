@@ -70,12 +70,14 @@ pub(crate) struct EvaluationArgs {
 
     /// label: predicts whether ratings are likes; full-ranking: ranks all unseen movies and evaluates the first ten;
     /// leave-one-out: ranks the last movie of each user among 99 others, and among all; first-k: full-ranking for users
-    /// outside the training part by their first 1, 3, 5 and 10 ratings; cold-items: ranks movies without ratings
+    /// outside the training part by their first 1, 3, 5 and 10 ratings; cold-items: ranks movies without ratings; replay:
+    /// ranks each held-out rating of a user before it arrives live, with and without those that arrived before it
     #[arg(short, long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
     pub(crate) protocol: Protocol,
 
     /// Held-out ratings: random, time (the latest) or per-user-time (each user's latest). With full-ranking, random
-    /// takes the same share of each movie's ratings; the other protocols have their own splits [default: random]
+    /// takes the same share of each movie's ratings; replay takes per-user-time or time; the other protocols have their own
+    /// splits [default: random; per-user-time for replay]
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Option<Split>,
 
@@ -143,7 +145,9 @@ impl EvaluationArgs {
         let hold_out = match (self.protocol, self.split) {
             (_, None) => usual.hold_out,
             (Protocol::FullRanking, Some(Split::Random)) => HoldOut::RandomByMovie,
-            (Protocol::Label | Protocol::FullRanking, Some(split)) => HoldOut::Split(split),
+            (Protocol::Label | Protocol::FullRanking | Protocol::Replay, Some(split)) => {
+                HoldOut::Split(split)
+            }
             (protocol, Some(_)) => {
                 let why =
                     format!("--split does not go with --protocol {protocol}, which has its own");
