@@ -95,7 +95,7 @@ impl LiveArgs {
         };
         match self.location()? {
             Place::Store(location) => open(&location, &options).await,
-            Place::File(path) => file(&path),
+            Place::File(path) => open_file(&path),
         }
     }
 }
@@ -116,14 +116,18 @@ pub async fn open(location: &Location, options: &Options) -> Result<Arc<dyn Live
             live.connected().await?;
             Ok(Arc::new(live))
         }
-        Location::File(path) => file(&live_path(path)),
+        Location::File(path) => open_file(&live_path(path)),
         Location::Memory => {
             Err(Error::Usage("live data in memory end with their server".to_owned()))
         }
     }
 }
 
-fn file(path: &Path) -> Result<Arc<dyn LiveStore>, Error> {
+/// Opens a file with live data, of a server that has ended.
+///
+/// # Errors
+/// If the file does not exist, or another process has opened it.
+pub fn open_file(path: &Path) -> Result<Arc<dyn LiveStore>, Error> {
     if !path.exists() {
         return Err(Error::Missing(path.to_owned()));
     }

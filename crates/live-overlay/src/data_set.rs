@@ -138,9 +138,8 @@ where
     let runtime = Runtime::new().map_err(Error::Runtime)?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen().map_err(Error::Runtime)?;
-        let combined = async {
-            Ok::<_, E>(Box::pin(live.data_set(data, reader, temporary, console)).await?)
-        };
+        let combined =
+            async { Ok::<_, E>(Box::pin(live.data_set(data, reader, temporary, console)).await?) };
         let mut combined = signals.or(combined, NOTHING).await?;
         // Dropped here, after the work or a signal: the process does not wait for a thread that still works.
         let _folder = combined.temporary.take();

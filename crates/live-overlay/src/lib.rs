@@ -11,6 +11,6 @@ mod args;
 mod data_set;
 mod error;
 
-pub use args::{LiveArgs, open};
+pub use args::{LiveArgs, open, open_file};
 pub use data_set::{DataSet, on_data_set};
 pub use error::Error;
