@@ -22,7 +22,8 @@ fn main() {
         let fold_in = FoldIn::new(items(decay), objective).expect("dot products");
         println!("{ITEMS} items, {DIMENSION} dimensions, scale of dimension d: (d + 1)^-{decay}");
         for ratings in [10, 100, 1000] {
-            let mut times: Vec<f64> = (0..USERS).map(|user| time(&fold_in, user, ratings)).collect();
+            let mut times: Vec<f64> =
+                (0..USERS).map(|user| time(&fold_in, user, ratings)).collect();
             times.sort_by(f64::total_cmp);
             let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
             println!(
