@@ -143,10 +143,10 @@ async fn commands_overlay_the_data_set_with_live_data_in_redis() {
     live.connected().await.unwrap();
     write(&live).await;
     let out = data.path().join("vectors");
-    let line = "embed --method ials --epochs 1 --dimension 4 --data {} --out {} --live {}";
-    let said = succeeds(&format!("{line} --live-prefix films:"), &[&data, &out, &redis.url()]);
+    let embed = "embed --method ials --epochs 1 --dimension 4 --data {} --out {} --live {}";
+    let said = succeeds(&format!("{embed} --live-prefix films:"), &[&data, &out, &redis.url()]);
     assert!(said.contains("overlaid with 3 writes of 3 users"), "{said}");
     assert_eq!(rows(&out, "watermark.csv").len(), 256);
-    let said = succeeds(line, &[&data, &out, &redis.url()]);
+    let said = succeeds(embed, &[&data, &out, &redis.url()]);
     assert!(said.contains("overlaid with 0 writes of 0 users"), "{said}");
 }
