@@ -433,3 +433,119 @@ async fn diversity_of_a_line_re_ranks_the_lists_of_the_engine() {
     let (plain, diverse) = (measured("engine").await, measured("engine:diversity=0.8").await);
     assert!(diverse.0 > plain.0 && diverse.1 < plain.1, "{plain:?} {diverse:?}");
 }
+
+/// Records the movies of the histories of queries, and scores movies in the order of their ids.
+#[derive(Clone, Default)]
+struct Witness(Arc<std::sync::Mutex<Vec<(UserId, bool, Vec<MovieIndex>)>>>);
+
+#[async_trait::async_trait]
+impl Ranker for Witness {
+    fn kind(&self) -> &'static str {
+        "witness"
+    }
+
+    async fn score(
+        &self,
+        query: &sparrow_rank::Query<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), sparrow_rank::Error> {
+        let movies = query.user.history.iter().flat_map(sparrow_model::History::movies).collect();
+        self.0.lock().unwrap().push((query.user.id, query.user.is_updated, movies));
+        scores.clear();
+        scores.extend(query.movies.iter().map(|movie| -(movie.0 as f32)));
+        Ok(())
+    }
+}
+
+impl Method for Witness {
+    fn name(&self) -> String {
+        "witness".to_owned()
+    }
+
+    fn fit(
+        &self,
+        training: Training<'_>,
+    ) -> Result<Fitted, Box<dyn std::error::Error + Send + Sync>> {
+        let answers = Answers::Scores { ranker: Arc::new(self.clone()), probabilities: false };
+        let catalog = Arc::clone(training.catalog);
+        Ok(Fitted { catalog, answers, vectors: None, diversity: 0.0 })
+    }
+}
+
+/// The reference sorts the movies for each rating that arrives.
+#[tokio::test]
+async fn replay_ranks_each_rating_by_those_before_it_and_by_the_training_part() {
+    let catalog = generated(40, 60, 1000);
+    for hold_out in [HoldOut::PER_USER_TIME, HoldOut::TIME] {
+        let options = Options { seeds: vec![1], hold_out, ..quick(Protocol::Replay) };
+        let witness = Witness::default();
+        let evaluation = evaluated(&catalog, &witness, &options).await;
+        let queries = witness.0.lock().unwrap().clone();
+        let Parts { training, test } = Parts::new(&catalog, hold_out, 0.2, 1);
+        let (mut queries, mut live, mut fixed) = (queries.into_iter(), 0.0, 0.0);
+        for arriving in test.iter() {
+            let stored = training.users().find(arriving.user());
+            let first: Vec<MovieIndex> =
+                stored.iter().flat_map(sparrow_model::History::movies).collect();
+            let mut known = first.clone();
+            let (mut of_live, mut of_fixed) = (0.0, 0.0);
+            for (step, next) in arriving.movies().enumerate() {
+                // The state contains everything that arrived before, and nothing that arrives later.
+                let (user, is_updated, history) = queries.next().unwrap();
+                assert_eq!((user, is_updated), (arriving.user(), step > 0));
+                assert_eq!(history, known, "{hold_out}, step {step}");
+                let hit = |seen: &[MovieIndex]| {
+                    let mut list: Vec<MovieIndex> = (0..60).map(MovieIndex).collect();
+                    list.retain(|&m| training.stats(m).count > 0 && !seen.contains(&m));
+                    f64::from(u8::from(list.iter().take(10).any(|&listed| listed == next)))
+                };
+                of_live += hit(&known);
+                of_fixed += hit(&first);
+                known.push(next);
+            }
+            live += of_live / arriving.len() as f64;
+            fixed += of_fixed / arriving.len() as f64;
+        }
+        assert!(queries.next().is_none());
+        let users = test.len() as f64;
+        assert!((mean(&evaluation, "hit_rate_at_10") - live / users).abs() < 1e-12);
+        assert!((mean(&evaluation, "hit_rate_at_10_static") - fixed / users).abs() < 1e-12);
+        let gain = (live - fixed) / users;
+        assert!((mean(&evaluation, "hit_rate_at_10_gain") - gain).abs() < 1e-12 && gain > 0.0);
+    }
+}
+
+/// Users without a training rating get tastes from the ratings that arrive.
+#[tokio::test]
+async fn models_of_histories_gain_by_ratings_that_arrive() {
+    let catalog = generated(80, 200, 4000);
+    let options = Options { hold_out: HoldOut::TIME, ..quick(Protocol::Replay) };
+    for line in ["ials", "ease", "blend", "engine", "neuralcf"] {
+        let measured = evaluated(&catalog, &*method(line, None).unwrap(), &options).await;
+        let gain = mean(&measured, "ndcg_at_10_gain");
+        assert!(gain > 0.0, "{line}: {:?}", measured.measures);
+    }
+}
+
+#[test]
+fn replay_holds_out_the_latest_ratings() {
+    for hold_out in [HoldOut::RANDOM, HoldOut::RandomByMovie, HoldOut::Users] {
+        let options = Options { hold_out, ..Options::new(Protocol::Replay) };
+        assert!(matches!(options.check(), Err(Error::Option(_))), "{hold_out}");
+    }
+    let options = Options { hold_out: HoldOut::TIME, ..Options::new(Protocol::Replay) };
+    assert!(options.check().is_ok());
+}
+
+/// Ratings of the test part in training, planted by a split that does not follow the time.
+#[tokio::test]
+async fn a_training_part_with_later_ratings_is_detected_before_a_replay() {
+    let catalog = generated(60, 40, 1200);
+    let parts = Parts::new(&catalog, HoldOut::RandomByMovie, 0.2, 1);
+    let training = Training { catalog: &parts.training, hold_out: HoldOut::PER_USER_TIME, seed: 1 };
+    let fitted = Popularity.fit(training).unwrap();
+    for hold_out in [HoldOut::PER_USER_TIME, HoldOut::TIME] {
+        let leak = leak::check(&parts, hold_out, &fitted);
+        assert!(matches!(leak, Err(leak::Leak::Future { .. })), "{leak:?}");
+    }
+}
