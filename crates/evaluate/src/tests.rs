@@ -434,9 +434,12 @@ async fn diversity_of_a_line_re_ranks_the_lists_of_the_engine() {
     assert!(diverse.0 > plain.0 && diverse.1 < plain.1, "{plain:?} {diverse:?}");
 }
 
+/// The user of a query, whether live data changed the history, and its movies.
+type SeenQuery = (UserId, bool, Vec<MovieIndex>);
+
 /// Records the movies of the histories of queries, and scores movies in the order of their ids.
 #[derive(Clone, Default)]
-struct Witness(Arc<std::sync::Mutex<Vec<(UserId, bool, Vec<MovieIndex>)>>>);
+struct Witness(Arc<std::sync::Mutex<Vec<SeenQuery>>>);
 
 #[async_trait::async_trait]
 impl Ranker for Witness {
