@@ -10,9 +10,11 @@ use sparrow_store::{FileLive, Location, Options, RedisLive, live_path};
 
 use crate::Error;
 
+/// The heading of these options in help. It is set for each, since a heading of the group applies to all options after it.
+const HEADING: &str = "Live data";
+
 /// The location of live data.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Live data")]
 pub struct LiveArgs {
     /// Live ratings to overlay on the data set: those of a store, redis://user:password@host:port/database and the other
     /// addresses of --store, or those in a file of a server that has ended
@@ -20,15 +22,15 @@ pub struct LiveArgs {
     /// The command works on the ratings of the data set and the live ones in force, as servers combine them. The combined data
     /// set is written to a temporary folder, which is removed at the end. Pass an address with a password in the environment.
     /// It is never printed.
-    #[arg(long, value_name = "URL|FILE", env = "SPARROW_LIVE", hide_env_values = true)]
+    #[arg(long, value_name = "URL|FILE", env = "SPARROW_LIVE", hide_env_values = true, help_heading = HEADING)]
     live: Option<Address>,
 
     /// Prefix of the keys of live data in Redis
-    #[arg(long, value_name = "TEXT", requires = "live")]
+    #[arg(long, value_name = "TEXT", requires = "live", help_heading = HEADING)]
     live_prefix: Option<String>,
 
     /// Trusted certificates (PEM) for TLS to the store of live data, instead of those of the system
-    #[arg(long, value_name = "FILE", requires = "live")]
+    #[arg(long, value_name = "FILE", requires = "live", help_heading = HEADING)]
     live_ca_file: Option<PathBuf>,
 }
 
