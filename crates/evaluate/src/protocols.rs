@@ -192,11 +192,7 @@ impl<'a> Evaluator<'a> {
                     scores.clear();
                     return Ok(false);
                 }
-                let seen: HashSet<MovieIndex> = if self.keep_seen {
-                    HashSet::new()
-                } else {
-                    user.rated_movies(false).collect()
-                };
+                let seen = self.excluded(user);
                 let mut top = TopK::new(LIST_LENGTH);
                 for (&movie, &score) in candidates.iter().zip(&*scores) {
                     if score != UNSCORED && top.accepts(score) && !seen.contains(&movie) {
@@ -208,6 +204,11 @@ impl<'a> Evaluator<'a> {
             Answers::Lists(engine) => self.recommended(engine, user, filter, list).await?,
         }
         Ok(true)
+    }
+
+    /// The movies that a list must not contain.
+    fn excluded(&self, user: &UserState<'_>) -> HashSet<MovieIndex> {
+        if self.keep_seen { HashSet::new() } else { user.rated_movies(false).collect() }
     }
 
     async fn recommended(

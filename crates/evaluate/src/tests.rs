@@ -344,9 +344,18 @@ async fn no_model_depends_on_held_out_ratings() {
     assert!(depends_on_the_test_part(|all| Box::new(Leaky(Arc::clone(all)))).await);
 }
 
-/// Records the histories of queries.
+/// The user state of a query.
+#[derive(Debug, Clone)]
+struct SeenQuery {
+    user: UserId,
+    is_anonymous: bool,
+    is_updated: bool,
+    history: Vec<MovieIndex>,
+}
+
+/// Records the histories of queries, and scores movies in the order of their ids.
 #[derive(Clone, Default)]
-struct Spy(Arc<std::sync::Mutex<Vec<(bool, usize)>>>);
+struct Spy(Arc<std::sync::Mutex<Vec<SeenQuery>>>);
 
 #[async_trait::async_trait]
 impl Ranker for Spy {
@@ -359,10 +368,15 @@ impl Ranker for Spy {
         query: &sparrow_rank::Query<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), sparrow_rank::Error> {
-        let known = query.user.history.as_ref().map_or(0, sparrow_model::History::len);
-        self.0.lock().unwrap().push((query.user.is_anonymous, known));
+        let user = query.user;
+        self.0.lock().unwrap().push(SeenQuery {
+            user: user.id,
+            is_anonymous: user.is_anonymous,
+            is_updated: user.is_updated,
+            history: user.history.iter().flat_map(sparrow_model::History::movies).collect(),
+        });
         scores.clear();
-        scores.resize(query.movies.len(), 1.0);
+        scores.extend(query.movies.iter().map(|movie| -(movie.0 as f32)));
         Ok(())
     }
 }
@@ -389,6 +403,8 @@ async fn first_k_ranks_for_users_outside_the_training_part_by_their_first_rating
     let spy = Spy::default();
     let evaluation = evaluated(&catalog, &spy, &options).await;
     let queries = spy.0.lock().unwrap().clone();
+    let queries: Vec<_> =
+        queries.iter().map(|query| (query.is_anonymous, query.history.len())).collect();
     assert_eq!(queries.len(), 4 * evaluation.seeds[0].users);
     let expected = [1, 3, 5, 10].map(|known| (true, known));
     assert!(queries.chunks(4).all(|of_user| of_user == expected), "{queries:?}");
@@ -434,56 +450,15 @@ async fn diversity_of_a_line_re_ranks_the_lists_of_the_engine() {
     assert!(diverse.0 > plain.0 && diverse.1 < plain.1, "{plain:?} {diverse:?}");
 }
 
-/// The user of a query, whether live data changed the history, and its movies.
-type SeenQuery = (UserId, bool, Vec<MovieIndex>);
-
-/// Records the movies of the histories of queries, and scores movies in the order of their ids.
-#[derive(Clone, Default)]
-struct Witness(Arc<std::sync::Mutex<Vec<SeenQuery>>>);
-
-#[async_trait::async_trait]
-impl Ranker for Witness {
-    fn kind(&self) -> &'static str {
-        "witness"
-    }
-
-    async fn score(
-        &self,
-        query: &sparrow_rank::Query<'_>,
-        scores: &mut Vec<f32>,
-    ) -> Result<(), sparrow_rank::Error> {
-        let movies = query.user.history.iter().flat_map(sparrow_model::History::movies).collect();
-        self.0.lock().unwrap().push((query.user.id, query.user.is_updated, movies));
-        scores.clear();
-        scores.extend(query.movies.iter().map(|movie| -(movie.0 as f32)));
-        Ok(())
-    }
-}
-
-impl Method for Witness {
-    fn name(&self) -> String {
-        "witness".to_owned()
-    }
-
-    fn fit(
-        &self,
-        training: Training<'_>,
-    ) -> Result<Fitted, Box<dyn std::error::Error + Send + Sync>> {
-        let answers = Answers::Scores { ranker: Arc::new(self.clone()), probabilities: false };
-        let catalog = Arc::clone(training.catalog);
-        Ok(Fitted { catalog, answers, vectors: None, diversity: 0.0 })
-    }
-}
-
 /// The reference sorts the movies for each rating that arrives.
 #[tokio::test]
 async fn replay_ranks_each_rating_by_those_before_it_and_by_the_training_part() {
     let catalog = generated(40, 60, 1000);
     for hold_out in [HoldOut::PER_USER_TIME, HoldOut::TIME] {
         let options = Options { seeds: vec![1], hold_out, ..quick(Protocol::Replay) };
-        let witness = Witness::default();
-        let evaluation = evaluated(&catalog, &witness, &options).await;
-        let queries = witness.0.lock().unwrap().clone();
+        let spy = Spy::default();
+        let evaluation = evaluated(&catalog, &spy, &options).await;
+        let queries = spy.0.lock().unwrap().clone();
         let Parts { training, test } = Parts::new(&catalog, hold_out, 0.2, 1);
         let (mut queries, mut live, mut fixed) = (queries.into_iter(), 0.0, 0.0);
         for arriving in test.iter() {
@@ -494,7 +469,7 @@ async fn replay_ranks_each_rating_by_those_before_it_and_by_the_training_part() 
             let (mut of_live, mut of_fixed) = (0.0, 0.0);
             for (step, next) in arriving.movies().enumerate() {
                 // The state contains everything that arrived before, and nothing that arrives later.
-                let (user, is_updated, history) = queries.next().unwrap();
+                let SeenQuery { user, is_updated, history, .. } = queries.next().unwrap();
                 assert_eq!((user, is_updated), (arriving.user(), step > 0));
                 assert_eq!(history, known, "{hold_out}, step {step}");
                 let hit = |seen: &[MovieIndex]| {

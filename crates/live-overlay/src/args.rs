@@ -1,11 +1,10 @@
-use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use clap::Args;
 use sparrow_live::{Limits, LiveStore};
+use sparrow_process::Address;
 use sparrow_store::{FileLive, Location, Options, RedisLive, live_path};
 
 use crate::Error;
@@ -32,22 +31,6 @@ pub struct LiveArgs {
     /// Trusted certificates (PEM) for TLS to the store of live data, instead of those of the system
     #[arg(long, value_name = "FILE", requires = "live", help_heading = HEADING)]
     live_ca_file: Option<PathBuf>,
-}
-
-/// An address that may contain a password, so it is never printed.
-#[derive(Clone)]
-struct Address(OsString);
-
-impl From<OsString> for Address {
-    fn from(text: OsString) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Address(…)")
-    }
 }
 
 impl LiveArgs {

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use sparrow_live::{Action, Limits, LiveUser, Sequence, Write};
-use sparrow_model::{History, MovieIndex, Rated, UserId, UserState};
+use sparrow_model::{MovieIndex, Rated, UserId, UserState};
 
 use super::{Evaluator, KnownUser, Outcome};
 use crate::breakdown::ByPopularity;
@@ -73,10 +73,7 @@ impl Evaluator<'_> {
             let id = arriving.user();
             let first = self.fitted.user(id);
             let fixed = self.answer(&first, &candidates).await?;
-            let mut seen_first = seen(first.history.as_ref());
-            if self.keep_seen {
-                seen_first.clear();
-            }
+            let seen_first = self.excluded(&first);
             let (mut live, mut sums) = (LiveUser::default(), [0.0; 4]);
             let mut without_scores = matches!(fixed, Answer::Nothing);
             for (position, next) in (1..).zip(arriving.iter()) {
@@ -89,11 +86,7 @@ impl Evaluator<'_> {
                     let state = UserState { is_updated: true, ..known.state(id) };
                     let answer = self.answer(&state, &candidates).await?;
                     without_scores = matches!(answer, Answer::Nothing);
-                    let mut seen = seen(state.history.as_ref());
-                    if self.keep_seen {
-                        seen.clear();
-                    }
-                    answer.rank(next.movie, &candidates, &seen)
+                    answer.rank(next.movie, &candidates, &self.excluded(&state))
                 };
                 hits.push((user.0, next.movie, with.hit_rate));
                 let found = [with.hit_rate, with.ndcg, without.hit_rate, without.ndcg];
@@ -150,9 +143,4 @@ impl Evaluator<'_> {
             }
         }
     }
-}
-
-/// The movies of a history.
-fn seen(history: Option<&History<'_>>) -> HashSet<MovieIndex> {
-    history.into_iter().flat_map(History::movies).collect()
 }

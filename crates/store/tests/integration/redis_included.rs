@@ -109,7 +109,7 @@ async fn deleted_users_stay_deleted_through_later_pushes() {
         let read = store.user_list().await.unwrap().value;
         assert_eq!((read.total, read.most_active), (1, vec![(UserId(2), 1, 9)]));
     }
-    // If nobody else is in the data, all rows of the kinds are removed.
+    // If the data contain no other user, all rows of the kinds are removed.
     push(&store, rows(1)).await;
     assert!(stored(&store, 2).await.is_empty());
     // Data that were exported after the deletion contain what the user wrote since.
