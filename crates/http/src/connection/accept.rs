@@ -96,8 +96,8 @@ impl Server {
         Served { cut }
     }
 
-    /// Serves operators until `shutdown` resolves: health, readiness, metrics and models, with the addresses and messages
-    /// that are not public, the configuration and the filter of log lines. Beyond loopback, only health and metrics. Meant
+    /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages
+    /// that are not public, the configuration and the filter of log lines. Beyond loopback, only health. Meant
     /// for a port of its own and, so that nothing blocks it, a thread of its own.
     pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let most = self.shared.options.max_admin_connections;

@@ -70,8 +70,6 @@ pub(crate) enum Exposure {
     PublicAndAdmin,
     /// Everywhere, for every host, and also at the limit of connections: load balancers probe it.
     Probe,
-    /// On the admin port alone, for everybody who reaches it: scrapers of metrics.
-    Scrape,
     /// On the admin port alone, for operators.
     Operators,
 }
@@ -79,7 +77,7 @@ pub(crate) enum Exposure {
 impl Exposure {
     /// Whether the endpoint exists on the public port.
     pub(crate) const fn is_public(self) -> bool {
-        !matches!(self, Self::Scrape | Self::Operators)
+        !matches!(self, Self::Operators)
     }
 
     /// Whether the endpoint exists on the admin port.

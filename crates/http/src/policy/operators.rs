@@ -11,8 +11,8 @@ use crate::response::problem::{Kind, Problem};
 pub(crate) enum Access {
     /// Everything.
     Operator,
-    /// Read health and metrics.
-    Scraper,
+    /// Read health.
+    Health,
 }
 
 /// The access of a request. On loopback, every program of this computer is an operator, but no web page that was bound to
@@ -20,7 +20,7 @@ pub(crate) enum Access {
 pub(crate) fn access(parts: &Parts, on_loopback: bool) -> Access {
     let is_operator =
         has_admin_key(parts) || (on_loopback && Hosts::loopback().check(parts).is_ok());
-    if is_operator { Access::Operator } else { Access::Scraper }
+    if is_operator { Access::Operator } else { Access::Health }
 }
 
 /// Whether a request has a key of the scope `admin`. There are no keys.
@@ -32,7 +32,7 @@ const fn has_admin_key(_: &Parts) -> bool {
 pub(crate) fn check(parts: &Parts, access: Access, changes: bool) -> Result<(), Problem> {
     if access != Access::Operator {
         let detail = "the admin port answers this only on loopback, for the hosts localhost, 127.0.0.1 and [::1]; \
-                      others may read health and metrics";
+                      others may read health";
         return Err(Problem::new(Kind::Forbidden, detail));
     }
     if changes { writes::check(parts, true) } else { Ok(()) }

@@ -28,7 +28,7 @@ pub(crate) enum Lane {
     Public,
     /// One request for health or readiness: the server has too many connections.
     Probes,
-    /// Those of operators, with details that are not public, and those of scrapers.
+    /// Health, and what operators need, with details that are not public.
     Admin { on_loopback: bool },
 }
 
@@ -127,7 +127,7 @@ fn check<'p>(
             return Err(Problem::new(Kind::Unavailable, "the server has too many connections"));
         }
         Lane::Admin { on_loopback } => match exposure {
-            Some(Exposure::Probe | Exposure::Scrape) => {}
+            Some(Exposure::Probe) => {}
             Some(exposure) if exposure.is_admin() => {
                 operators::check(parts, operators::access(parts, on_loopback), takes_body)?;
             }
