@@ -2,6 +2,9 @@
 
 use hyper::header::HeaderMap;
 
+use sparrow_model::UserId;
+
+use crate::auth::access::Access;
 use crate::parameters::definition::Parameter;
 use crate::parameters::query::{Unknown, Value, parse, path_id};
 use crate::policy::cors::Origins;
@@ -36,6 +39,8 @@ pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) exposure: Exposure,
     /// Whether answers are about a user: caches must not keep them.
     pub(crate) is_personal: bool,
+    /// Whether it needs no credentials on a server that has some.
+    pub(crate) is_open: bool,
     pub(crate) query: Query,
 }
 
@@ -158,6 +163,7 @@ impl<Query: Copy> Endpoint<Query> {
             origins: Origins::Listed,
             exposure: Exposure::Public,
             is_personal: false,
+            is_open: false,
             query,
         }
     }
@@ -208,9 +214,9 @@ impl<Query: Copy> Endpoint<Query> {
         Self { methods: Methods::POST, body: Some(body), ..self }
     }
 
-    /// Changes data by this method. Only the server's own pages may use it.
+    /// Changes data by this method.
     pub(crate) const fn writing(self, methods: Methods, body: Option<&'static [Field]>) -> Self {
-        Self { methods, body, writes: true, is_personal: true, origins: Origins::Own, ..self }
+        Self { methods, body, writes: true, is_personal: true, origins: Origins::Writers, ..self }
     }
 
     pub(crate) const fn with_problems(self, problems: &'static [Kind]) -> Self {
@@ -219,6 +225,11 @@ impl<Query: Copy> Endpoint<Query> {
 
     pub(crate) const fn exposed(self, exposure: Exposure) -> Self {
         Self { exposure, ..self }
+    }
+
+    /// Needs no credentials.
+    pub(crate) const fn open(self) -> Self {
+        Self { is_open: true, ..self }
     }
 
     /// Marks the answers as about a user: caches must not keep them, and only listed origins may read them.
@@ -247,6 +258,8 @@ pub(crate) struct Call<'a> {
     /// The request body; empty if the endpoint takes none.
     pub(crate) body: &'a [u8],
     pub(crate) audience: Audience,
+    /// `None` on a server without credentials.
+    pub(crate) access: Option<&'a Access>,
 }
 
 impl<'a> Call<'a> {
@@ -254,6 +267,11 @@ impl<'a> Call<'a> {
     pub(crate) fn snapshot(&self) -> Result<&'a Snapshot, Problem> {
         let loading = || Problem::new(Kind::Unavailable, "the server is loading its data");
         self.snapshot.ok_or_else(loading)
+    }
+
+    /// Refuses data of another user than that of the token, if the caller has one. For handlers that read users from the body.
+    pub(crate) fn check_user(&self, user: UserId) -> Result<(), Problem> {
+        self.access.map_or(Ok(()), |access| access.check_user(user))
     }
 
     /// The id in the path.

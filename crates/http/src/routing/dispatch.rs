@@ -7,6 +7,9 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
+use std::sync::atomic::Ordering;
+
+use crate::auth::access::Access;
 use crate::endpoints;
 use crate::endpoints::endpoint::{Call, Exposure};
 use crate::policy::cors::{Grant, Origins};
@@ -60,11 +63,14 @@ pub(crate) async fn answer(
     });
     let empty =
         if takes_body { Ok(()) } else { framing.read_empty_chunks(body, &shared.options).await };
-    let checked =
-        empty.and_then(|()| check(shared, &parts, route, framing, &grant, lane, takes_body));
+    // On a server without credentials, this is one load.
+    let auth = shared.auth.get();
+    let access = auth.as_ref().map(|auth| Access::of(auth, &parts)).transpose();
+    let request = Request { route, framing, lane, takes_body };
+    let checked = empty.and_then(|()| check(shared, &parts, request, &grant, access));
     let reply = match checked {
         Ok(Checked::Answered(reply)) => Ok(reply),
-        Ok(Checked::Call(route)) => {
+        Ok(Checked::Call(route, access)) => {
             let body = if takes_body {
                 // Boxed: few requests have a body, and all have a future of this size.
                 Box::pin(framing.read_body(&parts, body, &shared.options)).await
@@ -72,7 +78,10 @@ pub(crate) async fn answer(
                 Ok(Vec::new())
             };
             match body {
-                Ok(body) => reply(shared, snapshot, &parts, route, &body, lane).await,
+                Ok(body) => {
+                    let access = access.as_ref();
+                    reply(shared, snapshot, &parts, route, &body, lane, access).await
+                }
                 Err(problem) => Err(problem),
             }
         }
@@ -91,6 +100,9 @@ pub(crate) async fn answer(
     let mut reply = grant.add_headers(reply);
     if endpoint.is_some_and(|endpoint| endpoint.is_personal) {
         reply = reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    } else if auth.is_some() && endpoint.is_some_and(|endpoint| !endpoint.is_open) {
+        // Not for caches that do not know who asked.
+        reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
@@ -101,17 +113,24 @@ pub(crate) async fn answer(
 enum Checked<'p> {
     /// The answer needs nothing else.
     Answered(Reply),
-    Call(Route<'p>),
+    Call(Route<'p>, Option<Access>),
+}
+
+/// What is known of a request.
+#[derive(Clone, Copy)]
+struct Request<'p> {
+    route: Option<Route<'p>>,
+    framing: Framing,
+    lane: Lane,
+    takes_body: bool,
 }
 
 fn check<'p>(
     shared: &Shared,
     parts: &Parts,
-    route: Option<Route<'p>>,
-    framing: Framing,
+    Request { route, framing, lane, takes_body }: Request<'p>,
     grant: &Grant,
-    lane: Lane,
-    takes_body: bool,
+    access: Result<Option<Access>, Problem>,
 ) -> Result<Checked<'p>, Problem> {
     framing::check(parts, framing, &shared.options)?;
     let (path, query) = (parts.uri.path(), parts.uri.query());
@@ -140,10 +159,43 @@ fn check<'p>(
         return Err(route.methods().refuse(parts.method.as_str()));
     }
     framing::check_method(parts, framing, own, takes_body)?;
+    let access = authorize(shared, parts, route, lane, access)?;
     if endpoint.is_some_and(|endpoint| endpoint.writes) {
-        writes::check(parts, shared.options.accepts_writes)?;
+        writes::check(parts, &shared.options, access.as_ref())?;
     }
-    Ok(Checked::Call(route))
+    if parts.uri.path() == "/v1/session"
+        && parts.method != Method::GET
+        && parts.method != Method::HEAD
+    {
+        writes::check_origin(parts, false)?;
+    }
+    Ok(Checked::Call(route, access))
+}
+
+/// Refuses callers that may not use a route. The documents of pages contain no data and need no credentials.
+fn authorize(
+    shared: &Shared,
+    parts: &Parts,
+    route: Route<'_>,
+    lane: Lane,
+    access: Result<Option<Access>, Problem>,
+) -> Result<Option<Access>, Problem> {
+    let Route::Endpoint(_, endpoint, variables) = route else { return Ok(access.unwrap_or(None)) };
+    if endpoint.exposure == Exposure::Probe {
+        return Ok(None);
+    }
+    let access = access?;
+    if lane == Lane::Admin {
+        if shared.guards_admin.load(Ordering::Acquire) {
+            let none = || Problem::new(Kind::Forbidden, "the admin port needs a key in [auth]");
+            access.as_ref().ok_or_else(none)?.check_admin()?;
+        }
+        return Ok(access);
+    }
+    if let Some(access) = &access {
+        access.check(endpoint, parts, variables)?;
+    }
+    Ok(access)
 }
 
 async fn reply(
@@ -153,11 +205,12 @@ async fn reply(
     route: Route<'_>,
     body: &[u8],
     lane: Lane,
+    access: Option<&Access>,
 ) -> Result<Reply, Problem> {
     let audience = if lane == Lane::Admin { Audience::Operator } else { Audience::Public };
     let variables = if let Route::Endpoint(_, _, variables) = route { variables } else { [""; 2] };
     let (query, headers) = (parts.uri.query(), &parts.headers);
-    let call = Call { shared, snapshot, variables, query, headers, body, audience };
+    let call = Call { shared, snapshot, variables, query, headers, body, audience, access };
     match route {
         Route::Endpoint(id, ..) => endpoints::answer(id, &call).await,
         Route::Asset(name) => call.snapshot()?.web.asset(name, call.headers),

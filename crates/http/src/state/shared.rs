@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::auth::CurrentAuth;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::options::Options;
@@ -15,6 +16,9 @@ use crate::state::snapshot::Snapshot;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
+    pub(crate) auth: CurrentAuth,
+    /// Whether the admin port is beyond loopback: a key is then needed for more than health.
+    pub(crate) guards_admin: AtomicBool,
     pub(crate) rankings: Limiter,
     /// Rankings by versions of models that have not been measured.
     pub(crate) first_rankings: Limiter,
@@ -40,6 +44,8 @@ impl Shared {
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
             first_rankings: Limiter::new(options.max_rankings, "first rankings"),
+            auth: CurrentAuth::new(options.auth.clone()),
+            guards_admin: AtomicBool::new(false),
             options: Arc::new(options),
             snapshot: Mutex::new(None),
             publications: AtomicU64::new(0),
