@@ -14,8 +14,8 @@
 //! * `routing` checks a request, finds its endpoint or page, and adds the headers of the answer.
 //! * `endpoints` contains the handlers with their descriptions. `endpoints::endpoints!` registers them.
 //! * `state` contains what requests are answered from, and shared limits.
-//! * `auth` decides who calls and what they may do.
 //! * `policy` decides which hosts and origins may use the server.
+//! * `auth` decides who calls and what they may do.
 //! * `parameters` defines and reads parameters.
 //! * `response` contains JSON types, problem documents (RFC 9457) and answers.
 

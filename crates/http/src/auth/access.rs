@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use hyper::http::request::Parts;
-use sparrow_model::UserId;
 
 use crate::auth::credentials::Credential;
 use crate::auth::keys::{Scopes, find};
 use crate::auth::{AnonymousReads, Auth};
-use crate::endpoints::endpoint::{Endpoint, Variables};
-use crate::parameters::definition::{Parameter, USER_ID};
-use crate::parameters::query::{Unknown, parse, path_id};
 use crate::response::problem::{Kind, Problem};
 
 /// Who sent a request.
@@ -20,8 +16,6 @@ pub(crate) enum Caller {
     Anonymous,
     /// A key, by its name.
     Key(Arc<str>),
-    /// A user with a token.
-    User(UserId),
 }
 
 /// What a caller may do on a server with credentials.
@@ -34,30 +28,14 @@ pub(crate) struct Access {
     reads: AnonymousReads,
 }
 
-/// Whose data an endpoint reads or changes.
+/// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subject {
-    /// No user in particular.
-    Nobody,
-    InPath,
-    InQuery,
-    /// The handler checks the body: [`crate::endpoints::endpoint::Call::check_user`].
-    InBody,
-    /// All users.
-    Everybody,
-}
-
-/// Endpoints that are personal are about everybody unless they are known here.
-fn subject(endpoint: &Endpoint) -> Subject {
-    match endpoint.path.template {
-        _ if !endpoint.is_personal => Subject::Nobody,
-        path if path.starts_with("/v1/users/{id}") => Subject::InPath,
-        "/getuser" | "/getrecforyou" => Subject::InQuery,
-        "/v1/events" => Subject::InBody,
-        // For somebody without an id.
-        "/v1/recommendations" => Subject::Nobody,
-        _ => Subject::Everybody,
-    }
+pub(crate) enum Need {
+    Writes,
+    /// Data about users.
+    ReadsUsers,
+    /// Data about movies alone.
+    ReadsCatalog,
 }
 
 impl Access {
@@ -74,7 +52,7 @@ impl Access {
         }
     }
 
-    /// Identifies the owner of a key or a token.
+    /// Identifies the owner of a key.
     pub(crate) fn identify(auth: &Auth, secret: &str) -> Result<Self, Problem> {
         if let Some(key) = find(&auth.keys, secret.as_bytes()) {
             return Ok(Self {
@@ -113,69 +91,19 @@ impl Access {
         self.scopes.contains(Scopes::READ) || self.reads != AnonymousReads::Nothing
     }
 
-    /// Whether the data of this user may be read.
-    pub(crate) fn reads_user(&self, user: UserId) -> bool {
-        if self.reads == AnonymousReads::All {
-            return true;
-        }
-        let is_own = match self.caller {
-            Caller::User(own) => own == user,
-            Caller::Key(_) => true,
-            Caller::Anonymous => false,
-        };
-        is_own && self.scopes.contains(Scopes::READ)
+    /// Whether the data of users may be read.
+    pub(crate) fn reads_users(&self) -> bool {
+        self.scopes.contains(Scopes::READ) || self.reads == AnonymousReads::All
     }
 
-    /// Refuses an endpoint that the caller may not use.
-    pub(crate) fn check(
-        &self,
-        endpoint: &Endpoint,
-        parts: &Parts,
-        variables: Variables<'_>,
-    ) -> Result<(), Problem> {
-        if endpoint.is_open {
-            return Ok(());
-        }
-        let (allowed, scope) = if endpoint.writes {
-            (self.scopes.contains(Scopes::WRITE), "write")
-        } else if endpoint.is_personal && subject(endpoint) != Subject::Nobody {
-            (self.scopes.contains(Scopes::READ) || self.reads == AnonymousReads::All, "read")
-        } else {
-            (self.reads_catalog(), "read")
+    /// Refuses what the caller may not do.
+    pub(crate) fn check(&self, need: Need) -> Result<(), Problem> {
+        let (allowed, scope) = match need {
+            Need::Writes => (self.writes(), "write"),
+            Need::ReadsUsers => (self.reads_users(), "read"),
+            Need::ReadsCatalog => (self.reads_catalog(), "read"),
         };
-        if !allowed {
-            return Err(self.refusal(scope));
-        }
-        if !endpoint.writes && self.reads == AnonymousReads::All {
-            return Ok(());
-        }
-        let Caller::User(_) = self.caller else { return Ok(()) };
-        // An invalid id is for the handler to refuse.
-        let user = match subject(endpoint) {
-            Subject::Nobody | Subject::InBody => return Ok(()),
-            Subject::Everybody => {
-                let detail = "a token of a user gives access to the data of this user alone";
-                return Err(Problem::new(Kind::Forbidden, detail));
-            }
-            Subject::InPath => path_id("id", variables[0]).ok(),
-            Subject::InQuery => {
-                static QUERY: [Parameter; 1] = [USER_ID];
-                let values = parse(parts.uri.query(), &QUERY, Unknown::Ignore);
-                values.and_then(|[id]| id.id()).ok()
-            }
-        };
-        user.map_or(Ok(()), |user| self.check_user(UserId(user)))
-    }
-
-    /// Refuses another user than that of the token.
-    pub(crate) fn check_user(&self, user: UserId) -> Result<(), Problem> {
-        match self.caller {
-            Caller::User(own) if own != user => {
-                let detail = format!("the token is of user {own}, not of user {user}");
-                Err(Problem::new(Kind::Forbidden, detail))
-            }
-            _ => Ok(()),
-        }
+        if allowed { Ok(()) } else { Err(self.refusal(scope)) }
     }
 
     /// Refuses callers without the scope `admin`.
@@ -193,10 +121,6 @@ impl Access {
             }
             Caller::Key(name) => {
                 let detail = format!("the key {name:?} does not have the scope {scope}");
-                Problem::new(Kind::Forbidden, detail)
-            }
-            Caller::User(_) => {
-                let detail = format!("the token does not have the scope {scope}");
                 Problem::new(Kind::Forbidden, detail)
             }
         }

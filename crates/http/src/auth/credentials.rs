@@ -42,7 +42,7 @@ impl<'a> Credential<'a> {
         match secret.map(str::trim).filter(|secret| is_secret(secret)) {
             Some(secret) => Ok(Some(Self { secret, is_cookie: false })),
             None if is_authorization => {
-                malformed("the header Authorization must be `Bearer KEY`, with a key or a token")
+                malformed("the header Authorization must be `Bearer KEY`, with a key")
             }
             None => malformed("the header X-API-Key must be a key"),
         }
@@ -58,7 +58,7 @@ impl<'a> Credential<'a> {
     }
 }
 
-/// Whether a text can be a key or a token, and the value of a cookie.
+/// Whether a text can be a key, and the value of a cookie.
 pub(crate) fn is_secret(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
     !text.is_empty() && text.len() <= LONGEST && text.bytes().all(allowed)

@@ -1,4 +1,4 @@
-//! Who calls, and what they may do: API keys, tokens of users, and the session of a browser.
+//! Who calls, and what they may do: API keys, and the session of a browser.
 
 pub(crate) mod access;
 pub(crate) mod credentials;
@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::auth::keys::ApiKey;
 
-/// What clients without credentials may read, once there are keys or tokens.
+/// What clients without credentials may read, once there are keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnonymousReads {
     /// Only health, readiness, the description of the API and the documents of the pages, which contain no data.
@@ -31,12 +31,14 @@ pub struct Auth {
     pub anonymous_reads: AnonymousReads,
     /// Whether clients without credentials may change data.
     pub anonymous_writes: bool,
+    /// Whether credentials are needed even if there are none: a file of keys that became empty opens nothing.
+    pub is_required: bool,
 }
 
 impl Auth {
-    /// Whether any credentials exist.
+    /// Whether the server needs credentials.
     pub fn is_configured(&self) -> bool {
-        !self.keys.is_empty()
+        self.is_required || !self.keys.is_empty()
     }
 }
 

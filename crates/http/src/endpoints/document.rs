@@ -181,7 +181,7 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
 /// A server without keys needs none of them.
 fn security_schemes() -> Json {
     let bearer = Json::from([("type", "http".into()), ("scheme", "bearer".into())])
-        .with_text("description", "A key of `[auth]`, or the token of a user.");
+        .with_text("description", "A key of `[auth]`.");
     let header = Json::from([
         ("type", "apiKey".into()),
         ("in", "header".into()),
@@ -609,7 +609,7 @@ static PROBLEMS: [ProblemResponse; 15] = [
     response(
         "Forbidden",
         Kind::Forbidden,
-        "The key lacks a scope, the token is of another user, the server accepts no writes (`[live] open_writes`), or a web \
+        "The key lacks a scope, the server accepts no writes (`[live] open_writes`), or a web \
          page of another origin sent the request.",
         || {
             let detail =

@@ -2,8 +2,6 @@
 
 use hyper::header::HeaderMap;
 
-use sparrow_model::UserId;
-
 use crate::auth::access::Access;
 use crate::parameters::definition::Parameter;
 use crate::parameters::query::{Unknown, Value, parse, path_id};
@@ -267,11 +265,6 @@ impl<'a> Call<'a> {
     pub(crate) fn snapshot(&self) -> Result<&'a Snapshot, Problem> {
         let loading = || Problem::new(Kind::Unavailable, "the server is loading its data");
         self.snapshot.ok_or_else(loading)
-    }
-
-    /// Refuses data of another user than that of the token, if the caller has one. For handlers that read users from the body.
-    pub(crate) fn check_user(&self, user: UserId) -> Result<(), Problem> {
-        self.access.map_or(Ok(()), |access| access.check_user(user))
     }
 
     /// The id in the path.

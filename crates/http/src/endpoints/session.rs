@@ -14,28 +14,25 @@ use crate::parameters::definition::Parameter;
 use crate::policy::cors::Origins;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::{Methods, Reply};
-use crate::response::schema::{Field, ID, Schema, TEXT, json_type};
+use crate::response::schema::{Field, Schema, TEXT, json_type};
 
 const KEY: &str = "key";
 
-/// The longest key or token in a body, in characters.
+/// The longest key in a body, in characters.
 const LONGEST: u32 = 4096;
 
 json_type! {
     /// What the caller may do.
     pub(crate) struct Session<'a> as "Session" {
-        /// Whether the server has keys or tokens, so that signing in can change what the caller may do.
+        /// Whether the server has keys, so that signing in can change what the caller may do.
         guarded / "guarded": bool = Schema::Boolean,
         /// Whether the caller may read movies.
         reads / "reads": bool = Schema::Boolean,
-        /// Whether the caller may change data, with a token: those of its user.
+        /// Whether the caller may change data.
         writes / "writes": bool = Schema::Boolean,
         /// The name of the caller's key.
         #[serde(skip_serializing_if = "Option::is_none")]
         key / "key": Option<&'a str> = Schema::Optional(&TEXT),
-        /// The user of the caller's token.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        user / "userId": Option<u32> = Schema::Optional(&ID),
     }
 }
 
@@ -61,30 +58,28 @@ pub(crate) static SIGN_IN: Endpoint<[Parameter; 0]> = Endpoint {
         "signIn",
         [],
         Answer::Json(Schema::Named(&Session::TYPE)),
-        "Keeps a key or a token in a cookie of the browser.",
+        "Keeps a key in a cookie of the browser.",
     )
     .described("The cookie is HttpOnly and SameSite=Strict, and ends with the browser. For the web pages of the server.")
     .posted(&BODY)
     .open()
 };
 
-const BODY: [Field; 1] = [Field::new(KEY, Schema::Short(LONGEST), "A key or a token.")];
+const BODY: [Field; 1] = [Field::new(KEY, Schema::Short(LONGEST), "A key.")];
 
 pub(crate) fn sign_in(call: &Call<'_>) -> Result<Reply, Problem> {
     let fields = read_object(call.body)?;
     let item = Item::body(&fields, &[KEY])?;
-    let secret = item.text(KEY, LONGEST, |_| true, "a key or a token")?;
-    let secret = secret.ok_or_else(|| {
-        Problem::new(Kind::InvalidBody, "key is required: a key or a token").parameter(KEY)
-    })?;
+    let secret = item.text(KEY, LONGEST, |_| true, "a key")?;
+    let secret = secret
+        .ok_or_else(|| Problem::new(Kind::InvalidBody, "key is required: a key").parameter(KEY))?;
     let auth = call.shared.auth.get();
     let auth = auth.ok_or_else(|| Problem::new(Kind::Forbidden, "this server has no keys"))?;
     if !is_secret(secret) {
         return Err(Problem::new(Kind::InvalidCredentials, "the key is not valid"));
     }
     let access = Access::identify(&auth, secret)?;
-    let cookie =
-        set_cookie(Some(secret), &call.shared.options.cookie_path(), is_secure(call.headers))?;
+    let cookie = set_cookie(Some(secret), "/", is_secure(call.headers))?;
     Ok(private(reply(call, Some(&access))).with(SET_COOKIE, cookie))
 }
 
@@ -102,7 +97,7 @@ pub(crate) static SIGN_OUT: Endpoint<[Parameter; 0]> = Endpoint {
 };
 
 pub(crate) fn sign_out(call: &Call<'_>) -> Result<Reply, Problem> {
-    let cookie = set_cookie(None, &call.shared.options.cookie_path(), is_secure(call.headers))?;
+    let cookie = set_cookie(None, "/", is_secure(call.headers))?;
     let auth = call.shared.auth.get();
     let anonymous = auth.as_ref().map(|auth| Access::anonymous(auth));
     Ok(private(reply(call, anonymous.as_ref())).with(SET_COOKIE, cookie))
@@ -115,7 +110,6 @@ fn reply(call: &Call<'_>, access: Option<&Access>) -> Reply {
             reads: true,
             writes: call.shared.options.accepts_writes,
             key: None,
-            user: None,
         },
         Some(access) => Session {
             guarded: true,
@@ -123,10 +117,6 @@ fn reply(call: &Call<'_>, access: Option<&Access>) -> Reply {
             writes: access.writes(),
             key: match &access.caller {
                 Caller::Key(name) => Some(name),
-                _ => None,
-            },
-            user: match access.caller {
-                Caller::User(user) => Some(user.0),
                 _ => None,
             },
         },

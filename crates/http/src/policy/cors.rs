@@ -72,8 +72,8 @@ impl Cors {
 }
 
 impl Cors {
-    /// Whether the origin of a request may change data. One that is listed may. `*` permits only requests with a key or a
-    /// token in a header, which no page has by itself.
+    /// Whether the origin of a request may change data. One that is listed may. `*` permits only requests with a key in a
+    /// header, which no page has by itself.
     pub(crate) fn permits_writes(&self, headers: &HeaderMap, has_credentials: bool) -> bool {
         let is_listed = headers.get(ORIGIN).is_some_and(|origin| self.origins.contains(origin));
         is_listed || (self.any && has_credentials)

@@ -4,26 +4,25 @@ use hyper::header::{HOST, ORIGIN};
 use hyper::http::request::Parts;
 
 use crate::auth::access::Access;
+use crate::policy::cors::Cors;
 use crate::response::problem::{Kind, Problem, quoted};
-use crate::state::options::Options;
 
 /// Refuses a change of data if the server accepts none, or if a web page of another origin sends it. On a server with
 /// credentials, `access` was checked already.
 pub(crate) fn check(
     parts: &Parts,
-    options: &Options,
+    accepts_writes: bool,
+    cors: &Cors,
     access: Option<&Access>,
 ) -> Result<(), Problem> {
-    if access.is_none() && !options.accepts_writes {
+    if access.is_none() && !accepts_writes {
         let detail = "this server listens beyond loopback and accepts no writes; add a key to [auth] of the \
                       configuration, or set open_writes = true in [live] to accept those of everybody";
         return Err(Problem::new(Kind::Forbidden, detail));
     }
-    let has_credentials = access.is_some_and(|access| access.is_explicit());
+    let has_credentials = access.is_some_and(Access::is_explicit);
     let by_cookie = access.is_some_and(|access| access.is_cookie);
-    if parts.headers.contains_key(ORIGIN)
-        && options.cors.permits_writes(&parts.headers, has_credentials)
-    {
+    if parts.headers.contains_key(ORIGIN) && cors.permits_writes(&parts.headers, has_credentials) {
         return Ok(());
     }
     check_origin(parts, by_cookie)

@@ -9,9 +9,9 @@ use hyper::{Method, Response, StatusCode};
 
 use std::sync::atomic::Ordering;
 
-use crate::auth::access::Access;
+use crate::auth::access::{Access, Need};
 use crate::endpoints;
-use crate::endpoints::endpoint::{Call, Exposure};
+use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
 use crate::policy::cors::{Grant, Origins};
 use crate::policy::writes;
 use crate::response::audience::Audience;
@@ -159,9 +159,10 @@ fn check<'p>(
         return Err(route.methods().refuse(parts.method.as_str()));
     }
     framing::check_method(parts, framing, own, takes_body)?;
-    let access = authorize(shared, parts, route, lane, access)?;
+    let access = authorize(shared, route, lane, access)?;
     if endpoint.is_some_and(|endpoint| endpoint.writes) {
-        writes::check(parts, &shared.options, access.as_ref())?;
+        let options = &shared.options;
+        writes::check(parts, options.accepts_writes, &options.cors, access.as_ref())?;
     }
     if parts.uri.path() == "/v1/session"
         && parts.method != Method::GET
@@ -175,12 +176,11 @@ fn check<'p>(
 /// Refuses callers that may not use a route. The documents of pages contain no data and need no credentials.
 fn authorize(
     shared: &Shared,
-    parts: &Parts,
     route: Route<'_>,
     lane: Lane,
     access: Result<Option<Access>, Problem>,
 ) -> Result<Option<Access>, Problem> {
-    let Route::Endpoint(_, endpoint, variables) = route else { return Ok(access.unwrap_or(None)) };
+    let Route::Endpoint(_, endpoint, _) = route else { return Ok(access.unwrap_or(None)) };
     if endpoint.exposure == Exposure::Probe {
         return Ok(None);
     }
@@ -192,10 +192,23 @@ fn authorize(
         }
         return Ok(access);
     }
-    if let Some(access) = &access {
-        access.check(endpoint, parts, variables)?;
+    if let Some(access) = &access
+        && !endpoint.is_open
+    {
+        access.check(need_of(endpoint))?;
     }
     Ok(access)
+}
+
+/// What a caller of an endpoint must be permitted. Recommendations for somebody without an id are about movies alone.
+fn need_of(endpoint: &Endpoint) -> Need {
+    if endpoint.writes {
+        Need::Writes
+    } else if endpoint.is_personal && endpoint.path.template != "/v1/recommendations" {
+        Need::ReadsUsers
+    } else {
+        Need::ReadsCatalog
+    }
 }
 
 async fn reply(

@@ -53,13 +53,6 @@ pub struct Options {
     pub auth: Auth,
 }
 
-impl Options {
-    /// The path for which the cookie of a session is valid.
-    pub(crate) fn cookie_path(&self) -> String {
-        "/".to_owned()
-    }
-}
-
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -143,10 +143,17 @@ fn rotation_keeps_the_old_key_until_it_is_removed() {
 }
 
 #[test]
+fn server_whose_keys_are_gone_stays_closed() {
+    let running = with_keys(vec![key("reader", Scopes::READ).1]);
+    running.server.set_auth(Auth { is_required: true, ..Auth::default() });
+    assert_eq!((running.get("/v1/movies").status, put(&running, "").status), (401, 401));
+}
+
+#[test]
 fn anonymous_reads_and_writes_are_configured() {
     let start = |anonymous_reads, anonymous_writes| {
         let keys = vec![key("reader", Scopes::READ).1];
-        let auth = Auth { keys, anonymous_reads, anonymous_writes };
+        let auth = Auth { keys, anonymous_reads, anonymous_writes, ..Auth::default() };
         server(Options { auth, ..patient() })
     };
     let catalog = start(AnonymousReads::Catalog, false);
