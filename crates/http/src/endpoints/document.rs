@@ -323,8 +323,7 @@ fn responses(endpoint: &Endpoint, methods: Methods) -> Json {
             Kind::NotFound | Kind::Internal | Kind::TooManyRatings => {
                 endpoint.problems.contains(&problem.kind)
             }
-            Kind::Forbidden => !endpoint.is_open || endpoint.body.is_some(),
-            Kind::Unauthorized => !endpoint.is_open || endpoint.body.is_some(),
+            Kind::Forbidden | Kind::Unauthorized => !endpoint.is_open || endpoint.body.is_some(),
             Kind::KeyReused => endpoint.writes,
             Kind::MisdirectedRequest => endpoint.exposure != Exposure::Probe,
             _ => true,

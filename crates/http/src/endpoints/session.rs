@@ -117,7 +117,7 @@ fn reply(call: &Call<'_>, access: Option<&Access>) -> Reply {
             writes: access.writes(),
             key: match &access.caller {
                 Caller::Key(name) => Some(name),
-                _ => None,
+                Caller::Anonymous => None,
             },
         },
     };
