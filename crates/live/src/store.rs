@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sparrow_model::UserId;
 
-use crate::{Accepted, LiveUser, Sequence, Write};
+use crate::{Accepted, LiveUser, Sequence, Watermark, Write};
 
 /// How long stores remember idempotency keys.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -50,6 +50,21 @@ pub trait LiveStore: Debug + Send + Sync {
         after: Sequence,
         limit: usize,
     ) -> Result<Vec<Recorded>, Error>;
+
+    /// Removes ratings and removals up to a watermark from the live data of users, since a generation with this watermark is
+    /// in force, and returns their number. [`LiveUser::drop_included`] states what remains. The log does not change.
+    ///
+    /// It takes time in proportion to the number of users, in steps that change one user or few, and can be repeated after a
+    /// failure. Nothing is removed for a watermark of other live data: one with another number of partitions, or a
+    /// partition whose log does not contain the write at the watermark.
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, Error>;
+
+    /// Removes the writes up to a watermark from the log, and returns their number. Only partitions of which
+    /// [`drop_included`](Self::drop_included) would remove ratings are trimmed.
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, Error>;
+
+    /// Up to where the log was trimmed.
+    async fn trimmed(&self) -> Result<Watermark, Error>;
 }
 
 /// An accepted write in the log.

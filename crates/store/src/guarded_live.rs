@@ -4,7 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sparrow_guard::{Assessment, Guard, Policy, Recovery, Retry, Service};
 use sparrow_live::{
-    Accepted, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence, Write,
+    Accepted, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence, Watermark,
+    Write,
 };
 use sparrow_model::UserId;
 
@@ -167,5 +168,19 @@ impl LiveStore for GuardedLive {
     ) -> Result<Vec<Recorded>, LiveError> {
         let log = || self.store().log(partition, after, limit);
         self.call(self.bulk_deadline, log).await
+    }
+
+    // What follows a push is not part of a request: it has no deadline, and its failures do not open the circuit breaker.
+
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, LiveError> {
+        self.store().drop_included(watermark).await
+    }
+
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, LiveError> {
+        self.store().trim(watermark).await
+    }
+
+    async fn trimmed(&self) -> Result<Watermark, LiveError> {
+        self.call(self.bulk_deadline, || self.store().trimmed()).await
     }
 }

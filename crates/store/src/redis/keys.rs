@@ -74,6 +74,11 @@ impl Keys {
         format!("{}sparrow:{{p{partition}}}:forgotten", self.prefix).into()
     }
 
+    /// Up to where the stream of a partition was trimmed.
+    pub(super) fn trimmed(&self, partition: u16) -> Bytes {
+        format!("{}sparrow:{{p{partition}}}:trimmed", self.prefix).into()
+    }
+
     /// The live data of a user.
     pub(super) fn live(&self, partition: u16, user: UserId) -> Bytes {
         format!("{}sparrow:{{p{partition}}}:live:{user}", self.prefix).into()
@@ -82,6 +87,19 @@ impl Keys {
     /// An idempotency key of a user.
     pub(super) fn idempotency(&self, partition: u16, user: UserId, key: &str) -> Bytes {
         format!("{}sparrow:{{p{partition}}}:id:{user}:{key}", self.prefix).into()
+    }
+
+    /// A `SCAN` pattern for the live data of users, and possibly other keys.
+    pub(super) fn live_pattern(&self) -> Bytes {
+        format!("{}sparrow:{{p*}}:live:*", escaped(&self.prefix)).into()
+    }
+
+    /// The user in the key of live data; `None` for other keys.
+    pub(super) fn live_id(&self, key: &[u8]) -> Option<UserId> {
+        let rest = std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?;
+        let (partition, id) = rest.strip_prefix("sparrow:{p")?.split_once("}:live:")?;
+        let user = UserId(id.parse().ok()?);
+        (self.live(partition.parse().ok()?, user) == key).then_some(user)
     }
 
     /// A `SCAN` pattern that matches the plain keys of a kind, and possibly others.
@@ -195,8 +213,12 @@ mod tests {
         for prefix in ["", "movies:", "{movies}:"] {
             let (keys, user) = (keys(prefix), UserId(6));
             let events = keys.events(7);
-            let others =
-                [keys.forgotten(7), keys.live(7, user), keys.idempotency(7, user, "a{b}c")];
+            let others = [
+                keys.forgotten(7),
+                keys.trimmed(7),
+                keys.live(7, user),
+                keys.idempotency(7, user, "a{b}c"),
+            ];
             for key in others {
                 assert_eq!(hashed(&key), hashed(&events), "{key:?}");
                 assert_ne!(key, events);
