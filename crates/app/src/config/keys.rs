@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::models::Models;
 use super::recall::{self, Strategies};
-use super::{Config, Data, Error, Events, Experiments, Live, Ranking, Store};
+use super::{Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store};
 
 /// The prefix of environment variables that set keys.
 pub(super) const PREFIX: &str = "SPARROW__";
@@ -18,6 +18,7 @@ pub(super) const MODELS: &str = "models";
 pub(super) const STRATEGIES: &str = "recall.strategies";
 pub(super) const EVENTS: &str = "events";
 pub(super) const EXPERIMENTS: &str = "experiments";
+pub(super) const KEYS: &str = "auth.keys";
 
 /// The flag that sets a key.
 pub(crate) fn flag(key: &str) -> String {
@@ -59,6 +60,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
             max_bad_lines: 0,
         },
         store: Store { ca_file: here.clone(), ..Store::default() },
+        auth: Auth { keys_file: here.clone(), ..Auth::default() },
         live: Live { path: here.clone(), ..Live::default() },
         ranking: Ranking { models: here, ..Ranking::default() },
         ..Config::default()
@@ -68,6 +70,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
     table.insert(MODELS.to_owned(), tables(Models::table_of_all_keys()));
     table.insert(EVENTS.to_owned(), tables(Events::table_of_all_keys()));
     table.insert(EXPERIMENTS.to_owned(), tables(Experiments::table_of_all_keys()));
+    insert(&mut table, KEYS, tables(Keys::table_of_all_keys()));
     insert(&mut table, STRATEGIES, tables(Strategies::table_of_all_keys()));
     flatten(table).into_iter().map(|(key, value)| (without_indices(&key), value)).collect()
 }
