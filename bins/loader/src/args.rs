@@ -10,6 +10,7 @@ use sparrow_synth as synth;
 use crate::compare::Compare;
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
+use crate::experiment::Experiment;
 use crate::export::Export;
 use crate::fit::Fit;
 use crate::forward::Forwarded;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Tune(Tune),
     Evaluate(Evaluate),
     Compare(Compare),
+    // Larger than the others.
+    Experiment(Box<Experiment>),
 }
 
 /// Generates a synthetic data set in the MovieLens format.

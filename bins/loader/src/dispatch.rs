@@ -41,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tune(tune) => tune.run(console),
         Command::Evaluate(evaluate) => evaluate.run(console),
         Command::Compare(compare) => compare.run(console),
+        Command::Experiment(args) => on_runtime(async |signals| args.run(console, signals).await),
     };
     end(outcome.map(|()| ExitCode::SUCCESS))
 }

@@ -6,6 +6,7 @@ mod compare;
 mod dispatch;
 mod embed;
 mod evaluate;
+mod experiment;
 mod export;
 mod failure;
 mod fit;

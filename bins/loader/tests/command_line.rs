@@ -550,9 +550,21 @@ fn wrong_usage_and_missing_input_have_their_exit_codes() {
     }
 }
 
-const COMMANDS: [&str; 13] = [
-    "run", "features", "samples", "embed", "import", "push", "verify", "export", "synth", "train",
-    "tune", "evaluate", "compare",
+const COMMANDS: [&str; 14] = [
+    "run",
+    "features",
+    "samples",
+    "embed",
+    "import",
+    "push",
+    "verify",
+    "export",
+    "synth",
+    "train",
+    "tune",
+    "evaluate",
+    "compare",
+    "experiment",
 ];
 
 #[test]

@@ -4,10 +4,11 @@
 //!   can reproduce assignments.
 //! * [`Experiment::assign`] combines them with layers, a holdout and targeting.
 //! * [`team_draft`] interleaves two rankings.
-//! * [`statistics`] contains estimates and tests.
+//! * [`statistics`] contains estimates and tests, and [`analysis`] applies them to the log of live data.
 //!
 //! The crate does no I/O, reads no configuration and knows no models. Start reading at [`Experiment`].
 
+pub mod analysis;
 mod bucket;
 mod experiment;
 mod interleave;

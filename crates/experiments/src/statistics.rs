@@ -101,6 +101,20 @@ pub fn compare(control: &Sample, variant: &Sample, confidence: f64) -> Option<Co
     Some(Comparison { difference: around(difference, variance), lift, p_value })
 }
 
+/// The mean with its interval by the t distribution, which is that value alone for one value. `None` without values.
+pub fn mean(sample: &Sample, confidence: f64) -> Option<Estimate> {
+    let Sample { count, mean, variance } = *sample;
+    let half = match count {
+        0 => return None,
+        _ if variance == 0.0 => 0.0,
+        _ => {
+            let quantile = t_quantile(f64::midpoint(1.0, confidence), (count - 1) as f64);
+            quantile * sample.of_mean().sqrt()
+        }
+    };
+    Some(Estimate { value: mean, low: mean - half, high: mean + half })
+}
+
 /// Adjusts values by a covariate that was measured before the experiment (CUPED; Deng, Xu, Kohavi and Walker: Improving the
 /// sensitivity of online controlled experiments by utilizing pre-experiment data. 2013). The mean over all values stays the same.
 ///

@@ -92,29 +92,18 @@ pub async fn export(
     events.write(
         b"partition,sequence,action,userId,movieId,type,value,timestamp,session,recommendation,applied\n",
     )?;
-    let mut watermark = Watermark::new(store.partitions());
     let mut users: BTreeMap<UserId, LiveUser> = BTreeMap::new();
     let mut counts = Counts::default();
-    for partition in 0..store.partitions() {
-        let mut last = Sequence::default();
-        loop {
-            let page = store.log(partition, last, PAGE).await?;
-            let Some(newest) = page.last() else { break };
-            last = newest.sequence;
-            events.write_with(|to| {
-                page.iter().try_for_each(|entry| write_event(to, partition, entry))
-            })?;
-            counts.writes += page.len() as u64;
-            for entry in &page {
-                replay(&mut users, entry);
-            }
-            if page.len() < PAGE {
-                break;
-            }
+    let watermark = read(store, progress, |partition, page| {
+        events
+            .write_with(|to| page.iter().try_for_each(|entry| write_event(to, partition, entry)))?;
+        counts.writes += page.len() as u64;
+        for entry in page {
+            replay(&mut users, entry);
         }
-        watermark.advance(partition, last);
-        progress(u64::from(partition) + 1, u64::from(store.partitions()));
-    }
+        Ok(())
+    })
+    .await?;
     counts.users = users.len() as u64;
     let mut ratings = AtomicFile::create(folder, RATINGS)?;
     let write = |to: &mut dyn Write| match data {
@@ -136,6 +125,31 @@ pub async fn export(
         files.extend([movies, links]);
     }
     Ok((counts, AtomicFile::commit(files)?))
+}
+
+/// Reads the log of a store: all partitions in pages, each with its partition. Entries of one user are in order. Returns the
+/// last position of each partition.
+pub async fn read(
+    store: &dyn LiveStore,
+    progress: Progress<'_>,
+    mut each: impl FnMut(u16, &[Recorded]) -> Result<(), Error>,
+) -> Result<Watermark, Error> {
+    let mut watermark = Watermark::new(store.partitions());
+    for partition in 0..store.partitions() {
+        let mut last = Sequence::default();
+        loop {
+            let page = store.log(partition, last, PAGE).await?;
+            let Some(newest) = page.last() else { break };
+            last = newest.sequence;
+            each(partition, &page)?;
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        watermark.advance(partition, last);
+        progress(u64::from(partition) + 1, u64::from(store.partitions()));
+    }
+    Ok(watermark)
 }
 
 /// Applies an entry of the log. Those of one user are in order.

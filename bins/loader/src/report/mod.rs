@@ -66,16 +66,16 @@ fn folder_and_name(path: &Path) -> Result<(&Path, String), Failure> {
 }
 
 /// The program, for the facts of a report.
-fn program() -> (String, Cell) {
+pub(crate) fn program() -> (String, Cell) {
     fact("program", concat!("sparrow-loader ", env!("CARGO_PKG_VERSION")))
 }
 
-fn fact(name: &str, value: impl Into<String>) -> (String, Cell) {
+pub(crate) fn fact(name: &str, value: impl Into<String>) -> (String, Cell) {
     (name.to_owned(), Cell::Text(value.into()))
 }
 
 /// A chart without a note.
-fn chart(title: &str, plot: Plot) -> Chart {
+pub(crate) fn chart(title: &str, plot: Plot) -> Chart {
     Chart { title: title.to_owned(), note: String::new(), plot }
 }
 
