@@ -227,6 +227,48 @@ fn signals_shut_the_server_down_gracefully() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn hangup_reloads_experiments_and_log_filter_and_keeps_them_after_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sparrow.toml");
+    let tables = "[[experiments]]\nname = \"x\"\n[[experiments.variants]]\nname = \"a\"\n\
+                  [[experiments.variants]]\nname = \"b\"\n";
+    fs::write(&file, "").unwrap();
+    let mut server = Server::start(command(&["--config", file.to_str().unwrap()]));
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let experiments = |server: &Server| {
+        server
+            .get("/v1/users/6/recommendations")
+            .get("experiments")
+            .map(|all| all[0]["name"].clone())
+    };
+    assert_eq!(experiments(&server), None);
+
+    fs::write(&file, format!("listen = \"127.0.0.1:1\"\n{tables}")).unwrap();
+    server.signal("HUP");
+    assert!(log.any(|line| line.contains("was read again") && line.contains("experiments")));
+    let restart = log.find(|line| line.contains("a restart only")).unwrap();
+    assert!(!restart.contains("experiments"), "{restart}");
+    assert_eq!(experiments(&server), Some("x".into()));
+
+    fs::write(&file, "experimens = 1\n").unwrap();
+    server.signal("HUP");
+    assert!(log.any(|line| line.contains("experimens") && line.contains("stays in force")));
+    assert_eq!(experiments(&server), Some("x".into()));
+
+    // With this filter, nothing reports that it is in force.
+    fs::write(&file, "[log]\nfilter = \"error\"\n").unwrap();
+    server.signal("HUP");
+    let end = Instant::now() + Duration::from_secs(30);
+    while experiments(&server).is_some() {
+        assert!(Instant::now() < end, "the experiments are still in force");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.signal("TERM");
+    assert_eq!(log.next(), None, "a line below the filter");
+}
+
 /// `timeout` signals its child and then the whole group.
 #[cfg(unix)]
 #[test]

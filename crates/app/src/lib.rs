@@ -20,6 +20,7 @@ mod live;
 mod load;
 mod models;
 mod refresh;
+mod reload;
 mod run;
 mod size;
 mod store;

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{
-    Cors, ExposureCounts, LogFilter, Operations, Options, Server, Snapshot, SnapshotOptions,
-};
+use sparrow_http::{Cors, ExposureCounts, LogFilter, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
@@ -21,10 +19,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::Error;
 use crate::admin::{self, Admin};
 use crate::cli::{Cli, Command};
-use crate::config::{Config, Experiments};
+use crate::config::Config;
 use crate::error::Chain;
 use crate::load::load;
 use crate::models::Registry;
+use crate::reload::{self, Reload, Source};
 use crate::{auth, file_limit, listen, live, refresh, store, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
@@ -54,7 +53,10 @@ pub fn main(
     let environment = environment
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = match Config::layered(cli.config.as_deref(), environment, &cli.settings()) {
+    let environment: Vec<(String, String)> = environment.collect();
+    let (file, flags) = (cli.config.clone(), cli.settings());
+    let source = move || Config::layered(file.as_deref(), environment.iter().cloned(), &flags);
+    let config = match source() {
         Ok(config) => config,
         Err(error) => return fail(&error, USAGE),
     };
@@ -67,7 +69,7 @@ pub fn main(
         Ok(streams) => streams,
         Err(error) => return fail(&error, 1),
     };
-    match serve(&config, &streams) {
+    match serve(&config, Box::new(source), &streams) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             streams.errors.send(terminal::error(Chain(&error)));
@@ -99,12 +101,12 @@ impl Drop for Streams {
     }
 }
 
-fn serve(config: &Config, streams: &Streams) -> Result<(), Error> {
+fn serve(config: &Config, source: Source, streams: &Streams) -> Result<(), Error> {
     let telemetry = telemetry::start(&config.log, &streams.errors)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(Error::system("start the async runtime"))?;
     let filter = telemetry.filter();
-    let outcome = runtime.block_on(serve_until_signal(config, &streams.output, filter));
+    let outcome = runtime.block_on(serve_until_signal(config, source, &streams.output, filter));
     // A thread may still be reading files, and the process does not wait for it.
     runtime.shutdown_background();
     drop(telemetry);
@@ -113,12 +115,13 @@ fn serve(config: &Config, streams: &Streams) -> Result<(), Error> {
 
 async fn serve_until_signal(
     config: &Config,
+    source: Source,
     output: &Stream,
     filter: Arc<dyn LogFilter>,
 ) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(Error::system("listen for signals"))?;
     let store = store::open(config)?;
-    let mut running = start_from(config.clone(), store, Some(filter)).await?;
+    let mut running = start_from(config.clone(), store, Some(source), Some(filter)).await?;
     let browser = listen::browser_address(running.address);
     let data = config.data.path.as_ref();
     output.send(format!(
@@ -155,15 +158,15 @@ pub struct Running {
     /// Where ratings and events are kept, as a sentence.
     pub live: String,
     admin: Option<Admin>,
-    config: Config,
+    reload: Arc<Reload>,
     server: Arc<Server>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     loading: Option<oneshot::Receiver<Result<String, Error>>>,
     /// Loads data, and follows the store and the model folders.
     loader: ServerTask,
-    /// Follows the files with keys.
-    credentials: ServerTask,
+    /// Follows the configuration and the files with keys.
+    follower: ServerTask,
     /// Probes model servers.
     servers: ServerTask,
 }
@@ -184,11 +187,6 @@ impl Running {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
-    /// Replaces the experiments by those of another configuration. Requests in flight keep theirs.
-    pub fn set_experiments(&self, experiments: &Experiments) {
-        self.server.set_experiments(experiments.in_force());
-    }
-
     /// The numbers of exposures of experiments since the start.
     pub fn exposure_counts(&self) -> ExposureCounts {
         self.server.exposure_counts()
@@ -202,10 +200,17 @@ impl Running {
         outcome
     }
 
+    /// Puts those keys of a configuration in force that take effect without a restart: `auth`, `experiments` and
+    /// `log.filter`. Reads the files with keys again. Requests in flight keep what they have. After an error, everything
+    /// stays.
+    pub fn reload(&self, config: &Config) -> Result<(), Error> {
+        self.reload.apply(config)
+    }
+
     /// Reads the files with keys again and puts the credentials in force, from the next request on. After an error, the
     /// earlier ones stay.
     pub fn reload_auth(&self) -> Result<(), Error> {
-        auth::reload(&self.config, &self.server)
+        self.reload.reload_auth()
     }
 
     /// Waits until a task that should run as long as the server has ended, and returns why. A healthy server never returns
@@ -224,8 +229,8 @@ impl Running {
     /// Stops accepting connections, finishes requests in flight within the configured time, and closes the others.
     pub async fn stop(self) {
         // The admin port closes last.
-        let Self { stop, serving, loader, servers, credentials, admin: _admin, .. } = self;
-        drop((loader, servers, credentials));
+        let Self { stop, serving, loader, servers, follower, admin: _admin, .. } = self;
+        drop((loader, servers, follower));
         // Fails if the server has already stopped.
         let _ = stop.send(());
         if let Err(error) = serving.await {
@@ -237,7 +242,7 @@ impl Running {
 /// Starts a server. It listens when this returns, and is ready when [`Running::loaded`] has returned.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let store = store::open(&config)?;
-    start_from(config, store, None).await
+    start_from(config, store, None, None).await
 }
 
 /// The same with a feature store of the caller, instead of the configured one.
@@ -246,13 +251,14 @@ pub async fn start_with_store(
     store: Arc<dyn FeatureStore>,
 ) -> Result<Running, Error> {
     let reader = store::reader(&config.store, store);
-    start_from(config, Some(reader), None).await
+    start_from(config, Some(reader), None, None).await
 }
 
 #[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
 async fn start_from(
     config: Config,
     store: Option<StoreReader>,
+    source: Option<Source>,
     log_filter: Option<Arc<dyn LogFilter>>,
 ) -> Result<Running, Error> {
     if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
@@ -297,8 +303,8 @@ async fn start_from(
         ..Options::default()
     }));
     server.set_experiments(config.experiments.in_force());
-    let configuration = Some(config.masked().into());
-    server.operate(Operations { configuration, log_filter });
+    let reload = Reload::new(source, config.clone(), Arc::clone(&server), log_filter);
+    let reload = Arc::new(reload);
     let admin = admin::start(config.admin.listen, &server);
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn({
@@ -314,8 +320,8 @@ async fn start_from(
         let registry = Arc::clone(&registry);
         async move { registry.maintain_servers().await }
     });
-    let (kept, serving_here) = (config.clone(), Arc::clone(&server));
-    let credentials = tokio::spawn(auth::follow(config.clone(), Arc::clone(&server)));
+    let serving_here = Arc::clone(&server);
+    let follower = tokio::spawn(reload::follow(Arc::clone(&reload)));
     let (report, loading) = oneshot::channel();
     let loader = match store {
         Some(reader) => {
@@ -335,11 +341,11 @@ async fn start_from(
         }),
     };
     let (loader, servers) = (ServerTask(loader), ServerTask(servers));
-    let credentials = ServerTask(credentials);
+    let follower = ServerTask(follower);
     Ok(Running {
-        config: kept,
+        reload,
         server: serving_here,
-        credentials,
+        follower,
         address,
         live,
         admin,

@@ -122,6 +122,10 @@ fn check_name(key: &str, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+fn of_table(index: usize, (key, message): Problem) -> TableProblem {
+    TableProblem { key: format!("experiments[{index}].{key}"), message }
+}
+
 impl Experiments {
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -156,12 +160,17 @@ impl Experiments {
                 }
                 Ok(experiment)
             });
-            experiments.push(read.map_err(|(key, message)| TableProblem {
-                key: format!("experiments[{index}].{key}"),
-                message,
-            })?);
+            experiments.push(read.map_err(|problem| of_table(index, problem))?);
         }
         Ok(Self(experiments))
+    }
+
+    /// Checks that these models are all that the experiments name.
+    pub(super) fn check(&self, models: &Models) -> Result<(), TableProblem> {
+        let mut tables = self.0.iter().enumerate();
+        tables.try_for_each(|(index, table)| {
+            table.check(models).map_err(|problem| of_table(index, problem))
+        })
     }
 
     /// The experiments as the server takes them.

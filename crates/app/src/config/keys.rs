@@ -1,6 +1,6 @@
 //! The keys of the configuration as paths such as `models[0].inputs[1].name`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use sparrow_model::nearest_name;
@@ -100,6 +100,17 @@ pub(super) fn flatten(table: Table) -> Vec<(String, Value)> {
 /// The values in a table, with paths that start with `key`.
 pub(super) fn below(key: &str, table: Table) -> impl Iterator<Item = (String, Value)> {
     flatten(table).into_iter().map(move |(rest, value)| (format!("{key}.{rest}"), value))
+}
+
+/// The keys whose values differ in two configurations, without indices, in order.
+pub(super) fn differences(one: &Config, other: &Config) -> BTreeSet<String> {
+    let values = |config: &Config| {
+        let values = flatten(Table::try_from(config).unwrap_or_default());
+        values.into_iter().collect::<BTreeMap<String, Value>>()
+    };
+    let (one, other) = (values(one), values(other));
+    let keys = one.keys().chain(other.keys());
+    keys.filter(|key| one.get(*key) != other.get(*key)).map(|key| without_indices(key)).collect()
 }
 
 /// Removes the indices: returns `models[].inputs[].name` for `models[1].inputs[0].name`.

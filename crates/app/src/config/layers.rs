@@ -95,11 +95,9 @@ impl Config {
         };
         config.models = Models::new(models.unwrap_or_default(), &discovered).map_err(in_file)?;
         config.events = Events::new(&events.unwrap_or_default()).map_err(in_file)?;
-        // The models of the demonstration set can be compared too.
-        let demo = if config.serves_demo() { config.models.with_demo().ok() } else { None };
-        let comparable = demo.as_ref().unwrap_or(&config.models);
-        config.experiments =
-            Experiments::new(&experiments.unwrap_or_default(), comparable).map_err(in_file)?;
+        let experiments =
+            Experiments::new(&experiments.unwrap_or_default(), &config.comparable_models());
+        config.experiments = experiments.map_err(in_file)?;
         config.auth.keys = Keys::new(KEYS, &keys.unwrap_or_default()).map_err(in_file)?;
         if let Some(tables) = strategies {
             config.recall.strategies = Strategies::new(&tables).map_err(in_file)?;

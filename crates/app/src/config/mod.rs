@@ -34,6 +34,8 @@ pub use recall::{Recall, Strategies};
 pub use crate::size::Size;
 pub use crate::store_url::StoreUrl;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -435,6 +437,27 @@ impl Config {
     /// Whether the demonstration set is served, with its own models.
     pub(crate) fn serves_demo(&self) -> bool {
         self.data.path.is_none() && self.ranking.models.is_none()
+    }
+
+    /// The models that experiments can name: those of the demonstration set too.
+    fn comparable_models(&self) -> Cow<'_, Models> {
+        let demo = if self.serves_demo() { self.models.with_demo().ok() } else { None };
+        demo.map_or(Cow::Borrowed(&self.models), Cow::Owned)
+    }
+
+    /// Checks that a server that has started with this configuration has the models of experiments.
+    pub(crate) fn check_experiments(&self, experiments: &Experiments) -> Result<(), Error> {
+        let checked = experiments.check(&self.comparable_models());
+        checked.map_err(|TableProblem { key, message }| Error::Value {
+            key,
+            origin: "the new configuration".to_owned(),
+            what: message,
+        })
+    }
+
+    /// The keys that another configuration sets to other values, in order, without the indices of arrays.
+    pub(crate) fn differences(&self, other: &Self) -> BTreeSet<String> {
+        keys::differences(self, other)
     }
 
     /// The models in the models folder; none if no folder is configured.

@@ -71,8 +71,17 @@ async fn users_keep_their_variants_and_are_exposed_once() {
     let answer = get(address, "/getrecforyou?id=1").await;
     assert!(answer.head.contains("x-sparrow-experiments: models:"), "{}", answer.head);
 
-    // Replaced without a restart.
-    running.set_experiments(&sparrow_app::Config::default().experiments);
+    // Replaced without a restart, except by experiments on models that this server does not have.
+    let other = "[[models]]\nname = \"other\"\nkind = \"tf-serving\"\n\
+                 url = \"http://127.0.0.1:9/v1/models/other\"\n";
+    let unknown = configured(&format!("{other}{}", MODELS.replace("ease", "other")), &folder);
+    let error = running.reload(&unknown).unwrap_err().to_string();
+    assert!(
+        error.contains("experiments[0].variants[1].model") && error.contains("other"),
+        "{error}"
+    );
+    assert_eq!(ask(address, 1, "").await["experiments"][0]["name"], "models");
+    running.reload(&configured("", &folder)).unwrap();
     assert_eq!(ask(address, 1, "").await.get("experiments"), None);
     running.stop().await;
 

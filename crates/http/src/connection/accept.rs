@@ -69,7 +69,7 @@ impl Server {
         self.shared.publish(snapshot);
     }
 
-    /// Sets what the program provides for operators, before [`Server::serve_admin`]. The first call counts.
+    /// Sets what the program provides for operators; the last call counts.
     pub fn operate(&self, operations: Operations) {
         self.shared.operate(operations);
     }

@@ -1,5 +1,7 @@
 //! `/debug/config` and `/debug/log-level`, on the admin port.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 
@@ -27,8 +29,8 @@ pub(crate) static CONFIGURATION: Endpoint<[Parameter; 0]> = Endpoint::other(
 .exposed(Exposure::Operators);
 
 pub(crate) fn configuration(call: &Call<'_>) -> Result<Reply, Problem> {
-    let configuration = call.shared.operations().configuration.as_ref();
-    let configuration = configuration.ok_or_else(|| missing("configuration"))?.clone();
+    let configuration = call.shared.operations().configuration.clone();
+    let configuration = configuration.ok_or_else(|| missing("configuration"))?;
     let toml = HeaderValue::from_static("application/toml");
     let no_store = HeaderValue::from_static("no-store");
     Ok(Reply::new(StatusCode::OK, toml, configuration).with(CACHE_CONTROL, no_store))
@@ -83,8 +85,9 @@ pub(crate) fn set_log_level(call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(Reply::serialized(&LogLevel { filter }))
 }
 
-fn log_filter<'a>(call: &Call<'a>) -> Result<&'a dyn LogFilter, Problem> {
-    call.shared.operations().log_filter.as_deref().ok_or_else(|| missing("filter of log lines"))
+fn log_filter(call: &Call<'_>) -> Result<Arc<dyn LogFilter>, Problem> {
+    let filter = call.shared.operations().log_filter.clone();
+    filter.ok_or_else(|| missing("filter of log lines"))
 }
 
 fn missing(what: &str) -> Problem {

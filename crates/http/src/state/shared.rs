@@ -1,7 +1,7 @@
 //! The state that all connections of a server share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) recommendation_ids: RecommendationIds,
     pub(crate) experiments: InForce,
     pub(crate) exposures: Exposures,
-    operations: OnceLock<Operations>,
+    operations: Mutex<Arc<Operations>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
     publications: AtomicU64,
@@ -46,7 +46,7 @@ impl Shared {
             recommendation_ids: RecommendationIds::new(),
             experiments: InForce::default(),
             exposures: Exposures::default(),
-            operations: OnceLock::new(),
+            operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
             first_rankings: Limiter::new(options.max_rankings, "first rankings"),
@@ -60,14 +60,14 @@ impl Shared {
         }
     }
 
-    /// Sets what the program provides for operators; the first one counts.
+    /// Sets what the program provides for operators.
     pub(crate) fn operate(&self, operations: Operations) {
-        let _ = self.operations.set(operations);
+        *self.operations.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(operations);
     }
 
     /// What the program provides for operators.
-    pub(crate) fn operations(&self) -> &Operations {
-        self.operations.get_or_init(Operations::default)
+    pub(crate) fn operations(&self) -> Arc<Operations> {
+        Arc::clone(&self.operations.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
