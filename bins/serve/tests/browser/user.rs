@@ -341,3 +341,56 @@ fn user_page_has_the_rows_of_the_user_by_the_chosen_model() -> Result<()> {
     assert_eq!(browser.console()?, Vec::<String>::new());
     Ok(())
 }
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn two_models_are_compared_side_by_side() -> Result<()> {
+    let folder = data::write(true)?;
+    let server = Server::on(folder.path(), Some(folder.path()))?;
+    let ids = |model: &str| -> Result<Vec<String>> {
+        let answer = server.api(&format!("/v1/users/1/recommendations?size=10&model={model}"))?;
+        let items = answer["items"].as_array().context("items")?;
+        Ok(items.iter().map(|item| item["movie"]["movieId"].to_string()).collect())
+    };
+    let shown = |model: &str| {
+        format!(
+            "[...document.querySelectorAll('.versus__side[data-model={model}] [data-movie]')].map(a => a.dataset.movie)"
+        )
+    };
+    let is_shown = |model: &str, ids: &[String]| {
+        format!("JSON.stringify({}) === '{}'", shown(model), serde_json::json!(ids))
+    };
+    for screen in [Screen::Laptop, Screen::Phone] {
+        let browser = Browser::open(screen)?;
+        browser.go(&server.url("/users/1"))?;
+        browser.until(&answered_by("emb"))?;
+        assert_eq!(browser.texts(&shown("emb"))?, Vec::<String>::new());
+        browser.click("#versus summary")?;
+        let by_embedding = ids("emb")?;
+        browser.until(&is_shown("emb", &by_embedding))?;
+        browser.click("#versus-controls label:has(input[name=second][value=popularity])")?;
+        let by_popularity = ids("popularity")?;
+        browser.until(&is_shown("popularity", &by_popularity))?;
+        browser.until(&is_shown("emb", &by_embedding))?;
+        let common = by_popularity.iter().filter(|id| by_embedding.contains(id)).count();
+        let summary = browser.text("document.querySelector('#versus-summary').textContent")?;
+        assert!(summary.starts_with(&format!("{common} movie")), "{summary}");
+        let only = browser.texts("[...document.querySelectorAll('.versus__side[data-model=popularity] li > .quiet')].map(e => e.textContent).filter(t => t === 'only here')")?;
+        assert_eq!(only.len(), 10 - common);
+        // Beside each other on a laptop, below each other on a phone.
+        let tops = browser.texts("[...document.querySelectorAll('.versus__side')].map(e => String(Math.round(e.getBoundingClientRect().top)))")?;
+        assert_eq!(tops[0] == tops[1], matches!(screen, Screen::Laptop), "{tops:?}");
+        assert_eq!(
+            browser.value("document.documentElement.scrollWidth <= innerWidth")?,
+            true,
+            "the page is too wide"
+        );
+        // The address names both models; the list above stays as it is.
+        assert_eq!(browser.text("location.search")?, "?first=emb&second=popularity");
+        browser.value("location.reload()")?;
+        browser.until(&is_shown("popularity", &by_popularity))?;
+        browser.until(&answered_by("emb"))?;
+        assert_eq!(browser.console()?, Vec::<String>::new());
+    }
+    Ok(())
+}

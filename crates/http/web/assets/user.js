@@ -12,6 +12,7 @@ import { rating as ownStars } from "./rating.js";
 import { homeRow } from "./rows.js";
 import { readdress, visit } from "./scroll.js";
 import { displayTitle } from "./title.js";
+import { versus } from "./versus.js";
 
 const HISTORY = 20;
 // Fills whole rows of seven, four and two.
@@ -133,6 +134,13 @@ function question() {
   return [chosenModel(), chosenVariety(), chosenGenres().join("|"), queryNumber("show", STEP, MOST)].join(" ");
 }
 
+/** The filters of the list in the address. */
+function filters() {
+  return { genres: chosenGenres(), diversity: chosenVariety() === "0" ? null : chosenVariety() };
+}
+
+let drawVersus = () => {};
+
 const askRows = latest();
 
 /** The rows below the list. They are ranked by the chosen model, and do not repeat the first movies of the list. */
@@ -176,10 +184,11 @@ async function recommendations({ keep = false, quiet = false } = {}) {
   const size = queryNumber("show", STEP, MOST);
   const before = keep ? list.children.length : 0;
   if (!keep && !quiet) waiting(list, size);
+  if (!keep) drawVersus();
   $("recommendations-notice").replaceChildren();
   try {
     const answer = await askRecommendations((signal) =>
-      get(`/v1/users/${userId}/recommendations`, { size, model: chosenModel(), genres: chosenGenres(), diversity: chosenVariety() === "0" ? null : chosenVariety(), explain: true }, signal),
+      get(`/v1/users/${userId}/recommendations`, { ...filters(), size, model: chosenModel(), explain: true }, signal),
     );
     if (!answer) return;
     await answered(answer);
@@ -396,6 +405,7 @@ async function start() {
   });
   onChange(follow);
   recommendations();
+  drawVersus = versus(userId, { models: () => knownModels, chosen: chosenModel, filters });
 }
 
 start();
