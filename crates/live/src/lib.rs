@@ -11,6 +11,7 @@
 //! [`LiveUser::apply`], or exactly as it does.
 
 mod events;
+mod follow;
 mod memory;
 mod partition;
 mod sequence;
@@ -25,6 +26,7 @@ mod write;
 extern crate self as sparrow_live;
 
 pub use events::{Combination, EventType, EventTypes, Opinion};
+pub use follow::{Change, Consumer, ConsumerStatus, Consumers};
 pub use memory::MemoryLive;
 pub use partition::partition;
 pub use sequence::{InvalidSequence, Sequence};
