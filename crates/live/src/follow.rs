@@ -1,9 +1,8 @@
 //! What programs that follow the log of a store get.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sparrow_model::UserId;
@@ -53,6 +52,7 @@ pub(crate) async fn users_by_log<S: LiveStore + ?Sized>(store: &S) -> Result<Vec
 /// A consumer of the log: how far it is behind, and what it did since the start. All methods may be called from any thread.
 #[derive(Debug, Default)]
 pub struct Consumer {
+    running: AtomicBool,
     lag_milliseconds: AtomicU64,
     pending: AtomicU64,
     users: AtomicU64,
@@ -99,6 +99,16 @@ impl Consumer {
             failures: number(&self.failures),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Records that it runs.
+    pub fn start(&self) {
+        self.running.store(true, Ordering::Relaxed);
     }
 
     /// Sets how far it is behind.
