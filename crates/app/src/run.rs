@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use sparrow_engine::Engine;
 use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
+use sparrow_live::Consumers;
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
@@ -21,6 +22,7 @@ use crate::admin::{self, Admin};
 use crate::cli::Cli;
 use crate::config::Config;
 use crate::error::Chain;
+use crate::follow::{self, Publisher};
 use crate::load::load;
 use crate::models::Registry;
 use crate::{file_limit, listen, live, refresh, store, telemetry};
@@ -144,6 +146,8 @@ pub struct Running {
     loader: ServerTask,
     /// Probes model servers.
     servers: ServerTask,
+    /// Follows ratings and events.
+    follower: ServerTask,
 }
 
 /// A task that is aborted with the server.
@@ -179,6 +183,7 @@ impl Running {
             ended = &mut self.serving => ("serving connections", ended),
             ended = &mut self.loader.0 => ("following data and models", ended),
             ended = &mut self.servers.0 => ("checking model servers", ended),
+            ended = &mut self.follower.0 => ("watching ratings and events", ended),
         };
         Error::Ended { part, source: ended.err() }
     }
@@ -186,8 +191,8 @@ impl Running {
     /// Stops accepting connections, finishes requests in flight within the configured time, and closes the others.
     pub async fn stop(self) {
         // The admin port closes last.
-        let Self { stop, serving, loader, servers, admin: _admin, .. } = self;
-        drop((loader, servers));
+        let Self { stop, serving, loader, servers, follower, admin: _admin, .. } = self;
+        drop((loader, servers, follower));
         // Fails if the server has already stopped.
         let _ = stop.send(());
         if let Err(error) = serving.await {
@@ -249,6 +254,16 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         ..Options::default()
     }));
     let admin = admin::start(config.admin.listen, &server);
+    let publisher = Arc::new(Publisher::new(Arc::clone(&server)));
+    let consumers = Arc::new(Consumers::default());
+    let projects = config.live.project && store.as_ref().is_some_and(StoreReader::has_live_data);
+    let following = follow::run(
+        Arc::clone(&publisher),
+        Arc::clone(&live_source.store),
+        Arc::clone(&consumers),
+        projects,
+    );
+    let follower = ServerTask(tokio::spawn(following));
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn({
         let server = Arc::clone(&server);
@@ -267,11 +282,15 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
     let loader = match store {
         Some(reader) => {
             let reader = Arc::new(reader);
-            tokio::spawn(refresh::run(config, registry, reader, live_source, server, report))
+            let running =
+                refresh::run(config, registry, reader, live_source, publisher, consumers, report);
+            tokio::spawn(running)
         }
         None => tokio::spawn(async move {
             let models = Arc::clone(&registry);
-            let load = spawn_blocking(move || load_files(config, &models, live_source, &server));
+            let load = spawn_blocking(move || {
+                load_files(config, &models, live_source, &publisher, consumers)
+            });
             let outcome = load.await.map_err(|error| Error::Interrupted(Some(error))).flatten();
             let loaded = outcome.is_ok();
             // Fails if the caller does not wait for the outcome.
@@ -282,7 +301,8 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         }),
     };
     let (loader, servers) = (ServerTask(loader), ServerTask(servers));
-    Ok(Running { address, live, admin, stop, serving, loading: Some(loading), loader, servers })
+    let loading = Some(loading);
+    Ok(Running { address, live, admin, stop, serving, loading, loader, servers, follower })
 }
 
 /// Loads all data from files and publishes them.
@@ -290,16 +310,18 @@ fn load_files(
     config: Config,
     registry: &Registry,
     live: LiveSource,
-    server: &Server,
+    publisher: &Publisher,
+    consumers: Arc<Consumers>,
 ) -> Result<String, Error> {
     let engine = load(&config, registry)?;
     let summary = summary(&engine);
     let options = SnapshotOptions {
         posters: config.data.posters,
         live: Some(live),
+        consumers: Some(consumers),
         ..SnapshotOptions::default()
     };
-    server.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
+    publisher.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
     Ok(summary)
 }
 
@@ -346,9 +368,13 @@ mod tests {
 
     #[tokio::test]
     async fn ended_task_is_reported_as_broken() {
-        for (index, name) in ["serving", "following", "checking"].into_iter().enumerate() {
+        for (index, name) in
+            ["serving", "following", "checking", "watching"].into_iter().enumerate()
+        {
             let mut running = running().await;
-            [&running.serving, &running.loader.0, &running.servers.0][index].abort();
+            let tasks =
+                [&running.serving, &running.loader.0, &running.servers.0, &running.follower.0];
+            tasks[index].abort();
             let error = Chain(&running.broken().await).to_string();
             assert!(error.starts_with(name) && error.contains("has failed: task"), "{error}");
         }

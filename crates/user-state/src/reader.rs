@@ -63,6 +63,11 @@ impl StoreReader {
         self
     }
 
+    /// Whether it reads the live data of users with the rest.
+    pub const fn has_live_data(&self) -> bool {
+        self.reads_live_data
+    }
+
     /// The address of the store, without a password.
     pub fn address(&self) -> &str {
         self.store.address()

@@ -73,6 +73,11 @@ impl LiveStatistics {
         self.users.values().filter_map(|counted| counted.user)
     }
 
+    /// The ids of all users who were counted.
+    pub fn all_users(&self) -> impl Iterator<Item = UserId> {
+        self.users.keys().copied()
+    }
+
     /// Counts a user, instead of what was counted of the user before. Returns whether that changes anything.
     pub fn set(&mut self, id: UserId, user: &FollowedUser, popularity: &CurrentPopularity) -> bool {
         let removed = self.users.remove(&id);

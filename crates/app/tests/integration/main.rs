@@ -4,6 +4,7 @@
 mod admin;
 mod entries;
 mod failing;
+mod follow;
 mod live;
 mod live_stores;
 mod load;
