@@ -108,7 +108,7 @@ async fn contract_keys_follow_live_ratings() {
         features["features"]["userAvgRating"],
         redis.cli(&["HGET", "uf:6", "userAvgRating"])
     );
-    let stored: Vec<f32> = vector().split(' ').map(|number| number.parse().unwrap()).collect();
+    let stored: Vec<f64> = vector().split(' ').map(|number| number.parse().unwrap()).collect();
     assert_eq!(features["embedding"], json!(stored));
 
     // A user with live data alone: the store has features, and answers are not degraded.
