@@ -9,6 +9,7 @@ use clap::Args;
 use sparrow_console::{Console, keep_order};
 use sparrow_evaluate::report::{self, Comparison};
 use sparrow_evaluate::{self as evaluate, Protocol};
+use sparrow_live_overlay::DataSet;
 
 use crate::evaluate::{EvaluationArgs, models};
 use crate::report::{self as page, ReportFile};
@@ -36,8 +37,13 @@ pub(crate) struct Compare {
 }
 
 impl Compare {
-    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+    pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
         self.report.check()?;
+        let evaluation = self.evaluation.clone();
+        evaluation.on_data_set(console, move |data| self.work(data, console))
+    }
+
+    fn work(&self, data: &DataSet, console: Console) -> anyhow::Result<()> {
         let mut lines: Vec<String> = self
             .models
             .iter()
@@ -59,7 +65,7 @@ impl Compare {
                 }
             }
         }
-        let comparison = self.evaluation.measure(lines, console)?;
+        let comparison = self.evaluation.measure(data, lines, console)?;
         let mut table = Vec::new();
         let command = self.command(&comparison);
         report::markdown(&comparison, &command, &mut table)?;

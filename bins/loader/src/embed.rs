@@ -10,6 +10,7 @@ use sparrow_console::{Console, Unit};
 use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind, Output};
 use sparrow_fit as fit;
 use sparrow_hyperparameters::Description;
+use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
 use sparrow_model::Catalog;
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_neural::Zeros;
@@ -32,6 +33,9 @@ pub(crate) struct Embed {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     /// Folder for the files, created if necessary. Files in it are replaced; for methods that compute weights it is a
     /// model folder, such as models/ease
@@ -153,24 +157,39 @@ pub(crate) fn method<M: Methods>(
 }
 
 impl Embed {
-    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+    pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
+        let (live, data, reader) = (self.live.clone(), self.data.clone(), self.reader());
+        on_data_set(&live, &data, &reader, None, console, move |data| self.work(data, console))
+    }
+
+    fn reader(&self) -> ReaderOptions {
+        ReaderOptions { max_bad_lines: self.max_bad_lines }
+    }
+
+    fn work(&self, data: &DataSet, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
+        let is_pushed = !self.dry_run && computes_vectors(&self.method);
+        if is_pushed {
+            DataSet::remove_watermark(&self.out)?;
+        }
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let (method, execution) = self.method(self.threads.unwrap_or_else(processors))?;
         let bar = console.bar("embedding", Unit::Steps);
         let validate = |catalog: &Catalog| fit::validate(catalog, &*method, execution);
         let summary = embed::write(
-            &self.data,
+            data.folder(),
             (!self.dry_run).then_some(self.out.as_path()),
-            &ReaderOptions { max_bad_lines: self.max_bad_lines },
+            &self.reader(),
             &*method,
             execution,
             self.validate.then_some(&validate),
             &|done, total| bar.show(done, total),
         )?;
         drop(bar);
-        let embed::Summary { data, settings, ratings, movies, contents, ndcg_at_10, files } =
+        let watermark = if is_pushed { data.carry_watermark(&self.out)? } else { Vec::new() };
+        let embed::Summary { data, settings, ratings, movies, contents, ndcg_at_10, mut files } =
             summary;
+        files.extend(watermark);
         let settings: Vec<String> =
             settings.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
         let trained = format!(

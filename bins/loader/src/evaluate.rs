@@ -11,6 +11,7 @@ use sparrow_embed as embed;
 use sparrow_evaluate::report::{self, Comparison};
 use sparrow_evaluate::split::HoldOut;
 use sparrow_evaluate::{self as evaluate, Method, Options, Protocol};
+use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train::Split;
 
@@ -62,20 +63,25 @@ pub(crate) fn models() -> String {
 }
 
 /// The data set and the options of an evaluation.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct EvaluationArgs {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
 
+    #[command(flatten)]
+    live: LiveArgs,
+
     /// label: predicts whether ratings are likes; full-ranking: ranks all unseen movies and evaluates the first ten;
     /// leave-one-out: ranks the last movie of each user among 99 others, and among all; first-k: full-ranking for users
-    /// outside the training part by their first 1, 3, 5 and 10 ratings; cold-items: ranks movies without ratings
+    /// outside the training part by their first 1, 3, 5 and 10 ratings; cold-items: ranks movies without ratings; replay:
+    /// ranks each held-out rating of a user before it arrives live, with and without those that arrived before it
     #[arg(short, long, value_name = "NAME", default_value_t = Protocol::FullRanking)]
     pub(crate) protocol: Protocol,
 
     /// Held-out ratings: random, time (the latest) or per-user-time (each user's latest). With full-ranking, random
-    /// takes the same share of each movie's ratings; the other protocols have their own splits [default: random]
+    /// takes the same share of each movie's ratings; replay takes per-user-time or time; the other protocols have their own
+    /// splits [default: random; per-user-time for replay]
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Option<Split>,
 
@@ -143,7 +149,9 @@ impl EvaluationArgs {
         let hold_out = match (self.protocol, self.split) {
             (_, None) => usual.hold_out,
             (Protocol::FullRanking, Some(Split::Random)) => HoldOut::RandomByMovie,
-            (Protocol::Label | Protocol::FullRanking, Some(split)) => HoldOut::Split(split),
+            (Protocol::Label | Protocol::FullRanking | Protocol::Replay, Some(split)) => {
+                HoldOut::Split(split)
+            }
             (protocol, Some(_)) => {
                 let why =
                     format!("--split does not go with --protocol {protocol}, which has its own");
@@ -174,9 +182,25 @@ impl EvaluationArgs {
         Ok(Box::new(TfServingModel::connect(url).await?))
     }
 
+    /// Runs `work` on the data set, with live data if these are given.
+    pub(crate) fn on_data_set(
+        &self,
+        console: Console,
+        work: impl FnOnce(&DataSet) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        // Invalid options are errors before the data set is read.
+        self.options()?;
+        on_data_set(&self.live, &self.data, &self.reader(), None, console, work)
+    }
+
+    fn reader(&self) -> ReaderOptions {
+        ReaderOptions { max_bad_lines: self.max_bad_lines }
+    }
+
     /// Evaluates models one after the other.
     pub(crate) fn measure(
         &self,
+        data: &DataSet,
         lines: Vec<String>,
         console: Console,
     ) -> anyhow::Result<Comparison> {
@@ -198,8 +222,7 @@ impl EvaluationArgs {
         for line in &lines {
             methods.push(runtime.block_on(self.method(line))?);
         }
-        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
-        let loaded = evaluate::load(&self.data, &reader)?;
+        let loaded = evaluate::load(data.folder(), &self.reader())?;
         let bar = console.bar("evaluating", Unit::Steps);
         let mut evaluations = Vec::new();
         for (done, method) in (0_u64..).zip(&methods) {
@@ -216,6 +239,9 @@ impl EvaluationArgs {
     /// effect on the result.
     pub(crate) fn arguments(&self) -> String {
         let mut arguments = format!(" --protocol {}", self.protocol);
+        if let Some(live) = self.live.description() {
+            arguments = format!(" --live {live}{arguments}");
+        }
         let mut add = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 arguments = format!("{arguments} --{name} {value}");
@@ -246,10 +272,15 @@ pub(crate) fn name(path: &Path) -> String {
 }
 
 impl Evaluate {
-    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+    pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
         self.report.check()?;
+        let evaluation = self.evaluation.clone();
+        evaluation.on_data_set(console, move |data| self.work(data, console))
+    }
+
+    fn work(&self, data: &DataSet, console: Console) -> anyhow::Result<()> {
         let lines = std::iter::once(&self.model).chain(&self.against).cloned();
-        let comparison = self.evaluation.measure(lines.collect(), console)?;
+        let comparison = self.evaluation.measure(data, lines.collect(), console)?;
         keep_order();
         let written = if self.json {
             report::json(&comparison, &mut std::io::stdout().lock())

@@ -1,19 +1,18 @@
 //! `sparrow-loader export`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use sparrow_console::{Console, Unit};
-use sparrow_live::{Limits, LiveStore};
+use sparrow_live::LiveStore;
+use sparrow_live_overlay::{open, open_file};
 use sparrow_movielens::{Options, Source};
 use sparrow_output::Error as OutputError;
 use sparrow_process::Signals;
 use sparrow_push::live;
-use sparrow_store::{FileLive, Location, RedisLive};
 
-use crate::failure::Failure;
 use crate::push::no_store;
 use crate::store::StoreArgs;
 
@@ -83,24 +82,9 @@ impl Export {
 
     async fn open(&self) -> anyhow::Result<Arc<dyn LiveStore>> {
         if let Some(path) = &self.live {
-            return file(path);
+            return Ok(open_file(path)?);
         }
-        match self.store.location()?.ok_or_else(no_store)? {
-            Location::Redis(redis) => {
-                let options = self.store.options(None);
-                let live = RedisLive::open(&redis, &options, Limits::default())?;
-                live.connected().await?;
-                Ok(Arc::new(live))
-            }
-            Location::File(path) => file(&sparrow_store::live_path(&path)),
-            Location::Memory => Err(no_store().into()),
-        }
+        let location = self.store.location()?.ok_or_else(no_store)?;
+        Ok(open(&location, &self.store.options(None)).await?)
     }
-}
-
-fn file(path: &Path) -> anyhow::Result<Arc<dyn LiveStore>> {
-    if !path.exists() {
-        return Err(Failure::Input(format!("{} does not exist", path.display())).into());
-    }
-    Ok(Arc::new(FileLive::open(path, Limits::default())?))
 }

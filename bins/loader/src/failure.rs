@@ -47,6 +47,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         if let Some(error) = cause.downcast_ref() {
             return Some(store_code(error));
         }
+        if let Some(error) = cause.downcast_ref::<sparrow_live_overlay::Error>() {
+            return Some(error.exit_code());
+        }
         if let Some(sparrow_push::live::Error::Store(_)) = cause.downcast_ref() {
             return Some(STORE);
         }

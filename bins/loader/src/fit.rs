@@ -10,6 +10,7 @@ use sparrow_blend::{Objective, fit as blend};
 use sparrow_console::Console;
 use sparrow_embed::ials;
 use sparrow_fit::{self as fit, Options};
+use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train as train;
 
@@ -30,6 +31,9 @@ pub(crate) struct Fit {
     #[arg(short, long, value_name = "DIR", required_unless_present = "rollback")]
     data: Option<PathBuf>,
 
+    #[command(flatten)]
+    live: LiveArgs,
+
     /// Models folder, created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -47,7 +51,7 @@ pub(crate) struct Fit {
     force: bool,
 
     /// Withdraw the versions of the last run, so that servers load those before it
-    #[arg(long, conflicts_with_all = ["data", "objective", "keep", "force", "report"])]
+    #[arg(long, conflicts_with_all = ["data", "live", "objective", "keep", "force", "report"])]
     rollback: bool,
 
     /// Number of threads [default: one per processor]
@@ -72,15 +76,24 @@ enum Goal {
 }
 
 impl Fit {
-    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
-        let started = Instant::now();
-        let Some(data) = self.data.as_ref().filter(|_| !self.rollback) else {
+    pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
+        let Some(data) = self.data.clone().filter(|_| !self.rollback) else {
             for version in fit::rollback(&self.out)? {
                 console.note(&format!("current: {}", version.display()));
             }
             return Ok(());
         };
         self.report.check()?;
+        let (live, reader) = (self.live.clone(), self.reader());
+        on_data_set(&live, &data, &reader, None, console, move |data| self.work(data, console))
+    }
+
+    fn reader(&self) -> ReaderOptions {
+        ReaderOptions { max_bad_lines: self.max_bad_lines }
+    }
+
+    fn work(&self, data: &DataSet, console: Console) -> anyhow::Result<()> {
+        let started = Instant::now();
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let objective = match self.objective {
             Goal::Lists => Objective::Lists,
@@ -94,10 +107,10 @@ impl Fit {
             vectors: Box::new(ials::Ials::default()),
             force: self.force,
         };
-        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
-        let summary = fit::write(data, &self.out, &reader, &options, &mut |step| {
-            console.note(step);
-        })?;
+        let summary =
+            fit::write(data.folder(), &self.out, &self.reader(), &options, &mut |step| {
+                console.note(step);
+            })?;
         console.note(&format!("{}\n{}", summary.data, described(&summary)));
         self.report.write(console, || Ok(page::fitting(&summary)))?;
         console.summarise(&summary.files, started);

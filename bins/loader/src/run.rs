@@ -14,6 +14,7 @@ use sparrow_console::{Console, Unit};
 use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind};
 use sparrow_feature_files::Summary as FeatureSummary;
 use sparrow_fit as fit;
+use sparrow_live_overlay::{DataSet, LiveArgs};
 use sparrow_movielens::{Options as ReaderOptions, Source};
 use sparrow_neural::Zeros;
 use sparrow_push::sources::{self, Sources};
@@ -46,6 +47,9 @@ pub(crate) struct Run {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     /// Output folder for the files with features and embeddings, created if it does not exist [default: none, the files
     /// are temporary]
@@ -109,9 +113,12 @@ impl Run {
         StoreArgs::check_ttl(Some(&location), self.ttl)?;
         let method = method(self.method, &self.hyperparameters, &self.seed, self.threads())?;
         let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
+        let live = self.live.or(&self.store.prefix, self.store.ca_file.as_deref());
         if self.dry_run {
-            let sources =
-                Sources { ratings: Some(self.data.clone()), reader, ..Sources::default() };
+            let data = live.data_set(&self.data, &reader, self.spill.as_deref(), console);
+            let data = signals.or(Box::pin(data), NOTHING).await?;
+            let ratings = Some(data.folder().to_owned());
+            let sources = Sources { ratings, reader, ..Sources::default() };
             let rehearsal = async {
                 rehearse(&sources, &self.store, Some(location), console).await?;
                 console.note("would compute features, embeddings and models, and push features and embeddings too");
@@ -125,18 +132,23 @@ impl Run {
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
 
         let kept = "the store is unchanged";
+        let data = live.data_set(&self.data, &reader, self.spill.as_deref(), console);
+        let data = signals.or(Box::pin(data), NOTHING).await?;
+        DataSet::remove_watermark(&out)?;
         let (features, for_features) =
-            timed(signals.or(Box::pin(self.features(&out, &reader, console)), kept)).await?;
+            timed(signals.or(Box::pin(Self::features(&data, &out, &reader, console)), kept))
+                .await?;
         console
             .note(&format!("features of {} users and {} movies", features.users, features.movies));
-        let trained = self.train(&out, &reader, method, console);
+        let trained = self.train(&data, &out, &reader, method, console);
         let (trained, for_training) = timed(signals.or(Box::pin(trained), kept)).await?;
-        let Trained { users, movies, zeros, files: embeddings, models } = trained;
+        let Trained { users, movies, zeros, files: mut embeddings, models } = trained;
+        embeddings.extend(data.carry_watermark(&out)?);
         console.note(&format!("embeddings of {users} users and {movies} movies"));
         warn_of(&zeros, console);
         let folder = sources::Location::Local(out.clone());
         let mut sources = from_folders(Some(&folder), Some(&folder));
-        (sources.ratings, sources.reader) = (Some(self.data.clone()), reader);
+        (sources.ratings, sources.reader) = (Some(data.folder().to_owned()), reader);
         let reading_and_pushing = async {
             let reader = open(&sources, console, signals).await?;
             push(reader, &*store, console, signals).await
@@ -185,12 +197,12 @@ impl Run {
     }
 
     async fn features(
-        &self,
+        data: &DataSet,
         out: &Path,
         reader: &ReaderOptions,
         console: Console,
     ) -> anyhow::Result<FeatureSummary> {
-        let (folder, reader) = (self.data.clone(), reader.clone());
+        let (folder, reader) = (data.folder().to_owned(), reader.clone());
         let bar = console.bar("computing features", Unit::Each("ratings"));
         let load = move || Source::open(&folder)?.load_histories(&reader);
         let data = match task::spawn_blocking(load).await {
@@ -210,12 +222,13 @@ impl Run {
     /// Computes the embeddings, and the models if there is a folder for them.
     async fn train(
         &self,
+        data: &DataSet,
         out: &Path,
         reader: &ReaderOptions,
         (method, execution): (Box<dyn Method>, Execution),
         console: Console,
     ) -> anyhow::Result<Trained> {
-        let (data, out, reader) = (self.data.clone(), out.to_owned(), reader.clone());
+        let (data, out, reader) = (data.folder().to_owned(), out.to_owned(), reader.clone());
         let (models, is_required) = (self.models_folder(), self.models.is_some());
         let work = move || -> anyhow::Result<Trained> {
             let Some(models) = models else {
@@ -278,7 +291,13 @@ impl Run {
             let _ = write!(store, " --ca-file {}", shell(&file.to_string_lossy()));
         }
         let mut lines = String::from("to check:");
-        let _ = write!(lines, "\n  sparrow-loader verify --data {data}{files}{store} --sample all");
+        // The combined data set is gone at the end: features and embeddings remain to compare.
+        if !self.live.is_given() {
+            let _ =
+                write!(lines, "\n  sparrow-loader verify --data {data}{files}{store} --sample all");
+        } else if self.out.is_some() {
+            let _ = write!(lines, "\n  sparrow-loader verify{files}{store} --sample all");
+        }
         if let (Some(cli), Some(user)) = (redis_cli(location), user_id) {
             let key = shell(&format!("{}uf:{user}", self.store.prefix));
             let _ = write!(lines, "\n  {cli} hgetall {key}");

@@ -1,13 +1,12 @@
 //! The options for the store.
 
-use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use sparrow_process::Address;
 use sparrow_process::units::parse_duration;
 use sparrow_store::{FeatureStore, Location, Options};
 
@@ -104,22 +103,5 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if duration.is_zero() => Err("it must be above zero".to_owned()),
         Ok(duration) => Ok(duration),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// An address that may contain a password. It is parsed after the command line, because messages of the parser would
-/// contain it, and it is never printed.
-#[derive(Clone)]
-pub(crate) struct Address(OsString);
-
-impl From<OsString> for Address {
-    fn from(text: OsString) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Address(…)")
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use sparrow_console::{Bar, Console, Unit};
 use sparrow_hyperparameters::{Description, Settings as _};
+use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_train::export;
 use sparrow_train::metrics::Metrics;
@@ -32,6 +33,9 @@ pub(crate) struct Train {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     /// Model folder for the next version, such as models/neuralcf, created if it does not exist
     #[arg(short, long, value_name = "DIR")]
@@ -90,13 +94,24 @@ impl Train {
         Ok(options)
     }
 
-    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+    pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
         let options = self.options()?;
         self.report.check()?;
+        let (live, data, reader) = (self.live.clone(), self.data.clone(), self.reader());
+        on_data_set(&live, &data, &reader, None, console, move |data| {
+            self.work(&options, data, console)
+        })
+    }
+
+    fn reader(&self) -> ReaderOptions {
+        ReaderOptions { max_bad_lines: self.max_bad_lines }
+    }
+
+    fn work(&self, options: &Options, data: &DataSet, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut progress = TrainingProgress::new(console);
-        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
-        let summary = train::write(&self.data, &self.out, &reader, &options, &mut progress)?;
+        let summary =
+            train::write(data.folder(), &self.out, &self.reader(), options, &mut progress)?;
         let epochs = mem::take(&mut progress.epochs);
         drop(progress);
         let train::Summary { data, trained, written } = &summary;
@@ -110,7 +125,7 @@ impl Train {
             row(&trained.test)
         ));
         warn_of(&trained.zeros, console);
-        self.report.write(console, || Ok(page::training(&options, &summary, &epochs)))?;
+        self.report.write(console, || Ok(page::training(options, &summary, &epochs)))?;
         console.summarise(&written.files, started);
         Ok(())
     }

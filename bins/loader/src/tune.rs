@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use sparrow_console::{Console, print_result};
 use sparrow_evaluate::tune::{self, MEASURE, Options, Trial, Tunable};
 use sparrow_evaluate::{self as evaluate, Protocol};
+use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
 use sparrow_movielens::Options as ReaderOptions;
 use tokio::runtime::Builder;
 
@@ -28,6 +29,9 @@ pub(crate) struct Tune {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     /// The method
     #[arg(short, long, value_name = "NAME", value_parser = tunable())]
@@ -78,11 +82,19 @@ fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
 }
 
 impl Tune {
-    pub(crate) fn run(&self, console: Console) -> anyhow::Result<()> {
+    pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
         self.report.check()?;
+        let (live, data, reader) = (self.live.clone(), self.data.clone(), self.reader());
+        on_data_set(&live, &data, &reader, None, console, move |data| self.work(data, console))
+    }
+
+    fn reader(&self) -> ReaderOptions {
+        ReaderOptions { max_bad_lines: self.max_bad_lines }
+    }
+
+    fn work(&self, data: &DataSet, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
-        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
-        let loaded = evaluate::load(&self.data, &reader)?;
+        let loaded = evaluate::load(data.folder(), &self.reader())?;
         console.note(&loaded.report.to_string());
         let options = Options {
             tunable: self.method.clone(),

@@ -670,3 +670,36 @@ fn unwritable_output_fails_only_commands_that_print_results() {
     let status = command.stdout(full()).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(1));
 }
+
+#[tokio::test]
+async fn features_and_samples_overlay_the_data_set_with_live_data() {
+    use sparrow_live::{Action, Limits, LiveStore as _, Write};
+    use sparrow_model::{MovieId, Stars, UserId};
+
+    let data = synth("--users 40 --movies 60 --ratings 1500");
+    let [live, merged, ours, theirs, samples] =
+        ["live", "merged", "ours", "theirs", "samples"].map(|name| data.path().join(name));
+    let file = sparrow_store::FileLive::open(&live, Limits::default()).unwrap();
+    let stars = Stars::from_half_stars(9).unwrap();
+    let rate = |user| Write::new(UserId(user), Action::Rate(MovieId(1), stars), 1_900_000_000);
+    assert!(file.write(&[rate(1), rate(1_000_000_001)]).await.iter().all(Result::is_ok));
+    drop(file);
+    succeed("export", &[("--live", &live), ("--data", data.path()), ("--out", &merged)]);
+    succeed("features", &[("--data", data.path()), ("--live", &live), ("--out", &ours)]);
+    succeed("features", &[("--data", &merged), ("--out", &theirs)]);
+    for name in ["userFeatures.csv", "movieFeatures.parquet", "watermark.csv"] {
+        assert_eq!(fs::read(ours.join(name)).unwrap(), fs::read(theirs.join(name)).unwrap());
+    }
+    assert!(lines(&ours, "userFeatures.csv").iter().any(|line| line.starts_with("1000000001,")));
+    // Without live data, the watermark of the earlier features is removed.
+    succeed("features", &[("--data", data.path()), ("--out", &ours)]);
+    assert!(!ours.join("watermark.csv").exists());
+    let said =
+        succeed("samples", &[("--data", data.path()), ("--live", &live), ("--out", &samples)]);
+    assert!(said.contains("overlaid with 2 writes of 2 users"), "{said}");
+    fail(
+        3,
+        "features",
+        &[("--data", data.path()), ("--live", &data.path().join("no")), ("--out", &ours)],
+    );
+}

@@ -1,10 +1,11 @@
 //! The subcommand `features`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use sparrow_console::{Console, Unit};
+use sparrow_live_overlay::{DataSet as Source, LiveArgs, on_data_set};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_pipeline::{self as pipeline, DataSet};
 
@@ -22,6 +23,9 @@ pub(crate) struct Features {
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
 
+    #[command(flatten)]
+    live: LiveArgs,
+
     /// Output folder; created if it does not exist, existing files are replaced
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -38,14 +42,30 @@ pub(crate) struct Features {
     resources: Resources,
 }
 
-pub(crate) fn run(args: &Features, console: Console) -> anyhow::Result<()> {
+pub(crate) fn run(args: Features, console: Console) -> anyhow::Result<()> {
+    let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
+    let (live, data) = (args.live.clone(), args.data.clone());
+    let spill = args.resources.spill_folder().map(Path::to_owned);
+    on_data_set(&live, &data, &reader.clone(), spill.as_deref(), console, move |data| {
+        work(&args, data, &reader, console)
+    })
+}
+
+fn work(
+    args: &Features,
+    source: &Source,
+    reader: &ReaderOptions,
+    console: Console,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     let session = pipeline::session(&args.resources.session())?;
-    let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
     let out = (!args.dry_run).then_some(args.out.as_path());
+    if let Some(out) = out {
+        Source::remove_watermark(out)?;
+    }
     let bar = console.bar("computing features", Unit::Each("ratings"));
     let (report, summary) = args.resources.runtime()?.block_on(async {
-        let data = DataSet::open(&session, &args.data, &reader).await?;
+        let data = DataSet::open(&session, source.folder(), reader).await?;
         let progress = |done, total| bar.show(done, total);
         let summary = pipeline::write_features(&data, out, &progress).await?;
         Ok::<_, pipeline::Error>((data.report().clone(), summary))
@@ -53,6 +73,10 @@ pub(crate) fn run(args: &Features, console: Console) -> anyhow::Result<()> {
     drop(bar);
     let (users, movies) = (summary.users, summary.movies);
     console.note(&format!("{report}\nfeatures of {users} users and {movies} movies"));
-    console.summarise(&summary.files, started);
+    let mut files = summary.files;
+    if let Some(out) = out {
+        files.extend(source.carry_watermark(out)?);
+    }
+    console.summarise(&files, started);
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sparrow_console::{Console, exit};
 use sparrow_pipeline::Error;
-use sparrow_process::terminal;
+use sparrow_process::{Interrupted, terminal};
 
 use features::Features;
 use samples::Samples;
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
         Err(error) => return terminal::print_clap_result(&error),
     };
     let outcome = match command {
-        Command::Features(args) => features::run(&args, console),
-        Command::Samples(args) => samples::run(&args, console),
+        Command::Features(args) => features::run(args, console),
+        Command::Samples(args) => samples::run(args, console),
     };
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,6 +53,15 @@ fn main() -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
+    let of_live = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref().map(sparrow_live_overlay::Error::exit_code)
+    };
+    if let Some(code) = error.chain().find_map(of_live) {
+        return code;
+    }
+    if let Some(Interrupted { signal, .. }) = error.downcast_ref() {
+        return 128 + signal.number();
+    }
     let bad_input = error.chain().any(|cause| {
         cause.downcast_ref().is_some_and(Error::is_bad_input)
             || cause.is::<sparrow_movielens::Error>()

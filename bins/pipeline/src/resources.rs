@@ -1,7 +1,7 @@
 //! Resource limits of a subcommand.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Args;
@@ -29,6 +29,10 @@ impl Resources {
     pub(crate) fn threads(&self) -> usize {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)
+    }
+
+    pub(crate) fn spill_folder(&self) -> Option<&Path> {
+        self.spill.as_deref()
     }
 
     pub(crate) fn session(&self) -> SessionOptions {

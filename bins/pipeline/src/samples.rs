@@ -1,10 +1,11 @@
 //! The subcommand `samples`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use sparrow_console::{Console, Unit};
+use sparrow_live_overlay::{DataSet as Source, LiveArgs, on_data_set};
 use sparrow_movielens::Options as ReaderOptions;
 use sparrow_pipeline::{self as pipeline, DataSet, FileFormat, SampleOptions, Split};
 
@@ -21,6 +22,9 @@ pub(crate) struct Samples {
     /// Folder with the data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     /// Output folder; created if it does not exist, existing files are replaced
     #[arg(short, long, value_name = "DIR")]
@@ -107,14 +111,27 @@ impl Samples {
     }
 }
 
-pub(crate) fn run(args: &Samples, console: Console) -> anyhow::Result<()> {
+pub(crate) fn run(args: Samples, console: Console) -> anyhow::Result<()> {
+    let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
+    let (live, data) = (args.live.clone(), args.data.clone());
+    let spill = args.resources.spill_folder().map(Path::to_owned);
+    on_data_set(&live, &data, &reader.clone(), spill.as_deref(), console, move |data| {
+        work(&args, data, &reader, console)
+    })
+}
+
+fn work(
+    args: &Samples,
+    source: &Source,
+    reader: &ReaderOptions,
+    console: Console,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     let session = pipeline::session(&args.resources.session())?;
-    let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
     let out = (!args.dry_run).then_some(args.out.as_path());
     let bar = console.bar("creating samples", Unit::Each("ratings"));
     let (report, summary) = args.resources.runtime()?.block_on(async {
-        let data = DataSet::open(&session, &args.data, &reader).await?;
+        let data = DataSet::open(&session, source.folder(), reader).await?;
         let progress = |done, total| bar.show(done, total);
         let (options, formats) = (args.options(), args.formats());
         let summary = pipeline::write_samples(&data, out, &options, &formats, &progress).await?;

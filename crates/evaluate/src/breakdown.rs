@@ -51,7 +51,7 @@ impl Group {
 pub const fn measure_by_history(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Label => "roc_auc",
-        Protocol::FullRanking | Protocol::ColdItems => "ndcg_at_10",
+        Protocol::FullRanking | Protocol::ColdItems | Protocol::Replay => "ndcg_at_10",
         Protocol::LeaveOneOut => "ndcg_at_10_all",
         Protocol::FirstK => "ndcg_at_10_first_10",
     }
@@ -64,6 +64,7 @@ pub const fn measure_by_popularity(protocol: Protocol) -> &'static str {
         Protocol::Label => "roc_auc",
         Protocol::FullRanking | Protocol::FirstK | Protocol::ColdItems => "recall_at_10",
         Protocol::LeaveOneOut => "hit_rate_at_10_all",
+        Protocol::Replay => "hit_rate_at_10",
     }
 }
 

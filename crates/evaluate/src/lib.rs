@@ -97,12 +97,21 @@ pub enum Protocol {
     /// Rank the movies without a rating in the training part for the users who have some there; those that the user rated
     /// are relevant.
     ColdItems,
+    /// Replay the ratings of the test part in the order of time: rank each user's next movie with the ratings that arrived
+    /// before it, as with the live path of the server, and with those of the training part alone.
+    Replay,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 5] =
-        [Self::Label, Self::FullRanking, Self::LeaveOneOut, Self::FirstK, Self::ColdItems];
+    pub const ALL: [Self; 6] = [
+        Self::Label,
+        Self::FullRanking,
+        Self::LeaveOneOut,
+        Self::FirstK,
+        Self::ColdItems,
+        Self::Replay,
+    ];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
@@ -112,13 +121,14 @@ impl Protocol {
             Self::LeaveOneOut => "leave-one-out",
             Self::FirstK => "first-k",
             Self::ColdItems => "cold-items",
+            Self::Replay => "replay",
         }
     }
 
     /// The split that the protocol requires, and that requires the protocol.
     const fn own_split(self) -> Option<HoldOut> {
         match self {
-            Self::Label | Self::FullRanking => None,
+            Self::Label | Self::FullRanking | Self::Replay => None,
             Self::LeaveOneOut => Some(HoldOut::LeaveOneOut),
             Self::FirstK => Some(HoldOut::Users),
             Self::ColdItems => Some(HoldOut::Movies),
@@ -167,7 +177,8 @@ pub struct Options {
 
 impl Options {
     /// The defaults of a protocol: 80/20 at random for labels, 75/25 at random within each movie's ratings for full
-    /// ranking, a fifth of the users or movies for first k and cold items; three seeds.
+    /// ranking, a fifth of the users or movies for first k and cold items, the latest fifth of each user's ratings for
+    /// replay; three seeds.
     pub fn new(protocol: Protocol) -> Self {
         let (hold_out, fraction) = match protocol {
             Protocol::Label => (HoldOut::RANDOM, 0.2),
@@ -175,6 +186,7 @@ impl Options {
             Protocol::LeaveOneOut => (HoldOut::LeaveOneOut, 0.0),
             Protocol::FirstK => (HoldOut::Users, 0.2),
             Protocol::ColdItems => (HoldOut::Movies, 0.2),
+            Protocol::Replay => (HoldOut::PER_USER_TIME, 0.2),
         };
         Self {
             protocol,
@@ -196,6 +208,12 @@ impl Options {
         if own.is_some_and(|own| own != self.hold_out) || (own.is_none() && has_owner) {
             return refuse(
                 "the protocols leave-one-out, first-k and cold-items have their own splits, and only they have these",
+            );
+        }
+        let is_by_time = matches!(self.hold_out, HoldOut::PER_USER_TIME | HoldOut::TIME);
+        if self.protocol == Protocol::Replay && !is_by_time {
+            return refuse(
+                "the protocol replay holds out the latest ratings: per-user-time or time",
             );
         }
         if self.hold_out != HoldOut::LeaveOneOut && !(self.fraction > 0.0 && self.fraction < 1.0) {

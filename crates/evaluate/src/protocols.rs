@@ -1,8 +1,10 @@
+mod replay;
+
 use std::collections::HashSet;
 
 use sparrow_engine::{Engine, Filter, Request};
 use sparrow_model::{
-    Catalog, Genre, GenreSet, History, MovieIndex, MovieSet, OwnedHistory, Rated, UserIndex,
+    Catalog, Genre, GenreSet, History, MovieIndex, MovieSet, OwnedHistory, UserId, UserIndex,
     UserState,
 };
 use sparrow_neural::TopK;
@@ -51,6 +53,7 @@ pub(super) async fn evaluate(
         Protocol::LeaveOneOut => evaluator.ranks(seed).await?,
         Protocol::FirstK => evaluator.new_users().await?,
         Protocol::ColdItems => evaluator.cold_items().await?,
+        Protocol::Replay => evaluator.replay().await?,
     };
     if outcome.users == 0 {
         return Err(Error::NoTestData("no user has ratings in both parts"));
@@ -189,11 +192,7 @@ impl<'a> Evaluator<'a> {
                     scores.clear();
                     return Ok(false);
                 }
-                let seen: HashSet<MovieIndex> = if self.keep_seen {
-                    HashSet::new()
-                } else {
-                    user.rated_movies(false).collect()
-                };
+                let seen = self.excluded(user);
                 let mut top = TopK::new(LIST_LENGTH);
                 for (&movie, &score) in candidates.iter().zip(&*scores) {
                     if score != UNSCORED && top.accepts(score) && !seen.contains(&movie) {
@@ -205,6 +204,11 @@ impl<'a> Evaluator<'a> {
             Answers::Lists(engine) => self.recommended(engine, user, filter, list).await?,
         }
         Ok(true)
+    }
+
+    /// The movies that a list must not contain.
+    fn excluded(&self, user: &UserState<'_>) -> HashSet<MovieIndex> {
+        if self.keep_seen { HashSet::new() } else { user.rated_movies(false).collect() }
     }
 
     async fn recommended(
@@ -221,7 +225,7 @@ impl<'a> Evaluator<'a> {
             diversity: self.fitted.diversity,
             ..Request::new(user.id)
         };
-        let answer = if user.is_anonymous {
+        let answer = if user.is_anonymous || user.is_updated {
             engine.recommend_to(&request, user, None).await
         } else {
             engine.recommend(&request).await
@@ -254,8 +258,11 @@ impl<'a> Evaluator<'a> {
             outcome.users += 1;
             let (mut ndcg, mut hit_rate) = ([0.0; KNOWN.len()], [0.0; KNOWN.len()]);
             for (index, known) in KNOWN.into_iter().enumerate() {
-                let known = NewUser::new(ratings.iter().take(known), self.fitted);
-                let state = known.state();
+                let history =
+                    OwnedHistory::new(UserState::anonymous().id, ratings.iter().take(known));
+                let known = KnownUser::new(history, self.fitted);
+                let state =
+                    UserState { is_anonymous: true, ..known.state(UserState::anonymous().id) };
                 let found = self.best(&state, &candidates, None, &mut scores, &mut list).await?;
                 outcome.without_scores += usize::from(!found && index + 1 == KNOWN.len());
                 let hits = list.iter().map(|movie| relevant.contains(movie));
@@ -379,16 +386,15 @@ fn ranks(
     (rank(&others[..sample]), all)
 }
 
-/// A user outside the training part, as in a request with ratings.
-struct NewUser {
+/// A user who is known by a history outside of the training part: from a request with ratings, or with live ratings.
+struct KnownUser {
     history: OwnedHistory,
     vector: Option<Vec<f32>>,
     favourite_genres: Vec<Genre>,
 }
 
-impl NewUser {
-    fn new(known: impl Iterator<Item = Rated>, fitted: &Fitted) -> Self {
-        let history = OwnedHistory::new(UserState::anonymous().id, known);
+impl KnownUser {
+    fn new(history: OwnedHistory, fitted: &Fitted) -> Self {
         let (vectors, favourite_genres) = match &fitted.answers {
             Answers::Lists(engine) => {
                 (engine.embeddings(), engine.favourite_genres(&history.get()))
@@ -399,12 +405,12 @@ impl NewUser {
         Self { history, vector, favourite_genres }
     }
 
-    fn state(&self) -> UserState<'_> {
+    fn state(&self, id: UserId) -> UserState<'_> {
         UserState {
             history: Some(self.history.get()),
             favourite_genres: &self.favourite_genres,
             embedding: self.vector.as_deref(),
-            ..UserState::anonymous()
+            ..UserState::unknown(id)
         }
     }
 }

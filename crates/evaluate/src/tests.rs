@@ -344,9 +344,18 @@ async fn no_model_depends_on_held_out_ratings() {
     assert!(depends_on_the_test_part(|all| Box::new(Leaky(Arc::clone(all)))).await);
 }
 
-/// Records the histories of queries.
+/// The user state of a query.
+#[derive(Debug, Clone)]
+struct SeenQuery {
+    user: UserId,
+    is_anonymous: bool,
+    is_updated: bool,
+    history: Vec<MovieIndex>,
+}
+
+/// Records the histories of queries, and scores movies in the order of their ids.
 #[derive(Clone, Default)]
-struct Spy(Arc<std::sync::Mutex<Vec<(bool, usize)>>>);
+struct Spy(Arc<std::sync::Mutex<Vec<SeenQuery>>>);
 
 #[async_trait::async_trait]
 impl Ranker for Spy {
@@ -359,10 +368,15 @@ impl Ranker for Spy {
         query: &sparrow_rank::Query<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), sparrow_rank::Error> {
-        let known = query.user.history.as_ref().map_or(0, sparrow_model::History::len);
-        self.0.lock().unwrap().push((query.user.is_anonymous, known));
+        let user = query.user;
+        self.0.lock().unwrap().push(SeenQuery {
+            user: user.id,
+            is_anonymous: user.is_anonymous,
+            is_updated: user.is_updated,
+            history: user.history.iter().flat_map(sparrow_model::History::movies).collect(),
+        });
         scores.clear();
-        scores.resize(query.movies.len(), 1.0);
+        scores.extend(query.movies.iter().map(|movie| -(movie.0 as f32)));
         Ok(())
     }
 }
@@ -389,6 +403,8 @@ async fn first_k_ranks_for_users_outside_the_training_part_by_their_first_rating
     let spy = Spy::default();
     let evaluation = evaluated(&catalog, &spy, &options).await;
     let queries = spy.0.lock().unwrap().clone();
+    let queries: Vec<_> =
+        queries.iter().map(|query| (query.is_anonymous, query.history.len())).collect();
     assert_eq!(queries.len(), 4 * evaluation.seeds[0].users);
     let expected = [1, 3, 5, 10].map(|known| (true, known));
     assert!(queries.chunks(4).all(|of_user| of_user == expected), "{queries:?}");
@@ -432,4 +448,82 @@ async fn diversity_of_a_line_re_ranks_the_lists_of_the_engine() {
     };
     let (plain, diverse) = (measured("engine").await, measured("engine:diversity=0.8").await);
     assert!(diverse.0 > plain.0 && diverse.1 < plain.1, "{plain:?} {diverse:?}");
+}
+
+/// The reference sorts the movies for each rating that arrives.
+#[tokio::test]
+async fn replay_ranks_each_rating_by_those_before_it_and_by_the_training_part() {
+    let catalog = generated(40, 60, 1000);
+    for hold_out in [HoldOut::PER_USER_TIME, HoldOut::TIME] {
+        let options = Options { seeds: vec![1], hold_out, ..quick(Protocol::Replay) };
+        let spy = Spy::default();
+        let evaluation = evaluated(&catalog, &spy, &options).await;
+        let queries = spy.0.lock().unwrap().clone();
+        let Parts { training, test } = Parts::new(&catalog, hold_out, 0.2, 1);
+        let (mut queries, mut live, mut fixed) = (queries.into_iter(), 0.0, 0.0);
+        for arriving in test.iter() {
+            let stored = training.users().find(arriving.user());
+            let first: Vec<MovieIndex> =
+                stored.iter().flat_map(sparrow_model::History::movies).collect();
+            let mut known = first.clone();
+            let (mut of_live, mut of_fixed) = (0.0, 0.0);
+            for (step, next) in arriving.movies().enumerate() {
+                // The state contains everything that arrived before, and nothing that arrives later.
+                let SeenQuery { user, is_updated, history, .. } = queries.next().unwrap();
+                assert_eq!((user, is_updated), (arriving.user(), step > 0));
+                assert_eq!(history, known, "{hold_out}, step {step}");
+                let hit = |seen: &[MovieIndex]| {
+                    let mut list: Vec<MovieIndex> = (0..60).map(MovieIndex).collect();
+                    list.retain(|&m| training.stats(m).count > 0 && !seen.contains(&m));
+                    f64::from(u8::from(list.iter().take(10).any(|&listed| listed == next)))
+                };
+                of_live += hit(&known);
+                of_fixed += hit(&first);
+                known.push(next);
+            }
+            live += of_live / arriving.len() as f64;
+            fixed += of_fixed / arriving.len() as f64;
+        }
+        assert!(queries.next().is_none());
+        let users = test.len() as f64;
+        assert!((mean(&evaluation, "hit_rate_at_10") - live / users).abs() < 1e-12);
+        assert!((mean(&evaluation, "hit_rate_at_10_static") - fixed / users).abs() < 1e-12);
+        let gain = (live - fixed) / users;
+        assert!((mean(&evaluation, "hit_rate_at_10_gain") - gain).abs() < 1e-12 && gain > 0.0);
+    }
+}
+
+/// Users without a training rating get tastes from the ratings that arrive.
+#[tokio::test]
+async fn models_of_histories_gain_by_ratings_that_arrive() {
+    let catalog = generated(80, 200, 4000);
+    let options = Options { hold_out: HoldOut::TIME, ..quick(Protocol::Replay) };
+    for line in ["ials", "ease", "blend", "engine", "neuralcf"] {
+        let measured = evaluated(&catalog, &*method(line, None).unwrap(), &options).await;
+        let gain = mean(&measured, "ndcg_at_10_gain");
+        assert!(gain > 0.0, "{line}: {:?}", measured.measures);
+    }
+}
+
+#[test]
+fn replay_holds_out_the_latest_ratings() {
+    for hold_out in [HoldOut::RANDOM, HoldOut::RandomByMovie, HoldOut::Users] {
+        let options = Options { hold_out, ..Options::new(Protocol::Replay) };
+        assert!(matches!(options.check(), Err(Error::Option(_))), "{hold_out}");
+    }
+    let options = Options { hold_out: HoldOut::TIME, ..Options::new(Protocol::Replay) };
+    assert!(options.check().is_ok());
+}
+
+/// Ratings of the test part in training, planted by a split that does not follow the time.
+#[tokio::test]
+async fn a_training_part_with_later_ratings_is_detected_before_a_replay() {
+    let catalog = generated(60, 40, 1200);
+    let parts = Parts::new(&catalog, HoldOut::RandomByMovie, 0.2, 1);
+    let training = Training { catalog: &parts.training, hold_out: HoldOut::PER_USER_TIME, seed: 1 };
+    let fitted = Popularity.fit(training).unwrap();
+    for hold_out in [HoldOut::PER_USER_TIME, HoldOut::TIME] {
+        let leak = leak::check(&parts, hold_out, &fitted);
+        assert!(matches!(leak, Err(leak::Leak::Future { .. })), "{leak:?}");
+    }
 }

@@ -55,6 +55,11 @@ impl Manifest {
         self.0.insert(name.to_owned(), sha256);
     }
 
+    /// Removes the entry of a file. Returns whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.0.remove(name).is_some()
+    }
+
     /// The content of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.0

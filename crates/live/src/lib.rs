@@ -4,6 +4,7 @@
 //! * A [`LiveStore`] accepts writes in an order, [`Sequence`], and returns what they change about a user, a
 //!   [`LiveUser`].
 //! * [`LiveUser::history`] overlays the ratings of a data set or a feature store with the live ones.
+//! * A [`Watermark`] states which writes a data set or a generation contains.
 //! * [`EventTypes`] define what events mean: how strong they are, how they fade, and whether they hide a movie.
 //!
 //! The crate computes no features and does not recommend. It depends on no database: [`MemoryLive`] stores everything in
@@ -19,6 +20,7 @@ mod store;
 #[cfg(feature = "testsuite")]
 pub mod testsuite;
 mod user;
+mod watermark;
 mod write;
 
 // The name by which the module's code refers to this crate, as tests elsewhere do.
@@ -32,4 +34,5 @@ pub use partition::partition;
 pub use sequence::{InvalidSequence, Sequence};
 pub use store::{Durability, Error, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, LiveStore, Recorded};
 pub use user::{LimitReached, LiveEvent, LiveRating, LiveUser};
+pub use watermark::{InvalidWatermark, Watermark};
 pub use write::{Accepted, Action, Idempotency, Limits, Write, unix_time};

@@ -7,7 +7,7 @@ use sparrow_model::UserId;
 
 use crate::{
     Accepted, Durability, Error, Idempotency, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, Limits,
-    LiveStore, LiveUser, Recorded, Sequence, Write,
+    LiveStore, LiveUser, Recorded, Sequence, Watermark, Write,
 };
 
 /// Live data in the memory of this process. Clones share the data.
@@ -28,6 +28,7 @@ struct State {
     expiring: VecDeque<(u64, UserId, Box<str>)>,
     last: Sequence,
     last_user: u32,
+    trimmed: Sequence,
 }
 
 impl MemoryLive {
@@ -40,6 +41,7 @@ impl MemoryLive {
             expiring: VecDeque::new(),
             last: Sequence::default(),
             last_user: LAST_ID_OF_DATA_SETS,
+            trimmed: Sequence::default(),
         };
         Self { state: Arc::new(Mutex::new(state)), limits }
     }
@@ -74,6 +76,13 @@ impl State {
         let recorded = Write { stored_time: None, ..write.clone() };
         self.log.insert(sequence, (recorded, applied));
         Ok(accepted)
+    }
+
+    /// The sequence of a watermark of these data.
+    fn position_of(&self, watermark: &Watermark) -> Option<Sequence> {
+        let last = watermark.get(0);
+        let is_known = last == self.trimmed || self.log.contains_key(&last);
+        (watermark.partitions() == 1 && is_known).then_some(last)
     }
 
     fn expire_keys(&mut self, now: u64) {
@@ -137,5 +146,31 @@ impl LiveStore for MemoryLive {
             applied: *applied,
         };
         Ok(later.map(record).collect())
+    }
+
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, Error> {
+        let mut state = self.state();
+        let Some(last) = state.position_of(watermark) else { return Ok(0) };
+        let mut dropped = 0;
+        state.users.retain(|_, user| {
+            dropped += user.drop_included(last) as u64;
+            !user.is_empty()
+        });
+        Ok(dropped)
+    }
+
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, Error> {
+        let mut state = self.state();
+        let Some(last) = state.position_of(watermark) else { return Ok(0) };
+        let before = state.log.len();
+        state.log.retain(|&sequence, _| sequence > last);
+        state.trimmed = last;
+        Ok((before - state.log.len()) as u64)
+    }
+
+    async fn trimmed(&self) -> Result<Watermark, Error> {
+        let mut trimmed = Watermark::new(1);
+        trimmed.advance(0, self.state().trimmed);
+        Ok(trimmed)
     }
 }

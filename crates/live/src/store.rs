@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sparrow_model::UserId;
 
 use crate::follow::{changes_by_log, users_by_log};
-use crate::{Accepted, Change, LiveUser, Sequence, Write};
+use crate::{Accepted, Change, LiveUser, Sequence, Watermark, Write};
 
 /// How long stores remember idempotency keys.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -71,6 +71,21 @@ pub trait LiveStore: Debug + Send + Sync {
     async fn all_users(&self) -> Result<Vec<UserId>, Error> {
         users_by_log(self).await
     }
+
+    /// Removes ratings and removals up to a watermark from the live data of users, since a generation with this watermark is
+    /// in force, and returns their number. [`LiveUser::drop_included`] states what remains. The log does not change.
+    ///
+    /// It takes time in proportion to the number of users, in steps that change one user or few, and can be repeated after a
+    /// failure. Nothing is removed for a watermark of other live data: one with another number of partitions, or a
+    /// partition whose log does not contain the write at the watermark.
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, Error>;
+
+    /// Removes the writes up to a watermark from the log, and returns their number. Only partitions of which
+    /// [`drop_included`](Self::drop_included) would remove ratings are trimmed.
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, Error>;
+
+    /// Up to where the log was trimmed.
+    async fn trimmed(&self) -> Result<Watermark, Error>;
 }
 
 /// An accepted write in the log.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use sparrow_live::{
-    Accepted, Action, Error, Idempotency, Limits, LiveStore, LiveUser, Sequence, Write, partition,
+    Accepted, Action, Error, Idempotency, Limits, LiveStore, LiveUser, Sequence, Watermark, Write,
+    partition,
 };
 use sparrow_model::{MovieId, Stars, UserId};
 
@@ -36,6 +37,10 @@ pub async fn check(fresh: impl AsyncFn(Limits) -> Handles) {
     forgotten_users_start_again(&fresh(limits).await).await;
     concurrent_writes_are_all_counted(&fresh(limits).await).await;
     created_users_are_distinct(&fresh(limits).await).await;
+    included_ratings_are_dropped_and_others_remain(&fresh(limits).await).await;
+    nothing_is_dropped_for_watermarks_of_other_data(&fresh(limits).await).await;
+    random_users_drop_ratings_as_drop_included_does(&fresh(limits).await).await;
+    the_log_is_trimmed_up_to_a_watermark(&fresh(limits).await).await;
 }
 
 fn rate(user: u32, movie: u32, half_stars: u8, time: u32) -> Write {
@@ -382,4 +387,134 @@ async fn created_users_are_distinct([a, b]: &Handles) {
     }
     ids.sort_unstable();
     assert_eq!(ids, (1_000_000_001..=1_000_000_010).collect::<Vec<u32>>());
+}
+
+/// The watermark of all writes so far.
+async fn now(store: &dyn LiveStore) -> Watermark {
+    let mut watermark = Watermark::new(store.partitions());
+    for partition in 0..store.partitions() {
+        if let Some(last) = log(store, partition).await.last() {
+            watermark.advance(partition, last.sequence);
+        }
+    }
+    watermark
+}
+
+async fn included_ratings_are_dropped_and_others_remain([a, b]: &Handles) {
+    let unrate = |user, movie| Write::new(UserId(user), Action::Unrate(MovieId(movie)), 50);
+    for one in [
+        rate(1, 10, 9, 50),
+        unrate(1, 11),
+        event(1, 12, "dismiss", 1.0, 50),
+        rate(2, 10, 8, 50),
+        Write::new(UserId(3), Action::Forget, 50),
+        rate(3, 10, 7, 60),
+        unrate(4, 10),
+    ] {
+        assert!(write(a.as_ref(), one).await.unwrap().applied);
+    }
+    let included = now(a.as_ref()).await;
+    for later in [rate(1, 11, 6, 60), rate(1, 13, 5, 60), rate(3, 10, 6, 70)] {
+        assert!(write(b.as_ref(), later).await.unwrap().applied);
+    }
+    let logged = log(a.as_ref(), partition(UserId(1), a.partitions())).await;
+    let before = [user(a.as_ref(), 1).await, user(a.as_ref(), 3).await];
+    assert_eq!(a.drop_included(&included).await.unwrap(), 3);
+    for store in [a, b] {
+        let now = user(store.as_ref(), 1).await;
+        let movies: Vec<u32> = now.ratings.iter().map(|rating| rating.movie.0).collect();
+        assert_eq!(movies, [11, 13]);
+        assert_eq!(now.ratings, before[0].ratings[1..]);
+        assert_eq!(now.events, before[0].events);
+        assert_eq!(user(store.as_ref(), 3).await, before[1]);
+        for dropped in [2, 4] {
+            assert!(user(store.as_ref(), dropped).await.is_empty());
+        }
+    }
+    // It can be repeated, and older watermarks change nothing.
+    assert_eq!(b.drop_included(&included).await.unwrap(), 0);
+    let none = Watermark::new(a.partitions());
+    assert_eq!(b.drop_included(&none).await.unwrap(), 0);
+    assert_eq!(log(b.as_ref(), partition(UserId(1), a.partitions())).await, logged);
+    assert!(write(a.as_ref(), rate(2, 10, 4, 50)).await.unwrap().applied);
+    assert_eq!(user(b.as_ref(), 2).await.ratings.len(), 1);
+}
+
+async fn nothing_is_dropped_for_watermarks_of_other_data([a, b]: &Handles) {
+    let accepted = write(a.as_ref(), rate(1, 10, 9, 50)).await.unwrap();
+    let at = partition(UserId(1), a.partitions());
+    let mut unknown = Watermark::new(a.partitions());
+    let later = Sequence { count: accepted.sequence.count + 7, ..accepted.sequence };
+    unknown.advance(at, later);
+    let mut of_others = Watermark::new(a.partitions() + 1);
+    of_others.advance(at, accepted.sequence);
+    for watermark in [Watermark::default(), unknown, of_others] {
+        assert_eq!(a.drop_included(&watermark).await.unwrap(), 0, "{watermark:?}");
+        assert_eq!(a.trim(&watermark).await.unwrap(), 0, "{watermark:?}");
+    }
+    assert_eq!(user(b.as_ref(), 1).await.ratings.len(), 1);
+    assert_eq!(log(b.as_ref(), at).await.len(), 1);
+    assert!(b.trimmed().await.unwrap().is_zero());
+}
+
+async fn random_users_drop_ratings_as_drop_included_does([a, b]: &Handles) {
+    const USERS: u32 = 12;
+    let (mut numbers, mut watermark) = (Numbers(6), Watermark::default());
+    for round in 0..6 {
+        for _ in 0..60 {
+            let (id, movie) = (1 + numbers.below(USERS), numbers.below(9));
+            let action = match numbers.below(20) {
+                0 => Action::Forget,
+                1..4 => Action::Unrate(MovieId(movie)),
+                4..8 => Action::Event { movie: MovieId(movie), kind: "é".into(), value: 1.0 },
+                half => {
+                    Action::Rate(MovieId(movie), Stars::from_half_stars(half as u8 / 2).unwrap())
+                }
+            };
+            let _ =
+                write(a.as_ref(), Write::new(UserId(id), action, numbers.below(9))).await.unwrap();
+        }
+        let ids: Vec<UserId> = (1..=USERS).map(UserId).collect();
+        let mut expected = b.users(&ids).await.unwrap();
+        // The watermark of the round before, then that of now.
+        for last in [watermark.clone(), now(a.as_ref()).await] {
+            let mut count = 0;
+            for (id, user) in ids.iter().zip(&mut expected) {
+                count += user.drop_included(last.get(partition(*id, a.partitions())));
+            }
+            let dropped = a.drop_included(&last).await.unwrap();
+            assert_eq!(dropped, count as u64, "round {round}");
+            assert_eq!(b.users(&ids).await.unwrap(), expected, "round {round}");
+            watermark = last;
+        }
+    }
+}
+
+async fn the_log_is_trimmed_up_to_a_watermark([a, b]: &Handles) {
+    for movie in 0..5 {
+        write(a.as_ref(), rate(1, movie, 9, 50)).await.unwrap();
+        write(a.as_ref(), rate(2, movie, 9, 50)).await.unwrap();
+    }
+    assert!(a.trimmed().await.unwrap().is_zero());
+    assert_eq!(a.trimmed().await.unwrap().partitions(), a.partitions());
+    let included = now(a.as_ref()).await;
+    let later = write(a.as_ref(), rate(1, 7, 9, 50)).await.unwrap();
+    assert_eq!(b.trim(&included).await.unwrap(), 10);
+    let at = partition(UserId(1), a.partitions());
+    for store in [a, b] {
+        let left: Vec<Sequence> =
+            log(store.as_ref(), at).await.iter().map(|it| it.sequence).collect();
+        assert_eq!(left, [later.sequence]);
+        assert_eq!(store.trimmed().await.unwrap(), included);
+        assert_eq!(user(store.as_ref(), 1).await.ratings.len(), 6);
+    }
+    // The write at the watermark is no longer in the log, but known.
+    assert_eq!(a.trim(&included).await.unwrap(), 0);
+    assert_eq!(a.drop_included(&included).await.unwrap(), 10);
+    assert_eq!(user(b.as_ref(), 1).await.ratings.len(), 1);
+    // Positions go on.
+    assert!(write(b.as_ref(), rate(2, 9, 9, 50)).await.unwrap().sequence > included.get(0));
+    assert_eq!(a.trim(&now(a.as_ref()).await).await.unwrap(), 2);
+    assert_eq!(log(b.as_ref(), at).await, []);
+    assert!(included.is_within(&b.trimmed().await.unwrap()));
 }

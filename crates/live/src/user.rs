@@ -158,6 +158,19 @@ impl LiveUser {
         }
     }
 
+    /// Removes the ratings and removals up to a sequence, which a generation in force contains, and returns their number.
+    ///
+    /// Nothing is removed from a user who was deleted: what is stored of such a user never counts, also if it is from a
+    /// data set that still contains the user. Events remain, as no generation contains them.
+    pub fn drop_included(&mut self, last: Sequence) -> usize {
+        if self.forgotten.is_some() {
+            return 0;
+        }
+        let before = self.ratings.len();
+        self.ratings.retain(|rating| rating.sequence > last);
+        before - self.ratings.len()
+    }
+
     /// The ratings of the user: those of a data set or generation, overlaid with the live ones. Movies outside the
     /// catalogue are left out. `stored` must be in the terms of the same catalogue.
     ///
@@ -317,6 +330,50 @@ mod tests {
                 (r.movie.0, (r.time, r.sequence.count, r.stars.map_or(0, Stars::half_stars)))
             });
             prop_assert_eq!(found.collect::<Vec<_>>(), naive.into_iter().collect::<Vec<_>>());
+        }
+
+        /// The ratings of a user are the same if the stored ones contain the live ones up to any sequence, whether or not
+        /// these are still live.
+        #[test]
+        fn included_ratings_can_be_dropped_at_any_time(
+            stored in prop::collection::btree_map(0..MOVIES, (1..=10_u8, 0..6_u32), 0..6),
+            writes in prop::collection::vec((0..MOVIES, 0..=10_u8, 0..6_u32, 0..20_u8), 0..20),
+            included in 0..20_usize,
+        ) {
+            let movies = || (0..MOVIES).map(|id| movie(id, None, NO_GENRES));
+            let ratings = stored.iter().map(|(&movie, &(half, time))| (USER.0, movie, half, time));
+            let first = catalog(movies(), ratings);
+            let write = |&(movie, half_stars, time, kind): &(u32, u8, u32, u8)| {
+                let movie = MovieId(movie);
+                let action = match (kind, half_stars) {
+                    (0, _) => Action::Forget,
+                    (_, 0) => Action::Unrate(movie),
+                    _ => Action::Rate(movie, stars(half_stars)),
+                };
+                // As servers write them.
+                let stored_time = stored.get(&movie.0).map(|&(_, time)| time);
+                Write { stored_time, ..Write::new(USER, action, time) }
+            };
+            let writes: Vec<Write> = writes.iter().map(write).collect();
+            let included = included.min(writes.len());
+            let exported = applied(writes[..included].iter().cloned(), Limits::default());
+            let history = exported.history(USER, first.users().find(USER), &first);
+            let ratings = history.get();
+            let ratings = ratings.iter().map(|r| (USER.0, r.movie.0, r.stars.half_stars(), r.timestamp));
+            let next = catalog(movies(), ratings.collect::<Vec<_>>());
+
+            let mut user = applied(writes.iter().cloned(), Limits::default());
+            let rated = |history: &OwnedHistory| history.get().iter().collect::<Vec<_>>();
+            let expected = rated(&user.history(USER, first.users().find(USER), &first));
+            let stored = next.users().find(USER);
+            prop_assert_eq!(&rated(&user.history(USER, stored, &next)), &expected);
+            if included > 0 {
+                let last = at(included as u64 - 1);
+                let dropped = user.drop_included(last);
+                prop_assert!(user.ratings.iter().all(|it| it.sequence > last) || user.forgotten.is_some());
+                prop_assert_eq!(&rated(&user.history(USER, stored, &next)), &expected);
+                prop_assert_eq!((user.drop_included(last), dropped > 0 && user.forgotten.is_some()), (0, false));
+            }
         }
 
         #[test]

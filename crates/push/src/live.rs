@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sparrow_live::{Action, Limits, LiveStore, LiveUser, Recorded, Sequence};
+use sparrow_live::{
+    Action, InvalidWatermark, Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark,
+};
 use sparrow_model::{Catalog, UserId};
 use sparrow_movielens::write::{LinksWriter, MoviesWriter, RatingsWriter, field};
 use sparrow_output::AtomicFile;
@@ -15,7 +17,7 @@ pub const RATINGS: &str = "ratings.csv";
 /// All writes.
 pub const EVENTS: &str = "events.csv";
 /// The last exported sequence of each partition.
-pub const WATERMARK: &str = "watermark.csv";
+pub const WATERMARK: &str = Watermark::FILE;
 /// With a data set: its movies.
 pub const MOVIES: &str = "movies.csv";
 /// With a data set: its links.
@@ -33,6 +35,35 @@ pub enum Error {
     /// A file cannot be written.
     #[error(transparent)]
     Output(#[from] sparrow_output::Error),
+    /// A file cannot be read.
+    #[error("{}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A watermark is malformed.
+    #[error("{}, {fault}", path.display())]
+    Watermark {
+        /// The file.
+        path: PathBuf,
+        /// The line and its fault.
+        fault: InvalidWatermark,
+    },
+}
+
+/// Reads the [`WATERMARK`] of a folder; `None` if it has none. Errors name the file and the line.
+pub fn read_watermark(folder: &Path) -> Result<Option<Watermark>, Error> {
+    let path = folder.join(WATERMARK);
+    match sparrow_files::read(&path, Watermark::LARGEST_FILE) {
+        Ok(content) => match Watermark::from_csv(&content) {
+            Ok(watermark) => Ok(Some(watermark)),
+            Err(fault) => Err(Error::Watermark { path, fault }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Unreadable { path, source }),
+    }
 }
 
 /// What an export contains.
@@ -61,8 +92,7 @@ pub async fn export(
     events.write(
         b"partition,sequence,action,userId,movieId,type,value,timestamp,session,recommendation,applied\n",
     )?;
-    let mut watermark = AtomicFile::create(folder, WATERMARK)?;
-    watermark.write(b"partition,sequence\n")?;
+    let mut watermark = Watermark::new(store.partitions());
     let mut users: BTreeMap<UserId, LiveUser> = BTreeMap::new();
     let mut counts = Counts::default();
     for partition in 0..store.partitions() {
@@ -82,7 +112,7 @@ pub async fn export(
                 break;
             }
         }
-        watermark.write(format!("{partition},{last}\n").as_bytes())?;
+        watermark.advance(partition, last);
         progress(u64::from(partition) + 1, u64::from(store.partitions()));
     }
     counts.users = users.len() as u64;
@@ -95,7 +125,9 @@ pub async fn export(
         counts.ratings = write(to)?;
         Ok(())
     })?;
-    let mut files = vec![ratings, events, watermark];
+    let mut position = AtomicFile::create(folder, WATERMARK)?;
+    position.write(watermark.to_csv().as_bytes())?;
+    let mut files = vec![ratings, events, position];
     if let Some(data) = data {
         let mut movies = AtomicFile::create(folder, MOVIES)?;
         movies.write_with(|to| write_movies(to, data))?;
@@ -261,6 +293,17 @@ mod tests {
         );
         let last = events[6].split(',').nth(1).unwrap().to_owned();
         assert_eq!(rows(folder.path(), WATERMARK), [format!("0,{last}")]);
+        let mut watermark = Watermark::new(1);
+        watermark.advance(0, last.parse().unwrap());
+        assert_eq!(read_watermark(folder.path()).unwrap(), Some(watermark));
+        let empty = tempfile::tempdir().unwrap();
+        assert_eq!(read_watermark(empty.path()).unwrap(), None);
+        fs::write(empty.path().join(WATERMARK), "partition,sequence\n1,1-1\n").unwrap();
+        let error = read_watermark(empty.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("watermark.csv, line 2: expected partition 0, not \"1\""),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::{fmt, mem};
 
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 use sparrow_progress::Progress;
 use sparrow_random::Random;
@@ -211,7 +212,7 @@ impl Verifier<'_> {
     async fn compare_batch(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         let mut users: Vec<UserId> = Vec::new();
         let mut movies: Vec<MovieId> = Vec::new();
-        let (mut list, mut info) = (false, false);
+        let (mut list, mut info, mut watermark) = (false, false, false);
         for entry in &entries {
             self.report.compared.add(entry.kind());
             match entry {
@@ -223,6 +224,7 @@ impl Verifier<'_> {
                 | Entry::MovieRatings(id, _) => movies.push(*id),
                 Entry::UserList(_) => list = true,
                 Entry::EmbeddingInfo(_) => info = true,
+                Entry::Watermark(_) => watermark = true,
             }
         }
         let mut found_users: HashMap<UserId, StoredUser> = HashMap::new();
@@ -248,6 +250,12 @@ impl Verifier<'_> {
             let read = self.store.embedding_info().await?;
             self.check(read.generation)?;
             found_info = read.value;
+        }
+        let mut found_watermark = None;
+        if watermark {
+            let read = self.store.watermark().await?;
+            self.check(read.generation)?;
+            found_watermark = read.value;
         }
         let malformed: Vec<Malformed> = found_users
             .values_mut()
@@ -290,9 +298,22 @@ impl Verifier<'_> {
                         self.differ(&key, "", Some(text.clone()), found_info.clone());
                     }
                 }
+                Entry::Watermark(expected) => {
+                    self.watermark(&key, expected, &found_watermark.clone().unwrap_or_default());
+                }
             }
         }
         Ok(())
+    }
+
+    fn watermark(&mut self, key: &str, expected: &Watermark, found: &Watermark) {
+        for partition in 0..expected.partitions().max(found.partitions()) {
+            let [expected, found] = [expected, found].map(|it| it.get(partition));
+            if expected != found {
+                let (field, expected) = (partition.to_string(), expected.to_string());
+                self.differ(key, &field, Some(expected), Some(found.to_string()));
+            }
+        }
     }
 
     fn fields(&mut self, key: &str, expected: &Fields, found: Option<&Fields>) {

@@ -1,6 +1,7 @@
 //! The layout of lists in every store: packed numbers after a version byte. `docs/redis.md`
 //! describes it for other programs.
 
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, Stars, TopRating, UserId};
 
 use crate::{MovieRatings, StoredRating, UserList};
@@ -101,6 +102,11 @@ pub(crate) fn unpack_users(packed: &[u8]) -> Result<UserList, Fault> {
 
 pub(crate) fn unpack_text(bytes: &[u8]) -> Result<String, Fault> {
     String::from_utf8(bytes.to_vec()).map_err(|_| "is not valid UTF-8".to_owned())
+}
+
+/// The watermark of live data.
+pub(crate) fn unpack_watermark(bytes: &[u8]) -> Result<Watermark, Fault> {
+    Watermark::from_csv(bytes).map_err(|error| format!("is not a watermark: {error}"))
 }
 
 fn after_version(packed: &[u8]) -> Result<&[u8], Fault> {

@@ -1,4 +1,4 @@
-use sparrow_live::LiveUser;
+use sparrow_live::{LiveUser, Watermark};
 use sparrow_model::{MovieId, Stars, TopRating, UserId};
 
 use crate::Error;
@@ -138,6 +138,8 @@ pub enum Entry {
     /// How the vectors were made and how they compare: the content of the file `embedding.json`
     /// beside them, stored unchanged.
     EmbeddingInfo(String),
+    /// Which live data the users' ratings contain. Precedes the entries of users in a push.
+    Watermark(Watermark),
 }
 
 /// The kinds of entries. A push replaces each kind as a whole.
@@ -159,11 +161,13 @@ pub enum Kind {
     UserList,
     /// How the vectors were made and how they compare.
     EmbeddingInfo,
+    /// Which live data the users' ratings contain.
+    Watermark,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UserFeatures,
         Self::UserEmbedding,
         Self::UserRatings,
@@ -172,6 +176,7 @@ impl Kind {
         Self::MovieRatings,
         Self::UserList,
         Self::EmbeddingInfo,
+        Self::Watermark,
     ];
 
     /// The prefix of keys of this kind, before the id.
@@ -185,6 +190,7 @@ impl Kind {
             Self::MovieRatings => "sparrow:movie:",
             Self::UserList => "sparrow:users",
             Self::EmbeddingInfo => "sparrow:embedding",
+            Self::Watermark => "sparrow:watermark",
         }
     }
 
@@ -200,7 +206,7 @@ impl Kind {
     /// Whether the store has a single entry of this kind (with id 0) instead of one per user or
     /// movie.
     pub const fn is_single(self) -> bool {
-        matches!(self, Self::UserList | Self::EmbeddingInfo)
+        matches!(self, Self::UserList | Self::EmbeddingInfo | Self::Watermark)
     }
 
     /// The key of the entry with this id.
@@ -220,6 +226,26 @@ pub(crate) fn is_replaced(kind: Kind, put: impl Fn(Kind) -> bool) -> bool {
     put(kind) || (kind == Kind::EmbeddingInfo && put(Kind::MovieEmbedding))
 }
 
+/// Rejects a watermark of data that are older than those of the generation in force: the live data between them are no
+/// longer with the users.
+pub(crate) fn check_watermark(
+    address: &str,
+    in_force: Option<&Watermark>,
+    new: &Watermark,
+) -> Result<(), Error> {
+    let Some(in_force) = in_force.filter(|it| it.partitions() == new.partitions()) else {
+        return Ok(());
+    };
+    let behind = in_force.iter().find(|&(partition, last)| !new.contains(partition, last));
+    let Some((partition, last)) = behind else { return Ok(()) };
+    let what = format!(
+        "the data contain the live data of partition {partition} up to {}, but the generation in force up to {last}: export them \
+         again",
+        new.get(partition)
+    );
+    Err(Error::refused(address, what))
+}
+
 impl Entry {
     /// The kind of the entry.
     pub const fn kind(&self) -> Kind {
@@ -232,6 +258,7 @@ impl Entry {
             Self::MovieRatings(..) => Kind::MovieRatings,
             Self::UserList(_) => Kind::UserList,
             Self::EmbeddingInfo(_) => Kind::EmbeddingInfo,
+            Self::Watermark(_) => Kind::Watermark,
         }
     }
 
@@ -244,7 +271,7 @@ impl Entry {
             | Self::MovieFeatures(MovieId(id), _)
             | Self::MovieEmbedding(MovieId(id), _)
             | Self::MovieRatings(MovieId(id), _) => *id,
-            Self::UserList(_) | Self::EmbeddingInfo(_) => 0,
+            Self::UserList(_) | Self::EmbeddingInfo(_) | Self::Watermark(_) => 0,
         }
     }
 
@@ -274,6 +301,9 @@ impl Entry {
                 (!ratings.is_sorted_by(ordered)).then_some("ratings out of order")
             }
             Self::EmbeddingInfo(text) => text.is_empty().then_some("an empty description"),
+            Self::Watermark(watermark) => {
+                (watermark.partitions() == 0).then_some("a watermark without partitions")
+            }
             Self::MovieRatings(..) | Self::UserList(_) => None,
         };
         match what {

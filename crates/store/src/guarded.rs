@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sparrow_guard::{Assessment, Circuit, Guard, Policy, Recovery, Retry, Service};
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 
 use crate::{
@@ -149,6 +150,10 @@ impl FeatureStore for Guarded {
 
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
         self.guard.call(self.bulk_deadline, || self.store().embedding_info()).await
+    }
+
+    async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
+        self.guard.call(self.bulk_deadline, || self.store().watermark()).await
     }
 
     async fn fingerprint(&self) -> Result<Option<u64>, Error> {

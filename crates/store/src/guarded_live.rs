@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sparrow_guard::{Assessment, Guard, Policy, Recovery, Retry, Service};
 use sparrow_live::{
     Accepted, Change, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence,
-    Write,
+    Watermark, Write,
 };
 use sparrow_model::UserId;
 
@@ -186,5 +186,19 @@ impl LiveStore for GuardedLive {
 
     async fn all_users(&self) -> Result<Vec<UserId>, LiveError> {
         self.store().all_users().await
+    }
+
+    // What follows a push is not part of a request: it has no deadline, and its failures do not open the circuit breaker.
+
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, LiveError> {
+        self.store().drop_included(watermark).await
+    }
+
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, LiveError> {
+        self.store().trim(watermark).await
+    }
+
+    async fn trimmed(&self) -> Result<Watermark, LiveError> {
+        self.call(self.bulk_deadline, || self.store().trimmed()).await
     }
 }

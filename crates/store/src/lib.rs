@@ -38,6 +38,7 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 
 pub use entries::{
@@ -180,6 +181,10 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// ([`Entry::EmbeddingInfo`]); `None` if none was pushed.
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error>;
 
+    /// Which live data the users' ratings contain ([`Entry::Watermark`]); `None` if no push has stated it. It remains in
+    /// force if a later push does not state it.
+    async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error>;
+
     /// A number that changes if another program changes features or vectors of movies without
     /// announcing a generation. `None` if only a push can change the store, or if the generation is
     /// not 0. Cheap while nothing is written; otherwise it costs as much as
@@ -221,6 +226,10 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
 /// * If two entries have the same key, the later one counts.
 /// * [`Kind::EmbeddingInfo`] describes the vectors of the same push: a push of movie vectors
 ///   without a description removes the old description.
+/// * [`Kind::Watermark`] states which live data the users' ratings contain. It must be put before the entries of users.
+///   One behind that of the generation in force is [`Error::Refused`]. A store that contains live data too drops the
+///   ratings up to the watermark at the end of [`commit`](Self::commit), also if this push has none and an earlier one
+///   was killed, and it stores nothing about users whose deletion the watermark of this push does not contain.
 /// * An entry that could not be read back, such as a vector with NaN, is [`Error::Malformed`].
 /// * After an error the push cannot continue. Its staged entries are removed, by the next push if
 ///   the store cannot be reached.

@@ -2,9 +2,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::entries::check_watermark;
 use crate::{
     Entry, Error, FeatureStore, Fields, Generation, MovieRatings, Push, Read, StoredMovie,
     StoredRating, StoredUser, UserList,
@@ -30,6 +32,7 @@ struct State {
     movie_ratings: Arc<HashMap<MovieId, MovieRatings>>,
     user_list: Arc<UserList>,
     embedding_info: Arc<Option<String>>,
+    watermark: Arc<Option<Watermark>>,
 }
 
 const ADDRESS: &str = "memory";
@@ -109,6 +112,11 @@ impl FeatureStore for MemoryStore {
         Ok(state.read(state.embedding_info.as_ref().clone()))
     }
 
+    async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
+        let state = self.state();
+        Ok(state.read(state.watermark.as_ref().clone()))
+    }
+
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         let lock = Arc::clone(&self.pushing)
             .try_lock_owned()
@@ -132,6 +140,7 @@ struct Staged {
     movie_ratings: Option<HashMap<MovieId, MovieRatings>>,
     user_list: Option<UserList>,
     embedding_info: Option<String>,
+    watermark: Option<Watermark>,
 }
 
 struct MemoryPush {
@@ -147,6 +156,9 @@ impl Push for MemoryPush {
         let mut staged = self.staged.take().ok_or_else(push_failed)?;
         for entry in &entries {
             entry.check()?;
+            if let Entry::Watermark(new) = entry {
+                check_watermark(ADDRESS, self.store.state().watermark.as_ref().as_ref(), new)?;
+            }
         }
         for entry in entries {
             match entry {
@@ -158,6 +170,7 @@ impl Push for MemoryPush {
                 Entry::MovieRatings(id, ratings) => put(&mut staged.movie_ratings, id, ratings),
                 Entry::UserList(list) => staged.user_list = Some(list),
                 Entry::EmbeddingInfo(text) => staged.embedding_info = Some(text),
+                Entry::Watermark(watermark) => staged.watermark = Some(watermark),
             }
         }
         self.staged = Some(staged);
@@ -181,6 +194,7 @@ impl Push for MemoryPush {
         replace(&mut next.movie_ratings, staged.movie_ratings);
         replace(&mut next.user_list, staged.user_list);
         replace(&mut next.embedding_info, staged.embedding_info.map(Some));
+        replace(&mut next.watermark, staged.watermark.map(Some));
         let generation = next.generation;
         *current = Arc::new(next);
         Ok(generation)

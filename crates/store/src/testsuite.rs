@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sparrow_features::{MOVIE_FIELDS, USER_FIELDS};
+use sparrow_live::{Sequence, Watermark};
 use sparrow_model::{MovieId, Stars, TopRating, UserId};
 use sparrow_store::{
     Entry, Error, FeatureStore, Fields, Generation, MovieRatings, Push, StoredMovie, StoredRating,
@@ -30,6 +31,7 @@ pub async fn check(fresh: impl AsyncFn() -> Handles) {
     answers_are_in_the_order_of_the_ids(&fresh().await).await;
     pushed_kinds_are_replaced_and_others_unchanged(&fresh().await).await;
     a_description_is_replaced_with_its_vectors(&fresh().await).await;
+    a_watermark_remains_until_a_later_one_is_pushed(&fresh().await).await;
     the_later_of_two_entries_counts(&fresh().await).await;
     staged_values_are_invisible_before_the_commit(&fresh().await).await;
     only_one_push_at_a_time(&fresh().await).await;
@@ -103,6 +105,41 @@ async fn a_new_store_is_empty([a, b]: &Handles) {
         assert_eq!(store.embedding_info().await.unwrap().value, None);
         assert!(!store.address().is_empty());
     }
+}
+
+async fn a_watermark_remains_until_a_later_one_is_pushed([a, b]: &Handles) {
+    let watermark = |sequences: [u64; 2]| {
+        let mut watermark = Watermark::new(2);
+        for (partition, count) in (0..).zip(sequences) {
+            watermark.advance(partition, Sequence { milliseconds: 5, count });
+        }
+        watermark
+    };
+    let stored = async || b.watermark().await.unwrap().value;
+    assert_eq!(stored().await, None);
+    let vector = || Entry::UserEmbedding(UserId(6), vec![1.0]);
+    push(a.as_ref(), vec![Entry::Watermark(watermark([3, 4])), vector()]).await;
+    assert_eq!(stored().await, Some(watermark([3, 4])));
+    // A push that fails, or is dropped, changes nothing.
+    let mut dropped = start(a.as_ref()).await;
+    dropped.put(vec![Entry::Watermark(watermark([9, 9])), vector()]).await.unwrap();
+    drop(dropped);
+    let generation = push(b.as_ref(), vec![vector()]).await;
+    let read = a.watermark().await.unwrap();
+    assert_eq!((read.generation, read.value), (generation, Some(watermark([3, 4]))));
+    for older in [watermark([2, 9]), Watermark::new(2)] {
+        let error = start(a.as_ref()).await.put(vec![Entry::Watermark(older)]).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Refused { what, .. } if what.contains("partition 0")),
+            "{error}"
+        );
+    }
+    assert_eq!(stored().await, Some(watermark([3, 4])));
+    push(b.as_ref(), vec![Entry::Watermark(watermark([3, 5])), vector()]).await;
+    assert_eq!(stored().await, Some(watermark([3, 5])));
+    // Other live data.
+    push(a.as_ref(), vec![Entry::Watermark(Watermark::new(1)), vector()]).await;
+    assert_eq!(stored().await, Some(Watermark::new(1)));
 }
 
 async fn pushed_values_are_read_back([a, b]: &Handles) {

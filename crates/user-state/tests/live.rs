@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 use sparrow_engine::{Embeddings, Engine, Reason};
 use sparrow_features::UserWindow;
-use sparrow_live::{Action, Limits, LiveStore as _, LiveUser, MemoryLive, Write};
+use sparrow_live::{Action, Limits, LiveStore as _, LiveUser, MemoryLive, Watermark, Write};
 use sparrow_model::{Catalog, History, MovieId, MovieIndex, Stars, UserId, UserState};
 use sparrow_neural::{EmbeddingTable, Similarity};
 use sparrow_store::{
@@ -267,6 +267,10 @@ impl FeatureStore for WithLive {
 
     async fn embedding_info(&self) -> Result<Read<Option<String>>, StoreError> {
         self.0.embedding_info().await
+    }
+
+    async fn watermark(&self) -> Result<Read<Option<Watermark>>, StoreError> {
+        self.0.watermark().await
     }
 
     async fn push(&self) -> Result<Box<dyn Push>, StoreError> {

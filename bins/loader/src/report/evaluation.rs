@@ -31,7 +31,7 @@ pub(crate) fn evaluation(comparison: &Comparison, command: &str) -> anyhow::Resu
         Protocol::FullRanking | Protocol::FirstK | Protocol::ColdItems => {
             "the share of a user's ratings of the group that the list contains"
         }
-        Protocol::LeaveOneOut => "the share of them that the list contains",
+        Protocol::LeaveOneOut | Protocol::Replay => "the share of them that the list contains",
         Protocol::Label => "the measure over the ratings of the group",
     };
     let by_popularity = format!(

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use serde_json::Value;
 use sparrow_app::{Config, Running};
+use sparrow_live::Watermark;
 use sparrow_model::{Catalog, MovieId, UserId};
 use sparrow_movielens::Source;
 use sparrow_neural::EmbeddingTable;
@@ -219,6 +220,11 @@ impl FeatureStore for Switch {
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
         self.check().await?;
         self.inner().embedding_info().await
+    }
+
+    async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
+        self.check().await?;
+        self.inner().watermark().await
     }
 
     async fn user_list(&self) -> Result<Read<UserList>, Error> {

@@ -66,16 +66,16 @@ json_type! {
         lost_at_restart / "lostAtRestart": bool = Schema::Boolean,
         /// What counts ratings per movie; only if it runs.
         #[serde(skip_serializing_if = "Option::is_none")]
-        statistics / "statistics": Option<Lag> = Schema::Optional(&Schema::Named(&Lag::TYPE)),
+        statistics / "statistics": Option<ConsumerStatus> = Schema::Optional(&Schema::Named(&ConsumerStatus::TYPE)),
         /// What rewrites features and vectors of users in the store; only if it runs.
         #[serde(skip_serializing_if = "Option::is_none")]
-        projector / "projector": Option<Lag> = Schema::Optional(&Schema::Named(&Lag::TYPE)),
+        projector / "projector": Option<ConsumerStatus> = Schema::Optional(&Schema::Named(&ConsumerStatus::TYPE)),
     }
 }
 
 json_type! {
     /// A consumer of ratings and events.
-    pub(crate) struct Lag as "Lag" {
+    pub(crate) struct ConsumerStatus as "ConsumerStatus" {
         /// The age of the oldest change that it has not processed; 0 if it is up to date.
         lag_seconds / "lagSeconds": f64 = Schema::Number,
         /// The number of users whose changes it has not processed.
@@ -92,7 +92,7 @@ json_type! {
     }
 }
 
-impl Lag {
+impl ConsumerStatus {
     fn of(consumer: &Consumer, audience: Audience) -> Self {
         let status = consumer.status();
         Self {
@@ -140,10 +140,10 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Reply, Problem> {
             address: (call.audience == Audience::Operator).then_some(address),
             durability: live.store.durability().to_string(),
             lost_at_restart: live.store.durability() == Durability::Memory,
-            statistics: consumers.map(|all| Lag::of(&all.statistics, call.audience)),
+            statistics: consumers.map(|all| ConsumerStatus::of(&all.statistics, call.audience)),
             projector: consumers
                 .filter(|all| all.projector.is_running())
-                .map(|all| Lag::of(&all.projector, call.audience)),
+                .map(|all| ConsumerStatus::of(&all.projector, call.audience)),
         }
     });
     let Some(source) = &source.store else {

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sparrow_http::{Options, SnapshotOptions};
 use sparrow_live::{
-    Accepted, Durability, Error, Limits, LiveStore, LiveUser, MemoryLive, Recorded, Sequence, Write,
+    Accepted, Durability, Error, Limits, LiveStore, LiveUser, MemoryLive, Recorded, Sequence,
+    Watermark, Write,
 };
 use sparrow_model::UserId;
 use sparrow_user_state::LiveSource;
@@ -508,6 +509,18 @@ impl LiveStore for Broken {
     }
 
     async fn log(&self, _: u16, _: Sequence, _: usize) -> Result<Vec<Recorded>, Error> {
+        Err(Self::error())
+    }
+
+    async fn drop_included(&self, _: &Watermark) -> Result<u64, Error> {
+        Err(Self::error())
+    }
+
+    async fn trim(&self, _: &Watermark) -> Result<u64, Error> {
+        Err(Self::error())
+    }
+
+    async fn trimmed(&self) -> Result<Watermark, Error> {
         Err(Self::error())
     }
 }

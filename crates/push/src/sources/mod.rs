@@ -116,9 +116,9 @@ impl Table {
 pub struct Counts([u64; Kind::ALL.len()]);
 
 impl Counts {
-    /// Counts an entry. The description of vectors is part of them and is not counted.
+    /// Counts an entry. The description of vectors and the watermark of ratings are parts of them and are not counted.
     pub(crate) fn add(&mut self, kind: Kind) {
-        self.0[kind as usize] += u64::from(kind != Kind::EmbeddingInfo);
+        self.0[kind as usize] += u64::from(!matches!(kind, Kind::EmbeddingInfo | Kind::Watermark));
     }
 
     pub(crate) fn add_all(&mut self, entries: &[Entry]) {
@@ -153,6 +153,7 @@ impl fmt::Display for Counts {
                 Kind::MovieRatings => "movies' rating sums",
                 Kind::UserList => "list of users",
                 Kind::EmbeddingInfo => "description of embeddings",
+                Kind::Watermark => "watermark of live data",
             };
             write!(f, "{line_end}{count:>10} {what} ({prefix})")?;
             line_end = "\n";
@@ -318,7 +319,8 @@ impl TableReader {
                 Entry::UserRatings(..)
                 | Entry::MovieRatings(..)
                 | Entry::UserList(_)
-                | Entry::EmbeddingInfo(_) => continue,
+                | Entry::EmbeddingInfo(_)
+                | Entry::Watermark(_) => continue,
             };
             if let Some(vector) = vector {
                 sparrow_neural::check_vector(id, vector, self.dimension)?;

@@ -1,5 +1,6 @@
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError};
 use sha2::{Digest as _, Sha256};
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 
 use super::{REMEDY, damaged};
@@ -63,6 +64,7 @@ pub(super) const fn table(kind: Kind) -> Table {
         Kind::MovieRatings => "movie ratings",
         Kind::UserList => "user list",
         Kind::EmbeddingInfo => "embedding info",
+        Kind::Watermark => "watermark",
     })
 }
 
@@ -182,6 +184,10 @@ impl Tables {
         self.single(Kind::EmbeddingInfo, codec::unpack_text)
     }
 
+    pub(super) fn watermark(&self) -> Result<Option<Watermark>, Error> {
+        self.single(Kind::Watermark, codec::unpack_watermark)
+    }
+
     fn single<T>(
         &self,
         kind: Kind,
@@ -212,6 +218,7 @@ pub(super) fn pack(entry: &Entry) -> Vec<u8> {
         Entry::MovieRatings(_, ratings) => codec::pack_movie(ratings),
         Entry::UserList(list) => codec::pack_users(list),
         Entry::EmbeddingInfo(text) => text.clone().into_bytes(),
+        Entry::Watermark(watermark) => watermark.to_csv().into_bytes(),
     };
     sealed(entry.kind(), entry.id(), packed)
 }

@@ -14,6 +14,7 @@ use std::{fs, io};
 
 use async_trait::async_trait;
 use redb::{Builder, ReadOnlyDatabase, ReadTransaction, ReadableDatabase};
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 use tokio::task;
 use tokio::time;
@@ -226,6 +227,10 @@ impl FeatureStore for FileStore {
 
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
         self.read(self.0.bulk_deadline, Tables::embedding_info).await
+    }
+
+    async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
+        self.read(self.0.bulk_deadline, Tables::watermark).await
     }
 
     async fn push(&self) -> Result<Box<dyn Push>, Error> {

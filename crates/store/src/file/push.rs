@@ -10,7 +10,7 @@ use super::layout::{
     DIGEST, FORMAT, FORMAT_VERSION, GENERATION, META, Tables, digest_of_meta, pack, table,
 };
 use super::{Inner, damaged};
-use crate::entries::is_replaced;
+use crate::entries::{check_watermark, is_replaced};
 use crate::{Entry, Error, Generation, Kind, Push};
 
 /// Suffixes of the lock and of the file under construction.
@@ -112,6 +112,12 @@ impl Staging {
     fn put(&mut self, store: &Inner, entries: &[Entry]) -> Result<(), Error> {
         for entry in entries {
             entry.check()?;
+            if let Entry::Watermark(new) = entry
+                && let Some(transaction) = store.begin()?
+            {
+                let in_force = Tables::open(&transaction, &store.address)?.watermark()?;
+                check_watermark(&store.address, in_force.as_ref(), new)?;
+            }
         }
         for kind in Kind::ALL {
             let mut of_kind = entries.iter().filter(|entry| entry.kind() == kind).peekable();

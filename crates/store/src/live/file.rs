@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 use sparrow_live::{
     Accepted, Durability, Error, Idempotency, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, Limits,
-    LiveStore, LiveUser, Recorded, Sequence, Write,
+    LiveStore, LiveUser, Recorded, Sequence, Watermark, Write,
 };
 use sparrow_model::UserId;
 use tokio::sync::oneshot;
@@ -53,7 +53,14 @@ impl fmt::Debug for Shared {
 enum Job {
     Write(Vec<Write>, oneshot::Sender<Vec<Result<Accepted, Error>>>),
     CreateUser(oneshot::Sender<Result<UserId, Error>>),
+    /// Drops the ratings of users up to a sequence.
+    Drop(Vec<UserId>, Sequence, Counted),
+    /// Removes some of the writes up to a sequence from the log.
+    Trim(Sequence, Counted),
 }
+
+/// Where the number of removed ratings or writes goes.
+type Counted = oneshot::Sender<Result<u64, Error>>;
 
 /// Opens the file.
 type Open = Box<dyn Fn() -> Result<Database, redb::Error> + Send>;
@@ -66,6 +73,8 @@ const FORMAT_NAME: &str = "format";
 const LAST_MILLISECONDS: &str = "last milliseconds";
 const LAST_COUNT: &str = "last count";
 const LAST_USER: &str = "last user";
+const TRIMMED_MILLISECONDS: &str = "trimmed milliseconds";
+const TRIMMED_COUNT: &str = "trimmed count";
 /// The packed live data by user id.
 const USERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("live users");
 /// The packed writes by sequence.
@@ -83,6 +92,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const MOST_WRITES: usize = 4096;
 /// The greatest number of expired keys that one transaction removes.
 const MOST_EXPIRED: usize = 1000;
+/// The users whose ratings one transaction drops, and the writes that one removes from the log.
+const USERS_AT_ONCE: usize = 1000;
+const TRIMMED_AT_ONCE: usize = 10_000;
 /// The page cache, in bytes.
 const CACHE: usize = 32 << 20;
 
@@ -122,6 +134,37 @@ impl FileLive {
         Ok(Self(Arc::new(Inner { shared, queue: Some(queue), writer: Some(thread) })))
     }
 
+    /// Reads a snapshot of the file.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.0.shared);
+        let read = move || {
+            let database = shared.database().clone();
+            let database = database.ok_or_else(|| unavailable(&shared.address, "it is closed"))?;
+            let transaction = database.begin_read().map_err(|error| shared.fault(error))?;
+            read(&transaction).map_err(|error| shared.fault(error))
+        };
+        let ended = unavailable(self.address(), "the read failed");
+        task::spawn_blocking(read).await.unwrap_or(Err(ended))
+    }
+
+    /// The sequence of a watermark of these data: the log contains, or contained, the write.
+    async fn position_of(&self, watermark: &Watermark) -> Result<Option<Sequence>, Error> {
+        if watermark.partitions() != 1 {
+            return Ok(None);
+        }
+        let last = watermark.get(0);
+        self.read(move |transaction| {
+            let log = transaction.open_table(LOG)?;
+            let is_known = log.get((last.milliseconds, last.count))?.is_some()
+                || trimmed(&transaction.open_table(META)?)? == last;
+            Ok(is_known.then_some(last))
+        })
+        .await
+    }
+
     /// Waits for the answer of the writer thread.
     async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Error> {
         let address = &self.0.shared.address;
@@ -146,6 +189,33 @@ impl Drop for Inner {
             let _ = writer.join();
         }
     }
+}
+
+/// Up to where the log was trimmed.
+fn trimmed(meta: &impl ReadableTable<&'static str, u64>) -> Result<Sequence, redb::Error> {
+    let number = |name| Ok::<_, redb::Error>(meta.get(name)?.map_or(0, |value| value.value()));
+    Ok(Sequence { milliseconds: number(TRIMMED_MILLISECONDS)?, count: number(TRIMMED_COUNT)? })
+}
+
+/// Removes some of the writes up to a sequence from the log; returns their number.
+fn trim(
+    transaction: &redb::WriteTransaction,
+    log: &mut redb::Table<'_, (u64, u64), &'static [u8]>,
+    last: Sequence,
+) -> Result<u64, redb::Error> {
+    let mut removed = 0;
+    while removed < TRIMMED_AT_ONCE {
+        let first = log.first()?.map(|(sequence, _)| sequence.value());
+        let Some(first) = first.filter(|&first| first <= (last.milliseconds, last.count)) else {
+            break;
+        };
+        log.remove(first)?;
+        removed += 1;
+    }
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(TRIMMED_MILLISECONDS, last.milliseconds)?;
+    meta.insert(TRIMMED_COUNT, last.count)?;
+    Ok(removed as u64)
 }
 
 fn unavailable(address: &str, what: impl Into<String>) -> Error {
@@ -282,6 +352,9 @@ impl Writer {
                         (Job::CreateUser(to), Outcome::Created(user)) => {
                             let _ = to.send(user);
                         }
+                        (Job::Drop(_, _, to) | Job::Trim(_, to), Outcome::Removed(count)) => {
+                            let _ = to.send(Ok(count));
+                        }
                         _ => {}
                     }
                 }
@@ -296,6 +369,9 @@ impl Writer {
                             let _ = to.send(vec![Err(error.clone()); writes.len()]);
                         }
                         Job::CreateUser(to) => {
+                            let _ = to.send(Err(error.clone()));
+                        }
+                        Job::Drop(_, _, to) | Job::Trim(_, to) => {
                             let _ = to.send(Err(error.clone()));
                         }
                     }
@@ -316,8 +392,20 @@ impl Writer {
         let committed = self.transact(&database, batch, counters);
         let (outcomes, counters, changed) = committed.map_err(|error| self.shared.fault(error))?;
         self.state = Some(counters);
-        self.shared.users.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
+        let mut users = self.shared.users.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, user) in changed {
+            if user.is_empty() {
+                users.remove(&id);
+            } else {
+                users.insert(id, user);
+            }
+        }
         Ok(outcomes)
+    }
+
+    fn user(&self, id: UserId) -> LiveUser {
+        let users = self.shared.users.read().unwrap_or_else(PoisonError::into_inner);
+        users.get(&id).cloned().unwrap_or_default()
     }
 
     fn transact(
@@ -349,12 +437,28 @@ impl Writer {
                 keys.remove((first.1, &*first.2))?;
             }
             for job in batch {
-                let Job::Write(writes, _) = job else {
-                    let next = counters.last_user.checked_add(1);
-                    counters.last_user = next.unwrap_or(counters.last_user);
-                    let none = || unavailable(&self.shared.address, "it has no more user ids");
-                    outcomes.push(Outcome::Created(next.map(UserId).ok_or_else(none)));
-                    continue;
+                let writes = match job {
+                    Job::Write(writes, _) => writes,
+                    Job::CreateUser(_) => {
+                        let next = counters.last_user.checked_add(1);
+                        counters.last_user = next.unwrap_or(counters.last_user);
+                        let none = || unavailable(&self.shared.address, "it has no more user ids");
+                        outcomes.push(Outcome::Created(next.map(UserId).ok_or_else(none)));
+                        continue;
+                    }
+                    Job::Drop(ids, last, _) => {
+                        let mut dropped = 0;
+                        for &id in ids {
+                            let user = changed.entry(id).or_insert_with(|| self.user(id));
+                            dropped += user.drop_included(*last) as u64;
+                        }
+                        outcomes.push(Outcome::Removed(dropped));
+                        continue;
+                    }
+                    Job::Trim(last, _) => {
+                        outcomes.push(Outcome::Removed(trim(&transaction, &mut log, *last)?));
+                        continue;
+                    }
                 };
                 let mut results = Vec::with_capacity(writes.len());
                 for write in writes {
@@ -370,11 +474,7 @@ impl Writer {
                         });
                         continue;
                     }
-                    let user = changed.entry(write.user).or_insert_with(|| {
-                        let users = self.shared.users.read();
-                        let users = users.unwrap_or_else(PoisonError::into_inner);
-                        users.get(&write.user).cloned().unwrap_or_default()
-                    });
+                    let user = changed.entry(write.user).or_insert_with(|| self.user(write.user));
                     let (sequence, limits) = (counters.last.next(now), self.shared.limits);
                     let Ok(applied) = user.apply(write, sequence, limits) else {
                         let limit = limits.ratings;
@@ -395,7 +495,11 @@ impl Writer {
             }
             let mut users = transaction.open_table(USERS)?;
             for (id, user) in &changed {
-                users.insert(id.0, &*codec::pack(user))?;
+                if user.is_empty() {
+                    users.remove(id.0)?;
+                } else {
+                    users.insert(id.0, &*codec::pack(user))?;
+                }
             }
             let mut meta = transaction.open_table(META)?;
             meta.insert(LAST_MILLISECONDS, counters.last.milliseconds)?;
@@ -414,6 +518,7 @@ type Committed = (Vec<Outcome>, Counters, HashMap<UserId, LiveUser>);
 enum Outcome {
     Written(Vec<Result<Accepted, Error>>),
     Created(Result<UserId, Error>),
+    Removed(u64),
 }
 
 #[async_trait]
@@ -476,28 +581,54 @@ impl LiveStore for FileLive {
 
     async fn log(&self, _: u16, after: Sequence, limit: usize) -> Result<Vec<Recorded>, Error> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let shared = Arc::clone(&self.0.shared);
-        let read = move || {
-            let database = shared.database().clone();
-            let database = database.ok_or_else(|| unavailable(&shared.address, "it is closed"))?;
-            let read = || -> Result<_, redb::Error> {
-                let log = database.begin_read()?.open_table(LOG)?;
-                let after = (after.milliseconds, after.count);
-                let mut rows = Vec::new();
-                for row in log.range::<(u64, u64)>((Excluded(after), Unbounded))?.take(limit) {
-                    let (sequence, packed) = row?;
-                    let (milliseconds, count) = sequence.value();
-                    let sequence = Sequence { milliseconds, count };
-                    rows.push(entry::unpack(sequence, packed.value()));
-                }
-                Ok(rows)
+        let rows = self.read(move |transaction| {
+            let log = transaction.open_table(LOG)?;
+            let after = (after.milliseconds, after.count);
+            let mut rows = Vec::new();
+            for row in log.range::<(u64, u64)>((Excluded(after), Unbounded))?.take(limit) {
+                let (sequence, packed) = row?;
+                let (milliseconds, count) = sequence.value();
+                let sequence = Sequence { milliseconds, count };
+                rows.push(entry::unpack(sequence, packed.value()));
+            }
+            Ok(rows)
+        });
+        let named = |what| Error::Malformed { key: self.address().to_owned(), what };
+        rows.await?.into_iter().map(|row| row.map_err(named)).collect()
+    }
+
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, Error> {
+        let Some(last) = self.position_of(watermark).await? else { return Ok(0) };
+        let ids: Vec<UserId> = {
+            let users = self.0.shared.users.read().unwrap_or_else(PoisonError::into_inner);
+            let has_some = |user: &LiveUser| {
+                user.forgotten.is_none() && user.ratings.iter().any(|it| it.sequence <= last)
             };
-            let rows = read().map_err(|error| shared.fault(error))?;
-            let named = |what| Error::Malformed { key: shared.address.clone(), what };
-            rows.into_iter().map(|row| row.map_err(named)).collect()
+            users.iter().filter(|(_, user)| has_some(user)).map(|(&id, _)| id).collect()
         };
-        let ended = unavailable(self.address(), "the read failed");
-        task::spawn_blocking(read).await.unwrap_or(Err(ended))
+        let mut dropped = 0;
+        for some in ids.chunks(USERS_AT_ONCE) {
+            dropped += self.answer(|to| Job::Drop(some.to_vec(), last, to)).await??;
+        }
+        Ok(dropped)
+    }
+
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, Error> {
+        let Some(last) = self.position_of(watermark).await? else { return Ok(0) };
+        let mut removed = 0;
+        loop {
+            match self.answer(|to| Job::Trim(last, to)).await?? {
+                0 => return Ok(removed),
+                count => removed += count,
+            }
+        }
+    }
+
+    async fn trimmed(&self) -> Result<Watermark, Error> {
+        let last = self.read(|transaction| trimmed(&transaction.open_table(META)?)).await?;
+        let mut watermark = Watermark::new(1);
+        watermark.advance(0, last);
+        Ok(watermark)
     }
 }
 

@@ -76,6 +76,11 @@ impl Keys {
         format!("{}sparrow:{{p{partition}}}:forgotten", self.prefix).into()
     }
 
+    /// Up to where the stream of a partition was trimmed.
+    pub(super) fn trimmed(&self, partition: u16) -> Bytes {
+        format!("{}sparrow:{{p{partition}}}:trimmed", self.prefix).into()
+    }
+
     /// The live data of a user.
     pub(super) fn live(&self, partition: u16, user: UserId) -> Bytes {
         format!("{}sparrow:{{p{partition}}}:live:{user}", self.prefix).into()
@@ -223,8 +228,12 @@ mod tests {
         for prefix in ["", "movies:", "{movies}:"] {
             let (keys, user) = (keys(prefix), UserId(6));
             let events = keys.events(7);
-            let others =
-                [keys.forgotten(7), keys.live(7, user), keys.idempotency(7, user, "a{b}c")];
+            let others = [
+                keys.forgotten(7),
+                keys.trimmed(7),
+                keys.live(7, user),
+                keys.idempotency(7, user, "a{b}c"),
+            ];
             for key in others {
                 assert_eq!(hashed(&key), hashed(&events), "{key:?}");
                 assert_ne!(key, events);

@@ -11,15 +11,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sparrow_live::{
     Accepted, Action, Change, Durability, Error as LiveError, KEY_LIFETIME, LAST_ID_OF_DATA_SETS,
-    Limits, LiveStore, LiveUser, Recorded, Sequence, Write, partition,
+    Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark, Write, partition,
 };
 use sparrow_model::UserId;
 use tokio::time::Instant;
 
 use super::client::{Answer, Batch, Call, Command, Connections, Reply, Script, refusal};
 use super::follow::Feed;
+use super::included::Included;
 use super::keys::Keys;
-use super::{string, too_large_fault};
+use super::{USER_KINDS, string, too_large_fault};
 use crate::codec::Fault;
 use crate::guarded_live::live_error;
 use crate::live::{codec, entry};
@@ -138,7 +139,7 @@ impl Partitions {
 }
 
 /// The number that a command returns; `None` without one.
-async fn ask_number(
+pub(super) async fn ask_number(
     connections: &Connections,
     key: &Bytes,
     command: Command,
@@ -168,6 +169,25 @@ pub(super) fn live_user(answer: Answer) -> Result<LiveUser, Fault> {
 }
 
 impl Inner {
+    fn included(&self) -> Included<'_> {
+        let Self { connections, keys, options, .. } = self;
+        Included { connections, keys, deadline: options.bulk_deadline }
+    }
+
+    /// Removes what the generation in force contains about users. Their deletion hides it already.
+    async fn remove_stored(&self, users: &[UserId], end: Instant) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        for user in users {
+            for kind in USER_KINDS {
+                batch.push(Command::Unlink(vec![self.keys.plain(kind, user.0)]));
+            }
+        }
+        for answer in self.connections.run(batch, end).await? {
+            answer.map_err(|message| refusal(self.connections.address(), &message))?;
+        }
+        Ok(())
+    }
+
     fn deadline(&self) -> Instant {
         Instant::now() + self.options.deadline
     }
@@ -450,7 +470,22 @@ impl LiveStore for RedisLive {
         let accepted = |(write, answer): (&Write, Result<Answer, Error>)| {
             inner.accepted(write, partitions, answer.map_err(live_error)?)
         };
-        writes.iter().zip(answers).map(accepted).collect()
+        let mut results: Vec<_> = writes.iter().zip(answers).map(accepted).collect();
+        let deleted = |(write, result): (&Write, &Result<Accepted, LiveError>)| {
+            (write.action == Action::Forget && result.is_ok()).then_some(write.user)
+        };
+        let deleted: Vec<UserId> = writes.iter().zip(&results).filter_map(deleted).collect();
+        if !deleted.is_empty()
+            && let Err(error) = inner.remove_stored(&deleted, end).await
+        {
+            // A retry removes the rest.
+            for (write, result) in writes.iter().zip(&mut results) {
+                if write.action == Action::Forget && result.is_ok() {
+                    *result = Err(live_error(error.clone()));
+                }
+            }
+        }
+        results
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, LiveError> {
@@ -519,5 +554,29 @@ impl LiveStore for RedisLive {
             Ok(users.into_iter().collect())
         };
         Box::pin(users).await.map_err(live_error)
+    }
+
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, LiveError> {
+        let dropped = async {
+            let partitions = self.0.partitions(self.0.deadline()).await?;
+            self.0.included().drop(watermark, partitions).await
+        };
+        Box::pin(dropped).await.map_err(live_error)
+    }
+
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, LiveError> {
+        let trimmed = async {
+            let partitions = self.0.partitions(self.0.deadline()).await?;
+            self.0.included().trim(watermark, partitions).await
+        };
+        Box::pin(trimmed).await.map_err(live_error)
+    }
+
+    async fn trimmed(&self) -> Result<Watermark, LiveError> {
+        let trimmed = async {
+            let partitions = self.0.partitions(self.0.deadline()).await?;
+            self.0.included().trimmed(partitions).await
+        };
+        Box::pin(trimmed).await.map_err(live_error)
     }
 }

@@ -8,6 +8,7 @@ mod embeddings;
 mod follow;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod included;
 mod keys;
 mod live;
 mod oversized;
@@ -22,10 +23,12 @@ use std::{iter, vec};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sparrow_live::{LiveUser, Watermark};
 use sparrow_model::{MovieId, UserId};
 use tokio::time::Instant;
 
 use self::client::{Answer, Batch, Command, Connections, Reply, Scan, refusal};
+use self::included::Included;
 use self::keys::Keys;
 pub use self::live::RedisLive;
 use self::oversized::{MAX_VALUE_BYTES, OversizedKeys};
@@ -177,6 +180,11 @@ impl Inner {
 
     fn bulk_deadline(&self) -> Instant {
         Instant::now() + self.options.bulk_deadline
+    }
+
+    fn included(&self) -> Included<'_> {
+        let Self { connections, keys, options, .. } = self;
+        Included { connections, keys, deadline: options.bulk_deadline }
     }
 
     fn scan(&self, pattern: Bytes) -> Result<Scan<'_>, Error> {
@@ -439,6 +447,19 @@ impl Inner {
         Ok(ids.iter().map(key).collect())
     }
 
+    /// The live data of users; `None` for malformed ones.
+    async fn live_of(&self, ids: &[UserId]) -> Result<Vec<Option<LiveUser>>, Error> {
+        let Some(partitions) = self.included().partitions().await? else {
+            return Ok(vec![Some(LiveUser::default()); ids.len()]);
+        };
+        let mut batch = Batch::default();
+        for &id in ids {
+            batch.push(Command::Get(self.keys.live(sparrow_live::partition(id, partitions), id)));
+        }
+        let answers = self.connections.run(batch, self.bulk_deadline()).await?;
+        Ok(answers.into_iter().map(|answer| live::live_user(answer).ok()).collect())
+    }
+
     fn add_live(&self, user: &mut StoredUser, key: &Bytes, answer: Answer) -> Result<(), Error> {
         if let Err(message) = &answer
             && !message.starts_with("WRONGTYPE")
@@ -602,6 +623,10 @@ impl FeatureStore for RedisStore {
             return Err(Error::Malformed { key, what });
         }
         Ok(Read { generation, value: Some(text) })
+    }
+
+    async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
+        self.0.single(Kind::Watermark, codec::unpack_watermark).await
     }
 
     async fn fingerprint(&self) -> Result<Option<u64>, Error> {

@@ -3,10 +3,11 @@
 //! All values are first written under staged keys. Then the marker announces the new generation at
 //! these keys; from here on it cannot be lost. After a grace period, when no reader can still rely
 //! on the old marker, the staged keys are renamed to the plain ones, and the marker is updated.
+//! At the end, live ratings that the generation contains are dropped from the live data of users.
 //! After a push was killed, the next one removes its staged keys or, if it was announced, completes
 //! the renaming.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sparrow_live::{Sequence, Watermark};
+use sparrow_model::UserId;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{self, Instant};
@@ -22,7 +25,7 @@ use super::bulk_writer::BulkWriter;
 use super::client::{Answer, Batch, Command, Reply, refusal};
 use super::embeddings::{format_embedding, stamped, unstamped};
 use super::{Inner, State, is_hash};
-use crate::entries::is_replaced;
+use crate::entries::{check_watermark, is_replaced};
 use crate::{Entry, Error, Generation, Kind, Push, codec};
 
 /// Batches in in_flight while the next push cleans up.
@@ -38,7 +41,7 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
     let renewal = tokio::spawn(renew(Arc::clone(&store), token.clone(), Arc::clone(&lost)));
     let lock = Arc::new(PushLock { store, token, lost, renewal });
     match prepare(&lock).await {
-        Ok((generation, writer)) => {
+        Ok((generation, writer, live)) => {
             let pusher = lock.token.clone();
             let state =
                 State { generation: generation.next(), phase: super::Phase::Fenced, pusher };
@@ -50,6 +53,8 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
                 before,
                 state,
                 put,
+                omitted: [false; Kind::ALL.len()],
+                live,
                 writer: Some(writer),
                 phase: Phase::Staging,
             }))
@@ -63,12 +68,19 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
 
 /// Completes an announced push that was killed, or removes the keys of another. Returns the current
 /// generation and connections for the new one.
-async fn prepare(lock: &PushLock) -> Result<(Generation, BulkWriter), Error> {
+async fn prepare(lock: &PushLock) -> Result<(Generation, BulkWriter, LiveData), Error> {
     let store = &lock.store;
     let state = store.current(store.bulk_deadline()).await?;
     if state.is_staged() {
         tracing::info!(generation = %state.generation, "completing an interrupted push");
         complete_renaming(lock, &state).await?;
+    }
+    let live = LiveData::read(store).await?;
+    if state.is_staged() {
+        // Users who were deleted after their values had been staged.
+        let in_force = live.in_force.clone().unwrap_or_default();
+        let users = live.forgotten.keys().filter(|&&user| !live.is_included(&in_force, user));
+        remove_stored(lock, users.copied().collect()).await?;
     }
     // With the new token in the marker, earlier pushes can no longer announce anything.
     let now = marker_text(store).await?;
@@ -77,7 +89,91 @@ async fn prepare(lock: &PushLock) -> Result<(Generation, BulkWriter), Error> {
     lock.check()?;
     replace_marker(store, now, &fenced).await?;
     remove_staged(lock, store.keys.staged_pattern()).await?;
-    Ok((generation, BulkWriter::open(&store.connections, &store.options).await?))
+    let writer = BulkWriter::open(&store.connections, &store.options).await?;
+    Ok((generation, writer, live))
+}
+
+/// What a push knows about the live data in the same store.
+#[derive(Default)]
+struct LiveData {
+    /// 0 if there are none.
+    partitions: u16,
+    /// The watermark of the generation in force.
+    in_force: Option<Watermark>,
+    /// The watermark of this push; empty without one.
+    pushed: Watermark,
+    forgotten: HashMap<UserId, Sequence>,
+}
+
+impl LiveData {
+    async fn read(store: &Inner) -> Result<Self, Error> {
+        let in_force = store.single(Kind::Watermark, codec::unpack_watermark).await?.value;
+        let partitions = store.included().partitions().await?.unwrap_or_default();
+        let forgotten = store.included().forgotten(partitions).await?;
+        Ok(Self { partitions, in_force, pushed: Watermark::default(), forgotten })
+    }
+
+    /// Whether data with this watermark were exported after the deletion of a user. Those of a watermark of other live data
+    /// were not.
+    fn is_included(&self, watermark: &Watermark, user: UserId) -> bool {
+        let Some(&deletion) = self.forgotten.get(&user) else { return true };
+        watermark.partitions() == self.partitions
+            && watermark.contains(sparrow_live::partition(user, self.partitions), deletion)
+    }
+
+    /// Whether nothing may be stored about a user.
+    fn is_deleted(&self, user: UserId) -> bool {
+        !self.is_included(&self.pushed, user)
+    }
+
+    /// The entry without deleted users; `None` if nothing is left.
+    fn without_deleted(&self, mut entry: Entry) -> Option<Entry> {
+        if self.forgotten.is_empty() {
+            return Some(entry);
+        }
+        match &mut entry {
+            Entry::UserFeatures(user, _)
+            | Entry::UserEmbedding(user, _)
+            | Entry::UserRatings(user, _) => {
+                if self.is_deleted(*user) {
+                    return None;
+                }
+            }
+            Entry::MovieRatings(_, ratings) => {
+                ratings.top.retain(|rating| !self.is_deleted(rating.user));
+            }
+            Entry::UserList(list) => {
+                let before = list.most_active.len();
+                list.most_active.retain(|(user, ..)| !self.is_deleted(*user));
+                let removed = before - list.most_active.len();
+                list.total = list.total.saturating_sub(removed as u32);
+            }
+            Entry::MovieFeatures(..)
+            | Entry::MovieEmbedding(..)
+            | Entry::EmbeddingInfo(_)
+            | Entry::Watermark(_) => {}
+        }
+        Some(entry)
+    }
+}
+
+/// Removes values of users that are in force. Those of users with live data remain: they were created again.
+async fn remove_stored(lock: &PushLock, users: Vec<UserId>) -> Result<(), Error> {
+    let (store, mut in_flight) = (&lock.store, InFlight::default());
+    for some in users.chunks(256) {
+        lock.check()?;
+        let live = store.live_of(some).await?;
+        let mut batch = Batch::default();
+        for (user, live) in some.iter().zip(live) {
+            if live.is_none_or(|live| live.ratings.is_empty() && live.events.is_empty()) {
+                for kind in super::USER_KINDS {
+                    batch.push(Command::Unlink(vec![store.keys.plain(kind, user.0)]));
+                }
+            }
+        }
+        in_flight.send(store, batch).await?;
+    }
+    in_flight.flush(store).await
 }
 
 /// The lock of a push, renewed until this is dropped. Every task that changes keys under the lock
@@ -197,6 +293,9 @@ struct RedisPush {
     state: State,
     /// The ids of the entries by kind, in the order of [`Kind::ALL`].
     put: [HashSet<u32>; Kind::ALL.len()],
+    /// Whether entries of a kind were omitted, because their users were deleted.
+    omitted: [bool; Kind::ALL.len()],
+    live: LiveData,
     /// `None` after the last write.
     writer: Option<BulkWriter>,
     phase: Phase,
@@ -238,6 +337,7 @@ impl Push for RedisPush {
         }
         time::sleep(self.lock.store.options.grace).await;
         self.rename_with_retries(&tombstones).await?;
+        self.follow_live_data().await?;
         self.phase = Phase::Ended;
         self.lock.release().await;
         Ok(self.state.generation)
@@ -256,6 +356,15 @@ impl RedisPush {
             self.lock.check()?;
             entry.check()?;
             let (kind, id) = (entry.kind(), entry.id());
+            if let Entry::Watermark(watermark) = &entry {
+                let (address, live) = (self.lock.store.connections.address(), &mut self.live);
+                check_watermark(address, live.in_force.as_ref(), watermark)?;
+                live.pushed = watermark.clone();
+            }
+            let Some(entry) = self.live.without_deleted(entry) else {
+                self.omitted[kind as usize] = true;
+                continue;
+            };
             let key = self.lock.store.keys.staged(kind, id, Some(&self.lock.token));
             if !self.put[kind as usize].insert(id) {
                 self.writer()?.push("UNLINK", &[&key]).await?;
@@ -285,6 +394,7 @@ impl RedisPush {
             Entry::MovieRatings(_, ratings) => codec::pack_movie(&ratings),
             Entry::UserList(list) => codec::pack_users(&list),
             Entry::EmbeddingInfo(text) => stamped(&text, self.state.generation.0).into_bytes(),
+            Entry::Watermark(watermark) => watermark.to_csv().into_bytes(),
         };
         self.set(&key, &value).await
     }
@@ -306,10 +416,15 @@ impl RedisPush {
         self.writer.as_mut().ok_or_else(failed)
     }
 
+    /// Whether this push replaces the entries of a kind.
+    fn has(&self, kind: Kind) -> bool {
+        !self.put[kind as usize].is_empty() || self.omitted[kind as usize]
+    }
+
     /// The plain keys, of the kinds with entries, that have no entry in this push.
     async fn stale(&self) -> Result<HashSet<(Kind, u32)>, Error> {
         let names = &self.lock.store.keys;
-        let put = |kind: Kind| !self.put[kind as usize].is_empty();
+        let put = |kind: Kind| self.has(kind);
         let pushed: Vec<Kind> =
             Kind::ALL.into_iter().filter(|&kind| is_replaced(kind, put)).collect();
         let mut stale = HashSet::new();
@@ -335,6 +450,7 @@ impl RedisPush {
     async fn complete_staging(&mut self) -> Result<Vec<(Kind, u32)>, Error> {
         self.writer()?.flush().await?;
         self.restamp().await?;
+        self.omit_deleted().await?;
         let tombstones = self.stale().await?;
         for &(kind, id) in &tombstones {
             let key = self.lock.store.keys.staged(kind, id, Some(&self.lock.token));
@@ -352,10 +468,70 @@ impl RedisPush {
         Ok(tombstones.into_iter().collect())
     }
 
+    /// Removes the staged values of users who were deleted meanwhile.
+    async fn omit_deleted(&mut self) -> Result<(), Error> {
+        let store = Arc::clone(&self.lock.store);
+        // The first deletion of a store chooses the number of partitions.
+        self.live.partitions = store.included().partitions().await?.unwrap_or_default();
+        self.live.forgotten = store.included().forgotten(self.live.partitions).await?;
+        let deleted: Vec<UserId> = self
+            .live
+            .forgotten
+            .keys()
+            .copied()
+            .filter(|&user| self.live.is_deleted(user))
+            .collect();
+        for user in deleted {
+            for kind in super::USER_KINDS {
+                if self.put[kind as usize].remove(&user.0) {
+                    self.omitted[kind as usize] = true;
+                    let key = store.keys.staged(kind, user.0, Some(&self.lock.token));
+                    self.writer()?.push("UNLINK", &[&key]).await?;
+                }
+            }
+        }
+        self.writer()?.flush().await
+    }
+
+    /// After the renaming: removes the values of users who were deleted after the announcement, and drops live ratings that
+    /// the generation in force contains. Failures are retried, and finally left to the next push.
+    async fn follow_live_data(&self) -> Result<(), Error> {
+        let end = Instant::now() + RENAME_TIMEOUT;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let error = match self.try_to_follow_live_data().await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let is_temporary = matches!(error, Error::Unavailable { .. } | Error::TimedOut { .. });
+            if !is_temporary || Instant::now() >= end || self.lock.check().is_err() {
+                let what = format!(
+                    "the new generation is in effect, but the next push must drop the live ratings that it contains: {error}"
+                );
+                return Err(Error::refused(self.lock.store.connections.address(), what));
+            }
+            time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn try_to_follow_live_data(&self) -> Result<(), Error> {
+        let store = &self.lock.store;
+        let Some(partitions) = store.included().partitions().await? else { return Ok(()) };
+        let mut deleted = store.included().forgotten(partitions).await?;
+        deleted.retain(|user, deletion| self.live.forgotten.get(user) != Some(deletion));
+        remove_stored(&self.lock, deleted.into_keys().collect()).await?;
+        let in_force = store.single(Kind::Watermark, codec::unpack_watermark).await?.value;
+        let Some(in_force) = in_force else { return Ok(()) };
+        let dropped = store.included().drop(&in_force, partitions).await?;
+        tracing::info!(dropped, "dropped the live ratings that the generation contains");
+        Ok(())
+    }
+
     /// Unchanged vectors also belong to the new generation, so their description is stamped with
     /// it, unless the description belongs to an older generation.
     async fn restamp(&mut self) -> Result<(), Error> {
-        let put = |kind: Kind| !self.put[kind as usize].is_empty();
+        let put = |kind: Kind| self.has(kind);
         if is_replaced(Kind::EmbeddingInfo, put) {
             return Ok(());
         }

@@ -73,6 +73,10 @@ impl FeatureStore for FaultyStore {
         unimplemented!("not used by these tests")
     }
 
+    async fn watermark(&self) -> Result<Read<Option<sparrow_live::Watermark>>, Error> {
+        unimplemented!("not used by these tests")
+    }
+
     async fn push(&self) -> Result<Box<dyn Push>, Error> {
         unimplemented!("not used by these tests")
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sparrow_live::{
     Accepted, Action, Durability, Error, Limits, LiveStore, LiveUser, MemoryLive, Recorded,
-    Sequence, Write,
+    Sequence, Watermark, Write,
 };
 use sparrow_model::{MovieId, Stars, UserId};
 use sparrow_store::{GuardOptions, GuardedLive};
@@ -78,6 +78,21 @@ impl LiveStore for FaultyLive {
     ) -> Result<Vec<Recorded>, Error> {
         self.check().await?;
         self.store.log(number, after, limit).await
+    }
+
+    async fn drop_included(&self, watermark: &Watermark) -> Result<u64, Error> {
+        self.check().await?;
+        self.store.drop_included(watermark).await
+    }
+
+    async fn trim(&self, watermark: &Watermark) -> Result<u64, Error> {
+        self.check().await?;
+        self.store.trim(watermark).await
+    }
+
+    async fn trimmed(&self) -> Result<Watermark, Error> {
+        self.check().await?;
+        self.store.trimmed().await
     }
 }
 

@@ -16,6 +16,8 @@ mod redis;
 #[cfg(feature = "redis")]
 mod redis_addresses;
 #[cfg(feature = "redis")]
+mod redis_included;
+#[cfg(feature = "redis")]
 mod redis_keys;
 #[cfg(feature = "redis")]
 mod redis_live;
