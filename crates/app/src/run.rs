@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
+use sparrow_http::{Cors, LogFilter, Operations, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_live::Consumers;
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
@@ -19,13 +19,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::Error;
 use crate::admin::{self, Admin};
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::error::Chain;
 use crate::follow::{self, Publisher};
 use crate::load::load;
 use crate::models::Registry;
-use crate::{file_limit, listen, live, refresh, store, telemetry};
+use crate::{auth, file_limit, listen, live, refresh, store, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
 const FINAL_OUTPUT: Duration = Duration::from_millis(500);
@@ -40,6 +40,16 @@ pub fn main(
         Ok(cli) => cli,
         Err(error) => return terminal::print_clap_result(&error),
     };
+    if let Some(Command::Key { name, scopes }) = &cli.command {
+        return match auth::new_key(name, scopes) {
+            Ok(text) => {
+                // A closed pipe is not a failure.
+                let _ = stdout().write_all(text.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error, USAGE),
+        };
+    }
     // Variables that are not Unicode cannot be keys or values of the configuration.
     let environment = environment
         .into_iter()
@@ -93,16 +103,22 @@ fn serve(config: &Config, streams: &Streams) -> Result<(), Error> {
     let telemetry = telemetry::start(&config.log, &streams.errors)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(Error::system("start the async runtime"))?;
-    let outcome = runtime.block_on(serve_until_signal(config, &streams.output));
+    let filter = telemetry.filter();
+    let outcome = runtime.block_on(serve_until_signal(config, &streams.output, filter));
     // A thread may still be reading files, and the process does not wait for it.
     runtime.shutdown_background();
     drop(telemetry);
     outcome.inspect(|()| tracing::info!("stopped"))
 }
 
-async fn serve_until_signal(config: &Config, output: &Stream) -> Result<(), Error> {
+async fn serve_until_signal(
+    config: &Config,
+    output: &Stream,
+    filter: Arc<dyn LogFilter>,
+) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(Error::system("listen for signals"))?;
-    let mut running = start(config.clone()).await?;
+    let store = store::open(config)?;
+    let mut running = start_from(config.clone(), store, Some(filter)).await?;
     let browser = listen::browser_address(running.address);
     let data = config.data.path.as_ref();
     output.send(format!(
@@ -139,11 +155,15 @@ pub struct Running {
     /// Where ratings and events are kept, as a sentence.
     pub live: String,
     admin: Option<Admin>,
+    config: Config,
+    server: Arc<Server>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     loading: Option<oneshot::Receiver<Result<String, Error>>>,
     /// Loads data, and follows the store and the model folders.
     loader: ServerTask,
+    /// Follows the files with keys.
+    credentials: ServerTask,
     /// Probes model servers.
     servers: ServerTask,
     /// Follows ratings and events.
@@ -174,6 +194,12 @@ impl Running {
         outcome
     }
 
+    /// Reads the files with keys again and puts the credentials in force, from the next request on. After an error, the
+    /// earlier ones stay.
+    pub fn reload_auth(&self) -> Result<(), Error> {
+        auth::reload(&self.config, &self.server)
+    }
+
     /// Waits until a task that should run as long as the server has ended, and returns why. A healthy server never returns
     /// from this.
     ///
@@ -191,8 +217,9 @@ impl Running {
     /// Stops accepting connections, finishes requests in flight within the configured time, and closes the others.
     pub async fn stop(self) {
         // The admin port closes last.
-        let Self { stop, serving, loader, servers, follower, admin: _admin, .. } = self;
-        drop((loader, servers, follower));
+        let Self { stop, serving, loader, servers, credentials, follower, admin: _admin, .. } =
+            self;
+        drop((loader, servers, credentials, follower));
         // Fails if the server has already stopped.
         let _ = stop.send(());
         if let Err(error) = serving.await {
@@ -204,7 +231,7 @@ impl Running {
 /// Starts a server. It listens when this returns, and is ready when [`Running::loaded`] has returned.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let store = store::open(&config)?;
-    start_from(config, store).await
+    start_from(config, store, None).await
 }
 
 /// The same with a feature store of the caller, instead of the configured one.
@@ -213,11 +240,15 @@ pub async fn start_with_store(
     store: Arc<dyn FeatureStore>,
 ) -> Result<Running, Error> {
     let reader = store::reader(&config.store, store);
-    start_from(config, Some(reader)).await
+    start_from(config, Some(reader), None).await
 }
 
 #[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
-async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Running, Error> {
+async fn start_from(
+    config: Config,
+    store: Option<StoreReader>,
+    log_filter: Option<Arc<dyn LogFilter>>,
+) -> Result<Running, Error> {
     if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
         let message = format!("the posters folder {} does not exist", folder.display());
         return Err(Error::Setting(message));
@@ -230,29 +261,17 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
     let address =
         listener.local_addr().map_err(Error::system("find the address of the listener"))?;
     let accepts_writes = config.live.open_writes || address.ip().is_loopback();
-    let live_source = live::open(&config, accepts_writes)?;
-    let live = live::description(&live_source, accepts_writes);
-    let descriptors = file_limit::reserve(config.server.max_connections.get());
-    let server = Arc::new(Server::new(Options {
-        header_timeout: config.server.header_timeout,
-        body_timeout: config.server.body_timeout,
-        idle_timeout: config.server.idle_timeout,
-        write_timeout: config.server.write_timeout,
-        request_timeout: config.server.request_timeout,
-        drain_delay: config.server.drain_delay,
-        shutdown_timeout: config.server.shutdown_timeout,
-        answer_timeout: config.server.answer_timeout,
-        max_connections: descriptors.connections,
-        max_refusals: descriptors.refusals,
-        max_admin_connections: descriptors.admin,
-        max_connections_per_address: config.server.max_connections_per_address,
-        max_bytes_in_flight: config.server.max_bytes_in_flight.0,
-        max_rankings: config.server.max_rankings,
-        hosts,
-        cors,
-        accepts_writes,
-        ..Options::default()
-    }));
+    let auth = auth::load(&config)?;
+    let is_writable = accepts_writes || auth.is_configured();
+    let live_source = live::open(&config, is_writable)?;
+    let live = live::description(&live_source, is_writable);
+    if !is_writable {
+        tracing::warn!("read-only: the server listens beyond loopback and has no keys ([auth])");
+    }
+    let limits = limits(&config);
+    let server = Arc::new(Server::new(Options { hosts, cors, accepts_writes, auth, ..limits }));
+    let configuration = Some(config.masked().into());
+    server.operate(Operations { configuration, log_filter });
     let admin = admin::start(config.admin.listen, &server);
     let publisher = Arc::new(Publisher::new(Arc::clone(&server)));
     let consumers = Arc::new(Consumers::default());
@@ -278,6 +297,8 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         let registry = Arc::clone(&registry);
         async move { registry.maintain_servers().await }
     });
+    let (kept, serving_here) = (config.clone(), Arc::clone(&server));
+    let credentials = tokio::spawn(auth::follow(config.clone(), Arc::clone(&server)));
     let (report, loading) = oneshot::channel();
     let loader = match store {
         Some(reader) => {
@@ -301,8 +322,44 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         }),
     };
     let (loader, servers) = (ServerTask(loader), ServerTask(servers));
-    let loading = Some(loading);
-    Ok(Running { address, live, admin, stop, serving, loading, loader, servers, follower })
+    let credentials = ServerTask(credentials);
+    Ok(Running {
+        config: kept,
+        server: serving_here,
+        credentials,
+        address,
+        live,
+        admin,
+        stop,
+        serving,
+        loading: Some(loading),
+        loader,
+        servers,
+        follower,
+    })
+}
+
+/// The limits of requests and connections.
+fn limits(config: &Config) -> Options {
+    let config = &config.server;
+    let descriptors = file_limit::reserve(config.max_connections.get());
+    Options {
+        header_timeout: config.header_timeout,
+        body_timeout: config.body_timeout,
+        idle_timeout: config.idle_timeout,
+        write_timeout: config.write_timeout,
+        request_timeout: config.request_timeout,
+        drain_delay: config.drain_delay,
+        shutdown_timeout: config.shutdown_timeout,
+        answer_timeout: config.answer_timeout,
+        max_connections: descriptors.connections,
+        max_refusals: descriptors.refusals,
+        max_admin_connections: descriptors.admin,
+        max_connections_per_address: config.max_connections_per_address,
+        max_bytes_in_flight: config.max_bytes_in_flight.0,
+        max_rankings: config.max_rankings,
+        ..Options::default()
+    }
 }
 
 /// Loads all data from files and publishes them.

@@ -2,8 +2,9 @@
 //!
 //! Built-in defaults, then a TOML file, then the environment, then the command line; later layers take precedence. A key is
 //! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]`,
-//! `[[recall.strategies]]` and `[[events]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
+//! `[[recall.strategies]]`, `[[events]]` and `[[auth.keys]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
 
+mod auth;
 mod error;
 mod events;
 mod filter;
@@ -11,12 +12,15 @@ mod keys;
 mod layers;
 mod models;
 mod recall;
+mod secrets;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
+pub use auth::{Anonymous, Auth, Keys};
 pub use error::Error;
 pub use events::Events;
+pub(crate) use filter::checked_filter;
 #[cfg(test)]
 pub(crate) use keys::flag;
 pub use keys::known_keys;
@@ -88,6 +92,8 @@ pub struct Config {
     pub server: Server,
     /// Cross-origin requests.
     pub cors: Cors,
+    /// Keys.
+    pub auth: Auth,
     /// The admin port.
     pub admin: Admin,
     /// Log lines, on standard error.
@@ -112,6 +118,7 @@ impl Default for Config {
             ranking: Ranking::default(),
             server: Server::default(),
             cors: Cors::default(),
+            auth: Auth::default(),
             admin: Admin::default(),
             log: Log::default(),
             models: Models::default(),
@@ -433,6 +440,11 @@ impl Config {
         models::discover(folder).map_err(|error| {
             format!("the models folder {} cannot be read: {error}", folder.display())
         })
+    }
+
+    /// The configuration as TOML without secrets, for operators.
+    pub(crate) fn masked(&self) -> String {
+        secrets::masked(self)
     }
 
     /// The settings as a TOML file that sets them.

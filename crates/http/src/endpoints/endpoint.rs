@@ -2,6 +2,7 @@
 
 use hyper::header::HeaderMap;
 
+use crate::auth::access::Access;
 use crate::parameters::definition::Parameter;
 use crate::parameters::query::{Unknown, Value, parse, path_id};
 use crate::policy::cors::Origins;
@@ -36,6 +37,8 @@ pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) exposure: Exposure,
     /// Whether answers are about a user: caches must not keep them.
     pub(crate) is_personal: bool,
+    /// Whether it needs no credentials on a server that has some.
+    pub(crate) is_open: bool,
     pub(crate) query: Query,
 }
 
@@ -57,6 +60,8 @@ pub(crate) enum Answer {
     Ranked(Schema),
     /// A JPEG image, which is revalidated.
     Image,
+    /// Text, or a page for operators.
+    Text,
 }
 
 /// Where an endpoint is available.
@@ -68,6 +73,20 @@ pub(crate) enum Exposure {
     PublicAndAdmin,
     /// Everywhere, for every host, and also at the limit of connections: load balancers probe it.
     Probe,
+    /// On the admin port alone, for operators.
+    Operators,
+}
+
+impl Exposure {
+    /// Whether the endpoint exists on the public port.
+    pub(crate) const fn is_public(self) -> bool {
+        !matches!(self, Self::Operators)
+    }
+
+    /// Whether the endpoint exists on the admin port.
+    pub(crate) const fn is_admin(self) -> bool {
+        !matches!(self, Self::Public)
+    }
 }
 
 /// The path of an endpoint, with at most two variable parts.
@@ -158,6 +177,7 @@ impl<Query: Copy> Endpoint<Query> {
             origins: Origins::Listed,
             exposure: Exposure::Public,
             is_personal: false,
+            is_open: false,
             query,
         }
     }
@@ -208,9 +228,14 @@ impl<Query: Copy> Endpoint<Query> {
         Self { methods: Methods::POST, body: Some(body), ..self }
     }
 
-    /// Changes data by this method. Only the server's own pages may use it.
+    /// Changes data by this method.
     pub(crate) const fn writing(self, methods: Methods, body: Option<&'static [Field]>) -> Self {
-        Self { methods, body, writes: true, is_personal: true, origins: Origins::Own, ..self }
+        Self { methods, body, writes: true, is_personal: true, origins: Origins::Writers, ..self }
+    }
+
+    /// Takes PUT with a body on the admin port, where [`crate::policy::operators`] decides who may.
+    pub(crate) const fn operated(self, body: &'static [Field]) -> Self {
+        Self { methods: Methods::PUT, body: Some(body), exposure: Exposure::Operators, ..self }
     }
 
     pub(crate) const fn with_problems(self, problems: &'static [Kind]) -> Self {
@@ -219,6 +244,11 @@ impl<Query: Copy> Endpoint<Query> {
 
     pub(crate) const fn exposed(self, exposure: Exposure) -> Self {
         Self { exposure, ..self }
+    }
+
+    /// Needs no credentials.
+    pub(crate) const fn open(self) -> Self {
+        Self { is_open: true, ..self }
     }
 
     /// Marks the answers as about a user: caches must not keep them, and only listed origins may read them.
@@ -247,6 +277,8 @@ pub(crate) struct Call<'a> {
     /// The request body; empty if the endpoint takes none.
     pub(crate) body: &'a [u8],
     pub(crate) audience: Audience,
+    /// `None` on a server without credentials.
+    pub(crate) access: Option<&'a Access>,
 }
 
 impl<'a> Call<'a> {

@@ -1,6 +1,7 @@
 //! The endpoints of the API: one entry for each, with its description and its handler.
 
 pub(crate) mod conditions;
+pub(crate) mod debug;
 pub(crate) mod document;
 pub(crate) mod endpoint;
 pub(crate) mod events;
@@ -20,6 +21,7 @@ pub(crate) mod ranking;
 pub(crate) mod ratings;
 pub(crate) mod recommendations;
 pub(crate) mod search;
+pub(crate) mod session;
 pub(crate) mod sparrowrecsys;
 pub(crate) mod stores;
 pub(crate) mod users;
@@ -76,7 +78,18 @@ endpoints! { |call|
     SparrowRecSysSimilarMovies: sparrowrecsys::SIMILAR => sparrowrecsys::similar(call);
     SparrowRecSysGenre: sparrowrecsys::GENRE => sparrowrecsys::genre(call);
     Poster: posters::POSTER => posters::show(call).await;
-    Description: document::DESCRIPTION => document::show(call, ENDPOINTS.iter().map(|(_, e)| *e));
+    Session: session::SHOW => Ok(session::show(call));
+    SignIn: session::SIGN_IN => session::sign_in(call);
+    SignOut: session::SIGN_OUT => session::sign_out(call);
+    Description: document::DESCRIPTION => document::show(call, public_endpoints());
     Live: health::LIVE => Ok(health::live());
     Ready: health::READY => health::ready(call);
+    Configuration: debug::CONFIGURATION => debug::configuration(call);
+    LogLevel: debug::LOG_LEVEL => debug::log_level(call);
+    SetLogLevel: debug::SET_LOG_LEVEL => debug::set_log_level(call);
+}
+
+/// The endpoints of the public port, which the description of the API contains.
+pub(crate) fn public_endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS.iter().map(|(_, endpoint)| *endpoint).filter(|e| e.exposure.is_public())
 }
