@@ -13,6 +13,7 @@
 
 mod events;
 mod exposure;
+mod follow;
 mod memory;
 mod partition;
 mod sequence;
@@ -29,6 +30,7 @@ extern crate self as sparrow_live;
 
 pub use events::{Combination, EventType, EventTypes, Opinion};
 pub use exposure::Exposure;
+pub use follow::{Change, Consumer, ConsumerStatus, Consumers};
 pub use memory::MemoryLive;
 pub use partition::partition;
 pub use sequence::{InvalidSequence, Sequence};

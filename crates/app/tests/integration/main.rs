@@ -6,6 +6,7 @@ mod auth;
 mod entries;
 mod experiments;
 mod failing;
+mod follow;
 mod live;
 mod live_stores;
 mod load;
