@@ -30,7 +30,7 @@ pub(crate) async fn changes_by_log<S: LiveStore + ?Sized>(
     for (partition, position) in (0..).zip(after) {
         for recorded in store.log(partition, *position, CHANGES_PER_PARTITION).await? {
             *position = recorded.sequence;
-            changes.push(Change { user: recorded.write.user, sequence: recorded.sequence });
+            changes.extend(recorded.change());
         }
     }
     Ok(changes)
@@ -41,8 +41,9 @@ pub(crate) async fn users_by_log<S: LiveStore + ?Sized>(store: &S) -> Result<Vec
     let mut users = BTreeSet::new();
     let mut positions = vec![Sequence::default(); usize::from(store.partitions())];
     loop {
+        let before = positions.clone();
         let changes = changes_by_log(store, &mut positions).await?;
-        if changes.is_empty() {
+        if positions == before {
             return Ok(users.into_iter().collect());
         }
         users.extend(changes.into_iter().map(|change| change.user));

@@ -133,7 +133,9 @@ impl LiveStore for MemoryLive {
     }
 
     async fn all_users(&self) -> Result<Vec<UserId>, Error> {
-        Ok(self.state().users.keys().copied().collect())
+        let state = self.state();
+        let of_users = state.users.iter().filter(|(_, user)| !user.is_empty());
+        Ok(of_users.map(|(&id, _)| id).collect())
     }
 
     async fn log(&self, _: u16, after: Sequence, limit: usize) -> Result<Vec<Recorded>, Error> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sparrow_model::UserId;
 
 use crate::follow::{changes_by_log, users_by_log};
-use crate::{Accepted, Change, LiveUser, Sequence, Watermark, Write};
+use crate::{Accepted, Action, Change, LiveUser, Sequence, Watermark, Write};
 
 /// How long stores remember idempotency keys.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -58,7 +58,8 @@ pub trait LiveStore: Debug + Send + Sync {
         Ok(vec![Sequence::default(); usize::from(self.partitions())])
     }
 
-    /// The users of the writes after these positions, one for each partition, and moves the positions behind them. The
+    /// The users of the writes after these positions, one for each partition, and moves the positions behind them.
+    /// Exposures are left out. The
     /// writes of a partition come in their order, not all of them need to be returned at once. Waits for at most `wait` until
     /// there are any; a store may return without any earlier, so callers pause.
     async fn changes(&self, after: &mut [Sequence], wait: Duration) -> Result<Vec<Change>, Error> {
@@ -97,6 +98,16 @@ pub struct Recorded {
     pub write: Write,
     /// Whether it was in force when it was accepted.
     pub applied: bool,
+}
+
+impl Recorded {
+    /// The change of the user's live data; `None` for exposures, which change nothing.
+    pub const fn change(&self) -> Option<Change> {
+        match self.write.action {
+            Action::Expose(_) => None,
+            _ => Some(Change { user: self.write.user, sequence: self.sequence }),
+        }
+    }
 }
 
 /// What an acknowledged write survives.

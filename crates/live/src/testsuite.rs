@@ -9,6 +9,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use sparrow_live::{
     Accepted, Action, Error, Exposure, Idempotency, Limits, LiveStore, LiveUser, Sequence,
@@ -417,6 +418,15 @@ async fn exposures_are_logged_and_change_no_user([store, other]: &Handles) {
     // A user who only saw something has no live data.
     write(&**store, Write { user: UserId(7), ..exposure }).await.unwrap();
     assert_eq!(user(&**other, 7).await, LiveUser::default());
+    assert_eq!(other.all_users().await.unwrap(), [UserId(6)]);
+    write(&**store, rate(8, 1, 9, 300)).await.unwrap();
+    let mut positions = vec![Sequence::default(); usize::from(other.partitions())];
+    let mut changed = HashSet::new();
+    while !changed.contains(&UserId(8)) {
+        let changes = other.changes(&mut positions, Duration::from_secs(1)).await.unwrap();
+        changed.extend(changes.into_iter().map(|change| change.user));
+    }
+    assert!(!changed.contains(&UserId(7)));
 }
 
 /// The watermark of all writes so far.

@@ -576,7 +576,8 @@ impl LiveStore for FileLive {
 
     async fn all_users(&self) -> Result<Vec<UserId>, Error> {
         let users = self.0.shared.users.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(users.keys().copied().collect())
+        let of_users = users.iter().filter(|(_, user)| !user.is_empty());
+        Ok(of_users.map(|(&id, _)| id).collect())
     }
 
     async fn log(&self, _: u16, after: Sequence, limit: usize) -> Result<Vec<Recorded>, Error> {

@@ -284,6 +284,10 @@ fn entry_of(entry: &Reply) -> Option<(Sequence, Option<UserId>)> {
     // A deleted entry has no fields.
     let Some(Reply::List(fields)) = parts.get(1) else { return Some((sequence, None)) };
     let (pairs, _) = fields.as_chunks::<2>();
+    let is = |reply: &Reply, text: &str| matches!(reply, Reply::Text(bytes) if *bytes == text);
+    if pairs.iter().any(|[name, value]| is(name, "action") && is(value, "expose")) {
+        return Some((sequence, None));
+    }
     let user = pairs.iter().find_map(|[name, value]| match (name, value) {
         (Reply::Text(name), Reply::Text(value)) if name == "user" => {
             str::from_utf8(value).ok()?.parse().ok().map(UserId)
@@ -303,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_without_a_user_move_the_position_only() {
+    fn entries_without_a_user_and_exposures_move_the_position_only() {
         let fields =
             |fields: &[&'static str]| Reply::List(fields.iter().map(|it| text(it)).collect());
         let entry = |id, parts| Reply::List(vec![text(id), parts]);
@@ -312,6 +316,7 @@ mod tests {
             Reply::List(vec![
                 entry("1-0", fields(&["v", "1", "user", "6"])),
                 entry("1-1", fields(&["user", "x"])),
+                entry("1-2", fields(&["action", "expose", "user", "7"])),
                 entry("2-0", fields(&["other", "6"])),
                 entry("3-7", Reply::Nothing),
             ]),

@@ -384,9 +384,9 @@ impl Inner {
         for partition in read.moved {
             // The library finds the server, and remembers it for the next connections.
             let position = &mut after[usize::from(partition)];
-            for Recorded { sequence, write, .. } in self.log(partition, *position, 100).await? {
-                *position = sequence;
-                changes.push(Change { user: write.user, sequence });
+            for recorded in self.log(partition, *position, 100).await? {
+                *position = recorded.sequence;
+                changes.extend(recorded.change());
             }
         }
         Ok(changes)
