@@ -147,7 +147,9 @@ impl Experiment {
         let bar = console.bar("reading live data", Unit::Each("partitions"));
         let show = |done, total| bar.show(done, total);
         live::read(&*store, &show, |_, page| {
-            page.iter().for_each(|entry| evidence.add(entry));
+            for entry in page {
+                evidence.add(entry);
+            }
             Ok(())
         })
         .await?;

@@ -36,12 +36,31 @@ pub(super) fn warnings(analysis: &Analysis) -> Vec<String> {
     warnings
 }
 
-/// The metrics of an analysis with their names and the digits of their values.
-pub(super) const METRICS: [(&str, &str, usize, fn(&VariantResults) -> &Metric); 4] = [
-    ("conversion", "Conversion (share of users with an outcome)", 4, |of| &of.conversion),
-    ("movies", "Movies with an outcome per user", 4, |of| &of.movies),
-    ("degraded", "Guard: share of degraded answers", 4, |of| &of.degraded),
-    ("milliseconds", "Guard: milliseconds of recall and ranking", 3, |of| &of.milliseconds),
+/// A metric in the output.
+pub(super) struct Shown {
+    /// The name in JSON.
+    pub(super) key: &'static str,
+    pub(super) title: &'static str,
+    /// The digits behind the point.
+    pub(super) digits: usize,
+    pub(super) of: fn(&VariantResults) -> &Metric,
+}
+
+const fn shown(
+    key: &'static str,
+    title: &'static str,
+    digits: usize,
+    of: fn(&VariantResults) -> &Metric,
+) -> Shown {
+    Shown { key, title, digits, of }
+}
+
+/// The metrics: outcomes first, then guards.
+pub(super) const METRICS: [Shown; 4] = [
+    shown("conversion", "Conversion (share of users with an outcome)", 4, |it| &it.conversion),
+    shown("movies", "Movies with an outcome per user", 4, |it| &it.movies),
+    shown("degraded", "Guard: share of degraded answers", 4, |it| &it.degraded),
+    shown("milliseconds", "Guard: milliseconds of recall and ranking", 3, |it| &it.milliseconds),
 ];
 
 pub(super) fn p_value(value: f64) -> String {
@@ -94,7 +113,7 @@ pub(super) fn text(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     let p = p_value(results.ratio_p_value);
     writeln!(out, "\nUsers (sample ratio: p = {p})")?;
     table(&rows, out)?;
-    for (_, title, digits, of) in METRICS {
+    for Shown { title, digits, of, .. } in METRICS {
         writeln!(out, "\n{title}")?;
         let mut rows = vec![
             [
@@ -217,8 +236,8 @@ pub(super) fn json(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         insert("users", json!(of.users));
         insert("exposures", json!(of.exposures));
         insert("models", json!(of.models));
-        for (name, _, _, metric) in METRICS {
-            insert(name, metric_json(metric(of)));
+        for metric in METRICS {
+            insert(metric.key, metric_json((metric.of)(of)));
         }
         let percentiles =
             of.percentiles.map(|[p50, p95, p99]| json!({"p50": p50, "p95": p95, "p99": p99}));

@@ -5,7 +5,7 @@ use sparrow_experiments::statistics::{Comparison, Estimate};
 use sparrow_report::{Cell, Plot, Report, Row, Section, Table};
 
 use super::Analysis;
-use super::output::{METRICS, interleaved, lift, p_value, period, warnings};
+use super::output::{METRICS, Shown, interleaved, lift, p_value, period, warnings};
 use crate::report::{chart, fact, program};
 
 pub(super) fn report(analysis: &Analysis) -> Report {
@@ -22,7 +22,7 @@ pub(super) fn report(analysis: &Analysis) -> Report {
     facts.push(program());
     let mut sections = vec![lifts(analysis), users(analysis)];
     for metric in METRICS {
-        sections.push(section(&results.variants, metric));
+        sections.push(section(&results.variants, &metric));
     }
     sections.extend(interleaving(analysis));
     Report { title: format!("Experiment {name}"), facts, notes: warnings(analysis), sections }
@@ -38,7 +38,7 @@ fn columns(names: &[&str]) -> Vec<String> {
 
 /// The picture: the lift of each variant with its interval, plain and with CUPED.
 fn lifts(analysis: &Analysis) -> Section {
-    let charts = METRICS[..2].iter().map(|(_, title, _, of)| {
+    let charts = METRICS.iter().take(2).map(|Shown { title, of, .. }| {
         let mut rows = Vec::new();
         for variant in &analysis.results.variants {
             let metric = of(variant);
@@ -84,15 +84,8 @@ fn users(analysis: &Analysis) -> Section {
     Section { heading: "Users".to_owned(), tables: vec![table], ..Section::default() }
 }
 
-fn section(
-    variants: &[VariantResults],
-    (key, title, digits, of): (
-        &str,
-        &str,
-        usize,
-        fn(&VariantResults) -> &sparrow_experiments::analysis::Metric,
-    ),
-) -> Section {
+fn section(variants: &[VariantResults], metric: &Shown) -> Section {
+    let Shown { key, title, digits, of } = *metric;
     let measure = |estimate: Option<Estimate>, digits: usize, unit: &str| match estimate {
         None => Cell::Missing,
         Some(Estimate { value, low, high }) => Cell::Measure(
