@@ -112,7 +112,7 @@ async fn effect_on_users_of_a_server_is_found() {
 
 /// A file with exposures and likes of users 1 to 40.
 async fn live(path: &Path) {
-    let live = FileLive::open(path, Limits::default()).unwrap();
+    let store = FileLive::open(path, Limits::default()).unwrap();
     let mut writes = Vec::new();
     for user in 1..=40 {
         let variant = if user % 2 == 0 { "b" } else { "a" };
@@ -130,7 +130,7 @@ async fn live(path: &Path) {
             writes.push(Write::new(UserId(user), like, 1_000_000_100));
         }
     }
-    assert!(live.write(&writes).await.iter().all(Result::is_ok));
+    assert!(store.write(&writes).await.iter().all(Result::is_ok));
 }
 
 #[tokio::test(flavor = "multi_thread")]
