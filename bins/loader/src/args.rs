@@ -16,6 +16,7 @@ use crate::forward::Forwarded;
 use crate::push::Push;
 use crate::run::Run;
 use crate::train::{Import, Train};
+use crate::trim::Trim;
 use crate::tune::Tune;
 use crate::verify::Verify;
 
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Push(Push),
     Verify(Verify),
     Export(Export),
+    Trim(Trim),
     Synth(Synth),
     Train(Train),
     Tune(Tune),

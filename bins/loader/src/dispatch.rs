@@ -30,12 +30,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Embed(embed) => embed.run(console),
         Command::Fit(fit) => fit.run(console),
         Command::Import(import) => import.run(console),
-        Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
         // The layout of the future is too deep for the compiler.
         Command::Export(args) => {
             on_runtime(async |signals| Box::pin(args.run(console, signals)).await)
         }
+        Command::Push(args) => {
+            on_runtime(async |signals| Box::pin(args.run(console, signals)).await)
+        }
+        Command::Trim(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Synth(synth) => synthesise(&synth, console),
         Command::Train(train) => train.run(console),
         Command::Tune(tune) => tune.run(console),

@@ -18,6 +18,7 @@ mod sources;
 mod store;
 mod tf_serving;
 mod train;
+mod trim;
 mod tune;
 mod verify;
 

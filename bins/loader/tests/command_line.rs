@@ -551,8 +551,8 @@ fn wrong_usage_and_missing_input_have_their_exit_codes() {
 }
 
 const COMMANDS: [&str; 13] = [
-    "run", "features", "samples", "embed", "import", "push", "verify", "export", "synth", "train",
-    "tune", "evaluate", "compare",
+    "run", "features", "samples", "embed", "import", "push", "verify", "export", "trim", "synth",
+    "train", "tune", "evaluate", "compare",
 ];
 
 #[test]
