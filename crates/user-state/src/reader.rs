@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{
     Error, FeatureStore, Generation, Kind, Malformed, Read, StoredMovie, StoredUser, UserList,
@@ -149,6 +150,11 @@ impl StoreReader {
     /// How the vectors were made and how they compare.
     pub async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
         self.recorded(self.store.embedding_info()).await
+    }
+
+    /// Which live data the generation in force contains.
+    pub async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
+        self.recorded(self.store.watermark()).await
     }
 
     /// A number that changes when another program changes the movies; see [`FeatureStore::fingerprint`].
