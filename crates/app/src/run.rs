@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, Options, Server, Snapshot, SnapshotOptions};
+use sparrow_http::{Cors, LogFilter, Operations, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
@@ -91,16 +91,22 @@ fn serve(config: &Config, streams: &Streams) -> Result<(), Error> {
     let telemetry = telemetry::start(&config.log, &streams.errors)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(Error::system("start the async runtime"))?;
-    let outcome = runtime.block_on(serve_until_signal(config, &streams.output));
+    let filter = telemetry.filter();
+    let outcome = runtime.block_on(serve_until_signal(config, &streams.output, filter));
     // A thread may still be reading files, and the process does not wait for it.
     runtime.shutdown_background();
     drop(telemetry);
     outcome.inspect(|()| tracing::info!("stopped"))
 }
 
-async fn serve_until_signal(config: &Config, output: &Stream) -> Result<(), Error> {
+async fn serve_until_signal(
+    config: &Config,
+    output: &Stream,
+    filter: Arc<dyn LogFilter>,
+) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(Error::system("listen for signals"))?;
-    let mut running = start(config.clone()).await?;
+    let store = store::open(config)?;
+    let mut running = start_from(config.clone(), store, Some(filter)).await?;
     let browser = listen::browser_address(running.address);
     let data = config.data.path.as_ref();
     output.send(format!(
@@ -199,7 +205,7 @@ impl Running {
 /// Starts a server. It listens when this returns, and is ready when [`Running::loaded`] has returned.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let store = store::open(&config)?;
-    start_from(config, store).await
+    start_from(config, store, None).await
 }
 
 /// The same with a feature store of the caller, instead of the configured one.
@@ -208,11 +214,15 @@ pub async fn start_with_store(
     store: Arc<dyn FeatureStore>,
 ) -> Result<Running, Error> {
     let reader = store::reader(&config.store, store);
-    start_from(config, Some(reader)).await
+    start_from(config, Some(reader), None).await
 }
 
 #[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
-async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Running, Error> {
+async fn start_from(
+    config: Config,
+    store: Option<StoreReader>,
+    log_filter: Option<Arc<dyn LogFilter>>,
+) -> Result<Running, Error> {
     if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
         let message = format!("the posters folder {} does not exist", folder.display());
         return Err(Error::Setting(message));
@@ -248,6 +258,8 @@ async fn start_from(config: Config, store: Option<StoreReader>) -> Result<Runnin
         accepts_writes,
         ..Options::default()
     }));
+    let configuration = Some(config.masked().into());
+    server.operate(Operations { configuration, log_filter });
     let admin = admin::start(config.admin.listen, &server);
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn({

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sparrow_http::LogFilter;
 use sparrow_process::Stream;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -15,7 +16,7 @@ use tracing::{Event, Level, Metadata};
 use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt as lines, registry};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt as lines, registry, reload};
 
 use crate::Error;
 use crate::config::{Log, LogFormat};
@@ -26,9 +27,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// Starts writing log lines to standard error. Panics become log lines too.
 pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry, Error> {
-    let filter = EnvFilter::builder()
-        .parse(&log.filter)
+    let filter = parse_filter(&log.filter)
         .map_err(|error| Error::Setting(format!("log.filter {:?}: {error}", log.filter)))?;
+    let (filter, reload) = reload::Layer::new(filter);
     let repeats = Arc::new(Repeats::<Identifier>::default());
     let errors = errors.clone();
     let lines = lines::layer()
@@ -57,15 +58,43 @@ pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry, Error> {
             tracing::error!("{info}");
         }
     }));
-    Ok(Telemetry(repeats))
+    Ok(Telemetry { repeats, filter: Arc::new(ReloadedFilter(reload)) })
 }
 
 /// Reports suppressed lines when it is dropped.
-pub(crate) struct Telemetry(Arc<Repeats<Identifier>>);
+pub(crate) struct Telemetry {
+    repeats: Arc<Repeats<Identifier>>,
+    filter: Arc<ReloadedFilter>,
+}
+
+impl Telemetry {
+    /// The filter of log lines, which operators may replace.
+    pub(crate) fn filter(&self) -> Arc<dyn LogFilter> {
+        Arc::clone(&self.filter) as Arc<dyn LogFilter>
+    }
+}
+
+fn parse_filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
+}
+
+#[derive(Debug)]
+struct ReloadedFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter for ReloadedFilter {
+    fn get(&self) -> String {
+        self.0.with_current(ToString::to_string).unwrap_or_default()
+    }
+
+    fn set(&self, filter: &str) -> Result<(), String> {
+        let filter = crate::config::checked_filter(filter)?;
+        self.0.reload(parse_filter(&filter)?).map_err(|error| error.to_string())
+    }
+}
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        self.0.report(Instant::now() + WINDOW);
+        self.repeats.report(Instant::now() + WINDOW);
     }
 }
 
@@ -222,5 +251,20 @@ mod tests {
         for round in 0..50 {
             assert!(admit(two, start + WINDOW * round));
         }
+    }
+
+    #[test]
+    fn replaced_filter_applies_and_misspelt_ones_are_refused() {
+        let (layer, handle) = reload::Layer::new(parse_filter("info").expect("a filter"));
+        let filter = ReloadedFilter(handle);
+        let lines = lines::layer().with_writer(std::io::sink).with_filter(layer);
+        tracing::subscriber::with_default(registry().with(lines), || {
+            assert!(tracing::enabled!(Level::INFO) && !tracing::enabled!(Level::DEBUG));
+            assert_eq!(filter.set("debug"), Ok(()));
+            assert_eq!(filter.get(), "debug");
+            assert!(tracing::enabled!(Level::DEBUG));
+            assert!(filter.set("inof").is_err_and(|error| error.contains("info")));
+            assert_eq!(filter.get(), "debug");
+        });
     }
 }

@@ -196,8 +196,8 @@ mod tests {
         let terms = vec![
             model(Signal::Ease, 2.0, 0.5),
             model(Signal::ItemKnn, 1.0, 0.25),
-            // With one rating: 1.5 − 1.01/1.01.
-            Term { new_user_weight: Some(0.49), ..term(Signal::Popularity, 1.5) },
+            // With one rating, the share of this weight is 0.99998.
+            Term { new_user_weight: Some(0.5), ..term(Signal::Popularity, 1.5) },
             term(Signal::PopularityForNewUsers, 0.25),
             term(Signal::Genres, 3.0),
             term(Signal::Released, 4.0),

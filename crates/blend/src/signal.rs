@@ -69,7 +69,7 @@ pub struct Term {
     /// Its weight for users with many ratings.
     pub weight: f32,
     /// Its weight for users without ratings, if it is another one. With r ratings, the share of this weight is
-    /// 1/(1 + (r/10)²), and the rest is that of `weight`.
+    /// 1/(1 + (r/15)⁴), and the rest is that of `weight`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_user_weight: Option<f32>,
     /// ε of the signals of models; 0 for other signals.
@@ -149,7 +149,7 @@ pub(crate) struct UserSignals {
 }
 
 /// The number of ratings at which both weights of a term count half.
-const HALF_NEW: f32 = 10.0;
+const HALF_NEW: f32 = 15.0;
 
 /// The mean length of a year, in seconds.
 const YEAR: u32 = 31_556_952;
@@ -179,7 +179,7 @@ impl UserSignals {
             genres,
             last_year,
             newness: 1.0 / (1.0 + ratings / 5.0),
-            new_share: 1.0 / (1.0 + (ratings / HALF_NEW).powi(2)),
+            new_share: 1.0 / (1.0 + (ratings / HALF_NEW).powi(4)),
         }
     }
 }

@@ -32,5 +32,6 @@ mod state;
 pub use connection::accept::{Served, Server};
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;
+pub use state::operations::{LogFilter, Operations};
 pub use state::options::Options;
 pub use state::snapshot::{Snapshot, SnapshotOptions};

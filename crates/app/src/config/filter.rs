@@ -30,6 +30,11 @@ pub(super) fn checked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stri
     Ok(filter)
 }
 
+/// A filter that operators send.
+pub(crate) fn checked_filter(filter: &str) -> Result<String, String> {
+    check(filter).map(|()| filter.to_owned())
+}
+
 /// Refuses misspelt levels and targets: [`EnvFilter`] interprets a misspelt level as a target, which selects nothing.
 fn check(filter: &str) -> Result<(), String> {
     // Fields of spans may contain commas and equals signs; such filters are not checked.

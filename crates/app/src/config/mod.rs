@@ -11,12 +11,14 @@ mod keys;
 mod layers;
 mod models;
 mod recall;
+mod secrets;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
 pub use error::Error;
 pub use events::Events;
+pub(crate) use filter::checked_filter;
 #[cfg(test)]
 pub(crate) use keys::flag;
 pub use keys::known_keys;
@@ -430,6 +432,11 @@ impl Config {
         models::discover(folder).map_err(|error| {
             format!("the models folder {} cannot be read: {error}", folder.display())
         })
+    }
+
+    /// The configuration as TOML without secrets, for operators.
+    pub(crate) fn masked(&self) -> String {
+        secrets::masked(self)
     }
 
     /// The settings as a TOML file that sets them.

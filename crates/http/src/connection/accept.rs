@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::connection::addresses::Addresses;
 use crate::connection::serve::{refuse, serve_connection};
 use crate::routing::dispatch::Lane;
+use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
@@ -56,6 +57,11 @@ impl Server {
         self.shared.publish(snapshot);
     }
 
+    /// Sets what the program provides for operators, before [`Server::serve_admin`]. The first call counts.
+    pub fn operate(&self, operations: Operations) {
+        self.shared.operate(operations);
+    }
+
     /// Serves connections until `shutdown` resolves. From then on the server is not ready; after
     /// [`Options::drain_delay`] it accepts no more connections. Each open one is closed with its next answer, which
     /// has `Connection: close`, or when it has been idle for half a second. Connections that do not end within
@@ -91,9 +97,12 @@ impl Server {
     }
 
     /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages
-    /// that are not public. Meant for a port of its own and, so that nothing blocks it, a thread of its own.
+    /// that are not public, the configuration and the filter of log lines. Beyond loopback, only health. Meant
+    /// for a port of its own and, so that nothing blocks it, a thread of its own.
     pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let most = self.shared.options.max_admin_connections;
+        let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let lane = Lane::Admin { on_loopback };
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -106,7 +115,7 @@ impl Server {
             match accepted {
                 Ok((stream, _)) => {
                     let shared = Arc::clone(&self.shared);
-                    connections.spawn(serve_connection(shared, None, stream, Lane::Admin));
+                    connections.spawn(serve_connection(shared, None, stream, lane));
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,

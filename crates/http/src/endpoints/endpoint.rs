@@ -57,6 +57,8 @@ pub(crate) enum Answer {
     Ranked(Schema),
     /// A JPEG image, which is revalidated.
     Image,
+    /// Text, or a page for operators.
+    Text,
 }
 
 /// Where an endpoint is available.
@@ -68,6 +70,20 @@ pub(crate) enum Exposure {
     PublicAndAdmin,
     /// Everywhere, for every host, and also at the limit of connections: load balancers probe it.
     Probe,
+    /// On the admin port alone, for operators.
+    Operators,
+}
+
+impl Exposure {
+    /// Whether the endpoint exists on the public port.
+    pub(crate) const fn is_public(self) -> bool {
+        !matches!(self, Self::Operators)
+    }
+
+    /// Whether the endpoint exists on the admin port.
+    pub(crate) const fn is_admin(self) -> bool {
+        !matches!(self, Self::Public)
+    }
 }
 
 /// The path of an endpoint, with at most two variable parts.
@@ -211,6 +227,11 @@ impl<Query: Copy> Endpoint<Query> {
     /// Changes data by this method. Only the server's own pages may use it.
     pub(crate) const fn writing(self, methods: Methods, body: Option<&'static [Field]>) -> Self {
         Self { methods, body, writes: true, is_personal: true, origins: Origins::Own, ..self }
+    }
+
+    /// Takes PUT with a body on the admin port, where [`crate::policy::operators`] decides who may.
+    pub(crate) const fn operated(self, body: &'static [Field]) -> Self {
+        Self { methods: Methods::PUT, body: Some(body), exposure: Exposure::Operators, ..self }
     }
 
     pub(crate) const fn with_problems(self, problems: &'static [Kind]) -> Self {

@@ -1,6 +1,7 @@
 //! The endpoints of the API: one entry for each, with its description and its handler.
 
 pub(crate) mod conditions;
+pub(crate) mod debug;
 pub(crate) mod document;
 pub(crate) mod endpoint;
 pub(crate) mod events;
@@ -76,7 +77,15 @@ endpoints! { |call|
     SparrowRecSysSimilarMovies: sparrowrecsys::SIMILAR => sparrowrecsys::similar(call);
     SparrowRecSysGenre: sparrowrecsys::GENRE => sparrowrecsys::genre(call);
     Poster: posters::POSTER => posters::show(call).await;
-    Description: document::DESCRIPTION => document::show(call, ENDPOINTS.iter().map(|(_, e)| *e));
+    Description: document::DESCRIPTION => document::show(call, public_endpoints());
     Live: health::LIVE => Ok(health::live());
     Ready: health::READY => health::ready(call);
+    Configuration: debug::CONFIGURATION => debug::configuration(call);
+    LogLevel: debug::LOG_LEVEL => debug::log_level(call);
+    SetLogLevel: debug::SET_LOG_LEVEL => debug::set_log_level(call);
+}
+
+/// The endpoints of the public port, which the description of the API contains.
+pub(crate) fn public_endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS.iter().map(|(_, endpoint)| *endpoint).filter(|e| e.exposure.is_public())
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod cors;
 pub(crate) mod hosts;
+pub(crate) mod operators;
 pub(crate) mod writes;

@@ -10,6 +10,7 @@ use hyper::{Method, Response, StatusCode};
 use crate::endpoints;
 use crate::endpoints::endpoint::{Call, Exposure};
 use crate::policy::cors::{Grant, Origins};
+use crate::policy::operators::{self, Access};
 use crate::policy::writes;
 use crate::response::audience::Audience;
 use crate::response::problem::{Kind, Problem, quoted};
@@ -27,8 +28,8 @@ pub(crate) enum Lane {
     Public,
     /// One request for health or readiness: the server has too many connections.
     Probes,
-    /// Health, readiness and models, with details that are not public.
-    Admin,
+    /// Health, and what operators need, with details that are not public.
+    Admin { on_loopback: bool },
 }
 
 /// Answers a request. Also returns whether the client may be sending a body that was not read: the connection must then
@@ -118,12 +119,20 @@ fn check<'p>(
     let exposure = route.and_then(|route| route.endpoint()).map(|endpoint| endpoint.exposure);
     match lane {
         Lane::Public | Lane::Probes if exposure == Some(Exposure::Probe) => {}
+        Lane::Public if exposure.is_some_and(|exposure| !exposure.is_public()) => {
+            return Err(no_endpoint(path));
+        }
         Lane::Public => shared.options.hosts.check(parts)?,
         Lane::Probes => {
             return Err(Problem::new(Kind::Unavailable, "the server has too many connections"));
         }
-        Lane::Admin if matches!(exposure, Some(Exposure::Probe | Exposure::PublicAndAdmin)) => {}
-        Lane::Admin => return Err(no_endpoint(path)),
+        Lane::Admin { on_loopback } => match exposure {
+            Some(Exposure::Probe) => {}
+            Some(exposure) if exposure.is_admin() => {
+                operators::check(parts, operators::access(parts, on_loopback), takes_body)?;
+            }
+            _ => return Err(no_endpoint(path)),
+        },
     }
     let Some(route) = route else {
         let page = page_before_slash(path).ok_or_else(|| no_endpoint(path))?;
@@ -154,7 +163,14 @@ async fn reply(
     body: &[u8],
     lane: Lane,
 ) -> Result<Reply, Problem> {
-    let audience = if lane == Lane::Admin { Audience::Operator } else { Audience::Public };
+    let audience = match lane {
+        Lane::Admin { on_loopback }
+            if operators::access(parts, on_loopback) == Access::Operator =>
+        {
+            Audience::Operator
+        }
+        _ => Audience::Public,
+    };
     let variables = if let Route::Endpoint(_, _, variables) = route { variables } else { [""; 2] };
     let (query, headers) = (parts.uri.query(), &parts.headers);
     let call = Call { shared, snapshot, variables, query, headers, body, audience };

@@ -1,12 +1,13 @@
 //! The state that all connections of a server share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
+use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::recommendation_ids::RecommendationIds;
 use crate::state::snapshot::Snapshot;
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) first_rankings: Limiter,
     pub(crate) in_flight: InFlight,
     pub(crate) recommendation_ids: RecommendationIds,
+    operations: OnceLock<Operations>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
     publications: AtomicU64,
@@ -37,6 +39,7 @@ impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             recommendation_ids: RecommendationIds::new(),
+            operations: OnceLock::new(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
             first_rankings: Limiter::new(options.max_rankings, "first rankings"),
@@ -47,6 +50,16 @@ impl Shared {
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         }
+    }
+
+    /// Sets what the program provides for operators; the first one counts.
+    pub(crate) fn operate(&self, operations: Operations) {
+        let _ = self.operations.set(operations);
+    }
+
+    /// What the program provides for operators.
+    pub(crate) fn operations(&self) -> &Operations {
+        self.operations.get_or_init(Operations::default)
     }
 
     pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {

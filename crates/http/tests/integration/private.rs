@@ -72,6 +72,12 @@ fn admin_port_serves_only_health_and_models() {
     for target in ["/", "/v1/users/1", "/getuser?id=1", "/openapi.json", "/nothing"] {
         assert_eq!(admin.get(target).status, 404, "{target}");
     }
+    // A web page whose name was bound to this address has health alone.
+    for (target, status) in [("/healthz", 200), ("/v1/models", 403), ("/debug/config", 403)] {
+        let mut rebound = admin.connect();
+        rebound.write(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+        assert_eq!(rebound.answer().status, status, "{target}");
+    }
     let unpublished = Running::unpublished(patient());
     let admin = unpublished.admin();
     assert_eq!((admin.get("/healthz").status, admin.get("/readyz").status), (200, 503));

@@ -176,7 +176,7 @@ impl Running {
 
     /// `headers` are whole lines.
     pub(crate) fn get_with(&self, target: &str, headers: &str) -> Answer {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").as_bytes())
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes())
     }
 
     /// The body of a 200.
@@ -213,7 +213,7 @@ impl Client {
     }
 
     pub(crate) fn get(&mut self, target: &str) -> Answer {
-        self.write(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+        self.write(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
         self.answer()
     }
 

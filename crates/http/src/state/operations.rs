@@ -1,0 +1,24 @@
+//! What the program that runs a server provides for its operators.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// What operators can see and change on the admin port, beside what the server itself knows.
+#[derive(Debug, Default)]
+pub struct Operations {
+    /// The effective configuration, without secrets.
+    pub configuration: Option<Bytes>,
+    /// The filter of log lines.
+    pub log_filter: Option<Arc<dyn LogFilter>>,
+}
+
+/// A filter of log lines that can be replaced.
+pub trait LogFilter: fmt::Debug + Send + Sync {
+    /// The filter in force.
+    fn get(&self) -> String;
+
+    /// Replaces the filter; the error says what is wrong with it.
+    fn set(&self, filter: &str) -> Result<(), String>;
+}
