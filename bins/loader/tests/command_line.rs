@@ -550,7 +550,7 @@ fn wrong_usage_and_missing_input_have_their_exit_codes() {
     }
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "run", "features", "samples", "embed", "import", "push", "verify", "export", "trim", "synth",
     "train", "tune", "evaluate", "compare",
 ];

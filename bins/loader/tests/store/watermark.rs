@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use sparrow_live::{Action, Limits, LiveStore, Write};
 use sparrow_model::{MovieId, Stars, UserId};
-use sparrow_store::{FeatureStore, FileLive, Location, Options, RedisLive, connect, live_path};
+use sparrow_store::{
+    FeatureStore, FileLive, Location, Options, RedisLive, StoredUser, connect, live_path,
+};
 use sparrow_test_redis::TestRedis;
 
 use crate::support::{data_set, ends, fails, loader, succeeds};
@@ -158,7 +160,9 @@ async fn live_ratings_move_into_generations(stores: &Stores, data: &Path) {
     let watermark = fs::read(out("export").join("watermark.csv")).unwrap();
     let in_force = stores.store().await.watermark().await.unwrap().value.unwrap();
     assert_eq!(in_force.to_csv().into_bytes(), watermark);
-    assert!(stores.histories().await[&2].is_empty());
+    // The deleted user, whom the data set still contains, is not stored.
+    let users = stores.store().await.users(&[UserId(2), UserId(4)]).await.unwrap().value;
+    assert_eq!(users.iter().map(StoredUser::is_empty).collect::<Vec<_>>(), [true, false]);
     let (first, export) = (out("first"), out("export"));
     let push = "push --store {} --data {} --features {} --embeddings {}";
     // The features are older than the generation in force.
