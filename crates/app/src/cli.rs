@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Serves movie recommendations: web pages and a JSON API.
 ///
 /// Without arguments it serves a small demonstration set that is built in.
 #[derive(Debug, Parser)]
-#[command(name = "sparrow-serve", version)]
+#[command(name = "sparrow-serve", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     /// Folder of a MovieLens data set (ml-latest-small, ml-25m, ml-32m, ml-1m or ml-100k)
     #[arg(short, long, value_name = "DIR")]
@@ -60,6 +60,23 @@ pub(crate) struct Cli {
     /// Print the effective configuration as TOML, and exit
     #[arg(long)]
     pub(crate) print_config: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a key, and print it with the table for [[auth.keys]] of the configuration
+    Key {
+        /// Name of the key
+        #[arg(long, default_value = "app")]
+        name: String,
+
+        /// Scopes, separated by commas: read, write, admin
+        #[arg(long, value_delimiter = ',', default_value = "read")]
+        scopes: Vec<String>,
+    },
 }
 
 impl Cli {

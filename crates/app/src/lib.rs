@@ -9,6 +9,7 @@
 //! Errors are [`Error`], [`ModelError`] and [`config::Error`]. The crate contains no recommendation logic and no routes.
 
 mod admin;
+mod auth;
 mod cli;
 pub mod config;
 mod duration;

@@ -77,8 +77,8 @@ fn open_beside(
 /// Where ratings and events are kept, as a sentence for the terminal.
 pub(crate) fn description(live: &LiveSource, accepts_writes: bool) -> String {
     if !accepts_writes {
-        return "Ratings and events are not accepted, as the server listens beyond loopback; open_writes = true in \
-                [live] accepts those of everybody."
+        return "Read-only: ratings and events are not accepted, as the server listens beyond loopback without keys. \
+                [auth] adds keys; open_writes = true in [live] accepts those of everybody."
             .to_owned();
     }
     let address = live.store.address();

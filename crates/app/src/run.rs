@@ -18,12 +18,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::Error;
 use crate::admin::{self, Admin};
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::error::Chain;
 use crate::load::load;
 use crate::models::Registry;
-use crate::{file_limit, listen, live, refresh, store, telemetry};
+use crate::{auth, file_limit, listen, live, refresh, store, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
 const FINAL_OUTPUT: Duration = Duration::from_millis(500);
@@ -38,6 +38,16 @@ pub fn main(
         Ok(cli) => cli,
         Err(error) => return terminal::print_clap_result(&error),
     };
+    if let Some(Command::Key { name, scopes }) = &cli.command {
+        return match auth::new_key(name, scopes) {
+            Ok(text) => {
+                // A closed pipe is not a failure.
+                let _ = stdout().write_all(text.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error, USAGE),
+        };
+    }
     // Variables that are not Unicode cannot be keys or values of the configuration.
     let environment = environment
         .into_iter()
@@ -143,11 +153,15 @@ pub struct Running {
     /// Where ratings and events are kept, as a sentence.
     pub live: String,
     admin: Option<Admin>,
+    config: Config,
+    server: Arc<Server>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     loading: Option<oneshot::Receiver<Result<String, Error>>>,
     /// Loads data, and follows the store and the model folders.
     loader: ServerTask,
+    /// Follows the files with keys.
+    credentials: ServerTask,
     /// Probes model servers.
     servers: ServerTask,
 }
@@ -176,6 +190,12 @@ impl Running {
         outcome
     }
 
+    /// Reads the files with keys again and puts the credentials in force, from the next request on. After an error, the
+    /// earlier ones stay.
+    pub fn reload_auth(&self) -> Result<(), Error> {
+        auth::reload(&self.config, &self.server)
+    }
+
     /// Waits until a task that should run as long as the server has ended, and returns why. A healthy server never returns
     /// from this.
     ///
@@ -192,8 +212,8 @@ impl Running {
     /// Stops accepting connections, finishes requests in flight within the configured time, and closes the others.
     pub async fn stop(self) {
         // The admin port closes last.
-        let Self { stop, serving, loader, servers, admin: _admin, .. } = self;
-        drop((loader, servers));
+        let Self { stop, serving, loader, servers, credentials, admin: _admin, .. } = self;
+        drop((loader, servers, credentials));
         // Fails if the server has already stopped.
         let _ = stop.send(());
         if let Err(error) = serving.await {
@@ -235,8 +255,13 @@ async fn start_from(
     let address =
         listener.local_addr().map_err(Error::system("find the address of the listener"))?;
     let accepts_writes = config.live.open_writes || address.ip().is_loopback();
-    let live_source = live::open(&config, accepts_writes)?;
-    let live = live::description(&live_source, accepts_writes);
+    let auth = auth::load(&config)?;
+    let is_writable = accepts_writes || auth.is_configured();
+    let live_source = live::open(&config, is_writable)?;
+    let live = live::description(&live_source, is_writable);
+    if !is_writable {
+        tracing::warn!("read-only: the server listens beyond loopback and has no keys ([auth])");
+    }
     let descriptors = file_limit::reserve(config.server.max_connections.get());
     let server = Arc::new(Server::new(Options {
         header_timeout: config.server.header_timeout,
@@ -256,6 +281,7 @@ async fn start_from(
         hosts,
         cors,
         accepts_writes,
+        auth,
         ..Options::default()
     }));
     let configuration = Some(config.masked().into());
@@ -275,6 +301,8 @@ async fn start_from(
         let registry = Arc::clone(&registry);
         async move { registry.maintain_servers().await }
     });
+    let (kept, serving_here) = (config.clone(), Arc::clone(&server));
+    let credentials = tokio::spawn(auth::follow(config.clone(), Arc::clone(&server)));
     let (report, loading) = oneshot::channel();
     let loader = match store {
         Some(reader) => {
@@ -294,7 +322,20 @@ async fn start_from(
         }),
     };
     let (loader, servers) = (ServerTask(loader), ServerTask(servers));
-    Ok(Running { address, live, admin, stop, serving, loading: Some(loading), loader, servers })
+    let credentials = ServerTask(credentials);
+    Ok(Running {
+        config: kept,
+        server: serving_here,
+        credentials,
+        address,
+        live,
+        admin,
+        stop,
+        serving,
+        loading: Some(loading),
+        loader,
+        servers,
+    })
 }
 
 /// Loads all data from files and publishes them.

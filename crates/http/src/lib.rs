@@ -15,9 +15,11 @@
 //! * `endpoints` contains the handlers with their descriptions. `endpoints::endpoints!` registers them.
 //! * `state` contains what requests are answered from, and shared limits.
 //! * `policy` decides which hosts and origins may use the server.
+//! * `auth` decides who calls and what they may do.
 //! * `parameters` defines and reads parameters.
 //! * `response` contains JSON types, problem documents (RFC 9457) and answers.
 
+mod auth;
 mod connection;
 mod endpoints;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -29,6 +31,8 @@ mod response;
 mod routing;
 mod state;
 
+pub use auth::keys::{ApiKey, Scopes, generate_key};
+pub use auth::{AnonymousReads, Auth};
 pub use connection::accept::{Served, Server};
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;

@@ -12,6 +12,7 @@ mod search;
 mod server;
 mod shells;
 mod shifts;
+mod signin;
 mod titles;
 mod user;
 

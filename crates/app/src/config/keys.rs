@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::models::Models;
 use super::recall::{self, Strategies};
-use super::{Config, Data, Error, Events, Live, Ranking, Store};
+use super::{Auth, Config, Data, Error, Events, Keys, Live, Ranking, Store};
 
 /// The prefix of environment variables that set keys.
 pub(super) const PREFIX: &str = "SPARROW__";
@@ -17,6 +17,7 @@ pub(super) const PREFIX: &str = "SPARROW__";
 pub(super) const MODELS: &str = "models";
 pub(super) const STRATEGIES: &str = "recall.strategies";
 pub(super) const EVENTS: &str = "events";
+pub(super) const KEYS: &str = "auth.keys";
 
 /// The flag that sets a key.
 pub(crate) fn flag(key: &str) -> String {
@@ -58,6 +59,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
             max_bad_lines: 0,
         },
         store: Store { ca_file: here.clone(), ..Store::default() },
+        auth: Auth { keys_file: here.clone(), ..Auth::default() },
         live: Live { path: here.clone(), ..Live::default() },
         ranking: Ranking { models: here, ..Ranking::default() },
         ..Config::default()
@@ -66,6 +68,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
     let tables = |table| Value::Array(vec![Value::Table(table)]);
     table.insert(MODELS.to_owned(), tables(Models::table_of_all_keys()));
     table.insert(EVENTS.to_owned(), tables(Events::table_of_all_keys()));
+    insert(&mut table, KEYS, tables(Keys::table_of_all_keys()));
     insert(&mut table, STRATEGIES, tables(Strategies::table_of_all_keys()));
     flatten(table).into_iter().map(|(key, value)| (without_indices(&key), value)).collect()
 }

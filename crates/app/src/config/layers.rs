@@ -7,12 +7,12 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::keys::{
-    EVENTS, MODELS, PREFIX, STRATEGIES, below, check_known, check_replaced, flag, flatten, insert,
-    known_keys,
+    EVENTS, KEYS, MODELS, PREFIX, STRATEGIES, below, check_known, check_replaced, flag, flatten,
+    insert, known_keys,
 };
 use super::models::Models;
 use super::recall::Strategies;
-use super::{Config, Error, Events, TableProblem, read_text};
+use super::{Config, Error, Events, Keys, TableProblem, read_text};
 use crate::models::AUTO;
 
 /// A shorter environment variable for `store.url`, which `sparrow-loader` reads too.
@@ -34,7 +34,7 @@ impl Config {
     ) -> Result<Self, Error> {
         let known = known_keys();
         let mut merged = BTreeMap::new();
-        let (mut models, mut strategies, mut events) = (None, None, None);
+        let (mut models, mut strategies, mut events, mut keys) = (None, None, None, None);
         let mut file_name = String::new();
         if let Some(file) = file {
             let text =
@@ -47,6 +47,7 @@ impl Config {
             models = take_tables(&mut table, MODELS, &known, &file_name)?;
             strategies = take_tables(&mut table, STRATEGIES, &known, &file_name)?;
             events = take_tables(&mut table, EVENTS, &known, &file_name)?;
+            keys = take_tables(&mut table, KEYS, &known, &file_name)?;
             for (key, value) in flatten(table) {
                 check_replaced(&key, &value.to_string(), &key, &file_name)?;
                 let key = check_known(&known, key.clone(), &key, &file_name)?;
@@ -92,6 +93,7 @@ impl Config {
         };
         config.models = Models::new(models.unwrap_or_default(), &discovered).map_err(in_file)?;
         config.events = Events::new(&events.unwrap_or_default()).map_err(in_file)?;
+        config.auth.keys = Keys::new(KEYS, &keys.unwrap_or_default()).map_err(in_file)?;
         if let Some(tables) = strategies {
             config.recall.strategies = Strategies::new(&tables).map_err(in_file)?;
         }

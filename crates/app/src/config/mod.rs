@@ -2,8 +2,9 @@
 //!
 //! Built-in defaults, then a TOML file, then the environment, then the command line; later layers take precedence. A key is
 //! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]`,
-//! `[[recall.strategies]]` and `[[events]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
+//! `[[recall.strategies]]`, `[[events]]` and `[[auth.keys]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
 
+mod auth;
 mod error;
 mod events;
 mod filter;
@@ -16,6 +17,7 @@ mod secrets;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
+pub use auth::{Anonymous, Auth, Keys};
 pub use error::Error;
 pub use events::Events;
 pub(crate) use filter::checked_filter;
@@ -90,6 +92,8 @@ pub struct Config {
     pub server: Server,
     /// Cross-origin requests.
     pub cors: Cors,
+    /// Keys.
+    pub auth: Auth,
     /// The admin port.
     pub admin: Admin,
     /// Log lines, on standard error.
@@ -114,6 +118,7 @@ impl Default for Config {
             ranking: Ranking::default(),
             server: Server::default(),
             cors: Cors::default(),
+            auth: Auth::default(),
             admin: Admin::default(),
             log: Log::default(),
             models: Models::default(),

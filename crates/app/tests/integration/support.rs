@@ -98,6 +98,15 @@ pub(crate) async fn get(address: SocketAddr, target: &str) -> Answer {
     .await
 }
 
+/// The same with more headers, as whole lines.
+pub(crate) async fn get_with(address: SocketAddr, target: &str, headers: &str) -> Answer {
+    exchange(
+        address,
+        format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"),
+    )
+    .await
+}
+
 /// Sends JSON.
 pub(crate) async fn send(address: SocketAddr, method: &str, target: &str, body: &str) -> Answer {
     let request = format!(

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::auth::Auth;
 use crate::connection::addresses::Addresses;
 use crate::connection::serve::{refuse, serve_connection};
 use crate::routing::dispatch::Lane;
@@ -62,6 +63,11 @@ impl Server {
         self.shared.operate(operations);
     }
 
+    /// Replaces the credentials, from the next request on.
+    pub fn set_auth(&self, auth: Auth) {
+        self.shared.auth.replace(auth);
+    }
+
     /// Serves connections until `shutdown` resolves. From then on the server is not ready; after
     /// [`Options::drain_delay`] it accepts no more connections. Each open one is closed with its next answer, which
     /// has `Connection: close`, or when it has been idle for half a second. Connections that do not end within
@@ -97,8 +103,8 @@ impl Server {
     }
 
     /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages
-    /// that are not public, the configuration and the filter of log lines. Beyond loopback, only health. Meant
-    /// for a port of its own and, so that nothing blocks it, a thread of its own.
+    /// that are not public, the configuration and the filter of log lines. Beyond loopback, all but health and readiness
+    /// needs a key with the scope `admin`. Meant for a port of its own and, so that nothing blocks it, a thread of its own.
     pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let most = self.shared.options.max_admin_connections;
         let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());

@@ -20,7 +20,8 @@ pub(crate) static DESCRIPTION: Endpoint<[Parameter; 0]> = Endpoint::other(
     [],
     Answer::Json(Schema::Object(&Type::new("", "", &[]))),
     "Shows this document.",
-);
+)
+.open();
 
 pub(crate) fn show(
     call: &Call<'_>,
@@ -171,8 +172,32 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
             Json::from([
                 ("schemas", Json::Object(schemas.collect())),
                 ("responses", Json::Object(responses.collect())),
+                ("securitySchemes", security_schemes()),
             ]),
         ),
+    ])
+}
+
+/// A server without keys needs none of them.
+fn security_schemes() -> Json {
+    let bearer = Json::from([("type", "http".into()), ("scheme", "bearer".into())])
+        .with_text("description", "A key of `[auth]`.");
+    let header = Json::from([
+        ("type", "apiKey".into()),
+        ("in", "header".into()),
+        ("name", "X-API-Key".into()),
+    ]);
+    let header = header.with_text("description", "A key of `[auth]`.");
+    Json::from([("bearer", bearer), ("apiKey", header)])
+}
+
+/// What an endpoint accepts: nothing, on a server without keys.
+fn security() -> Json {
+    let none = || Json::List(Vec::new());
+    Json::List(vec![
+        Json::from([]),
+        Json::from([("bearer", none())]),
+        Json::from([("apiKey", none())]),
     ])
 }
 
@@ -246,6 +271,9 @@ fn operation(endpoint: &Endpoint, methods: Methods, names: &Names<'_>) -> Json {
     if let Some(fields) = endpoint.body {
         operation = operation.with("requestBody", request_body(fields, endpoint, names));
     }
+    if !endpoint.is_open {
+        operation = operation.with("security", security());
+    }
     operation.with("responses", responses(endpoint, methods))
 }
 
@@ -295,7 +323,8 @@ fn responses(endpoint: &Endpoint, methods: Methods) -> Json {
             Kind::NotFound | Kind::Internal | Kind::TooManyRatings => {
                 endpoint.problems.contains(&problem.kind)
             }
-            Kind::Forbidden | Kind::KeyReused => endpoint.writes,
+            Kind::Forbidden | Kind::Unauthorized => !endpoint.is_open || endpoint.body.is_some(),
+            Kind::KeyReused => endpoint.writes,
             Kind::MisdirectedRequest => endpoint.exposure != Exposure::Probe,
             _ => true,
         };
@@ -512,7 +541,7 @@ fn other_method(methods: Methods) -> (String, String) {
     (name, format!("Every method but {}.", names.join(" and ")))
 }
 
-static PROBLEMS: [ProblemResponse; 14] = [
+static PROBLEMS: [ProblemResponse; 15] = [
     response(
         "BadRequest",
         Kind::InvalidParameter,
@@ -580,11 +609,22 @@ static PROBLEMS: [ProblemResponse; 14] = [
     response(
         "Forbidden",
         Kind::Forbidden,
-        "The server accepts no writes (`[live] open_writes`), or a web page of another origin sent the request.",
+        "The key lacks a scope, the server accepts no writes (`[live] open_writes`), or a web \
+         page of another origin sent the request.",
         || {
             let detail =
                 "web pages of \"https://other.example\" must not change data of this server";
             Problem::new(Kind::Forbidden, detail)
+        },
+    ),
+    response(
+        "Unauthorized",
+        Kind::Unauthorized,
+        "The server has keys (`[auth]`), and the request has none that is valid.",
+        || {
+            let detail =
+                "this needs a key with the scope read: send it as Authorization: Bearer KEY";
+            Problem::new(Kind::Unauthorized, detail)
         },
     ),
     response(
@@ -626,6 +666,11 @@ fn problem_response(example: &Problem, description: &str) -> Json {
             let methods = Json::from([("const", methods)]);
             let allow = Json::from([("required", true.into()), ("schema", methods)]);
             response.with("headers", header("Allow", allow))
+        }
+        Kind::Unauthorized => {
+            let challenge =
+                Json::from([("required", true.into()), ("schema", schema(&Schema::Text))]);
+            response.with("headers", header("WWW-Authenticate", challenge))
         }
         Kind::Unavailable => {
             let seconds = schema(&Schema::Integer { least: 1, most: None });

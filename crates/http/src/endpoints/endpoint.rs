@@ -2,6 +2,7 @@
 
 use hyper::header::HeaderMap;
 
+use crate::auth::access::Access;
 use crate::parameters::definition::Parameter;
 use crate::parameters::query::{Unknown, Value, parse, path_id};
 use crate::policy::cors::Origins;
@@ -36,6 +37,8 @@ pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) exposure: Exposure,
     /// Whether answers are about a user: caches must not keep them.
     pub(crate) is_personal: bool,
+    /// Whether it needs no credentials on a server that has some.
+    pub(crate) is_open: bool,
     pub(crate) query: Query,
 }
 
@@ -174,6 +177,7 @@ impl<Query: Copy> Endpoint<Query> {
             origins: Origins::Listed,
             exposure: Exposure::Public,
             is_personal: false,
+            is_open: false,
             query,
         }
     }
@@ -224,9 +228,9 @@ impl<Query: Copy> Endpoint<Query> {
         Self { methods: Methods::POST, body: Some(body), ..self }
     }
 
-    /// Changes data by this method. Only the server's own pages may use it.
+    /// Changes data by this method.
     pub(crate) const fn writing(self, methods: Methods, body: Option<&'static [Field]>) -> Self {
-        Self { methods, body, writes: true, is_personal: true, origins: Origins::Own, ..self }
+        Self { methods, body, writes: true, is_personal: true, origins: Origins::Writers, ..self }
     }
 
     /// Takes PUT with a body on the admin port, where [`crate::policy::operators`] decides who may.
@@ -240,6 +244,11 @@ impl<Query: Copy> Endpoint<Query> {
 
     pub(crate) const fn exposed(self, exposure: Exposure) -> Self {
         Self { exposure, ..self }
+    }
+
+    /// Needs no credentials.
+    pub(crate) const fn open(self) -> Self {
+        Self { is_open: true, ..self }
     }
 
     /// Marks the answers as about a user: caches must not keep them, and only listed origins may read them.
@@ -268,6 +277,8 @@ pub(crate) struct Call<'a> {
     /// The request body; empty if the endpoint takes none.
     pub(crate) body: &'a [u8],
     pub(crate) audience: Audience,
+    /// `None` on a server without credentials.
+    pub(crate) access: Option<&'a Access>,
 }
 
 impl<'a> Call<'a> {

@@ -87,6 +87,7 @@ mod tests {
                 headers: &HeaderMap::new(),
                 body: &[],
                 audience: Audience::Public,
+                access: None,
             })
         };
         let (all, late) = (list("").unwrap(), list("since=1992").unwrap());

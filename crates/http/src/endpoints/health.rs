@@ -19,7 +19,8 @@ pub(crate) static LIVE: Endpoint<[Parameter; 0]> = Endpoint::other(
     Answer::Json(Schema::Named(&Live::TYPE)),
     "Reports that the process is alive.",
 )
-.exposed(Exposure::Probe);
+.exposed(Exposure::Probe)
+.open();
 
 json_type! {
     pub(crate) struct Live as "Live" {
@@ -39,7 +40,8 @@ pub(crate) static READY: Endpoint<[Parameter; 0]> = Endpoint::other(
     Answer::Json(Schema::Named(&Ready::TYPE)),
     "Reports whether the server can answer.",
 )
-.exposed(Exposure::Probe);
+.exposed(Exposure::Probe)
+.open();
 
 json_type! {
     pub(crate) struct Ready<'a> as "Ready" {

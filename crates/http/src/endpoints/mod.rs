@@ -21,6 +21,7 @@ pub(crate) mod ranking;
 pub(crate) mod ratings;
 pub(crate) mod recommendations;
 pub(crate) mod search;
+pub(crate) mod session;
 pub(crate) mod sparrowrecsys;
 pub(crate) mod stores;
 pub(crate) mod users;
@@ -77,6 +78,9 @@ endpoints! { |call|
     SparrowRecSysSimilarMovies: sparrowrecsys::SIMILAR => sparrowrecsys::similar(call);
     SparrowRecSysGenre: sparrowrecsys::GENRE => sparrowrecsys::genre(call);
     Poster: posters::POSTER => posters::show(call).await;
+    Session: session::SHOW => Ok(session::show(call));
+    SignIn: session::SIGN_IN => session::sign_in(call);
+    SignOut: session::SIGN_OUT => session::sign_out(call);
     Description: document::DESCRIPTION => document::show(call, public_endpoints());
     Live: health::LIVE => Ok(health::live());
     Ready: health::READY => health::ready(call);

@@ -12,6 +12,9 @@ use crate::response::reply::{Methods, Reply};
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
+/// `*` does not include `Authorization`.
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("*, authorization");
+
 /// The origins whose web pages may read an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origins {
@@ -19,6 +22,8 @@ pub(crate) enum Origins {
     All,
     /// Those of [`Cors`]: answers that may contain ratings of users.
     Listed,
+    /// The same, for changes of data.
+    Writers,
     /// Only the server's own pages.
     Own,
 }
@@ -55,12 +60,23 @@ impl Cors {
         match origins {
             Origins::Own => Grant::default(),
             Origins::All => Grant { origin: Some(ANY), varies: false },
-            Origins::Listed if self.any => Grant { origin: Some(ANY), varies: false },
-            Origins::Listed => {
+            Origins::Listed | Origins::Writers if self.any => {
+                Grant { origin: Some(ANY), varies: false }
+            }
+            Origins::Listed | Origins::Writers => {
                 let origin = headers.get(ORIGIN).filter(|origin| self.origins.contains(origin));
                 Grant { origin: origin.cloned(), varies: !self.origins.is_empty() }
             }
         }
+    }
+}
+
+impl Cors {
+    /// Whether the origin of a request may change data. One that is listed may. `*` permits only requests with a key in a
+    /// header, which no page has by itself.
+    pub(crate) fn permits_writes(&self, headers: &HeaderMap, has_credentials: bool) -> bool {
+        let is_listed = headers.get(ORIGIN).is_some_and(|origin| self.origins.contains(origin));
+        is_listed || (self.any && has_credentials)
     }
 }
 
@@ -95,7 +111,7 @@ impl Grant {
                 ACCESS_CONTROL_ALLOW_METHODS,
                 HeaderValue::try_from(methods.text()).unwrap_or(ANY),
             )
-            .with(ACCESS_CONTROL_ALLOW_HEADERS, ANY)
+            .with(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS)
             .with(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         Some(reply)
     }

@@ -26,8 +26,11 @@ pub(crate) enum Kind {
     HeadersTooLarge,
     Internal,
     Unavailable,
-    /// The server does not accept the change.
+    /// The server does not accept the change, or not from this client.
     Forbidden,
+    /// The request has no credentials, and needs some.
+    Unauthorized,
+    InvalidCredentials,
     /// An idempotency key was used for another request.
     KeyReused,
     TooManyRatings,
@@ -92,6 +95,12 @@ impl Kind {
             ),
             Self::Forbidden => {
                 (StatusCode::FORBIDDEN, "forbidden", "The server does not accept this")
+            }
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "The request needs credentials")
+            }
+            Self::InvalidCredentials => {
+                (StatusCode::UNAUTHORIZED, "invalid-credentials", "The credentials are not valid")
             }
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,

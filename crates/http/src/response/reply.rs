@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -64,6 +65,10 @@ const FALSE: HeaderValue = HeaderValue::from_static("false");
 const MODEL: HeaderName = HeaderName::from_static("x-sparrow-model");
 const DEGRADED: HeaderName = HeaderName::from_static("x-sparrow-degraded");
 const RECOMMENDATION_ID: HeaderName = HeaderName::from_static("x-sparrow-recommendation-id");
+/// RFC 6750.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"sparrow\"");
+const INVALID_CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"sparrow\", error=\"invalid_token\"");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -127,6 +132,12 @@ impl Reply {
         self
     }
 
+    /// Sets a header, also if it is there already.
+    pub(crate) fn set(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.more.retain(|(known, _)| *known != name);
+        self.with(name, value)
+    }
+
     /// Adds the headers of a web page.
     pub(crate) fn with_page_policies(self) -> Self {
         self.with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY))
@@ -188,6 +199,8 @@ impl From<Problem> for Reply {
                 let methods = HeaderValue::try_from(problem.allowed_names().join(", "));
                 reply.with(ALLOW, methods.unwrap_or(HeaderValue::from_static("")))
             }
+            Kind::Unauthorized => reply.with(WWW_AUTHENTICATE, CHALLENGE),
+            Kind::InvalidCredentials => reply.with(WWW_AUTHENTICATE, INVALID_CHALLENGE),
             Kind::Unavailable => reply.with(RETRY_AFTER, HeaderValue::from_static("1")),
             _ => reply,
         }

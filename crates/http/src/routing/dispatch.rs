@@ -7,11 +7,11 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
+use crate::auth::access::{Access, Need};
 use crate::endpoints;
-use crate::endpoints::endpoint::{Call, Exposure};
+use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
 use crate::policy::cors::{Grant, Origins};
-use crate::policy::operators::{self, Access};
-use crate::policy::writes;
+use crate::policy::{operators, writes};
 use crate::response::audience::Audience;
 use crate::response::problem::{Kind, Problem, quoted};
 use crate::response::reply::{Body, Methods, Reply};
@@ -61,11 +61,14 @@ pub(crate) async fn answer(
     });
     let empty =
         if takes_body { Ok(()) } else { framing.read_empty_chunks(body, &shared.options).await };
-    let checked =
-        empty.and_then(|()| check(shared, &parts, route, framing, &grant, lane, takes_body));
+    // On a server without credentials, this is one load.
+    let auth = shared.auth.get();
+    let access = auth.as_ref().map(|auth| Access::of(auth, &parts)).transpose();
+    let request = Request { route, framing, lane, takes_body };
+    let checked = empty.and_then(|()| check(shared, &parts, request, &grant, access));
     let reply = match checked {
         Ok(Checked::Answered(reply)) => Ok(reply),
-        Ok(Checked::Call(route)) => {
+        Ok(Checked::Call(route, access)) => {
             let body = if takes_body {
                 // Boxed: few requests have a body, and all have a future of this size.
                 Box::pin(framing.read_body(&parts, body, &shared.options)).await
@@ -73,7 +76,10 @@ pub(crate) async fn answer(
                 Ok(Vec::new())
             };
             match body {
-                Ok(body) => reply(shared, snapshot, &parts, route, &body, lane).await,
+                Ok(body) => {
+                    let access = access.as_ref();
+                    reply(shared, snapshot, &parts, route, &body, lane, access).await
+                }
                 Err(problem) => Err(problem),
             }
         }
@@ -92,6 +98,9 @@ pub(crate) async fn answer(
     let mut reply = grant.add_headers(reply);
     if endpoint.is_some_and(|endpoint| endpoint.is_personal) {
         reply = reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    } else if auth.is_some() && endpoint.is_some_and(|endpoint| !endpoint.is_open) {
+        // Not for caches that do not know who asked.
+        reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
@@ -102,17 +111,24 @@ pub(crate) async fn answer(
 enum Checked<'p> {
     /// The answer needs nothing else.
     Answered(Reply),
-    Call(Route<'p>),
+    Call(Route<'p>, Option<Access>),
+}
+
+/// What is known of a request.
+#[derive(Clone, Copy)]
+struct Request<'p> {
+    route: Option<Route<'p>>,
+    framing: Framing,
+    lane: Lane,
+    takes_body: bool,
 }
 
 fn check<'p>(
     shared: &Shared,
     parts: &Parts,
-    route: Option<Route<'p>>,
-    framing: Framing,
+    Request { route, framing, lane, takes_body }: Request<'p>,
     grant: &Grant,
-    lane: Lane,
-    takes_body: bool,
+    access: Result<Option<Access>, Problem>,
 ) -> Result<Checked<'p>, Problem> {
     framing::check(parts, framing, &shared.options)?;
     let (path, query) = (parts.uri.path(), parts.uri.query());
@@ -126,11 +142,9 @@ fn check<'p>(
         Lane::Probes => {
             return Err(Problem::new(Kind::Unavailable, "the server has too many connections"));
         }
-        Lane::Admin { on_loopback } => match exposure {
+        Lane::Admin { .. } => match exposure {
             Some(Exposure::Probe) => {}
-            Some(exposure) if exposure.is_admin() => {
-                operators::check(parts, operators::access(parts, on_loopback), takes_body)?;
-            }
+            Some(exposure) if exposure.is_admin() => {}
             _ => return Err(no_endpoint(path)),
         },
     }
@@ -149,10 +163,57 @@ fn check<'p>(
         return Err(route.methods().refuse(parts.method.as_str()));
     }
     framing::check_method(parts, framing, own, takes_body)?;
-    if endpoint.is_some_and(|endpoint| endpoint.writes) {
-        writes::check(parts, shared.options.accepts_writes)?;
+    let access = authorize(parts, route, lane, access)?;
+    if takes_body && matches!(lane, Lane::Admin { .. }) {
+        writes::check_origin(parts, access.as_ref().is_some_and(|access| access.is_cookie))?;
     }
-    Ok(Checked::Call(route))
+    if endpoint.is_some_and(|endpoint| endpoint.writes) {
+        let options = &shared.options;
+        writes::check(parts, options.accepts_writes, &options.cors, access.as_ref())?;
+    }
+    if parts.uri.path() == "/v1/session"
+        && parts.method != Method::GET
+        && parts.method != Method::HEAD
+    {
+        writes::check_origin(parts, false)?;
+    }
+    Ok(Checked::Call(route, access))
+}
+
+/// Refuses callers that may not use a route. The documents of pages contain no data and need no credentials.
+fn authorize(
+    parts: &Parts,
+    route: Route<'_>,
+    lane: Lane,
+    access: Result<Option<Access>, Problem>,
+) -> Result<Option<Access>, Problem> {
+    let Route::Endpoint(_, endpoint, _) = route else { return Ok(access.unwrap_or(None)) };
+    if endpoint.exposure == Exposure::Probe {
+        // Credentials that are not valid count as none.
+        return Ok(access.unwrap_or(None));
+    }
+    let access = access?;
+    if let Lane::Admin { on_loopback } = lane {
+        operators::check(parts, on_loopback, access.as_ref())?;
+        return Ok(access);
+    }
+    if let Some(access) = &access
+        && !endpoint.is_open
+    {
+        access.check(need_of(endpoint))?;
+    }
+    Ok(access)
+}
+
+/// What a caller of an endpoint must be permitted. Recommendations for somebody without an id are about movies alone.
+fn need_of(endpoint: &Endpoint) -> Need {
+    if endpoint.writes {
+        Need::Writes
+    } else if endpoint.is_personal && endpoint.path.template != "/v1/recommendations" {
+        Need::ReadsUsers
+    } else {
+        Need::ReadsCatalog
+    }
 }
 
 async fn reply(
@@ -162,18 +223,17 @@ async fn reply(
     route: Route<'_>,
     body: &[u8],
     lane: Lane,
+    access: Option<&Access>,
 ) -> Result<Reply, Problem> {
     let audience = match lane {
-        Lane::Admin { on_loopback }
-            if operators::access(parts, on_loopback) == Access::Operator =>
-        {
+        Lane::Admin { on_loopback } if operators::is_operator(parts, on_loopback, access) => {
             Audience::Operator
         }
         _ => Audience::Public,
     };
     let variables = if let Route::Endpoint(_, _, variables) = route { variables } else { [""; 2] };
     let (query, headers) = (parts.uri.query(), &parts.headers);
-    let call = Call { shared, snapshot, variables, query, headers, body, audience };
+    let call = Call { shared, snapshot, variables, query, headers, body, audience, access };
     match route {
         Route::Endpoint(id, ..) => endpoints::answer(id, &call).await,
         Route::Asset(name) => call.snapshot()?.web.asset(name, call.headers),

@@ -5,6 +5,7 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 use sparrow_engine::Engine;
 use sparrow_model::Sort;
 
+use crate::auth::access::Access;
 use crate::endpoints::endpoint::Call;
 use crate::endpoints::users::read_user;
 use crate::parameters::definition::{GENRE, GENRES, MODEL, NO_GENRE, Parameter};
@@ -31,6 +32,10 @@ pub(crate) enum Page<'p> {
 pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
     let found = |found: bool| if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    // A page without its status says nothing about what the caller may not read.
+    let reads_catalog = call.access.is_none_or(Access::reads_catalog);
+    let reads_users = call.access.is_none_or(Access::reads_users);
+    let found = |is_found: bool| found(is_found || !reads_catalog);
     let (name, status) = match page {
         Page::Home => ("home.html", StatusCode::OK),
         Page::Users => ("users.html", StatusCode::OK),
@@ -38,9 +43,13 @@ pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Probl
         Page::Search => ("search.html", found(has_genre_of(snapshot, call.query))),
         Page::Movie(id) => {
             let status = found(snapshot.movie(page_id(id)?).is_ok());
+            if !reads_catalog {
+                return snapshot.web.page("movie.html", status, call.headers);
+            }
             let has_model = |engine: &Engine, name: &str| engine.similar_models().contains(&name);
             ("movie.html", status_of_choices(snapshot, status, call.query, has_model))
         }
+        Page::User(_) if !reads_users => ("user.html", StatusCode::OK),
         Page::User(id) => match read_user(snapshot, page_id(id)?).await {
             Err(problem) if problem.kind() != Kind::NotFound => {
                 // The script's own request shows the problem.

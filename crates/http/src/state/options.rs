@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::auth::Auth;
 use crate::policy::cors::Cors;
 use crate::policy::hosts::Hosts;
 
@@ -46,8 +47,10 @@ pub struct Options {
     pub cors: Cors,
     /// The accepted values of the `Host` header. Health and readiness accept any.
     pub hosts: Hosts,
-    /// Whether the endpoints that change data accept requests.
+    /// Whether the endpoints that change data accept requests of everybody, on a server without credentials.
     pub accepts_writes: bool,
+    /// The credentials at the start; [`crate::Server::set_auth`] replaces them.
+    pub auth: Auth,
 }
 
 impl Default for Options {
@@ -72,6 +75,7 @@ impl Default for Options {
             cors: Cors::default(),
             hosts: Hosts::ANY,
             accepts_writes: true,
+            auth: Auth::default(),
         }
     }
 }

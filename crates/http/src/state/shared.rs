@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::auth::CurrentAuth;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::operations::Operations;
@@ -16,6 +17,7 @@ use crate::state::snapshot::Snapshot;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
+    pub(crate) auth: CurrentAuth,
     pub(crate) rankings: Limiter,
     /// Rankings by versions of models that have not been measured.
     pub(crate) first_rankings: Limiter,
@@ -43,6 +45,7 @@ impl Shared {
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
             first_rankings: Limiter::new(options.max_rankings, "first rankings"),
+            auth: CurrentAuth::new(options.auth.clone()),
             options: Arc::new(options),
             snapshot: Mutex::new(None),
             publications: AtomicU64::new(0),

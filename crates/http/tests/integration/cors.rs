@@ -43,7 +43,7 @@ fn every_origin_may_read_sparrowrecsys_movies() {
         let answer = preflight(&running, target, "https://any.example");
         assert_eq!((answer.status, answer.header(ALLOWED)), (204, Some("*")), "{target}");
         assert_eq!(answer.header("access-control-allow-methods"), Some("GET, HEAD"));
-        assert_eq!(answer.header("access-control-allow-headers"), Some("*"));
+        assert_eq!(answer.header("access-control-allow-headers"), Some("*, authorization"));
     }
     // Also problems, so that a page can show them.
     let problem = get(&running, "/getmovie?id=x", "https://any.example");

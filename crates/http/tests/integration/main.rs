@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod answers;
+mod auth;
 mod bad_input;
 mod bodies;
 mod connections;

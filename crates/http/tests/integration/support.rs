@@ -94,8 +94,14 @@ pub(crate) struct Running {
 impl Running {
     /// The admin port of this server, in its own thread.
     pub(crate) fn admin(&self) -> Self {
+        self.admin_on("127.0.0.1:0")
+    }
+
+    /// The same on another address.
+    pub(crate) fn admin_on(&self, address: &'static str) -> Self {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        Self::serving(Arc::clone(&self.server), &mut runtime, async |server, listener, stopped| {
+        let server = Arc::clone(&self.server);
+        Self::serving(address, server, &mut runtime, async |server, listener, stopped| {
             server.serve_admin(listener, stopped).await;
             Served { cut: 0 }
         })
@@ -129,12 +135,13 @@ impl Running {
 
     fn run(options: Options, mut runtime: tokio::runtime::Builder) -> Self {
         let server = Arc::new(Server::new(options));
-        Self::serving(server, &mut runtime, async |server, listener, stopped| {
+        Self::serving("127.0.0.1:0", server, &mut runtime, async |server, listener, stopped| {
             server.serve(listener, stopped).await
         })
     }
 
     fn serving(
+        address: &'static str,
         server: Arc<Server>,
         runtime: &mut tokio::runtime::Builder,
         serve: impl AsyncFnOnce(&Server, tokio::net::TcpListener, Stopped) -> Served + Send + 'static,
@@ -145,7 +152,7 @@ impl Running {
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let listener = tokio::net::TcpListener::bind(address).await.unwrap();
                 sender.send(listener.local_addr().unwrap()).unwrap();
                 let stopped: Stopped = Box::pin(async { drop(stopped.await) });
                 serve(&serving, listener, stopped).await

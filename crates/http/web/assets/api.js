@@ -14,7 +14,20 @@ export class Problem extends Error {
   }
 }
 
+let unauthorized = false;
+let askForKey;
+
+/** Calls `work` when a request needs a key, also if it already did. */
+export function onUnauthorized(work) {
+  askForKey = work;
+  if (unauthorized) work();
+}
+
 async function problemOf(response) {
+  if (response.status === 401 && !response.url.endsWith("/v1/session")) {
+    unauthorized = true;
+    askForKey?.();
+  }
   try {
     const body = await response.json();
     if (typeof body?.title === "string") {

@@ -4,6 +4,7 @@
 import { get, latest } from "./api.js";
 import { announce, h, plainClick, plural } from "./dom.js";
 import "./me.js";
+import "./signin.js";
 import { movieUrl } from "./parts.js";
 import { thumbnail } from "./poster.js";
 import { displayTitle } from "./title.js";
