@@ -68,7 +68,7 @@ impl Trim {
             };
             match last.iter().filter(kept).count() {
                 0 => {}
-                kept => console.remark(&format!(
+                kept => console.remark(format_args!(
                     "{kept} partitions are not trimmed: a consumer group has not read them, or the watermark is not one of these live \
                      data"
                 )),
