@@ -282,6 +282,7 @@ async fn start_from(
         cors,
         accepts_writes,
         auth,
+        metrics: config.metrics.enabled,
         ..Options::default()
     }));
     let configuration = Some(config.masked().into());

@@ -8,6 +8,7 @@ mod failing;
 mod live;
 mod live_stores;
 mod load;
+mod metrics;
 mod model_server;
 mod models;
 mod redis;

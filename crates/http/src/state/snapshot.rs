@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -53,6 +54,8 @@ pub struct Snapshot {
     model_headers: Vec<(Arc<str>, HeaderValue)>,
     pub(crate) web: WebFiles,
     pub(crate) posters: Option<PathBuf>,
+    /// When it was made.
+    pub(crate) loaded: SystemTime,
 }
 
 impl Snapshot {
@@ -88,6 +91,7 @@ impl Snapshot {
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
             web: WebFiles::load(),
             posters: options.posters,
+            loaded: SystemTime::now(),
             engine,
         }
     }
