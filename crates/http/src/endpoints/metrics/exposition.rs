@@ -62,11 +62,6 @@ impl Exposition {
             None => self.0.push((metric, vec![sample])),
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn metrics(&self) -> impl Iterator<Item = (&'static Metric, &[(Labels, Value)])> {
-        self.0.iter().map(|(metric, samples)| (*metric, &samples[..]))
-    }
 }
 
 impl Collector for Exposition {
