@@ -8,7 +8,8 @@ use sparrow_metrics::{Calls, Health, Outcome};
 use sparrow_model::{MovieId, UserId};
 
 use crate::{
-    Error, FeatureStore, Generation, Options, Push, Read, StoredMovie, StoredUser, UserList,
+    Error, FeatureStore, Generation, Options, OtherGeneration, Projection, ProjectionOutcome, Push,
+    Read, StoredMovie, StoredUser, UserList,
 };
 
 /// The operations, in the order of the indices of [`Guarded::timed`].
@@ -196,6 +197,15 @@ impl FeatureStore for Guarded {
 
     async fn staged(&self) -> Result<u64, Error> {
         self.timed(7, self.guard.call(self.bulk_deadline, || self.store().staged())).await
+    }
+
+    // Not on the way of a request: it ends by itself, and its failures do not open the circuit breaker.
+    async fn project(
+        &self,
+        generation: Generation,
+        users: &[Projection],
+    ) -> Result<Result<ProjectionOutcome, OtherGeneration>, Error> {
+        self.store().project(generation, users).await
     }
 
     async fn push(&self) -> Result<Box<dyn Push>, Error> {

@@ -84,6 +84,11 @@ metrics! {
     READY = Gauge "sparrow_ready", [], "1 if the server is ready, otherwise 0.";
     LIVE_WRITES = Counter "sparrow_live_writes", ["kind", "outcome"],
         "Changes of live data: accepted, repeated (with a known key) or failed.";
+    CONSUMER_LAG = Gauge "sparrow_live_consumer_lag" in SECONDS, ["consumer"],
+        "Delay from the acceptance of a live write until a consumer of the log has processed it.";
+    CONSUMER_PENDING = Gauge "sparrow_live_consumer_pending", ["consumer"], "Users that a consumer has yet to process.";
+    CONSUMER_USERS = Counter "sparrow_live_consumer_users", ["consumer"], "Users that a consumer has processed.";
+    CONSUMER_FAILURES = Counter "sparrow_live_consumer_failures", ["consumer"], "Failures of a consumer of the log.";
     CPU = Counter "process_cpu" in SECONDS, [], "CPU time of the process.";
     RESIDENT_MEMORY = Gauge "process_resident_memory" in BYTES, [], "Resident memory of the process.";
     VIRTUAL_MEMORY = Gauge "process_virtual_memory" in BYTES, [], "Virtual memory of the process.";

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sparrow_live::Consumer;
 use sparrow_metrics::Health;
 use sparrow_rank::State;
 
@@ -119,6 +120,21 @@ fn of_data(into: &mut Exposition, snapshot: &Snapshot) {
     if let Some(live) = &source.live {
         of_store(into, "live", live.store.address(), live.store.health());
     }
+    if let Some(consumers) = &snapshot.consumers {
+        of_consumer(into, "statistics", &consumers.statistics);
+        of_consumer(into, "projector", &consumers.projector);
+    }
+}
+
+fn of_consumer(into: &mut Exposition, name: &'static str, consumer: &Consumer) {
+    if !consumer.is_running() {
+        return;
+    }
+    let (labels, status) = (|| vec![name.into()], consumer.status());
+    into.add_labelled(&of::CONSUMER_LAG, labels(), status.lag.as_secs_f64());
+    into.add_labelled(&of::CONSUMER_PENDING, labels(), status.pending);
+    into.add_labelled(&of::CONSUMER_USERS, labels(), status.users);
+    into.add_labelled(&of::CONSUMER_FAILURES, labels(), status.failures);
 }
 
 fn of_store(into: &mut Exposition, name: &'static str, address: &str, health: Option<Health<'_>>) {
