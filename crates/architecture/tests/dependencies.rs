@@ -164,6 +164,7 @@ fn each_large_library_is_used_by_the_crates_of_its_subject() {
         ("indicatif", &["sparrow-console"]),
         ("object_store", &["sparrow-push"]),
         ("plotters", &["sparrow-report"]),
+        ("prometheus-client", &["sparrow-http"]),
         ("prost", &["sparrow-train"]),
         ("redb", &["sparrow-store"]),
     ] {
