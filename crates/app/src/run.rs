@@ -341,6 +341,7 @@ async fn start_from(
 
 /// The limits of requests and connections.
 fn limits(config: &Config) -> Options {
+    let metrics = config.metrics.enabled;
     let config = &config.server;
     let descriptors = file_limit::reserve(config.max_connections.get());
     Options {
@@ -358,6 +359,7 @@ fn limits(config: &Config) -> Options {
         max_connections_per_address: config.max_connections_per_address,
         max_bytes_in_flight: config.max_bytes_in_flight.0,
         max_rankings: config.max_rankings,
+        metrics,
         ..Options::default()
     }
 }

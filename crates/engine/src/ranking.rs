@@ -91,6 +91,8 @@ impl Engine {
             Err(
                 Reason::NoUserEmbedding | Reason::UserNotInModel | Reason::CandidatesNotInModel,
             ) => counters.declined(),
+            Err(Reason::ModelUnavailable) => counters.unavailable(),
+            Err(Reason::ModelTimedOut) => counters.timed_out(),
             Err(_) => counters.failed(),
         }
         outcome.map(|_| ())

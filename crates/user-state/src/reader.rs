@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sparrow_live::Watermark;
+use sparrow_metrics::Health;
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{
     Error, FeatureStore, Generation, Kind, Malformed, OtherGeneration, Projection,
@@ -72,6 +73,16 @@ impl StoreReader {
     /// The address of the store, without a password.
     pub fn address(&self) -> &str {
         self.store.address()
+    }
+
+    /// The calls of the store and the state of its circuit breaker, if it is guarded.
+    pub fn health(&self) -> Option<Health<'_>> {
+        self.store.health()
+    }
+
+    /// The generation of the last read.
+    pub fn last_generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
     }
 
     /// Why the store does not answer, or why the loaded data are not those of the store; `None` if neither is

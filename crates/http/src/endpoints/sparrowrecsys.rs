@@ -5,7 +5,9 @@ use sparrow_engine::{Candidates, Request, SimilarRequest};
 use sparrow_model::{Sort, UserId};
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint};
-use crate::endpoints::ranking::{RECOMMENDATIONS as SIZE, USER_ID, engine_problem, recommend};
+use crate::endpoints::ranking::{
+    RECOMMENDATIONS as SIZE, USER_ID, count_reason, engine_problem, recommend,
+};
 use crate::endpoints::users::{read_user, write_rating_range};
 use crate::parameters::definition::{
     self, CANDIDATES, Kind as ParameterKind, MODEL, Parameter, SIMILAR_MODEL, size,
@@ -43,6 +45,7 @@ pub(crate) async fn recommendations(call: &Call<'_>) -> Result<Reply, Problem> {
         ..Request::new(UserId(id.id()?))
     };
     let found = recommend(call, snapshot, &request, &model, None).await?;
+    count_reason(call, found.reason);
     let mut out = Vec::new();
     snapshot.sparrowrecsys_movies.list(&mut out, found.items.iter().map(|item| item.movie));
     Ok(Reply::json(out)

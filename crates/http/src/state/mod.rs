@@ -2,6 +2,7 @@
 
 pub(crate) mod in_flight;
 pub(crate) mod limiter;
+pub(crate) mod metrics;
 pub(crate) mod operations;
 pub(crate) mod options;
 pub(crate) mod ranking_times;

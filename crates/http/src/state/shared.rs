@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use crate::auth::CurrentAuth;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
+use crate::state::metrics::ServerMetrics;
 use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::recommendation_ids::RecommendationIds;
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) first_rankings: Limiter,
     pub(crate) in_flight: InFlight,
     pub(crate) recommendation_ids: RecommendationIds,
+    /// `None` if they are off.
+    pub(crate) metrics: Option<ServerMetrics>,
     operations: OnceLock<Operations>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
@@ -41,6 +44,7 @@ impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             recommendation_ids: RecommendationIds::new(),
+            metrics: options.metrics.then(ServerMetrics::new),
             operations: OnceLock::new(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
