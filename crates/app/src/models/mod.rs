@@ -205,6 +205,11 @@ pub(crate) trait ModelSource: Send + Sync {
     /// `patience`. Blocks; called at intervals.
     fn check(&self, _patience: Duration) {}
 
+    /// Checks the model's server once, for models at a server.
+    fn probe(&self) -> Option<Pin<Box<dyn Future<Output = Result<u64, ModelError>> + Send>>> {
+        None
+    }
+
     /// A task that probes the model's server; it does not end by itself.
     fn maintenance(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         None

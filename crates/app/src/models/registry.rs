@@ -220,6 +220,13 @@ impl Registry {
         }
     }
 
+    /// The names of the configured models, with a health check for those at a server.
+    pub(crate) fn probes(
+        &self,
+    ) -> impl Iterator<Item = (&str, Option<impl Future<Output = Result<u64, ModelError>>>)> {
+        self.models.iter().map(|model| (&*model.name, model.source.probe()))
+    }
+
     fn check(&self, source: &dyn ModelSource, patience: Duration) {
         let _one_at_a_time = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
         source.check(patience);

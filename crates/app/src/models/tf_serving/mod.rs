@@ -60,6 +60,11 @@ impl ModelSource for Server {
         self.0.inputs().as_slice().iter().any(is_of_movie)
     }
 
+    fn probe(&self) -> Option<Pin<Box<dyn Future<Output = Result<u64, ModelError>> + Send>>> {
+        let model = Arc::clone(&self.0);
+        Some(Box::pin(async move { model.check().await.map_err(ModelError::invalid) }))
+    }
+
     fn maintenance(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         let model = Arc::clone(&self.0);
         Some(Box::pin(async move { model.monitor().await }))
