@@ -137,10 +137,7 @@ fn check_data_and_models(checks: &mut Checks, config: &Config, runtime: &Runtime
                 recall: Recall::default(),
                 ..config.clone()
             };
-            if let Some(registry) = checks.record(
-                "built-in models",
-                Registry::new(&alone).map(|registry| (registry, String::new())),
-            ) {
+            if let Ok(registry) = Registry::new(&alone) {
                 load_data(checks, &alone, &registry, runtime);
             }
             return;

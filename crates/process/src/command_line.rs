@@ -27,8 +27,8 @@ pub fn parse<P: Parser>(
 
 /// Print the completion script of a shell
 ///
-/// For bash: sparrow-serve completions bash > ~/.local/share/bash-completion/completions/sparrow-serve. Other programs and
-/// shells likewise, in the folder that the shell reads.
+/// Each shell reads a folder of its own: bash, for example, reads ~/.local/share/bash-completion/completions, where the file has
+/// the name of the program.
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
     /// Shell
