@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, StyledStr};
 use clap::{Arg, ArgAction, Args, Command, Parser};
 use clap_complete::Shell;
 
@@ -95,7 +96,7 @@ pub fn description(command: &Command) -> String {
             let help = option.get_long_help().or(option.get_help());
             let help = help.map_or_else(String::new, field);
             let values: Vec<_> = option.get_possible_values();
-            let values: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+            let values: Vec<&str> = values.iter().map(PossibleValue::get_name).collect();
             let values = if takes_value { values.join(",") } else { String::new() };
             let _ = writeln!(text, "option\t{long}\t{letter}\t{value}\t{help}\t{values}");
         }
@@ -104,7 +105,7 @@ pub fn description(command: &Command) -> String {
 }
 
 /// A field of a description, in one line.
-fn field(text: impl ToString) -> String {
+fn field(text: &StyledStr) -> String {
     text.to_string().replace('\t', " ").replace('\\', "\\\\").replace('\n', "\\n")
 }
 
