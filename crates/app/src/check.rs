@@ -80,7 +80,10 @@ impl Checks {
     fn fail(&mut self, what: &str, reason: impl Display) {
         self.all += 1;
         self.failed += 1;
-        print(format_args!("FAIL  {what}: {reason}"));
+        // Errors of data sets have a line per bad line.
+        let reason = reason.to_string();
+        let lines: Vec<&str> = reason.lines().map(str::trim).collect();
+        print(format_args!("FAIL  {what}: {}", lines.join(" ")));
     }
 }
 

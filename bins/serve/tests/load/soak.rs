@@ -50,13 +50,13 @@ fn request(number: usize) -> Request {
             method: "PUT",
             path: format!("/v1/users/{user}/ratings/{movie}"),
             body: format!("{{\"stars\": {}.5}}", number % 5),
-            expected: &[200, 404],
+            expected: &[200],
         },
         14 => Request {
             method: "DELETE",
             path: format!("/v1/users/{user}/ratings/{movie}"),
             body: String::new(),
-            expected: &[200, 404],
+            expected: &[200],
         },
         15 | 16 => Request {
             method: "POST",
@@ -71,7 +71,7 @@ fn request(number: usize) -> Request {
             method: "POST",
             path: "/v1/recommendations".to_owned(),
             body: format!("{{\"ratings\": [{{\"movieId\": {movie}, \"stars\": 5}}]}}"),
-            expected: &[200, 422],
+            expected: &[200],
         },
     }
 }
@@ -189,7 +189,7 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
         open(second),
         open(last)
     );
-    assert!(after < before + before / 10 + 4 * MIB, "memory grows: {report}");
+    assert!(after < before + before / 10 + 8 * MIB, "memory grows: {report}");
     assert!(open(last) <= open(second) + 4, "descriptors grow: {report}");
     eprintln!("{report}");
 }
