@@ -27,7 +27,11 @@ impl Server {
     ) -> Self {
         let mut command: Command = command(env!("CARGO_BIN_EXE_sparrow-serve"), line, values);
         command.env("SPARROW__LISTEN", "127.0.0.1:0").env("SPARROW__ADMIN__LISTEN", "off");
-        command.envs(settings.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .env("SPARROW__LOG__FILTER", "warn")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
