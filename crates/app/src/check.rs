@@ -81,7 +81,7 @@ impl Checks {
         self.all += 1;
         self.failed += 1;
         // Errors of data sets have a line per bad line.
-        let reason = reason.to_string();
+        let reason = format!("{reason}");
         let lines: Vec<&str> = reason.lines().map(str::trim).collect();
         print(format_args!("FAIL  {what}: {}", lines.join(" ")));
     }
