@@ -26,7 +26,7 @@ pub(crate) enum Command {
     ///
     /// Prints a line per check. Exits with 0 if the server can start and serve with these options, else with 1. Listens on no
     /// port, and writes no files.
-    Check(Settings),
+    Check(Box<Settings>),
     Completions(Completions),
     /// Make a key, and print it with the table for [[auth.keys]] of the configuration
     Key {

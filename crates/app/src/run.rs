@@ -56,7 +56,7 @@ pub fn main(
         }
         Some(Command::Completions(completions)) => return end(completions.run(program())),
         Some(Command::Man(man)) => return end(man.run(program())),
-        Some(Command::Check(settings)) => (settings, true),
+        Some(Command::Check(settings)) => (*settings, true),
         None => (settings, false),
     };
     // Variables that are not Unicode cannot be keys or values of the configuration.

@@ -171,6 +171,9 @@ pub(crate) trait LoadedModel: fmt::Display + Send + Sync {
     }
 }
 
+/// A health check of a model server, which returns the version that it serves.
+pub(crate) type Probe = Pin<Box<dyn Future<Output = Result<u64, ModelError>> + Send>>;
+
 /// Where the ranker of a configured model comes from. It outlives the engines.
 pub(crate) trait ModelSource: Send + Sync {
     /// The ranker of the model in an engine over these data. It follows new versions as long as the engine exists.
@@ -206,7 +209,7 @@ pub(crate) trait ModelSource: Send + Sync {
     fn check(&self, _patience: Duration) {}
 
     /// Checks the model's server once, for models at a server.
-    fn probe(&self) -> Option<Pin<Box<dyn Future<Output = Result<u64, ModelError>> + Send>>> {
+    fn probe(&self) -> Option<Probe> {
         None
     }
 

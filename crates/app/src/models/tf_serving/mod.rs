@@ -9,7 +9,7 @@ use sparrow_rank::Ranker;
 use sparrow_tf_serving::{self as tf, ServedModel, TfServingRanker};
 use toml::Table;
 
-use super::{EngineData, ModelError, ModelKind, ModelSource, TableError, read_table};
+use super::{EngineData, ModelError, ModelKind, ModelSource, Probe, TableError, read_table};
 use table::ServerTable;
 
 pub(super) struct TfServing;
@@ -60,7 +60,7 @@ impl ModelSource for Server {
         self.0.inputs().as_slice().iter().any(is_of_movie)
     }
 
-    fn probe(&self) -> Option<Pin<Box<dyn Future<Output = Result<u64, ModelError>> + Send>>> {
+    fn probe(&self) -> Option<Probe> {
         let model = Arc::clone(&self.0);
         Some(Box::pin(async move { model.check().await.map_err(ModelError::invalid) }))
     }
