@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_console::Console;
 use sparrow_console::exit::HELP;
+use sparrow_process::command_line::{Completions, Man};
 use sparrow_synth as synth;
 
 use crate::compare::Compare;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Tune(Tune),
     Evaluate(Evaluate),
     Compare(Compare),
+    Completions(Completions),
+    Man(Man),
 }
 
 /// Generates a synthetic data set in the MovieLens format.
