@@ -84,7 +84,7 @@ impl Engine {
             user,
             genres: request.genres,
             excluded: &buffers.excluded,
-            scores: strategy.model.and_then(|model| buffers.shared[model].whole()),
+            scores: strategy.model.and_then(|model| buffers.shared[model].catalog.as_deref()),
         };
         let counters = &strategy.counters;
         counters.calls.add(1);
