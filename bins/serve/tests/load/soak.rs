@@ -123,8 +123,8 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
     let (models, live) = (folder.path().join("models"), folder.path().join("live"));
     publish(&models, 1);
     let settings = [("SPARROW__RANKING__WATCH", "200ms")];
-    let line = "--data {} --embeddings {} --models {} --live {}";
-    let server = Server::start(line, &[&demo(), &demo(), &models, &live], &settings);
+    let options = "--data {} --embeddings {} --models {} --live {}";
+    let server = Server::start(options, &[&demo(), &demo(), &models, &live], &settings);
     let (sent, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let unexpected = Mutex::new(Vec::new());
     let mut samples = Vec::new();
