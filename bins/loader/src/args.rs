@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sparrow_console::Console;
 use sparrow_console::exit::HELP;
+use sparrow_process::command_line::{Completions, Man};
 use sparrow_synth as synth;
 
 use crate::compare::Compare;
@@ -17,6 +18,7 @@ use crate::forward::Forwarded;
 use crate::push::Push;
 use crate::run::Run;
 use crate::train::{Import, Train};
+use crate::trim::Trim;
 use crate::tune::Tune;
 use crate::verify::Verify;
 
@@ -45,6 +47,7 @@ pub(crate) enum Command {
     Push(Push),
     Verify(Verify),
     Export(Export),
+    Trim(Trim),
     Synth(Synth),
     Train(Train),
     Tune(Tune),
@@ -52,6 +55,8 @@ pub(crate) enum Command {
     Compare(Compare),
     // Larger than the others.
     Experiment(Box<Experiment>),
+    Completions(Completions),
+    Man(Man),
 }
 
 /// Generates a synthetic data set in the MovieLens format.

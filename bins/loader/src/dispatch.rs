@@ -1,12 +1,14 @@
 //! Runs the command of the command line.
 
+use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::CommandFactory as _;
 use sparrow_console::{Console, Unit};
 use sparrow_output::Error as OutputError;
+use sparrow_process::command_line::parse;
 use sparrow_process::terminal;
 use sparrow_synth as synth;
 use tokio::runtime::Runtime;
@@ -15,12 +17,15 @@ use crate::args::{Cli, Command, Synth};
 use crate::{failure, forward};
 use sparrow_process::Signals;
 
+/// What a subcommand that prints has failed to do.
+const PRINT: &str = "cannot print";
+
 /// Runs the command and reports its error on standard error. [`failure`] contains the exit codes.
 pub(crate) fn main() -> ExitCode {
     if forward::is_help() {
         return end(forward::run());
     }
-    let Cli { console, command } = match Cli::try_parse() {
+    let Cli { console, command } = match parse(env::args_os(), env!("SPARROW_VERSION")) {
         Ok(cli) => cli,
         Err(error) => return terminal::print_clap_result(&error),
     };
@@ -30,20 +35,34 @@ pub(crate) fn main() -> ExitCode {
         Command::Embed(embed) => embed.run(console),
         Command::Fit(fit) => fit.run(console),
         Command::Import(import) => import.run(console),
-        Command::Push(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Verify(args) => on_runtime(async |signals| args.run(console, signals).await),
         // The layout of the future is too deep for the compiler.
         Command::Export(args) => {
             on_runtime(async |signals| Box::pin(args.run(console, signals)).await)
         }
+        Command::Push(args) => {
+            on_runtime(async |signals| Box::pin(args.run(console, signals)).await)
+        }
+        Command::Trim(args) => on_runtime(async |signals| args.run(console, signals).await),
         Command::Synth(synth) => synthesise(&synth, console),
         Command::Train(train) => train.run(console),
         Command::Tune(tune) => tune.run(console),
         Command::Evaluate(evaluate) => evaluate.run(console),
         Command::Compare(compare) => compare.run(console),
         Command::Experiment(args) => on_runtime(async |signals| args.run(console, signals).await),
+        Command::Completions(completions) => completions.run(program()).context(PRINT),
+        Command::Man(man) => man.run(program()).context(PRINT),
     };
     end(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+/// The command line with the options of forwarded subcommands.
+fn program() -> clap::Command {
+    let command = Cli::command().long_version(env!("SPARROW_VERSION"));
+    forward::described().into_iter().fold(command, |command, forwarded| {
+        let name = forwarded.get_name().to_owned();
+        command.mut_subcommand(name, |_| forwarded)
+    })
 }
 
 fn end(outcome: anyhow::Result<ExitCode>) -> ExitCode {

@@ -11,7 +11,7 @@ use sparrow_live_overlay::{open, open_file};
 use sparrow_movielens::{Options, Source};
 use sparrow_output::Error as OutputError;
 use sparrow_process::Signals;
-use sparrow_push::live;
+use sparrow_push::live::{self, Base};
 
 use crate::push::no_store;
 use crate::store::StoreArgs;
@@ -61,12 +61,15 @@ impl Export {
                 Some(folder) => {
                     let loaded = Source::open(folder)?.load(&Options::default())?;
                     console.note(&loaded.report.to_string());
-                    Some(loaded.catalog)
+                    Some((loaded.catalog, live::read_watermark(folder)?))
                 }
             };
             let bar = console.bar("exporting", Unit::Each("partitions"));
             let show = |done, total| bar.show(done, total);
-            let exported = live::export(&*store, data.as_ref(), &self.out, &show).await?;
+            let base = data
+                .as_ref()
+                .map(|(catalog, watermark)| Base { catalog, watermark: watermark.as_ref() });
+            let exported = live::export(&*store, base, &self.out, &show).await?;
             anyhow::Ok((exported, store.address().to_owned()))
         };
         let ((counts, files), address) = signals

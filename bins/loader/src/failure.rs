@@ -9,7 +9,7 @@ use sparrow_evaluate::{self as evaluate, tune};
 use sparrow_fit as fit;
 use sparrow_process::Interrupted;
 use sparrow_process::terminal::USAGE;
-use sparrow_push::{push, sources, verify};
+use sparrow_push::{live, push, sources, verify};
 use sparrow_synth as synth;
 use sparrow_train::{self as train, export};
 
@@ -50,8 +50,14 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         if let Some(error) = cause.downcast_ref::<sparrow_live_overlay::Error>() {
             return Some(error.exit_code());
         }
-        if let Some(sparrow_push::live::Error::Store(_)) = cause.downcast_ref() {
-            return Some(STORE);
+        match cause.downcast_ref() {
+            Some(live::Error::Store(_)) => return Some(STORE),
+            Some(
+                live::Error::Trimmed { .. }
+                | live::Error::Watermark { .. }
+                | live::Error::Unreadable { .. },
+            ) => return Some(BAD_INPUT),
+            _ => {}
         }
         if cause.is::<sparrow_live::Error>() {
             return Some(STORE);

@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 use clap::Args;
+use sparrow_process::command_line;
 
 use crate::failure::Failure;
 
@@ -49,6 +50,17 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         .into()),
         ended => ended.with_context(|| format!("cannot start {PROGRAM}")),
     }
+}
+
+/// The subcommands with the options that the program describes. Without the program, only their names are known: none are
+/// returned.
+pub(crate) fn described() -> Vec<clap::Command> {
+    let output = Command::new(program()).arg(command_line::DESCRIBE).output();
+    let output = output.ok().filter(|output| output.status.success());
+    let text = output.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    let mut commands = command_line::described(&text);
+    commands.retain(|command| COMMANDS.contains(&command.get_name()));
+    commands
 }
 
 /// The path of the program: in the folder of this executable, or in the sibling folder of its Cargo profile;

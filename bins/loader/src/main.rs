@@ -19,6 +19,7 @@ mod sources;
 mod store;
 mod tf_serving;
 mod train;
+mod trim;
 mod tune;
 mod verify;
 

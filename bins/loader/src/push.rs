@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sparrow_console::{Console, Unit};
+use sparrow_live_overlay::LiveArgs;
 use sparrow_push::push;
 use sparrow_push::sources::{Counts, Reader, Sources};
 use sparrow_store::{FeatureStore, Generation, Location};
@@ -20,6 +21,8 @@ use sparrow_process::Signals;
 /// The new generation becomes readable only when it is complete. A push that fails or is interrupted leaves the store
 /// unchanged, and the next push cleans up after a killed one. Of the kinds that are pushed, the store then contains
 /// exactly the pushed entries; other kinds are unchanged.
+///
+/// If the sources contain live ratings, as their files watermark.csv state, these are dropped from the live data of the store.
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Push {
@@ -29,6 +32,9 @@ pub(crate) struct Push {
 
     #[command(flatten)]
     sources: SourceArgs,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -43,7 +49,19 @@ impl Push {
         let started = Instant::now();
         let location = self.store.location()?;
         StoreArgs::check_ttl(location.as_ref(), self.ttl)?;
-        let sources = self.sources.sources();
+        let mut sources = self.sources.sources();
+        let live = self.live.or(&self.store.prefix, self.store.ca_file.as_deref());
+        // A temporary folder, which is removed at the end.
+        let _overlaid = if live.is_given() {
+            let what = "--live needs the data set that live ratings are combined with: --data";
+            let data = self.sources.data().ok_or_else(|| Failure::Usage(what.to_owned()))?;
+            let overlaid = live.data_set(data, &sources.reader, None, console);
+            let overlaid = signals.or(Box::pin(overlaid), NOTHING).await?;
+            sources.ratings = Some(overlaid.folder().to_owned());
+            Some(overlaid)
+        } else {
+            None
+        };
         if self.dry_run {
             return signals.or(rehearse(&sources, &self.store, location, console), NOTHING).await;
         }
@@ -107,6 +125,7 @@ pub(crate) async fn push(
     console: Console,
     signals: &mut Signals,
 ) -> anyhow::Result<(Counts, Generation)> {
+    let may_lose = may_lose_ratings(&reader, store).await?;
     let bar = console.bar("pushing", Unit::Bytes);
     let show = |done, total| bar.show(done, total);
     let stop = signals.interrupted("the store is unchanged");
@@ -127,5 +146,20 @@ pub(crate) async fn push(
             signals.or(finish, consequence).await?
         }
     };
+    if may_lose {
+        console.warn(
+            "the generation before contained live ratings, and nothing states that this one does, such as a watermark.csv beside \
+             all sources: push with --live, or an export",
+        );
+    }
     Ok((counts, generation))
+}
+
+/// Whether a push replaces ratings that contain live ones by ratings that may not.
+async fn may_lose_ratings(reader: &Reader, store: &dyn FeatureStore) -> anyhow::Result<bool> {
+    if reader.report().is_none() || reader.watermark().is_some() {
+        return Ok(false);
+    }
+    let in_force = store.watermark().await?.value;
+    Ok(in_force.is_some_and(|in_force| !in_force.is_zero()))
 }

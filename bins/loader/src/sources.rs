@@ -1,6 +1,6 @@
 //! The options for the sources of `push` and `verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sparrow_console::exit::HELP;
@@ -61,6 +61,11 @@ const USER_FEATURES: &str = "userFeatures.parquet";
 const MOVIE_FEATURES: &str = "movieFeatures.parquet";
 
 impl SourceArgs {
+    /// The folder with the data set.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     pub(crate) fn sources(&self) -> Sources {
         let of_folders = from_folders(self.features.as_ref(), self.embeddings.as_ref());
         Sources {

@@ -550,21 +550,9 @@ fn wrong_usage_and_missing_input_have_their_exit_codes() {
     }
 }
 
-const COMMANDS: [&str; 14] = [
-    "run",
-    "features",
-    "samples",
-    "embed",
-    "import",
-    "push",
-    "verify",
-    "export",
-    "synth",
-    "train",
-    "tune",
-    "evaluate",
-    "compare",
-    "experiment",
+const COMMANDS: [&str; 15] = [
+    "run", "features", "samples", "embed", "import", "push", "verify", "export", "trim", "synth",
+    "train", "tune", "evaluate", "compare", "experiment",
 ];
 
 #[test]

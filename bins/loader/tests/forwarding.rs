@@ -79,3 +79,43 @@ fn missing_program_is_an_error_with_the_command_that_builds_it() {
     let help = String::from_utf8(run(&loader, "--help", folder.path()).stdout).unwrap();
     assert!(help.contains("  features ") && help.contains("  samples "), "{help}");
 }
+
+/// A program that describes the subcommand `samples` with one option.
+fn write_describing_script(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    let path = folder.join("sparrow-pipeline");
+    let lines = "command\tsamples\tComputes samples\tComputes samples\noption\ttest-share\t\tSHARE\tShare\t\n";
+    fs::write(&path, format!("#!/bin/sh\ncat <<END\n{lines}END\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn completions_and_manual_contain_forwarded_subcommands() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let loader = install(folder.path());
+    let path = std::env::var_os("PATH").unwrap();
+    let script = |arguments: &str| {
+        let output = run(&loader, arguments, Path::new(&path));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    write_describing_script(&folder.path().join("bin"));
+    let text = script("completions bash");
+    assert!(text.contains("--test-share") && text.contains("features"), "{text}");
+    let valid = Command::new("bash").args(["-n", "-c", &text]).output().unwrap();
+    assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stderr));
+    let pages = folder.path().join("man1");
+    script(&format!("man --out {}", pages.display()));
+    let page = fs::read_to_string(pages.join("sparrow-loader-samples.1")).unwrap();
+    assert!(page.contains("test\\-share"), "{page}");
+    assert!(pages.join("sparrow-loader-features.1").is_file());
+    assert!(pages.join("sparrow-loader-fit.1").is_file());
+}
+
+#[test]
+fn version_contains_the_commit() {
+    let output = Command::new(env!("CARGO_BIN_EXE_sparrow-loader")).arg("--version").output();
+    let version = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(version.starts_with("sparrow-loader ") && version.contains("(commit "), "{version}");
+}

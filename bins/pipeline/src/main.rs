@@ -5,11 +5,13 @@ mod features;
 mod resources;
 mod samples;
 
+use std::env;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use sparrow_console::{Console, exit};
 use sparrow_pipeline::Error;
+use sparrow_process::command_line::{description, parse};
 use sparrow_process::{Interrupted, terminal};
 
 use features::Features;
@@ -30,16 +32,20 @@ struct Cli {
 enum Command {
     Features(Features),
     Samples(Samples),
+    /// Prints the options of the other subcommands, for sparrow-loader.
+    #[command(hide = true)]
+    Describe,
 }
 
 fn main() -> ExitCode {
-    let Cli { console, command } = match Cli::try_parse() {
+    let Cli { console, command } = match parse(env::args_os(), env!("SPARROW_VERSION")) {
         Ok(cli) => cli,
         Err(error) => return terminal::print_clap_result(&error),
     };
     let outcome = match command {
         Command::Features(args) => features::run(args, console),
         Command::Samples(args) => samples::run(args, console),
+        Command::Describe => sparrow_console::print_result(description(&Cli::command()).trim_end()),
     };
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,8 +77,6 @@ fn code(error: &anyhow::Error) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -32,3 +32,19 @@ fn help_of_every_subcommand_is_as_kept() {
         sparrow_test_support::assert_snapshot(&folder.join(format!("help-{name}.txt")), &help);
     }
 }
+
+#[test]
+fn options_are_described_for_the_loader() {
+    let text = String::from_utf8(run(&["describe"]).stdout).unwrap();
+    let commands = sparrow_process::command_line::described(&text);
+    let names: Vec<&str> = commands.iter().map(clap::Command::get_name).collect();
+    assert_eq!(names, ["features", "samples"]);
+    let options: Vec<_> = commands[1].get_arguments().filter_map(clap::Arg::get_long).collect();
+    assert!(options.contains(&"data") && options.contains(&"memory-limit"), "{options:?}");
+}
+
+#[test]
+fn version_contains_the_commit() {
+    let version = String::from_utf8(run(&["--version"]).stdout).unwrap();
+    assert!(version.starts_with("sparrow-pipeline ") && version.contains("(commit "), "{version}");
+}

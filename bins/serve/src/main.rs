@@ -15,5 +15,5 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 static ALLOCATOR_OPTIONS: &[u8; 43] = b"background_thread:true,dirty_decay_ms:1000\0";
 
 fn main() -> ExitCode {
-    sparrow_app::main(std::env::args_os(), std::env::vars_os())
+    sparrow_app::main(env!("SPARROW_VERSION"), std::env::args_os(), std::env::vars_os())
 }

@@ -8,12 +8,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// README.md, and everything in `docs`.
+/// The pages at the root, and everything in `docs`.
 fn pages() -> Vec<PathBuf> {
     let inside = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<PathBuf> =
         inside.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
-    all.push(root().join("README.md"));
+    all.extend(["README.md", "SECURITY.md", "docs/deploy/README.md"].map(|page| root().join(page)));
     assert!(all.len() > 5, "{all:?}");
     all
 }

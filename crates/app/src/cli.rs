@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use sparrow_process::command_line::{Completions, Man};
 
 /// Serves movie recommendations: web pages and a JSON API.
 ///
@@ -8,6 +9,41 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "sparrow-serve", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// Print the effective configuration as TOML, and exit
+    #[arg(long)]
+    pub(crate) print_config: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check the configuration, the data, the store and the models, and exit
+    ///
+    /// Prints a line per check. Exits with 0 if the server can start and serve with these options, else with 1. Listens on no
+    /// port, and writes no files.
+    Check(Box<Settings>),
+    Completions(Completions),
+    /// Make a key, and print it with the table for [[auth.keys]] of the configuration
+    Key {
+        /// Name of the key
+        #[arg(long, default_value = "app")]
+        name: String,
+
+        /// Scopes, separated by commas: read, write, admin
+        #[arg(long, value_delimiter = ',', default_value = "read")]
+        scopes: Vec<String>,
+    },
+    Man(Man),
+}
+
+/// The options that set configuration keys.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
     /// Folder of a MovieLens data set (ml-latest-small, ml-25m, ml-32m, ml-1m or ml-100k)
     #[arg(short, long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -56,32 +92,11 @@ pub(crate) struct Cli {
     /// Greatest number of bad lines in the data set that are skipped and reported [default: 0]
     #[arg(long, value_name = "N")]
     max_bad_lines: Option<usize>,
-
-    /// Print the effective configuration as TOML, and exit
-    #[arg(long)]
-    pub(crate) print_config: bool,
-
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Make a key, and print it with the table for [[auth.keys]] of the configuration
-    Key {
-        /// Name of the key
-        #[arg(long, default_value = "app")]
-        name: String,
-
-        /// Scopes, separated by commas: read, write, admin
-        #[arg(long, value_delimiter = ',', default_value = "read")]
-        scopes: Vec<String>,
-    },
-}
-
-impl Cli {
+impl Settings {
     /// The configuration keys that the flags set.
-    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn keys(&self) -> Vec<(&'static str, String)> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         [
             ("data.path", path(&self.data)),
@@ -115,7 +130,7 @@ mod tests {
         let more = ["--max-bad-lines=5", "--store=memory", "--prefix=f", "--ca-file=g"];
         let others = ["--models=e", "--live=h"];
         let cli = Cli::parse_from(all.into_iter().chain(more).chain(others));
-        let settings = cli.settings();
+        let settings = cli.settings.keys();
         assert_eq!(settings.len(), 10);
         assert!(settings.iter().all(|(key, _)| known_keys().contains_key(*key)));
         // Errors name the flag.

@@ -10,6 +10,7 @@
 
 mod admin;
 mod auth;
+mod check;
 mod cli;
 pub mod config;
 mod duration;

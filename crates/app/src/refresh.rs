@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sparrow_http::{Snapshot, SnapshotOptions};
 use sparrow_live::Consumers;
 use sparrow_model::{Catalog, MovieId, Movies};
-use sparrow_store::{Error as StoreError, Generation, Read, StoredMovie, UserList};
+use sparrow_store::{Error as StoreError, Generation, Location, Read, StoredMovie, UserList};
 use sparrow_user_state::{LiveSource, StoreReader, StoreSource};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
@@ -154,6 +154,7 @@ impl Refresher {
     async fn follow(&self, mut loaded: Loaded) {
         let pause = self.config.store.refresh;
         let mut changes = Changes::default();
+        self.drop_included().await;
         loop {
             let noticed =
                 tokio::time::timeout(pause, self.reader.other_than(loaded.generation)).await;
@@ -172,6 +173,7 @@ impl Refresher {
                     Ok((now, summary)) => {
                         (loaded, changes) = (now, Changes::default());
                         tracing::info!("loaded a new state of the feature store: {summary}");
+                        self.drop_included().await;
                     }
                     Err(error) => self.cannot_load(&error),
                 }
@@ -179,6 +181,31 @@ impl Refresher {
             if noticed.is_ok() {
                 // Otherwise the next request would wake this again at once.
                 tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Drops the live ratings that the generation in force contains. Applying them again has the same result: after a failure
+    /// they remain until the next generation or start.
+    async fn drop_included(&self) {
+        let redis = matches!(self.config.store.url.0, Location::Redis(_));
+        if redis && self.config.live.path.is_none() {
+            // Pushes do it.
+            return;
+        }
+        let drop = async {
+            match self.reader.watermark().await?.value {
+                Some(watermark) => Ok(self.live.store.drop_included(&watermark).await?),
+                None => Ok::<_, Box<dyn std::error::Error + Send + Sync>>(0),
+            }
+        };
+        match drop.await {
+            Ok(0) => {}
+            Ok(dropped) => {
+                tracing::info!(dropped, "dropped the live ratings that the generation contains");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot drop the live ratings that the generation contains");
             }
         }
     }

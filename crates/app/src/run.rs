@@ -1,14 +1,15 @@
 use std::ffi::OsString;
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::CommandFactory as _;
 use sparrow_engine::Engine;
 use sparrow_http::{Cors, ExposureCounts, LogFilter, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_live::Consumers;
+use sparrow_process::command_line::parse;
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
@@ -26,43 +27,58 @@ use crate::follow::{self, Publisher};
 use crate::load::load;
 use crate::models::Registry;
 use crate::reload::{self, Reload, Source};
-use crate::{auth, file_limit, listen, live, refresh, store, telemetry};
+use crate::{auth, check, file_limit, listen, live, refresh, store, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
 const FINAL_OUTPUT: Duration = Duration::from_millis(500);
 
 /// Runs the binary: parses the command line and the environment, serves until SIGTERM or SIGINT, and reports errors on
-/// standard error.
+/// standard error. `version` is what `--version` prints after the name.
 pub fn main(
+    version: &'static str,
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let Cli { settings, print_config, command } = match parse(arguments, version) {
         Ok(cli) => cli,
         Err(error) => return terminal::print_clap_result(&error),
     };
-    if let Some(Command::Key { name, scopes }) = &cli.command {
-        return match auth::new_key(name, scopes) {
-            Ok(text) => {
-                // A closed pipe is not a failure.
-                let _ = stdout().write_all(text.as_bytes());
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(&error, USAGE),
-        };
-    }
+    let program = || Cli::command().long_version(version);
+    let (settings, checks) = match command {
+        Some(Command::Key { name, scopes }) => {
+            return match auth::new_key(&name, &scopes) {
+                Ok(text) => {
+                    // A closed pipe is not a failure.
+                    let _ = stdout().write_all(text.as_bytes());
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(&error, USAGE),
+            };
+        }
+        Some(Command::Completions(completions)) => return end(completions.run(program())),
+        Some(Command::Man(man)) => return end(man.run(program())),
+        Some(Command::Check(settings)) => (*settings, true),
+        None => (settings, false),
+    };
     // Variables that are not Unicode cannot be keys or values of the configuration.
     let environment = environment
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let environment: Vec<(String, String)> = environment.collect();
-    let (file, flags) = (cli.config.clone(), cli.settings());
-    let source = move || Config::layered(file.as_deref(), environment.iter().cloned(), &flags);
-    let config = match source() {
+    let (file, flags) = (settings.config.clone(), settings.keys());
+    let source = {
+        let file = file.clone();
+        move || Config::layered(file.as_deref(), environment.iter().cloned(), &flags)
+    };
+    let config = source();
+    if checks {
+        return check::run(file.as_deref(), config);
+    }
+    let config = match config {
         Ok(config) => config,
         Err(error) => return fail(&error, USAGE),
     };
-    if cli.print_config {
+    if print_config {
         // A closed pipe is not a failure.
         let _ = stdout().write_all(config.to_toml().as_bytes());
         return ExitCode::SUCCESS;
@@ -266,10 +282,7 @@ async fn start_from(
     source: Option<Source>,
     log_filter: Option<Arc<dyn LogFilter>>,
 ) -> Result<Running, Error> {
-    if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
-        let message = format!("the posters folder {} does not exist", folder.display());
-        return Err(Error::Setting(message));
-    }
+    check_posters(&config)?;
     let registry = Arc::new(Registry::new(&config)?);
     let hosts = config.server.allowed_hosts(config.listen).map_err(Error::Setting)?;
     let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::Setting)?;
@@ -357,8 +370,20 @@ async fn start_from(
     })
 }
 
+/// Checks that the posters folder exists, if one is configured.
+pub(crate) fn check_posters(config: &Config) -> Result<(), Error> {
+    match config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
+        Some(folder) => {
+            let message = format!("the posters folder {} does not exist", folder.display());
+            Err(Error::Setting(message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The limits of requests and connections.
 fn limits(config: &Config) -> Options {
+    let metrics = config.metrics.enabled;
     let config = &config.server;
     let descriptors = file_limit::reserve(config.max_connections.get());
     Options {
@@ -376,6 +401,7 @@ fn limits(config: &Config) -> Options {
         max_connections_per_address: config.max_connections_per_address,
         max_bytes_in_flight: config.max_bytes_in_flight.0,
         max_rankings: config.max_rankings,
+        metrics,
         ..Options::default()
     }
 }
@@ -400,7 +426,7 @@ fn load_files(
     Ok(summary)
 }
 
-fn summary(engine: &Engine) -> String {
+pub(crate) fn summary(engine: &Engine) -> String {
     let catalog = engine.catalog();
     let models: Vec<String> = engine
         .models()
@@ -422,6 +448,11 @@ fn summary(engine: &Engine) -> String {
 pub(crate) fn default_model(engine: &Engine) -> String {
     let reason = engine.default_reason().map_or_else(String::new, |reason| format!(" ({reason})"));
     format!("default: {}{reason}", engine.default_model())
+}
+
+/// The exit code of a subcommand that prints.
+fn end(outcome: io::Result<()>) -> ExitCode {
+    outcome.map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {

@@ -142,10 +142,10 @@ fn facade_contains_no_program_and_no_io_unless_selected() {
 }
 
 #[test]
-fn live_data_depend_on_the_model_alone() {
+fn live_data_depend_on_the_model_and_counters_alone() {
     let own = |name: &String| name.starts_with("sparrow-");
     let dependencies: Vec<String> = tree("sparrow-live").into_iter().filter(own).collect();
-    assert_eq!(dependencies, ["sparrow-live", "sparrow-model"]);
+    assert_eq!(dependencies, ["sparrow-live", "sparrow-metrics", "sparrow-model"]);
 }
 
 #[test]
@@ -165,6 +165,7 @@ fn each_large_library_is_used_by_the_crates_of_its_subject() {
         ("indicatif", &["sparrow-console"]),
         ("object_store", &["sparrow-push"]),
         ("plotters", &["sparrow-report"]),
+        ("prometheus-client", &["sparrow-http"]),
         ("prost", &["sparrow-train"]),
         ("redb", &["sparrow-store"]),
     ] {

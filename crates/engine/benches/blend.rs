@@ -23,7 +23,7 @@ use sparrow_model::{
     RatingLog, Stars, UserId, UserState,
 };
 use sparrow_neural::item_weights::{InputWeights, ItemWeights, Scorer};
-use sparrow_neural::{EmbeddingTable, Similarity, TableBuilder};
+use sparrow_neural::{EmbeddingTable, ItemScores, Similarity, TableBuilder};
 use sparrow_random::{Random, Weighted};
 use sparrow_rank::{ItemWeightsRanker, Query, Ranker, UNSCORED};
 use sparrow_recall::{ByScores, Recall};
@@ -59,6 +59,7 @@ fn main() {
     );
     let mut scores = Vec::new();
     score_all(&summed[0], &catalog, users[7], &mut scores);
+    let of_items = ItemScores::new(scores.clone());
     let mut parts: Vec<(&str, Part<'_>)> = Vec::new();
     for model in ["popularity", "emb", "ease", "blend"] {
         let engine = &engines[0];
@@ -95,7 +96,7 @@ fn main() {
         let mut all = Vec::new();
         parts.push((name, Box::new(move |user| score_all(rows, catalog, user, &mut all))));
     }
-    parts.push(("recall by scores", Box::new(recall(&catalog, &scores))));
+    parts.push(("recall by scores", Box::new(recall(&catalog, &of_items))));
     parts.push(("combine", Box::new(combine(&catalog, &blend, &scores))));
 
     let mut times = vec![Vec::new(); parts.len()];
@@ -131,7 +132,7 @@ fn score_all(model: &Scorer, catalog: &Catalog, user: UserId, scores: &mut Vec<f
 }
 
 /// Recall of 200 movies from the scores of a model.
-fn recall<'a>(catalog: &'a Catalog, scores: &'a [f32]) -> impl FnMut(UserId) + 'a {
+fn recall<'a>(catalog: &'a Catalog, scores: &'a ItemScores) -> impl FnMut(UserId) + 'a {
     let strategy = ByScores::new("ease", "ease", 0.0);
     let mut found = Vec::new();
     move |user| {

@@ -1,9 +1,9 @@
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sparrow_model::{MovieIndex, MovieSet};
-use sparrow_neural::TopK;
+use sparrow_neural::{ItemScores, TopK};
 
 use crate::Reason;
 
@@ -37,24 +37,25 @@ pub(crate) struct Buffers {
 pub(crate) struct SharedScores {
     /// The time that scoring took, or why there are no scores; `None` if the model was not asked in this request.
     pub(crate) outcome: Option<Result<Duration, Reason>>,
-    /// Whether there is a score for each movie of the catalogue, by index.
-    pub(crate) of_catalog: bool,
+    /// The scores of the whole catalogue, for a model that has them.
+    pub(crate) catalog: Option<Arc<ItemScores>>,
     /// The scored movies, if not the whole catalogue: the `rest` of the time at which they were scored.
     pub(crate) movies: Vec<MovieIndex>,
     pub(crate) scores: Vec<f32>,
 }
 
 impl SharedScores {
-    /// The scores of the whole catalogue, if the model has them.
-    pub(crate) fn whole(&self) -> Option<&[f32]> {
-        (self.of_catalog && matches!(self.outcome, Some(Ok(_)))).then_some(&self.scores)
+    /// Removes the scores of an earlier request.
+    fn clear(&mut self) {
+        self.outcome = None;
+        self.catalog = None;
     }
 
     /// Copies the scores of `movies`, which are a part of the scored ones in the same order.
     pub(crate) fn copy(&self, movies: &[MovieIndex], scores: &mut Vec<f32>) {
         scores.clear();
-        if self.of_catalog {
-            scores.extend(movies.iter().map(|movie| self.scores[movie.index()]));
+        if let Some(catalog) = &self.catalog {
+            scores.extend(movies.iter().map(|movie| catalog.as_slice()[movie.index()]));
         } else {
             let mut known_scores = self.movies.iter().zip(&self.scores);
             scores.extend(movies.iter().filter_map(|movie| {
@@ -84,9 +85,7 @@ impl Buffers {
         for movie in self.candidates.drain(..) {
             self.recalled_by[movie.index()] = 0;
         }
-        for shared in &mut self.shared {
-            shared.outcome = None;
-        }
+        self.shared.iter_mut().for_each(SharedScores::clear);
     }
 
     pub(crate) fn candidates(&self) -> &[MovieIndex] {

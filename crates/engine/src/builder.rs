@@ -6,7 +6,7 @@ use sparrow_rank::{Counters, EmbeddingRanker, PopularityRanker, Ranker, Unavaila
 use sparrow_recall::{ByOrder, Inputs, Recall, STRATEGIES};
 
 use crate::buffers::{BufferPool, StrategyBits};
-use crate::engine::{RankingModel, Scope, Strategy, find};
+use crate::engine::{RankingModel, RecallCounters, Scope, Strategy, find};
 use crate::favourites::FavouriteGenres;
 use crate::{Embeddings, Engine, Error};
 
@@ -161,7 +161,14 @@ impl Builder {
         share: usize,
     ) -> Self {
         let recall = Box::new(recall);
-        self.strategies.push(Strategy { recall, share, model: None, scope, best_of: Vec::new() });
+        self.strategies.push(Strategy {
+            recall,
+            share,
+            model: None,
+            scope,
+            best_of: Vec::new(),
+            counters: RecallCounters::default(),
+        });
         self
     }
 

@@ -84,14 +84,18 @@ impl Engine {
             user,
             genres: request.genres,
             excluded: &buffers.excluded,
-            scores: strategy.model.and_then(|model| buffers.shared[model].whole()),
+            scores: strategy.model.and_then(|model| buffers.shared[model].catalog.as_deref()),
         };
+        let counters = &strategy.counters;
+        counters.calls.add(1);
         match strategy.recall.recall(&query, limit, &mut buffers.found) {
             Ok(()) => {
+                counters.candidates.add(buffers.found.len() as u64);
                 buffers.add_found(index);
                 is_scored
             }
             Err(error) => {
+                counters.failures.add(1);
                 let strategy = strategy.recall.name();
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(strategy, error, "recall failed");

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use sparrow_metrics::{BUCKETS, Count, DurationCounts, bucket_of};
 use sparrow_model::{Catalog, GenreSet, MovieSet};
 use sparrow_rank::{Counts, Status};
 use sparrow_recall::Recall;
@@ -44,6 +46,29 @@ pub(crate) struct Strategy {
     pub(crate) scope: Scope,
     /// The indices of the models whose best movies it finds.
     pub(crate) best_of: Vec<usize>,
+    pub(crate) counters: RecallCounters,
+}
+
+/// Counts what a strategy did.
+#[derive(Debug, Default)]
+pub(crate) struct RecallCounters {
+    pub(crate) calls: Count,
+    pub(crate) failures: Count,
+    pub(crate) candidates: Count,
+}
+
+/// What a recall strategy did since the engine was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecallCounts {
+    /// The name of the strategy.
+    pub strategy: Arc<str>,
+    /// Requests that it was asked for.
+    pub calls: u64,
+    /// Those in which it failed.
+    pub failures: u64,
+    /// The candidates that it returned, including those that others returned, too.
+    pub candidates: u64,
 }
 
 /// The requests that use a recall strategy.
@@ -143,6 +168,35 @@ impl Engine {
     /// The name of the model that ranks requests without a model.
     pub fn default_model(&self) -> &str {
         &self.model_names[self.default_model]
+    }
+
+    /// What the recall strategies did since the engine was built, in the order of [`strategies`](Self::strategies).
+    pub fn recall_counts(&self) -> Vec<RecallCounts> {
+        let names = self.strategy_names.iter();
+        names
+            .zip(&self.strategies)
+            .map(|(name, strategy)| RecallCounts {
+                strategy: Arc::clone(name),
+                calls: strategy.counters.calls.get(),
+                failures: strategy.counters.failures.get(),
+                candidates: strategy.counters.candidates.get(),
+            })
+            .collect()
+    }
+
+    /// The latency of the answers of each ranking model, in the order of [`models`](Self::models), in the buckets of
+    /// `sparrow_metrics`.
+    pub fn model_durations(&self) -> Vec<DurationCounts> {
+        let bucketed = |model: &RankingModel| {
+            let (mut buckets, mut sum) = ([0; BUCKETS], Duration::ZERO);
+            model.model.counters.for_each_latency(|nanos, count| {
+                buckets[bucket_of(nanos)] += count;
+                sum += Duration::from_nanos(nanos)
+                    .saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+            });
+            DurationCounts { buckets, sum }
+        };
+        self.models.iter().map(bucketed).collect()
     }
 
     /// The names of the recall strategies, in the order in which answers list them.

@@ -30,8 +30,8 @@ impl Engine {
 /// The scores of movies in any order; 0 for a movie without a score.
 fn scores_of(shared: &SharedScores, movies: &[MovieIndex]) -> Vec<f32> {
     let score = |movie: &MovieIndex| {
-        if let Some(scores) = shared.whole() {
-            return scores[movie.index()];
+        if let Some(scores) = &shared.catalog {
+            return scores.as_slice()[movie.index()];
         }
         let index = shared.movies.iter().position(|scored| scored == movie);
         index.map_or(0.0, |index| shared.scores[index])

@@ -22,7 +22,7 @@ mod similar;
 pub use builder::{Builder, DEFAULT_CANDIDATES, DEFAULT_MODEL, Model};
 pub use diversity::DEFAULT_DIVERSITY;
 pub use embeddings::Embeddings;
-pub use engine::{Engine, ModelInfo, Scope};
+pub use engine::{Engine, ModelInfo, RecallCounts, Scope};
 pub use home::{Home, HomeRequest, Ranked, Row, RowKind};
 pub use popular_now::{CurrentPopularity, popular_now};
 pub use recommendations::{Item, Reason, Recommendations, Similar, SimilarItem, Timings};

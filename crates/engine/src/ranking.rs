@@ -91,6 +91,8 @@ impl Engine {
             Err(
                 Reason::NoUserEmbedding | Reason::UserNotInModel | Reason::CandidatesNotInModel,
             ) => counters.declined(),
+            Err(Reason::ModelUnavailable) => counters.unavailable(),
+            Err(Reason::ModelTimedOut) => counters.timed_out(),
             Err(_) => counters.failed(),
         }
         outcome.map(|_| ())
@@ -141,7 +143,6 @@ impl Engine {
     ) {
         self.score_whole(model, user, shared);
         if shared.outcome.is_none() {
-            shared.of_catalog = false;
             shared.movies.clear();
             shared.movies.extend_from_slice(movies);
             let query = Query::new(user, movies);
@@ -158,13 +159,12 @@ impl Engine {
     ) {
         let start = Instant::now();
         let ranker = &self.models[model].model.ranker;
-        shared.of_catalog = true;
-        shared.outcome = ranker.score_all(user, &mut shared.scores).map(|outcome| {
-            let outcome = outcome.and_then(|()| check_count(&shared.scores, self.catalog.len()));
-            match outcome {
-                Ok(()) => Ok(start.elapsed()),
-                Err(error) => Err(self.report(model, &error)),
-            }
+        shared.outcome = ranker.score_all(user).map(|outcome| {
+            let checked = outcome.and_then(|scores| {
+                check_count(scores.as_slice(), self.catalog.len()).map(|()| scores)
+            });
+            shared.catalog = Some(checked.map_err(|error| self.report(model, &error))?);
+            Ok(start.elapsed())
         });
     }
 

@@ -13,7 +13,7 @@ use sparrow_model::{
     Catalog, GenreSet, MovieId, MovieIndex, OwnedHistory, Sort, UserId, UserState,
 };
 use sparrow_neural::{EmbeddingTable, Similarity};
-use sparrow_rank::{Query, Ranker, State, UNSCORED};
+use sparrow_rank::{ItemScores, Query, Ranker, State, UNSCORED};
 use sparrow_recall::{ByOrder, ByScores, Recall};
 use sparrow_test_support::catalogue;
 
@@ -611,15 +611,13 @@ impl Ranker for Whole {
     fn score_all(
         &self,
         user: &UserState<'_>,
-        scores: &mut Vec<f32>,
-    ) -> Option<Result<(), sparrow_rank::Error>> {
+    ) -> Option<Result<Arc<ItemScores>, sparrow_rank::Error>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if user.id == UserId(50) {
             return Some(Err(sparrow_rank::Error::UnknownUser(user.id)));
         }
-        scores.clear();
-        scores.extend((0..MOVIES).map(|movie| if movie < 30 { UNSCORED } else { movie as f32 }));
-        Some(Ok(()))
+        let score = |movie| if movie < 30 { UNSCORED } else { movie as f32 };
+        Some(Ok(Arc::new(ItemScores::new((0..MOVIES).map(score).collect()))))
     }
 
     async fn score(
@@ -627,10 +625,9 @@ impl Ranker for Whole {
         query: &Query<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), sparrow_rank::Error> {
-        let mut all = Vec::new();
-        self.score_all(query.user, &mut all).unwrap()?;
+        let all = self.score_all(query.user).unwrap()?;
         scores.clear();
-        scores.extend(query.movies.iter().map(|movie| all[movie.0 as usize]));
+        scores.extend(query.movies.iter().map(|movie| all.as_slice()[movie.index()]));
         Ok(())
     }
 }

@@ -8,13 +8,14 @@
 //! It is a crate of its own because `sparrow-rank` contains no timers.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sparrow_guard::{Assessment, Outage, Policy, Recovery, Service};
 pub use sparrow_guard::{Circuit, Guard, Retry};
 use sparrow_model::UserState;
-use sparrow_rank::{Contribution, Error, Query, Ranker, State, Status};
+use sparrow_rank::{Contribution, Error, ItemScores, Query, Ranker, State, Status};
 
 // A dev-dependency with the feature `testsuite` would add the feature to all builds.
 #[cfg(test)]
@@ -124,8 +125,8 @@ impl<R: Ranker> Ranker for GuardedRanker<R> {
         self.ranker().uses_input(index)
     }
 
-    fn score_all(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {
-        self.ranker().score_all(user, scores)
+    fn score_all(&self, user: &UserState<'_>) -> Option<Result<Arc<ItemScores>, Error>> {
+        self.ranker().score_all(user)
     }
 
     fn explain(&self, query: &Query<'_>) -> Vec<Contribution> {

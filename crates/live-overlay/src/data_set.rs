@@ -9,7 +9,7 @@ use sparrow_live::Watermark;
 use sparrow_movielens::{Options as ReaderOptions, Source};
 use sparrow_output::AtomicFile;
 use sparrow_process::{Interrupted, Signals};
-use sparrow_push::live::{self, export, read_watermark};
+use sparrow_push::live::{self, Base, export, read_watermark};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
@@ -97,6 +97,7 @@ impl LiveArgs {
         let parent = temporary.map_or_else(env::temp_dir, Path::to_owned);
         let folder = tempfile::Builder::new().prefix("sparrow-live-").tempdir_in(&parent);
         let folder = folder.map_err(|source| Error::Temporary { folder: parent, source })?;
+        let watermark = read_watermark(data)?;
         let (data, reader) = (data.to_owned(), reader.clone());
         let read = spawn_blocking(move || Source::open(&data)?.load(&reader));
         let loaded =
@@ -104,7 +105,8 @@ impl LiveArgs {
         console.note(&loaded.report.to_string());
         let bar = console.bar("reading live data", Unit::Each("partitions"));
         let show = |done, total| bar.show(done, total);
-        let exported = export(&*store, Some(&loaded.catalog), folder.path(), &show);
+        let base = Base { catalog: &loaded.catalog, watermark: watermark.as_ref() };
+        let exported = export(&*store, Some(base), folder.path(), &show);
         let (live::Counts { ratings, writes, users }, _) = Box::pin(exported).await?;
         drop(bar);
         console.note(&format!(

@@ -55,9 +55,11 @@ impl Error {
             Self::Store(_) | Self::Live(_) | Self::Export(live::Error::Store(_)) => STORE,
             Self::Missing(_)
             | Self::Data(_)
-            | Self::Export(live::Error::Watermark { .. } | live::Error::Unreadable { .. }) => {
-                BAD_INPUT
-            }
+            | Self::Export(
+                live::Error::Trimmed { .. }
+                | live::Error::Watermark { .. }
+                | live::Error::Unreadable { .. },
+            ) => BAD_INPUT,
             Self::Interrupted(Interrupted { signal, .. }) => 128 + signal.number(),
             _ => FAILED,
         }

@@ -4,6 +4,7 @@ use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sparrow_metrics::Health;
 use sparrow_model::UserId;
 
 use crate::follow::{changes_by_log, users_by_log};
@@ -31,6 +32,11 @@ pub trait LiveStore: Debug + Send + Sync {
 
     /// The durability that accepted writes have.
     fn durability(&self) -> Durability;
+
+    /// The calls so far and the state of the circuit breaker, for stores that have one.
+    fn health(&self) -> Option<Health<'_>> {
+        None
+    }
 
     /// Accepts writes. Returns one result for each, in that order: writes of different partitions fail independently.
     async fn write(&self, writes: &[Write]) -> Vec<Result<Accepted, Error>>;

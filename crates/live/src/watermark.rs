@@ -52,7 +52,15 @@ impl Watermark {
 
     /// Whether every write that is contained in this one is contained in the other too.
     pub fn is_within(&self, other: &Self) -> bool {
-        self.iter().all(|(partition, sequence)| other.contains(partition, sequence))
+        self.beyond(other).is_none()
+    }
+
+    /// The first partition in which this one contains writes that the other does not: its sequence in the other, and in this
+    /// one.
+    pub fn beyond(&self, other: &Self) -> Option<(u16, Sequence, Sequence)> {
+        let lacks = |&(partition, sequence): &(u16, Sequence)| !other.contains(partition, sequence);
+        let (partition, sequence) = self.iter().find(lacks)?;
+        Some((partition, other.get(partition), sequence))
     }
 
     /// Includes the writes of a partition up to a sequence. Partitions up to this one are added if they are missing.

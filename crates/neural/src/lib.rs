@@ -2,6 +2,7 @@
 //!
 //! * [`EmbeddingTable`]: vectors by id, and their text format (lines `id:f f f …`).
 //! * [`ItemVectors`]: the vectors of a catalogue, for exact top-k search and for scoring candidates.
+//! * [`ItemScores`]: the scores of a catalogue for one user, and its best items.
 //! * [`TopK`]: streaming top-k selection.
 //! * [`HalfStep`] and [`FoldIn`]: the least-squares problems of implicit ALS, for training and for folding in new users.
 //! * [`NewUsers`]: vectors of users outside the training data.
@@ -19,6 +20,7 @@ mod factors;
 #[cfg(all(feature = "model-file", any(test, feature = "fuzzing")))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod item_scores;
 mod item_vectors;
 pub mod item_weights;
 mod kernel;
@@ -39,6 +41,7 @@ mod zeros;
 #[cfg(feature = "model-file")]
 pub use embedding_folder::{EmbeddingFolder, EmbeddingFolderError};
 pub use factors::{CONVERGED_STEPS, Factors, FoldIn, HalfStep, Objective, Positives, RowMut};
+pub use item_scores::ItemScores;
 pub use item_vectors::{ItemVectors, Similarity};
 #[cfg(feature = "model-file")]
 pub use metadata::{EmbeddingMetadata, EmbeddingMetadataError, METADATA_FILE};

@@ -1,10 +1,11 @@
 //! Process infrastructure of both programs: help and errors on the terminal, non-blocking output, signals, addresses
 //! with passwords, and values with units.
 //!
-//! The crate is independent of the programs' options and tasks. Start reading at [`terminal`], [`Stream`],
-//! [`Signals`] and [`units`].
+//! The crate is independent of the programs' options and tasks. Start reading at [`terminal`], [`command_line`],
+//! [`Stream`], [`Signals`] and [`units`].
 
 mod address;
+pub mod command_line;
 mod signals;
 mod stream;
 pub mod terminal;

@@ -15,7 +15,7 @@ const WIDTH: usize = 80;
 /// Exit code for an invalid command line or configuration.
 pub const USAGE: u8 = 2;
 
-/// Prints clap's help or version to standard output, wrapped at 80 columns, or its error to standard error. Returns
+/// Prints clap's help, wrapped at 80 columns, or version to standard output, or its error to standard error. Returns
 /// the exit code.
 pub fn print_clap_result(error: &clap::Error) -> ExitCode {
     let text = error.render().ansi().to_string();
@@ -26,7 +26,9 @@ pub fn print_clap_result(error: &clap::Error) -> ExitCode {
         drop(anstream::stderr().write_all(text.as_bytes()));
         return ExitCode::from(USAGE);
     }
-    let printed = anstream::stdout().write_all(wrapped(&text).as_bytes());
+    // Programs read the version: it stays in one line.
+    let text = if error.kind() == ErrorKind::DisplayVersion { text } else { wrapped(&text) };
+    let printed = anstream::stdout().write_all(text.as_bytes());
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,

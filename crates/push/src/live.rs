@@ -43,6 +43,21 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// The data set lacks writes that were trimmed from the log.
+    #[error(
+        "the data set contains the live data of partition {partition} up to {contained}, but the log in {store} was trimmed up to \
+         {trimmed}: take an export that contains them"
+    )]
+    Trimmed {
+        /// The store with the log.
+        store: String,
+        /// The first such partition.
+        partition: u16,
+        /// The last sequence in the data set.
+        contained: Sequence,
+        /// The last trimmed sequence.
+        trimmed: Sequence,
+    },
     /// A watermark is malformed.
     #[error("{}, {fault}", path.display())]
     Watermark {
@@ -77,14 +92,41 @@ pub struct Counts {
     pub users: u64,
 }
 
+/// The data set that live data are combined with.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'a> {
+    /// The data set.
+    pub catalog: &'a Catalog,
+    /// Which live data it contains; `None` if nothing is known about that.
+    pub watermark: Option<&'a Watermark>,
+}
+
+impl Base<'_> {
+    /// Rejects the data set if it lacks writes that were trimmed from the log. Returns up to where the log was trimmed.
+    async fn check(&self, store: &dyn LiveStore) -> Result<Watermark, Error> {
+        let (trimmed, none) = (store.trimmed().await?, Watermark::default());
+        let contained =
+            self.watermark.filter(|it| it.partitions() == store.partitions()).unwrap_or(&none);
+        match trimmed.beyond(contained) {
+            None => Ok(trimmed),
+            Some((partition, contained, trimmed)) => {
+                let store = store.address().to_owned();
+                Err(Error::Trimmed { store, partition, contained, trimmed })
+            }
+        }
+    }
+}
+
 /// Reads the log of a store, and writes [`EVENTS`], [`WATERMARK`] and [`RATINGS`] to a folder: the live ratings in force.
 ///
 /// With a data set, the folder is a complete data set with [`MOVIES`] and [`LINKS`]: [`RATINGS`] contains its ratings
 /// overlaid with the live ones, as servers combine them. Ratings of movies outside the data set are left out, and deleted
 /// users have only what they wrote afterwards.
+///
+/// What was trimmed from the log is not exported. A data set that lacks it is an error.
 pub async fn export(
     store: &dyn LiveStore,
-    data: Option<&Catalog>,
+    data: Option<Base<'_>>,
     folder: &Path,
     progress: Progress<'_>,
 ) -> Result<(Counts, Vec<(PathBuf, u64)>), Error> {
@@ -92,6 +134,9 @@ pub async fn export(
     events.write(
         b"partition,sequence,action,userId,movieId,type,value,timestamp,session,recommendation,applied\n",
     )?;
+    if let Some(base) = &data {
+        base.check(store).await?;
+    }
     let mut users: BTreeMap<UserId, LiveUser> = BTreeMap::new();
     let mut counts = Counts::default();
     let watermark = read(store, progress, |partition, page| {
@@ -104,6 +149,13 @@ pub async fn export(
         Ok(())
     })
     .await?;
+    // Again, as the log may have been trimmed before all of it was read.
+    let trimmed = match &data {
+        Some(base) => base.check(store).await?,
+        None => store.trimmed().await?,
+    };
+    let watermark = watermark.union(&trimmed);
+    let data = data.map(|base| base.catalog);
     counts.users = users.len() as u64;
     let mut ratings = AtomicFile::create(folder, RATINGS)?;
     let write = |to: &mut dyn Write| match data {
@@ -332,7 +384,8 @@ mod tests {
         // The live rating of movie 10 is newer, movie 20 is removed, user 2 is deleted.
         let ratings = [(1, 0, 2, 50), (1, 1, 4, 60), (1, 2, 6, 70), (2, 0, 10, 1), (5, 0, 3, 3)];
         let data = catalog(movies, ratings);
-        let exported = export(&store, Some(&data), folder.path(), &|_, _| {}).await;
+        let base = Base { catalog: &data, watermark: None };
+        let exported = export(&store, Some(base), folder.path(), &|_, _| {}).await;
         let (counts, files) = exported.unwrap();
         assert_eq!((counts.ratings, files.len()), (4, 5));
         let expected = ["1,30,3.0,70", "1,10,4.5,100", "4,20,4.0,5", "5,10,1.5,3"];
@@ -348,5 +401,35 @@ mod tests {
             assert_eq!(loaded.catalog.users().find(UserId(id)).unwrap().len(), ratings);
         }
         assert!(loaded.catalog.users().find(UserId(2)).is_none());
+    }
+
+    #[tokio::test]
+    async fn data_sets_that_lack_trimmed_writes_are_rejected() {
+        let (store, folder) = (store().await, tempfile::tempdir().unwrap());
+        let data = catalog([movie(10, None, ["Drama"])], [(1, 0, 2, 50)]);
+        let base = Base { catalog: &data, watermark: None };
+        let exported = async |base| {
+            export(&store, Some(base), folder.path(), &|_, _| {}).await.map_err(|it| it.to_string())
+        };
+        exported(base).await.unwrap();
+        let watermark = read_watermark(folder.path()).unwrap().unwrap();
+        assert_eq!(store.trim(&watermark).await.unwrap(), 7);
+        let last = watermark.get(0);
+        assert_eq!(
+            exported(base).await.unwrap_err(),
+            format!(
+                "the data set contains the live data of partition 0 up to 0-0, but the log in memory was trimmed up to {last}: take \
+                 an export that contains them"
+            )
+        );
+        // That of other live data is no help.
+        let mut other = Watermark::new(2);
+        other.advance(0, last);
+        assert!(exported(Base { watermark: Some(&other), ..base }).await.is_err());
+        let base = Base { watermark: Some(&watermark), ..base };
+        let (counts, _) = exported(base).await.unwrap();
+        assert_eq!(counts, Counts { ratings: 1, writes: 0, users: 0 });
+        // The data set still contains them.
+        assert_eq!(read_watermark(folder.path()).unwrap(), Some(watermark));
     }
 }

@@ -5,7 +5,7 @@ use sparrow_model::{Catalog, MovieId, MovieIndex, UserState};
 use sparrow_neural::item_weights::{InputWeights, ItemWeights, Scorer};
 
 use crate::recent_sums::{Input, RecentSums};
-use crate::{Error, Query, Ranker, UNSCORED};
+use crate::{Error, ItemScores, Query, Ranker, UNSCORED};
 
 /// Scores by item–item weights (EASE, next-item, item-kNN): the score of a movie is the sum of the weights for it over the movies
 /// of the user's history, each times its input weight.
@@ -44,16 +44,18 @@ impl ItemWeightsRanker {
         self.scorer.contained_count()
     }
 
-    fn score_catalog(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
+    fn score_catalog(&self, user: &UserState<'_>) -> Result<Arc<ItemScores>, Error> {
         let input = self.input(user);
-        if self.recent.find(&input, scores) {
-            return Ok(());
+        if let Some(scores) = self.recent.find(&input) {
+            return Ok(scores);
         }
-        if !self.scorer.score_all(input.iter().copied(), UNSCORED, scores) {
+        let mut scores = self.recent.spare();
+        if !self.scorer.score_all(input.iter().copied(), UNSCORED, &mut scores) {
             return Err(Error::UnknownUser(user.id));
         }
-        self.recent.keep(&input, scores);
-        Ok(())
+        let scores = Arc::new(ItemScores::new(scores));
+        self.recent.keep(input, Arc::clone(&scores));
+        Ok(scores)
     }
 
     /// The movies of the user's history that count, with their input weights.
@@ -78,19 +80,14 @@ impl Ranker for ItemWeightsRanker {
         self.kind
     }
 
-    fn score_all(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {
-        Some(self.score_catalog(user, scores))
+    fn score_all(&self, user: &UserState<'_>) -> Option<Result<Arc<ItemScores>, Error>> {
+        Some(self.score_catalog(user))
     }
 
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
-        self.score_catalog(query.user, scores)?;
-        // The scores of the catalogue are in the caller's buffer. The requested ones are appended, then the rest removed.
-        let all = scores.len();
-        scores.reserve(query.movies.len());
-        for movie in query.movies {
-            scores.push(scores[movie.index()]);
-        }
-        scores.drain(..all);
+        let all = self.score_catalog(query.user)?;
+        scores.clear();
+        scores.extend(query.movies.iter().map(|movie| all.as_slice()[movie.index()]));
         Ok(())
     }
 }
@@ -124,11 +121,11 @@ mod tests {
         });
         let history = OwnedHistory::new(UserId(1), rated);
         let user = UserState { history: Some(history.get()), ..UserState::unknown(UserId(1)) };
-        let (mut scores, mut all) = (vec![9.0], vec![9.0]);
+        let mut scores = vec![9.0];
         let movies = [3, 2, 1, 0, 1].map(MovieIndex);
         ready(ranker.score(&Query::new(&user, &movies), &mut scores))?;
-        ranker.score_all(&user, &mut all).unwrap()?;
-        assert_eq!(scores, movies.map(|movie| all[movie.index()]));
+        let all = ranker.score_all(&user).unwrap()?;
+        assert_eq!(scores, movies.map(|movie| all.as_slice()[movie.index()]));
         Ok(scores)
     }
 

@@ -28,6 +28,7 @@ pub use embedding::EmbeddingRanker;
 pub use item_weights::ItemWeightsRanker;
 pub use neural_cf::NeuralCfRanker;
 pub use popularity::PopularityRanker;
+pub use sparrow_neural::ItemScores;
 pub use status::{State, Status};
 pub use unavailable::Unavailable;
 pub use versioned::VersionedRanker;
@@ -139,16 +140,12 @@ pub trait Ranker: Send + Sync {
         true
     }
 
-    /// Scores the whole catalogue for a user, for models that compute all scores at once in memory: `scores` then
-    /// contains one score per movie, by index, under the same contract as [`score`](Self::score). `None` for
-    /// all other models.
+    /// Scores the whole catalogue for a user, for models that compute all scores at once in memory: one score per movie,
+    /// by index, under the same contract as [`score`](Self::score). `None` for all other models.
     ///
-    /// Recall takes candidates from these scores, and the engine reuses them for ranking in the same request.
-    fn score_all(
-        &self,
-        _user: &UserState<'_>,
-        _scores: &mut Vec<f32>,
-    ) -> Option<Result<(), Error>> {
+    /// Recall takes candidates from these scores, and the engine reuses them for ranking in the same request. They are
+    /// shared, so that a ranker can keep them for later requests.
+    fn score_all(&self, _user: &UserState<'_>) -> Option<Result<Arc<ItemScores>, Error>> {
         None
     }
 

@@ -3,6 +3,8 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::ItemScores;
+
 /// The bytes of the scores that a model keeps, at most.
 const KEPT_BYTES: usize = 32 << 20;
 
@@ -28,8 +30,8 @@ struct Entries {
     kept: Vec<Kept>,
     /// The entry that is considered for replacement next.
     hand: usize,
-    /// The memory of an entry that was replaced.
-    spare: Option<Sums>,
+    /// The memory of scores that were replaced.
+    spare: Option<Vec<f32>>,
 }
 
 struct Kept {
@@ -39,47 +41,45 @@ struct Kept {
     sums: Arc<Sums>,
 }
 
-#[derive(Default)]
 struct Sums {
     input: Vec<Input>,
-    scores: Vec<f32>,
+    scores: Arc<ItemScores>,
 }
 
 impl RecentSums {
     /// For a catalogue of this many movies.
     pub(crate) fn new(movies: usize) -> Self {
-        Self::of(KEPT_BYTES / (movies * size_of::<f32>()).max(1))
+        Self::of(KEPT_BYTES / (movies * size_of::<f32>() + ItemScores::KEPT_BYTES))
     }
 
     fn of(most: usize) -> Self {
         Self { hasher: RandomState::new(), most, entries: Arc::default() }
     }
 
-    /// Replaces the content of `scores` by the scores of an input, if they are kept.
-    pub(crate) fn find(&self, input: &[Input], scores: &mut Vec<f32>) -> bool {
+    /// The scores of an input, if they are kept.
+    pub(crate) fn find(&self, input: &[Input]) -> Option<Arc<ItemScores>> {
         let hash = self.hash(input);
         let found = self.with(|entries| entries.find(hash));
-        // The lock is free again: comparing and copying take time.
-        let Some(sums) = found.filter(|sums| sums.input == input) else { return false };
-        scores.clear();
-        scores.extend_from_slice(&sums.scores);
-        true
+        // The lock is free again: comparing takes time.
+        Some(Arc::clone(&found.filter(|sums| sums.input == input)?.scores))
+    }
+
+    /// Memory for the scores of another input.
+    pub(crate) fn spare(&self) -> Vec<f32> {
+        self.with(|entries| entries.spare.take()).unwrap_or_default()
     }
 
     /// Keeps the scores of an input.
-    pub(crate) fn keep(&self, input: &[Input], scores: &[f32]) {
+    pub(crate) fn keep(&self, input: Vec<Input>, scores: Arc<ItemScores>) {
         if self.most == 0 {
             return;
         }
-        let mut sums = self.with(|entries| entries.spare.take()).unwrap_or_default();
-        sums.input.clear();
-        sums.input.extend_from_slice(input);
-        sums.scores.clear();
-        sums.scores.extend_from_slice(scores);
-        let (hash, sums) = (self.hash(input), Arc::new(sums));
+        let (hash, sums) = (self.hash(&input), Arc::new(Sums { input, scores }));
         let replaced = self.with(|entries| entries.insert(hash, sums, self.most));
-        if let Some(spare) = replaced.and_then(Arc::into_inner) {
-            self.with(|entries| entries.spare = Some(spare));
+        let unused =
+            replaced.and_then(Arc::into_inner).and_then(|sums| Arc::into_inner(sums.scores));
+        if let Some(spare) = unused {
+            self.with(|entries| entries.spare = Some(spare.into_inner()));
         }
     }
 
@@ -137,8 +137,11 @@ mod tests {
     use super::*;
 
     fn found(sums: &RecentSums, input: &[Input]) -> Option<Vec<f32>> {
-        let mut scores = vec![9.0; 3];
-        sums.find(input, &mut scores).then_some(scores)
+        sums.find(input).map(|scores| scores.as_slice().to_vec())
+    }
+
+    fn keep(sums: &RecentSums, input: &[Input], scores: &[f32]) {
+        sums.keep(input.to_vec(), Arc::new(ItemScores::new(scores.to_vec())));
     }
 
     #[test]
@@ -146,7 +149,7 @@ mod tests {
         let sums = RecentSums::of(2);
         let input = [(3, 1.0), (5, 0.5)];
         assert_eq!(found(&sums, &input), None);
-        sums.keep(&input, &[1.0, 2.0]);
+        keep(&sums, &input, &[1.0, 2.0]);
         assert_eq!(found(&sums, &input), Some(vec![1.0, 2.0]));
         for other in [&[(3, 1.0)][..], &[(3, 1.0), (5, 0.25)], &[(5, 0.5), (3, 1.0)], &[]] {
             assert_eq!(found(&sums, other), None, "{other:?}");
@@ -158,14 +161,14 @@ mod tests {
         });
         assert_eq!(found(&sums, &[(8, 1.0)]), None);
         let none = RecentSums::of(0);
-        none.keep(&input, &[1.0]);
+        keep(&none, &input, &[1.0]);
         assert_eq!(found(&none, &input), None);
     }
 
     #[test]
     fn entries_that_were_not_used_lately_are_replaced() {
         let sums = RecentSums::of(3);
-        let keep = |movie: u32| sums.keep(&[(movie, 1.0)], &[movie as f32]);
+        let keep = |movie: u32| keep(&sums, &[(movie, 1.0)], &[movie as f32]);
         let is_kept = |movie: u32| {
             let scores = found(&sums, &[(movie, 1.0)]);
             assert!(scores.as_ref().is_none_or(|scores| *scores == [movie as f32]));

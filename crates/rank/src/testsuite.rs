@@ -111,14 +111,13 @@ async fn scores_the_catalogue_as_it_scores_a_query(
     user: &UserState<'_>,
     all: &[MovieIndex],
 ) {
-    let mut catalogue = vec![EARLIER; 3];
-    match ranker.score_all(user, &mut catalogue) {
+    match ranker.score_all(user) {
         None => {}
         Some(Err(error)) => panic!("no scores of the catalogue for user {}: {error}", user.id),
-        Some(Ok(())) => {
-            check_scores(user, all.len(), &catalogue);
+        Some(Ok(catalogue)) => {
+            check_scores(user, all.len(), catalogue.as_slice());
             let queried = scores(ranker, user, all).await;
-            check_same_order(user, "for the whole catalogue", &queried, &catalogue);
+            check_same_order(user, "for the whole catalogue", &queried, catalogue.as_slice());
         }
     }
 }
@@ -148,7 +147,7 @@ async fn reports_users_that_it_cannot_score(
 ) {
     let mut scores = Vec::new();
     let mut outcomes = vec![ranker.score(&Query::new(user, all), &mut scores).await];
-    outcomes.extend(ranker.score_all(user, &mut scores));
+    outcomes.extend(ranker.score_all(user).map(|outcome| outcome.map(|_| ())));
     for outcome in outcomes {
         let id = match outcome {
             Err(Error::NoUserEmbedding(id) | Error::UnknownUser(id)) => id,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sparrow_model::UserState;
 
-use crate::{Contribution, Error, Query, Ranker, State, Status};
+use crate::{Contribution, Error, ItemScores, Query, Ranker, State, Status};
 
 /// A ranker whose version can be replaced while requests run. A query in progress finishes with the version that it
 /// started with.
@@ -86,9 +86,9 @@ impl Ranker for VersionedRanker {
         self.ranker().map_or_else(|_| Vec::new(), |ranker| ranker.explain(query))
     }
 
-    fn score_all(&self, user: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {
+    fn score_all(&self, user: &UserState<'_>) -> Option<Result<Arc<ItemScores>, Error>> {
         match self.ranker() {
-            Ok(ranker) => ranker.score_all(user, scores),
+            Ok(ranker) => ranker.score_all(user),
             Err(error) => Some(Err(error)),
         }
     }

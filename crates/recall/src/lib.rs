@@ -21,7 +21,7 @@ pub use strategies::{ByEmbedding, ByGenre, ByOrder, FAVOURITE_GENRES};
 use std::sync::Arc;
 
 use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, UserState};
-use sparrow_neural::ItemVectors;
+use sparrow_neural::{ItemScores, ItemVectors};
 
 /// The strategies that configurations can name, in the order in which the standard engine uses them.
 pub static STRATEGIES: [StrategyKind; 5] = [
@@ -69,7 +69,7 @@ pub struct Query<'a> {
     pub excluded: &'a MovieSet,
     /// The scores of the model that the strategy names ([`Recall::model`]), one per movie of the catalogue, by index;
     /// `None` if it names none, or if the model has no scores for the user.
-    pub scores: Option<&'a [f32]>,
+    pub scores: Option<&'a ItemScores>,
 }
 
 /// A strategy for candidate generation.

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use sparrow_model::MovieIndex;
-use sparrow_neural::TopK;
 
 use crate::{Error, Query, Recall};
 
@@ -39,9 +38,8 @@ impl Recall for ByScores {
         found: &mut Vec<MovieIndex>,
     ) -> Result<(), Error> {
         let Some(scores) = query.scores else { return Ok(()) };
-        let mut top = TopK::default();
-        top.select(scores, limit, self.above, |movie| query.excluded.contains(MovieIndex(movie)));
-        found.extend(top.sorted().map(|(_, movie)| MovieIndex(movie)));
+        let skip = |movie| query.excluded.contains(MovieIndex(movie));
+        scores.select(limit, self.above, skip, |movie| found.push(MovieIndex(movie)));
         Ok(())
     }
 }

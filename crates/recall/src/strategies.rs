@@ -186,7 +186,7 @@ impl Recall for ByEmbedding {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use sparrow_model::{Catalog, GenreSet, MovieSet, UserId, UserState};
-    use sparrow_neural::{Similarity, TableBuilder};
+    use sparrow_neural::{ItemScores, Similarity, TableBuilder};
     use sparrow_test_support::catalogue;
 
     use super::*;
@@ -220,8 +220,8 @@ mod tests {
         let mut set = MovieSet::new(catalog.len());
         set.extend(excluded.iter().copied().map(MovieIndex));
         // Scores of a model that can score only users with ratings.
-        let scores = user.history.map(|_| SCORES);
-        let scores = scores.as_ref().map(|scores| &scores[..]);
+        let scores = user.history.map(|_| ItemScores::new(SCORES.to_vec()));
+        let scores = scores.as_ref();
         let query = Query { catalog: &catalog, user, genres, excluded: &set, scores };
         // Existing entries must remain.
         let mut found = vec![MovieIndex(99)];
@@ -251,7 +251,8 @@ mod tests {
             let strategy = kind.build(&inputs, &[]).unwrap().unwrap();
             testsuite::check(&strategy, &catalog, &[user], None);
         }
-        testsuite::check(&by_scores(), &catalog, &[user], Some(&SCORES));
+        let scores = ItemScores::new(SCORES.to_vec());
+        testsuite::check(&by_scores(), &catalog, &[user], Some(&scores));
     }
 
     /// Returns the same movies for every query.

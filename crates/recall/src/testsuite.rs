@@ -4,6 +4,7 @@
 //! the first violation.
 
 use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, UserId, UserState};
+use sparrow_neural::ItemScores;
 use sparrow_recall::{Query, Recall};
 
 /// Checks a strategy over a catalogue. `users` are users for whom it has candidates, one or more. `scores` are those of
@@ -15,7 +16,7 @@ pub fn check(
     strategy: &dyn Recall,
     catalog: &Catalog,
     users: &[UserState<'_>],
-    scores: Option<&[f32]>,
+    scores: Option<&ItemScores>,
 ) {
     assert!(!strategy.name().is_empty(), "the name is empty");
     assert!(!users.is_empty(), "nothing to check");
@@ -38,7 +39,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     /// All candidates of a user, after checks of several limits and sets of excluded movies.
-    fn check_user(&self, user: &UserState<'_>, scores: Option<&[f32]>) -> Vec<MovieIndex> {
+    fn check_user(&self, user: &UserState<'_>, scores: Option<&ItemScores>) -> Vec<MovieIndex> {
         let len = self.catalog.len();
         let all = self.check_limits(user, GenreSet::EMPTY, &MovieSet::new(len), scores);
 
@@ -79,7 +80,7 @@ impl Case<'_> {
         user: &UserState<'_>,
         genres: GenreSet,
         excluded: &MovieSet,
-        scores: Option<&[f32]>,
+        scores: Option<&ItemScores>,
     ) -> Vec<MovieIndex> {
         let query = Query { catalog: self.catalog, user, genres, excluded, scores };
         let all = self.recalled(&query, self.catalog.len());

@@ -236,12 +236,10 @@ pub(crate) fn check_watermark(
     let Some(in_force) = in_force.filter(|it| it.partitions() == new.partitions()) else {
         return Ok(());
     };
-    let behind = in_force.iter().find(|&(partition, last)| !new.contains(partition, last));
-    let Some((partition, last)) = behind else { return Ok(()) };
+    let Some((partition, contained, last)) = in_force.beyond(new) else { return Ok(()) };
     let what = format!(
-        "the data contain the live data of partition {partition} up to {}, but the generation in force up to {last}: export them \
-         again",
-        new.get(partition)
+        "the data contain the live data of partition {partition} up to {contained}, but the generation in force up to {last}: \
+         export them again"
     );
     Err(Error::refused(address, what))
 }

@@ -4,12 +4,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sparrow_guard::{Assessment, Circuit, Guard, Policy, Recovery, Retry, Service};
 use sparrow_live::Watermark;
+use sparrow_metrics::{Calls, Health, Outcome};
 use sparrow_model::{MovieId, UserId};
 
 use crate::{
     Error, FeatureStore, Generation, Options, OtherGeneration, Projection, ProjectionOutcome, Push,
     Read, StoredMovie, StoredUser, UserList,
 };
+
+/// The operations, in the order of the indices of [`Guarded::timed`].
+const OPERATIONS: [&str; 9] = [
+    "generation",
+    "users",
+    "movies",
+    "all_movies",
+    "user_list",
+    "embedding_info",
+    "fingerprint",
+    "staged",
+    "watermark",
+];
 
 /// Adds a deadline and a circuit breaker to a store, for programs that can answer without it.
 ///
@@ -19,6 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Guarded {
     guard: Guard<Store>,
+    calls: Calls,
     deadline: Duration,
     bulk_deadline: Duration,
 }
@@ -62,13 +77,29 @@ impl Guarded {
     pub fn new(store: Arc<dyn FeatureStore>, options: GuardOptions) -> Self {
         let GuardOptions { deadline, bulk_deadline, circuit, pause, retry } = options;
         let policy = Policy { circuit, recovery: Recovery::Probe(pause), retry };
-        Self { guard: Guard::new(Store(store), policy), deadline, bulk_deadline }
+        let (guard, calls) = (Guard::new(Store(store), policy), Calls::new(&OPERATIONS));
+        Self { guard, calls, deadline, bulk_deadline }
     }
 
     /// The current health, from past calls only: if nothing is read from a store, its status does
     /// not change.
     pub fn status(&self) -> Status {
         self.guard.status()
+    }
+
+    async fn timed<T>(
+        &self,
+        operation: usize,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let outcome = |result: &Result<T, Error>| match result {
+            Ok(_) => Outcome::Ok,
+            Err(Error::TimedOut { .. }) => Outcome::TimedOut,
+            Err(Error::Unavailable { .. }) => Outcome::Unavailable,
+            Err(Error::Malformed { .. }) => Outcome::Malformed,
+            Err(_) => Outcome::Refused,
+        };
+        self.calls.timed(operation, call, outcome).await
     }
 
     fn store(&self) -> &dyn FeatureStore {
@@ -128,40 +159,44 @@ impl FeatureStore for Guarded {
         self.store().address()
     }
 
+    fn health(&self) -> Option<Health<'_>> {
+        Some(Health { calls: &self.calls, is_open: self.guard.is_open() })
+    }
+
     async fn generation(&self) -> Result<Generation, Error> {
-        self.guard.call(self.deadline, || self.store().generation()).await
+        self.timed(0, self.guard.call(self.deadline, || self.store().generation())).await
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Read<Vec<StoredUser>>, Error> {
-        self.guard.call(self.deadline, || self.store().users(ids)).await
+        self.timed(1, self.guard.call(self.deadline, || self.store().users(ids))).await
     }
 
     async fn movies(&self, ids: &[MovieId]) -> Result<Read<Vec<StoredMovie>>, Error> {
-        self.guard.call(self.deadline, || self.store().movies(ids)).await
+        self.timed(2, self.guard.call(self.deadline, || self.store().movies(ids))).await
     }
 
     async fn all_movies(&self) -> Result<Read<Vec<(MovieId, StoredMovie)>>, Error> {
-        self.guard.call(self.bulk_deadline, || self.store().all_movies()).await
+        self.timed(3, self.guard.call(self.bulk_deadline, || self.store().all_movies())).await
     }
 
     async fn user_list(&self) -> Result<Read<UserList>, Error> {
-        self.guard.call(self.bulk_deadline, || self.store().user_list()).await
+        self.timed(4, self.guard.call(self.bulk_deadline, || self.store().user_list())).await
     }
 
     async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
-        self.guard.call(self.bulk_deadline, || self.store().embedding_info()).await
+        self.timed(5, self.guard.call(self.bulk_deadline, || self.store().embedding_info())).await
     }
 
     async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
-        self.guard.call(self.bulk_deadline, || self.store().watermark()).await
+        self.timed(8, self.guard.call(self.bulk_deadline, || self.store().watermark())).await
     }
 
     async fn fingerprint(&self) -> Result<Option<u64>, Error> {
-        self.guard.call(self.bulk_deadline, || self.store().fingerprint()).await
+        self.timed(6, self.guard.call(self.bulk_deadline, || self.store().fingerprint())).await
     }
 
     async fn staged(&self) -> Result<u64, Error> {
-        self.guard.call(self.bulk_deadline, || self.store().staged()).await
+        self.timed(7, self.guard.call(self.bulk_deadline, || self.store().staged())).await
     }
 
     // Not on the way of a request: it ends by itself, and its failures do not open the circuit breaker.

@@ -7,16 +7,21 @@ use sparrow_live::{
     Accepted, Change, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence,
     Watermark, Write,
 };
+use sparrow_metrics::{Calls, Health, Outcome};
 use sparrow_model::UserId;
 
 use crate::guarded::reason;
 use crate::{Error, GuardOptions, Outage, Status};
+
+/// The operations, in the order of their indices.
+const OPERATIONS: [&str; 5] = ["write", "users", "create_user", "log", "trimmed"];
 
 /// Adds a deadline and a circuit breaker to a store for live data, as [`Guarded`](crate::Guarded) does to a feature store.
 /// Writes that the store rejects, such as those with a reused key, do not count as failures. Calls are not retried.
 #[derive(Debug)]
 pub struct GuardedLive {
     guard: Guard<Store>,
+    calls: Calls,
     deadline: Duration,
     bulk_deadline: Duration,
 }
@@ -27,7 +32,8 @@ impl GuardedLive {
         let GuardOptions { deadline, bulk_deadline, circuit, pause, .. } = options;
         let recovery = Recovery::Probe(pause);
         let policy = Policy { circuit, recovery, retry: Retry::default() };
-        Self { guard: Guard::new(Store(store), policy), deadline, bulk_deadline }
+        let (guard, calls) = (Guard::new(Store(store), policy), Calls::new(&OPERATIONS));
+        Self { guard, calls, deadline, bulk_deadline }
     }
 
     /// The current health, from past calls only.
@@ -41,6 +47,7 @@ impl GuardedLive {
 
     async fn call<T, F>(
         &self,
+        operation: usize,
         deadline: Duration,
         mut call: impl FnMut() -> F,
     ) -> Result<T, LiveError>
@@ -51,7 +58,19 @@ impl GuardedLive {
             let called = call();
             async { called.await.map_err(Failed::from) }
         });
-        called.await.map_err(|failed| failed.error)
+        let called = async { called.await.map_err(|failed| failed.error) };
+        let outcome = |result: &Result<T, LiveError>| outcome_of(result.as_ref().err());
+        self.calls.timed(operation, called, outcome).await
+    }
+}
+
+fn outcome_of(error: Option<&LiveError>) -> Outcome {
+    match error {
+        None => Outcome::Ok,
+        Some(LiveError::TimedOut { .. }) => Outcome::TimedOut,
+        Some(LiveError::Unavailable { .. }) => Outcome::Unavailable,
+        Some(LiveError::Malformed { .. }) => Outcome::Malformed,
+        Some(_) => Outcome::Refused,
     }
 }
 
@@ -128,6 +147,10 @@ impl LiveStore for GuardedLive {
         self.store().address()
     }
 
+    fn health(&self) -> Option<Health<'_>> {
+        Some(Health { calls: &self.calls, is_open: self.guard.is_open() })
+    }
+
     fn durability(&self) -> Durability {
         self.store().durability()
     }
@@ -142,18 +165,21 @@ impl LiveStore for GuardedLive {
                 Some(error) => Err(Failed { error, results: Some(results) }),
             }
         });
-        match written.await {
+        let outcome = |written: &Result<_, Failed>| {
+            outcome_of(written.as_ref().err().map(|failed| &failed.error))
+        };
+        match self.calls.timed(0, written, outcome).await {
             Ok(results) | Err(Failed { results: Some(results), .. }) => results,
             Err(Failed { error, results: None }) => vec![Err(error); writes.len()],
         }
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, LiveError> {
-        self.call(self.deadline, || self.store().users(ids)).await
+        self.call(1, self.deadline, || self.store().users(ids)).await
     }
 
     async fn create_user(&self) -> Result<UserId, LiveError> {
-        self.call(self.deadline, || self.store().create_user()).await
+        self.call(2, self.deadline, || self.store().create_user()).await
     }
 
     fn partitions(&self) -> u16 {
@@ -167,7 +193,7 @@ impl LiveStore for GuardedLive {
         limit: usize,
     ) -> Result<Vec<Recorded>, LiveError> {
         let log = || self.store().log(partition, after, limit);
-        self.call(self.bulk_deadline, log).await
+        self.call(3, self.bulk_deadline, log).await
     }
 
     // What follows the log is not on the way of a request: its failures do not open the circuit breaker.
@@ -199,6 +225,6 @@ impl LiveStore for GuardedLive {
     }
 
     async fn trimmed(&self) -> Result<Watermark, LiveError> {
-        self.call(self.bulk_deadline, || self.store().trimmed()).await
+        self.call(4, self.bulk_deadline, || self.store().trimmed()).await
     }
 }

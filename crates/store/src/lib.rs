@@ -39,6 +39,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use sparrow_live::Watermark;
+use sparrow_metrics::Health;
 use sparrow_model::{MovieId, UserId};
 
 pub use entries::{
@@ -161,6 +162,11 @@ impl Error {
 pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// The address of the store for messages, without a password.
     fn address(&self) -> &str;
+
+    /// The calls so far and the state of the circuit breaker, for stores that have one.
+    fn health(&self) -> Option<Health<'_>> {
+        None
+    }
 
     /// The current generation.
     async fn generation(&self) -> Result<Generation, Error>;

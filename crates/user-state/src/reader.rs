@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sparrow_live::Watermark;
+use sparrow_metrics::Health;
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{
     Error, FeatureStore, Generation, Kind, Malformed, OtherGeneration, Projection,
@@ -71,6 +73,16 @@ impl StoreReader {
     /// The address of the store, without a password.
     pub fn address(&self) -> &str {
         self.store.address()
+    }
+
+    /// The calls of the store and the state of its circuit breaker, if it is guarded.
+    pub fn health(&self) -> Option<Health<'_>> {
+        self.store.health()
+    }
+
+    /// The generation of the last read.
+    pub fn last_generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
     }
 
     /// Why the store does not answer, or why the loaded data are not those of the store; `None` if neither is
@@ -155,6 +167,11 @@ impl StoreReader {
     /// How the vectors were made and how they compare.
     pub async fn embedding_info(&self) -> Result<Read<Option<String>>, Error> {
         self.recorded(self.store.embedding_info()).await
+    }
+
+    /// Which live data the generation in force contains.
+    pub async fn watermark(&self) -> Result<Read<Option<Watermark>>, Error> {
+        self.recorded(self.store.watermark()).await
     }
 
     /// A number that changes when another program changes the movies; see [`FeatureStore::fingerprint`].

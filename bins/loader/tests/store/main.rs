@@ -9,3 +9,4 @@ mod moto;
 mod redis;
 mod s3;
 mod support;
+mod watermark;

@@ -8,7 +8,9 @@
 //! * (b) a bare hyper server that returns the same number of bytes for every request;
 //! * (c) the ratio of (a) to (b);
 //! * (d) the requests for the first model to a server that reads its users from a redis-server on this machine;
-//! * (e) the ratio of (d) to (a).
+//! * (e) the ratio of (d) to (a);
+//! * (f) the requests for the first model to a server like (a) that counts nothing, and the ratio of (a) to (f): the cost of
+//!   `[metrics]`.
 //!
 //! The load generator runs on a thread of the same process, so it shares the cores with all servers. Then the latency is
 //! measured in an open loop, at half of the rate of (a).
@@ -144,6 +146,17 @@ fn main() -> Result<()> {
     };
     let load = |model| Load::new(running.address, &paths(model), arguments.connections);
     let sparrow: Vec<Load> = arguments.model.iter().map(load).collect();
+    let uncounted = runtime.block_on(async {
+        let mut config = config.clone();
+        config.admin.listen = None;
+        config.metrics.enabled = false;
+        let mut running = sparrow_app::start(config).await?;
+        running.loaded().await?;
+        anyhow::Ok(running)
+    })?;
+    let without_metrics =
+        Load::new(uncounted.address, &paths(&arguments.model[0]), arguments.connections);
+    without_metrics.closed_loop(round)?;
     let redis = TestRedis::start(&[]);
     let redis_id = redis.info("process_id").to_string();
     let on_redis = runtime.block_on(serve_from_redis(
@@ -169,7 +182,7 @@ fn main() -> Result<()> {
         std::thread::available_parallelism()?,
     );
     let mut all: Vec<Vec<Figures>> = sparrow.iter().map(|_| Vec::new()).collect();
-    let (mut b, mut d) = (Vec::new(), Vec::new());
+    let (mut b, mut d, mut f) = (Vec::new(), Vec::new(), Vec::new());
     let (mut a_cpu, mut d_cpu, mut redis_cpu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
         for (index, (load, all)) in sparrow.iter().zip(&mut all).enumerate() {
@@ -179,6 +192,9 @@ fn main() -> Result<()> {
                 a_cpu.push(figures.share_of(processor_time("self") - before));
             }
             all.push(figures);
+            if index == 0 {
+                f.push(without_metrics.closed_loop(round)?);
+            }
         }
 
         b.push(bare.closed_loop(round)?);
@@ -201,6 +217,8 @@ fn main() -> Result<()> {
     let a = &all[0];
     report(&format!("(d) getrecforyou by {}, users in Redis", arguments.model[0]), &d);
     println!("(e) ratio d / a, round by round: {}", ratio(&d, a));
+    report(&format!("(f) getrecforyou by {}, without metrics", arguments.model[0]), &f);
+    println!("(f) ratio a / f, round by round: {}", ratio(a, &f));
     println!(
         "processor time a request, µs: (a) {:.0}; (d) {:.0}, and redis-server {:.0}; the load generator's included",
         median(a_cpu),
@@ -219,6 +237,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         running.stop().await;
         on_redis.stop().await;
+        uncounted.stop().await;
     });
     Ok(())
 }

@@ -100,6 +100,8 @@ pub struct Config {
     pub auth: Auth,
     /// The admin port.
     pub admin: Admin,
+    /// Metrics.
+    pub metrics: Metrics,
     /// Log lines, on standard error.
     pub log: Log,
     /// The ranking models.
@@ -127,6 +129,7 @@ impl Default for Config {
             cors: Cors::default(),
             auth: Auth::default(),
             admin: Admin::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
             models: Models::default(),
             events: Events::default(),
@@ -378,6 +381,20 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 6011))) }
+    }
+}
+
+/// Metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metrics {
+    /// Whether requests are counted, and the admin port has `/metrics`.
+    pub enabled: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

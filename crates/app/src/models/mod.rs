@@ -171,6 +171,9 @@ pub(crate) trait LoadedModel: fmt::Display + Send + Sync {
     }
 }
 
+/// A health check of a model server, which returns the version that it serves.
+pub(crate) type Probe = Pin<Box<dyn Future<Output = Result<u64, ModelError>> + Send>>;
+
 /// Where the ranker of a configured model comes from. It outlives the engines.
 pub(crate) trait ModelSource: Send + Sync {
     /// The ranker of the model in an engine over these data. It follows new versions as long as the engine exists.
@@ -204,6 +207,11 @@ pub(crate) trait ModelSource: Send + Sync {
     /// Looks for a new version and loads it. A version that cannot be loaded is reported if it has not changed for
     /// `patience`. Blocks; called at intervals.
     fn check(&self, _patience: Duration) {}
+
+    /// Checks the model's server once, for models at a server.
+    fn probe(&self) -> Option<Probe> {
+        None
+    }
 
     /// A task that probes the model's server; it does not end by itself.
     fn maintenance(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {

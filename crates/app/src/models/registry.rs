@@ -20,7 +20,7 @@ use super::embedded::EmbeddedModel;
 use super::model_folder::ModelFolder;
 use super::selection::{AUTO, Candidate, select};
 use super::{
-    EngineData, EngineVectors, FolderTable, ModelError, ModelKind, ModelSource, read_table,
+    EngineData, EngineVectors, FolderTable, ModelError, ModelKind, ModelSource, Probe, read_table,
 };
 use crate::Error;
 use crate::config::{Config, ModelEntry, Ranking, Recall, StrategyTable};
@@ -218,6 +218,11 @@ impl Registry {
         for model in self.watched() {
             self.check(&*model.source, Duration::ZERO);
         }
+    }
+
+    /// The names of the configured models, with a health check for those at a server.
+    pub(crate) fn probes(&self) -> impl Iterator<Item = (&str, Option<Probe>)> {
+        self.models.iter().map(|model| (&*model.name, model.source.probe()))
     }
 
     fn check(&self, source: &dyn ModelSource, patience: Duration) {

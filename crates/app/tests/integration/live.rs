@@ -8,11 +8,13 @@ use sparrow_store::MemoryStore;
 
 use crate::support::{config, demo_entries, get, push, send, serve, until};
 
-pub(crate) async fn rate(address: SocketAddr, user: u32, movie: &Value, stars: f64) {
+/// Rates a movie; returns the answer.
+pub(crate) async fn rate(address: SocketAddr, user: u32, movie: &Value, stars: f64) -> Value {
     let target = format!("/v1/users/{user}/ratings/{movie}");
     let answer = send(address, "PUT", &target, &json!({"stars": stars}).to_string()).await;
     let (status, answer) = (answer.status, answer.json());
     assert_eq!((status, &answer["applied"]), (200, &json!(true)), "{answer}");
+    answer
 }
 
 /// The ids of the recommended movies, in order.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sparrow_app::{Config, Error, Running};
+use sparrow_live::Watermark;
+use sparrow_store::Entry;
 use sparrow_test_redis::TestRedis;
 
 use crate::live::{ids, rate};
@@ -106,6 +108,41 @@ async fn a_file_store_has_a_file_beside_it() {
     let running = restart(beyond).await;
     let address = (std::net::Ipv4Addr::LOCALHOST, running.address.port()).into();
     assert!(!ids(&get(address, RECOMMENDATIONS).await.json()).contains(&best));
+}
+
+/// Ratings that a generation contains leave the file, and those after its watermark remain in force.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_generation_drops_the_live_ratings_that_it_contains() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = on_file_store(folder.path());
+    let store = sparrow_store::open(&config.store.url.0, &sparrow_store::Options::default());
+    let store = store.unwrap();
+    push(&*store, demo_entries()).await;
+    let running = start(config.clone()).await;
+    let all = ids(&get(running.address, RECOMMENDATIONS).await.json());
+    let [first, second] = [&all[0], &all[1]];
+    let written = rate(running.address, 6, first, 5.0).await;
+    rate(running.address, 6, second, 5.0).await;
+    let mut watermark = Watermark::new(1);
+    watermark.advance(0, written["sequence"].as_str().unwrap().parse().unwrap());
+    // The ratings of this generation lack the first one, which shows that it was dropped.
+    let mut entries = vec![Entry::Watermark(watermark.clone())];
+    entries.extend(demo_entries());
+    push(&*store, entries).await;
+    let dropped = |answer: &Answer| ids(&answer.json()).contains(first);
+    let answer = until(running.address, RECOMMENDATIONS, dropped).await.json();
+    assert!(!ids(&answer).contains(second), "{answer}");
+
+    // A server that was away drops them at its start.
+    let third = rate(running.address, 6, first, 5.0).await;
+    watermark.advance(0, third["sequence"].as_str().unwrap().parse().unwrap());
+    running.stop().await;
+    let mut entries = vec![Entry::Watermark(watermark)];
+    entries.extend(demo_entries());
+    push(&*store, entries).await;
+    let running = restart(config).await;
+    let both = |answer: &Answer| all[..2].iter().all(|id| ids(&answer.json()).contains(id));
+    until(running.address, RECOMMENDATIONS, both).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

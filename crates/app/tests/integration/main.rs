@@ -10,6 +10,7 @@ mod follow;
 mod live;
 mod live_stores;
 mod load;
+mod metrics;
 mod model_server;
 mod models;
 mod redis;

@@ -45,7 +45,15 @@ pub(crate) async fn refuse(shared: Arc<Shared>, stream: TcpStream, told: Arc<Ato
         return;
     }
     told.store(true, Ordering::Relaxed);
+    count_refusal(&shared, 0);
     send_refusal(stream, "the server has too many connections").await;
+}
+
+/// Counts a refused connection, for the reason with this index in `REFUSALS`.
+fn count_refusal(shared: &Shared, reason: usize) {
+    if let Some(metrics) = &shared.metrics {
+        metrics.refused[reason].add(1);
+    }
 }
 
 /// Sends the reason of a refusal.
@@ -76,9 +84,11 @@ pub(crate) async fn serve_connection(
         None => None,
         Some(Some(counted)) => Some(counted),
         Some(None) => {
+            count_refusal(&shared, 1);
             return send_refusal(stream, "this address has too many connections").await;
         }
     };
+    let _open = shared.metrics.as_ref().map(|metrics| metrics.connections.enter());
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }

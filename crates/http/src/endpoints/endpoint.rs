@@ -75,12 +75,14 @@ pub(crate) enum Exposure {
     Probe,
     /// On the admin port alone, for operators.
     Operators,
+    /// On the admin port alone; beyond loopback for everybody, since collectors have no keys.
+    Metrics,
 }
 
 impl Exposure {
     /// Whether the endpoint exists on the public port.
     pub(crate) const fn is_public(self) -> bool {
-        !matches!(self, Self::Operators)
+        !matches!(self, Self::Operators | Self::Metrics)
     }
 
     /// Whether the endpoint exists on the admin port.

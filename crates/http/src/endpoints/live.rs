@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use sparrow_live::{Accepted, Action, Idempotency, Write, unix_time};
+use sparrow_live::{Accepted, Action, Error as LiveError, Idempotency, Write, unix_time};
 use sparrow_model::{MovieId, UserId};
 use sparrow_user_state::{LiveSource, LoadedUser};
 
@@ -172,6 +172,21 @@ pub(crate) fn movie_of(snapshot: &Snapshot, id: u32, path: &str) -> Result<Movie
     snapshot.movie(id).map(|_| MovieId(id)).map_err(|problem| problem.parameter(path))
 }
 
+/// Makes changes, and counts them.
+async fn write(
+    call: &Call<'_>,
+    live: &LiveSource,
+    writes: &[Write],
+) -> Vec<Result<Accepted, LiveError>> {
+    let results = live.store.write(writes).await;
+    if let Some(metrics) = &call.shared.metrics {
+        for (write, result) in writes.iter().zip(&results) {
+            metrics.count_write(write, result);
+        }
+    }
+    results
+}
+
 /// Makes one change, and answers with its result.
 pub(crate) async fn write_one(call: &Call<'_>, change: Change) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
@@ -179,7 +194,7 @@ pub(crate) async fn write_one(call: &Call<'_>, change: Change) -> Result<Reply, 
     let mut changes = [change];
     find_stored_times(snapshot, &mut changes).await?;
     let writes = changes.map(|change| change.write);
-    let results = live.store.write(&writes).await;
+    let results = write(call, live, &writes).await;
     let failed = || Problem::new(Kind::Internal, "the store for live data has failed");
     let accepted = results.into_iter().next().ok_or_else(failed)?;
     let Accepted { sequence, applied, repeated } =
@@ -215,7 +230,7 @@ pub(crate) async fn write_all(
     }
     find_stored_times(snapshot, &mut valid).await?;
     let writes: Vec<Write> = valid.into_iter().map(|change| change.write).collect();
-    let mut results = live.store.write(&writes).await.into_iter();
+    let mut results = write(call, live, &writes).await.into_iter();
     let mut worst: Option<Problem> = None;
     let items = problems.into_iter().map(|invalid| {
         let outcome = if let Some(problem) = invalid {

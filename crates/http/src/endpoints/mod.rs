@@ -13,6 +13,7 @@ pub(crate) mod genres;
 pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod live;
+pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod movies;
 pub(crate) mod new_user;
@@ -89,6 +90,7 @@ endpoints! { |call|
     Description: document::DESCRIPTION => document::show(call, public_endpoints());
     Live: health::LIVE => Ok(health::live());
     Ready: health::READY => health::ready(call);
+    Metrics: metrics::METRICS => metrics::show(call);
     Configuration: debug::CONFIGURATION => debug::configuration(call);
     LogLevel: debug::LOG_LEVEL => debug::log_level(call);
     SetLogLevel: debug::SET_LOG_LEVEL => debug::set_log_level(call);

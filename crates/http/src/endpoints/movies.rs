@@ -7,8 +7,8 @@ use crate::endpoints::conditions::Conditions;
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::page::{self, PAGE_SIZE, Page};
 use crate::endpoints::ranking::{
-    DEGRADED, MOVIE_ID, MOVIE_OF_ITEM, RECOMMENDATIONS, REQUESTED_MODEL, engine_problem,
-    write_model, write_movie,
+    DEGRADED, MOVIE_ID, MOVIE_OF_ITEM, RECOMMENDATIONS, REQUESTED_MODEL, count_reason,
+    engine_problem, write_model, write_movie,
 };
 use crate::parameters::definition::{
     self, EXCLUDE, EXCLUDE_GENRES, GENRE, Kind as Type, MIN_YEAR, OFFSET, Parameter, SIMILAR_MODEL,
@@ -179,6 +179,7 @@ pub(crate) fn similar(call: &Call<'_>) -> Result<Reply, Problem> {
     let mut out = Vec::with_capacity(192 + snapshot.movies.len_of(movies) + found.items.len() * 36);
     out.extend_from_slice(b"{\"movieId\":");
     json::integer(&mut out, id);
+    count_reason(call, found.reason);
     let degraded = found.reason.is_some();
     write_model(&mut out, &found.model, degraded, &found.requested, found.reason);
     out.extend_from_slice(b",\"items\":");

@@ -61,7 +61,15 @@ pub(crate) async fn recommend(
         let detail = format!("no answer within {limit:?}");
         return Err(Problem::new(Kind::Unavailable, detail));
     };
-    answer?.map_err(|error| engine_problem(&error, model))
+    let answer = answer?.map_err(|error| engine_problem(&error, model));
+    answer.inspect(|found| count_reason(call, found.reason))
+}
+
+/// Counts an answer that has a reason.
+pub(crate) fn count_reason(call: &Call<'_>, reason: Option<Reason>) {
+    if let (Some(reason), Some(metrics)) = (reason, &call.shared.metrics) {
+        metrics.count_reason(reason);
+    }
 }
 
 async fn ask(

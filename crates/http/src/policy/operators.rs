@@ -23,7 +23,7 @@ pub(crate) fn check(
     }
     let without_keys = || {
         let detail = "the admin port answers this only on loopback, for the hosts localhost, 127.0.0.1 and [::1], \
-                      or with a key in [auth] that has the scope admin; others may read health";
+                      or with a key in [auth] that has the scope admin; others may read health, beyond loopback also metrics";
         Problem::new(Kind::Forbidden, detail)
     };
     access.ok_or_else(without_keys)?.check_admin()

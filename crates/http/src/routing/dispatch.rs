@@ -10,6 +10,7 @@ use hyper::{Method, Response, StatusCode};
 use crate::auth::access::{Access, Need};
 use crate::endpoints;
 use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
+use crate::endpoints::metrics::routes;
 use crate::policy::cors::{Grant, Origins};
 use crate::policy::{operators, writes};
 use crate::response::audience::Audience;
@@ -18,6 +19,7 @@ use crate::response::reply::{Body, Methods, Reply};
 use crate::routing::framing::{self, Framing};
 use crate::routing::pages;
 use crate::routing::route::{Route, page_before_slash};
+use crate::state::metrics::ServerMetrics;
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
 
@@ -41,6 +43,7 @@ pub(crate) async fn answer(
     body: &mut Incoming,
     lane: Lane,
 ) -> (Response<Body>, bool) {
+    let active = shared.metrics.as_ref().map(ServerMetrics::begin);
     let mut framing = Framing::of(&parts);
     let path = parts.uri.path();
     // A preflight request asks for the endpoint of another method.
@@ -102,9 +105,14 @@ pub(crate) async fn answer(
         // Not for caches that do not know who asked.
         reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
+    let index = route.map_or_else(routes::none, |route| route.index());
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
-    (reply.into_response(headers, close), framing.has_body)
+    let response = reply.into_response(headers, close);
+    if let Some(active) = active {
+        active.answered(index, &parts.method, response.status());
+    }
+    (response, framing.has_body)
 }
 
 /// A request after all checks of its head.
@@ -194,6 +202,9 @@ fn authorize(
     }
     let access = access?;
     if let Lane::Admin { on_loopback } = lane {
+        if endpoint.exposure == Exposure::Metrics && !on_loopback {
+            return Ok(access);
+        }
         operators::check(parts, on_loopback, access.as_ref())?;
         return Ok(access);
     }

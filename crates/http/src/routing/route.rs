@@ -1,6 +1,7 @@
 //! From paths to endpoints and pages.
 
 use crate::endpoints::endpoint::{Endpoint, Variables};
+use crate::endpoints::metrics::routes;
 use crate::endpoints::{ENDPOINTS, Id};
 use crate::response::reply::Methods;
 use crate::routing::pages::Page;
@@ -55,6 +56,21 @@ impl<'p> Route<'p> {
             ("api", None) => Page::Api,
             _ => return None,
         }))
+    }
+
+    /// The index of the route by which its requests are counted.
+    pub(crate) fn index(&self) -> usize {
+        routes::of_web(match self {
+            Self::Endpoint(id, ..) => return routes::of_endpoint(*id),
+            Self::Page(Page::Home) => 0,
+            Self::Page(Page::Movie(_)) => 1,
+            Self::Page(Page::Users) => 2,
+            Self::Page(Page::User(_)) => 3,
+            Self::Page(Page::Genre(_)) => 4,
+            Self::Page(Page::Search) => 5,
+            Self::Page(Page::Api) => 6,
+            Self::Asset(_) => 7,
+        })
     }
 
     /// The endpoint, unless it is a page or one of their files.
@@ -120,6 +136,15 @@ mod tests {
         assert_eq!(find("PATCH"), Id::User);
         let methods = Route::find("/v1/users/6", "PATCH").unwrap().methods();
         assert_eq!(methods.text(), "GET, HEAD, DELETE");
+    }
+
+    #[test]
+    fn pages_are_counted_by_their_templates() {
+        for (index, template) in routes::WEB.iter().enumerate() {
+            let path = template.replace(['{', '}'], "");
+            let route = Route::find(&path, "GET").unwrap();
+            assert_eq!(route.index(), routes::of_web(index), "{template}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
+use sparrow_metrics::Count;
 
 use crate::response::problem::{Kind, Problem};
 
@@ -16,6 +17,7 @@ const LARGE: usize = 64 << 10;
 pub(crate) struct InFlight {
     used: Arc<AtomicUsize>,
     most: usize,
+    refused: Count,
     /// Answers by request target. Entries of answers that were sent are removed when there are many.
     bodies: Mutex<HashMap<Box<str>, Weak<Large>>>,
 }
@@ -44,7 +46,7 @@ impl AsRef<[u8]> for Shared {
 
 impl InFlight {
     pub(crate) fn new(most: usize) -> Self {
-        Self { used: Arc::default(), most, bodies: Mutex::default() }
+        Self { used: Arc::default(), most, refused: Count::default(), bodies: Mutex::default() }
     }
 
     /// A body with the same bytes that is counted; a problem if too many bytes are being sent.
@@ -70,12 +72,23 @@ impl InFlight {
         Ok(Bytes::from_owner(Shared(large)))
     }
 
+    /// The bytes that are being sent.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The number of refused answers.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
     fn count(&self, bytes: Bytes) -> Result<Arc<Large>, Problem> {
         let before = self.used.fetch_add(bytes.len(), Ordering::AcqRel);
         // From here on dropping it uncounts it.
         let large = Arc::new(Large { bytes, used: Arc::clone(&self.used) });
         // One answer is sent whatever its size, or an answer above the limit could never be sent.
         if before > 0 && before.saturating_add(large.bytes.len()) > self.most {
+            self.refused.add(1);
             let detail = "too many large answers are being sent, try again in a moment";
             return Err(Problem::new(Kind::Unavailable, detail));
         }
@@ -92,28 +105,24 @@ mod tests {
         Bytes::from(vec![letter; LARGE])
     }
 
-    fn used(flight: &InFlight) -> usize {
-        flight.used.load(Ordering::Relaxed)
-    }
-
     #[test]
     fn equal_answers_are_counted_once_until_they_are_sent() {
         let flight = InFlight::new(LARGE * 2);
         let first = flight.admit("/a", body(b'a')).unwrap();
         let second = flight.admit("/a", body(b'a')).unwrap();
         assert_eq!(first.as_ptr(), second.as_ptr());
-        assert_eq!(used(&flight), LARGE);
+        assert_eq!(flight.used(), LARGE);
         // Another answer to the same target is counted.
         let third = flight.admit("/a", body(b'b')).unwrap();
-        assert_eq!((&third[..], used(&flight)), (&body(b'b')[..], LARGE * 2));
+        assert_eq!((&third[..], flight.used()), (&body(b'b')[..], LARGE * 2));
         let refused = flight.admit("/c", body(b'c')).unwrap_err();
-        assert_eq!((refused.kind(), used(&flight)), (Kind::Unavailable, LARGE * 2));
+        assert_eq!((refused.kind(), flight.used()), (Kind::Unavailable, LARGE * 2));
         // A piece keeps all of its answer.
         let piece = first.slice(5..6);
         drop((first, second));
-        assert_eq!(used(&flight), LARGE * 2);
+        assert_eq!(flight.used(), LARGE * 2);
         drop((piece, third));
-        assert_eq!(used(&flight), 0);
+        assert_eq!(flight.used(), 0);
         assert!(flight.admit("/a", body(b'a')).is_ok());
     }
 
@@ -124,7 +133,7 @@ mod tests {
         let _kept = page.clone();
         let _page = flight.admit("/page", page).unwrap();
         let _small = flight.admit("/small", Bytes::from(vec![0; LARGE - 1])).unwrap();
-        assert_eq!(used(&flight), 0);
+        assert_eq!(flight.used(), 0);
         let _one = flight.admit("/large", body(b'l')).unwrap();
         assert!(flight.admit("/other", body(b'o')).is_err());
     }
@@ -136,6 +145,6 @@ mod tests {
             flight.admit(&format!("/{number}"), body(b'x')).unwrap();
         }
         assert!(flight.bodies.lock().unwrap().len() <= 1024);
-        assert_eq!(used(&flight), 0);
+        assert_eq!(flight.used(), 0);
     }
 }

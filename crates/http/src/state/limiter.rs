@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sparrow_metrics::Count;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::response::problem::{Kind, Problem};
@@ -17,6 +18,7 @@ pub(crate) struct Limiter {
     running: Arc<Semaphore>,
     waiting: AtomicUsize,
     most_waiting: usize,
+    refused: Count,
     /// The name of the limited requests, for problem documents.
     what: &'static str,
 }
@@ -30,6 +32,7 @@ impl Limiter {
             running: Arc::new(Semaphore::new(most)),
             waiting: AtomicUsize::new(0),
             most_waiting: most.saturating_mul(WAITING),
+            refused: Count::default(),
             what,
         }
     }
@@ -37,6 +40,7 @@ impl Limiter {
     /// Waits for a permit, which dropping returns; a problem if too many wait.
     pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let refused = || {
+            self.refused.add(1);
             let detail = format!("too many {} at once, try again in a moment", self.what);
             Problem::new(Kind::Unavailable, detail)
         };
@@ -45,6 +49,16 @@ impl Limiter {
         }
         let _waiting = Waiting::enter(self).ok_or_else(refused)?;
         Arc::clone(&self.running).acquire_owned().await.map_err(|_| refused())
+    }
+
+    /// The number of waiting requests.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The number of refused requests.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.get()
     }
 
     /// The same, however many wait: for requests that turn out to be cheap, perhaps.
@@ -94,7 +108,7 @@ mod tests {
         let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(limiter.admit())).collect();
         assert!(waiting.iter_mut().all(|one| poll(one.as_mut()).is_none()));
         let refused = poll(pin!(limiter.admit())).unwrap().unwrap_err();
-        assert_eq!(refused.kind(), Kind::Unavailable);
+        assert_eq!((refused.kind(), limiter.refused()), (Kind::Unavailable, 1));
         // A request that is dropped lets another one wait.
         drop(waiting.pop());
         assert!(poll(pin!(limiter.admit())).is_none());

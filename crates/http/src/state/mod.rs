@@ -3,6 +3,7 @@
 pub(crate) mod experiments;
 pub(crate) mod in_flight;
 pub(crate) mod limiter;
+pub(crate) mod metrics;
 pub(crate) mod operations;
 pub(crate) mod options;
 pub(crate) mod ranking_times;

@@ -49,6 +49,8 @@ pub struct Options {
     pub hosts: Hosts,
     /// Whether the endpoints that change data accept requests of everybody, on a server without credentials.
     pub accepts_writes: bool,
+    /// Whether the server counts its requests for `/metrics`.
+    pub metrics: bool,
     /// The credentials at the start; [`crate::Server::set_auth`] replaces them.
     pub auth: Auth,
 }
@@ -75,6 +77,7 @@ impl Default for Options {
             cors: Cors::default(),
             hosts: Hosts::ANY,
             accepts_writes: true,
+            metrics: true,
             auth: Auth::default(),
         }
     }

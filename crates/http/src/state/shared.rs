@@ -9,6 +9,7 @@ use crate::auth::CurrentAuth;
 use crate::state::experiments::{Exposures, InForce};
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
+use crate::state::metrics::ServerMetrics;
 use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::recommendation_ids::RecommendationIds;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) first_rankings: Limiter,
     pub(crate) in_flight: InFlight,
     pub(crate) recommendation_ids: RecommendationIds,
+    /// `None` if they are off.
+    pub(crate) metrics: Option<ServerMetrics>,
     pub(crate) experiments: InForce,
     pub(crate) exposures: Exposures,
     operations: Mutex<Arc<Operations>>,
@@ -44,6 +47,7 @@ impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             recommendation_ids: RecommendationIds::new(),
+            metrics: options.metrics.then(ServerMetrics::new),
             experiments: InForce::default(),
             exposures: Exposures::default(),
             operations: Mutex::default(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -59,6 +60,8 @@ pub struct Snapshot {
     model_headers: Vec<(Arc<str>, HeaderValue)>,
     pub(crate) web: Arc<WebFiles>,
     pub(crate) posters: Option<PathBuf>,
+    /// When it was made.
+    pub(crate) loaded: SystemTime,
 }
 
 impl Snapshot {
@@ -97,6 +100,7 @@ impl Snapshot {
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
             web: Arc::new(WebFiles::load()),
             posters: options.posters,
+            loaded: SystemTime::now(),
             engine,
         }
     }
@@ -134,6 +138,7 @@ impl Snapshot {
             model_headers: self.model_headers.clone(),
             web: Arc::clone(&self.web),
             posters: self.posters.clone(),
+            loaded: self.loaded,
         }
     }
 

@@ -10,6 +10,7 @@ mod cors;
 mod fuzz;
 mod live;
 mod load;
+mod metrics;
 mod new_user;
 mod pages;
 mod private;

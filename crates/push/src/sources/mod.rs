@@ -23,6 +23,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 
+use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 use sparrow_neural::{EmbeddingMetadata, METADATA_FILE, Similarity};
 use sparrow_store::{Entry, Kind};
@@ -168,6 +169,8 @@ pub struct Reader {
     /// The metadata of the movies' vectors, until they are returned.
     metadata: Option<EmbeddingMetadata>,
     ratings: Option<Ratings>,
+    /// Until it is returned.
+    watermark: Option<Watermark>,
     done: u64,
     total: u64,
 }
@@ -188,8 +191,14 @@ impl Reader {
             (Table::MovieFeatures, &sources.movie_features),
             (Table::UserFeatures, &sources.user_features),
         ];
-        let mut reader =
-            Self { tables: VecDeque::new(), metadata: None, ratings: None, done: 0, total: 0 };
+        let mut reader = Self {
+            tables: VecDeque::new(),
+            metadata: None,
+            ratings: None,
+            watermark: None,
+            done: 0,
+            total: 0,
+        };
         for (table, location) in tables {
             if let Some(location) = location {
                 let files = files::list(location, &sources.object_store).await?;
@@ -205,6 +214,7 @@ impl Reader {
             let ratings = Ratings::load(folder.clone(), sources.reader.clone()).await?;
             reader.total += ratings.bytes();
             reader.ratings = Some(ratings);
+            reader.watermark = watermark(sources).await?;
         }
         if reader.tables.is_empty() && reader.ratings.is_none() {
             return Err(Error::Nothing);
@@ -212,8 +222,16 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Which live data the sources of users contain: the first entry.
+    pub const fn watermark(&self) -> Option<&Watermark> {
+        self.watermark.as_ref()
+    }
+
     /// The next batch of about a thousand entries of one kind; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, Error> {
+        if let Some(watermark) = self.watermark.take() {
+            return Ok(Some(vec![Entry::Watermark(watermark)]));
+        }
         while let Some(table) = self.tables.front_mut() {
             if let Some(rows) = table.next().await? {
                 self.done += rows.bytes;
@@ -245,6 +263,29 @@ impl Reader {
     pub const fn progress(&self) -> (u64, u64) {
         (self.done, self.total)
     }
+}
+
+/// The live data that the data set, the users' features and the users' vectors all contain, by the files beside them; `None` if
+/// one of them has none. Without ratings there is none either: the store then has those of an earlier push.
+async fn watermark(sources: &Sources) -> Result<Option<Watermark>, Error> {
+    let Some(folder) = &sources.ratings else { return Ok(None) };
+    let mut files = vec![Location::Local(folder.join(Watermark::FILE))];
+    for location in [&sources.user_features, &sources.user_embeddings].into_iter().flatten() {
+        let Some(file) = location.beside(Watermark::FILE) else { return Ok(None) };
+        files.push(file);
+    }
+    let mut all: Option<Watermark> = None;
+    for file in files {
+        let Some(bytes) = files::read_optional(&file, &sources.object_store).await? else {
+            return Ok(None);
+        };
+        let found = Watermark::from_csv(&bytes).map_err(|fault| Error::Malformed {
+            file: file.to_string(),
+            what: fault.to_string(),
+        })?;
+        all = Some(all.map_or(found.clone(), |all| all.minimum(&found)));
+    }
+    Ok(all)
 }
 
 /// The metadata beside the movies' vectors. Without them, as for files of other programs, the

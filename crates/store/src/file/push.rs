@@ -1,17 +1,20 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use redb::{Builder, Database, ReadableTable, WriteTransaction};
+use sparrow_live::{Limits, LiveStore as _};
 use tokio::task;
 
 use super::layout::{
     DIGEST, FORMAT, FORMAT_VERSION, GENERATION, META, Tables, digest_of_meta, pack, table,
 };
 use super::{Inner, damaged};
-use crate::entries::{check_watermark, is_replaced};
-use crate::{Entry, Error, Generation, Kind, Push};
+use crate::entries::is_replaced;
+use crate::live::PushedLive;
+use crate::{Entry, Error, FileLive, Generation, Kind, Push, live_path};
 
 /// Suffixes of the lock and of the file under construction.
 const LOCK: &str = ".lock";
@@ -22,6 +25,7 @@ const WRITER_CACHE: usize = 256 << 20;
 
 /// Takes the lock and begins the new file. The rest of a killed push is overwritten.
 pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
+    let mut live = live_data(live_path(&store.path)).await;
     blocking(Arc::clone(&store), move |store| {
         let lock = File::options()
             .write(true)
@@ -38,7 +42,7 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
         }
         // Opening it makes sure that no other kind of file is replaced.
         if let Some(transaction) = store.begin()? {
-            Tables::open(&transaction, &store.address)?;
+            live.in_force = Tables::open(&transaction, &store.address)?.watermark()?;
         }
         let staged = store.beside(STAGED);
         match fs::remove_file(&staged) {
@@ -50,10 +54,37 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
             .create(staged)
             .map_err(|error| store.fault(error.into()))?;
         let transaction = database.begin_write().map_err(|error| store.fault(error.into()))?;
-        let staging = Some(Staging { database, transaction, put: [false; Kind::ALL.len()] });
+        let staging = Some(Staging { database, transaction, put: [false; Kind::ALL.len()], live });
         Ok(Box::new(FilePush { store: Arc::clone(store), staging, _lock: lock }) as Box<dyn Push>)
     })
     .await
+}
+
+/// The live data beside the store. Those in a file that a server has open cannot be read: the server hides deleted users, and
+/// nothing is trimmed while it runs.
+async fn live_data(path: PathBuf) -> PushedLive {
+    let open = move || match path.try_exists() {
+        Ok(false) => Ok(None),
+        _ => FileLive::open(&path, Limits::default()).map(Some),
+    };
+    let read = async {
+        let live = match task::spawn_blocking(open).await {
+            Ok(Ok(Some(live))) => live,
+            Ok(Ok(None)) | Err(_) => return Ok(PushedLive::default()),
+            Ok(Err(error)) => return Err(error),
+        };
+        let (forgotten, trimmed) = (live.forgotten(), live.trimmed().await?);
+        Ok(PushedLive {
+            partitions: live.partitions(),
+            forgotten,
+            trimmed,
+            ..PushedLive::default()
+        })
+    };
+    read.await.unwrap_or_else(|error: sparrow_live::Error| {
+        tracing::warn!(%error, "the push does not look at the live data beside the store");
+        PushedLive::default()
+    })
 }
 
 async fn blocking<T: Send + 'static>(
@@ -77,6 +108,7 @@ struct Staging {
     transaction: WriteTransaction,
     /// The kinds with entries, in the order of [`Kind::ALL`].
     put: [bool; Kind::ALL.len()],
+    live: PushedLive,
 }
 
 #[async_trait]
@@ -85,7 +117,7 @@ impl Push for FilePush {
         let mut staging =
             self.staging.take().ok_or_else(|| Error::push_failed(&self.store.address))?;
         let put = blocking(Arc::clone(&self.store), move |store| {
-            staging.put(store, &entries)?;
+            staging.put(store, entries)?;
             Ok(staging)
         });
         match put.await {
@@ -109,22 +141,20 @@ impl Push for FilePush {
 }
 
 impl Staging {
-    fn put(&mut self, store: &Inner, entries: &[Entry]) -> Result<(), Error> {
+    fn put(&mut self, store: &Inner, entries: Vec<Entry>) -> Result<(), Error> {
+        let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
             entry.check()?;
-            if let Entry::Watermark(new) = entry
-                && let Some(transaction) = store.begin()?
-            {
-                let in_force = Tables::open(&transaction, &store.address)?.watermark()?;
-                check_watermark(&store.address, in_force.as_ref(), new)?;
-            }
+            self.live.admit(&store.address, &entry)?;
+            // A kind is replaced even if all its users were deleted.
+            self.put[entry.kind() as usize] = true;
+            kept.extend(self.live.without_deleted(entry));
         }
         for kind in Kind::ALL {
-            let mut of_kind = entries.iter().filter(|entry| entry.kind() == kind).peekable();
+            let mut of_kind = kept.iter().filter(|entry| entry.kind() == kind).peekable();
             if of_kind.peek().is_none() {
                 continue;
             }
-            self.put[kind as usize] = true;
             let mut rows = self
                 .transaction
                 .open_table(table(kind))

@@ -134,6 +134,12 @@ impl FileLive {
         Ok(Self(Arc::new(Inner { shared, queue: Some(queue), writer: Some(thread) })))
     }
 
+    /// The users who were deleted, with the sequence of the deletion.
+    pub(crate) fn forgotten(&self) -> HashMap<UserId, Sequence> {
+        let users = self.0.shared.users.read().unwrap_or_else(PoisonError::into_inner);
+        users.iter().filter_map(|(&id, user)| Some((id, user.forgotten?))).collect()
+    }
+
     /// Reads a snapshot of the file.
     async fn read<T: Send + 'static>(
         &self,

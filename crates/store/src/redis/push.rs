@@ -7,7 +7,7 @@
 //! After a push was killed, the next one removes its staged keys or, if it was announced, completes
 //! the renaming.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sparrow_live::{Sequence, Watermark};
 use sparrow_model::UserId;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,7 +24,8 @@ use super::bulk_writer::BulkWriter;
 use super::client::{Answer, Batch, Command, Reply, refusal};
 use super::embeddings::{format_embedding, stamped, unstamped};
 use super::{Inner, State, is_hash};
-use crate::entries::{check_watermark, is_replaced};
+use crate::entries::is_replaced;
+use crate::live::PushedLive;
 use crate::{Entry, Error, Generation, Kind, Push, codec};
 
 /// Batches in in_flight while the next push cleans up.
@@ -68,14 +68,14 @@ pub(super) async fn start(store: Arc<Inner>) -> Result<Box<dyn Push>, Error> {
 
 /// Completes an announced push that was killed, or removes the keys of another. Returns the current
 /// generation and connections for the new one.
-async fn prepare(lock: &PushLock) -> Result<(Generation, BulkWriter, LiveData), Error> {
+async fn prepare(lock: &PushLock) -> Result<(Generation, BulkWriter, PushedLive), Error> {
     let store = &lock.store;
     let state = store.current(store.bulk_deadline()).await?;
     if state.is_staged() {
         tracing::info!(generation = %state.generation, "completing an interrupted push");
         complete_renaming(lock, &state).await?;
     }
-    let live = LiveData::read(store).await?;
+    let live = read_live(store).await?;
     if state.is_staged() {
         // Users who were deleted after their values had been staged.
         let in_force = live.in_force.clone().unwrap_or_default();
@@ -93,68 +93,12 @@ async fn prepare(lock: &PushLock) -> Result<(Generation, BulkWriter, LiveData), 
     Ok((generation, writer, live))
 }
 
-/// What a push knows about the live data in the same store.
-#[derive(Default)]
-struct LiveData {
-    /// 0 if there are none.
-    partitions: u16,
-    /// The watermark of the generation in force.
-    in_force: Option<Watermark>,
-    /// The watermark of this push; empty without one.
-    pushed: Watermark,
-    forgotten: HashMap<UserId, Sequence>,
-}
-
-impl LiveData {
-    async fn read(store: &Inner) -> Result<Self, Error> {
-        let in_force = store.single(Kind::Watermark, codec::unpack_watermark).await?.value;
-        let partitions = store.included().partitions().await?.unwrap_or_default();
-        let forgotten = store.included().forgotten(partitions).await?;
-        Ok(Self { partitions, in_force, pushed: Watermark::default(), forgotten })
-    }
-
-    /// Whether data with this watermark were exported after the deletion of a user. Those of a watermark of other live data
-    /// were not.
-    fn is_included(&self, watermark: &Watermark, user: UserId) -> bool {
-        let Some(&deletion) = self.forgotten.get(&user) else { return true };
-        watermark.partitions() == self.partitions
-            && watermark.contains(sparrow_live::partition(user, self.partitions), deletion)
-    }
-
-    /// Whether nothing may be stored about a user.
-    fn is_deleted(&self, user: UserId) -> bool {
-        !self.is_included(&self.pushed, user)
-    }
-
-    /// The entry without deleted users; `None` if nothing is left.
-    fn without_deleted(&self, mut entry: Entry) -> Option<Entry> {
-        if self.forgotten.is_empty() {
-            return Some(entry);
-        }
-        match &mut entry {
-            Entry::UserFeatures(user, _)
-            | Entry::UserEmbedding(user, _)
-            | Entry::UserRatings(user, _) => {
-                if self.is_deleted(*user) {
-                    return None;
-                }
-            }
-            Entry::MovieRatings(_, ratings) => {
-                ratings.top.retain(|rating| !self.is_deleted(rating.user));
-            }
-            Entry::UserList(list) => {
-                let before = list.most_active.len();
-                list.most_active.retain(|(user, ..)| !self.is_deleted(*user));
-                let removed = before - list.most_active.len();
-                list.total = list.total.saturating_sub(removed as u32);
-            }
-            Entry::MovieFeatures(..)
-            | Entry::MovieEmbedding(..)
-            | Entry::EmbeddingInfo(_)
-            | Entry::Watermark(_) => {}
-        }
-        Some(entry)
-    }
+async fn read_live(store: &Inner) -> Result<PushedLive, Error> {
+    let in_force = store.single(Kind::Watermark, codec::unpack_watermark).await?.value;
+    let partitions = store.included().partitions().await?.unwrap_or_default();
+    let forgotten = store.included().forgotten(partitions).await?;
+    let trimmed = store.included().trimmed(partitions).await?;
+    Ok(PushedLive { partitions, in_force, forgotten, trimmed, ..PushedLive::default() })
 }
 
 /// Removes values of users that are in force. Those of users with live data remain: they were created again.
@@ -295,7 +239,7 @@ struct RedisPush {
     put: [HashSet<u32>; Kind::ALL.len()],
     /// Whether entries of a kind were omitted, because their users were deleted.
     omitted: [bool; Kind::ALL.len()],
-    live: LiveData,
+    live: PushedLive,
     /// `None` after the last write.
     writer: Option<BulkWriter>,
     phase: Phase,
@@ -356,11 +300,7 @@ impl RedisPush {
             self.lock.check()?;
             entry.check()?;
             let (kind, id) = (entry.kind(), entry.id());
-            if let Entry::Watermark(watermark) = &entry {
-                let (address, live) = (self.lock.store.connections.address(), &mut self.live);
-                check_watermark(address, live.in_force.as_ref(), watermark)?;
-                live.pushed = watermark.clone();
-            }
+            self.live.admit(self.lock.store.connections.address(), &entry)?;
             let Some(entry) = self.live.without_deleted(entry) else {
                 self.omitted[kind as usize] = true;
                 continue;

@@ -52,9 +52,9 @@ fn a_version_of_the_example_is_loaded_and_scores() {
     source.check(std::time::Duration::ZERO);
     assert_eq!((ranker.status().state, ranker.status().version), (State::Ready, Some(1)));
     let user = UserState::unknown(UserId(1));
+    let all = ranker.score_all(&user).unwrap().unwrap();
+    assert_eq!(all.as_slice(), [0.5, 0.0, -1.0]);
     let mut scores = Vec::new();
-    ranker.score_all(&user, &mut scores).unwrap().unwrap();
-    assert_eq!(scores, [0.5, 0.0, -1.0]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let movies = [2, 0].map(MovieIndex);
     let query = sparrow_rank::Query::new(&user, &movies);

@@ -1,11 +1,13 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sparrow_model::{Catalog, UserState};
-use sparrow_rank::{Error, Query, Ranker};
+use sparrow_rank::{Error, ItemScores, Query, Ranker};
 
 /// Scores movies by the decade of their release, in the same way for all users.
 pub struct DecadeRanker {
     /// The score of each movie of the catalogue.
-    scores: Vec<f32>,
+    scores: Arc<ItemScores>,
 }
 
 impl DecadeRanker {
@@ -14,7 +16,8 @@ impl DecadeRanker {
         let weight = |year: u16| weights.iter().find(|(decade, _)| *decade == year / 10 * 10);
         let score = |year| weight(year).map_or(0.0, |(_, weight)| *weight);
         let years = catalog.movies().iter().map(|movie| movie.year);
-        Self { scores: years.map(|year| year.map_or(0.0, score)).collect() }
+        let scores = years.map(|year| year.map_or(0.0, score)).collect();
+        Self { scores: Arc::new(ItemScores::new(scores)) }
     }
 }
 
@@ -25,14 +28,13 @@ impl Ranker for DecadeRanker {
     }
 
     // Optional: for recall, and for ranking in the same request.
-    fn score_all(&self, _: &UserState<'_>, scores: &mut Vec<f32>) -> Option<Result<(), Error>> {
-        scores.clone_from(&self.scores);
-        Some(Ok(()))
+    fn score_all(&self, _: &UserState<'_>) -> Option<Result<Arc<ItemScores>, Error>> {
+        Some(Ok(Arc::clone(&self.scores)))
     }
 
     async fn score(&self, query: &Query<'_>, scores: &mut Vec<f32>) -> Result<(), Error> {
         scores.clear();
-        scores.extend(query.movies.iter().map(|movie| self.scores[movie.index()]));
+        scores.extend(query.movies.iter().map(|movie| self.scores.as_slice()[movie.index()]));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use sparrow_rank::Ranker;
 use sparrow_tf_serving::{self as tf, ServedModel, TfServingRanker};
 use toml::Table;
 
-use super::{EngineData, ModelError, ModelKind, ModelSource, TableError, read_table};
+use super::{EngineData, ModelError, ModelKind, ModelSource, Probe, TableError, read_table};
 use table::ServerTable;
 
 pub(super) struct TfServing;
@@ -58,6 +58,11 @@ impl ModelSource for Server {
     fn takes_movie_features(&self) -> bool {
         let is_of_movie = |input: &tf::Input| matches!(input.source, tf::Source::Movie(_));
         self.0.inputs().as_slice().iter().any(is_of_movie)
+    }
+
+    fn probe(&self) -> Option<Probe> {
+        let model = Arc::clone(&self.0);
+        Some(Box::pin(async move { model.check().await.map_err(ModelError::invalid) }))
     }
 
     fn maintenance(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {

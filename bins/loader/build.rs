@@ -1,0 +1,5 @@
+//! Sets what `--version` prints.
+
+fn main() {
+    sparrow_build_info::emit();
+}
