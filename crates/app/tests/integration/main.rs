@@ -6,11 +6,15 @@ mod auth;
 mod entries;
 mod failing;
 mod follow;
+#[cfg(target_os = "linux")]
+mod idle;
 mod live;
+mod live_cluster;
 mod live_stores;
 mod load;
 mod model_server;
 mod models;
+mod push_during_writes;
 mod redis;
 mod same_answers;
 mod support;
