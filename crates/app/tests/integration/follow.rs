@@ -160,6 +160,7 @@ fn median(durations: &mut [Duration]) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the figures")]
 async fn writes_are_visible_within_a_second_on_every_server() {
     const WRITES: u32 = 9;
     let redis = TestRedis::start(&[]);

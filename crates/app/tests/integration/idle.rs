@@ -27,6 +27,7 @@ fn ticks() -> u64 {
 /// Not a test: the process that is measured.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "serves on the store that the test below names"]
+#[expect(clippy::print_stdout, reason = "the parent test reads it")]
 async fn process_that_is_idle() {
     let Ok(url) = std::env::var(URL) else { return };
     let seconds: u64 = std::env::var(SECONDS).unwrap().parse().unwrap();
@@ -59,6 +60,7 @@ fn share(url: &str, seconds: usize) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the figures")]
 async fn following_costs_an_idle_server_at_most_1_percent_of_a_core() {
     let seconds = sparrow_test_support::rounds("seconds of an idle server", 10, 30);
     let (redis, cluster) = (TestRedis::start(&[]), TestCluster::start(3));

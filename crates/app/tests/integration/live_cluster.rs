@@ -54,6 +54,7 @@ async fn ratings_are_followed_in_a_cluster() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the figures")]
 async fn a_fail_over_rejects_writes_within_the_deadline_and_keeps_replicated_ones() {
     const USERS: u32 = 24;
     let mut cluster = TestCluster::start(3);

@@ -174,6 +174,7 @@ impl Expected {
 /// Two servers, each of which takes every second rating of each user.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs redis-server"]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the figures")]
 async fn pushes_killed_while_two_servers_write_lose_and_double_no_rating() {
     let redis = TestRedis::start(&[]);
     let url = redis.url();
