@@ -27,7 +27,7 @@ const EACH: usize = 6;
 fn options() -> Options {
     // The lock of a killed push expires soon.
     Options {
-        lock: Duration::from_secs(1),
+        lock: Duration::from_secs(3),
         grace: Duration::from_millis(400),
         ..Options::default()
     }
