@@ -15,19 +15,7 @@ impl TestCluster {
     /// # Panics
     /// If the cluster does not become ready in time.
     pub fn start(primaries: usize) -> Self {
-        let nodes: Vec<TestRedis> = (0..primaries)
-            .map(|_| {
-                let bus = free_port().to_string();
-                TestRedis::start(&[
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-port",
-                    &bus,
-                    "--cluster-node-timeout",
-                    "5000",
-                ])
-            })
-            .collect();
+        let nodes: Vec<TestRedis> = (0..primaries).map(|_| start_node()).collect();
         for (index, node) in nodes.iter().enumerate() {
             let first = SLOTS * index / primaries;
             let last = SLOTS * (index + 1) / primaries - 1;
@@ -55,10 +43,56 @@ impl TestCluster {
         format!("redis-cluster://127.0.0.1:{}", self.nodes[0].port())
     }
 
+    /// Starts a replica of a primary, and waits until it has all data and every node knows it.
+    ///
+    /// # Panics
+    /// If that does not happen in time.
+    pub fn add_replica(&self, primary: usize) -> TestRedis {
+        let replica = start_node();
+        let (port, bus) =
+            (self.nodes[primary].port().to_string(), self.nodes[primary].cluster_port());
+        assert_eq!(replica.cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]), "OK");
+        let id = self.nodes[primary].cli(&["CLUSTER", "MYID"]);
+        wait_until("the replica knows its primary", || {
+            replica.cli(&["CLUSTER", "REPLICATE", &id]) == "OK"
+        });
+        wait_until("the replica follows", || {
+            replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+        });
+        let id = replica.cli(&["CLUSTER", "MYID"]);
+        for node in &self.nodes {
+            wait_until("the nodes know the replica", || {
+                let nodes = node.cli(&["CLUSTER", "NODES"]);
+                nodes.lines().any(|line| line.starts_with(&id) && line.contains("slave"))
+            });
+        }
+        replica
+    }
+
+    /// Kills a primary (SIGKILL).
+    ///
+    /// # Panics
+    /// If the operating system returns an error.
+    pub fn kill(&mut self, primary: usize) {
+        self.nodes[primary].kill();
+    }
+
     /// The primaries.
     pub fn nodes(&self) -> &[TestRedis] {
         &self.nodes
     }
+}
+
+fn start_node() -> TestRedis {
+    let bus = free_port().to_string();
+    TestRedis::start(&[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--cluster-node-timeout",
+        "5000",
+    ])
 }
 
 impl TestRedis {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sparrow_app::Running;
+use sparrow_model::MovieId;
 use sparrow_test_redis::TestRedis;
 
 use crate::redis;
-use crate::support::{config, demo_entries, get, push, send, until};
+use crate::support::{DEMO, config, demo_entries, get, push, send, until};
 
 async fn rate(running: &Running, user: u32, movie: u32, stars: f32) {
     let target = format!("/v1/users/{user}/ratings/{movie}");
@@ -24,7 +25,7 @@ fn popular(home: &Value) -> Vec<u64> {
 }
 
 /// Waits until the movie has this number of ratings, and returns it.
-async fn counted(running: &Running, movie: u32, count: u64) -> Value {
+async fn counted_movie(running: &Running, movie: u32, count: u64) -> Value {
     let is_counted = |answer: &crate::support::Answer| answer.json()["ratingNumber"] == count;
     until(running.address, &format!("/v1/movies/{movie}"), is_counted).await.json()
 }
@@ -54,13 +55,13 @@ async fn statistics_and_popular_now_follow_and_survive_a_restart() {
         assert!((found - sum / (count + 30) as f64).abs() < 1e-9, "{after}");
         assert_eq!(after["bayesianRating"], before["bayesianRating"]);
     };
-    expect(&counted(&running, movie, count + 30).await);
+    expect(&counted_movie(&running, movie, count + 30).await);
     let home = get(running.address, "/v1/home").await.json();
     assert_eq!(popular(&home)[0], u64::from(movie));
     running.stop().await;
 
     let running = start().await;
-    expect(&counted(&running, movie, count + 30).await);
+    expect(&counted_movie(&running, movie, count + 30).await);
     let home = get(running.address, "/v1/home").await.json();
     assert_eq!(popular(&home)[0], u64::from(movie));
     // A rating that is replaced counts once, one that is removed no more.
@@ -69,7 +70,7 @@ async fn statistics_and_popular_now_follow_and_survive_a_restart() {
         let target = format!("/v1/users/{}/ratings/{movie}", 1_000_000 + user);
         assert_eq!(send(running.address, "DELETE", &target, "").await.status, 200);
     }
-    counted(&running, movie, count + 1).await;
+    counted_movie(&running, movie, count + 1).await;
     // Users with live data alone are listed.
     let target = "/v1/users?size=1&sort=userId&offset=";
     let total = get(running.address, target.trim_end_matches("&offset=")).await.json();
@@ -122,9 +123,26 @@ async fn contract_keys_follow_live_ratings() {
     assert_eq!(send(two.address, "DELETE", &target, "").await.status, 200);
     wait("restored", &|| vector() == trained && rated(count)(field(6))).await;
 
-    // A new generation does not have the live user, who is projected again.
-    push(&*redis::pusher(&redis.url()).await, demo_entries()).await;
-    wait("projected again", &|| field(2_000_000) == "1").await;
+    // A new generation does not have the live user, and has other values of user 6. Nobody projects while it is pushed.
+    rate(&one, 6, movie, 5.0).await;
+    wait("features again", &|| rated(count + 1)(field(6))).await;
+    one.stop().await;
+    two.stop().await;
+    let pusher = redis::pusher(&redis.url()).await;
+    push(&*pusher, demo_entries()).await;
+    let keys = ["EXISTS", "uf:2000000", "uEmb:2000000", "sparrow:ratings:2000000"];
+    assert_eq!((redis.cli(&keys), field(6)), ("0".to_owned(), count.to_string()));
+    assert_eq!(vector(), trained);
+    let (one, two) = (redis::serve(&redis.url()).await, redis::serve(&redis.url()).await);
+    wait("projected at the start", &|| field(2_000_000) == "1").await;
+    wait("both users", &|| rated(count + 1)(field(6)) && vector() != trained).await;
+    // The same for servers that run meanwhile.
+    let generation = push(&*pusher, demo_entries()).await;
+    let record = || redis.cli(&["HGET", "sparrow:projected:{uf:2000000}", "generation"]);
+    wait("projected on the new generation", &|| record() == generation.to_string()).await;
+    wait("both users", &|| rated(count + 1)(field(6)) && field(2_000_000) == "1").await;
+    assert_eq!(send(two.address, "DELETE", &target, "").await.status, 200);
+    wait("restored", &|| vector() == trained && rated(count)(field(6))).await;
 
     let deleted = send(one.address, "DELETE", "/v1/users/2000000", "").await;
     assert_eq!(deleted.status, 200, "{deleted:?}");
@@ -132,4 +150,80 @@ async fn contract_keys_follow_live_ratings() {
     wait("removed", &|| exists() == "0").await;
     let ready = get(one.address, "/readyz").await.json();
     assert_eq!(ready["live"]["projector"]["failures"], 0, "{ready}");
+}
+
+/// The median of durations.
+fn median(durations: &mut [Duration]) -> Duration {
+    durations.sort_unstable();
+    durations[durations.len() / 2]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the figures")]
+async fn writes_are_visible_within_a_second_on_every_server() {
+    const WRITES: u32 = 9;
+    let redis = TestRedis::start(&[]);
+    push(&*redis::pusher(&redis.url()).await, demo_entries()).await;
+    let (one, two) = (redis::serve(&redis.url()).await, redis::serve(&redis.url()).await);
+    let home = get(one.address, "/v1/home").await.json();
+    let movie = *popular(&home).last().unwrap() as u32;
+    let is_rare = |id: &MovieId| !popular(&home).contains(&u64::from(id.0));
+    let MovieId(rare) = DEMO.catalog.movies().iter().map(|movie| movie.id).find(is_rare).unwrap();
+    let rare_before = get(one.address, &format!("/v1/movies/{rare}")).await.json();
+    let rare_before = rare_before["ratingNumber"].as_u64().unwrap();
+    let count = async |running: &Running| {
+        let answer = get(running.address, &format!("/v1/movies/{movie}")).await.json();
+        answer["ratingNumber"].as_u64().unwrap()
+    };
+    let before = count(&one).await;
+    let (mut projected, mut counted) = (Vec::new(), Vec::new());
+    for number in 0..WRITES {
+        let user = 6_000_000 + number;
+        rate(&one, user, movie, 5.0).await;
+        let start = std::time::Instant::now();
+        let (mut is_projected, mut is_counted) = (false, false);
+        while !(is_projected && is_counted) {
+            if !is_projected && redis.cli(&["EXISTS", &format!("uf:{user}")]) == "1" {
+                projected.push(start.elapsed());
+                is_projected = true;
+            }
+            if !is_counted && count(&two).await == before + u64::from(number) + 1 {
+                counted.push(start.elapsed());
+                is_counted = true;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{is_projected} {is_counted}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    println!("projected {projected:?}, counted by another server {counted:?}");
+    let second = Duration::from_secs(1);
+    assert!(median(&mut projected) < second, "{projected:?}");
+    assert!(median(&mut counted) < second, "{counted:?}");
+
+    // "Popular now" of a movie that is not in it.
+    let start = std::time::Instant::now();
+    for user in 0..60 {
+        rate(&one, 6_100_000 + user, rare, 5.0).await;
+    }
+    let written = start.elapsed();
+    let is_first = |answer: &crate::support::Answer| popular(&answer.json())[0] == u64::from(rare);
+    until(two.address, "/v1/home", is_first).await;
+    let took = start.elapsed();
+    println!("60 ratings written in {written:?}, first in popular now after {took:?}");
+    assert!(took < written + 2 * second, "{took:?}");
+
+    // The same on both servers, and after a restart of one.
+    let total = before + u64::from(WRITES);
+    let state = async |running: &Running| {
+        counted_movie(running, rare, rare_before + 60).await;
+        let movie = counted_movie(running, movie, total).await;
+        let home = get(running.address, "/v1/home").await.json();
+        (movie["averageRating"].clone(), popular(&home))
+    };
+    let expected = state(&one).await;
+    assert_eq!(state(&two).await, expected);
+    two.stop().await;
+    let two = redis::serve(&redis.url()).await;
+    assert_eq!(state(&two).await, expected);
 }

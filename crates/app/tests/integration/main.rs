@@ -7,12 +7,16 @@ mod entries;
 mod experiments;
 mod failing;
 mod follow;
+#[cfg(target_os = "linux")]
+mod idle;
 mod live;
+mod live_cluster;
 mod live_stores;
 mod load;
 mod metrics;
 mod model_server;
 mod models;
+mod push_during_writes;
 mod redis;
 mod same_answers;
 mod support;

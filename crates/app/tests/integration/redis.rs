@@ -15,7 +15,7 @@ use crate::same_answers::compare;
 use crate::support::{Answer, DEMO, PATIENCE, config, demo_entries, get, push, until};
 
 /// The tolerance beyond the store's deadline on a busy machine.
-const SLACK: Duration = Duration::from_millis(800);
+pub(crate) const SLACK: Duration = Duration::from_millis(800);
 
 pub(crate) fn on(url: &str) -> Config {
     let mut config = config();
