@@ -551,8 +551,21 @@ fn wrong_usage_and_missing_input_have_their_exit_codes() {
 }
 
 const COMMANDS: [&str; 15] = [
-    "run", "features", "samples", "embed", "import", "push", "verify", "export", "trim", "synth",
-    "train", "tune", "evaluate", "compare", "experiment",
+    "run",
+    "features",
+    "samples",
+    "embed",
+    "import",
+    "push",
+    "verify",
+    "export",
+    "trim",
+    "synth",
+    "train",
+    "tune",
+    "evaluate",
+    "compare",
+    "experiment",
 ];
 
 #[test]

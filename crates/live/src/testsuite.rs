@@ -421,12 +421,12 @@ async fn exposures_are_logged_and_change_no_user([store, other]: &Handles) {
     assert_eq!(other.all_users().await.unwrap(), [UserId(6)]);
     write(&**store, rate(8, 1, 9, 300)).await.unwrap();
     let mut positions = vec![Sequence::default(); usize::from(other.partitions())];
-    let mut changed = HashSet::new();
-    while !changed.contains(&UserId(8)) {
+    let mut users = HashSet::new();
+    while !users.contains(&UserId(8)) {
         let changes = other.changes(&mut positions, Duration::from_secs(1)).await.unwrap();
-        changed.extend(changes.into_iter().map(|change| change.user));
+        users.extend(changes.into_iter().map(|change| change.user));
     }
-    assert!(!changed.contains(&UserId(7)));
+    assert!(!users.contains(&UserId(7)));
 }
 
 /// The watermark of all writes so far.

@@ -113,7 +113,7 @@ impl Expected {
     fn of_demo() -> Self {
         let movies_of = |user| {
             let history = DEMO.catalog.users().find(UserId(user));
-            let rated = history.iter().flat_map(|history| history.iter());
+            let rated = history.iter().flat_map(sparrow_model::History::iter);
             rated.map(|rated| DEMO.catalog.movie(rated.movie).id.0).collect()
         };
         Self { movies: USERS.map(|user| (user, movies_of(user))).into(), acknowledged: 0 }

@@ -22,7 +22,7 @@ const STATUSES: [u16; 24] = [
 /// Why connections are refused.
 pub(crate) const REFUSALS: [&str; 2] = ["connections", "connections-of-address"];
 
-const WRITES: [&str; 4] = ["rating", "removal", "event", "forget"];
+const WRITES: [&str; 5] = ["rating", "removal", "event", "forget", "exposure"];
 const OUTCOMES: [&str; 3] = ["accepted", "repeated", "failed"];
 
 /// The counters of a server.
@@ -90,6 +90,7 @@ impl ServerMetrics {
             Action::Unrate(_) => 1,
             Action::Event { .. } => 2,
             Action::Forget => 3,
+            Action::Expose(_) => 4,
         };
         let outcome = match result {
             Ok(accepted) if accepted.repeated => 1,
