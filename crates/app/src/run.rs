@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, LogFilter, Operations, Options, Server, Snapshot, SnapshotOptions};
+use sparrow_http::{Cors, Operations, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_live::Consumers;
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
@@ -103,8 +103,15 @@ fn serve(config: &Config, streams: &Streams) -> Result<(), Error> {
     let telemetry = telemetry::start(&config.log, &streams.errors)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(Error::system("start the async runtime"))?;
-    let filter = telemetry.filter();
-    let outcome = runtime.block_on(serve_until_signal(config, &streams.output, filter));
+    let operations = Operations {
+        configuration: None,
+        log_filter: Some(telemetry.filter()),
+        access_log: access_log::open(&config.access_log, &streams.output)?,
+    };
+    // With an access log, standard output has nothing else.
+    let has_log = operations.access_log.is_some();
+    let output = if has_log { &streams.errors } else { &streams.output };
+    let outcome = runtime.block_on(serve_until_signal(config, output, operations));
     // A thread may still be reading files, and the process does not wait for it.
     runtime.shutdown_background();
     drop(telemetry);
@@ -114,11 +121,11 @@ fn serve(config: &Config, streams: &Streams) -> Result<(), Error> {
 async fn serve_until_signal(
     config: &Config,
     output: &Stream,
-    filter: Arc<dyn LogFilter>,
+    operations: Operations,
 ) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(Error::system("listen for signals"))?;
     let store = store::open(config)?;
-    let mut running = start_from(config.clone(), store, Some(filter)).await?;
+    let mut running = start_from(config.clone(), store, operations).await?;
     let browser = listen::browser_address(running.address);
     let data = config.data.path.as_ref();
     output.send(format!(
@@ -231,7 +238,7 @@ impl Running {
 /// Starts a server. It listens when this returns, and is ready when [`Running::loaded`] has returned.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let store = store::open(&config)?;
-    start_from(config, store, None).await
+    start_from(config, store, Operations::default()).await
 }
 
 /// The same with a feature store of the caller, instead of the configured one.
@@ -240,14 +247,14 @@ pub async fn start_with_store(
     store: Arc<dyn FeatureStore>,
 ) -> Result<Running, Error> {
     let reader = store::reader(&config.store, store);
-    start_from(config, Some(reader), None).await
+    start_from(config, Some(reader), Operations::default()).await
 }
 
 #[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
 async fn start_from(
     config: Config,
     store: Option<StoreReader>,
-    log_filter: Option<Arc<dyn LogFilter>>,
+    operations: Operations,
 ) -> Result<Running, Error> {
     if let Some(folder) = config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
         let message = format!("the posters folder {} does not exist", folder.display());
@@ -271,7 +278,7 @@ async fn start_from(
     let limits = limits(&config);
     let server = Arc::new(Server::new(Options { hosts, cors, accepts_writes, auth, ..limits }));
     let configuration = Some(config.masked().into());
-    server.operate(Operations { configuration, log_filter });
+    server.operate(Operations { configuration, ..operations });
     let admin = admin::start(config.admin.listen, &server);
     let publisher = Arc::new(Publisher::new(Arc::clone(&server)));
     let consumers = Arc::new(Consumers::default());

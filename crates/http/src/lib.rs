@@ -36,6 +36,7 @@ pub use auth::{AnonymousReads, Auth};
 pub use connection::accept::{Served, Server};
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;
+pub use state::access_log::{AccessLines, AccessLog, LoggedUsers};
 pub use state::operations::{LogFilter, Operations};
 pub use state::options::Options;
 pub use state::snapshot::{Snapshot, SnapshotOptions};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 use crate::auth::CurrentAuth;
+use crate::state::access_log::AccessLogger;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::metrics::ServerMetrics;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) recommendation_ids: RecommendationIds,
     /// `None` if they are off.
     pub(crate) metrics: Option<ServerMetrics>,
+    pub(crate) request_ids: RecommendationIds,
+    access_log: OnceLock<AccessLogger>,
     operations: OnceLock<Operations>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
@@ -45,6 +48,8 @@ impl Shared {
         Self {
             recommendation_ids: RecommendationIds::new(),
             metrics: options.metrics.then(ServerMetrics::new),
+            request_ids: RecommendationIds::new(),
+            access_log: OnceLock::new(),
             operations: OnceLock::new(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
@@ -60,8 +65,16 @@ impl Shared {
     }
 
     /// Sets what the program provides for operators; the first one counts.
-    pub(crate) fn operate(&self, operations: Operations) {
+    pub(crate) fn operate(&self, mut operations: Operations) {
+        if let Some(log) = operations.access_log.take() {
+            let _ = self.access_log.set(AccessLogger::new(log));
+        }
         let _ = self.operations.set(operations);
+    }
+
+    /// The access log, if there is one.
+    pub(crate) fn access_log(&self) -> Option<&AccessLogger> {
+        self.access_log.get()
     }
 
     /// What the program provides for operators.
