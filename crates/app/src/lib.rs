@@ -8,6 +8,7 @@
 //!
 //! Errors are [`Error`], [`ModelError`] and [`config::Error`]. The crate contains no recommendation logic and no routes.
 
+mod access_log;
 mod admin;
 mod auth;
 mod check;

@@ -54,7 +54,8 @@ impl Reload {
     /// Shows the configuration to operators.
     fn describe(&self, config: &Config) {
         let configuration = Some(config.masked().into());
-        self.server.operate(Operations { configuration, log_filter: self.log_filter.clone() });
+        let log_filter = self.log_filter.clone();
+        self.server.operate(Operations { configuration, log_filter, access_log: None });
     }
 
     /// Reads everything again. After an error, nothing has changed.

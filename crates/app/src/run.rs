@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use sparrow_engine::Engine;
-use sparrow_http::{Cors, ExposureCounts, LogFilter, Options, Server, Snapshot, SnapshotOptions};
+use sparrow_http::{Cors, ExposureCounts, Operations, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_live::Consumers;
 use sparrow_process::command_line::parse;
 use sparrow_process::terminal::{self, USAGE};
@@ -123,8 +123,15 @@ fn serve(config: &Config, source: Source, streams: &Streams) -> Result<(), Error
     let telemetry = telemetry::start(&config.log, &streams.errors)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(Error::system("start the async runtime"))?;
-    let filter = telemetry.filter();
-    let outcome = runtime.block_on(serve_until_signal(config, source, &streams.output, filter));
+    let operations = Operations {
+        configuration: None,
+        log_filter: Some(telemetry.filter()),
+        access_log: access_log::open(&config.access_log, &streams.output)?,
+    };
+    // With an access log, standard output has nothing else.
+    let has_log = operations.access_log.is_some();
+    let output = if has_log { &streams.errors } else { &streams.output };
+    let outcome = runtime.block_on(serve_until_signal(config, source, output, operations));
     // A thread may still be reading files, and the process does not wait for it.
     runtime.shutdown_background();
     drop(telemetry);
@@ -135,11 +142,11 @@ async fn serve_until_signal(
     config: &Config,
     source: Source,
     output: &Stream,
-    filter: Arc<dyn LogFilter>,
+    operations: Operations,
 ) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(Error::system("listen for signals"))?;
     let store = store::open(config)?;
-    let mut running = start_from(config.clone(), store, Some(source), Some(filter)).await?;
+    let mut running = start_from(config.clone(), store, Some(source), operations).await?;
     let browser = listen::browser_address(running.address);
     let data = config.data.path.as_ref();
     output.send(format!(
@@ -263,7 +270,7 @@ impl Running {
 /// Starts a server. It listens when this returns, and is ready when [`Running::loaded`] has returned.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let store = store::open(&config)?;
-    start_from(config, store, None, None).await
+    start_from(config, store, None, Operations::default()).await
 }
 
 /// The same with a feature store of the caller, instead of the configured one.
@@ -272,7 +279,7 @@ pub async fn start_with_store(
     store: Arc<dyn FeatureStore>,
 ) -> Result<Running, Error> {
     let reader = store::reader(&config.store, store);
-    start_from(config, Some(reader), None, None).await
+    start_from(config, Some(reader), None, Operations::default()).await
 }
 
 #[expect(clippy::unused_async, reason = "the listener and the tasks need an async runtime")]
@@ -280,7 +287,7 @@ async fn start_from(
     config: Config,
     store: Option<StoreReader>,
     source: Option<Source>,
-    log_filter: Option<Arc<dyn LogFilter>>,
+    operations: Operations,
 ) -> Result<Running, Error> {
     check_posters(&config)?;
     let registry = Arc::new(Registry::new(&config)?);
@@ -301,6 +308,8 @@ async fn start_from(
     let limits = limits(&config);
     let server = Arc::new(Server::new(Options { hosts, cors, accepts_writes, auth, ..limits }));
     server.set_experiments(config.experiments.in_force());
+    let log_filter = operations.log_filter.clone();
+    server.operate(operations);
     let reload = Reload::new(source, config.clone(), Arc::clone(&server), log_filter);
     let reload = Arc::new(reload);
     let admin = admin::start(config.admin.listen, &server);

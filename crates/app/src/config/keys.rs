@@ -8,7 +8,9 @@ use toml::{Table, Value};
 
 use super::models::Models;
 use super::recall::{self, Strategies};
-use super::{Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store};
+use super::{
+    AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store,
+};
 
 /// The prefix of environment variables that set keys.
 pub(super) const PREFIX: &str = "SPARROW__";
@@ -53,6 +55,7 @@ pub(super) fn check_replaced(
 pub fn known_keys() -> BTreeMap<String, Value> {
     let here = Some(PathBuf::from("."));
     let everything = Config {
+        access_log: AccessLog { users_key_file: here.clone(), ..AccessLog::default() },
         data: Data {
             path: here.clone(),
             embeddings: here.clone(),

@@ -4,6 +4,7 @@
 //! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]`,
 //! `[[recall.strategies]]`, `[[events]]`, `[[experiments]]` and `[[auth.keys]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
 
+mod access_log;
 mod auth;
 mod error;
 mod events;
@@ -18,6 +19,7 @@ mod secrets;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
+pub use access_log::{AccessLog, LogUsers};
 pub use auth::{Anonymous, Auth, Keys};
 pub use error::Error;
 pub use events::Events;
@@ -102,6 +104,8 @@ pub struct Config {
     pub admin: Admin,
     /// Metrics.
     pub metrics: Metrics,
+    /// The access log.
+    pub access_log: AccessLog,
     /// Log lines, on standard error.
     pub log: Log,
     /// The ranking models.
@@ -130,6 +134,7 @@ impl Default for Config {
             auth: Auth::default(),
             admin: Admin::default(),
             metrics: Metrics::default(),
+            access_log: AccessLog::default(),
             log: Log::default(),
             models: Models::default(),
             events: Events::default(),

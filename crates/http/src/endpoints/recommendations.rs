@@ -284,7 +284,9 @@ pub(crate) async fn answer(
         write_stages(&mut out, found);
     }
     out.push(b'}');
-    Ok(Reply::json(out).with_model(snapshot.model_header(&found.model), found.degraded))
+    let reason = found.reason.map(Reason::as_str);
+    let model = snapshot.model_header(&found.model);
+    Ok(Reply::json(out).with_model(model, found.degraded).with_reason(reason))
 }
 
 fn write_explanation(out: &mut Vec<u8>, found: &Recommendations, index: usize, item: &Item) {

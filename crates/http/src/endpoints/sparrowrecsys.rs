@@ -144,7 +144,8 @@ pub(crate) fn similar(call: &Call<'_>) -> Result<Reply, Problem> {
     let mut out = Vec::new();
     snapshot.sparrowrecsys_movies.list(&mut out, found.items.iter().map(|item| item.movie));
     let model = snapshot.model_header(&found.model);
-    Ok(Reply::json(out).with_model(model, found.reason.is_some()))
+    let reason = found.reason.map(Reason::as_str);
+    Ok(Reply::json(out).with_model(model, found.reason.is_some()).with_reason(reason))
 }
 
 pub(crate) static GENRE: Endpoint<[Parameter; 3]> = Endpoint::sparrowrecsys(

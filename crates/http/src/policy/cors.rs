@@ -123,7 +123,8 @@ impl Grant {
         }
         let Some(origin) = self.origin else { return reply };
         let exposed = HeaderValue::from_static(
-            "x-sparrow-model, x-sparrow-degraded, x-sparrow-recommendation-id, retry-after",
+            "x-sparrow-model, x-sparrow-degraded, x-sparrow-recommendation-id, x-request-id, \
+             retry-after",
         );
         reply.with(ACCESS_CONTROL_ALLOW_ORIGIN, origin).with(ACCESS_CONTROL_EXPOSE_HEADERS, exposed)
     }

@@ -209,8 +209,8 @@ impl Problem {
         self.0.kind
     }
 
-    /// The document.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
+    /// The document, of a request with this id.
+    pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
         let Contents { kind, detail, parameter, allowed, nearest, items } = &*self.0;
         let (status, name, title) = kind.definition();
         json::document(&Document {
@@ -222,6 +222,7 @@ impl Problem {
             allowed,
             nearest: nearest.as_deref(),
             items: items.as_ref(),
+            request_id,
         })
     }
 }
@@ -246,6 +247,9 @@ json_type! {
         /// The result of each change, if some changes of a request may have been accepted.
         #[serde(skip_serializing_if = "Option::is_none")]
         items / "items": Option<&'a serde_json::Value> = Schema::Optional(&Schema::List(&Schema::Anything)),
+        /// The id of the request, as in the header `X-Request-Id`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id / "requestId": Option<&'a str> = Schema::Optional(&TEXT),
     }
 }
 
@@ -272,7 +276,7 @@ mod tests {
         let problem = Problem::new(Kind::InvalidParameter, "no \"horor\"")
             .parameter("genre")
             .allowed("horor", ["Comedy", "Horror"]);
-        let document: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&problem.to_json(None)).unwrap();
         let expected = serde_json::json!({
             "type": "/problems/invalid-parameter",
             "title": "A parameter has an invalid value",

@@ -83,6 +83,8 @@ pub(crate) struct Reply {
     content_type: HeaderValue,
     body: Bytes,
     model: Option<(HeaderValue, bool)>,
+    /// Why the answer is not what was asked for, for the access log.
+    reason: Option<&'static str>,
     /// Headers of this answer alone.
     more: Vec<(HeaderName, HeaderValue)>,
 }
@@ -104,7 +106,14 @@ impl Reply {
         content_type: HeaderValue,
         body: impl Into<Bytes>,
     ) -> Self {
-        Self { status, content_type, body: body.into(), model: None, more: Vec::new() }
+        Self {
+            status,
+            content_type,
+            body: body.into(),
+            model: None,
+            reason: None,
+            more: Vec::new(),
+        }
     }
 
     /// Adds headers with the model that answered, and whether it is another than the requested one: the arrays of
@@ -112,6 +121,28 @@ impl Reply {
     pub(crate) fn with_model(mut self, model: HeaderValue, degraded: bool) -> Self {
         self.model = Some((model, degraded));
         self
+    }
+
+    /// Sets the reason for the access log.
+    pub(crate) fn with_reason(mut self, reason: Option<&'static str>) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    /// The status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The model that answered, and whether it is another than the requested one.
+    pub(crate) fn model(&self) -> Option<(&str, bool)> {
+        let (model, degraded) = self.model.as_ref()?;
+        Some((model.to_str().ok()?, *degraded))
+    }
+
+    /// The reason for the access log.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// Adds a header with the id of an answer with recommendations.
@@ -200,9 +231,10 @@ impl Reply {
     }
 }
 
-impl From<Problem> for Reply {
-    fn from(problem: Problem) -> Self {
-        let reply = Self::new(problem.kind().status(), PROBLEM, problem.to_json());
+impl Reply {
+    /// The document of a problem of the request with this id.
+    pub(crate) fn problem(problem: &Problem, request_id: Option<&str>) -> Self {
+        let reply = Self::new(problem.kind().status(), PROBLEM, problem.to_json(request_id));
         match problem.kind() {
             Kind::MethodNotAllowed => {
                 let methods = HeaderValue::try_from(problem.allowed_names().join(", "));
@@ -219,7 +251,7 @@ impl From<Problem> for Reply {
 /// A problem as a whole HTTP/1.1 message that ends the connection, to be written without hyper.
 pub(crate) fn raw(problem: &Problem) -> Vec<u8> {
     let status = problem.kind().status();
-    let body = problem.to_json();
+    let body = problem.to_json(None);
     let mut out = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\n\
          x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: {}\r\ndate: {}\r\n",

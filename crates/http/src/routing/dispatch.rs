@@ -1,5 +1,7 @@
 //! From a request to its answer: checks, the endpoint, the headers of the answer.
 
+use std::time::Instant;
+
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, VARY,
@@ -19,7 +21,9 @@ use crate::response::reply::{Body, Methods, Reply};
 use crate::routing::framing::{self, Framing};
 use crate::routing::pages;
 use crate::routing::route::{Route, page_before_slash};
+use crate::state::access_log::Access as LoggedAccess;
 use crate::state::metrics::ServerMetrics;
+use crate::state::request_id::{self, REQUEST_ID};
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
 
@@ -43,6 +47,8 @@ pub(crate) async fn answer(
     body: &mut Incoming,
     lane: Lane,
 ) -> (Response<Body>, bool) {
+    let start = Instant::now();
+    let request_id = request_id::of(&parts.headers, &shared.request_ids);
     let active = shared.metrics.as_ref().map(ServerMetrics::begin);
     let mut framing = Framing::of(&parts);
     let path = parts.uri.path();
@@ -93,9 +99,10 @@ pub(crate) async fn answer(
     let reply = match reply {
         Ok(reply) => reply,
         Err(problem) => {
-            tracing::debug!(uri = %parts.uri, ?problem, "refused a request");
+            let id = request_id.to_str().unwrap_or_default();
+            tracing::debug!(uri = %parts.uri, request_id = id, ?problem, "refused a request");
             let page = snapshot.and_then(|snapshot| error_page(snapshot, &parts, route, &problem));
-            page.unwrap_or(problem.into())
+            page.unwrap_or_else(|| Reply::problem(&problem, Some(id)))
         }
     };
     let mut reply = grant.add_headers(reply);
@@ -106,6 +113,20 @@ pub(crate) async fn answer(
         reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
     let index = route.map_or_else(routes::none, |route| route.index());
+    if let Some(log) = shared.access_log() {
+        log.log(&LoggedAccess {
+            request_id: request_id.to_str().unwrap_or_default(),
+            method: parts.method.as_str(),
+            route: routes::name(index),
+            status: reply.status().as_u16(),
+            took: start.elapsed(),
+            model: reply.model().map(|(model, _)| model),
+            degraded: reply.model().map(|(_, degraded)| degraded),
+            reason: reply.reason(),
+            user: route.and_then(|route| route.user()),
+        });
+    }
+    let reply = reply.with(REQUEST_ID, request_id);
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
     let response = reply.into_response(headers, close);

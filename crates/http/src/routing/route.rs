@@ -73,6 +73,18 @@ impl<'p> Route<'p> {
         })
     }
 
+    /// The user in the path of an endpoint.
+    pub(crate) fn user(&self) -> Option<u32> {
+        match self {
+            Self::Endpoint(_, endpoint, [id, _])
+                if endpoint.path.template.starts_with("/v1/users/{id}") =>
+            {
+                id.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
     /// The endpoint, unless it is a page or one of their files.
     pub(crate) const fn endpoint(&self) -> Option<&'static Endpoint> {
         match self {

@@ -1,5 +1,6 @@
 //! What requests are answered from, and the limits that all connections share.
 
+pub(crate) mod access_log;
 pub(crate) mod experiments;
 pub(crate) mod in_flight;
 pub(crate) mod limiter;
@@ -8,6 +9,7 @@ pub(crate) mod operations;
 pub(crate) mod options;
 pub(crate) mod ranking_times;
 pub(crate) mod recommendation_ids;
+pub(crate) mod request_id;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod user_list;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::state::access_log::AccessLog;
+
 /// What operators can see and change on the admin port, beside what the server itself knows.
 #[derive(Debug, Default)]
 pub struct Operations {
@@ -12,6 +14,8 @@ pub struct Operations {
     pub configuration: Option<Bytes>,
     /// The filter of log lines.
     pub log_filter: Option<Arc<dyn LogFilter>>,
+    /// The access log.
+    pub access_log: Option<AccessLog>,
 }
 
 /// A filter of log lines that can be replaced.

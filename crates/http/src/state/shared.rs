@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use crate::auth::CurrentAuth;
+use crate::state::access_log::AccessLogger;
 use crate::state::experiments::{Exposures, InForce};
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Option<ServerMetrics>,
     pub(crate) experiments: InForce,
     pub(crate) exposures: Exposures,
+    pub(crate) request_ids: RecommendationIds,
+    access_log: OnceLock<AccessLogger>,
     operations: Mutex<Arc<Operations>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
@@ -50,6 +53,8 @@ impl Shared {
             metrics: options.metrics.then(ServerMetrics::new),
             experiments: InForce::default(),
             exposures: Exposures::default(),
+            request_ids: RecommendationIds::new(),
+            access_log: OnceLock::new(),
             operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             rankings: Limiter::new(options.max_rankings, "long rankings"),
@@ -64,9 +69,17 @@ impl Shared {
         }
     }
 
-    /// Sets what the program provides for operators.
-    pub(crate) fn operate(&self, operations: Operations) {
+    /// Sets what the program provides for operators. The access log is the first one.
+    pub(crate) fn operate(&self, mut operations: Operations) {
+        if let Some(log) = operations.access_log.take() {
+            let _ = self.access_log.set(AccessLogger::new(log));
+        }
         *self.operations.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(operations);
+    }
+
+    /// The access log, if there is one.
+    pub(crate) fn access_log(&self) -> Option<&AccessLogger> {
+        self.access_log.get()
     }
 
     /// What the program provides for operators.

@@ -14,5 +14,6 @@ mod metrics;
 mod new_user;
 mod pages;
 mod private;
+mod request_ids;
 mod shutdown;
 mod support;

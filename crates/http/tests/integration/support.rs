@@ -301,10 +301,12 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// The body, without the id that no other answer has.
+    /// The body, without the ids that no other answer has.
     pub(crate) fn json(&self) -> Value {
         let mut body: Value = serde_json::from_slice(&self.body).unwrap();
         if let Some(object) = body.as_object_mut() {
+            let request_id = object.remove("requestId");
+            assert!(request_id.is_none_or(|id| id.as_str() == self.header("x-request-id")));
             let id = object.remove("recommendationId");
             assert!(id.is_none_or(|id| id.as_str().is_some_and(|id| id.len() > 11)));
         }

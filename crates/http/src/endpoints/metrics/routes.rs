@@ -40,7 +40,7 @@ pub(crate) fn none() -> usize {
 }
 
 /// The template of the route with this index; empty for requests to none.
-pub(super) fn name(index: usize) -> &'static str {
+pub(crate) fn name(index: usize) -> &'static str {
     let endpoint = ENDPOINTS.get(index).map(|(_, endpoint)| endpoint.path.template);
     let web = || WEB.get(index - ENDPOINTS.len()).copied();
     endpoint.or_else(web).unwrap_or_default()
