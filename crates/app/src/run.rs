@@ -278,6 +278,8 @@ async fn start_from(
         max_connections_per_address: config.server.max_connections_per_address,
         max_bytes_in_flight: config.server.max_bytes_in_flight.0,
         max_rankings: config.server.max_rankings,
+        waiting_rankings: config.server.waiting_rankings,
+        rates: config.limits.rates(),
         hosts,
         cors,
         accepts_writes,

@@ -14,7 +14,7 @@
 //! * `routing` checks a request, finds its endpoint or page, and adds the headers of the answer.
 //! * `endpoints` contains the handlers with their descriptions. `endpoints::endpoints!` registers them.
 //! * `state` contains what requests are answered from, and shared limits.
-//! * `policy` decides which hosts and origins may use the server.
+//! * `policy` decides which hosts and origins may use the server, and limits the rate of requests.
 //! * `auth` decides who calls and what they may do.
 //! * `parameters` defines and reads parameters.
 //! * `response` contains JSON types, problem documents (RFC 9457) and answers.
@@ -36,6 +36,7 @@ pub use auth::{AnonymousReads, Auth};
 pub use connection::accept::{Served, Server};
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;
+pub use policy::rates::RateLimits;
 pub use state::operations::{LogFilter, Operations};
 pub use state::options::Options;
 pub use state::snapshot::{Snapshot, SnapshotOptions};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 use crate::auth::CurrentAuth;
+use crate::policy::rates::Rates;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::operations::Operations;
@@ -18,6 +19,7 @@ use crate::state::snapshot::Snapshot;
 pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
     pub(crate) auth: CurrentAuth,
+    pub(crate) rates: Rates,
     pub(crate) rankings: Limiter,
     /// Rankings by versions of models that have not been measured.
     pub(crate) first_rankings: Limiter,
@@ -39,12 +41,15 @@ pub(crate) type LastSnapshot = Mutex<(u64, Option<Arc<Snapshot>>)>;
 
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
+        let Options { max_rankings, waiting_rankings, .. } = options;
+        let limiter = |what| Limiter::new(max_rankings, waiting_rankings, what);
         Self {
             recommendation_ids: RecommendationIds::new(),
             operations: OnceLock::new(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
-            rankings: Limiter::new(options.max_rankings, "long rankings"),
-            first_rankings: Limiter::new(options.max_rankings, "first rankings"),
+            rankings: limiter("long rankings"),
+            first_rankings: limiter("first rankings"),
+            rates: Rates::new(options.rates),
             auth: CurrentAuth::new(options.auth.clone()),
             options: Arc::new(options),
             snapshot: Mutex::new(None),
