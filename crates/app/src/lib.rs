@@ -15,6 +15,7 @@ pub mod config;
 mod duration;
 mod error;
 mod file_limit;
+mod follow;
 mod listen;
 mod live;
 mod load;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sparrow_http::{Server, Snapshot, SnapshotOptions};
+use sparrow_http::{Snapshot, SnapshotOptions};
+use sparrow_live::Consumers;
 use sparrow_model::{Catalog, MovieId, Movies};
 use sparrow_store::{Error as StoreError, Generation, Read, StoredMovie, UserList};
 use sparrow_user_state::{LiveSource, StoreReader, StoreSource};
@@ -13,6 +14,7 @@ use tokio::task::spawn_blocking;
 use crate::Error;
 use crate::config::Config;
 use crate::error::Chain;
+use crate::follow::Publisher;
 use crate::load::{engine_of, load_histories, load_movies};
 use crate::models::Registry;
 use crate::stored::Stored;
@@ -27,7 +29,8 @@ pub(crate) async fn run(
     registry: Arc<Registry>,
     reader: Arc<StoreReader>,
     live: LiveSource,
-    server: Arc<Server>,
+    publisher: Arc<Publisher>,
+    consumers: Arc<Consumers>,
     report: oneshot::Sender<Result<String, Error>>,
 ) {
     let mut report = Some(report);
@@ -41,7 +44,8 @@ pub(crate) async fn run(
     };
     let watching = Arc::clone(&registry).watch();
     let histories = OnceCell::new();
-    let refresher = Refresher { config, registry, reader, live, server, movies, histories };
+    let refresher =
+        Refresher { config, registry, reader, live, publisher, consumers, movies, histories };
     let following = async {
         let loaded = refresher.first_load(&mut report).await;
         refresher.follow(loaded).await;
@@ -67,7 +71,8 @@ struct Refresher {
     registry: Arc<Registry>,
     reader: Arc<StoreReader>,
     live: LiveSource,
-    server: Arc<Server>,
+    publisher: Arc<Publisher>,
+    consumers: Arc<Consumers>,
     movies: Arc<Movies>,
     /// The data set with its ratings, read when first needed; `None` inside if there are no ratings.
     histories: OnceCell<Option<Arc<Catalog>>>,
@@ -139,7 +144,7 @@ impl Refresher {
             Ok::<_, Error>(Snapshot::new(Arc::new(engine), options))
         });
         match snapshot.await {
-            Ok(Ok(snapshot)) => self.server.publish(Arc::new(snapshot)),
+            Ok(Ok(snapshot)) => self.publisher.publish(Arc::new(snapshot)),
             // `prepare` has built the same engine.
             outcome => tracing::error!(?outcome, "cannot serve the movies alone"),
         }
@@ -266,7 +271,7 @@ impl Refresher {
         });
         let (snapshot, summary) =
             built.await.map_err(|error| Error::Interrupted(Some(error)))??;
-        self.server.publish(Arc::new(snapshot));
+        self.publisher.publish(Arc::new(snapshot));
         self.reader.set_behind(None);
         tracing::info!(?read, took = ?start.elapsed(), "loaded the feature store");
         Ok((Loaded { generation, fingerprint }, summary))
@@ -305,6 +310,7 @@ impl Refresher {
             store,
             live: Some(self.live.clone()),
             users,
+            consumers: Some(Arc::clone(&self.consumers)),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use sparrow_engine::Engine;
 use sparrow_http::{Cors, LogFilter, Operations, Options, Server, Snapshot, SnapshotOptions};
+use sparrow_live::Consumers;
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
 use sparrow_rank::State;
@@ -21,6 +22,7 @@ use crate::admin::{self, Admin};
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::error::Chain;
+use crate::follow::{self, Publisher};
 use crate::load::load;
 use crate::models::Registry;
 use crate::{auth, file_limit, listen, live, refresh, store, telemetry};
@@ -164,6 +166,8 @@ pub struct Running {
     credentials: ServerTask,
     /// Probes model servers.
     servers: ServerTask,
+    /// Follows ratings and events.
+    follower: ServerTask,
 }
 
 /// A task that is aborted with the server.
@@ -205,6 +209,7 @@ impl Running {
             ended = &mut self.serving => ("serving connections", ended),
             ended = &mut self.loader.0 => ("following data and models", ended),
             ended = &mut self.servers.0 => ("checking model servers", ended),
+            ended = &mut self.follower.0 => ("watching ratings and events", ended),
         };
         Error::Ended { part, source: ended.err() }
     }
@@ -212,8 +217,9 @@ impl Running {
     /// Stops accepting connections, finishes requests in flight within the configured time, and closes the others.
     pub async fn stop(self) {
         // The admin port closes last.
-        let Self { stop, serving, loader, servers, credentials, admin: _admin, .. } = self;
-        drop((loader, servers, credentials));
+        let Self { stop, serving, loader, servers, credentials, follower, admin: _admin, .. } =
+            self;
+        drop((loader, servers, credentials, follower));
         // Fails if the server has already stopped.
         let _ = stop.send(());
         if let Err(error) = serving.await {
@@ -262,33 +268,21 @@ async fn start_from(
     if !is_writable {
         tracing::warn!("read-only: the server listens beyond loopback and has no keys ([auth])");
     }
-    let descriptors = file_limit::reserve(config.server.max_connections.get());
-    let server = Arc::new(Server::new(Options {
-        header_timeout: config.server.header_timeout,
-        body_timeout: config.server.body_timeout,
-        idle_timeout: config.server.idle_timeout,
-        write_timeout: config.server.write_timeout,
-        request_timeout: config.server.request_timeout,
-        drain_delay: config.server.drain_delay,
-        shutdown_timeout: config.server.shutdown_timeout,
-        answer_timeout: config.server.answer_timeout,
-        max_connections: descriptors.connections,
-        max_refusals: descriptors.refusals,
-        max_admin_connections: descriptors.admin,
-        max_connections_per_address: config.server.max_connections_per_address,
-        max_bytes_in_flight: config.server.max_bytes_in_flight.0,
-        max_rankings: config.server.max_rankings,
-        waiting_rankings: config.server.waiting_rankings,
-        rates: config.limits.rates(),
-        hosts,
-        cors,
-        accepts_writes,
-        auth,
-        ..Options::default()
-    }));
+    let limits = limits(&config);
+    let server = Arc::new(Server::new(Options { hosts, cors, accepts_writes, auth, ..limits }));
     let configuration = Some(config.masked().into());
     server.operate(Operations { configuration, log_filter });
     let admin = admin::start(config.admin.listen, &server);
+    let publisher = Arc::new(Publisher::new(Arc::clone(&server)));
+    let consumers = Arc::new(Consumers::default());
+    let projects = config.live.project && store.as_ref().is_some_and(StoreReader::has_live_data);
+    let following = follow::run(
+        Arc::clone(&publisher),
+        Arc::clone(&live_source.store),
+        Arc::clone(&consumers),
+        projects,
+    );
+    let follower = ServerTask(tokio::spawn(following));
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn({
         let server = Arc::clone(&server);
@@ -309,11 +303,15 @@ async fn start_from(
     let loader = match store {
         Some(reader) => {
             let reader = Arc::new(reader);
-            tokio::spawn(refresh::run(config, registry, reader, live_source, server, report))
+            let running =
+                refresh::run(config, registry, reader, live_source, publisher, consumers, report);
+            tokio::spawn(running)
         }
         None => tokio::spawn(async move {
             let models = Arc::clone(&registry);
-            let load = spawn_blocking(move || load_files(config, &models, live_source, &server));
+            let load = spawn_blocking(move || {
+                load_files(config, &models, live_source, &publisher, consumers)
+            });
             let outcome = load.await.map_err(|error| Error::Interrupted(Some(error))).flatten();
             let loaded = outcome.is_ok();
             // Fails if the caller does not wait for the outcome.
@@ -337,7 +335,33 @@ async fn start_from(
         loading: Some(loading),
         loader,
         servers,
+        follower,
     })
+}
+
+/// The limits of requests and connections.
+fn limits(config: &Config) -> Options {
+    let (rates, config) = (config.limits.rates(), &config.server);
+    let descriptors = file_limit::reserve(config.max_connections.get());
+    Options {
+        header_timeout: config.header_timeout,
+        body_timeout: config.body_timeout,
+        idle_timeout: config.idle_timeout,
+        write_timeout: config.write_timeout,
+        request_timeout: config.request_timeout,
+        drain_delay: config.drain_delay,
+        shutdown_timeout: config.shutdown_timeout,
+        answer_timeout: config.answer_timeout,
+        max_connections: descriptors.connections,
+        max_refusals: descriptors.refusals,
+        max_admin_connections: descriptors.admin,
+        max_connections_per_address: config.max_connections_per_address,
+        max_bytes_in_flight: config.max_bytes_in_flight.0,
+        max_rankings: config.max_rankings,
+        waiting_rankings: config.waiting_rankings,
+        rates,
+        ..Options::default()
+    }
 }
 
 /// Loads all data from files and publishes them.
@@ -345,16 +369,18 @@ fn load_files(
     config: Config,
     registry: &Registry,
     live: LiveSource,
-    server: &Server,
+    publisher: &Publisher,
+    consumers: Arc<Consumers>,
 ) -> Result<String, Error> {
     let engine = load(&config, registry)?;
     let summary = summary(&engine);
     let options = SnapshotOptions {
         posters: config.data.posters,
         live: Some(live),
+        consumers: Some(consumers),
         ..SnapshotOptions::default()
     };
-    server.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
+    publisher.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
     Ok(summary)
 }
 
@@ -401,9 +427,13 @@ mod tests {
 
     #[tokio::test]
     async fn ended_task_is_reported_as_broken() {
-        for (index, name) in ["serving", "following", "checking"].into_iter().enumerate() {
+        for (index, name) in
+            ["serving", "following", "checking", "watching"].into_iter().enumerate()
+        {
             let mut running = running().await;
-            [&running.serving, &running.loader.0, &running.servers.0][index].abort();
+            let tasks =
+                [&running.serving, &running.loader.0, &running.servers.0, &running.follower.0];
+            tasks[index].abort();
             let error = Chain(&running.broken().await).to_string();
             assert!(error.starts_with(name) && error.contains("has failed: task"), "{error}");
         }

@@ -24,7 +24,7 @@ pub use diversity::DEFAULT_DIVERSITY;
 pub use embeddings::Embeddings;
 pub use engine::{Engine, ModelInfo, Scope};
 pub use home::{Home, HomeRequest, Ranked, Row, RowKind};
-pub use popular_now::popular_now;
+pub use popular_now::{CurrentPopularity, popular_now};
 pub use recommendations::{Item, Reason, Recommendations, Similar, SimilarItem, Timings};
 pub use request::{Candidates, Filter, NO_MODEL, Request};
 pub use similar::{GENRE_MODEL, SimilarRequest};

@@ -10,48 +10,105 @@ const LATEST: usize = 5000;
 
 const DAY: f64 = 86_400.0;
 
-/// The movies of a catalogue in order of current popularity, without hidden ones. `ratings` is the catalogue with the rating
-/// histories, which may be another one with the same ids.
+/// The current popularity of the movies of a catalogue.
 ///
 /// The score of a movie is the sum of e^(−age/h)/√(1 + n) over its ratings, where the age is counted backwards from the newest
-/// rating of the data, n is the number of ratings of the user, and h is the time span of the latest 5,000 ratings, at least
-/// 7 and at most 1,000 days. Movies with equal scores, such as those without ratings in `ratings`, follow in order of their
-/// number of ratings.
+/// rating, n is the number of ratings of the user, and h is the time span of the latest 5,000 ratings of the data, at least
+/// 7 and at most 1,000 days. Movies with equal scores, such as those without ratings, are in order of their number of ratings.
+#[derive(Debug, Clone)]
+pub struct CurrentPopularity {
+    /// By movie, at the time of the newest rating.
+    scores: Vec<f64>,
+    /// The time of the newest rating.
+    newest: u32,
+    /// The scale of the decay, in seconds.
+    scale: f64,
+}
+
+/// A score below this is the rest of additions and subtractions.
+const LEAST: f64 = 1e-9;
+
+impl CurrentPopularity {
+    /// The popularity by the ratings of a data set. `ratings` is the catalogue with the rating histories, which may be another
+    /// one with the same ids.
+    pub fn new(catalog: &Catalog, ratings: &Catalog) -> Self {
+        let mut latest = BinaryHeap::with_capacity(LATEST + 1);
+        let mut newest = 0;
+        for rated in ratings.users().iter().flat_map(|history| history.iter()) {
+            newest = newest.max(rated.timestamp);
+            if latest.len() < LATEST {
+                latest.push(Reverse(rated.timestamp));
+            } else if latest.peek().is_some_and(|Reverse(oldest)| rated.timestamp > *oldest) {
+                latest.pop();
+                latest.push(Reverse(rated.timestamp));
+            }
+        }
+        let oldest = latest.peek().map_or(newest, |Reverse(oldest)| *oldest);
+        let scale = f64::from(newest - oldest).clamp(7.0 * DAY, 1000.0 * DAY);
+        let mut popularity = Self { scores: Vec::new(), newest, scale };
+        let mut scores = vec![0.0; ratings.len()];
+        for history in ratings.users().iter() {
+            for rated in history.iter() {
+                scores[rated.movie.index()] +=
+                    popularity.weight(history.len(), rated.timestamp, newest);
+            }
+        }
+        popularity.scores = if std::ptr::eq(catalog, ratings) {
+            scores
+        } else {
+            let index = |id| ratings.index_of(id).map_or(0.0, |movie| scores[movie.index()]);
+            catalog.movies().iter().map(|movie| index(movie.id)).collect()
+        };
+        popularity
+    }
+
+    /// Whether the times of the ratings are known. Otherwise all scores are 0.
+    pub const fn has_times(&self) -> bool {
+        self.newest > 0
+    }
+
+    /// What a rating of a user with this number of ratings adds to a score, at the time `reference` instead of that of the
+    /// newest rating. Times are in Unix seconds.
+    pub fn weight(&self, ratings: usize, time: u32, reference: u32) -> f64 {
+        let age = f64::from(reference) - f64::from(time);
+        (-age / self.scale).exp() / (1.0 + ratings as f64).sqrt()
+    }
+
+    /// The movies of the catalogue by score, best first, without hidden ones. `added` contains sums of
+    /// [`weight`](Self::weight) at `reference` for further ratings, and negative ones for ratings that were removed.
+    pub fn order(
+        &self,
+        catalog: &Catalog,
+        reference: u32,
+        added: impl IntoIterator<Item = (MovieIndex, f64)>,
+    ) -> Vec<MovieIndex> {
+        let mut scores = self.scores.clone();
+        let mut is_plain = true;
+        let decay = ((f64::from(self.newest) - f64::from(reference)) / self.scale).exp();
+        for (movie, weight) in added {
+            if std::mem::take(&mut is_plain) {
+                for score in &mut scores {
+                    *score *= decay;
+                }
+            }
+            let score = &mut scores[movie.index()];
+            *score += weight;
+            if score.abs() < LEAST {
+                *score = 0.0;
+            }
+        }
+        let order = catalog.ordered(Sort::Popularity, None).iter();
+        let mut order: Vec<(f64, MovieIndex)> =
+            order.map(|&movie| (scores[movie.index()], movie)).collect();
+        // The sort is stable, so the order of the number of ratings remains among equals.
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        order.into_iter().map(|(_, movie)| movie).collect()
+    }
+}
+
+/// The movies of a catalogue in order of [`CurrentPopularity`].
 pub fn popular_now(catalog: &Catalog, ratings: &Catalog) -> Vec<MovieIndex> {
-    let mut latest = BinaryHeap::with_capacity(LATEST + 1);
-    let mut newest = 0;
-    for rated in ratings.users().iter().flat_map(|history| history.iter()) {
-        newest = newest.max(rated.timestamp);
-        if latest.len() < LATEST {
-            latest.push(Reverse(rated.timestamp));
-        } else if latest.peek().is_some_and(|Reverse(oldest)| rated.timestamp > *oldest) {
-            latest.pop();
-            latest.push(Reverse(rated.timestamp));
-        }
-    }
-    let oldest = latest.peek().map_or(newest, |Reverse(oldest)| *oldest);
-    let scale = f64::from(newest - oldest).clamp(7.0 * DAY, 1000.0 * DAY);
-    let mut scores = vec![0.0; ratings.len()];
-    for history in ratings.users().iter() {
-        let weight = 1.0 / (1.0 + history.len() as f64).sqrt();
-        for rated in history.iter() {
-            let age = f64::from(newest - rated.timestamp);
-            scores[rated.movie.index()] += weight * (-age / scale).exp();
-        }
-    }
-    let is_same = std::ptr::eq(catalog, ratings);
-    let score = |movie: MovieIndex| {
-        let index = if is_same { Some(movie) } else { ratings.index_of(catalog.movie(movie).id) };
-        index.map_or(0.0, |index| scores[index.index()])
-    };
-    let mut order: Vec<(f64, MovieIndex)> = catalog
-        .ordered(Sort::Popularity, None)
-        .iter()
-        .map(|&movie| (score(movie), movie))
-        .collect();
-    // The sort is stable, so the order of the number of ratings remains among equals.
-    order.sort_by(|a, b| b.0.total_cmp(&a.0));
-    order.into_iter().map(|(_, movie)| movie).collect()
+    CurrentPopularity::new(catalog, ratings).order(catalog, 0, [])
 }
 
 #[cfg(test)]
@@ -102,6 +159,29 @@ mod tests {
         assert_eq!(order[..3], [1, 0, 2].map(MovieIndex));
         assert_eq!(order.last(), Some(&MovieIndex(3)));
         assert_eq!(order.len(), 40);
+    }
+
+    #[test]
+    fn further_ratings_count_as_if_they_were_in_the_data() {
+        let (catalog, day) = (catalog(), 86_400);
+        let popularity = CurrentPopularity::new(&catalog, &catalog);
+        assert!(popularity.has_times());
+        let reference = NOW + 1000 * day;
+        let rated = |ratings, time| popularity.weight(ratings, time, reference);
+        // Movie 2 is far behind movie 1, until two new users rate it; decayed by e, movie 1 has 3.54/e = 1.30.
+        let one = [(MovieIndex(2), rated(1, reference))];
+        assert_eq!(popularity.order(&catalog, reference, one)[..2], [1, 0].map(MovieIndex));
+        let two = [(MovieIndex(2), 2.0 * rated(1, reference))];
+        assert_eq!(popularity.order(&catalog, reference, two)[..2], [2, 1].map(MovieIndex));
+        // An old rating counts less, and one that was removed no more.
+        let old = [(MovieIndex(2), 2.0 * rated(1, NOW))];
+        assert_eq!(popularity.order(&catalog, reference, old)[..2], [1, 0].map(MovieIndex));
+        let removed = (41..=45).map(|user| (MovieIndex(1), -rated(1, NOW - user)));
+        let order = popularity.order(&catalog, reference, removed);
+        assert_eq!(order[0], MovieIndex(0));
+        let position = |movie| order.iter().position(|found| *found == MovieIndex(movie));
+        // Without any ratings left it is behind those with few, and has more ratings in the data than movie 3.
+        assert!(position(1) > position(39) && position(1) < position(3), "{order:?}");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! [`LiveUser::apply`], or exactly as it does.
 
 mod events;
+mod follow;
 mod memory;
 mod partition;
 mod sequence;
@@ -27,6 +28,7 @@ mod write;
 extern crate self as sparrow_live;
 
 pub use events::{Combination, EventType, EventTypes, Opinion};
+pub use follow::{Change, Consumer, ConsumerStatus, Consumers};
 pub use memory::MemoryLive;
 pub use partition::partition;
 pub use sequence::{InvalidSequence, Sequence};

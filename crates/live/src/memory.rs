@@ -128,6 +128,14 @@ impl LiveStore for MemoryLive {
         1
     }
 
+    async fn positions(&self) -> Result<Vec<Sequence>, Error> {
+        Ok(vec![self.state().last])
+    }
+
+    async fn all_users(&self) -> Result<Vec<UserId>, Error> {
+        Ok(self.state().users.keys().copied().collect())
+    }
+
     async fn log(&self, _: u16, after: Sequence, limit: usize) -> Result<Vec<Recorded>, Error> {
         use std::ops::Bound::{Excluded, Unbounded};
         let state = self.state();

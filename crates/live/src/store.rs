@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sparrow_model::UserId;
 
-use crate::{Accepted, LiveUser, Sequence, Watermark, Write};
+use crate::follow::{changes_by_log, users_by_log};
+use crate::{Accepted, Change, LiveUser, Sequence, Watermark, Write};
 
 /// How long stores remember idempotency keys.
 pub const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -50,6 +51,26 @@ pub trait LiveStore: Debug + Send + Sync {
         after: Sequence,
         limit: usize,
     ) -> Result<Vec<Recorded>, Error>;
+
+    /// A position for each partition from which [`changes`](Self::changes) returns all writes that are accepted after this
+    /// call, and possibly earlier ones.
+    async fn positions(&self) -> Result<Vec<Sequence>, Error> {
+        Ok(vec![Sequence::default(); usize::from(self.partitions())])
+    }
+
+    /// The users of the writes after these positions, one for each partition, and moves the positions behind them. The
+    /// writes of a partition come in their order, not all of them need to be returned at once. Waits for at most `wait` until
+    /// there are any; a store may return without any earlier, so callers pause.
+    async fn changes(&self, after: &mut [Sequence], wait: Duration) -> Result<Vec<Change>, Error> {
+        let _ = wait;
+        changes_by_log(self, after).await
+    }
+
+    /// The users with live data, each once, in no order. Users who are written meanwhile may be missing. Takes time in
+    /// proportion to their number.
+    async fn all_users(&self) -> Result<Vec<UserId>, Error> {
+        users_by_log(self).await
+    }
 
     /// Removes ratings and removals up to a watermark from the live data of users, since a generation with this watermark is
     /// in force, and returns their number. [`LiveUser::drop_included`] states what remains. The log does not change.

@@ -7,7 +7,8 @@ use sparrow_live::Watermark;
 use sparrow_model::{MovieId, UserId};
 
 use crate::{
-    Error, FeatureStore, Generation, Options, Push, Read, StoredMovie, StoredUser, UserList,
+    Error, FeatureStore, Generation, Options, OtherGeneration, Projection, ProjectionOutcome, Push,
+    Read, StoredMovie, StoredUser, UserList,
 };
 
 /// Adds a deadline and a circuit breaker to a store, for programs that can answer without it.
@@ -161,6 +162,15 @@ impl FeatureStore for Guarded {
 
     async fn staged(&self) -> Result<u64, Error> {
         self.guard.call(self.bulk_deadline, || self.store().staged()).await
+    }
+
+    // Not on the way of a request: it ends by itself, and its failures do not open the circuit breaker.
+    async fn project(
+        &self,
+        generation: Generation,
+        users: &[Projection],
+    ) -> Result<Result<ProjectionOutcome, OtherGeneration>, Error> {
+        self.store().project(generation, users).await
     }
 
     async fn push(&self) -> Result<Box<dyn Push>, Error> {

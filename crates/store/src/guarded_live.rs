@@ -4,8 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sparrow_guard::{Assessment, Guard, Policy, Recovery, Retry, Service};
 use sparrow_live::{
-    Accepted, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence, Watermark,
-    Write,
+    Accepted, Change, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence,
+    Watermark, Write,
 };
 use sparrow_model::UserId;
 
@@ -168,6 +168,24 @@ impl LiveStore for GuardedLive {
     ) -> Result<Vec<Recorded>, LiveError> {
         let log = || self.store().log(partition, after, limit);
         self.call(self.bulk_deadline, log).await
+    }
+
+    // What follows the log is not on the way of a request: its failures do not open the circuit breaker.
+
+    async fn positions(&self) -> Result<Vec<Sequence>, LiveError> {
+        self.store().positions().await
+    }
+
+    async fn changes(
+        &self,
+        after: &mut [Sequence],
+        wait: Duration,
+    ) -> Result<Vec<Change>, LiveError> {
+        self.store().changes(after, wait).await
+    }
+
+    async fn all_users(&self) -> Result<Vec<UserId>, LiveError> {
+        self.store().all_users().await
     }
 
     // What follows a push is not part of a request: it has no deadline, and its failures do not open the circuit breaker.

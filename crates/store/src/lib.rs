@@ -23,6 +23,7 @@ mod location;
 mod memory;
 mod open;
 mod options;
+mod projection;
 
 #[cfg(feature = "redis")]
 mod redis;
@@ -53,6 +54,7 @@ pub use location::{Location, RedisLocation};
 pub use memory::MemoryStore;
 pub use open::{connect, live_path, open, open_live};
 pub use options::Options;
+pub use projection::{OtherGeneration, Projected, Projection, ProjectionOutcome};
 #[cfg(all(feature = "redis", any(test, feature = "fuzzing")))]
 #[doc(hidden)]
 pub use redis::fuzzing;
@@ -195,6 +197,18 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// cleans them up. Takes several round trips.
     async fn staged(&self) -> Result<u64, Error> {
         Ok(0)
+    }
+
+    /// Rewrites values of users after live writes, for programs that read these and not the live data. A projection that is
+    /// not newer than the last one of the same generation changes nothing. The error inside is that the store has another
+    /// generation, or has not completed it: nothing was written. A store that only Sparrow reads writes nothing.
+    async fn project(
+        &self,
+        generation: Generation,
+        users: &[Projection],
+    ) -> Result<Result<ProjectionOutcome, OtherGeneration>, Error> {
+        let _ = (generation, users);
+        Ok(Ok(ProjectionOutcome::default()))
     }
 
     /// Starts to write a new generation. Refused while another push is in progress, and for a

@@ -43,10 +43,14 @@
 //! # }).unwrap();
 //! ```
 
+mod follow;
 mod live;
 mod reader;
+mod statistics;
 mod user;
 
+pub use follow::{FollowedUser, RatingChange};
 pub use live::{LiveSource, ReadError, UserSource};
 pub use reader::StoreReader;
+pub use statistics::{LiveStatistics, MovieChange, UserChange};
 pub use user::{LoadedUser, StoreSource};

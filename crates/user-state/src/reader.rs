@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use sparrow_model::{MovieId, UserId};
 use sparrow_store::{
-    Error, FeatureStore, Generation, Kind, Malformed, Read, StoredMovie, StoredUser, UserList,
+    Error, FeatureStore, Generation, Kind, Malformed, OtherGeneration, Projection,
+    ProjectionOutcome, Read, StoredMovie, StoredUser, UserList,
 };
 use tokio::sync::Notify;
 
@@ -60,6 +61,11 @@ impl StoreReader {
     pub const fn with_live_data(mut self) -> Self {
         self.reads_live_data = true;
         self
+    }
+
+    /// Whether it reads the live data of users with the rest.
+    pub const fn has_live_data(&self) -> bool {
+        self.reads_live_data
     }
 
     /// The address of the store, without a password.
@@ -154,6 +160,15 @@ impl StoreReader {
     /// A number that changes when another program changes the movies; see [`FeatureStore::fingerprint`].
     pub async fn fingerprint(&self) -> Result<Option<u64>, Error> {
         self.recorded(self.store.fingerprint()).await
+    }
+
+    /// Writes what users become after live writes; see [`FeatureStore::project`]. How that ends says nothing about reads.
+    pub async fn project(
+        &self,
+        generation: Generation,
+        users: &[Projection],
+    ) -> Result<Result<ProjectionOutcome, OtherGeneration>, Error> {
+        self.store.project(generation, users).await
     }
 
     /// A user as stored; empty if the store has none with this id.

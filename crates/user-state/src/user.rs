@@ -79,17 +79,20 @@ impl StoreSource {
         id: UserId,
         engine: &Engine,
     ) -> Result<(LoadedUser, Option<LiveUser>), Error> {
-        let (read, live) = self.stored(id).await?;
+        let (read, live) = self.stored_with_live_data(id).await?;
         Ok((LoadedUser::new(id, read, self, engine), live))
     }
 
     /// The user as stored, without live data. If the store has nothing of the user and has no generations, which would
     /// show that it was emptied, this takes a second read, of movies that it had.
     pub async fn stored_user(&self, id: UserId) -> Result<Read<StoredUser>, Error> {
-        Ok(self.stored(id).await?.0)
+        Ok(self.stored_with_live_data(id).await?.0)
     }
 
-    async fn stored(&self, id: UserId) -> Result<(Read<StoredUser>, Option<LiveUser>), Error> {
+    pub(crate) async fn stored_with_live_data(
+        &self,
+        id: UserId,
+    ) -> Result<(Read<StoredUser>, Option<LiveUser>), Error> {
         const WITHOUT: Generation = Generation(0);
         let mut read = self.reader.user(id).await?;
         let live = read.value.live.take();
@@ -152,7 +155,12 @@ impl LoadedUser {
         }
     }
 
-    fn new(id: UserId, read: Read<StoredUser>, source: &StoreSource, engine: &Engine) -> Self {
+    pub(crate) fn new(
+        id: UserId,
+        read: Read<StoredUser>,
+        source: &StoreSource,
+        engine: &Engine,
+    ) -> Self {
         let Read { generation, value: user } = read;
         let catalog = engine.catalog();
         let in_data_set = source.history_in_data_set(id, catalog);

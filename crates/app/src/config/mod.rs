@@ -157,6 +157,8 @@ pub struct Live {
     pub path: Option<PathBuf>,
     /// Whether a server that listens beyond loopback accepts them.
     pub open_writes: bool,
+    /// Whether the server writes features and vectors of users with live data into the feature store in Redis.
+    pub project: bool,
     /// The greatest number of live ratings and removals per user.
     pub max_ratings: NonZeroUsize,
     /// The greatest number of pairs of movie and event type per user; the oldest are dropped beyond that.
@@ -169,6 +171,7 @@ impl Default for Live {
         Self {
             path: None,
             open_writes: false,
+            project: true,
             max_ratings: NonZeroUsize::new(limits.ratings).unwrap_or(NonZeroUsize::MIN),
             max_events: NonZeroUsize::new(limits.events).unwrap_or(NonZeroUsize::MIN),
         }

@@ -19,7 +19,10 @@ async fn answers_are_degraded_while_the_store_fails() {
     let address = running.address;
     let ready = get(address, "/readyz").await.json();
     let side = json!({"kind": "test", "generation": pushed.0, "degraded": false});
-    let live = json!({"kind": "memory", "durability": "memory", "lostAtRestart": true});
+    let idle = json!({"lagSeconds": 0.0, "pending": 0, "users": 0, "superseded": 0, "failures": 0});
+    let live = json!({
+        "kind": "memory", "durability": "memory", "lostAtRestart": true, "statistics": idle,
+    });
     assert_eq!(ready, json!({"status": "ready", "store": side, "live": live}));
     let before = get(address, "/v1/users/6").await;
 

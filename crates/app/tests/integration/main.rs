@@ -5,6 +5,7 @@ mod admin;
 mod auth;
 mod entries;
 mod failing;
+mod follow;
 mod live;
 mod live_stores;
 mod load;

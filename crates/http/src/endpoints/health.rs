@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sparrow_live::Durability;
+use sparrow_live::{Consumer, Durability};
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Exposure, Group};
 use crate::parameters::definition::Parameter;
@@ -66,6 +66,45 @@ json_type! {
         durability / "durability": String = TEXT,
         /// Whether a restart of the server loses them.
         lost_at_restart / "lostAtRestart": bool = Schema::Boolean,
+        /// What counts ratings per movie; only if it runs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        statistics / "statistics": Option<ConsumerStatus> = Schema::Optional(&Schema::Named(&ConsumerStatus::TYPE)),
+        /// What rewrites features and vectors of users in the store; only if it runs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        projector / "projector": Option<ConsumerStatus> = Schema::Optional(&Schema::Named(&ConsumerStatus::TYPE)),
+    }
+}
+
+json_type! {
+    /// A consumer of ratings and events.
+    pub(crate) struct ConsumerStatus as "ConsumerStatus" {
+        /// The age of the oldest change that it has not processed; 0 if it is up to date.
+        lag_seconds / "lagSeconds": f64 = Schema::Number,
+        /// The number of users whose changes it has not processed.
+        pending / "pending": u64 = COUNT,
+        /// The number of users that it has processed since the start, each time that they changed.
+        users / "users": u64 = COUNT,
+        /// How many of them another server had processed before.
+        superseded / "superseded": u64 = COUNT,
+        /// The number of failures since the start.
+        failures / "failures": u64 = COUNT,
+        /// Why it cannot continue now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trouble / "trouble": Option<String> = Schema::Optional(&TEXT),
+    }
+}
+
+impl ConsumerStatus {
+    fn of(consumer: &Consumer, audience: Audience) -> Self {
+        let status = consumer.status();
+        Self {
+            lag_seconds: status.lag.as_secs_f64(),
+            pending: status.pending,
+            users: status.users,
+            superseded: status.superseded,
+            failures: status.failures,
+            trouble: status.trouble.map(|trouble| audience.message(trouble)),
+        }
     }
 }
 
@@ -94,7 +133,8 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Reply, Problem> {
     if call.shared.is_draining() {
         return Err(Problem::new(Kind::Unavailable, "shutting down"));
     }
-    let source = &call.snapshot()?.source;
+    let snapshot = call.snapshot()?;
+    let (source, consumers) = (&snapshot.source, snapshot.consumers.as_deref());
     let live = source.live.as_ref().map(|live| {
         let address = live.store.address();
         LiveData {
@@ -102,6 +142,10 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Reply, Problem> {
             address: (call.audience == Audience::Operator).then_some(address),
             durability: live.store.durability().to_string(),
             lost_at_restart: live.store.durability() == Durability::Memory,
+            statistics: consumers.map(|all| ConsumerStatus::of(&all.statistics, call.audience)),
+            projector: consumers
+                .filter(|all| all.projector.is_running())
+                .map(|all| ConsumerStatus::of(&all.projector, call.audience)),
         }
     });
     let Some(source) = &source.store else {

@@ -1,5 +1,7 @@
 //! Movies as JSON, serialised once: answers copy them.
 
+use std::sync::Arc;
+
 use sparrow_model::{Catalog, MovieIndex, Stars};
 
 use crate::response::json;
@@ -22,7 +24,7 @@ pub(crate) const MOVIE: Type = Type {
         Field::new(
             "bayesianRating",
             MEAN,
-            "The mean, drawn towards the mean of all ratings; the order of `sort=rating`.",
+            "The mean, drawn towards the mean of all ratings; the order of `sort=rating`. Live ratings count after the next push.",
         ),
     ],
     example: Some(
@@ -82,14 +84,34 @@ const fn year(least: u32) -> Schema {
     Schema::Integer { least, most: Some(9999) }
 }
 
-/// The JSON of every movie of a catalogue in one buffer, each followed by a comma, so that a list is a run of
-/// copies.
+/// The JSON of every movie of a catalogue, each followed by a comma, so that a list is a run of copies.
 #[derive(Debug)]
 pub(crate) struct MovieJson {
-    bytes: Vec<u8>,
-    /// Movie `m`: `bytes[starts[m]..starts[m + 1]]`, the comma included.
-    starts: Vec<usize>,
+    write: Writer,
+    /// With the statistics of the catalogue.
+    bytes: Arc<Vec<u8>>,
+    /// The movies with other statistics.
+    changed: Vec<u8>,
+    /// By movie, the comma included.
+    places: Vec<Place>,
 }
+
+/// Where the JSON of a movie is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: usize,
+    len: u32,
+    is_changed: bool,
+}
+
+/// The statistics of a movie that are shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) count: u32,
+    pub(crate) average: f64,
+}
+
+type Writer = fn(&mut Vec<u8>, &Catalog, MovieIndex, Shown);
 
 impl MovieJson {
     /// In the shape of `/v1`.
@@ -102,23 +124,37 @@ impl MovieJson {
         Self::new(catalog, write_sparrowrecsys)
     }
 
-    fn new(catalog: &Catalog, write: fn(&mut Vec<u8>, &Catalog, MovieIndex)) -> Self {
-        let mut starts = Vec::with_capacity(catalog.len() + 1);
+    fn new(catalog: &Catalog, write: Writer) -> Self {
+        let mut places = Vec::with_capacity(catalog.len());
         let (mut bytes, mut one) = (Vec::new(), Vec::new());
-        starts.push(0);
         for index in (0..catalog.len() as u32).map(MovieIndex) {
+            let stats = catalog.stats(index);
             one.clear();
-            write(&mut one, catalog, index);
+            write(&mut one, catalog, index, Shown { count: stats.count, average: stats.average() });
             one.push(b',');
             if bytes.capacity() - bytes.len() < one.len() {
                 // By an eighth rather than to the double: a large catalogue takes tens of megabytes.
                 bytes.reserve_exact((bytes.len() / 8).max(1 << 16).max(one.len()));
             }
+            places.push(Place { start: bytes.len(), len: one.len() as u32, is_changed: false });
             bytes.extend_from_slice(&one);
-            starts.push(bytes.len());
         }
         bytes.shrink_to_fit();
-        Self { bytes, starts }
+        Self { write, bytes: Arc::new(bytes), changed: Vec::new(), places }
+    }
+
+    /// The same with other statistics of some movies; those that were changed before are as in the catalogue again. Shares
+    /// the JSON of the others. `base` has no changes.
+    pub(crate) fn changed(base: &Self, catalog: &Catalog, shown: &[(MovieIndex, Shown)]) -> Self {
+        let (mut changed, mut places) = (Vec::new(), base.places.clone());
+        for &(movie, shown) in shown {
+            let start = changed.len();
+            (base.write)(&mut changed, catalog, movie, shown);
+            changed.push(b',');
+            let len = (changed.len() - start) as u32;
+            places[movie.index()] = Place { start, len, is_changed: true };
+        }
+        Self { write: base.write, bytes: Arc::clone(&base.bytes), changed, places }
     }
 
     /// One movie.
@@ -128,7 +164,9 @@ impl MovieJson {
     }
 
     fn with_comma(&self, movie: MovieIndex) -> &[u8] {
-        &self.bytes[self.starts[movie.index()]..self.starts[movie.index() + 1]]
+        let Place { start, len, is_changed } = self.places[movie.index()];
+        let bytes = if is_changed { &self.changed } else { &*self.bytes };
+        &bytes[start..start + len as usize]
     }
 
     /// Writes an array of movies.
@@ -156,9 +194,9 @@ impl MovieJson {
     }
 }
 
-fn write_v1(out: &mut Vec<u8>, catalog: &Catalog, index: MovieIndex) {
+fn write_v1(out: &mut Vec<u8>, catalog: &Catalog, index: MovieIndex, shown: Shown) {
     let year = catalog.movie(index).year;
-    write_common(out, catalog, index, |out| match year {
+    write_common(out, catalog, index, shown, |out| match year {
         Some(year) => json::integer(out, year),
         None => out.extend_from_slice(b"null"),
     });
@@ -167,9 +205,9 @@ fn write_v1(out: &mut Vec<u8>, catalog: &Catalog, index: MovieIndex) {
     out.push(b'}');
 }
 
-fn write_sparrowrecsys(out: &mut Vec<u8>, catalog: &Catalog, index: MovieIndex) {
+fn write_sparrowrecsys(out: &mut Vec<u8>, catalog: &Catalog, index: MovieIndex, shown: Shown) {
     let movie = catalog.movie(index);
-    write_common(out, catalog, index, |out| json::integer(out, movie.year.unwrap_or(0)));
+    write_common(out, catalog, index, shown, |out| json::integer(out, movie.year.unwrap_or(0)));
     out.extend_from_slice(b",\"topRatings\":");
     json::list(out, catalog.top_ratings(index), |out, top| {
         write_sparrowrecsys_rating(out, movie.id.0, top.user.0, top.stars, top.timestamp);
@@ -182,9 +220,10 @@ fn write_common(
     out: &mut Vec<u8>,
     catalog: &Catalog,
     index: MovieIndex,
+    shown: Shown,
     year: impl FnOnce(&mut Vec<u8>),
 ) {
-    let (movie, stats) = (catalog.movie(index), catalog.stats(index));
+    let movie = catalog.movie(index);
     out.extend_from_slice(b"{\"movieId\":");
     json::integer(out, movie.id.0);
     out.extend_from_slice(b",\"title\":");
@@ -198,9 +237,9 @@ fn write_common(
     out.extend_from_slice(b",\"genres\":");
     json::strings(out, movie.genres.iter().map(|&genre| catalog.genres().name(genre)));
     out.extend_from_slice(b",\"ratingNumber\":");
-    json::integer(out, stats.count);
+    json::integer(out, shown.count);
     out.extend_from_slice(b",\"averageRating\":");
-    json::float(out, stats.average());
+    json::float(out, shown.average);
 }
 
 /// Writes a rating in the shape of SparrowRecSys.

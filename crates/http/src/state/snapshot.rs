@@ -6,15 +6,16 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
-use sparrow_engine::{Engine, popular_now};
+use sparrow_engine::{CurrentPopularity, Engine};
 use sparrow_features::RatingStats;
+use sparrow_live::Consumers;
 use sparrow_model::{Catalog, Genre, GenreSet, MovieId, MovieIndex, Sort};
 use sparrow_store::UserList as StoredUserList;
-use sparrow_user_state::{LiveSource, StoreSource, UserSource};
+use sparrow_user_state::{LiveSource, LiveStatistics, StoreSource, UserSource};
 
 use crate::parameters::definition::NO_GENRE;
 use crate::parameters::query::Value;
-use crate::response::movie_json::MovieJson;
+use crate::response::movie_json::{MovieJson, Shown};
 use crate::response::problem::Problem;
 use crate::state::ranking_times::RankingTimes;
 use crate::state::user_list::UserList;
@@ -31,6 +32,8 @@ pub struct SnapshotOptions {
     pub live: Option<LiveSource>,
     /// The users of the store for lists of users. If it is empty, they are those of [`StoreSource::histories`].
     pub users: StoredUserList,
+    /// The consumers of live data, for readiness; `None` if nothing follows them.
+    pub consumers: Option<Arc<Consumers>>,
 }
 
 /// An engine, and everything that is serialised once rather than per request.
@@ -43,15 +46,18 @@ pub struct Snapshot {
     pub(crate) sparrowrecsys_movies: MovieJson,
     /// The description of the API, made for the first request.
     pub(crate) open_api: OnceLock<Bytes>,
+    /// Without live ratings.
+    popularity: Arc<CurrentPopularity>,
     /// The movies in order of current popularity.
     pub(crate) popular_now: Arc<[MovieIndex]>,
-    pub(crate) users: UserList,
+    pub(crate) users: Arc<UserList>,
+    pub(crate) consumers: Option<Arc<Consumers>>,
     pub(crate) source: UserSource,
     /// The ratings of each movie; empty with a store, which has them.
-    pub(crate) movie_ratings: Vec<RatingStats>,
+    pub(crate) movie_ratings: Arc<[RatingStats]>,
     /// Model names as header values.
     model_headers: Vec<(Arc<str>, HeaderValue)>,
-    pub(crate) web: WebFiles,
+    pub(crate) web: Arc<WebFiles>,
     pub(crate) posters: Option<PathBuf>,
 }
 
@@ -73,7 +79,8 @@ impl Snapshot {
             }
         };
         let histories = options.store.as_ref().and_then(|store| store.histories.as_deref());
-        let popular_now = popular_now(&catalog, histories.unwrap_or(&catalog)).into();
+        let popularity = CurrentPopularity::new(&catalog, histories.unwrap_or(&catalog));
+        let popular_now = popularity.order(&catalog, 0, []).into();
         let names = engine.models().into_iter().map(|model| model.name);
         let names = names.chain(engine.similar_models().map(Arc::from));
         Self {
@@ -81,15 +88,68 @@ impl Snapshot {
             movies: MovieJson::v1(&catalog),
             sparrowrecsys_movies: MovieJson::sparrowrecsys(&catalog),
             open_api: OnceLock::new(),
+            popularity: Arc::new(popularity),
             popular_now,
-            users,
+            users: Arc::new(users),
+            consumers: options.consumers,
             source: UserSource { store: options.store, live: options.live },
-            movie_ratings,
+            movie_ratings: movie_ratings.into(),
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
-            web: WebFiles::load(),
+            web: Arc::new(WebFiles::load()),
             posters: options.posters,
             engine,
         }
+    }
+
+    /// The same data with live ratings in the statistics of movies and in the list of users. `self` has none. Shares all
+    /// else with this snapshot, so it is made in milliseconds.
+    #[must_use]
+    pub fn with_live_statistics(&self, live: &LiveStatistics) -> Self {
+        let catalog = Arc::clone(self.engine.catalog());
+        let mut shown = Vec::new();
+        for (movie, change) in live.movies() {
+            if (change.count, change.half_stars) == (0, 0) {
+                continue;
+            }
+            let stats = catalog.stats(movie);
+            let count = (i64::from(stats.count) + change.count).clamp(0, u32::MAX.into());
+            let sum = (i64::from(stats.half_stars()) + change.half_stars).max(0);
+            let average = if count == 0 { 0.0 } else { sum as f64 / 2.0 / count as f64 };
+            shown.push((movie, Shown { count: count as u32, average: average.min(5.0) }));
+        }
+        let added = live.movies().map(|(movie, change)| (movie, change.weight));
+        let changed = |json| MovieJson::changed(json, &catalog, &shown);
+        Self {
+            engine: Arc::clone(&self.engine),
+            ranking_times: Arc::clone(&self.ranking_times),
+            movies: changed(&self.movies),
+            sparrowrecsys_movies: changed(&self.sparrowrecsys_movies),
+            open_api: self.open_api.clone(),
+            popularity: Arc::clone(&self.popularity),
+            popular_now: self.popularity.order(&catalog, live.reference(), added).into(),
+            users: Arc::new(self.users.with(live.users())),
+            consumers: self.consumers.clone(),
+            source: self.source.clone(),
+            movie_ratings: Arc::clone(&self.movie_ratings),
+            model_headers: self.model_headers.clone(),
+            web: Arc::clone(&self.web),
+            posters: self.posters.clone(),
+        }
+    }
+
+    /// The engine.
+    pub const fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Where the users come from.
+    pub const fn source(&self) -> &UserSource {
+        &self.source
+    }
+
+    /// The current popularity without live ratings.
+    pub const fn popularity(&self) -> &Arc<CurrentPopularity> {
+        &self.popularity
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {

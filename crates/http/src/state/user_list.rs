@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use sparrow_model::{Histories, History, UserId};
 use sparrow_store::UserList as StoredUserList;
+use sparrow_user_state::UserChange;
 
 /// The users for lists.
 #[derive(Debug)]
@@ -23,6 +24,13 @@ pub(crate) struct Entry {
     pub(crate) average: Option<f64>,
 }
 
+impl Entry {
+    fn of_sum(id: UserId, ratings: u32, half_stars: u32) -> Self {
+        let average = (ratings > 0).then(|| f64::from(half_stars) / 2.0 / f64::from(ratings));
+        Self { id, ratings, average }
+    }
+}
+
 impl UserList {
     pub(crate) fn from_histories(users: &Histories) -> Self {
         let entry = |history: History<'_>| Entry {
@@ -34,12 +42,8 @@ impl UserList {
     }
 
     pub(crate) fn from_store(list: &StoredUserList) -> Self {
-        let entry = |&(id, ratings, half_stars): &(UserId, u32, u32)| Entry {
-            id,
-            ratings,
-            average: (ratings > 0).then(|| f64::from(half_stars) / 2.0 / f64::from(ratings)),
-        };
-        Self::new(list.most_active.iter().map(entry).collect())
+        let users = list.most_active.iter();
+        Self::new(users.map(|&(id, ratings, sum)| Entry::of_sum(id, ratings, sum)).collect())
     }
 
     fn new(mut by_id: Vec<Entry>) -> Self {
@@ -47,6 +51,19 @@ impl UserList {
         let mut by_activity: Vec<u32> = (0..by_id.len() as u32).collect();
         by_activity.sort_by_key(|&index| Reverse(by_id[index as usize].ratings));
         Self { by_id, by_activity }
+    }
+
+    /// The same with users whose ratings have changed: added, replaced, or removed if they were deleted.
+    pub(crate) fn with(&self, changes: impl IntoIterator<Item = UserChange>) -> Self {
+        let mut changes: Vec<UserChange> = changes.into_iter().collect();
+        changes.sort_unstable_by_key(|change| change.user);
+        let is_same =
+            |entry: &Entry| changes.binary_search_by_key(&entry.id, |change| change.user).is_err();
+        let mut by_id: Vec<Entry> = self.by_id.iter().copied().filter(is_same).collect();
+        by_id.extend(changes.iter().filter_map(|change| {
+            Some(Entry::of_sum(change.user, change.ratings?, change.half_stars))
+        }));
+        Self::new(by_id)
     }
 
     pub(crate) const fn len(&self) -> usize {

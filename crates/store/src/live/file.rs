@@ -554,6 +554,31 @@ impl LiveStore for FileLive {
         1
     }
 
+    async fn positions(&self) -> Result<Vec<Sequence>, Error> {
+        let shared = Arc::clone(&self.0.shared);
+        let read = move || {
+            let database = shared.database().clone();
+            let database = database.ok_or_else(|| unavailable(&shared.address, "it is closed"))?;
+            let read = || -> Result<_, redb::Error> {
+                let meta = database.begin_read()?.open_table(META)?;
+                let number =
+                    |name| Ok::<_, redb::Error>(meta.get(name)?.map_or(0, |it| it.value()));
+                Ok(Sequence {
+                    milliseconds: number(LAST_MILLISECONDS)?,
+                    count: number(LAST_COUNT)?,
+                })
+            };
+            read().map(|last| vec![last]).map_err(|error| shared.fault(error))
+        };
+        let ended = unavailable(self.address(), "the read failed");
+        task::spawn_blocking(read).await.unwrap_or(Err(ended))
+    }
+
+    async fn all_users(&self) -> Result<Vec<UserId>, Error> {
+        let users = self.0.shared.users.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(users.keys().copied().collect())
+    }
+
     async fn log(&self, _: u16, after: Sequence, limit: usize) -> Result<Vec<Recorded>, Error> {
         use std::ops::Bound::{Excluded, Unbounded};
         let rows = self.read(move |transaction| {

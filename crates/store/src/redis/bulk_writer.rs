@@ -177,36 +177,7 @@ impl Pipe {
         mut from: BufReader<impl AsyncRead + Send + Unpin + 'static>,
         mut to: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Result<Self, Error> {
-        let mut hello = Vec::new();
-        let mut expected = 0;
-        match (&location.username, &location.password) {
-            (Some(user), Some(password)) => {
-                words(&mut hello, "AUTH", &[user.as_bytes(), password.as_bytes()]);
-                expected += 1;
-            }
-            (None, Some(password)) => {
-                words(&mut hello, "AUTH", &[password.as_bytes()]);
-                expected += 1;
-            }
-            _ => {}
-        }
-        if location.database != 0 {
-            words(&mut hello, "SELECT", &[location.database.to_string().as_bytes()]);
-            expected += 1;
-        }
-        let unavailable = |error: io::Error| Error::Unavailable {
-            store: address.to_owned(),
-            what: error.to_string(),
-        };
-        to.write_all(&hello).await.map_err(unavailable)?;
-        to.flush().await.map_err(unavailable)?;
-        for _ in 0..expected {
-            if let Reply::Error(message) =
-                read_reply(&mut from, &mut Vec::new()).await.map_err(unavailable)?
-            {
-                return Err(refusal(address, &message));
-            }
-        }
+        greet(address, location, &mut from, &mut to).await?;
         let progress = Arc::new(Progress::default());
         let (chunks, queue) = mpsc::channel(MAX_QUEUED_CHUNKS);
         let mut tasks = JoinSet::new();
@@ -272,6 +243,46 @@ impl Pipe {
                 .map_err(|_| Error::TimedOut { store: address.to_owned() })?;
         }
     }
+}
+
+/// Authenticates, and selects the database.
+pub(super) async fn greet(
+    address: &str,
+    location: &RedisLocation,
+    from: &mut BufReader<impl AsyncRead + Send + Unpin>,
+    to: &mut (impl AsyncWrite + Send + Unpin),
+) -> Result<(), Error> {
+    let mut hello = Vec::new();
+    let mut expected = 0;
+    match (&location.username, &location.password) {
+        (Some(user), Some(password)) => {
+            words(&mut hello, "AUTH", &[user.as_bytes(), password.as_bytes()]);
+            expected += 1;
+        }
+        (None, Some(password)) => {
+            words(&mut hello, "AUTH", &[password.as_bytes()]);
+            expected += 1;
+        }
+        _ => {}
+    }
+    if location.database != 0 {
+        words(&mut hello, "SELECT", &[location.database.to_string().as_bytes()]);
+        expected += 1;
+    }
+    let unavailable = |error: io::Error| Error::Unavailable {
+        store: address.to_owned(),
+        what: error.to_string(),
+    };
+    to.write_all(&hello).await.map_err(unavailable)?;
+    to.flush().await.map_err(unavailable)?;
+    for _ in 0..expected {
+        if let Reply::Error(message) =
+            read_reply(from, &mut Vec::new()).await.map_err(unavailable)?
+        {
+            return Err(refusal(address, &message));
+        }
+    }
+    Ok(())
 }
 
 fn closed(address: &str) -> Error {

@@ -15,6 +15,8 @@ const MARKER: &str = "sparrow:generation";
 const LOCK: &str = "sparrow:lock";
 /// The beginning of the names of staged keys.
 const STAGED: &str = "sparrow:new:";
+/// The beginning of the names of the keys in which projectors record what they wrote.
+const PROJECTED: &str = "sparrow:projected:";
 
 impl Keys {
     pub(super) fn new(options: &Options) -> Self {
@@ -100,6 +102,16 @@ impl Keys {
         let (partition, id) = rest.strip_prefix("sparrow:{p")?.split_once("}:live:")?;
         let user = UserId(id.parse().ok()?);
         (self.live(partition.parse().ok()?, user) == key).then_some(user)
+    }
+
+    /// What a projector wrote under a plain key, in the same slot.
+    pub(super) fn projected(&self, kind: Kind, id: u32) -> Bytes {
+        let (prefix, name) = (&self.prefix, kind.key(id));
+        if self.tagged {
+            format!("{prefix}{PROJECTED}{name}").into()
+        } else {
+            format!("{prefix}{PROJECTED}{{{prefix}{name}}}").into()
+        }
     }
 
     /// A `SCAN` pattern that matches the plain keys of a kind, and possibly others.
@@ -189,6 +201,9 @@ mod tests {
             for kind in Kind::ALL {
                 let (plain, staged) = (keys.plain(kind, 6), keys.staged(kind, 6, Some("3f-a")));
                 let old = keys.staged(kind, 6, None);
+                let projected = keys.projected(kind, 6);
+                assert_eq!(hashed(&plain), hashed(&projected), "{projected:?}");
+                assert_eq!(keys.staged_id(&projected, None), None);
                 assert_eq!(hashed(&plain), hashed(&staged), "{staged:?}");
                 assert_eq!(hashed(&plain), hashed(&old), "{old:?}");
                 let id = if kind.is_single() { 0 } else { 6 };
@@ -230,6 +245,20 @@ mod tests {
         assert_eq!(plain.events(7), "sparrow:{p7}:events");
         assert_eq!(plain.live(255, UserId(6)), "sparrow:{p255}:live:6");
         assert_eq!(plain.idempotency(0, UserId(6), "k"), "sparrow:{p0}:id:6:k");
+        assert_eq!(plain.live_pattern(), "sparrow:{p*}:live:*");
+        for prefix in ["", "movies:", "{movies}:"] {
+            let keys = keys(prefix);
+            assert_eq!(keys.live_id(&keys.live(7, UserId(6))), Some(UserId(6)));
+            for foreign in
+                ["sparrow:{p7}:live:06", "sparrow:{p07}:live:6", "sparrow:{p7}:id:6:x}:live:6"]
+            {
+                assert_eq!(
+                    keys.live_id(format!("{prefix}{foreign}").as_bytes()),
+                    None,
+                    "{foreign}"
+                );
+            }
+        }
         assert_ne!(hashed(&plain.events(7)), hashed(&plain.events(8)));
     }
 

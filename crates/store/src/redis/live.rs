@@ -2,6 +2,7 @@
 //!
 //! Each write is one script, `live.lua`, on keys of one slot.
 
+use std::collections::HashSet;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sparrow_live::{
-    Accepted, Action, Durability, Error as LiveError, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, Limits,
-    LiveStore, LiveUser, Recorded, Sequence, Watermark, Write, partition,
+    Accepted, Action, Change, Durability, Error as LiveError, KEY_LIFETIME, LAST_ID_OF_DATA_SETS,
+    Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark, Write, partition,
 };
 use sparrow_model::UserId;
 use tokio::time::Instant;
 
 use super::client::{Answer, Batch, Call, Command, Connections, Reply, Script, refusal};
+use super::follow::Feed;
 use super::included::Included;
 use super::keys::Keys;
 use super::{USER_KINDS, string, too_large_fault};
@@ -36,6 +38,7 @@ struct Inner {
     limits: Limits,
     script: Script,
     partitions: Partitions,
+    feed: Feed,
     durability: Mutex<(Durability, Option<Instant>)>,
 }
 
@@ -62,6 +65,7 @@ impl RedisLive {
             limits,
             script: Script::new(include_str!("live.lua")),
             partitions: Partitions::default(),
+            feed: Feed::default(),
             durability: Mutex::new((Durability::Unknown, None)),
         })))
     }
@@ -358,6 +362,36 @@ impl Inner {
         ids.iter().zip(answers).map(user).collect()
     }
 
+    /// The keys of the streams of all partitions.
+    async fn streams(&self) -> Result<Vec<Bytes>, Error> {
+        let partitions =
+            self.partitions.for_reads(&self.connections, &self.keys, self.deadline()).await?;
+        Ok((0..partitions).map(|partition| self.keys.events(partition)).collect())
+    }
+
+    async fn changes(&self, after: &mut [Sequence], wait: Duration) -> Result<Vec<Change>, Error> {
+        let keys = self.streams().await?;
+        if keys.len() != after.len() {
+            let what = format!("it has {} partitions, not {}", keys.len(), after.len());
+            return Err(self.connections.unavailable(what));
+        }
+        let read = self.feed.read(&self.connections, &self.options, &keys, after, wait).await?;
+        let mut changes = Vec::new();
+        for (partition, users, last) in read.streams {
+            after[usize::from(partition)] = last;
+            changes.extend(users);
+        }
+        for partition in read.moved {
+            // The library finds the server, and remembers it for the next connections.
+            let position = &mut after[usize::from(partition)];
+            for Recorded { sequence, write, .. } in self.log(partition, *position, 100).await? {
+                *position = sequence;
+                changes.push(Change { user: write.user, sequence });
+            }
+        }
+        Ok(changes)
+    }
+
     async fn log(
         &self,
         partition: u16,
@@ -491,6 +525,35 @@ impl LiveStore for RedisLive {
         limit: usize,
     ) -> Result<Vec<Recorded>, LiveError> {
         self.0.log(partition, after, limit).await.map_err(live_error)
+    }
+
+    async fn positions(&self) -> Result<Vec<Sequence>, LiveError> {
+        let inner = &self.0;
+        let keys = inner.streams().await.map_err(live_error)?;
+        let positions = inner.feed.positions(&inner.connections, &inner.options, &keys);
+        Box::pin(positions).await.map_err(live_error)
+    }
+
+    async fn changes(
+        &self,
+        after: &mut [Sequence],
+        wait: Duration,
+    ) -> Result<Vec<Change>, LiveError> {
+        Box::pin(self.0.changes(after, wait)).await.map_err(live_error)
+    }
+
+    async fn all_users(&self) -> Result<Vec<UserId>, LiveError> {
+        let inner = &self.0;
+        let users = async {
+            let mut users = HashSet::new();
+            let pattern = inner.keys.live_pattern();
+            let mut scan = inner.connections.scan(pattern, inner.options.bulk_deadline)?;
+            while let Some(keys) = scan.page().await? {
+                users.extend(keys.iter().filter_map(|key| inner.keys.live_id(key)));
+            }
+            Ok(users.into_iter().collect())
+        };
+        Box::pin(users).await.map_err(live_error)
     }
 
     async fn drop_included(&self, watermark: &Watermark) -> Result<u64, LiveError> {

@@ -5,12 +5,14 @@
 mod bulk_writer;
 mod client;
 mod embeddings;
+mod follow;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod included;
 mod keys;
 mod live;
 mod oversized;
+mod project;
 mod push;
 
 use std::collections::BTreeSet;
@@ -32,8 +34,8 @@ pub use self::live::RedisLive;
 use self::oversized::{MAX_VALUE_BYTES, OversizedKeys};
 use crate::codec::{self, Fault};
 use crate::{
-    Error, FeatureStore, Fields, Generation, Kind, Malformed, Options, Push, Read, RedisLocation,
-    StoredMovie, StoredUser, UserList,
+    Error, FeatureStore, Fields, Generation, Kind, Malformed, Options, OtherGeneration, Projection,
+    ProjectionOutcome, Push, Read, RedisLocation, StoredMovie, StoredUser, UserList,
 };
 
 /// A store in Redis or Redis Cluster. Clones share the connections.
@@ -654,6 +656,14 @@ impl FeatureStore for RedisStore {
             count += keys.len() as u64;
         }
         Ok(count)
+    }
+
+    async fn project(
+        &self,
+        generation: Generation,
+        users: &[Projection],
+    ) -> Result<Result<ProjectionOutcome, OtherGeneration>, Error> {
+        Box::pin(self.0.project(generation, users)).await
     }
 
     async fn push(&self) -> Result<Box<dyn Push>, Error> {

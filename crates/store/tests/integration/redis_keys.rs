@@ -464,13 +464,15 @@ fn the_page_on_redis_lists_every_key() {
         let row = format!("| `{}{placeholder}` |", kind.key_prefix());
         assert!(page.contains(&row), "docs/redis.md has no row {row}");
     }
-    for key in ["sparrow:generation", "sparrow:lock", "sparrow:new:{…}"] {
+    let others = ["sparrow:generation", "sparrow:lock", "sparrow:new:{…}", "sparrow:projected:{…}"];
+    for key in others {
         assert!(page.contains(&format!("| `{key}` |")), "docs/redis.md has no row for {key}");
     }
     let listed = page.lines().filter(|line| line.starts_with("| `")).filter(|line| {
         ["`uf:", "`mf:", "`uEmb:", "`i2vEmb:", "`sparrow:"].iter().any(|key| line.contains(key))
     });
-    assert_eq!(listed.count(), Kind::ALL.len() + 3, "docs/redis.md lists keys that do not exist");
+    let expected = Kind::ALL.len() + others.len();
+    assert_eq!(listed.count(), expected, "docs/redis.md lists keys that do not exist");
     let defaults = format!("{:?}", Options::default());
     assert!(defaults.contains("deadline: 200ms") && page.contains("200 ms"));
 }

@@ -24,7 +24,7 @@ const MAX_STORED_STRING: usize = 512 << 20;
 
 /// The part of a reply to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Retention {
+pub(in crate::redis) enum Retention {
     /// Nothing: the reply is for the client library.
     Nothing,
     /// The reply, with [`Reply::TooLarge`] in place of values over a limit.
@@ -38,7 +38,7 @@ pub(super) enum Retention {
 
 /// Parses one reply at a time, from chunks of any size.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(in crate::redis) struct Frames {
     retention: Retention,
     /// Incomplete arrays, outermost first.
     open: Vec<Open>,
@@ -70,7 +70,7 @@ struct Text {
 }
 
 impl Frames {
-    pub(super) const fn new() -> Self {
+    pub(in crate::redis) const fn new() -> Self {
         Self {
             retention: Retention::Nothing,
             open: Vec::new(),
@@ -83,7 +83,7 @@ impl Frames {
     }
 
     /// Whether the next byte begins a reply.
-    pub(super) const fn is_between(&self) -> bool {
+    pub(in crate::redis) const fn is_between(&self) -> bool {
         self.open.is_empty() && self.line.is_empty() && self.string.is_none()
     }
 
@@ -96,7 +96,7 @@ impl Frames {
     /// Parses more input. Returns the number of bytes that belong to the current reply, and the
     /// reply if it is complete. `retention` applies to the whole reply. After an error, parsing cannot
     /// continue.
-    pub(super) fn read(
+    pub(in crate::redis) fn read(
         &mut self,
         input: &[u8],
         retention: Retention,

@@ -45,12 +45,12 @@ use crate::location::Topology;
 use crate::{Error, Options, RedisLocation};
 
 pub(super) use self::config::tls_config;
-pub(super) use self::dial::dial;
+pub(super) use self::dial::{Commands, Replies, dial};
 pub(super) use self::faults::refusal;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use self::frames::read_replies;
-pub(super) use self::frames::words;
-pub(super) use self::reads::{Call, Script};
+pub(super) use self::frames::{Frames, Retention, words};
+pub(super) use self::reads::{Call, Script, has_moved};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reply {

@@ -83,7 +83,7 @@ pub(super) fn verify(answer: &Answer, nonce: &Bytes) -> Result<(), Unverified> {
 }
 
 /// Whether the key of a command is on another server, so that the command was not executed.
-fn has_moved(answer: &Answer) -> bool {
+pub(in crate::redis) fn has_moved(answer: &Answer) -> bool {
     answer.as_ref().is_err_and(|message| message.starts_with("MOVED") || message.starts_with("ASK"))
 }
 
