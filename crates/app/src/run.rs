@@ -392,7 +392,7 @@ pub(crate) fn check_posters(config: &Config) -> Result<(), Error> {
 
 /// The limits of requests and connections.
 fn limits(config: &Config) -> Options {
-    let metrics = config.metrics.enabled;
+    let (metrics, rates) = (config.metrics.enabled, config.limits.rates());
     let config = &config.server;
     let descriptors = file_limit::reserve(config.max_connections.get());
     Options {
@@ -411,6 +411,8 @@ fn limits(config: &Config) -> Options {
         max_bytes_in_flight: config.max_bytes_in_flight.0,
         max_rankings: config.max_rankings,
         metrics,
+        waiting_rankings: config.waiting_rankings,
+        rates,
         ..Options::default()
     }
 }

@@ -14,7 +14,7 @@
 //! * `routing` checks a request, finds its endpoint or page, and adds the headers of the answer.
 //! * `endpoints` contains the handlers with their descriptions. `endpoints::endpoints!` registers them.
 //! * `state` contains what requests are answered from, and shared limits.
-//! * `policy` decides which hosts and origins may use the server.
+//! * `policy` decides which hosts and origins may use the server, and limits the rate of requests.
 //! * `auth` decides who calls and what they may do.
 //! * `parameters` defines and reads parameters.
 //! * `response` contains JSON types, problem documents (RFC 9457) and answers.
@@ -37,6 +37,7 @@ pub use connection::accept::{Served, Server};
 pub use endpoints::EXPERIMENT_ROUTES;
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;
+pub use policy::rates::RateLimits;
 pub use state::access_log::{AccessLines, AccessLog, LoggedUsers};
 pub use state::experiments::{Experiment, ExposureCounts, Variant, VariantModel};
 pub use state::operations::{LogFilter, Operations};

@@ -12,6 +12,7 @@ mod experiments;
 mod filter;
 mod keys;
 mod layers;
+mod limits;
 mod models;
 mod recall;
 mod secrets;
@@ -28,6 +29,7 @@ pub(crate) use filter::checked_filter;
 #[cfg(test)]
 pub(crate) use keys::flag;
 pub use keys::known_keys;
+pub use limits::Limits;
 pub use models::Models;
 pub(crate) use models::{DiscoveredModels, ModelEntry};
 pub(crate) use recall::StrategyTable;
@@ -96,6 +98,8 @@ pub struct Config {
     pub ranking: Ranking,
     /// Limits on connections and requests.
     pub server: Server,
+    /// Limits on the rate of requests.
+    pub limits: Limits,
     /// Cross-origin requests.
     pub cors: Cors,
     /// Keys.
@@ -130,6 +134,7 @@ impl Default for Config {
             recall: Recall::default(),
             ranking: Ranking::default(),
             server: Server::default(),
+            limits: Limits::default(),
             cors: Cors::default(),
             auth: Auth::default(),
             admin: Admin::default(),
@@ -330,6 +335,8 @@ pub struct Server {
     pub max_bytes_in_flight: Size,
     /// The number of concurrent long rankings; 0 for the number of cores.
     pub max_rankings: usize,
+    /// The number of them that wait for each one that runs.
+    pub waiting_rankings: usize,
     /// The accepted values of the header `Host`. If empty, only names of this computer are accepted on loopback, and all
     /// names on other addresses.
     #[serde(deserialize_with = "hosts")]
@@ -352,6 +359,7 @@ impl Default for Server {
             max_connections_per_address: options.max_connections_per_address,
             max_bytes_in_flight: Size(options.max_bytes_in_flight),
             max_rankings: options.max_rankings,
+            waiting_rankings: options.waiting_rankings,
             answer_timeout: options.answer_timeout,
             hosts: Vec::new(),
         }

@@ -79,8 +79,9 @@ pub(crate) async fn serve_connection(
     stream: TcpStream,
     lane: Lane,
 ) {
-    let peer = addresses.zip(stream.peer_addr().ok());
-    let _counted = match peer.map(|(addresses, peer)| addresses.admit(peer.ip())) {
+    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+    let counted = addresses.zip(peer).map(|(addresses, peer)| addresses.admit(peer));
+    let _counted = match counted {
         None => None,
         Some(Some(counted)) => Some(counted),
         Some(None) => {
@@ -103,7 +104,7 @@ pub(crate) async fn serve_connection(
         async move {
             let (parts, mut body) = request.into_parts();
             let (response, unread) =
-                answer(shared, snapshot.as_deref(), parts, &mut body, lane).await;
+                answer(shared, snapshot.as_deref(), parts, &mut body, lane, peer).await;
             if unread {
                 progress.linger();
             }

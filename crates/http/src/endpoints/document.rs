@@ -320,12 +320,12 @@ fn responses(endpoint: &Endpoint, methods: Methods) -> Json {
         let is_possible = match problem.kind {
             Kind::UnexpectedBody => endpoint.body.is_none(),
             Kind::BodyTooLarge | Kind::UnsupportedMediaType => endpoint.body.is_some(),
-            Kind::NotFound | Kind::Internal | Kind::TooManyRatings => {
-                endpoint.problems.contains(&problem.kind)
-            }
+            Kind::NotFound | Kind::Internal => endpoint.problems.contains(&problem.kind),
             Kind::Forbidden | Kind::Unauthorized => !endpoint.is_open || endpoint.body.is_some(),
             Kind::KeyReused => endpoint.writes,
-            Kind::MisdirectedRequest => endpoint.exposure != Exposure::Probe,
+            Kind::MisdirectedRequest | Kind::TooManyRequests => {
+                endpoint.exposure != Exposure::Probe
+            }
             _ => true,
         };
         if is_possible {
@@ -637,12 +637,13 @@ static PROBLEMS: [ProblemResponse; 15] = [
         },
     ),
     response(
-        "TooManyRatings",
-        Kind::TooManyRatings,
-        "The user has as many live ratings as `[live] max_ratings` allows.",
+        "TooManyRequests",
+        Kind::TooManyRequests,
+        "The key or the address sends more requests than `[limits]` allows: repeat the request after `Retry-After`. Or \
+         the user has as many live ratings as `[live] max_ratings` allows.",
         || {
-            let detail = "user 6 has 10000 live ratings, which is the limit";
-            Problem::new(Kind::TooManyRatings, detail)
+            let detail = "more than 50 requests per second by this key";
+            Problem::new(Kind::TooManyRequests, detail)
         },
     ),
     response("Internal", Kind::Internal, "The server has failed.", || {

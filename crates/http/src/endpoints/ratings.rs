@@ -43,7 +43,7 @@ pub(crate) static PUT: Endpoint<[Parameter; 0]> = Endpoint::v1(
 )
 .of(OF_RATING)
 .writing(Methods::PUT, Some(&[Field::new(STARS_FIELD, STARS, "The rating, in stars."), TIME]))
-.with_problems(&[Kind::NotFound, Kind::TooManyRatings, Kind::Internal]);
+.with_problems(&[Kind::NotFound, Kind::Internal]);
 
 pub(crate) async fn put(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
@@ -67,7 +67,7 @@ pub(crate) static DELETE: Endpoint<[Parameter; 0]> = Endpoint::v1(
 )
 .of(OF_RATING)
 .writing(Methods::DELETE, None)
-.with_problems(&[Kind::NotFound, Kind::TooManyRatings, Kind::Internal]);
+.with_problems(&[Kind::NotFound, Kind::Internal]);
 
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
@@ -125,7 +125,7 @@ pub(crate) static POST: Endpoint<[Parameter; 1]> = Endpoint::v1(
         "",
     )]),
 )
-.with_problems(&[Kind::NotFound, Kind::TooManyRatings, Kind::Internal]);
+.with_problems(&[Kind::NotFound, Kind::Internal]);
 
 pub(crate) async fn post(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;

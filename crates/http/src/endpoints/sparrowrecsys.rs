@@ -1,7 +1,7 @@
 //! The endpoints of SparrowRecSys, with its paths, parameters and field names, so that its front ends can use this
 //! server.
 
-use sparrow_engine::{Candidates, Request, SimilarRequest};
+use sparrow_engine::{Candidates, Reason, Request, SimilarRequest};
 use sparrow_model::{Sort, UserId};
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint};

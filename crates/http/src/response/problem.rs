@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     /// An idempotency key was used for another request.
     KeyReused,
     TooManyRatings,
+    /// By this key or address.
+    TooManyRequests,
     HttpVersion,
     MisdirectedRequest,
 }
@@ -111,6 +113,11 @@ impl Kind {
                 StatusCode::TOO_MANY_REQUESTS,
                 "too-many-ratings",
                 "The user has too many live ratings",
+            ),
+            Self::TooManyRequests => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "The client sends too many requests",
             ),
             Self::HttpVersion => (
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,

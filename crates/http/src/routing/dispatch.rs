@@ -1,5 +1,6 @@
 //! From a request to its answer: checks, the endpoint, the headers of the answer.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use crate::endpoints;
 use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
 use crate::endpoints::metrics::routes;
 use crate::policy::cors::{Grant, Origins};
+use crate::policy::rates::Standing;
 use crate::policy::{operators, writes};
 use crate::response::audience::Audience;
 use crate::response::problem::{Kind, Problem, quoted};
@@ -46,6 +48,7 @@ pub(crate) async fn answer(
     mut parts: Parts,
     body: &mut Incoming,
     lane: Lane,
+    peer: Option<IpAddr>,
 ) -> (Response<Body>, bool) {
     let start = Instant::now();
     let request_id = request_id::of(&parts.headers, &shared.request_ids);
@@ -74,7 +77,13 @@ pub(crate) async fn answer(
     let auth = shared.auth.get();
     let access = auth.as_ref().map(|auth| Access::of(auth, &parts)).transpose();
     let request = Request { route, framing, lane, takes_body };
-    let checked = empty.and_then(|()| check(shared, &parts, request, &grant, access));
+    let known = access.as_ref().ok().and_then(Option::as_ref);
+    let standing = is_rated(route, lane).then(|| shared.rates.count(peer, known)).flatten();
+    let checked = standing
+        .as_ref()
+        .map_or(Ok(()), Standing::check)
+        .and(empty)
+        .and_then(|()| check(shared, &parts, request, &grant, access));
     let reply = match checked {
         Ok(Checked::Answered(reply)) => Ok(reply),
         Ok(Checked::Call(route, access)) => {
@@ -106,6 +115,9 @@ pub(crate) async fn answer(
         }
     };
     let mut reply = grant.add_headers(reply);
+    if let Some(standing) = standing {
+        reply = standing.add_headers(reply);
+    }
     if endpoint.is_some_and(|endpoint| endpoint.is_personal) {
         reply = reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     } else if auth.is_some() && endpoint.is_some_and(|endpoint| !endpoint.is_open) {
@@ -134,6 +146,16 @@ pub(crate) async fn answer(
         active.answered(index, &parts.method, response.status());
     }
     (response, framing.has_body)
+}
+
+/// Whether requests for a route count for the limits on rates. The files of the web pages are exempt: one page has many.
+fn is_rated(route: Option<Route<'_>>, lane: Lane) -> bool {
+    lane == Lane::Public
+        && match route {
+            Some(Route::Endpoint(_, endpoint, _)) => endpoint.exposure != Exposure::Probe,
+            Some(Route::Page(_) | Route::Asset(_)) => false,
+            None => true,
+        }
 }
 
 /// A request after all checks of its head.

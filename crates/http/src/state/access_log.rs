@@ -202,11 +202,11 @@ mod tests {
     #[test]
     fn sample_is_the_share_of_requests_and_failures_are_always_logged() {
         for (sample, expected) in [(0.0, 0), (0.25, 250), (1.0, 1000)] {
-            let (logger, lines) = logger(sample, LoggedUsers::Off);
-            (0..1000).for_each(|_| logger.log(&ACCESS));
+            let (log, lines) = logger(sample, LoggedUsers::Off);
+            (0..1000).for_each(|_| log.log(&ACCESS));
             let logged = lines.0.lock().unwrap().len();
             assert!(logged.abs_diff(expected) <= 2, "{sample}: {logged}");
-            logger.log(&Access { status: 500, ..ACCESS });
+            log.log(&Access { status: 500, ..ACCESS });
             assert_eq!(lines.0.lock().unwrap().len(), logged + 1);
         }
     }

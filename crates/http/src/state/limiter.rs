@@ -8,9 +8,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::response::problem::{Kind, Problem};
 
-/// How many requests may wait for each one that runs.
-const WAITING: usize = 4;
-
 /// Lets a few requests run at once and a few more wait, and refuses the rest at once: a client that would wait for
 /// long does better to retry.
 #[derive(Debug)]
@@ -24,14 +21,14 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// With `most` running requests; 0 for the number of cores that the process may use.
-    pub(crate) fn new(most: usize, what: &'static str) -> Self {
+    /// With `most` running requests, 0 for the number of cores that the process may use, and `waiting` for each of them.
+    pub(crate) fn new(most: usize, waiting: usize, what: &'static str) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let most = if most == 0 { cores() } else { most }.min(Semaphore::MAX_PERMITS);
         Self {
             running: Arc::new(Semaphore::new(most)),
             waiting: AtomicUsize::new(0),
-            most_waiting: most.saturating_mul(WAITING),
+            most_waiting: most.saturating_mul(waiting),
             refused: Count::default(),
             what,
         }
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn requests_beyond_the_waiting_ones_are_refused() {
-        let limiter = Limiter::new(1, "tests");
+        let limiter = Limiter::new(1, 4, "tests");
         let running = poll(pin!(limiter.admit())).unwrap().unwrap();
         let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(limiter.admit())).collect();
         assert!(waiting.iter_mut().all(|one| poll(one.as_mut()).is_none()));

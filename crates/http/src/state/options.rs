@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::auth::Auth;
 use crate::policy::cors::Cors;
 use crate::policy::hosts::Hosts;
+use crate::policy::rates::RateLimits;
 
 /// Limits of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +25,12 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Between the failure of readiness and the beginning of shutdown, so that load balancers notice the former.
     pub drain_delay: Duration,
-    /// Concurrent long rankings: of the whole catalogue, or by a slow model. A few more wait, further ones are
-    /// answered 503. 0 stands for the number of cores.
+    /// Concurrent long rankings: of the whole catalogue, or by a slow model. 0 stands for
+    /// the number of cores.
     pub max_rankings: usize,
+    /// Long rankings that wait for each one that runs; further ones are answered 503. With n, an admitted one takes at most
+    /// n + 1 times as long as on an idle server.
+    pub waiting_rankings: usize,
     /// For requests to end after shutdown has begun; then connections are cut.
     pub shutdown_timeout: Duration,
     /// Concurrent connections; a further one is answered 503 and closed.
@@ -51,6 +55,8 @@ pub struct Options {
     pub accepts_writes: bool,
     /// Whether the server counts its requests for `/metrics`.
     pub metrics: bool,
+    /// Limits on the rate of requests, except those for health, readiness and the files of the web pages.
+    pub rates: RateLimits,
     /// The credentials at the start; [`crate::Server::set_auth`] replaces them.
     pub auth: Auth,
 }
@@ -66,6 +72,7 @@ impl Default for Options {
             request_timeout: Duration::from_secs(5),
             drain_delay: Duration::ZERO,
             max_rankings: 0,
+            waiting_rankings: 2,
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 1000,
             max_refusals: 32,
@@ -78,6 +85,7 @@ impl Default for Options {
             hosts: Hosts::ANY,
             accepts_writes: true,
             metrics: true,
+            rates: RateLimits::default(),
             auth: Auth::default(),
         }
     }

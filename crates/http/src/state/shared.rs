@@ -1,11 +1,12 @@
 //! The state that all connections of a server share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::auth::CurrentAuth;
+use crate::policy::rates::Rates;
 use crate::state::access_log::AccessLogger;
 use crate::state::experiments::{Exposures, InForce};
 use crate::state::in_flight::InFlight;
@@ -21,6 +22,7 @@ use crate::state::snapshot::Snapshot;
 pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
     pub(crate) auth: CurrentAuth,
+    pub(crate) rates: Rates,
     pub(crate) rankings: Limiter,
     /// Rankings by versions of models that have not been measured.
     pub(crate) first_rankings: Limiter,
@@ -48,6 +50,8 @@ pub(crate) type LastSnapshot = Mutex<(u64, Option<Arc<Snapshot>>)>;
 
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
+        let Options { max_rankings, waiting_rankings, .. } = options;
+        let limiter = |what| Limiter::new(max_rankings, waiting_rankings, what);
         Self {
             recommendation_ids: RecommendationIds::new(),
             metrics: options.metrics.then(ServerMetrics::new),
@@ -57,8 +61,9 @@ impl Shared {
             access_log: OnceLock::new(),
             operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
-            rankings: Limiter::new(options.max_rankings, "long rankings"),
-            first_rankings: Limiter::new(options.max_rankings, "first rankings"),
+            rankings: limiter("long rankings"),
+            first_rankings: limiter("first rankings"),
+            rates: Rates::new(options.rates),
             auth: CurrentAuth::new(options.auth.clone()),
             options: Arc::new(options),
             snapshot: Mutex::new(None),

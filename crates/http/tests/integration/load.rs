@@ -52,7 +52,7 @@ impl Ranker for Slow {
 }
 
 /// A server in one thread with another model.
-fn with_model(options: Options, model: Model) -> Running {
+pub(crate) fn with_model(options: Options, model: Model) -> Running {
     let catalog = Arc::clone(engine().catalog());
     let engine = Engine::builder(catalog).standard(None).model(model).build();
     let engine = Arc::new(engine.unwrap());
@@ -176,7 +176,8 @@ fn burst_on_an_unmeasured_fast_model_is_not_refused() {
 
 #[test]
 fn long_rankings_beyond_the_waiting_ones_are_refused() {
-    let (running, gate) = with_slow_model(Options { max_rankings: 1, ..patient() });
+    let options = Options { max_rankings: 1, waiting_rankings: 4, ..patient() };
+    let (running, gate) = with_slow_model(options);
     let mut first = ask(&running, SLOW);
     gate.wait_for_calls(1);
     let mut waiting: Vec<_> = (0..4).map(|_| ask(&running, SLOW)).collect();

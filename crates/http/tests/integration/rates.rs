@@ -1,0 +1,101 @@
+//! Limits on the rate of requests.
+
+use std::num::NonZeroU32;
+
+use sparrow_http::{Auth, Options, RateLimits, Scopes};
+
+use crate::auth::{bearer, key, send, server};
+use crate::support::{Answer, Running, patient};
+
+const MOST: u32 = 5;
+
+fn limited(limits: RateLimits, auth: Auth) -> Running {
+    server(Options { rates: limits, auth, ..patient() })
+}
+
+fn by_address() -> RateLimits {
+    let per_address = NonZeroU32::new(MOST);
+    RateLimits { per_address, limits_loopback: true, ..RateLimits::default() }
+}
+
+/// Sends many requests at once, so that they arrive well within a second.
+fn flood(running: &Running, target: &str, headers: &str) -> Vec<Answer> {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    let mut client = running.connect();
+    client.write(request.repeat(20).as_bytes());
+    (0..20).map(|_| client.answer()).collect()
+}
+
+fn is_refusal(answer: &Answer) -> bool {
+    answer.status == 429
+}
+
+#[test]
+fn requests_beyond_the_rate_get_429_with_the_time_to_wait() {
+    let running = limited(by_address(), Auth::default());
+    let answers = flood(&running, "/v1/genres", "");
+    assert!(answers[..MOST as usize].iter().all(|answer| answer.status == 200));
+    assert_eq!(answers[0].header("ratelimit-policy"), Some("\"address\";q=5;w=1"));
+    assert_eq!(answers[0].header("ratelimit"), Some("\"address\";r=4;t=1"));
+    assert_eq!(answers[0].header("retry-after"), None);
+    let refused = answers.iter().find(|answer| is_refusal(answer)).unwrap();
+    assert_eq!(refused.problem()["type"], "/problems/too-many-requests");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("ratelimit"), Some("\"address\";r=0;t=1"));
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"address\";q=5;w=1"));
+}
+
+#[test]
+fn health_and_files_of_pages_are_not_limited() {
+    let running = limited(by_address(), Auth::default());
+    assert!(flood(&running, "/no-such-endpoint", "").iter().any(is_refusal));
+    for target in ["/healthz", "/readyz", "/", "/assets/site.css"] {
+        let answers = flood(&running, target, "");
+        assert!(answers.iter().all(|answer| answer.status == 200), "{target}");
+        assert_eq!(answers[0].header("ratelimit"), None, "{target}");
+    }
+}
+
+#[test]
+fn clients_on_loopback_are_not_limited_by_default() {
+    let limits = RateLimits { limits_loopback: false, ..by_address() };
+    let running = limited(limits, Auth::default());
+    assert!(flood(&running, "/v1/genres", "").iter().all(|answer| answer.status == 200));
+}
+
+#[test]
+fn each_name_of_a_key_has_its_own_limit() {
+    let (one, first) = key("one", Scopes::READ);
+    let (renewed, second) = key("one", Scopes::READ);
+    let (other, third) = key("other", Scopes::READ);
+    let auth = Auth { keys: vec![first, second, third], ..Auth::default() };
+    let per_key = NonZeroU32::new(1);
+    let running = limited(RateLimits { per_key, ..RateLimits::default() }, auth);
+    let answers = flood(&running, "/v1/genres", &bearer(&one));
+    assert_eq!(answers[0].status, 200);
+    assert_eq!(answers[0].header("ratelimit-policy"), Some("\"key\";q=1;w=1"));
+    assert!(answers[1..].iter().any(is_refusal));
+    // A new key of the same name shares the limit, the one of another name does not.
+    assert!(flood(&running, "/v1/genres", &bearer(&renewed))[1..].iter().any(is_refusal));
+    assert_eq!(running.get_with("/v1/genres", &bearer(&other)).status, 200);
+    // Without a key there is no limit, since there is none per address.
+    assert!(flood(&running, "/v1/genres", "").iter().all(|answer| answer.status == 401));
+}
+
+#[test]
+fn guesses_of_keys_count_for_their_address() {
+    let auth = Auth { keys: vec![key("one", Scopes::READ).1], ..Auth::default() };
+    let running = limited(by_address(), auth);
+    let answers = flood(&running, "/v1/genres", &bearer("sparrow_wrong"));
+    assert_eq!(answers[0].status, 401);
+    assert!(answers.iter().any(is_refusal));
+}
+
+#[test]
+fn refused_request_with_a_body_ends_its_connection() {
+    let running = limited(by_address(), Auth::default());
+    let mut refused = (0..200)
+        .map(|_| send(&running, "PUT", "/v1/users/1/ratings/1", "", "{\"stars\":4}"))
+        .filter(is_refusal);
+    assert_eq!(refused.next().unwrap().header("connection"), Some("close"));
+}
