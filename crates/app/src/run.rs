@@ -27,7 +27,7 @@ use crate::follow::{self, Publisher};
 use crate::load::load;
 use crate::models::Registry;
 use crate::reload::{self, Reload, Source};
-use crate::{auth, check, file_limit, listen, live, refresh, store, telemetry};
+use crate::{access_log, auth, check, file_limit, listen, live, refresh, store, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
 const FINAL_OUTPUT: Duration = Duration::from_millis(500);

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use ring::hmac;
 
+use crate::auth::keys::hex;
 use crate::response::json;
 
 /// The multiplier of Fibonacci hashing: multiples of it are spread evenly.
@@ -141,7 +142,7 @@ impl AccessLogger {
 
 fn hashed(key: &hmac::Key, user: u32) -> String {
     let tag = hmac::sign(key, user.to_string().as_bytes());
-    tag.as_ref().iter().take(HASHED).map(|byte| format!("{byte:02x}")).collect()
+    hex(&tag.as_ref()[..HASHED])
 }
 
 #[cfg(test)]
