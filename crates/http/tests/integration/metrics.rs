@@ -30,7 +30,10 @@ fn requests_are_counted_by_route_method_and_status() {
     {
         running.get(target);
     }
-    running.send(b"HEAD /v1/movies/1 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let mut client = running.connect();
+    client.write(b"HEAD /v1/movies/1 HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.head();
+    drop(client);
     running.send(b"DELETE /v1/movies/1 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     running.get("/v1/users/1/recommendations?model=neuralcf");
     let metrics = admin.get("/metrics");
