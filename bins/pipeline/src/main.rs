@@ -19,7 +19,7 @@ use samples::Samples;
 
 /// Computes features and training samples for sparrow-loader.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
+#[command(name = "sparrow-pipeline", version, arg_required_else_help = true, after_help = exit::HELP)]
 struct Cli {
     #[command(flatten)]
     console: Console,

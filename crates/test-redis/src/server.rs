@@ -90,6 +90,17 @@ impl TestRedis {
     /// # Panics
     /// If redis-cli fails.
     pub fn cli(&self, command: &[&str]) -> String {
+        let (succeeded, printed) = self.try_cli(command);
+        assert!(succeeded, "redis-cli {command:?}: {printed}");
+        printed
+    }
+
+    /// Sends a command with redis-cli. Returns whether it succeeded, and what it printed. It fails if the server closes the
+    /// connection, as it does when its role changes.
+    ///
+    /// # Panics
+    /// If redis-cli is not installed.
+    pub fn try_cli(&self, command: &[&str]) -> (bool, String) {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
             .args(command)
@@ -97,8 +108,7 @@ impl TestRedis {
             .output()
             .expect("redis-cli is on the PATH (Debian package redis-tools)");
         let printed = String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned();
-        assert!(output.status.success(), "redis-cli {command:?}: {printed}");
-        printed
+        (output.status.success(), printed)
     }
 
     /// Sends many inline commands, one per line, with `redis-cli --pipe`.

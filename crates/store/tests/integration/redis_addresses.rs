@@ -54,8 +54,8 @@ async fn sentinels_lead_to_the_current_primary() {
     });
     wait_until("a fail-over begins", || sentinel.cli(&["SENTINEL", "FAILOVER", "cinema"]) == "OK");
     wait_until("the replica leads", || {
-        replica.cli(&["-a", "films", "ROLE"]).starts_with("master")
-            && redis.cli(&["-a", "films", "ROLE"]).starts_with("slave")
+        replica.try_cli(&["-a", "films", "ROLE"]).1.starts_with("master")
+            && redis.try_cli(&["-a", "films", "ROLE"]).1.starts_with("slave")
     });
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
