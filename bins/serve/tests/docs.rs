@@ -13,7 +13,9 @@ fn pages() -> Vec<PathBuf> {
     let inside = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<PathBuf> =
         inside.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
-    all.extend(["README.md", ".github/SECURITY.md", "docs/deploy/README.md"].map(|page| root().join(page)));
+    all.extend(
+        ["README.md", ".github/SECURITY.md", "docs/deploy/README.md"].map(|page| root().join(page)),
+    );
     assert!(all.len() > 5, "{all:?}");
     all
 }
