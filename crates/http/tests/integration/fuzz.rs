@@ -10,10 +10,15 @@ use sparrow_user_state::LiveSource;
 use crate::support::{Running, patient, snapshot};
 
 /// A key that was used for another request is refused, which no description of a single request can express. With `partial`, an
-/// invalid item of a batch has its status in an answer of status 200.
+/// invalid item of a batch has its status in an answer of status 200. The values of `variant` are those of the experiments of a
+/// server, of which this one has none.
 const CONFIGURATION: &str = r#"
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
+
+[[operations]]
+include-path = ["/getrecforyou", "/v1/users/{id}/recommendations", "/v1/recommendations"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "400", "401", "403", "404", "409", "422", "429", "5xx"]
 
 [[operations]]
 include-operation-id = ["recordEvents", "rateMovies"]
