@@ -368,7 +368,10 @@ fn two_models_are_compared_side_by_side() -> Result<()> {
         browser.click("#versus summary")?;
         let by_embedding = ids("emb")?;
         browser.until(&is_shown("emb", &by_embedding))?;
-        browser.click("#versus-controls label:has(input[name=second][value=popularity])")?;
+        for second in ["emb", "popularity"] {
+            let label = format!("#versus-controls label:has(input[name=second][value={second}])");
+            browser.click(&label)?;
+        }
         let by_popularity = ids("popularity")?;
         browser.until(&is_shown("popularity", &by_popularity))?;
         browser.until(&is_shown("emb", &by_embedding))?;

@@ -72,7 +72,7 @@ impl Default for Options {
             request_timeout: Duration::from_secs(5),
             drain_delay: Duration::ZERO,
             max_rankings: 0,
-            waiting_rankings: 2,
+            waiting_rankings: 4,
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 1000,
             max_refusals: 32,
