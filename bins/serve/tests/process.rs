@@ -245,10 +245,11 @@ fn hangup_reloads_experiments_and_log_filter_and_keeps_them_after_an_error() {
     };
     assert_eq!(experiments(&server), None);
 
-    fs::write(&file, format!("listen = \"127.0.0.1:1\"\n{tables}")).unwrap();
+    fs::write(&file, format!("[server]\nwaiting_rankings = 3\n{tables}")).unwrap();
     server.signal("HUP");
     assert!(log.any(|line| line.contains("was read again") && line.contains("experiments")));
     let restart = log.find(|line| line.contains("a restart only")).unwrap();
+    assert!(restart.contains("server.waiting_rankings"), "{restart}");
     assert!(!restart.contains("experiments"), "{restart}");
     assert_eq!(experiments(&server), Some("x".into()));
 
