@@ -554,12 +554,13 @@ fn openapi_contains_the_names_of_models_and_genres() {
 #[test]
 fn head_has_the_headers_of_get_and_no_body() {
     let running = Running::start(patient());
+    // The problem comes first: it contains the request id, whose number then has one digit.
     let targets = [
+        "/v1/movies/x",
         "/getrecforyou?id=6",
         "/v1/movies",
         "/",
         "/assets/site.css",
-        "/v1/movies/x",
         "/openapi.json",
     ];
     let mut client = running.connect();
