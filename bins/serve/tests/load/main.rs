@@ -13,7 +13,11 @@ mod server;
 #[cfg(target_os = "linux")]
 mod soak;
 
+use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use client::Client;
 
 /// Ends the clients of a test when dropped, also after a failure.
 struct Stop<'a>(&'a AtomicBool);
@@ -21,5 +25,27 @@ struct Stop<'a>(&'a AtomicBool);
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Failures after which a client gives up.
+const MOST_FAILURES: usize = 100;
+
+/// Sends requests over one connection until `is_done`, and collects what was unexpected.
+fn send_until(
+    is_done: &AtomicBool,
+    address: SocketAddr,
+    failures: &Mutex<Vec<String>>,
+    send: impl Fn(&mut Client) -> Result<(), String>,
+) {
+    let mut client = Client::connect(address).unwrap();
+    while !is_done.load(Ordering::Relaxed) {
+        if let Err(failure) = send(&mut client) {
+            let mut failures = failures.lock().unwrap();
+            failures.push(failure);
+            if failures.len() > MOST_FAILURES {
+                return;
+            }
+        }
     }
 }

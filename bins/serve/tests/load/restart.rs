@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use sparrow_test_support::rounds;
 
-use crate::Stop;
 use crate::balancer::Balancer;
-use crate::client::Client;
 use crate::server::Server;
+use crate::{Stop, send_until};
 
 const CLIENTS: usize = 8;
 
@@ -42,22 +41,14 @@ fn rolling_restarts_fail_no_request() {
         let _stop = Stop(&is_done);
         for _ in 0..CLIENTS {
             scope.spawn(|| {
-                let mut client = Client::connect(balancer.address).unwrap();
-                while !is_done.load(Ordering::Relaxed) {
+                send_until(&is_done, balancer.address, &failures, |client| {
                     let path = path(sent.fetch_add(1, Ordering::Relaxed));
-                    let failure = match client.get(&path) {
-                        Ok(answer) if answer.status == 200 && !answer.body.is_empty() => {
-                            continue;
-                        }
-                        Ok(answer) => format!("{path}: {} {}", answer.status, answer.body),
-                        Err(error) => format!("{path}: {error}"),
-                    };
-                    let mut failures = failures.lock().unwrap();
-                    failures.push(failure);
-                    if failures.len() > 100 {
-                        return;
+                    match client.get(&path) {
+                        Ok(answer) if answer.status == 200 && !answer.body.is_empty() => Ok(()),
+                        Ok(answer) => Err(format!("{path}: {} {}", answer.status, answer.body)),
+                        Err(error) => Err(format!("{path}: {error}")),
                     }
-                }
+                });
             });
         }
         // Both servers at least once, and until all requests were sent.

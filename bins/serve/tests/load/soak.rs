@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use sparrow_test_support::{demo, rounds};
 
-use crate::Stop;
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::server::Server;
+use crate::{Stop, send_until};
 
 const CLIENTS: usize = 4;
 const MIB: usize = 1 << 20;
@@ -132,21 +132,17 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
         let _stop = Stop(&is_done);
         for _ in 0..CLIENTS {
             scope.spawn(|| {
-                let mut client = Client::connect(server.address).unwrap();
-                while !is_done.load(Ordering::Relaxed) {
+                send_until(&is_done, server.address, &unexpected, |client| {
                     let Request { method, path, body, expected } =
                         request(sent.fetch_add(1, Ordering::Relaxed));
-                    let found = match client.send(method, &path, &body) {
-                        Ok(answer) if expected.contains(&answer.status) => continue,
-                        Ok(answer) => format!("{method} {path}: {} {}", answer.status, answer.body),
-                        Err(error) => format!("{method} {path}: {error}"),
-                    };
-                    let mut unexpected = unexpected.lock().unwrap();
-                    unexpected.push(found);
-                    if unexpected.len() > 100 {
-                        return;
-                    }
-                }
+                    let Answer { status, body } = client
+                        .send(method, &path, &body)
+                        .map_err(|error| format!("{method} {path}: {error}"))?;
+                    let is_expected = expected.contains(&status);
+                    is_expected
+                        .then_some(())
+                        .ok_or_else(|| format!("{method} {path}: {status} {body}"))
+                });
             });
         }
         let began = Instant::now();

@@ -3,6 +3,7 @@
 use hyper::header::HeaderMap;
 
 use crate::auth::access::Access;
+use crate::auth::access::Need;
 use crate::parameters::definition::Parameter;
 use crate::parameters::query::{Unknown, Value, parse, path_id};
 use crate::policy::cors::Origins;
@@ -37,6 +38,8 @@ pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) exposure: Exposure,
     /// Whether answers are about a user: caches must not keep them.
     pub(crate) is_personal: bool,
+    /// What its callers must be permitted on a server with credentials.
+    pub(crate) needs: Need,
     /// Whether it needs no credentials on a server that has some.
     pub(crate) is_open: bool,
     pub(crate) query: Query,
@@ -179,6 +182,7 @@ impl<Query: Copy> Endpoint<Query> {
             origins: Origins::Listed,
             exposure: Exposure::Public,
             is_personal: false,
+            needs: Need::ReadsCatalog,
             is_open: false,
             query,
         }
@@ -232,7 +236,9 @@ impl<Query: Copy> Endpoint<Query> {
 
     /// Changes data by this method.
     pub(crate) const fn writing(self, methods: Methods, body: Option<&'static [Field]>) -> Self {
-        Self { methods, body, writes: true, is_personal: true, origins: Origins::Writers, ..self }
+        let needs = Need::Writes;
+        let origins = Origins::Writers;
+        Self { methods, body, writes: true, is_personal: true, needs, origins, ..self }
     }
 
     /// Takes PUT with a body on the admin port, where [`crate::policy::operators`] decides who may.
@@ -253,9 +259,21 @@ impl<Query: Copy> Endpoint<Query> {
         Self { is_open: true, ..self }
     }
 
+    /// Marks the answers as about somebody without an id: they contain nothing about users, but caches must not keep them.
+    pub(crate) const fn about_nobody(self) -> Self {
+        Self { needs: Need::ReadsCatalog, ..self.personal() }
+    }
+
     /// Marks the answers as about a user: caches must not keep them, and only listed origins may read them.
     pub(crate) const fn personal(self) -> Self {
-        Self { is_personal: true, origins: Origins::Listed, ..self }
+        Self { is_personal: true, needs: Need::ReadsUsers, origins: Origins::Listed, ..self }
+    }
+}
+
+impl Endpoint {
+    /// Whether only the web pages of this server may send its requests, which change something for a browser.
+    pub(crate) fn is_of_own_pages(&self) -> bool {
+        self.origins == Origins::Own && self.exposure.is_public() && self.methods != Methods::READ
     }
 }
 

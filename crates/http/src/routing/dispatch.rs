@@ -10,7 +10,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
-use crate::auth::access::{Access, Need};
+use crate::auth::access::Access;
 use crate::endpoints;
 use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
 use crate::endpoints::metrics::routes;
@@ -222,10 +222,7 @@ fn check<'p>(
         let options = &shared.options;
         writes::check(parts, options.accepts_writes, &options.cors, access.as_ref())?;
     }
-    if parts.uri.path() == "/v1/session"
-        && parts.method != Method::GET
-        && parts.method != Method::HEAD
-    {
+    if endpoint.is_some_and(Endpoint::is_of_own_pages) {
         writes::check_origin(parts, false)?;
     }
     Ok(Checked::Call(route, access))
@@ -254,20 +251,9 @@ fn authorize(
     if let Some(access) = &access
         && !endpoint.is_open
     {
-        access.check(need_of(endpoint))?;
+        access.check(endpoint.needs)?;
     }
     Ok(access)
-}
-
-/// What a caller of an endpoint must be permitted. Recommendations for somebody without an id are about movies alone.
-fn need_of(endpoint: &Endpoint) -> Need {
-    if endpoint.writes {
-        Need::Writes
-    } else if endpoint.is_personal && endpoint.path.template != "/v1/recommendations" {
-        Need::ReadsUsers
-    } else {
-        Need::ReadsCatalog
-    }
 }
 
 async fn reply(
