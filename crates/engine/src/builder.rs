@@ -146,8 +146,9 @@ impl Builder {
         self
     }
 
-    /// Adds a recall strategy, at most 15. Answers list the strategies in this order, and popular movies fill up what they
-    /// leave of the candidates. `share` is the number of candidates that the strategy is asked for in a request for no
+    /// Adds a recall strategy, at most 15. Answers list the strategies in this order. Popular movies fill up the candidates
+    /// that they leave, or only the list if the model that ranks, or one whose scores it combines, proposed candidates.
+    /// `share` is the number of candidates that the strategy is asked for in a request for no
     /// more movies than [`candidates`](Self::candidates); larger requests ask for proportionally more.
     pub fn strategy(self, recall: impl Recall + 'static, share: usize) -> Self {
         self.strategy_for(Scope::Always, recall, share)

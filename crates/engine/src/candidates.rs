@@ -40,6 +40,10 @@ impl Engine {
             }
         }
         let found_by_model = !buffers.candidates().is_empty();
+        if found_by_model {
+            // Popular movies that no model proposed hardly ever reach the list; they only fill it up.
+            most = size;
+        }
         for (index, strategy) in self.strategies.iter().enumerate() {
             let is_used = match strategy.scope {
                 Scope::Always => true,
