@@ -28,7 +28,7 @@ impl Engine {
             Scope::OwnModel => {
                 strategy.model.is_some_and(|model| self.uses_scores_of(ranking, model))
             }
-            Scope::Fallback => strategy.best_of.contains(&ranking),
+            Scope::Fallback => strategy.own_of.contains(&ranking),
         };
         for (index, strategy) in self.strategies.iter().enumerate().filter(|(_, s)| is_own(s)) {
             // The best movies of a model are its list, however long that is.

@@ -777,6 +777,22 @@ async fn popular_movies_fill_up_all_candidates_only_if_no_model_proposed_any() {
 }
 
 #[tokio::test]
+async fn model_that_names_a_strategy_ranks_its_candidates_alone_if_there_are_any() {
+    let counted = Arc::new(Counted(Knows(50), AtomicUsize::new(0)));
+    let model = Model::new("counted", counted as Arc<dyn Ranker>).fallback("popularity");
+    let engine = standard(&catalog()).model(model.recall("embedding")).build().unwrap();
+    // User 59 has no vector.
+    for (user, is_alone) in [(20, true), (59, false)] {
+        let request = Request { model: Some("counted"), size: 30, ..Request::new(UserId(user)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        let others = |item| answer.recalled_by(item).any(|name| name == "rating");
+        assert_eq!(answer.items.iter().any(others), !is_alone, "{user}");
+        let by_vectors = |item| answer.recalled_by(item).any(|name| name == "embedding");
+        assert_eq!(answer.items.iter().any(by_vectors), is_alone, "{user}");
+    }
+}
+
+#[tokio::test]
 async fn list_of_a_model_contains_its_best_movies_however_long_it_is() {
     let whole = Arc::new(Whole::default());
     let engine = standard(&catalog())
