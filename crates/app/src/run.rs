@@ -412,6 +412,8 @@ fn limits(config: &Config) -> Options {
         max_rankings: config.max_rankings,
         metrics,
         waiting_rankings: config.waiting_rankings,
+        compression: config.compression,
+        shared_cache: config.shared_cache,
         rates,
         ..Options::default()
     }

@@ -271,6 +271,12 @@ impl<Query: Copy> Endpoint<Query> {
 }
 
 impl Endpoint {
+    /// Whether its answers are about movies alone and the same for everybody, until the data change.
+    pub(crate) fn is_of_catalog(&self) -> bool {
+        let is_list = matches!(self.group, Group::Movies | Group::SparrowRecSys);
+        is_list && !self.is_personal && self.methods == Methods::READ
+    }
+
     /// Whether only the web pages of this server may send its requests, which change something for a browser.
     pub(crate) fn is_of_own_pages(&self) -> bool {
         self.origins == Origins::Own && self.exposure.is_public() && self.methods != Methods::READ

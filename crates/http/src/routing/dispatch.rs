@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, VARY,
+    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -104,6 +104,10 @@ pub(crate) async fn answer(
         Err(problem) => Err(problem),
     };
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let reply = match reply {
+        Ok(reply) if shared.options.compression => Ok(reply.compressed(&parts.headers)),
+        reply => reply,
+    };
     let reply = reply.and_then(|reply| reply.map_body(|body| shared.in_flight.admit(target, body)));
     let reply = match reply {
         Ok(reply) => reply,
@@ -123,6 +127,12 @@ pub(crate) async fn answer(
     } else if auth.is_some() && endpoint.is_some_and(|endpoint| !endpoint.is_open) {
         // Not for caches that do not know who asked.
         reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    } else if endpoint.is_some_and(Endpoint::is_of_catalog)
+        && reply.status() == StatusCode::OK
+        && !reply.has(&CACHE_CONTROL)
+        && let Some(control) = &shared.catalog_caching
+    {
+        reply = reply.with(CACHE_CONTROL, control.clone());
     }
     let index = route.map_or_else(routes::none, |route| route.index());
     if let Some(log) = shared.access_log() {
@@ -321,5 +331,5 @@ fn error_page(
         return None;
     }
     let page = snapshot.web.page("error.html", StatusCode::NOT_FOUND, &HeaderMap::new()).ok()?;
-    Some(page.with(VARY, HeaderValue::from_static("accept")))
+    Some(page.varying_by("accept"))
 }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use tokio::sync::Notify;
 
 use crate::auth::CurrentAuth;
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) experiments: InForce,
     pub(crate) exposures: Exposures,
     pub(crate) request_ids: RecommendationIds,
+    /// `Cache-Control` of answers about movies alone.
+    pub(crate) catalog_caching: Option<HeaderValue>,
     access_log: OnceLock<AccessLogger>,
     operations: Mutex<Arc<Operations>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
@@ -48,6 +52,12 @@ pub(crate) struct Shared {
 /// The snapshot that a connection used last, with the number of publications at that time.
 pub(crate) type LastSnapshot = Mutex<(u64, Option<Arc<Snapshot>>)>;
 
+/// Shared caches may keep answers for a time. Browsers ask again: their users see at once what they changed.
+fn caching(shared: Duration) -> Option<HeaderValue> {
+    let seconds = Some(shared.as_secs()).filter(|&seconds| seconds > 0)?;
+    HeaderValue::try_from(format!("public, max-age=0, s-maxage={seconds}")).ok()
+}
+
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         let Options { max_rankings, waiting_rankings, .. } = options;
@@ -58,6 +68,7 @@ impl Shared {
             experiments: InForce::default(),
             exposures: Exposures::default(),
             request_ids: RecommendationIds::new(),
+            catalog_caching: caching(options.shared_cache),
             access_log: OnceLock::new(),
             operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),

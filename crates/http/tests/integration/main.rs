@@ -5,6 +5,7 @@ mod answers;
 mod auth;
 mod bad_input;
 mod bodies;
+mod compression;
 mod connections;
 mod cors;
 mod fuzz;
