@@ -122,17 +122,8 @@ pub(crate) async fn answer(
     if let Some(standing) = standing {
         reply = standing.add_headers(reply);
     }
-    if endpoint.is_some_and(|endpoint| endpoint.is_personal) {
-        reply = reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    } else if auth.is_some() && endpoint.is_some_and(|endpoint| !endpoint.is_open) {
-        // Not for caches that do not know who asked.
-        reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    } else if endpoint.is_some_and(Endpoint::is_of_catalog)
-        && reply.status() == StatusCode::OK
-        && !reply.has(&CACHE_CONTROL)
-        && let Some(control) = &shared.catalog_caching
-    {
-        reply = reply.with(CACHE_CONTROL, control.clone());
+    if let Some(endpoint) = endpoint {
+        reply = with_caching(shared, endpoint, auth.is_some(), reply);
     }
     let index = route.map_or_else(routes::none, |route| route.index());
     if let Some(log) = shared.access_log() {
@@ -156,6 +147,24 @@ pub(crate) async fn answer(
         active.answered(index, &parts.method, response.status());
     }
     (response, framing.has_body)
+}
+
+/// Adds the rules for caches.
+fn with_caching(shared: &Shared, endpoint: &Endpoint, has_auth: bool, reply: Reply) -> Reply {
+    if endpoint.is_personal {
+        reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    } else if has_auth && !endpoint.is_open {
+        // Not for caches that do not know who asked.
+        reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))
+    } else if endpoint.is_of_catalog()
+        && reply.status() == StatusCode::OK
+        && !reply.has(&CACHE_CONTROL)
+        && let Some(control) = &shared.catalog_caching
+    {
+        reply.with(CACHE_CONTROL, control.clone())
+    } else {
+        reply
+    }
 }
 
 /// Whether requests for a route count for the limits on rates. The files of the web pages are exempt: one page has many.
