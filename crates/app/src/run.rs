@@ -392,7 +392,7 @@ pub(crate) fn check_posters(config: &Config) -> Result<(), Error> {
 
 /// The limits of requests and connections.
 fn limits(config: &Config) -> Options {
-    let (metrics, rates) = (config.metrics.enabled, config.limits.rates());
+    let (metrics, limits) = (config.metrics.enabled, config.limits);
     let config = &config.server;
     let descriptors = file_limit::reserve(config.max_connections.get());
     Options {
@@ -414,7 +414,9 @@ fn limits(config: &Config) -> Options {
         waiting_rankings: config.waiting_rankings,
         compression: config.compression,
         shared_cache: config.shared_cache,
-        rates,
+        max_requests: limits.max_requests.get(),
+        waiting_requests: limits.waiting_requests,
+        rates: limits.rates(),
         ..Options::default()
     }
 }

@@ -8,16 +8,26 @@
 
 mod balancer;
 mod client;
+#[cfg(target_os = "linux")]
+mod overload;
 mod restart;
 mod server;
 #[cfg(target_os = "linux")]
 mod soak;
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use client::Client;
+
+/// Held by each test: they share the processor, and measure.
+static PROCESSOR: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test runs.
+fn alone() -> MutexGuard<'static, ()> {
+    PROCESSOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Ends the clients of a test when dropped, also after a failure.
 struct Stop<'a>(&'a AtomicBool);

@@ -31,6 +31,7 @@ fn path(number: usize) -> String {
 
 #[test]
 fn rolling_restarts_fail_no_request() {
+    let _alone = crate::alone();
     let requests = rounds("requests during rolling restarts", 10_000, 100_000);
     let mut servers: Vec<Server> = (0..2).map(|_| Server::start("", &[], &SETTINGS)).collect();
     let balancer = Balancer::start(servers.iter().map(|server| server.address));

@@ -1,5 +1,7 @@
 //! The program as a process.
 
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -58,9 +60,14 @@ impl Server {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 
+    /// Resident memory in bytes, and open descriptors.
     #[cfg(target_os = "linux")]
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        let process = Path::new("/proc").join(self.child.id().to_string());
+        let status = fs::read_to_string(process.join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let resident = line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10;
+        (resident, fs::read_dir(process.join("fd")).unwrap().count())
     }
 }
 

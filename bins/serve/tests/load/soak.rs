@@ -106,17 +106,9 @@ fn is_served(client: &mut Client, version: usize) -> bool {
     MODELS.into_iter().all(is_it)
 }
 
-/// Resident memory in bytes, and open descriptors.
-fn usage(server: &Server) -> (usize, usize) {
-    let process = Path::new("/proc").join(server.id().to_string());
-    let status = fs::read_to_string(process.join("status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let resident = line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10;
-    (resident, fs::read_dir(process.join("fd")).unwrap().count())
-}
-
 #[test]
 fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
+    let _alone = crate::alone();
     let seconds = rounds("seconds of the soak test", 20, 30 * 60);
     let time = Duration::from_secs(seconds as u64);
     let folder = tempfile::tempdir().unwrap();
@@ -150,7 +142,7 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
         let (mut version, mut published) = (1, Instant::now());
         while began.elapsed() < time {
             thread::sleep(Duration::from_millis(250));
-            samples.push(usage(&server));
+            samples.push(server.usage());
             if is_served(&mut client, version) {
                 if published.elapsed() > Duration::from_secs(1) {
                     version += 1;

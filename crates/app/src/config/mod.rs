@@ -98,7 +98,7 @@ pub struct Config {
     pub ranking: Ranking,
     /// Limits on connections and requests.
     pub server: Server,
-    /// Limits on the rate of requests.
+    /// Limits on concurrent requests and on their rate.
     pub limits: Limits,
     /// Cross-origin requests.
     pub cors: Cors,

@@ -11,6 +11,7 @@ use crate::response::audience::Audience;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::Methods;
 use crate::response::schema::{Field, Schema};
+use crate::state::admission::Class;
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
 
@@ -275,6 +276,17 @@ impl Endpoint {
     pub(crate) fn is_of_catalog(&self) -> bool {
         let is_list = matches!(self.group, Group::Movies | Group::SparrowRecSys);
         is_list && !self.is_personal && self.methods == Methods::READ
+    }
+
+    /// The class of its requests. Costly are writes, and everything that is ranked for somebody.
+    pub(crate) fn class(&self) -> Class {
+        let ranks_for_a_user = self.group == Group::Recommendations && self.is_personal;
+        let is_costly = self.writes || ranks_for_a_user || matches!(self.answer, Answer::Ranked(_));
+        match self.exposure {
+            Exposure::Probe | Exposure::Operators | Exposure::Metrics => Class::Exempt,
+            Exposure::Public | Exposure::PublicAndAdmin if is_costly => Class::Costly,
+            Exposure::Public | Exposure::PublicAndAdmin => Class::Cheap,
+        }
     }
 
     /// Whether only the web pages of this server may send its requests, which change something for a browser.

@@ -24,6 +24,7 @@ use crate::routing::framing::{self, Framing};
 use crate::routing::pages;
 use crate::routing::route::{Route, page_before_slash};
 use crate::state::access_log::Access as LoggedAccess;
+use crate::state::admission::Class;
 use crate::state::metrics::ServerMetrics;
 use crate::state::request_id::{self, REQUEST_ID};
 use crate::state::shared::Shared;
@@ -94,10 +95,13 @@ pub(crate) async fn answer(
                 Ok(Vec::new())
             };
             match body {
-                Ok(body) => {
-                    let access = access.as_ref();
-                    reply(shared, snapshot, &parts, route, &body, lane, access).await
-                }
+                Ok(body) => match shared.admission.admit(class(route, lane)).await {
+                    Ok(_at_work) => {
+                        let access = access.as_ref();
+                        reply(shared, snapshot, &parts, route, &body, lane, access).await
+                    }
+                    Err(problem) => Err(problem),
+                },
                 Err(problem) => Err(problem),
             }
         }
@@ -175,6 +179,11 @@ fn is_rated(route: Option<Route<'_>>, lane: Lane) -> bool {
             Some(Route::Page(_) | Route::Asset(_)) => false,
             None => true,
         }
+}
+
+/// The class of a request. Nothing may block operators.
+fn class(route: Route<'_>, lane: Lane) -> Class {
+    if let Lane::Admin { .. } = lane { Class::Exempt } else { route.class() }
 }
 
 /// A request after all checks of its head.

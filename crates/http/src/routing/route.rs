@@ -5,6 +5,7 @@ use crate::endpoints::metrics::routes;
 use crate::endpoints::{ENDPOINTS, Id};
 use crate::response::reply::Methods;
 use crate::routing::pages::Page;
+use crate::state::admission::Class;
 
 /// What is at a path, with the undecoded variable part of the path.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +86,11 @@ impl<'p> Route<'p> {
         }
     }
 
+    /// The class of its requests.
+    pub(crate) fn class(&self) -> Class {
+        self.endpoint().map_or(Class::Cheap, Endpoint::class)
+    }
+
     /// The endpoint, unless it is a page or one of their files.
     pub(crate) const fn endpoint(&self) -> Option<&'static Endpoint> {
         match self {
@@ -148,6 +154,30 @@ mod tests {
         assert_eq!(find("PATCH"), Id::User);
         let methods = Route::find("/v1/users/6", "PATCH").unwrap().methods();
         assert_eq!(methods.text(), "GET, HEAD, DELETE");
+    }
+
+    #[test]
+    fn rankings_and_writes_are_costly_and_health_is_exempt() {
+        let class = |path, method| Route::find(path, method).unwrap().class();
+        for (path, method) in [
+            ("/v1/users/6/recommendations", "GET"),
+            ("/v1/recommendations", "POST"),
+            ("/v1/users/6/home", "GET"),
+            ("/v1/movies/1/similar", "GET"),
+            ("/getrecforyou", "GET"),
+            ("/v1/users/6/ratings/50", "PUT"),
+            ("/v1/events", "POST"),
+        ] {
+            assert_eq!(class(path, method), Class::Costly, "{path}");
+        }
+        for path in
+            ["/v1/movies/1", "/v1/home", "/v1/users/6", "/getmovie", "/v1/models", "/", "/assets/x"]
+        {
+            assert_eq!(class(path, "GET"), Class::Cheap, "{path}");
+        }
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            assert_eq!(class(path, "GET"), Class::Exempt, "{path}");
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! A limit on concurrent expensive requests.
+//! A limit on concurrent requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sparrow_metrics::Count;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::response::problem::{Kind, Problem};
 
@@ -21,31 +21,40 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// With `most` running requests, 0 for the number of cores that the process may use, and `waiting` for each of them.
+    /// With `most` running requests and `waiting` further ones.
     pub(crate) fn new(most: usize, waiting: usize, what: &'static str) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let most = if most == 0 { cores() } else { most }.min(Semaphore::MAX_PERMITS);
         Self {
-            running: Arc::new(Semaphore::new(most)),
+            running: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
-            most_waiting: most.saturating_mul(waiting),
+            most_waiting: waiting,
             refused: Count::default(),
             what,
         }
     }
 
     /// Waits for a permit, which dropping returns; a problem if too many wait.
+    pub(crate) async fn enter(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        if let Ok(permit) = self.running.try_acquire() {
+            return Ok(permit);
+        }
+        let _waiting = Waiting::enter(self).ok_or_else(|| self.refuse())?;
+        // Boxed: few requests wait, and all have a future of this size.
+        Box::pin(self.running.acquire()).await.map_err(|_| self.refuse())
+    }
+
+    /// The same with a permit for another thread.
     pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let refused = || {
-            self.refused.add(1);
-            let detail = format!("too many {} at once, try again in a moment", self.what);
-            Problem::new(Kind::Unavailable, detail)
-        };
         if let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() {
             return Ok(permit);
         }
-        let _waiting = Waiting::enter(self).ok_or_else(refused)?;
-        Arc::clone(&self.running).acquire_owned().await.map_err(|_| refused())
+        let _waiting = Waiting::enter(self).ok_or_else(|| self.refuse())?;
+        Arc::clone(&self.running).acquire_owned().await.map_err(|_| self.refuse())
+    }
+
+    fn refuse(&self) -> Problem {
+        self.refused.add(1);
+        let detail = format!("too many {} at once, try again in a moment", self.what);
+        Problem::new(Kind::Unavailable, detail)
     }
 
     /// The number of waiting requests.
@@ -58,7 +67,7 @@ impl Limiter {
         self.refused.get()
     }
 
-    /// The same, however many wait: for requests that turn out to be cheap, perhaps.
+    /// Waits for a permit, however many wait: for requests that turn out to be cheap, perhaps.
     pub(crate) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed, so there is one.
         Arc::clone(&self.running).acquire_owned().await.ok()

@@ -1,6 +1,7 @@
 //! What requests are answered from, and the limits that all connections share.
 
 pub(crate) mod access_log;
+pub(crate) mod admission;
 pub(crate) mod experiments;
 pub(crate) mod in_flight;
 pub(crate) mod limiter;

@@ -25,6 +25,12 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Between the failure of readiness and the beginning of shutdown, so that load balancers notice the former.
     pub drain_delay: Duration,
+    /// Requests at work, from the end of the request to its answer, except health and the admin port. Rankings and writes
+    /// take at most three quarters of them, so that cheap reads find a place. At least 1.
+    pub max_requests: usize,
+    /// Requests that wait for a place; as many rankings and writes wait beside them. Further ones are answered 503 before
+    /// work begins.
+    pub waiting_requests: usize,
     /// Concurrent long rankings: of the whole catalogue, or by a slow model. 0 stands for
     /// the number of cores.
     pub max_rankings: usize,
@@ -75,6 +81,8 @@ impl Default for Options {
             answer_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_secs(5),
             drain_delay: Duration::ZERO,
+            max_requests: 256,
+            waiting_requests: 64,
             max_rankings: 0,
             waiting_rankings: 4,
             shutdown_timeout: Duration::from_secs(10),

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use crate::auth::CurrentAuth;
 use crate::policy::rates::Rates;
 use crate::state::access_log::AccessLogger;
+use crate::state::admission::Admission;
 use crate::state::experiments::{Exposures, InForce};
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
     pub(crate) auth: CurrentAuth,
     pub(crate) rates: Rates,
+    pub(crate) admission: Admission,
     pub(crate) rankings: Limiter,
     /// Rankings by versions of models that have not been measured.
     pub(crate) first_rankings: Limiter,
@@ -60,8 +62,10 @@ fn caching(shared: Duration) -> Option<HeaderValue> {
 
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
-        let Options { max_rankings, waiting_rankings, .. } = options;
-        let limiter = |what| Limiter::new(max_rankings, waiting_rankings, what);
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let rankings = if options.max_rankings == 0 { cores() } else { options.max_rankings };
+        let waiting = rankings.saturating_mul(options.waiting_rankings);
+        let limiter = |what| Limiter::new(rankings, waiting, what);
         Self {
             recommendation_ids: RecommendationIds::new(),
             metrics: options.metrics.then(ServerMetrics::new),
@@ -72,6 +76,7 @@ impl Shared {
             access_log: OnceLock::new(),
             operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
+            admission: Admission::new(options.max_requests, options.waiting_requests),
             rankings: limiter("long rankings"),
             first_rankings: limiter("first rankings"),
             rates: Rates::new(options.rates),

@@ -197,6 +197,46 @@ fn long_rankings_beyond_the_waiting_ones_are_refused() {
 }
 
 #[test]
+fn requests_beyond_the_limit_are_refused_and_cheap_reads_keep_a_reserve() {
+    let options = Options {
+        max_requests: 4,
+        waiting_requests: 1,
+        max_rankings: 3,
+        waiting_rankings: 0,
+        ..patient()
+    };
+    let (running, gate) = with_slow_model(options);
+    let mut working: Vec<_> = (0..3).map(|_| ask(&running, SLOW)).collect();
+    gate.wait_for_calls(3);
+    let mut waiting = ask(&running, OTHER);
+    // The server has one thread: after this answer it has read the earlier request.
+    assert_eq!(running.get("/healthz").status, 200);
+    for _ in 0..2 {
+        let refused = running.get(OTHER);
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+        let problem = refused.problem();
+        assert!(problem["detail"].as_str().unwrap().contains("too many rankings and writes"));
+    }
+    // A quarter of the places is left to what is cheap; health and operators need none.
+    for target in ["/getmovie?id=1", "/v1/genres", "/", "/healthz", "/readyz"] {
+        assert_eq!(running.get(target).status, 200, "{target}");
+    }
+    let metrics = running.admin().get("/metrics");
+    let text = metrics.text();
+    for line in [
+        "sparrow_shed_requests_total{reason=\"costly-requests\"} 2\n",
+        "sparrow_queue_length{queue=\"costly-requests\"} 1.0\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    gate.open();
+    for client in working.iter_mut().chain([&mut waiting]) {
+        assert_eq!(client.answer().status, 200);
+    }
+    assert_eq!(running.get(OTHER).status, 200, "a place was lost");
+}
+
+#[test]
 fn health_check_is_answered_while_more_clients_are_refused_than_the_limit() {
     let running = Running::start(Options { max_connections: 1, max_refusals: 4, ..patient() });
     let mut served = running.connect();
