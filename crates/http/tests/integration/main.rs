@@ -18,4 +18,5 @@ mod private;
 mod rates;
 mod request_ids;
 mod shutdown;
+mod status;
 mod support;
