@@ -12,6 +12,7 @@ use crate::policy::rates::Rates;
 use crate::state::access_log::AccessLogger;
 use crate::state::admission::Admission;
 use crate::state::experiments::{Exposures, InForce};
+use crate::state::history::History;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::metrics::ServerMetrics;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) recommendation_ids: RecommendationIds,
     /// `None` if they are off.
     pub(crate) metrics: Option<ServerMetrics>,
+    pub(crate) history: History,
     pub(crate) experiments: InForce,
     pub(crate) exposures: Exposures,
     pub(crate) request_ids: RecommendationIds,
@@ -69,6 +71,7 @@ impl Shared {
         Self {
             recommendation_ids: RecommendationIds::new(),
             metrics: options.metrics.then(ServerMetrics::new),
+            history: History::default(),
             experiments: InForce::default(),
             exposures: Exposures::default(),
             request_ids: RecommendationIds::new(),

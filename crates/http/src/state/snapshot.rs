@@ -10,6 +10,7 @@ use hyper::header::HeaderValue;
 use sparrow_engine::{CurrentPopularity, Engine};
 use sparrow_features::RatingStats;
 use sparrow_live::Consumers;
+use sparrow_metrics::Health;
 use sparrow_model::{Catalog, Genre, GenreSet, MovieId, MovieIndex, Sort};
 use sparrow_store::UserList as StoredUserList;
 use sparrow_user_state::{LiveSource, LiveStatistics, StoreSource, UserSource};
@@ -58,7 +59,7 @@ pub struct Snapshot {
     pub(crate) movie_ratings: Arc<[RatingStats]>,
     /// Model names as header values.
     model_headers: Vec<(Arc<str>, HeaderValue)>,
-    pub(crate) web: Arc<WebFiles>,
+    pub(crate) web: &'static WebFiles,
     pub(crate) posters: Option<PathBuf>,
     /// When it was made.
     pub(crate) loaded: SystemTime,
@@ -98,7 +99,7 @@ impl Snapshot {
             source: UserSource { store: options.store, live: options.live },
             movie_ratings: movie_ratings.into(),
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
-            web: Arc::new(WebFiles::load()),
+            web: WebFiles::get(),
             posters: options.posters,
             loaded: SystemTime::now(),
             engine,
@@ -136,7 +137,7 @@ impl Snapshot {
             source: self.source.clone(),
             movie_ratings: Arc::clone(&self.movie_ratings),
             model_headers: self.model_headers.clone(),
-            web: Arc::clone(&self.web),
+            web: self.web,
             posters: self.posters.clone(),
             loaded: self.loaded,
         }
@@ -155,6 +156,13 @@ impl Snapshot {
     /// The current popularity without live ratings.
     pub const fn popularity(&self) -> &Arc<CurrentPopularity> {
         &self.popularity
+    }
+
+    /// What the feature store and the store for live data report about their calls.
+    pub(crate) fn store_health(&self) -> [Option<Health<'_>>; 2] {
+        let UserSource { store, live } = &self.source;
+        let live = live.as_ref().and_then(|live| live.store.health());
+        [store.as_ref().and_then(|store| store.reader.health()), live]
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {

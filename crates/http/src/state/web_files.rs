@@ -1,6 +1,7 @@
 //! The files of the web pages, embedded in the program.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -28,9 +29,13 @@ struct File {
 }
 
 impl WebFiles {
-    pub(crate) fn load() -> Self {
-        let files = Web::iter().filter_map(|path| Some((path.to_string(), File::load(&path)?)));
-        Self { files: files.collect() }
+    /// The files of this process.
+    pub(crate) fn get() -> &'static Self {
+        static FILES: LazyLock<WebFiles> = LazyLock::new(|| {
+            let files = Web::iter().filter_map(|path| Some((path.to_string(), File::load(&path)?)));
+            WebFiles { files: files.collect() }
+        });
+        &FILES
     }
 
     /// The document of a page, with a status.

@@ -19,4 +19,5 @@ mod private;
 mod rates;
 mod request_ids;
 mod shutdown;
+mod status;
 mod support;
