@@ -37,7 +37,7 @@ pub(crate) fn open(
         LogUsers::Hashed => LoggedUsers::hashed(&key(config).map_err(Error::Setting)?),
     };
     let lines = Arc::new(Output(stream.clone()));
-    Ok(Some(AccessLog { sample: config.sample, users, lines }))
+    Ok(Some(AccessLog { sample: config.sample, users, addresses: config.addresses, lines }))
 }
 
 fn key(config: &config::AccessLog) -> Result<Vec<u8>, String> {

@@ -292,6 +292,7 @@ async fn start_from(
     check_posters(&config)?;
     let registry = Arc::new(Registry::new(&config)?);
     let hosts = config.server.allowed_hosts(config.listen).map_err(Error::Setting)?;
+    let proxies = config.server.proxies().map_err(Error::Setting)?;
     let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::Setting)?;
     let listener = listen::bind(config.listen)
         .map_err(|source| Error::Listen { address: config.listen, source })?;
@@ -306,7 +307,8 @@ async fn start_from(
         tracing::warn!("read-only: the server listens beyond loopback and has no keys ([auth])");
     }
     let limits = limits(&config);
-    let server = Arc::new(Server::new(Options { hosts, cors, accepts_writes, auth, ..limits }));
+    let options = Options { hosts, proxies, cors, accepts_writes, auth, ..limits };
+    let server = Arc::new(Server::new(options));
     server.set_experiments(config.experiments.in_force());
     let log_filter = operations.log_filter.clone();
     server.operate(operations);

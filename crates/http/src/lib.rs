@@ -37,6 +37,7 @@ pub use connection::accept::{Served, Server};
 pub use endpoints::EXPERIMENT_ROUTES;
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;
+pub use policy::proxies::{AddressHeader, TrustedProxies};
 pub use policy::rates::RateLimits;
 pub use state::access_log::{AccessLines, AccessLog, LoggedUsers};
 pub use state::experiments::{Experiment, ExposureCounts, Variant, VariantModel};

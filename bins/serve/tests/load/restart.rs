@@ -14,7 +14,9 @@ use crate::{Stop, send_until};
 const CLIENTS: usize = 8;
 
 /// While it drains, a server is not ready and still accepts connections: much longer than the interval of health checks.
-const SETTINGS: [(&str, &str); 1] = [("SPARROW__SERVER__DRAIN_DELAY", "1s")];
+/// No ranking is refused, also if a busy machine makes them long.
+const SETTINGS: [(&str, &str); 2] =
+    [("SPARROW__SERVER__DRAIN_DELAY", "1s"), ("SPARROW__SERVER__WAITING_RANKINGS", "8")];
 
 /// Paths of all kinds of answers.
 fn path(number: usize) -> String {

@@ -114,7 +114,9 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
     let folder = tempfile::tempdir().unwrap();
     let (models, live) = (folder.path().join("models"), folder.path().join("live"));
     publish(&models, 1);
-    let settings = [("SPARROW__RANKING__WATCH", "200ms")];
+    // No ranking is refused, also if a busy machine makes them long.
+    let settings =
+        [("SPARROW__RANKING__WATCH", "200ms"), ("SPARROW__SERVER__WAITING_RANKINGS", "8")];
     let options = "--data {} --embeddings {} --models {} --live {}";
     let server = Server::start(options, &[&demo(), &demo(), &models, &live], &settings);
     let (sent, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));

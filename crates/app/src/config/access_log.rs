@@ -11,6 +11,8 @@ pub struct AccessLog {
     /// The share of the requests that are logged, from 0 (no access log) to 1.
     #[serde(deserialize_with = "share")]
     pub sample: f64,
+    /// Whether lines contain the addresses of clients.
+    pub addresses: bool,
     /// How user ids appear.
     pub users: LogUsers,
     /// The file with the key for hashed user ids.

@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
-use sparrow_http::Hosts;
+use sparrow_http::{AddressHeader, Hosts, TrustedProxies};
 use sparrow_model::skip_byte_order_mark;
 
 use crate::models::AUTO;
@@ -346,6 +346,11 @@ pub struct Server {
     /// names on other addresses.
     #[serde(deserialize_with = "hosts")]
     pub hosts: Vec<String>,
+    /// The addresses and networks of proxies that name the client in a header.
+    #[serde(deserialize_with = "proxies")]
+    pub trusted_proxies: Vec<String>,
+    /// The header.
+    pub proxy_header: ProxyHeader,
 }
 
 impl Default for Server {
@@ -369,8 +374,28 @@ impl Default for Server {
             compression: options.compression,
             shared_cache: options.shared_cache,
             hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::default(),
         }
     }
+}
+
+/// The header in which proxies name the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded`.
+    Forwarded,
+}
+
+fn proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let proxies = Vec::<String>::deserialize(deserializer)?;
+    TrustedProxies::new(proxies.iter().map(String::as_str), AddressHeader::default())
+        .map_err(de::Error::custom)?;
+    Ok(proxies)
 }
 
 fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -380,6 +405,15 @@ fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 }
 
 impl Server {
+    /// The proxies that name the client.
+    pub(crate) fn proxies(&self) -> Result<TrustedProxies, String> {
+        let header = match self.proxy_header {
+            ProxyHeader::XForwardedFor => AddressHeader::XForwardedFor,
+            ProxyHeader::Forwarded => AddressHeader::Forwarded,
+        };
+        TrustedProxies::new(self.trusted_proxies.iter().map(String::as_str), header)
+    }
+
     /// The accepted values of the header `Host` of a server on this address.
     pub(crate) fn allowed_hosts(&self, listen: SocketAddr) -> Result<Hosts, String> {
         if !self.hosts.is_empty() {

@@ -3,5 +3,6 @@
 pub(crate) mod cors;
 pub(crate) mod hosts;
 pub(crate) mod operators;
+pub(crate) mod proxies;
 pub(crate) mod rates;
 pub(crate) mod writes;

@@ -78,9 +78,10 @@ pub(crate) async fn answer(
     // On a server without credentials, this is one load.
     let auth = shared.auth.get();
     let access = auth.as_ref().map(|auth| Access::of(auth, &parts)).transpose();
+    let client = shared.options.proxies.client(peer, &parts.headers);
     let request = Request { route, framing, lane, takes_body };
     let known = access.as_ref().ok().and_then(Option::as_ref);
-    let standing = is_rated(route, lane).then(|| shared.rates.count(peer, known)).flatten();
+    let standing = is_rated(route, lane).then(|| shared.rates.count(client, known)).flatten();
     let checked = standing
         .as_ref()
         .map_or(Ok(()), Standing::check)
@@ -133,6 +134,7 @@ pub(crate) async fn answer(
     let index = route.map_or_else(routes::none, |route| route.index());
     if let Some(log) = shared.access_log() {
         log.log(&LoggedAccess {
+            address: client,
             request_id: request_id.to_str().unwrap_or_default(),
             method: parts.method.as_str(),
             route: routes::name(index),

@@ -1,6 +1,7 @@
 //! A line in JSON for a share of the requests.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -57,6 +58,8 @@ pub struct AccessLog {
     pub sample: f64,
     /// The users.
     pub users: LoggedUsers,
+    /// Whether lines contain the addresses of clients.
+    pub addresses: bool,
     /// Where the lines go.
     pub lines: Arc<dyn AccessLines>,
 }
@@ -73,6 +76,7 @@ pub(crate) struct AccessLogger {
 /// What is logged of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Access<'a> {
+    pub(crate) address: Option<IpAddr>,
     pub(crate) request_id: &'a str,
     pub(crate) method: &'a str,
     /// The template of the path; empty without a route.
@@ -110,6 +114,9 @@ impl AccessLogger {
             json::string(&mut out, value);
         };
         text("requestId", access.request_id);
+        if let Some(address) = access.address.filter(|_| self.log.addresses) {
+            text("address", &address.to_string());
+        }
         text("method", access.method);
         if !access.route.is_empty() {
             text("route", access.route);
@@ -162,6 +169,7 @@ mod tests {
     }
 
     const ACCESS: Access<'_> = Access {
+        address: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
         request_id: "a\"b",
         method: "GET",
         route: "/v1/users/{id}",
@@ -175,7 +183,12 @@ mod tests {
 
     fn logger(sample: f64, users: LoggedUsers) -> (AccessLogger, Arc<Lines>) {
         let lines = Arc::<Lines>::default();
-        let log = AccessLog { sample, users, lines: Arc::clone(&lines) as Arc<dyn AccessLines> };
+        let log = AccessLog {
+            sample,
+            users,
+            addresses: false,
+            lines: Arc::clone(&lines) as Arc<dyn AccessLines>,
+        };
         (AccessLogger::new(log), lines)
     }
 
@@ -198,6 +211,11 @@ mod tests {
         assert_eq!(hashed, line(LoggedUsers::hashed(b"key")));
         expected["user"] = "6".into();
         assert_eq!(line(LoggedUsers::Plain), expected);
+        let (mut log, _) = logger(1.0, LoggedUsers::Plain);
+        log.log.addresses = true;
+        expected["address"] = "192.0.2.1".into();
+        let line = log.line(&ACCESS, SystemTime::UNIX_EPOCH);
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&line).unwrap(), expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::auth::Auth;
 use crate::policy::cors::Cors;
 use crate::policy::hosts::Hosts;
+use crate::policy::proxies::TrustedProxies;
 use crate::policy::rates::RateLimits;
 
 /// Limits of a server.
@@ -57,6 +58,8 @@ pub struct Options {
     pub cors: Cors,
     /// The accepted values of the `Host` header. Health and readiness accept any.
     pub hosts: Hosts,
+    /// The proxies that name the address of the client, for limits on rates and the access log.
+    pub proxies: TrustedProxies,
     /// Whether the endpoints that change data accept requests of everybody, on a server without credentials.
     pub accepts_writes: bool,
     /// Whether the server counts its requests for `/metrics`.
@@ -84,7 +87,7 @@ impl Default for Options {
             max_requests: 256,
             waiting_requests: 64,
             max_rankings: 0,
-            waiting_rankings: 4,
+            waiting_rankings: 1,
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 1000,
             max_refusals: 32,
@@ -95,6 +98,7 @@ impl Default for Options {
             max_header_bytes: 16 << 10,
             cors: Cors::default(),
             hosts: Hosts::ANY,
+            proxies: TrustedProxies::default(),
             accepts_writes: true,
             metrics: true,
             compression: true,

@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use sparrow_http::SnapshotOptions;
+use sparrow_http::{Auth, Options, Scopes, SnapshotOptions};
 use sparrow_live::{Limits, MemoryLive};
 use sparrow_user_state::LiveSource;
 
+use crate::auth::key;
 use crate::support::{Running, patient, snapshot};
 
 /// A key that was used for another request is refused, which no description of a single request can express. With `partial`, an
@@ -31,6 +32,19 @@ checks.negative_data_rejection.expected-statuses = ["200", "400", "403", "404", 
 #[test]
 #[ignore = "needs schemathesis: run .ci/test"]
 fn api_conforms_to_its_description() {
+    fuzz(Auth::default(), None);
+}
+
+/// All checks, with a key that may do everything on the public port; `ignored_auth` sends requests without it, too.
+#[test]
+#[ignore = "needs schemathesis: run .ci/test"]
+fn api_with_keys_conforms_to_its_description() {
+    let (secret, key) = key("fuzzer", Scopes::READ.and(Scopes::WRITE));
+    fuzz(Auth { keys: vec![key], ..Auth::default() }, Some(&secret));
+}
+
+/// Fuzzes a server with these credentials, with the requests of a client that has this key.
+fn fuzz(auth: Auth, secret: Option<&str>) {
     let program = std::env::var_os("SPARROW_SCHEMATHESIS").unwrap_or("schemathesis".into());
     let seconds = sparrow_test_support::rounds("seconds of the API's fuzzer", 30, 600).to_string();
     let examples = sparrow_test_support::rounds("examples per operation", 30, 1000).to_string();
@@ -46,16 +60,21 @@ fn api_conforms_to_its_description() {
         live: Some(live),
         ..SnapshotOptions::default()
     };
-    let running = Running::with_snapshot(patient(), snapshot(options));
+    let running = Running::with_snapshot(Options { auth, ..patient() }, snapshot(options));
     let base = format!("http://{}", running.address);
     // One worker: with several, Python 3.11 before 3.11.10 can fail to parse sources (gh-106905).
-    let output = Command::new(&program)
+    let mut command = Command::new(&program);
+    command
         .args(["run", &format!("{base}/openapi.json")])
         .args(["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"])
         .args(["--mode", "all", "--max-examples", &examples, "--max-time", &seconds])
         .args(["--seed", "20240601", "--workers", "1", "--continue-on-failure"])
         .args(["--generation-database", "none", "--no-color"])
-        .current_dir(folder.path())
+        .current_dir(folder.path());
+    if let Some(secret) = secret {
+        command.args(["--header", &format!("Authorization: Bearer {secret}")]);
+    }
+    let output = command
         .output()
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()));
     let report = String::from_utf8_lossy(&output.stdout);

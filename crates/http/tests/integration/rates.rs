@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use sparrow_http::{Auth, Options, RateLimits, Scopes};
+use sparrow_http::{AddressHeader, Auth, Options, RateLimits, Scopes, TrustedProxies};
 
 use crate::auth::{bearer, key, send, server};
 use crate::support::{Answer, Running, patient};
@@ -98,4 +98,48 @@ fn refused_request_with_a_body_ends_its_connection() {
         .map(|_| send(&running, "PUT", "/v1/users/1/ratings/1", "", "{\"stars\":4}"))
         .filter(is_refusal);
     assert_eq!(refused.next().unwrap().header("connection"), Some("close"));
+}
+
+/// The number of refused requests of a client that invents another address for each.
+fn refused_with(running: &Running, header: impl Fn(usize) -> String) -> usize {
+    let mut client = running.connect();
+    for number in 0..20 {
+        let header = header(number);
+        let request = format!("GET /v1/genres HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n");
+        client.write(request.as_bytes());
+    }
+    (0..20).map(|_| client.answer()).filter(is_refusal).count()
+}
+
+#[test]
+fn addresses_behind_a_trusted_proxy_are_limited_each_and_cannot_be_invented() {
+    let behind = |networks: &[&str], header| {
+        let proxies = TrustedProxies::new(networks.iter().copied(), header).unwrap();
+        // Loopback is exempt: what is limited is the address in the header.
+        let limits = RateLimits { limits_loopback: false, ..by_address() };
+        server(Options { rates: limits, proxies, ..patient() })
+    };
+    let running = behind(&["127.0.0.0/8"], AddressHeader::XForwardedFor);
+    // The proxy appends the address of the client to what the client sent.
+    let refused = refused_with(&running, |n| format!("X-Forwarded-For: 203.0.113.{n}, 192.0.2.1"));
+    assert!(refused > 0);
+    // A different client.
+    assert_eq!(running.get_with("/v1/genres", "X-Forwarded-For: 192.0.2.2\r\n").status, 200);
+    // The other header comes from the client as it is.
+    let both = |n| format!("Forwarded: for=203.0.113.{n}\r\nX-Forwarded-For: 192.0.2.3");
+    assert!(refused_with(&running, both) > 0);
+    let each = |n| format!("X-Forwarded-For: 198.51.100.{n}");
+    assert_eq!(refused_with(&running, each), 0);
+
+    let running = behind(&["127.0.0.1"], AddressHeader::Forwarded);
+    let spoofed = |n| format!("Forwarded: for=\"203.0.113.{n}, for=192.0.2.1;proto=https");
+    assert!(refused_with(&running, spoofed) > 0);
+
+    // A server without trusted proxies, or with others, counts the address of the connection.
+    for networks in [&[] as &[&str], &["10.0.0.0/8"]] {
+        let proxies = TrustedProxies::new(networks.iter().copied(), AddressHeader::default());
+        let proxies = proxies.unwrap();
+        let running = server(Options { rates: by_address(), proxies, ..patient() });
+        assert!(refused_with(&running, each) > 0, "{networks:?}");
+    }
 }

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use sparrow_http::{AccessLines, AccessLog, LoggedUsers, Operations};
+use sparrow_http::{
+    AccessLines, AccessLog, AddressHeader, LoggedUsers, Operations, Options, TrustedProxies,
+};
 
 use crate::support::{Running, patient};
 
@@ -37,12 +39,14 @@ fn answers_have_the_id_of_the_client_or_a_new_one() {
 
 #[test]
 fn access_log_has_a_line_for_each_request() {
-    let running = Running::start(patient());
+    let proxies = TrustedProxies::new(["127.0.0.1"], AddressHeader::default()).unwrap();
+    let running = Running::start(Options { proxies, ..patient() });
     let lines = Arc::<Lines>::default();
     let sink = Arc::clone(&lines) as Arc<dyn AccessLines>;
-    let access_log = AccessLog { sample: 1.0, users: LoggedUsers::Plain, lines: sink };
+    let access_log =
+        AccessLog { sample: 1.0, users: LoggedUsers::Plain, addresses: true, lines: sink };
     running.server.operate(Operations { access_log: Some(access_log), ..Operations::default() });
-    let id = "X-Request-Id: one\r\n";
+    let id = "X-Request-Id: one\r\nX-Forwarded-For: 203.0.113.9, 192.0.2.1\r\n";
     running.get_with("/v1/users/1/recommendations?model=neuralcf", id);
     running.get("/v1/movies/x");
     running.get("/nothing");
@@ -50,6 +54,7 @@ fn access_log_has_a_line_for_each_request() {
     let [ranked, problem, nothing] = &logged[..] else { panic!("{logged:?}") };
     for (field, value) in [
         ("requestId", "one"),
+        ("address", "192.0.2.1"),
         ("method", "GET"),
         ("route", "/v1/users/{id}/recommendations"),
         ("model", "emb"),
@@ -60,6 +65,7 @@ fn access_log_has_a_line_for_each_request() {
     }
     assert_eq!((&ranked["status"], &ranked["degraded"]), (&200.into(), &true.into()));
     assert!(ranked["micros"].as_u64().is_some_and(|micros| micros > 0));
+    assert_eq!(problem["address"], "127.0.0.1");
     assert_eq!((&problem["status"], &problem["route"]), (&400.into(), &"/v1/movies/{id}".into()));
     assert_eq!((&nothing["status"], nothing.get("route")), (&404.into(), None));
 }
