@@ -8,6 +8,7 @@ use sparrow_process::Address;
 use sparrow_store::{FileLive, Location, Options, RedisLive, live_path};
 
 use crate::Error;
+use crate::server::ServerLive;
 
 /// The heading of these options in help. It is set for each, since a heading of the group applies to all options after it.
 const HEADING: &str = "Live data";
@@ -16,7 +17,8 @@ const HEADING: &str = "Live data";
 #[derive(Debug, Clone, Default, Args)]
 pub struct LiveArgs {
     /// Live ratings to overlay on the data set: those of a store, redis://user:password@host:port/database and the other
-    /// addresses of --store, or those in a file of a server that has ended
+    /// addresses of --store, those in a file of a server that has ended, or http://host:port of the admin port of a running
+    /// server
     ///
     /// The command works on the ratings of the data set and the live ones in force, as servers combine them. The combined data
     /// set is written to a temporary folder, which is removed at the end. Pass an address with a password in the environment.
@@ -53,6 +55,7 @@ impl LiveArgs {
         let Address(text) = self.live.as_ref()?;
         Some(match self.location() {
             Ok(Place::Store(location)) => location.to_string(),
+            Ok(Place::Server(_)) => "a running server".to_owned(),
             _ => Path::new(text)
                 .file_name()
                 .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
@@ -64,6 +67,7 @@ impl LiveArgs {
             return Err(Error::Usage("no location of live data".to_owned()));
         };
         match text.to_str() {
+            Some(text) if is_of_server(text) => Ok(Place::Server(text.to_owned())),
             Some(text) if text.contains("://") || text.starts_with("file:") => {
                 Ok(Place::Store(Location::from_str(text)?))
             }
@@ -72,7 +76,10 @@ impl LiveArgs {
     }
 
     /// Opens the live data.
-    pub(crate) async fn open(&self) -> Result<Arc<dyn LiveStore>, Error> {
+    ///
+    /// # Errors
+    /// If they are unavailable, or the address is invalid.
+    pub async fn open(&self) -> Result<Arc<dyn LiveStore>, Error> {
         let options = Options {
             prefix: self.live_prefix.clone().unwrap_or_default(),
             ca_file: self.live_ca_file.clone(),
@@ -80,6 +87,7 @@ impl LiveArgs {
         };
         match self.location()? {
             Place::Store(location) => open(&location, &options).await,
+            Place::Server(url) => Ok(Arc::new(ServerLive::connect(&url).await?)),
             Place::File(path) => open_file(&path),
         }
     }
@@ -87,7 +95,26 @@ impl LiveArgs {
 
 enum Place {
     Store(Location),
+    /// The admin port of a running server.
+    Server(String),
     File(PathBuf),
+}
+
+/// Whether an address is that of the admin port of a server.
+fn is_of_server(address: &str) -> bool {
+    address.starts_with("http://") || address.starts_with("https://")
+}
+
+/// Opens the live data of a running server, `http://HOST:PORT` of its admin port, if the address is one: only the log can be
+/// read. `None` for other addresses.
+///
+/// # Errors
+/// If the server is unavailable, or refuses the request.
+pub async fn open_address(Address(text): &Address) -> Result<Option<Arc<dyn LiveStore>>, Error> {
+    match text.to_str().filter(|text| is_of_server(text)) {
+        Some(url) => Ok(Some(Arc::new(ServerLive::connect(url).await?))),
+        None => Ok(None),
+    }
 }
 
 /// Opens the live data beside a feature store.
@@ -105,6 +132,28 @@ pub async fn open(location: &Location, options: &Options) -> Result<Arc<dyn Live
         Location::Memory => {
             Err(Error::Usage("live data in memory end with their server".to_owned()))
         }
+    }
+}
+
+/// Opens the live data beside a feature store, if there are any that can be read: not those in a file that a server has open.
+///
+/// # Errors
+/// If Redis is unavailable.
+pub async fn find(
+    location: &Location,
+    options: &Options,
+) -> Result<Option<Arc<dyn LiveStore>>, Error> {
+    match location {
+        Location::Redis(redis) => {
+            let live = RedisLive::open(redis, options, Limits::default())?;
+            if !live.exists().await? {
+                return Ok(None);
+            }
+            live.connected().await?;
+            Ok(Some(Arc::new(live)))
+        }
+        Location::File(path) => Ok(open_file(&live_path(path)).ok()),
+        Location::Memory => Ok(None),
     }
 }
 

@@ -10,7 +10,8 @@
 mod args;
 mod data_set;
 mod error;
+mod server;
 
-pub use args::{LiveArgs, open, open_file};
+pub use args::{LiveArgs, find, open, open_address, open_file};
 pub use data_set::{DataSet, on_data_set};
 pub use error::Error;
