@@ -3,11 +3,14 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use clap::Args;
+use sparrow_console::Console;
 use sparrow_live::{Limits, LiveStore};
-use sparrow_process::Address;
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_process::{Address, Interrupted};
 use sparrow_store::{FileLive, Location, Options, RedisLive, live_path};
 
 use crate::Error;
+use crate::data_set::{DataSet, on_data_set};
 use crate::server::ServerLive;
 
 /// The heading of these options in help. It is set for each, since a heading of the group applies to all options after it.
@@ -90,6 +93,54 @@ impl LiveArgs {
             Place::Server(url) => Ok(Arc::new(ServerLive::connect(&url).await?)),
             Place::File(path) => open_file(&path),
         }
+    }
+}
+
+/// The data set of a command, overlaid with live data if they are given.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// Folder with the data set
+    #[arg(short, long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Maximum number of bad lines of the data set, which are skipped and reported
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+impl DataArgs {
+    /// The folder as it was given.
+    pub fn folder(&self) -> &Path {
+        &self.data
+    }
+
+    /// The live data.
+    pub const fn live(&self) -> &LiveArgs {
+        &self.live
+    }
+
+    /// How the data set is read.
+    pub const fn reader(&self) -> ReaderOptions {
+        ReaderOptions { max_bad_lines: self.max_bad_lines }
+    }
+
+    /// Runs `work` on the data set; see [`on_data_set`].
+    ///
+    /// # Errors
+    /// Those of [`on_data_set`].
+    pub fn on_data_set<E>(
+        &self,
+        temporary: Option<&Path>,
+        console: Console,
+        work: impl FnOnce(&DataSet) -> Result<(), E> + Send + 'static,
+    ) -> Result<(), E>
+    where
+        E: From<Error> + From<Interrupted> + Send + 'static,
+    {
+        on_data_set(&self.live, &self.data, &self.reader(), temporary, console, work)
     }
 }
 
