@@ -10,9 +10,8 @@ use sparrow_console::{Console, Unit};
 use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind, Output};
 use sparrow_fit as fit;
 use sparrow_hyperparameters::Description;
-use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
+use sparrow_live_overlay::{DataArgs, DataSet};
 use sparrow_model::Catalog;
-use sparrow_movielens::Options as ReaderOptions;
 use sparrow_neural::Zeros;
 
 use crate::failure::Failure;
@@ -30,12 +29,8 @@ use crate::hyperparameters::{Hyperparameters, Methods};
 /// ease writes item-item weights as the next version (003 after 002) of the model folder --out.
 #[derive(Debug, Args)]
 pub(crate) struct Embed {
-    /// Folder with the data set
-    #[arg(short, long, value_name = "DIR")]
-    data: PathBuf,
-
     #[command(flatten)]
-    live: LiveArgs,
+    data: DataArgs,
 
     /// Folder for the files, created if necessary. Files in it are replaced; for methods that compute weights it is a
     /// model folder, such as models/ease
@@ -72,10 +67,6 @@ pub(crate) struct Embed {
     /// whose results are reproducible with 1 only
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
-
-    /// Bad lines of the data set to skip and report
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
 }
 
 /// The heading of the methods' flags in help.
@@ -158,12 +149,8 @@ pub(crate) fn method<M: Methods>(
 
 impl Embed {
     pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
-        let (live, data, reader) = (self.live.clone(), self.data.clone(), self.reader());
-        on_data_set(&live, &data, &reader, None, console, move |data| self.work(data, console))
-    }
-
-    fn reader(&self) -> ReaderOptions {
-        ReaderOptions { max_bad_lines: self.max_bad_lines }
+        let data = self.data.clone();
+        data.on_data_set(None, console, move |data| self.work(data, console))
     }
 
     fn work(&self, data: &DataSet, console: Console) -> anyhow::Result<()> {
@@ -179,7 +166,7 @@ impl Embed {
         let summary = embed::write(
             data.folder(),
             (!self.dry_run).then_some(self.out.as_path()),
-            &self.reader(),
+            &self.data.reader(),
             &*method,
             execution,
             self.validate.then_some(&validate),
@@ -269,9 +256,9 @@ mod tests {
         for line in ["", "--method ials", "--method ease"] {
             assert_eq!(changed(line), (vec![], Execution { threads: 6, seed: 1 }), "{line}");
         }
-        assert_eq!((embed("").max_bad_lines, embed("").threads), (0, None));
+        assert_eq!((embed("").data.reader().max_bad_lines, embed("").threads), (0, None));
         let embed = embed("--threads 1 --max-bad-lines 5");
-        assert_eq!((embed.max_bad_lines, embed.threads), (5, Some(1)));
+        assert_eq!((embed.data.reader().max_bad_lines, embed.threads), (5, Some(1)));
     }
 
     #[test]

@@ -11,8 +11,7 @@ use sparrow_embed as embed;
 use sparrow_evaluate::report::{self, Comparison};
 use sparrow_evaluate::split::HoldOut;
 use sparrow_evaluate::{self as evaluate, Method, Options, Protocol};
-use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
-use sparrow_movielens::Options as ReaderOptions;
+use sparrow_live_overlay::{DataArgs, DataSet};
 use sparrow_train::Split;
 
 use crate::failure::Failure;
@@ -65,12 +64,8 @@ pub(crate) fn models() -> String {
 /// The data set and the options of an evaluation.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EvaluationArgs {
-    /// Folder with the data set
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
-
     #[command(flatten)]
-    live: LiveArgs,
+    data: DataArgs,
 
     /// label: predicts whether ratings are likes; full-ranking: ranks all unseen movies and evaluates the first ten;
     /// leave-one-out: ranks the last movie of each user among 99 others, and among all; first-k: full-ranking for users
@@ -115,10 +110,6 @@ pub(crate) struct EvaluationArgs {
     /// Bootstrap resamples of the users for confidence intervals; 0 turns these off
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) resamples: usize,
-
-    /// Maximum number of bad lines of the data set, which are skipped and reported
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
 }
 
 /// Seeds: a number of them, or a list.
@@ -190,11 +181,7 @@ impl EvaluationArgs {
     ) -> anyhow::Result<()> {
         // Invalid options are errors before the data set is read.
         self.options()?;
-        on_data_set(&self.live, &self.data, &self.reader(), None, console, work)
-    }
-
-    fn reader(&self) -> ReaderOptions {
-        ReaderOptions { max_bad_lines: self.max_bad_lines }
+        self.data.on_data_set(None, console, work)
     }
 
     /// Evaluates models one after the other.
@@ -222,7 +209,7 @@ impl EvaluationArgs {
         for line in &lines {
             methods.push(runtime.block_on(self.method(line))?);
         }
-        let loaded = evaluate::load(data.folder(), &self.reader())?;
+        let loaded = evaluate::load(data.folder(), &self.data.reader())?;
         let bar = console.bar("evaluating", Unit::Steps);
         let mut evaluations = Vec::new();
         for (done, method) in (0_u64..).zip(&methods) {
@@ -232,14 +219,19 @@ impl EvaluationArgs {
             let work = evaluate::run(&loaded.catalog, &**method, &options, &show);
             evaluations.push(runtime.block_on(work)?);
         }
-        Ok(Comparison { data: name(&self.data), reading: loaded.report, lines, evaluations })
+        Ok(Comparison {
+            data: name(self.data.folder()),
+            reading: loaded.report,
+            lines,
+            evaluations,
+        })
     }
 
     /// The options on the command line except the data set, each with a space before it, without those that have no
     /// effect on the result.
     pub(crate) fn arguments(&self) -> String {
         let mut arguments = format!(" --protocol {}", self.protocol);
-        if let Some(live) = self.live.description() {
+        if let Some(live) = self.data.live().description() {
             arguments = format!(" --live {live}{arguments}");
         }
         let mut add = |name: &str, value: Option<String>| {

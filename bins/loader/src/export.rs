@@ -7,11 +7,11 @@ use std::time::Instant;
 use clap::Args;
 use sparrow_console::{Console, Unit};
 use sparrow_live::LiveStore;
-use sparrow_live_overlay::{open, open_file};
+use sparrow_live_overlay::{open, open_address, open_file};
 use sparrow_movielens::{Options, Source};
 use sparrow_output::Error as OutputError;
 use sparrow_process::Signals;
-use sparrow_push::live::{self, Base};
+use sparrow_push::live::{self, Base, Formats};
 
 use crate::push::no_store;
 use crate::store::StoreArgs;
@@ -19,8 +19,11 @@ use crate::store::StoreArgs;
 /// Writes live ratings and events as files.
 ///
 /// Writes ratings.csv in the MovieLens format with the live ratings in force, events.csv with all accepted writes in their
-/// order, and watermark.csv with the last exported position of each partition. With --data, the folder is a complete data set
+/// order, both also as Parquet, and watermark.csv with the last exported position of each partition. With --data, the folder is a complete data set
 /// for all other commands: the ratings of that data set, overlaid with the live ones.
+///
+/// A running server exports its live data over its admin port: --store http://host:port, or http://key@host:port with a key
+/// that has the scope admin.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// File with live data, of a server that has ended, instead of a store
@@ -46,7 +49,13 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) async fn run(&self, console: Console, signals: &mut Signals) -> anyhow::Result<()> {
         let started = Instant::now();
-        let mut names = vec![live::RATINGS, live::EVENTS, live::WATERMARK];
+        let mut names = vec![
+            live::RATINGS,
+            live::EVENTS,
+            live::RATINGS_TABLE,
+            live::EVENTS_TABLE,
+            live::WATERMARK,
+        ];
         if self.data.is_some() {
             names.extend([live::MOVIES, live::LINKS]);
         }
@@ -69,7 +78,8 @@ impl Export {
             let base = data
                 .as_ref()
                 .map(|(catalog, watermark)| Base { catalog, watermark: watermark.as_ref() });
-            let exported = live::export(&*store, base, &self.out, &show).await?;
+            let formats = Formats::CsvAndParquet;
+            let exported = live::export(&*store, base, &self.out, formats, &show).await?;
             anyhow::Ok((exported, store.address().to_owned()))
         };
         let ((counts, files), address) = signals
@@ -86,6 +96,11 @@ impl Export {
     async fn open(&self) -> anyhow::Result<Arc<dyn LiveStore>> {
         if let Some(path) = &self.live {
             return Ok(open_file(path)?);
+        }
+        if let Some(address) = self.store.address()
+            && let Some(server) = open_address(address).await?
+        {
+            return Ok(server);
         }
         let location = self.store.location()?.ok_or_else(no_store)?;
         Ok(open(&location, &self.store.options(None)).await?)

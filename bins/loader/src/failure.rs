@@ -9,7 +9,7 @@ use sparrow_evaluate::{self as evaluate, tune};
 use sparrow_fit as fit;
 use sparrow_process::Interrupted;
 use sparrow_process::terminal::USAGE;
-use sparrow_push::{live, push, sources, verify};
+use sparrow_push::{live, push, sources, verify, verify_live};
 use sparrow_synth as synth;
 use sparrow_train::{self as train, export};
 
@@ -50,14 +50,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         if let Some(error) = cause.downcast_ref::<sparrow_live_overlay::Error>() {
             return Some(error.exit_code());
         }
-        match cause.downcast_ref() {
-            Some(live::Error::Store(_)) => return Some(STORE),
-            Some(
-                live::Error::Trimmed { .. }
-                | live::Error::Watermark { .. }
-                | live::Error::Unreadable { .. },
-            ) => return Some(BAD_INPUT),
-            _ => {}
+        if let Some(code) = cause.downcast_ref().and_then(live_code) {
+            return Some(code);
         }
         if cause.is::<sparrow_live::Error>() {
             return Some(STORE);
@@ -74,6 +68,11 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 verify::Error::Store(error) => Some(store_code(error)),
                 _ => None,
             };
+        }
+        match cause.downcast_ref() {
+            Some(verify_live::Error::Store(error)) => return Some(store_code(error)),
+            Some(verify_live::Error::Live(error)) => return live_code(error),
+            _ => {}
         }
         if let Some(error) = cause.downcast_ref() {
             return Some(source_code(error));
@@ -133,5 +132,15 @@ const fn store_code(error: &sparrow_store::Error) -> u8 {
     match error {
         sparrow_store::Error::Configuration(_) => USAGE,
         _ => STORE,
+    }
+}
+
+const fn live_code(error: &live::Error) -> Option<u8> {
+    match error {
+        live::Error::Store(_) => Some(STORE),
+        live::Error::Trimmed { .. }
+        | live::Error::Watermark { .. }
+        | live::Error::Unreadable { .. } => Some(BAD_INPUT),
+        live::Error::Output(_) => None,
     }
 }

@@ -14,7 +14,7 @@ use sparrow_console::{Console, Unit};
 use sparrow_embed::{self as embed, Contents, Execution, METHODS, Method, MethodKind};
 use sparrow_feature_files::Summary as FeatureSummary;
 use sparrow_fit as fit;
-use sparrow_live_overlay::{DataSet, LiveArgs};
+use sparrow_live_overlay::{DataArgs, DataSet};
 use sparrow_movielens::{Options as ReaderOptions, Source};
 use sparrow_neural::Zeros;
 use sparrow_push::sources::{self, Sources};
@@ -44,12 +44,8 @@ use sparrow_process::Signals;
     reason = "fields are named after the flags, such as --dry-run"
 )]
 pub(crate) struct Run {
-    /// Folder with the data set
-    #[arg(short, long, value_name = "DIR")]
-    data: PathBuf,
-
     #[command(flatten)]
-    live: LiveArgs,
+    data: DataArgs,
 
     /// Output folder for the files with features and embeddings, created if it does not exist [default: none, the files
     /// are temporary]
@@ -64,10 +60,6 @@ pub(crate) struct Run {
     /// Train no models
     #[arg(long, conflicts_with = "models")]
     no_models: bool,
-
-    /// Maximum number of bad lines of the data set, which are skipped and reported
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
 
     /// Read and check the data set, connect to the store, and write nothing
     #[arg(short = 'n', long)]
@@ -112,10 +104,10 @@ impl Run {
         let location = self.store.location()?.ok_or_else(no_store)?;
         StoreArgs::check_ttl(Some(&location), self.ttl)?;
         let method = method(self.method, &self.hyperparameters, &self.seed, self.threads())?;
-        let reader = ReaderOptions { max_bad_lines: self.max_bad_lines };
-        let live = self.live.or(&self.store.prefix, self.store.ca_file.as_deref());
+        let reader = self.data.reader();
+        let live = self.data.live().or(&self.store.prefix, self.store.ca_file.as_deref());
         if self.dry_run {
-            let data = live.data_set(&self.data, &reader, self.spill.as_deref(), console);
+            let data = live.data_set(self.data.folder(), &reader, self.spill.as_deref(), console);
             let data = signals.or(Box::pin(data), NOTHING).await?;
             let ratings = Some(data.folder().to_owned());
             let sources = Sources { ratings, reader, ..Sources::default() };
@@ -132,7 +124,7 @@ impl Run {
         let store = signals.or(self.store.connect(&location, self.ttl), NOTHING).await?;
 
         let kept = "the store is unchanged";
-        let data = live.data_set(&self.data, &reader, self.spill.as_deref(), console);
+        let data = live.data_set(self.data.folder(), &reader, self.spill.as_deref(), console);
         let data = signals.or(Box::pin(data), NOTHING).await?;
         DataSet::remove_watermark(&out)?;
         let (features, for_features) =
@@ -273,7 +265,7 @@ impl Run {
         user_id: Option<u32>,
         models: Option<&Path>,
     ) -> String {
-        let data = shell(&self.data.to_string_lossy());
+        let data = shell(&self.data.folder().to_string_lossy());
         let files = self.out.as_ref().map_or_else(String::new, |out| {
             let out = shell(&out.to_string_lossy());
             format!(" --features {out} --embeddings {out}")
@@ -292,7 +284,7 @@ impl Run {
         }
         let mut lines = String::from("to check:");
         // The combined data set is gone at the end: features and embeddings remain to compare.
-        if !self.live.is_given() {
+        if !self.data.live().is_given() {
             let _ =
                 write!(lines, "\n  sparrow-loader verify --data {data}{files}{store} --sample all");
         } else if self.out.is_some() {

@@ -57,6 +57,11 @@ impl StoreArgs {
         }
     }
 
+    /// The address as it was given.
+    pub(crate) const fn address(&self) -> Option<&Address> {
+        self.store.as_ref()
+    }
+
     /// Rejects an expiry time for a store without expiry.
     pub(crate) fn check_ttl(
         location: Option<&Location>,

@@ -7,8 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use sparrow_console::{Bar, Console, Unit};
 use sparrow_hyperparameters::{Description, Settings as _};
-use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
-use sparrow_movielens::Options as ReaderOptions;
+use sparrow_live_overlay::{DataArgs, DataSet};
 use sparrow_train::export;
 use sparrow_train::metrics::Metrics;
 use sparrow_train::{self as train, Epoch, Method, Options, Split, Watch};
@@ -30,12 +29,8 @@ use crate::report::{self as page, ReportFile};
 /// the training stops.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Folder with the data set
-    #[arg(short, long, value_name = "DIR")]
-    data: PathBuf,
-
     #[command(flatten)]
-    live: LiveArgs,
+    data: DataArgs,
 
     /// Model folder for the next version, such as models/neuralcf, created if it does not exist
     #[arg(short, long, value_name = "DIR")]
@@ -63,10 +58,6 @@ pub(crate) struct Train {
 
     #[command(flatten)]
     report: ReportFile,
-
-    /// Maximum number of bad lines of the data set, which are skipped and reported
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
 }
 
 /// The architectures as methods with hyperparameters.
@@ -97,21 +88,15 @@ impl Train {
     pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
         let options = self.options()?;
         self.report.check()?;
-        let (live, data, reader) = (self.live.clone(), self.data.clone(), self.reader());
-        on_data_set(&live, &data, &reader, None, console, move |data| {
-            self.work(&options, data, console)
-        })
-    }
-
-    fn reader(&self) -> ReaderOptions {
-        ReaderOptions { max_bad_lines: self.max_bad_lines }
+        let data = self.data.clone();
+        data.on_data_set(None, console, move |data| self.work(&options, data, console))
     }
 
     fn work(&self, options: &Options, data: &DataSet, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut progress = TrainingProgress::new(console);
         let summary =
-            train::write(data.folder(), &self.out, &self.reader(), options, &mut progress)?;
+            train::write(data.folder(), &self.out, &self.data.reader(), options, &mut progress)?;
         let epochs = mem::take(&mut progress.epochs);
         drop(progress);
         let train::Summary { data, trained, written } = &summary;

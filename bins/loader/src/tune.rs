@@ -9,8 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use sparrow_console::{Console, print_result};
 use sparrow_evaluate::tune::{self, MEASURE, Options, Trial, Tunable};
 use sparrow_evaluate::{self as evaluate, Protocol};
-use sparrow_live_overlay::{DataSet, LiveArgs, on_data_set};
-use sparrow_movielens::Options as ReaderOptions;
+use sparrow_live_overlay::{DataArgs, DataSet};
 use tokio::runtime::Builder;
 
 use crate::evaluate::name;
@@ -26,12 +25,8 @@ use crate::store::duration;
 /// best hyperparameters are printed as options.
 #[derive(Debug, Args)]
 pub(crate) struct Tune {
-    /// Folder with the data set
-    #[arg(short, long, value_name = "DIR")]
-    data: PathBuf,
-
     #[command(flatten)]
-    live: LiveArgs,
+    data: DataArgs,
 
     /// The method
     #[arg(short, long, value_name = "NAME", value_parser = tunable())]
@@ -59,10 +54,6 @@ pub(crate) struct Tune {
 
     #[command(flatten)]
     report: ReportFile,
-
-    /// Maximum number of bad lines of the data set, which are skipped and reported
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -84,17 +75,13 @@ fn tunable() -> impl clap::builder::TypedValueParser<Value = Tunable> {
 impl Tune {
     pub(crate) fn run(self, console: Console) -> anyhow::Result<()> {
         self.report.check()?;
-        let (live, data, reader) = (self.live.clone(), self.data.clone(), self.reader());
-        on_data_set(&live, &data, &reader, None, console, move |data| self.work(data, console))
-    }
-
-    fn reader(&self) -> ReaderOptions {
-        ReaderOptions { max_bad_lines: self.max_bad_lines }
+        let data = self.data.clone();
+        data.on_data_set(None, console, move |data| self.work(data, console))
     }
 
     fn work(&self, data: &DataSet, console: Console) -> anyhow::Result<()> {
         let started = Instant::now();
-        let loaded = evaluate::load(data.folder(), &self.reader())?;
+        let loaded = evaluate::load(data.folder(), &self.data.reader())?;
         console.note(&loaded.report.to_string());
         let options = Options {
             tunable: self.method.clone(),
@@ -117,7 +104,8 @@ impl Tune {
         let search = tune::search(&loaded.catalog, &self.out, &options, &mut on_trial);
         let trials = runtime.block_on(search)?;
         self.print_best(&trials)?;
-        self.report.write(console, || Ok(page::tuning(&name(&self.data), &options, &trials)))?;
+        self.report
+            .write(console, || Ok(page::tuning(&name(self.data.folder()), &options, &trials)))?;
         console.note(&format!("done in {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())
     }

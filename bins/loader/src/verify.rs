@@ -4,8 +4,14 @@ use std::time::Instant;
 
 use clap::Args;
 use sparrow_console::{Console, Unit, print_result};
+use sparrow_live_overlay::{LiveArgs, find};
+use sparrow_movielens::Source;
+use sparrow_push::live::{self, Base, read_watermark};
 use sparrow_push::sources::Reader;
 use sparrow_push::verify::{self, Options, Report};
+use sparrow_push::verify_live;
+use sparrow_store::{FeatureStore, Location};
+use tokio::task;
 
 use crate::failure::Failure;
 use crate::push::no_store;
@@ -17,6 +23,10 @@ use sparrow_process::Signals;
 ///
 /// Reads all sources, and a sample of each kind of entry from the store. Movies in the store that are missing from the
 /// sources are differences too.
+///
+/// With a data set and live data, those of the store or of --live, the users in the log are compared as servers see them: the
+/// stored ratings and the live ones must be the data set overlaid with the log, and result in the same features. They are left
+/// out of the comparison with the sources.
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Verify {
@@ -30,6 +40,9 @@ pub(crate) struct Verify {
 
     #[command(flatten)]
     sources: SourceArgs,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -56,14 +69,74 @@ impl Verify {
         let bar = console.bar("comparing", Unit::Bytes);
         let compare = async {
             let store = self.store.connect(&location, None).await?;
+            let of_live = self.live(&location, &*store, console).await?;
             let reader = Reader::open(&sources).await?;
             let show = |done, total| bar.show(done, total);
-            anyhow::Ok((verify::verify(reader, &*store, options, &show).await?, store))
+            let report = verify::verify(reader, &*store, options, &of_live.users, &show).await?;
+            anyhow::Ok((report, of_live, store))
         };
-        let (report, store) = signals.or(compare, "the comparison is not complete").await?;
+        let compare = signals.or(Box::pin(compare), "the comparison is not complete");
+        let (mut report, of_live, store) = compare.await?;
         drop(bar);
+        report.differences += of_live.differences;
+        report.first.splice(0..0, of_live.first);
+        if !of_live.users.is_empty() {
+            let verify_live::Report { users, writing, not_projected, .. } = of_live;
+            let compared = users.len() as u64 - writing;
+            console.note(&format!(
+                "compared {compared} users with live data; {writing} wrote meanwhile"
+            ));
+            if not_projected > 0 {
+                console.note(&format!(
+                    "the features of {not_projected} of them are stored without live data: no server projects them"
+                ));
+            }
+        }
         print(&report, store.address(), started, console)?;
         if report.differences > 0 { Err(Failure::Differences.into()) } else { Ok(()) }
+    }
+}
+
+impl Verify {
+    /// Compares the users with live data, if there are any and a data set.
+    async fn live(
+        &self,
+        location: &Location,
+        store: &dyn FeatureStore,
+        console: Console,
+    ) -> anyhow::Result<verify_live::Report> {
+        let is_given = self.live.is_given();
+        let Some(folder) = self.sources.data() else {
+            if is_given {
+                let what = "--live needs the data set that live ratings are combined with: --data";
+                return Err(Failure::Usage(what.to_owned()).into());
+            }
+            return Ok(verify_live::Report::default());
+        };
+        let live = if is_given {
+            let live = self.live.or(&self.store.prefix, self.store.ca_file.as_deref());
+            Some(live.open().await?)
+        } else {
+            find(location, &self.store.options(None)).await?
+        };
+        let Some(live) = live else { return Ok(verify_live::Report::default()) };
+        let watermark = read_watermark(folder)?;
+        let (folder, reader) = (folder.to_owned(), self.sources.sources().reader);
+        let load = move || Source::open(&folder)?.load(&reader);
+        let loaded = match task::spawn_blocking(load).await {
+            Ok(loaded) => loaded?,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        };
+        let base = Base { catalog: &loaded.catalog, watermark: watermark.as_ref() };
+        let bar = console.bar("comparing live data", Unit::Each("partitions"));
+        let show = |done, total| bar.show(done, total);
+        match verify_live::verify(store, &*live, base, &show).await {
+            Err(verify_live::Error::Live(error @ live::Error::Trimmed { .. })) if !is_given => {
+                console.warn(format_args!("live data are not compared: {error}"));
+                Ok(verify_live::Report::default())
+            }
+            report => Ok(report?),
+        }
     }
 }
 
@@ -75,7 +148,7 @@ fn print(report: &Report, address: &str, started: Instant, console: Console) -> 
     for difference in first {
         print_result(difference)?;
     }
-    match differences - first.len() as u64 {
+    match differences.saturating_sub(first.len() as u64) {
         0 => {}
         more => print_result(format_args!("and {more} more"))?,
     }

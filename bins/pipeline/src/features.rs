@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use sparrow_console::{Console, Unit};
-use sparrow_live_overlay::{DataSet as Source, LiveArgs, on_data_set};
-use sparrow_movielens::Options as ReaderOptions;
+use sparrow_live_overlay::{DataArgs, DataSet as Source};
 use sparrow_pipeline::{self as pipeline, DataSet};
 
 use crate::resources::Resources;
@@ -19,12 +18,8 @@ use crate::resources::Resources;
 /// CSV; missing genres are empty in both.
 #[derive(Debug, Args)]
 pub(crate) struct Features {
-    /// Folder with the data set
-    #[arg(short, long, value_name = "DIR")]
-    data: PathBuf,
-
     #[command(flatten)]
-    live: LiveArgs,
+    data: DataArgs,
 
     /// Output folder; created if it does not exist, existing files are replaced
     #[arg(short, long, value_name = "DIR")]
@@ -34,29 +29,17 @@ pub(crate) struct Features {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Number of bad lines in the data set to skip and report
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    max_bad_lines: usize,
-
     #[command(flatten)]
     resources: Resources,
 }
 
 pub(crate) fn run(args: Features, console: Console) -> anyhow::Result<()> {
-    let reader = ReaderOptions { max_bad_lines: args.max_bad_lines };
-    let (live, data) = (args.live.clone(), args.data.clone());
+    let data = args.data.clone();
     let spill = args.resources.spill_folder().map(Path::to_owned);
-    on_data_set(&live, &data, &reader.clone(), spill.as_deref(), console, move |data| {
-        work(&args, data, &reader, console)
-    })
+    data.on_data_set(spill.as_deref(), console, move |data| work(&args, data, console))
 }
 
-fn work(
-    args: &Features,
-    source: &Source,
-    reader: &ReaderOptions,
-    console: Console,
-) -> anyhow::Result<()> {
+fn work(args: &Features, source: &Source, console: Console) -> anyhow::Result<()> {
     let started = Instant::now();
     let session = pipeline::session(&args.resources.session())?;
     let out = (!args.dry_run).then_some(args.out.as_path());
@@ -65,7 +48,7 @@ fn work(
     }
     let bar = console.bar("computing features", Unit::Each("ratings"));
     let (report, summary) = args.resources.runtime()?.block_on(async {
-        let data = DataSet::open(&session, source.folder(), reader).await?;
+        let data = DataSet::open(&session, source.folder(), &args.data.reader()).await?;
         let progress = |done, total| bar.show(done, total);
         let summary = pipeline::write_features(&data, out, &progress).await?;
         Ok::<_, pipeline::Error>((data.report().clone(), summary))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparrow_live::{Durability, Limits, LiveStore, MemoryLive};
-use sparrow_store::{FileLive, GuardOptions, GuardedLive, Location, RedisLive, live_path};
+use sparrow_store::{FileLive, GuardOptions, GuardedLive, Location, Options, RedisLive, live_path};
 use sparrow_user_state::LiveSource;
 
 use crate::config::Config;
@@ -19,6 +19,10 @@ pub(crate) fn open(config: &Config, accepts_writes: bool) -> Result<LiveSource, 
     let limits =
         Limits { ratings: config.live.max_ratings.get(), events: config.live.max_events.get() };
     let deadline = config.store.deadline;
+    if config.live.replicas > 0 && !store::has_live_data(config) {
+        let what = "live.replicas needs live data in Redis: store.url with the address of one, and no live.path";
+        return Err(Error::Setting(what.to_owned()));
+    }
     let store: Arc<dyn LiveStore> = match (&config.live.path, &config.store.url.0) {
         (Some(path), _) => guarded(open_file(path.clone(), limits)?, None),
         (None, Location::File(store)) => match open_beside(store, limits, accepts_writes)? {
@@ -26,7 +30,8 @@ pub(crate) fn open(config: &Config, accepts_writes: bool) -> Result<LiveSource, 
             None => Arc::new(MemoryLive::new(limits)),
         },
         (None, Location::Redis(redis)) => {
-            let options = store::options(&config.store);
+            let replicas = config.live.replicas;
+            let options = Options { replicas, ..store::options(&config.store) };
             let live = RedisLive::open(redis, &options, limits).map_err(Error::OpenStore)?;
             // Asks for the durability; failures are those of later calls.
             let asking = live.clone();

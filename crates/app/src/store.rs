@@ -22,7 +22,7 @@ pub(crate) fn open(config: &Config) -> Result<Option<StoreReader>, Error> {
 }
 
 /// Whether the live data of users are in the store and are read together with them.
-fn has_live_data(config: &Config) -> bool {
+pub(crate) fn has_live_data(config: &Config) -> bool {
     matches!(config.store.url.0, Location::Redis(_)) && config.live.path.is_none()
 }
 

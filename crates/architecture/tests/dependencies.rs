@@ -161,7 +161,7 @@ fn each_large_library_is_used_by_the_crates_of_its_subject() {
         ("datafusion", &["sparrow-pipeline"][..]),
         ("faer", &["sparrow-embed"]),
         ("fred", &["sparrow-store"]),
-        ("hyper", &["sparrow-http", "sparrow-tf-serving"]),
+        ("hyper", &["sparrow-http", "sparrow-live-overlay", "sparrow-tf-serving"]),
         ("indicatif", &["sparrow-console"]),
         ("object_store", &["sparrow-push"]),
         ("plotters", &["sparrow-report"]),

@@ -3,11 +3,15 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use clap::Args;
+use sparrow_console::Console;
 use sparrow_live::{Limits, LiveStore};
-use sparrow_process::Address;
+use sparrow_movielens::Options as ReaderOptions;
+use sparrow_process::{Address, Interrupted};
 use sparrow_store::{FileLive, Location, Options, RedisLive, live_path};
 
 use crate::Error;
+use crate::data_set::{DataSet, on_data_set};
+use crate::server::ServerLive;
 
 /// The heading of these options in help. It is set for each, since a heading of the group applies to all options after it.
 const HEADING: &str = "Live data";
@@ -16,7 +20,8 @@ const HEADING: &str = "Live data";
 #[derive(Debug, Clone, Default, Args)]
 pub struct LiveArgs {
     /// Live ratings to overlay on the data set: those of a store, redis://user:password@host:port/database and the other
-    /// addresses of --store, or those in a file of a server that has ended
+    /// addresses of --store, those in a file of a server that has ended, or http://host:port of the admin port of a running
+    /// server
     ///
     /// The command works on the ratings of the data set and the live ones in force, as servers combine them. The combined data
     /// set is written to a temporary folder, which is removed at the end. Pass an address with a password in the environment.
@@ -53,6 +58,7 @@ impl LiveArgs {
         let Address(text) = self.live.as_ref()?;
         Some(match self.location() {
             Ok(Place::Store(location)) => location.to_string(),
+            Ok(Place::Server(_)) => "a running server".to_owned(),
             _ => Path::new(text)
                 .file_name()
                 .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
@@ -64,6 +70,7 @@ impl LiveArgs {
             return Err(Error::Usage("no location of live data".to_owned()));
         };
         match text.to_str() {
+            Some(text) if is_of_server(text) => Ok(Place::Server(text.to_owned())),
             Some(text) if text.contains("://") || text.starts_with("file:") => {
                 Ok(Place::Store(Location::from_str(text)?))
             }
@@ -72,7 +79,10 @@ impl LiveArgs {
     }
 
     /// Opens the live data.
-    pub(crate) async fn open(&self) -> Result<Arc<dyn LiveStore>, Error> {
+    ///
+    /// # Errors
+    /// If they are unavailable, or the address is invalid.
+    pub async fn open(&self) -> Result<Arc<dyn LiveStore>, Error> {
         let options = Options {
             prefix: self.live_prefix.clone().unwrap_or_default(),
             ca_file: self.live_ca_file.clone(),
@@ -80,14 +90,82 @@ impl LiveArgs {
         };
         match self.location()? {
             Place::Store(location) => open(&location, &options).await,
+            Place::Server(url) => Ok(Arc::new(ServerLive::connect(&url).await?)),
             Place::File(path) => open_file(&path),
         }
     }
 }
 
+/// The data set of a command, overlaid with live data if they are given.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// Folder with the data set
+    #[arg(short, long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Maximum number of bad lines of the data set, which are skipped and reported
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_lines: usize,
+
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+impl DataArgs {
+    /// The folder as it was given.
+    pub fn folder(&self) -> &Path {
+        &self.data
+    }
+
+    /// The live data.
+    pub const fn live(&self) -> &LiveArgs {
+        &self.live
+    }
+
+    /// How the data set is read.
+    pub const fn reader(&self) -> ReaderOptions {
+        ReaderOptions { max_bad_lines: self.max_bad_lines }
+    }
+
+    /// Runs `work` on the data set; see [`on_data_set`].
+    ///
+    /// # Errors
+    /// Those of [`on_data_set`].
+    pub fn on_data_set<E>(
+        &self,
+        temporary: Option<&Path>,
+        console: Console,
+        work: impl FnOnce(&DataSet) -> Result<(), E> + Send + 'static,
+    ) -> Result<(), E>
+    where
+        E: From<Error> + From<Interrupted> + Send + 'static,
+    {
+        on_data_set(&self.live, &self.data, &self.reader(), temporary, console, work)
+    }
+}
+
 enum Place {
     Store(Location),
+    /// The admin port of a running server.
+    Server(String),
     File(PathBuf),
+}
+
+/// Whether an address is that of the admin port of a server.
+fn is_of_server(address: &str) -> bool {
+    address.starts_with("http://") || address.starts_with("https://")
+}
+
+/// Opens the live data of a running server, `http://HOST:PORT` of its admin port, if the address is one: only the log can be
+/// read. `None` for other addresses.
+///
+/// # Errors
+/// If the server is unavailable, or refuses the request.
+pub async fn open_address(Address(text): &Address) -> Result<Option<Arc<dyn LiveStore>>, Error> {
+    match text.to_str().filter(|text| is_of_server(text)) {
+        Some(url) => Ok(Some(Arc::new(ServerLive::connect(url).await?))),
+        None => Ok(None),
+    }
 }
 
 /// Opens the live data beside a feature store.
@@ -105,6 +183,28 @@ pub async fn open(location: &Location, options: &Options) -> Result<Arc<dyn Live
         Location::Memory => {
             Err(Error::Usage("live data in memory end with their server".to_owned()))
         }
+    }
+}
+
+/// Opens the live data beside a feature store, if there are any that can be read: not those in a file that a server has open.
+///
+/// # Errors
+/// If Redis is unavailable.
+pub async fn find(
+    location: &Location,
+    options: &Options,
+) -> Result<Option<Arc<dyn LiveStore>>, Error> {
+    match location {
+        Location::Redis(redis) => {
+            let live = RedisLive::open(redis, options, Limits::default())?;
+            if !live.exists().await? {
+                return Ok(None);
+            }
+            live.connected().await?;
+            Ok(Some(Arc::new(live)))
+        }
+        Location::File(path) => Ok(open_file(&live_path(path)).ok()),
+        Location::Memory => Ok(None),
     }
 }
 

@@ -9,7 +9,7 @@ use sparrow_live::Watermark;
 use sparrow_movielens::{Options as ReaderOptions, Source};
 use sparrow_output::AtomicFile;
 use sparrow_process::{Interrupted, Signals};
-use sparrow_push::live::{self, Base, export, read_watermark};
+use sparrow_push::live::{self, Base, Formats, export, read_watermark};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
@@ -106,7 +106,7 @@ impl LiveArgs {
         let bar = console.bar("reading live data", Unit::Each("partitions"));
         let show = |done, total| bar.show(done, total);
         let base = Base { catalog: &loaded.catalog, watermark: watermark.as_ref() };
-        let exported = export(&*store, Some(base), folder.path(), &show);
+        let exported = export(&*store, Some(base), folder.path(), Formats::Csv, &show);
         let (live::Counts { ratings, writes, users }, _) = Box::pin(exported).await?;
         drop(bar);
         console.note(&format!(

@@ -34,7 +34,9 @@ pub use follow::{Change, Consumer, ConsumerStatus, Consumers};
 pub use memory::MemoryLive;
 pub use partition::partition;
 pub use sequence::{InvalidSequence, Sequence};
-pub use store::{Durability, Error, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, LiveStore, Recorded};
+pub use store::{
+    CreatedUser, Durability, Error, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, LiveStore, Recorded,
+};
 pub use user::{LimitReached, LiveEvent, LiveRating, LiveUser};
 pub use watermark::{InvalidWatermark, Watermark};
 pub use write::{Accepted, Action, Idempotency, Limits, Write, unix_time};

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use sparrow_model::UserId;
 
 use crate::{
-    Accepted, Durability, Error, Idempotency, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, Limits,
-    LiveStore, LiveUser, Recorded, Sequence, Watermark, Write,
+    Accepted, CreatedUser, Durability, Error, Idempotency, KEY_LIFETIME, LAST_ID_OF_DATA_SETS,
+    Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark, Write,
 };
 
 /// Live data in the memory of this process. Clones share the data.
@@ -19,6 +19,11 @@ pub struct MemoryLive {
 
 const ADDRESS: &str = "memory";
 
+fn milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
 #[derive(Debug)]
 struct State {
     users: HashMap<UserId, LiveUser>,
@@ -26,6 +31,9 @@ struct State {
     keys: HashMap<(UserId, Box<str>), (u64, Accepted)>,
     /// The keys in the order in which they expire.
     expiring: VecDeque<(u64, UserId, Box<str>)>,
+    /// The users who were created with a key, and the keys in the order in which they expire.
+    created: HashMap<Box<str>, UserId>,
+    expiring_created: VecDeque<(u64, Box<str>)>,
     last: Sequence,
     last_user: u32,
     trimmed: Sequence,
@@ -39,6 +47,8 @@ impl MemoryLive {
             log: BTreeMap::new(),
             keys: HashMap::new(),
             expiring: VecDeque::new(),
+            created: HashMap::new(),
+            expiring_created: VecDeque::new(),
             last: Sequence::default(),
             last_user: LAST_ID_OF_DATA_SETS,
             trimmed: Sequence::default(),
@@ -68,7 +78,8 @@ impl State {
             .apply(write, sequence, limits)
             .map_err(|_| Error::TooManyRatings { user: write.user, limit: limits.ratings })?;
         self.last = sequence;
-        let accepted = Accepted { sequence, applied, repeated: false };
+        let accepted =
+            Accepted { sequence, applied, repeated: false, durability: Durability::Memory };
         if let Some(Idempotency { key, digest }) = &write.idempotency {
             self.keys.insert((write.user, key.clone()), (*digest, accepted));
             self.expiring.push_back((now, write.user, key.clone()));
@@ -85,13 +96,27 @@ impl State {
         (watermark.partitions() == 1 && is_known).then_some(last)
     }
 
+    fn create_user(&mut self, key: Option<&str>, now: u64) -> UserId {
+        self.expire_keys(now);
+        if let Some(&known) = key.and_then(|key| self.created.get(key)) {
+            return known;
+        }
+        self.last_user += 1;
+        let user = UserId(self.last_user);
+        if let Some(key) = key {
+            self.created.insert(key.into(), user);
+            self.expiring_created.push_back((now, key.into()));
+        }
+        user
+    }
+
     fn expire_keys(&mut self, now: u64) {
-        while let Some((since, ..)) = self.expiring.front()
-            && now.saturating_sub(*since) > KEY_LIFETIME.as_millis() as u64
-        {
-            if let Some((_, user, key)) = self.expiring.pop_front() {
-                self.keys.remove(&(user, key));
-            }
+        let is_over = |since: u64| now.saturating_sub(since) > KEY_LIFETIME.as_millis() as u64;
+        while let Some((_, user, key)) = self.expiring.pop_front_if(|it| is_over(it.0)) {
+            self.keys.remove(&(user, key));
+        }
+        while let Some((_, key)) = self.expiring_created.pop_front_if(|it| is_over(it.0)) {
+            self.created.remove(&key);
         }
     }
 }
@@ -107,9 +132,7 @@ impl LiveStore for MemoryLive {
     }
 
     async fn write(&self, writes: &[Write]) -> Vec<Result<Accepted, Error>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut state = self.state();
-        let now = now.as_millis() as u64;
+        let (mut state, now) = (self.state(), milliseconds());
         writes.iter().map(|write| state.write(write, self.limits, now)).collect()
     }
 
@@ -118,10 +141,9 @@ impl LiveStore for MemoryLive {
         Ok(ids.iter().map(|id| state.users.get(id).cloned().unwrap_or_default()).collect())
     }
 
-    async fn create_user(&self) -> Result<UserId, Error> {
-        let mut state = self.state();
-        state.last_user += 1;
-        Ok(UserId(state.last_user))
+    async fn create_user(&self, key: Option<&str>) -> Result<CreatedUser, Error> {
+        let id = self.state().create_user(key, milliseconds());
+        Ok(CreatedUser { id, durability: Durability::Memory })
     }
 
     fn partitions(&self) -> u16 {
@@ -174,5 +196,32 @@ impl LiveStore for MemoryLive {
         let mut trimmed = Watermark::new(1);
         trimmed.advance(0, self.state().trimmed);
         Ok(trimmed)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use sparrow_model::MovieId;
+
+    use super::*;
+    use crate::Action;
+
+    #[test]
+    fn keys_expire_after_their_lifetime() {
+        let store = MemoryLive::new(Limits::default());
+        let lifetime = KEY_LIFETIME.as_millis() as u64;
+        let mut state = store.state();
+        let first = state.create_user(Some("k"), 5);
+        assert_eq!(state.create_user(Some("k"), 5 + lifetime), first);
+        assert_ne!(state.create_user(Some("k"), 6 + lifetime), first);
+        assert_eq!((state.created.len(), state.expiring_created.len()), (1, 1));
+
+        let idempotency = Some(Idempotency { key: "k".into(), digest: 1 });
+        let write = Write { idempotency, ..Write::new(first, Action::Unrate(MovieId(1)), 1) };
+        for (now, repeated) in [(5, false), (5 + lifetime, true), (6 + lifetime, false)] {
+            let accepted = state.write(&write, Limits::default(), now).unwrap();
+            assert_eq!(accepted.repeated, repeated, "{now}");
+        }
     }
 }

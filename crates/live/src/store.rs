@@ -30,7 +30,7 @@ pub trait LiveStore: Debug + Send + Sync {
     /// The address of the store for messages, without a password.
     fn address(&self) -> &str;
 
-    /// The durability that accepted writes have.
+    /// The durability that accepted writes have at least. A write may reach more: [`Accepted::durability`].
     fn durability(&self) -> Durability;
 
     /// The calls so far and the state of the circuit breaker, for stores that have one.
@@ -44,8 +44,9 @@ pub trait LiveStore: Debug + Send + Sync {
     /// The live data of users: one element per requested id, in that order, empty for users without any.
     async fn users(&self, ids: &[UserId]) -> Result<Vec<LiveUser>, Error>;
 
-    /// A user id that was never returned before: 1,000,000,001 and counting.
-    async fn create_user(&self) -> Result<UserId, Error>;
+    /// A user id that was never returned before, above 1,000,000,000. Ids count up. Calls with one `key` return one id for
+    /// [`KEY_LIFETIME`], so that a retry is safe. Keys of all callers are one namespace, apart from those of writes.
+    async fn create_user(&self, key: Option<&str>) -> Result<CreatedUser, Error>;
 
     /// The number of partitions.
     fn partitions(&self) -> u16;
@@ -116,10 +117,21 @@ impl Recorded {
     }
 }
 
-/// What an acknowledged write survives.
+/// A new user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreatedUser {
+    /// The id.
+    pub id: UserId,
+    /// What the assignment survives: an id that is lost may be returned again.
+    pub durability: Durability,
+}
+
+/// What an acknowledged write survives, in ascending order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Durability {
+    /// The database does not report it.
+    Unknown,
     /// Nothing: it is lost when the process ends.
     Memory,
     /// A crash of the process. Up to a second of writes can be lost if the database or the machine crashes.
@@ -128,8 +140,6 @@ pub enum Durability {
     Fsync,
     /// The loss of the machine, as this number of replicas have it.
     Replicas(u32),
-    /// The database does not report it.
-    Unknown,
 }
 
 impl fmt::Display for Durability {

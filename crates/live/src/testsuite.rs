@@ -39,6 +39,7 @@ pub async fn check(fresh: impl AsyncFn(Limits) -> Handles) {
     exposures_are_logged_and_change_no_user(&fresh(limits).await).await;
     concurrent_writes_are_all_counted(&fresh(limits).await).await;
     created_users_are_distinct(&fresh(limits).await).await;
+    users_created_with_one_key_are_one(&fresh(limits).await).await;
     included_ratings_are_dropped_and_others_remain(&fresh(limits).await).await;
     nothing_is_dropped_for_watermarks_of_other_data(&fresh(limits).await).await;
     random_users_drop_ratings_as_drop_included_does(&fresh(limits).await).await;
@@ -383,12 +384,34 @@ async fn concurrent_writes_are_all_counted([a, b]: &Handles) {
 async fn created_users_are_distinct([a, b]: &Handles) {
     let mut ids = Vec::new();
     for _ in 0..5 {
-        for id in both(a.create_user(), b.create_user()).await {
-            ids.push(id.unwrap().0);
+        for created in both(a.create_user(None), b.create_user(None)).await {
+            ids.push(created.unwrap().id.0);
         }
     }
     ids.sort_unstable();
     assert_eq!(ids, (1_000_000_001..=1_000_000_010).collect::<Vec<u32>>());
+}
+
+async fn users_created_with_one_key_are_one([a, b]: &Handles) {
+    let keys = ["k", "a{b}c", "k2"];
+    let mut created = Vec::new();
+    for key in keys {
+        // At the same time, too.
+        let [one, two] = both(a.create_user(Some(key)), b.create_user(Some(key))).await;
+        let id = one.unwrap().id;
+        assert_eq!(two.unwrap().id, id, "{key}");
+        created.push(id);
+    }
+    // A key of a write is another one.
+    let rating = with_key(rate(created[0].0, 1, 9, 5), "k", 1);
+    assert!(!write(a.as_ref(), rating).await.unwrap().repeated);
+    for (key, id) in keys.into_iter().zip(&created) {
+        assert_eq!(b.create_user(Some(key)).await.unwrap().id, *id, "{key}");
+    }
+    created.push(a.create_user(None).await.unwrap().id);
+    created.push(b.create_user(Some("k3")).await.unwrap().id);
+    let distinct: HashSet<UserId> = created.iter().copied().collect();
+    assert_eq!(distinct.len(), created.len(), "{created:?}");
 }
 
 async fn exposures_are_logged_and_change_no_user([store, other]: &Handles) {

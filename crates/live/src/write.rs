@@ -2,7 +2,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparrow_model::{MovieId, Stars, UserId};
 
-use crate::{Exposure, Sequence};
+use crate::{Durability, Exposure, Sequence};
 
 /// The time of the clock in Unix seconds, the unit of [`Write::time`].
 pub fn unix_time() -> u32 {
@@ -97,6 +97,8 @@ pub struct Accepted {
     pub applied: bool,
     /// Whether an earlier write with the same key had been accepted, which this is the result of.
     pub repeated: bool,
+    /// What the write survives.
+    pub durability: Durability,
 }
 
 /// How much live data a user can have.

@@ -7,15 +7,21 @@ use std::path::{Path, PathBuf};
 use sparrow_live::{
     Action, InvalidWatermark, Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark,
 };
-use sparrow_model::{Catalog, UserId};
+use sparrow_model::{Catalog, MovieId, Stars, UserId};
 use sparrow_movielens::write::{LinksWriter, MoviesWriter, RatingsWriter, field};
-use sparrow_output::AtomicFile;
+use sparrow_output::{AtomicFile, Error as OutputError};
 use sparrow_progress::Progress;
+
+use crate::live_tables::{EventsTable, RatingsTable, columns};
 
 /// The files of an export.
 pub const RATINGS: &str = "ratings.csv";
 /// All writes.
 pub const EVENTS: &str = "events.csv";
+/// The same as Parquet.
+pub const RATINGS_TABLE: &str = "ratings.parquet";
+/// The same as Parquet.
+pub const EVENTS_TABLE: &str = "events.parquet";
 /// The last exported sequence of each partition.
 pub const WATERMARK: &str = Watermark::FILE;
 /// With a data set: its movies.
@@ -92,6 +98,15 @@ pub struct Counts {
     pub users: u64,
 }
 
+/// The formats of ratings and events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Formats {
+    /// CSV, which all commands read.
+    Csv,
+    /// Parquet too: [`RATINGS_TABLE`] and [`EVENTS_TABLE`].
+    CsvAndParquet,
+}
+
 /// The data set that live data are combined with.
 #[derive(Debug, Clone, Copy)]
 pub struct Base<'a> {
@@ -103,7 +118,7 @@ pub struct Base<'a> {
 
 impl Base<'_> {
     /// Rejects the data set if it lacks writes that were trimmed from the log. Returns up to where the log was trimmed.
-    async fn check(&self, store: &dyn LiveStore) -> Result<Watermark, Error> {
+    pub(crate) async fn check(&self, store: &dyn LiveStore) -> Result<Watermark, Error> {
         let (trimmed, none) = (store.trimmed().await?, Watermark::default());
         let contained =
             self.watermark.filter(|it| it.partitions() == store.partitions()).unwrap_or(&none);
@@ -128,6 +143,7 @@ pub async fn export(
     store: &dyn LiveStore,
     data: Option<Base<'_>>,
     folder: &Path,
+    formats: Formats,
     progress: Progress<'_>,
 ) -> Result<(Counts, Vec<(PathBuf, u64)>), Error> {
     let mut events = AtomicFile::create(folder, EVENTS)?;
@@ -137,18 +153,20 @@ pub async fn export(
     if let Some(base) = &data {
         base.check(store).await?;
     }
-    let mut users: BTreeMap<UserId, LiveUser> = BTreeMap::new();
-    let mut counts = Counts::default();
-    let watermark = read(store, progress, |partition, page| {
-        events
-            .write_with(|to| page.iter().try_for_each(|entry| write_event(to, partition, entry)))?;
-        counts.writes += page.len() as u64;
-        for entry in page {
-            replay(&mut users, entry);
-        }
+    let with_tables = formats == Formats::CsvAndParquet;
+    let events_table = || EventsTable::create(folder, EVENTS_TABLE);
+    let mut events_table = with_tables.then(events_table).transpose()?;
+    let Replayed { users, watermark, writes } = replayed(store, progress, |partition, page| {
+        events.write_with(|to| {
+            if let Some(table) = &mut events_table {
+                table.write(partition, page)?;
+            }
+            page.iter().try_for_each(|entry| write_event(to, partition, entry))
+        })?;
         Ok(())
     })
     .await?;
+    let mut counts = Counts { writes, users: users.len() as u64, ..Counts::default() };
     // Again, as the log may have been trimmed before all of it was read.
     let trimmed = match &data {
         Some(base) => base.check(store).await?,
@@ -156,19 +174,29 @@ pub async fn export(
     };
     let watermark = watermark.union(&trimmed);
     let data = data.map(|base| base.catalog);
-    counts.users = users.len() as u64;
     let mut ratings = AtomicFile::create(folder, RATINGS)?;
-    let write = |to: &mut dyn Write| match data {
-        Some(data) => write_overlaid(to, &users, data),
-        None => write_live(to, &users),
-    };
+    let ratings_table = || RatingsTable::create(folder, RATINGS_TABLE);
+    let mut ratings_table = with_tables.then(ratings_table).transpose()?;
     ratings.write_with(|to| {
-        counts.ratings = write(to)?;
-        Ok(())
+        let mut csv = RatingsWriter::new(to)?;
+        for_each_rating(&users, data, &mut |user, movie, stars, time| {
+            counts.ratings += 1;
+            if let Some(table) = &mut ratings_table {
+                table.push(user, movie, stars, time)?;
+            }
+            csv.write(user, movie, stars, time)
+        })?;
+        csv.finish().map(drop)
     })?;
     let mut position = AtomicFile::create(folder, WATERMARK)?;
     position.write(watermark.to_csv().as_bytes())?;
     let mut files = vec![ratings, events, position];
+    if let Some(table) = ratings_table {
+        files.push(table.finish().map_err(OutputError::io(&folder.join(RATINGS_TABLE)))?);
+    }
+    if let Some(table) = events_table {
+        files.push(table.finish().map_err(OutputError::io(&folder.join(EVENTS_TABLE)))?);
+    }
     if let Some(data) = data {
         let mut movies = AtomicFile::create(folder, MOVIES)?;
         movies.write_with(|to| write_movies(to, data))?;
@@ -177,6 +205,34 @@ pub async fn export(
         files.extend([movies, links]);
     }
     Ok((counts, AtomicFile::commit(files)?))
+}
+
+/// The log of a store, applied.
+pub(crate) struct Replayed {
+    pub(crate) users: BTreeMap<UserId, LiveUser>,
+    /// The last write of each partition.
+    pub(crate) watermark: Watermark,
+    /// The number of writes.
+    pub(crate) writes: u64,
+}
+
+/// Applies the log of a store, and passes its pages to `each`.
+pub(crate) async fn replayed(
+    store: &dyn LiveStore,
+    progress: Progress<'_>,
+    mut each: impl FnMut(u16, &[Recorded]) -> Result<(), Error>,
+) -> Result<Replayed, Error> {
+    let (mut users, mut writes) = (BTreeMap::new(), 0);
+    let watermark = read(store, progress, |partition, page| {
+        each(partition, page)?;
+        writes += page.len() as u64;
+        for entry in page {
+            replay(&mut users, entry);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Replayed { users, watermark, writes })
 }
 
 /// Reads the log of a store: all partitions in pages, each with its partition. Entries of one user are in order. Returns the
@@ -219,13 +275,8 @@ fn replay(users: &mut BTreeMap<UserId, LiveUser>, entry: &Recorded) {
 
 fn write_event(to: &mut impl Write, partition: u16, entry: &Recorded) -> io::Result<()> {
     let Recorded { sequence, write, applied } = entry;
-    let (action, kind, value) = match &write.action {
-        Action::Rate(_, stars) => ("rate", "rate", stars.value().to_string()),
-        Action::Unrate(_) => ("unrate", "unrate", String::new()),
-        Action::Event { kind, value, .. } => ("event", &**kind, value.to_string()),
-        Action::Expose(_) => ("expose", "exposure", String::new()),
-        Action::Forget => ("forget", "forget", String::new()),
-    };
+    let (action, kind, value) = columns(&write.action);
+    let value = value.map(|value| value.to_string()).unwrap_or_default();
     let movie = write.action.movie().map(|movie| movie.to_string()).unwrap_or_default();
     write!(to, "{partition},{sequence},{action},{},{movie},", write.user)?;
     field(to, kind)?;
@@ -236,26 +287,25 @@ fn write_event(to: &mut impl Write, partition: u16, entry: &Recorded) -> io::Res
     writeln!(to, ",{}", u8::from(*applied))
 }
 
-fn write_live(to: &mut dyn Write, users: &BTreeMap<UserId, LiveUser>) -> io::Result<u64> {
-    let (mut ratings, mut count) = (RatingsWriter::new(to)?, 0);
-    for (&id, user) in users {
-        for rating in &user.ratings {
-            if let Some(stars) = rating.stars {
-                ratings.write(id, rating.movie, stars, rating.time)?;
-                count += 1;
+/// A rating to write.
+type OnRating<'a> = dyn FnMut(UserId, MovieId, Stars, u32) -> io::Result<()> + 'a;
+
+/// Passes the live ratings in force, with a data set those of the data set overlaid with them.
+fn for_each_rating(
+    users: &BTreeMap<UserId, LiveUser>,
+    data: Option<&Catalog>,
+    write: &mut OnRating<'_>,
+) -> io::Result<()> {
+    let Some(data) = data else {
+        for (&id, user) in users {
+            for rating in &user.ratings {
+                if let Some(stars) = rating.stars {
+                    write(id, rating.movie, stars, rating.time)?;
+                }
             }
         }
-    }
-    ratings.finish()?;
-    Ok(count)
-}
-
-fn write_overlaid(
-    to: &mut dyn Write,
-    users: &BTreeMap<UserId, LiveUser>,
-    data: &Catalog,
-) -> io::Result<u64> {
-    let (mut ratings, mut count) = (RatingsWriter::new(to)?, 0);
+        return Ok(());
+    };
     let mut ids: Vec<UserId> = data.users().iter().map(|history| history.user()).collect();
     ids.extend(users.keys().filter(|&&id| data.users().find(id).is_none()));
     ids.sort_unstable();
@@ -263,12 +313,10 @@ fn write_overlaid(
     for id in ids {
         let user = users.get(&id).unwrap_or(&none);
         for rated in user.history(id, data.users().find(id), data).get().iter() {
-            ratings.write(id, data.movie(rated.movie).id, rated.stars, rated.timestamp)?;
-            count += 1;
+            write(id, data.movie(rated.movie).id, rated.stars, rated.timestamp)?;
         }
     }
-    ratings.finish()?;
-    Ok(count)
+    Ok(())
 }
 
 fn write_movies(to: &mut impl Write, data: &Catalog) -> io::Result<()> {
@@ -301,7 +349,6 @@ mod tests {
     use std::fs;
 
     use sparrow_live::{MemoryLive, Write};
-    use sparrow_model::{MovieId, Stars};
     use sparrow_movielens::{Options, Source};
     use sparrow_test_support::catalogue::{catalog, movie};
 
@@ -339,7 +386,8 @@ mod tests {
     #[tokio::test]
     async fn exports_contain_ratings_in_force_and_all_writes() {
         let (store, folder) = (store().await, tempfile::tempdir().unwrap());
-        let (counts, files) = export(&store, None, folder.path(), &|_, _| {}).await.unwrap();
+        let (counts, files) =
+            export(&store, None, folder.path(), Formats::Csv, &|_, _| {}).await.unwrap();
         assert_eq!(counts, Counts { ratings: 3, writes: 7, users: 4 });
         assert_eq!(files.len(), 3);
         assert_eq!(rows(folder.path(), RATINGS), ["1,10,4.5,100", "3,99,2.5,5", "4,20,4.0,5"]);
@@ -385,7 +433,7 @@ mod tests {
         let ratings = [(1, 0, 2, 50), (1, 1, 4, 60), (1, 2, 6, 70), (2, 0, 10, 1), (5, 0, 3, 3)];
         let data = catalog(movies, ratings);
         let base = Base { catalog: &data, watermark: None };
-        let exported = export(&store, Some(base), folder.path(), &|_, _| {}).await;
+        let exported = export(&store, Some(base), folder.path(), Formats::Csv, &|_, _| {}).await;
         let (counts, files) = exported.unwrap();
         assert_eq!((counts.ratings, files.len()), (4, 5));
         let expected = ["1,30,3.0,70", "1,10,4.5,100", "4,20,4.0,5", "5,10,1.5,3"];
@@ -409,7 +457,9 @@ mod tests {
         let data = catalog([movie(10, None, ["Drama"])], [(1, 0, 2, 50)]);
         let base = Base { catalog: &data, watermark: None };
         let exported = async |base| {
-            export(&store, Some(base), folder.path(), &|_, _| {}).await.map_err(|it| it.to_string())
+            export(&store, Some(base), folder.path(), Formats::Csv, &|_, _| {})
+                .await
+                .map_err(|it| it.to_string())
         };
         exported(base).await.unwrap();
         let watermark = read_watermark(folder.path()).unwrap().unwrap();

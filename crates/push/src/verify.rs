@@ -1,6 +1,6 @@
 //! Compares a feature store with [`sources`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::{fmt, mem};
 
 use sparrow_live::Watermark;
@@ -18,7 +18,7 @@ use crate::sources::{self, Counts, Reader};
 const BATCH: usize = 256;
 
 /// The number of differences that are kept; the others are only counted.
-const KEPT: usize = 20;
+pub(crate) const KEPT: usize = 20;
 
 /// The entries to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,18 +94,20 @@ pub struct Report {
 }
 
 /// Reads all sources, and the part of the store selected by [`Options`]. Movies that exist only in
-/// the store are differences, too; such users cannot be found.
+/// the store are differences, too; such users cannot be found. Users in `except` are not compared.
 pub async fn verify(
     mut reader: Reader,
     store: &dyn FeatureStore,
     options: Options,
+    except: &BTreeSet<UserId>,
     progress: Progress<'_>,
 ) -> Result<Report, Error> {
     let generation = store.generation().await?;
     let mut verifier = Verifier { store, report: Report { generation, ..Report::default() } };
     let mut sample = Sample::new(options);
     let mut movies = MovieIds::default();
-    while let Some(entries) = reader.next().await? {
+    while let Some(mut entries) = reader.next().await? {
+        entries.retain(|entry| entry.user().is_none_or(|user| !except.contains(&user)));
         verifier.report.sources.add_all(&entries);
         movies.add_all(&entries);
         if options.sample.is_none() {

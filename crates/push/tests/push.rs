@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::ControlFlow;
@@ -62,7 +63,7 @@ async fn pushed(sources: &Sources, store: &MemoryStore) -> (Counts, Generation) 
 async fn compared(sources: &Sources, store: &MemoryStore, sample: Option<usize>) -> verify::Report {
     let reader = Reader::open(sources).await.unwrap();
     let options = verify::Options { sample, seed: 1 };
-    verify::verify(reader, store, options, &|_, _| ()).await.unwrap()
+    verify::verify(reader, store, options, &BTreeSet::new(), &|_, _| ()).await.unwrap()
 }
 
 #[tokio::test]

@@ -273,6 +273,16 @@ impl Entry {
         }
     }
 
+    /// The user whom it is about.
+    pub const fn user(&self) -> Option<UserId> {
+        match self {
+            Self::UserFeatures(user, _)
+            | Self::UserEmbedding(user, _)
+            | Self::UserRatings(user, _) => Some(*user),
+            _ => None,
+        }
+    }
+
     /// The key in Redis, without the store's prefix.
     pub fn key(&self) -> String {
         self.kind().key(self.id())

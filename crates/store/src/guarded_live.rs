@@ -4,8 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sparrow_guard::{Assessment, Guard, Policy, Recovery, Retry, Service};
 use sparrow_live::{
-    Accepted, Change, Durability, Error as LiveError, LiveStore, LiveUser, Recorded, Sequence,
-    Watermark, Write,
+    Accepted, Change, CreatedUser, Durability, Error as LiveError, LiveStore, LiveUser, Recorded,
+    Sequence, Watermark, Write,
 };
 use sparrow_metrics::{Calls, Health, Outcome};
 use sparrow_model::UserId;
@@ -178,8 +178,8 @@ impl LiveStore for GuardedLive {
         self.call(1, self.deadline, || self.store().users(ids)).await
     }
 
-    async fn create_user(&self) -> Result<UserId, LiveError> {
-        self.call(2, self.deadline, || self.store().create_user()).await
+    async fn create_user(&self, key: Option<&str>) -> Result<CreatedUser, LiveError> {
+        self.call(2, self.deadline, || self.store().create_user(key)).await
     }
 
     fn partitions(&self) -> u16 {

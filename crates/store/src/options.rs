@@ -19,6 +19,9 @@ pub struct Options {
     /// Whether reads of users in Redis return their live data as well
     /// ([`StoredUser::live`](crate::StoredUser::live)), in the same round trip.
     pub live: bool,
+    /// The number of replicas of Redis that writes of live data wait for, over connections of their own. What was reached within
+    /// a quarter of the deadline is stated with the result; fewer are no error.
+    pub replicas: u32,
     /// The prefix of every key in Redis. Braces are allowed only as one hash tag, such as
     /// `{movies}:`.
     pub prefix: String,
@@ -41,6 +44,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             connections: 4,
             live: false,
+            replicas: 0,
             prefix: String::new(),
             ttl: None,
             ca_file: None,

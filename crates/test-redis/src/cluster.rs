@@ -1,3 +1,6 @@
+use std::thread;
+use std::time::Duration;
+
 use crate::server::free_port;
 use crate::{TestRedis, wait_until};
 
@@ -67,6 +70,38 @@ impl TestCluster {
             });
         }
         replica
+    }
+
+    /// Moves a slot from one primary to another as `redis-cli --cluster reshard` does, 20 keys at a time, with a pause after each batch.
+    ///
+    /// # Panics
+    /// If a node returns an error.
+    pub fn move_slot(&self, slot: u16, from: usize, to: usize, pause: Duration) {
+        let slot = slot.to_string();
+        let (source, target) = (&self.nodes[from], &self.nodes[to]);
+        let id_of = |node: &TestRedis| node.cli(&["CLUSTER", "MYID"]);
+        let (of_source, of_target) = (id_of(source), id_of(target));
+        let set = |node: &TestRedis, what: &str, id: &str| {
+            assert_eq!(node.cli(&["CLUSTER", "SETSLOT", &slot, what, id]), "OK");
+        };
+        set(target, "IMPORTING", &of_source);
+        set(source, "MIGRATING", &of_target);
+        let port = target.port().to_string();
+        loop {
+            let keys = source.cli(&["--raw", "CLUSTER", "GETKEYSINSLOT", &slot, "20"]);
+            if keys.is_empty() {
+                break;
+            }
+            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            migrate.extend(keys.lines());
+            assert_eq!(source.cli(&migrate), "OK", "{keys}");
+            thread::sleep(pause);
+        }
+        // The target first: no moment without an owner.
+        set(target, "NODE", &of_target);
+        for node in &self.nodes {
+            set(node, "NODE", &of_target);
+        }
     }
 
     /// Kills a primary (SIGKILL).

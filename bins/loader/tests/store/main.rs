@@ -8,5 +8,6 @@ mod live;
 mod moto;
 mod redis;
 mod s3;
+mod server;
 mod support;
 mod watermark;

@@ -1,18 +1,22 @@
 //! Pushes of data that contain live ratings, and the trimming of logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use sparrow_live::{Action, Limits, LiveStore, Write};
 use sparrow_model::{MovieId, Stars, UserId};
+use sparrow_random::Random;
 use sparrow_store::{
     FeatureStore, FileLive, Location, Options, RedisLive, StoredUser, connect, live_path,
 };
 use sparrow_test_redis::TestRedis;
+use tokio::task::JoinHandle;
 
-use crate::support::{data_set, ends, fails, loader, succeeds};
+use crate::support::{Running, data_set, ends, fails, loader, succeeds};
 
 /// A store with live data, which no process has open between calls.
 struct Stores {
@@ -127,6 +131,10 @@ async fn live_ratings_move_into_generations(stores: &Stores, data: &Path) {
     assert_eq!(written[&NEW].len(), 1);
     assert!(!written[&3].contains_key(&removed) && written[&2].is_empty());
 
+    let verify = "verify --store {} --data {} --sample all";
+    let said = succeeds(&format!("{verify} --live {{}}"), &[url, &data, url]);
+    assert!(said.contains("compared 4 users with live data"), "{said}");
+
     // One command exports, computes and pushes.
     succeeds(&format!("{RUN} --live {{}} --out {{}}"), &[url, &data, url, &out("first")]);
     assert_eq!(stores.histories().await, written);
@@ -153,6 +161,21 @@ async fn live_ratings_move_into_generations(stores: &Stores, data: &Path) {
     for user in [1, 4, NEW] {
         assert_eq!(stores.live_count(user).await, 1, "user {user}");
     }
+
+    let said = succeeds(verify, &[url, &out("export")]);
+    assert!(said.contains("compared 5 users with live data"), "{said}");
+    // A data set that lacks a rating of user 1.
+    let changed = out("changed");
+    fs::create_dir(&changed).unwrap();
+    for file in ["movies.csv", "links.csv", "watermark.csv"] {
+        fs::copy(out("export").join(file), changed.join(file)).unwrap();
+    }
+    let ratings = fs::read_to_string(out("export").join("ratings.csv")).unwrap();
+    let lost = ratings.lines().find(|line| line.starts_with("1,") && !line.contains(",19000"));
+    let ratings = ratings.replacen(&format!("{}\n", lost.unwrap()), "", 1);
+    fs::write(changed.join("ratings.csv"), ratings).unwrap();
+    let (differences, _) = ends(5, &mut loader(verify, &[url, &changed]));
+    assert!(differences.contains("user 1 with live data: "), "{differences}");
 
     // Sources of which one states nothing drop nothing.
     let (_, said) = ends(0, &mut loader("push --store {} --data {}", &[url, &data]));
@@ -250,4 +273,95 @@ async fn logs_in_files_are_trimmed() {
 async fn logs_in_redis_are_trimmed() {
     let (redis, data) = (TestRedis::start(&[]), data_set());
     logs_are_trimmed(&Stores::new(redis.url()), data.path()).await;
+}
+
+/// Writes ratings and removals one after the other until it is stopped.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<u64>,
+    expected: Arc<Mutex<BTreeMap<u32, History>>>,
+}
+
+impl Writer {
+    fn start(live: Arc<dyn LiveStore>, before: BTreeMap<u32, History>, seed: u64) -> Self {
+        let (stop, expected) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(before)));
+        // Exports leave out ratings of movies outside the data set.
+        let movies: BTreeSet<u32> =
+            expected.lock().unwrap().values().flat_map(History::keys).copied().collect();
+        let movies: Vec<u32> = movies.into_iter().collect();
+        let (stopped, histories) = (Arc::clone(&stop), Arc::clone(&expected));
+        let task = tokio::spawn(async move {
+            let (mut random, mut count) = (Random::new(seed, 0), 0);
+            while !stopped.load(Ordering::Relaxed) {
+                let (user, movie) =
+                    (1 + random.below(70) as u32, movies[random.below(movies.len())]);
+                let (half_stars, time) = (random.below(11) as u8, LATE + count as u32);
+                let write = match half_stars {
+                    0 => Write::new(UserId(user), Action::Unrate(MovieId(movie)), time),
+                    _ => rate(user, movie, half_stars, time),
+                };
+                let accepted = live.write(&[write]).await.remove(0).unwrap();
+                assert!(accepted.applied);
+                count += 1;
+                let mut histories = histories.lock().unwrap();
+                let history = histories.get_mut(&user).unwrap();
+                match half_stars {
+                    0 => drop(history.remove(&movie)),
+                    _ => drop(history.insert(movie, (half_stars, time))),
+                }
+            }
+            count
+        });
+        Self { stop, task, expected }
+    }
+
+    /// The number of acknowledged writes, and the ratings of all users after them.
+    async fn stop(self) -> (u64, BTreeMap<u32, History>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let count = self.task.await.unwrap();
+        (count, self.expected.lock().unwrap().clone())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn killed_pushes_neither_lose_nor_double_live_ratings() {
+    const WHAT: &str = "killed pushes of live ratings during writes";
+    let data = data_set();
+    let mut random = Random::new(15, 0);
+    let mut took = Duration::ZERO;
+    let mut killed = 0;
+    let rounds = sparrow_test_support::rounds(WHAT, 3, 20);
+    for round in 0..rounds {
+        let redis = TestRedis::start(&[]);
+        let stores = Stores::new(redis.url());
+        let (url, live) = (&stores.url, format!("{RUN} --live {{}}"));
+        let started = Instant::now();
+        succeeds(RUN, &[url, &data]);
+        took = took.max(started.elapsed());
+        let writer =
+            Writer::start(stores.live().await, stores.histories().await, 100 + round as u64);
+        // From before it reads the log until after it dropped the live ratings.
+        let push = Running::start(loader(&live, &[url, &data, url]));
+        let share = (random.below(1000) as u32 + 1000 * round as u32) / rounds as u32;
+        tokio::time::sleep(took * share / 1000).await;
+        push.signal("-KILL");
+        killed += usize::from(push.end().0.is_none());
+        let (count, expected) = writer.stop().await;
+        assert!(stores.histories().await == expected, "round {round}");
+        let export = tempfile::tempdir().unwrap();
+        let exported = succeeds("export --store {} --out {}", &[url, &export]);
+        assert!(exported.contains(&format!("exported {count} writes")), "{count}: {exported}");
+
+        // The next push waits until the lock of the killed one expires, and contains all of it.
+        let end = Instant::now() + Duration::from_mins(1);
+        while !loader(&live, &[url, &data, url]).output().unwrap().status.success() {
+            assert!(Instant::now() < end, "round {round}: no push succeeds");
+        }
+        assert!(stores.histories().await == expected, "round {round}");
+        for user in 1..=70 {
+            assert_eq!(stores.live_count(user).await, 0, "round {round}, user {user}");
+        }
+    }
+    assert!(killed > 0, "every push ended before it was killed");
 }

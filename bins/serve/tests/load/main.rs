@@ -1,4 +1,4 @@
-//! The server under load: rolling restarts behind a balancer, and a soak test.
+//! The server under load: rolling restarts behind a balancer, kills during writes, and a soak test.
 #![cfg(unix)]
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 
 mod balancer;
 mod client;
+mod kills;
 #[cfg(target_os = "linux")]
 mod overload;
 mod restart;

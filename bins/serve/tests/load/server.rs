@@ -60,6 +60,12 @@ impl Server {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 
+    /// Kills the server (SIGKILL), and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Resident memory in bytes, and open descriptors.
     #[cfg(target_os = "linux")]
     pub(crate) fn usage(&self) -> (usize, usize) {

@@ -179,6 +179,8 @@ pub struct Live {
     pub max_ratings: NonZeroUsize,
     /// The greatest number of pairs of movie and event type per user; the oldest are dropped beyond that.
     pub max_events: NonZeroUsize,
+    /// The number of replicas of Redis that a write waits for; what was reached is stated in the answer.
+    pub replicas: u32,
 }
 
 impl Default for Live {
@@ -190,6 +192,7 @@ impl Default for Live {
             project: true,
             max_ratings: NonZeroUsize::new(limits.ratings).unwrap_or(NonZeroUsize::MIN),
             max_events: NonZeroUsize::new(limits.events).unwrap_or(NonZeroUsize::MIN),
+            replicas: 0,
         }
     }
 }

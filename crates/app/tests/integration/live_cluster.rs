@@ -1,8 +1,14 @@
-//! Ratings in a cluster: what follows them, and a fail-over.
+//! Ratings in a cluster: what follows them, a fail-over, and the migration of a slot.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use sparrow_live::{Limits, LiveStore as _, Sequence, partition};
+use sparrow_model::UserId;
+use sparrow_store::{Location, Options, RedisLive};
 use sparrow_test_redis::{TestCluster, wait_until};
 
 use crate::redis::{self, SLACK};
@@ -125,4 +131,106 @@ async fn a_fail_over_rejects_writes_within_the_deadline_and_keeps_replicated_one
         live["statistics"]["pending"] == 0 && live["projector"]["pending"] == 0
     })
     .await;
+}
+
+/// Two servers record events of users in one partition, whose slot is moved meanwhile from node to node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs redis-server"]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the figures")]
+async fn the_migration_of_a_slot_loses_and_doubles_no_event() {
+    const CLIENTS: usize = 4;
+    let rounds = sparrow_test_support::rounds("migrations of a slot during writes", 4, 20);
+    let cluster = Arc::new(TestCluster::start(3));
+    push(&*redis::pusher(&cluster.url()).await, demo_entries()).await;
+    let servers = [redis::serve(&cluster.url()).await, redis::serve(&cluster.url()).await];
+    let number = partition(UserId(6_000_000), 256);
+    let users = (6_000_000..).filter(|&user| partition(UserId(user), 256) == number);
+    let users: Vec<u32> = users.take(CLIENTS).collect();
+    let movies: Vec<u32> = crate::support::DEMO.catalog.movies().iter().map(|it| it.id.0).collect();
+
+    let done = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = users
+        .iter()
+        .enumerate()
+        .map(|(client, &user)| {
+            let (done, movies) = (Arc::clone(&done), movies.clone());
+            let addresses = [servers[0].address, servers[1].address];
+            tokio::spawn(async move {
+                let (mut sequences, mut rejected, mut count) = (Vec::new(), 0, 0);
+                while !done.load(Ordering::Relaxed) {
+                    let event = json!({"type": "view", "userId": user, "eventId": count.to_string(),
+                        "movieId": movies[count % movies.len()]});
+                    let body = json!({"events": [event]}).to_string();
+                    let end = Instant::now() + PATIENCE;
+                    loop {
+                        let address = addresses[(client + count + rejected) % 2];
+                        let answer = send(address, "POST", "/v1/events", &body).await;
+                        if answer.status == 200 {
+                            let sequence = &answer.json()["items"][0]["sequence"];
+                            sequences.push(sequence.as_str().unwrap().to_owned());
+                            break;
+                        }
+                        assert!(answer.status == 503 && Instant::now() < end, "{answer:?}");
+                        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+                        rejected += 1;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    count += 1;
+                }
+                (sequences, rejected)
+            })
+        })
+        .collect();
+    let key = format!("sparrow:{{p{number}}}:events");
+    let slot: u16 = cluster.nodes()[0].cli(&["CLUSTER", "KEYSLOT", &key]).parse().unwrap();
+    let first = usize::from(slot) * 3 / 16_384;
+    let moving = Arc::clone(&cluster);
+    let migrations = tokio::task::spawn_blocking(move || {
+        for round in 0..rounds {
+            let node = first + round;
+            // Some time to write in between.
+            std::thread::sleep(Duration::from_millis(500));
+            moving.move_slot(slot, node % 3, (node + 1) % 3, Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    migrations.await.unwrap();
+    done.store(true, Ordering::Relaxed);
+    let (mut acknowledged, mut of_users, mut rejected) = (BTreeSet::new(), Vec::new(), 0);
+    for client in clients {
+        let (sequences, of_client) = client.await.unwrap();
+        of_users.push(sequences.len());
+        acknowledged.extend(sequences);
+        rejected += of_client;
+    }
+    println!("{} events in {rounds} migrations, {rejected} rejected", acknowledged.len());
+    assert!(rejected > 0 && of_users.iter().all(|&count| count > 10 * rounds), "{of_users:?}");
+    assert_eq!(acknowledged.len(), of_users.iter().sum::<usize>());
+
+    let Location::Redis(location) = cluster.url().parse().unwrap() else { panic!() };
+    let live = RedisLive::open(&location, &Options::default(), Limits::default()).unwrap();
+    live.connected().await.unwrap();
+    let mut recorded = BTreeSet::new();
+    loop {
+        let last: Option<&Sequence> = recorded.last();
+        let page = live.log(number, last.copied().unwrap_or_default(), 10_000).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        recorded.extend(page.iter().map(|entry| entry.sequence));
+    }
+    let recorded: BTreeSet<String> = recorded.iter().map(ToString::to_string).collect();
+    assert!(recorded == acknowledged, "{} of {}", recorded.len(), acknowledged.len());
+    let ids: Vec<UserId> = users.iter().copied().map(UserId).collect();
+    for (user, count) in live.users(&ids).await.unwrap().iter().zip(of_users) {
+        assert_eq!(user.events.iter().map(|event| event.count as usize).sum::<usize>(), count);
+    }
+    // The servers follow the stream on its new node.
+    for server in &servers {
+        until(server.address, "/readyz", |answer| {
+            let live = &answer.json()["live"];
+            live["statistics"]["pending"] == 0 && live["projector"]["pending"] == 0
+        })
+        .await;
+    }
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sparrow_app::{Config, Error, Running};
-use sparrow_live::Watermark;
-use sparrow_store::Entry;
+use sparrow_live::{Action, Limits, LiveStore as _, Sequence, Watermark};
+use sparrow_live_overlay::open_address;
+use sparrow_process::Address;
+use sparrow_store::{Entry, FileLive};
 use sparrow_test_redis::TestRedis;
 
 use crate::live::{ids, rate};
@@ -143,6 +145,108 @@ async fn a_new_generation_drops_the_live_ratings_that_it_contains() {
     let running = restart(config).await;
     let both = |answer: &Answer| all[..2].iter().all(|id| ids(&answer.json()).contains(id));
     until(running.address, RECOMMENDATIONS, both).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_exports_its_live_data_over_the_admin_port() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("live.redb");
+    let mut config = on_file(&path);
+    config.admin.listen = Some("127.0.0.1:0".parse().unwrap());
+    let tables = "[[experiments]]\nname = \"e\"\n[[experiments.variants]]\nname = \"a\"\nmodel = \"emb\"\n\
+                  [[experiments.variants]]\nname = \"b\"\nmodel = \"popularity\"\n";
+    let experiments = folder.path().join("experiments.toml");
+    std::fs::write(&experiments, tables).unwrap();
+    config.experiments = Config::layered(Some(&experiments), [], &[]).unwrap().experiments;
+    let running = start(config).await;
+    let (address, admin) = (running.address, running.admin_address().unwrap());
+    rate(address, 6, &json!(1), 4.5).await;
+    let event = json!({"type": "watch", "userId": 6, "movieId": 2, "share": 0.1, "session": "a \"b\",",
+        "recommendationId": "r"});
+    let events = json!({"events": [event]}).to_string();
+    for (method, target, body) in [
+        ("POST", "/v1/events", &*events),
+        ("DELETE", "/v1/users/6/ratings/1", ""),
+        ("DELETE", "/v1/users/7", ""),
+    ] {
+        assert_eq!(send(address, method, target, body).await.status, 200, "{target}");
+    }
+    assert_eq!(get(address, "/v1/users/8/recommendations").await.status, 200);
+    // An exposure is logged after its answer.
+    until(admin, "/debug/live/log", |answer| answer.body.contains("expose")).await;
+    let state = get(admin, "/debug/live").await.json();
+    assert_eq!((&state["partitions"], &state["trimmed"]), (&json!(1), &json!(["0-0"])));
+    for (target, status) in [
+        ("/debug/live/log?partition=1", 400),
+        ("/debug/live/log?after=x", 400),
+        ("/debug/live/log?limit=0", 400),
+        ("/debug/live/log?limit=1", 200),
+    ] {
+        assert_eq!(get(admin, target).await.status, status, "{target}");
+        assert_eq!(get(address, target).await.status, 404, "{target}");
+    }
+
+    let open = async |url: String| open_address(&Address(url.into())).await;
+    let live = open(format!("http://{admin}")).await.unwrap().unwrap();
+    let exported = live.log(0, Sequence::default(), 1000).await.unwrap();
+    assert_eq!(live.log(0, exported[1].sequence, 1).await.unwrap(), exported[2..3]);
+    assert!(live.trimmed().await.unwrap().is_zero());
+    assert!(live.create_user(None).await.is_err());
+    for (url, expected) in [
+        (format!("http://{address}"), "it answered 404"),
+        (format!("http://{admin}/x"), "is http://HOST:PORT"),
+        ("http://127.0.0.1".to_owned(), "is http://HOST:PORT"),
+        ("http://127.0.0.1:1".to_owned(), "unavailable"),
+    ] {
+        let error = open(url).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    running.stop().await;
+    let end = Instant::now() + PATIENCE;
+    let file = loop {
+        match FileLive::open(&path, Limits::default()) {
+            Ok(file) => break file,
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let mut written = file.log(0, Sequence::default(), 1000).await.unwrap();
+    for entry in &mut written {
+        // Not exported.
+        entry.write.idempotency = None;
+    }
+    assert_eq!((exported.len(), &exported), (5, &written));
+    let exposures = exported.iter().filter(|it| matches!(it.write.action, Action::Expose(_)));
+    assert_eq!(exposures.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_beyond_loopback_needs_the_scope_admin() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys.toml");
+    let (reader, of_reader) = sparrow_http::generate_key().unwrap();
+    let (operator, of_operator) = sparrow_http::generate_key().unwrap();
+    let table = |name: &str, digest: &str, scope: &str| {
+        format!("[[keys]]\nname = \"{name}\"\nsha256 = \"{digest}\"\nscopes = [\"{scope}\"]\n")
+    };
+    let tables = table("a", &of_reader, "read") + &table("b", &of_operator, "admin");
+    std::fs::write(&keys, tables).unwrap();
+    let mut config = config();
+    config.auth.keys_file = Some(keys);
+    config.admin.listen = Some("0.0.0.0:0".parse().unwrap());
+    let running = start(config).await;
+    let port = running.admin_address().unwrap().port();
+    let open = async |key: &str| {
+        let url = format!("http://{key}127.0.0.1:{port}");
+        open_address(&Address(url.into())).await.map_err(|error| error.to_string())
+    };
+    assert!(open("").await.unwrap_err().contains("it answered 401"));
+    assert!(open("x@").await.unwrap_err().contains("it answered 401"));
+    let forbidden = open(&format!("{reader}@")).await.unwrap_err();
+    assert!(forbidden.contains("it answered 403") && !forbidden.contains(&reader), "{forbidden}");
+    let live = open(&format!("{operator}@")).await.unwrap().unwrap();
+    assert_eq!(live.address(), format!("http://127.0.0.1:{port}"));
+    assert_eq!(live.log(0, Sequence::default(), 10).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

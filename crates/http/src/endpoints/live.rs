@@ -197,11 +197,11 @@ pub(crate) async fn write_one(call: &Call<'_>, change: Change) -> Result<Reply, 
     let results = write(call, live, &writes).await;
     let failed = || Problem::new(Kind::Internal, "the store for live data has failed");
     let accepted = results.into_iter().next().ok_or_else(failed)?;
-    let Accepted { sequence, applied, repeated } =
+    let Accepted { sequence, applied, repeated, durability } =
         accepted.map_err(|error| live_problem(&error))?;
     Ok(Reply::serialized(&Written {
         sequence: sequence.to_string(),
-        durability: live.store.durability().to_string(),
+        durability: durability.to_string(),
         applied,
         repeated,
     }))
@@ -230,7 +230,10 @@ pub(crate) async fn write_all(
     }
     find_stored_times(snapshot, &mut valid).await?;
     let writes: Vec<Write> = valid.into_iter().map(|change| change.write).collect();
-    let mut results = write(call, live, &writes).await.into_iter();
+    let results = write(call, live, &writes).await;
+    // What all of them survive.
+    let reached = results.iter().flatten().map(|accepted| accepted.durability).min();
+    let mut results = results.into_iter();
     let mut worst: Option<Problem> = None;
     let items = problems.into_iter().map(|invalid| {
         let outcome = if let Some(problem) = invalid {
@@ -247,7 +250,7 @@ pub(crate) async fn write_all(
             })
         };
         match outcome {
-            Ok(Accepted { sequence, applied, repeated }) => ItemResult {
+            Ok(Accepted { sequence, applied, repeated, .. }) => ItemResult {
                 status: 200,
                 sequence: Some(sequence.to_string()),
                 applied: Some(applied),
@@ -272,7 +275,7 @@ pub(crate) async fn write_all(
             Err(problem.with_items(items))
         }
         _ => {
-            let durability = live.store.durability().to_string();
+            let durability = reached.unwrap_or_else(|| live.store.durability()).to_string();
             Ok(Reply::serialized(&Batch { durability, items }))
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod genres;
 pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod live;
+pub(crate) mod live_log;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod movies;
@@ -97,6 +98,8 @@ endpoints! { |call|
     Configuration: debug::CONFIGURATION => debug::configuration(call);
     LogLevel: debug::LOG_LEVEL => debug::log_level(call);
     SetLogLevel: debug::SET_LOG_LEVEL => debug::set_log_level(call);
+    LiveData: live_log::STATE => live_log::state(call).await;
+    LiveLog: live_log::LOG => live_log::log(call).await;
 }
 
 /// The endpoints of the public port, which the description of the API contains.

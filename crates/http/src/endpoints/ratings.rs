@@ -1,6 +1,6 @@
 //! Changes of ratings, and of users.
 
-use sparrow_live::Action;
+use sparrow_live::{Action, CreatedUser};
 use sparrow_model::UserId;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
@@ -153,7 +153,10 @@ pub(crate) static CREATE_USER: Endpoint<[Parameter; 0]> = Endpoint::v1(
     Answer::Json(Schema::Named(&Created::TYPE)),
     "Returns an id that no user had before.",
 )
-.described("Ids count up from 1,000,000,001. The user exists from the first rating or event on.")
+.described(
+    "Ids count up from 1,000,000,001. The user exists from the first rating or event on. Requests with the same \
+     `Idempotency-Key` within 24 hours are answered with the same id, whoever sends them: use a random key, such as a UUID.",
+)
 .writing(Methods::POST, Some(&[]))
 .with_problems(&[Kind::Internal]);
 
@@ -168,11 +171,12 @@ json_type! {
 pub(crate) async fn create_user(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
     let [] = CREATE_USER.arguments(call)?;
-    key_of(call)?;
+    let key = key_of(call)?;
     Item::body(&read_object(call.body)?, &[])?;
     let live = live::source(snapshot)?;
-    let id = live.store.create_user().await.map_err(|error| live_problem(&error))?;
-    Ok(Reply::serialized(&Created { id: id.0, durability: live.store.durability().to_string() }))
+    let created = live.store.create_user(key.as_deref()).await;
+    let CreatedUser { id, durability } = created.map_err(|error| live_problem(&error))?;
+    Ok(Reply::serialized(&Created { id: id.0, durability: durability.to_string() }))
 }
 
 pub(crate) static FORGET_USER: Endpoint<[Parameter; 0]> = Endpoint::v1(

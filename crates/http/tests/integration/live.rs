@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use sparrow_http::{Options, SnapshotOptions};
 use sparrow_live::{
-    Accepted, Durability, Error, Limits, LiveStore, LiveUser, MemoryLive, Recorded, Sequence,
-    Watermark, Write,
+    Accepted, CreatedUser, Durability, Error, Limits, LiveStore, LiveUser, MemoryLive, Recorded,
+    Sequence, Watermark, Write,
 };
 use sparrow_model::UserId;
 use sparrow_user_state::LiveSource;
@@ -142,6 +142,14 @@ fn new_user_is_created_by_a_rating() {
     assert_eq!(created, json!({"userId": 1_000_000_001_u32, "durability": "memory"}));
     let again = accepted(&send(&running, "POST", "/v1/users", "", "{}"));
     assert_eq!(again["userId"], 1_000_000_002_u32);
+    // Retries are one request.
+    let with_key = |key: &str| {
+        send(&running, "POST", "/v1/users", &format!("Idempotency-Key: {key}\r\n"), "{}")
+    };
+    for (key, id) in [("a", 1_000_000_003_u32), ("b", 1_000_000_004), ("a", 1_000_000_003)] {
+        assert_eq!(accepted(&with_key(key))["userId"], id, "{key}");
+    }
+    assert_eq!(with_key("a b").status, 400);
     let user = 1_000_000_001;
     assert_eq!(running.get(&format!("/v1/users/{user}")).status, 404);
     let target = format!("/v1/users/{user}/recommendations?size=5");
@@ -500,7 +508,7 @@ impl LiveStore for Broken {
         Err(Self::error())
     }
 
-    async fn create_user(&self) -> Result<UserId, Error> {
+    async fn create_user(&self, _: Option<&str>) -> Result<CreatedUser, Error> {
         Err(Self::error())
     }
 

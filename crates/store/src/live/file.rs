@@ -14,8 +14,8 @@ use std::{fmt, io};
 use async_trait::async_trait;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 use sparrow_live::{
-    Accepted, Durability, Error, Idempotency, KEY_LIFETIME, LAST_ID_OF_DATA_SETS, Limits,
-    LiveStore, LiveUser, Recorded, Sequence, Watermark, Write,
+    Accepted, CreatedUser, Durability, Error, Idempotency, KEY_LIFETIME, LAST_ID_OF_DATA_SETS,
+    Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark, Write,
 };
 use sparrow_model::UserId;
 use tokio::sync::oneshot;
@@ -52,7 +52,8 @@ impl fmt::Debug for Shared {
 /// What the writer thread executes.
 enum Job {
     Write(Vec<Write>, oneshot::Sender<Vec<Result<Accepted, Error>>>),
-    CreateUser(oneshot::Sender<Result<UserId, Error>>),
+    /// With an idempotency key.
+    CreateUser(Option<String>, oneshot::Sender<Result<UserId, Error>>),
     /// Drops the ratings of users up to a sequence.
     Drop(Vec<UserId>, Sequence, Counted),
     /// Removes some of the writes up to a sequence from the log.
@@ -85,6 +86,11 @@ const KEYS: TableDefinition<'static, (u32, &str), (u64, u64, u64, bool)> =
 /// User and key by sequence, in the order in which keys expire.
 const EXPIRING: TableDefinition<'static, (u64, u64), (u32, &str)> =
     TableDefinition::new("live expiring keys");
+/// By key: the user who was created with it, and when, in milliseconds.
+const CREATED: TableDefinition<'static, &str, (u32, u64)> = TableDefinition::new("live created");
+/// The same keys in the order in which they expire.
+const CREATED_EXPIRING: TableDefinition<'static, (u64, u32), &str> =
+    TableDefinition::new("live expiring created");
 
 /// The time limit of a call.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -224,6 +230,41 @@ fn trim(
     Ok(removed as u64)
 }
 
+/// The user of a key, or a new one; `None` if there are no more ids.
+fn create_user(
+    transaction: &redb::WriteTransaction,
+    key: Option<&str>,
+    last_user: &mut u32,
+    now: u64,
+) -> Result<Option<UserId>, redb::Error> {
+    let mut created = transaction.open_table(CREATED)?;
+    let mut expiring = transaction.open_table(CREATED_EXPIRING)?;
+    for _ in 0..MOST_EXPIRED {
+        let first = expiring.first()?.map(|(at, key)| (at.value(), key.value().to_owned()));
+        let is_over = |since: u64| now.saturating_sub(since) > KEY_LIFETIME.as_millis() as u64;
+        let Some((at, key)) = first.filter(|((since, _), _)| is_over(*since)) else { break };
+        expiring.remove(at)?;
+        created.remove(&*key)?;
+    }
+    if let Some(key) = key
+        && let Some(known) = created.get(key)?
+    {
+        return Ok(Some(UserId(known.value().0)));
+    }
+    let Some(next) = last_user.checked_add(1) else { return Ok(None) };
+    *last_user = next;
+    if let Some(key) = key {
+        created.insert(key, (next, now))?;
+        expiring.insert((now, next), key)?;
+    }
+    Ok(Some(UserId(next)))
+}
+
+/// The result of a write, which the file contains when its caller gets it.
+const fn accepted(sequence: Sequence, applied: bool, repeated: bool) -> Accepted {
+    Accepted { sequence, applied, repeated, durability: Durability::Fsync }
+}
+
 fn unavailable(address: &str, what: impl Into<String>) -> Error {
     Error::Unavailable { store: address.to_owned(), what: what.into() }
 }
@@ -287,6 +328,8 @@ impl Shared {
                 transaction.open_table(LOG)?;
                 transaction.open_table(KEYS)?;
                 transaction.open_table(EXPIRING)?;
+                transaction.open_table(CREATED)?;
+                transaction.open_table(CREATED_EXPIRING)?;
             }
             transaction.commit()?;
             let transaction = database.begin_read()?;
@@ -355,7 +398,7 @@ impl Writer {
                         (Job::Write(_, to), Outcome::Written(results)) => {
                             let _ = to.send(results);
                         }
-                        (Job::CreateUser(to), Outcome::Created(user)) => {
+                        (Job::CreateUser(_, to), Outcome::Created(user)) => {
                             let _ = to.send(user);
                         }
                         (Job::Drop(_, _, to) | Job::Trim(_, to), Outcome::Removed(count)) => {
@@ -374,7 +417,7 @@ impl Writer {
                         Job::Write(writes, to) => {
                             let _ = to.send(vec![Err(error.clone()); writes.len()]);
                         }
-                        Job::CreateUser(to) => {
+                        Job::CreateUser(_, to) => {
                             let _ = to.send(Err(error.clone()));
                         }
                         Job::Drop(_, _, to) | Job::Trim(_, to) => {
@@ -445,11 +488,11 @@ impl Writer {
             for job in batch {
                 let writes = match job {
                     Job::Write(writes, _) => writes,
-                    Job::CreateUser(_) => {
-                        let next = counters.last_user.checked_add(1);
-                        counters.last_user = next.unwrap_or(counters.last_user);
+                    Job::CreateUser(key, _) => {
+                        let last = &mut counters.last_user;
+                        let created = create_user(&transaction, key.as_deref(), last, now)?;
                         let none = || unavailable(&self.shared.address, "it has no more user ids");
-                        outcomes.push(Outcome::Created(next.map(UserId).ok_or_else(none)));
+                        outcomes.push(Outcome::Created(created.ok_or_else(none)));
                         continue;
                     }
                     Job::Drop(ids, last, _) => {
@@ -474,7 +517,7 @@ impl Writer {
                         let (first, milliseconds, count, applied) = seen.value();
                         results.push(if first == *digest {
                             let sequence = Sequence { milliseconds, count };
-                            Ok(Accepted { sequence, applied, repeated: true })
+                            Ok(accepted(sequence, applied, true))
                         } else {
                             Err(Error::KeyReused { key: key.to_string() })
                         });
@@ -495,7 +538,7 @@ impl Writer {
                         keys.insert((write.user.0, &**key), value)?;
                         expiring.insert(position, (write.user.0, &**key))?;
                     }
-                    results.push(Ok(Accepted { sequence, applied, repeated: false }));
+                    results.push(Ok(accepted(sequence, applied, false)));
                 }
                 outcomes.push(Outcome::Written(results));
             }
@@ -552,8 +595,10 @@ impl LiveStore for FileLive {
         Ok(ids.iter().map(|id| users.get(id).cloned().unwrap_or_default()).collect())
     }
 
-    async fn create_user(&self) -> Result<UserId, Error> {
-        self.answer(Job::CreateUser).await?
+    async fn create_user(&self, key: Option<&str>) -> Result<CreatedUser, Error> {
+        let key = key.map(str::to_owned);
+        let id = self.answer(|to| Job::CreateUser(key, to)).await??;
+        Ok(CreatedUser { id, durability: Durability::Fsync })
     }
 
     fn partitions(&self) -> u16 {
@@ -721,7 +766,7 @@ mod tests {
             for movie in 900..903 {
                 let error = store.write(&[view(movie)]).await.remove(0).unwrap_err();
                 assert!(matches!(error, Error::Unavailable { .. }), "{error}");
-                assert!(store.create_user().await.is_err());
+                assert!(store.create_user(None).await.is_err());
                 // Reads go on.
                 let user = store.users(&[UserId(1)]).await.unwrap().remove(0);
                 assert_eq!(user.events.len(), acknowledged.len());
@@ -776,6 +821,22 @@ mod tests {
         transaction.commit().unwrap();
         assert!(!store.write(&[view(1)]).await.remove(0).unwrap().repeated);
         assert!(store.write(&[view(1)]).await.remove(0).unwrap().repeated);
+
+        let create = async || store.create_user(Some("k")).await.unwrap().id;
+        let first = create().await;
+        assert_eq!(create().await, first);
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut expiring = transaction.open_table(CREATED_EXPIRING).unwrap();
+            let (at, _) = expiring.pop_first().unwrap().unwrap();
+            let (_, user) = at.value();
+            drop(at);
+            expiring.insert((5, user), "k").unwrap();
+        }
+        transaction.commit().unwrap();
+        let second = create().await;
+        assert_ne!(second, first);
+        assert_eq!(create().await, second);
     }
 
     #[tokio::test]

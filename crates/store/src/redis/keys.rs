@@ -66,6 +66,16 @@ impl Keys {
         format!("{}sparrow:last-user", self.prefix).into()
     }
 
+    /// An idempotency key of the creation of a user, in the slot of the last id.
+    pub(super) fn created(&self, key: &str) -> Bytes {
+        let prefix = &self.prefix;
+        if self.tagged {
+            format!("{prefix}sparrow:created:{key}").into()
+        } else {
+            format!("{prefix}sparrow:created:{{{prefix}sparrow:last-user}}:{key}").into()
+        }
+    }
+
     /// The stream with the writes of a partition.
     pub(super) fn events(&self, partition: u16) -> Bytes {
         format!("{}sparrow:{{p{partition}}}:events", self.prefix).into()
@@ -228,6 +238,10 @@ mod tests {
         for prefix in ["", "movies:", "{movies}:"] {
             let (keys, user) = (keys(prefix), UserId(6));
             let events = keys.events(7);
+            for key in ["k", "a{b}c", "}{", ""] {
+                assert_eq!(hashed(&keys.created(key)), hashed(&keys.last_user()), "{key}");
+                assert!(keys.created(key).starts_with(prefix.as_bytes()));
+            }
             let others = [
                 keys.forgotten(7),
                 keys.trimmed(7),

@@ -18,6 +18,8 @@ if KEYS[4] then
   if seen then
     local first, sequence, applied = string.match(seen, '^(%d+) (%d+%-%d+) ([01])$')
     if first ~= digest then return {'reused'} end
+    -- Written again, so that WAIT counts the replicas that have it, and therefore what was written with it.
+    redis.call('SET', KEYS[4], seen, 'KEEPTTL')
     return {'repeated', sequence, tonumber(applied)}
   end
 end

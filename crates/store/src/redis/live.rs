@@ -10,13 +10,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sparrow_live::{
-    Accepted, Action, Change, Durability, Error as LiveError, KEY_LIFETIME, LAST_ID_OF_DATA_SETS,
-    Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark, Write, partition,
+    Accepted, Action, Change, CreatedUser, Durability, Error as LiveError, KEY_LIFETIME,
+    LAST_ID_OF_DATA_SETS, Limits, LiveStore, LiveUser, Recorded, Sequence, Watermark, Write,
+    partition,
 };
 use sparrow_model::UserId;
 use tokio::time::Instant;
 
-use super::client::{Answer, Batch, Call, Command, Connections, Reply, Script, refusal};
+use super::client::{
+    Answer, Batch, Call, Command, Connections, Ran, Replicas, Reply, Script, refusal,
+};
 use super::follow::Feed;
 use super::included::Included;
 use super::keys::Keys;
@@ -33,10 +36,15 @@ pub struct RedisLive(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connections: Connections,
+    /// For writes that wait for replicas, as the server executes nothing else on their connection meanwhile.
+    waiting: Option<Connections>,
+    /// When replicas were last too slow, or too few.
+    replicas_missed: Mutex<Option<Instant>>,
     keys: Keys,
     options: Options,
     limits: Limits,
     script: Script,
+    create_user: Script,
     partitions: Partitions,
     feed: Feed,
     durability: Mutex<(Durability, Option<Instant>)>,
@@ -48,6 +56,10 @@ const PARTITIONS: u16 = 256;
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
 /// How long the durability that a server reported is assumed.
 const DURABILITY_LIFETIME: Duration = Duration::from_secs(10);
+/// The least number of connections for writes that wait for replicas.
+const WAITING_CONNECTIONS: usize = 4;
+/// How long writes do not wait for replicas after these were missed, so that they do not hold up each other: they only ask.
+const MISSED_LIFETIME: Duration = Duration::from_secs(1);
 
 impl RedisLive {
     /// Starts to connect and returns at once; requires a tokio runtime. Without a connection, calls
@@ -58,16 +70,34 @@ impl RedisLive {
         limits: Limits,
     ) -> Result<Self, Error> {
         options.check()?;
+        let waiting = || {
+            let connections = options.connections.max(WAITING_CONNECTIONS);
+            Connections::open(location, &Options { connections, ..options.clone() })
+        };
         Ok(Self(Arc::new(Inner {
             connections: Connections::open(location, options)?,
+            waiting: (options.replicas > 0).then(waiting).transpose()?,
+            replicas_missed: Mutex::default(),
             keys: Keys::new(options),
             options: options.clone(),
             limits,
             script: Script::new(include_str!("live.lua")),
+            create_user: Script::new(include_str!("create_user.lua")),
             partitions: Partitions::default(),
             feed: Feed::default(),
             durability: Mutex::new((Durability::Unknown, None)),
         })))
+    }
+
+    /// Whether the store has live data. Chooses no number of partitions.
+    pub async fn exists(&self) -> Result<bool, LiveError> {
+        let inner = &self.0;
+        let end = Instant::now() + inner.options.connect_timeout;
+        inner.connections.wait(end).await.map_err(live_error)?;
+        let key = inner.keys.partitions();
+        let number =
+            ask_number(&inner.connections, &key, Command::Get(key.clone()), inner.deadline());
+        Ok(number.await.map_err(live_error)?.is_some())
     }
 
     /// Waits for a connection, for at most [`Options::connect_timeout`], and asks the store for its
@@ -76,6 +106,9 @@ impl RedisLive {
         let inner = &self.0;
         let end = Instant::now() + inner.options.connect_timeout;
         inner.connections.wait(end).await.map_err(live_error)?;
+        if let Some(waiting) = &inner.waiting {
+            waiting.wait(end).await.map_err(live_error)?;
+        }
         inner.partitions(inner.deadline()).await.map_err(live_error)?;
         inner.ask_durability(inner.deadline()).await;
         Ok(())
@@ -233,6 +266,49 @@ impl Inner {
         })
     }
 
+    /// Runs a script that writes, and waits for replicas if that is configured.
+    async fn run(
+        &self,
+        script: &Script,
+        calls: Vec<Call>,
+        end: Instant,
+    ) -> Vec<Result<Ran, Error>> {
+        let Some(waiting) = &self.waiting else {
+            let run = self.connections.run_script_and_wait(script, calls, None, end);
+            return Box::pin(run).await;
+        };
+        let (started, count) = (Instant::now(), self.options.replicas);
+        let last = *self.replicas_missed.lock().unwrap_or_else(PoisonError::into_inner);
+        let asks_only = last.is_some_and(|when| started - when < MISSED_LIFETIME);
+        // Servers end waits up to 100 ms late.
+        let within = end.saturating_duration_since(started) / 4;
+        let replicas = Some(Replicas { count: if asks_only { 0 } else { count }, within });
+        let ran = Box::pin(waiting.run_script_and_wait(script, calls, replicas, end)).await;
+        let reached = ran.iter().filter_map(|ran| ran.as_ref().ok()?.replicas).min();
+        if let Some(reached) = reached.filter(|&reached| reached < count) {
+            if last.is_none_or(|when| started - when >= DURABILITY_LIFETIME) {
+                let store = self.connections.address();
+                tracing::warn!(
+                    store,
+                    reached,
+                    count,
+                    "fewer replicas than configured have a write"
+                );
+            }
+            let mut missed = self.replicas_missed.lock().unwrap_or_else(PoisonError::into_inner);
+            if !asks_only {
+                *missed = Some(Instant::now());
+            }
+        }
+        ran
+    }
+
+    /// What a write survives that this number of replicas have.
+    fn reached(&self, replicas: Option<u32>) -> Durability {
+        let of_server = self.durability.lock().unwrap_or_else(PoisonError::into_inner).0;
+        replicas.filter(|&count| count > 0).map_or(of_server, Durability::Replicas)
+    }
+
     /// The keys and arguments of the script for a write.
     fn call(&self, write: &Write, partitions: u16) -> Call {
         let partition = partition(write.user, partitions);
@@ -281,7 +357,7 @@ impl Inner {
         &self,
         write: &Write,
         partitions: u16,
-        answer: Answer,
+        Ran { answer, replicas }: Ran,
     ) -> Result<Accepted, LiveError> {
         let malformed = || {
             live_error(self.connections.unavailable("a malformed reply to the script of a write"))
@@ -303,6 +379,7 @@ impl Inner {
                 sequence: Sequence::from_str(&text(sequence)).map_err(|_| malformed())?,
                 applied: *applied == 1,
                 repeated: status == "repeated",
+                durability: self.reached(replicas),
             }),
             ("reused", _) => {
                 let key = write.idempotency.as_ref().map_or("", |id| &id.key).to_owned();
@@ -464,11 +541,11 @@ impl LiveStore for RedisLive {
             Err(error) => return vec![Err(live_error(error)); writes.len()],
         };
         let calls = writes.iter().map(|write| inner.call(write, partitions)).collect();
-        let written = inner.connections.run_script(&inner.script, calls, end);
+        let written = inner.run(&inner.script, calls, end);
         let asked = inner.ask_durability(end);
         let (answers, ()) = Box::pin(futures::future::join(written, asked)).await;
-        let accepted = |(write, answer): (&Write, Result<Answer, Error>)| {
-            inner.accepted(write, partitions, answer.map_err(live_error)?)
+        let accepted = |(write, ran): (&Write, Result<Ran, Error>)| {
+            inner.accepted(write, partitions, ran.map_err(live_error)?)
         };
         let mut results: Vec<_> = writes.iter().zip(answers).map(accepted).collect();
         let deleted = |(write, result): (&Write, &Result<Accepted, LiveError>)| {
@@ -492,26 +569,28 @@ impl LiveStore for RedisLive {
         self.0.users(ids).await
     }
 
-    async fn create_user(&self) -> Result<UserId, LiveError> {
-        let inner = &self.0;
-        let script =
-            b"redis.call('SET', KEYS[1], ARGV[1], 'NX') return redis.call('INCR', KEYS[1])";
-        let mut batch = Batch::default();
-        batch.push(Command::Script(
-            Bytes::from_static(script),
-            vec![inner.keys.last_user()],
-            vec![LAST_ID_OF_DATA_SETS.to_string().into()],
-        ));
-        let answers = inner.connections.run(batch, inner.deadline()).await.map_err(live_error)?;
-        let id = match answers.into_iter().next() {
-            Some(Ok(Reply::Number(number))) => u32::try_from(number).ok(),
-            Some(Err(message)) => {
+    async fn create_user(&self, key: Option<&str>) -> Result<CreatedUser, LiveError> {
+        let (inner, end) = (&self.0, self.0.deadline());
+        let mut keys = vec![inner.keys.last_user()];
+        keys.extend(key.map(|key| inner.keys.created(key)));
+        let arguments = vec![
+            LAST_ID_OF_DATA_SETS.to_string().into(),
+            KEY_LIFETIME.as_millis().to_string().into(),
+        ];
+        let ran = inner.run(&inner.create_user, vec![Call { keys, arguments }], end);
+        let (ran, ()) = Box::pin(futures::future::join(ran, inner.ask_durability(end))).await;
+        let none = || live_error(inner.connections.unavailable("it has no more user ids"));
+        let Ran { answer, replicas } =
+            ran.into_iter().next().ok_or_else(none)?.map_err(live_error)?;
+        let id = match answer {
+            Ok(Reply::Number(number)) => u32::try_from(number).ok(),
+            Ok(_) => None,
+            Err(message) => {
                 return Err(live_error(refusal(inner.connections.address(), &message)));
             }
-            _ => None,
         };
-        let none = || live_error(inner.connections.unavailable("it has no more user ids"));
-        id.map(UserId).ok_or_else(none)
+        let id = id.map(UserId).ok_or_else(none)?;
+        Ok(CreatedUser { id, durability: inner.reached(replicas) })
     }
 
     fn partitions(&self) -> u16 {

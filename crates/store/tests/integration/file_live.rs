@@ -38,7 +38,7 @@ async fn everything_is_there_after_a_restart() {
     let store = FileLive::open(&path, Limits::default()).unwrap();
     assert_eq!(store.durability(), Durability::Fsync);
     let first = store.write(&[view(1, 2, "a"), view(2, 3, "b")]).await.remove(0).unwrap();
-    let created = store.create_user().await.unwrap();
+    let created = store.create_user(Some("k")).await.unwrap();
     let before = store.users(&[UserId(1), UserId(2)]).await.unwrap();
     let log = store.log(0, Sequence::default(), 9).await.unwrap();
     assert_eq!(log.len(), 2);
@@ -47,7 +47,8 @@ async fn everything_is_there_after_a_restart() {
     let store = FileLive::open(&path, Limits::default()).unwrap();
     assert_eq!(store.users(&[UserId(1), UserId(2)]).await.unwrap(), before);
     assert_eq!(store.log(0, Sequence::default(), 9).await.unwrap(), log);
-    assert!(store.create_user().await.unwrap() > created);
+    assert_eq!(store.create_user(Some("k")).await.unwrap(), created);
+    assert!(store.create_user(None).await.unwrap().id > created.id);
     let again = store.write(&[view(1, 2, "a"), view(1, 2, "c")]).await;
     let [again, new] = <[_; 2]>::try_from(again).unwrap().map(Result::unwrap);
     assert!(again.repeated && again.sequence == first.sequence);

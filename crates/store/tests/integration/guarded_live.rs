@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sparrow_live::{
-    Accepted, Action, Durability, Error, Limits, LiveStore, LiveUser, MemoryLive, Recorded,
-    Sequence, Watermark, Write,
+    Accepted, Action, CreatedUser, Durability, Error, Limits, LiveStore, LiveUser, MemoryLive,
+    Recorded, Sequence, Watermark, Write,
 };
 use sparrow_model::{MovieId, Stars, UserId};
 use sparrow_store::{GuardOptions, GuardedLive};
@@ -61,9 +61,9 @@ impl LiveStore for FaultyLive {
         self.store.users(ids).await
     }
 
-    async fn create_user(&self) -> Result<UserId, Error> {
+    async fn create_user(&self, key: Option<&str>) -> Result<CreatedUser, Error> {
         self.check().await?;
-        self.store.create_user().await
+        self.store.create_user(key).await
     }
 
     fn partitions(&self) -> u16 {

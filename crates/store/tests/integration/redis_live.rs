@@ -22,11 +22,11 @@ async fn open(url: &str, options: &Options, limits: Limits) -> RedisLive {
     live
 }
 
-async fn check_contract(url: &str, prefix: impl Fn(usize) -> String) {
+async fn check_contract(url: &str, replicas: u32, prefix: impl Fn(usize) -> String) {
     let count = AtomicUsize::new(0);
     live_testsuite::check(async |limits| {
         let prefix = prefix(count.fetch_add(1, Ordering::Relaxed));
-        let options = Options { prefix, ..options() };
+        let options = Options { prefix, replicas, ..options() };
         let handles: Handles = [
             Arc::new(open(url, &options, limits).await),
             Arc::new(open(url, &options, limits).await),
@@ -40,15 +40,114 @@ async fn check_contract(url: &str, prefix: impl Fn(usize) -> String) {
 #[ignore = "needs redis-server"]
 async fn redis_fulfils_the_contract_of_live_data() {
     let redis = TestRedis::start(&[]);
-    check_contract(&redis.url(), |n| format!("t{n}:")).await;
-    check_contract(&redis.url(), |n| format!("{{u{n}}}:")).await;
+    check_contract(&redis.url(), 0, |n| format!("t{n}:")).await;
+    check_contract(&redis.url(), 0, |n| format!("{{u{n}}}:")).await;
+    let _replica = replica_of(&redis);
+    check_contract(&redis.url(), 1, |n| format!("v{n}:")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
 async fn a_cluster_fulfils_the_contract_of_live_data() {
     let cluster = TestCluster::start(3);
-    check_contract(&cluster.url(), |n| format!("t{n}:")).await;
+    check_contract(&cluster.url(), 0, |n| format!("t{n}:")).await;
+}
+
+/// A replica that follows a server.
+fn replica_of(redis: &TestRedis) -> TestRedis {
+    let replica = TestRedis::start(&["--replicaof", &format!("127.0.0.1 {}", redis.port())]);
+    sparrow_test_redis::wait_until("the replica follows", || {
+        replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+    });
+    replica
+}
+
+/// Writes until replicas have it.
+async fn until_replicated(live: &RedisLive, replicas: u32) {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let accepted = live.write(&[rate(1, 1, 1, 1)]).await.remove(0).unwrap();
+        if accepted.durability == Durability::Replicas(replicas) {
+            return;
+        }
+        assert!(Instant::now() < end, "{accepted:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn results_state_how_many_replicas_have_the_write() {
+    let redis = TestRedis::start(&[]);
+    let replica = replica_of(&redis);
+    let deadline = Duration::from_secs(1);
+    let with = |replicas| Options { replicas, deadline, grace: deadline, ..options() };
+    let live = open(&redis.url(), &with(1), Limits::default()).await;
+    until_replicated(&live, 1).await;
+    for number in 0..200 {
+        let write = with_key(rate(6, number, 9, 5), &number.to_string());
+        let accepted = live.write(&[write]).await.remove(0).unwrap();
+        assert_eq!(accepted.durability, Durability::Replicas(1), "{number}");
+        // The replica has it already.
+        let key = format!("sparrow:{{p{}}}:id:6:{number}", partition(UserId(6), 256));
+        assert_eq!(replica.cli(&["EXISTS", &key]), "1", "{number}");
+    }
+    let repeated = live.write(&[with_key(rate(6, 7, 9, 5), "7")]).await.remove(0).unwrap();
+    assert!(repeated.repeated && repeated.durability == Durability::Replicas(1), "{repeated:?}");
+    let created = live.create_user(Some("k")).await.unwrap();
+    assert_eq!(created.durability, Durability::Replicas(1));
+    assert_eq!(live.durability(), Durability::Memory);
+
+    // More than there are: what was reached, within the deadline.
+    let two = open(&redis.url(), &with(2), Limits::default()).await;
+    let begin = Instant::now();
+    let accepted = two.write(&[rate(6, 1, 9, 6)]).await.remove(0).unwrap();
+    assert_eq!(accepted.durability, Durability::Replicas(1));
+    assert!(begin.elapsed() >= deadline / 8 && begin.elapsed() < deadline, "{begin:?}");
+
+    replica.freeze();
+    let begin = Instant::now();
+    let write = with_key(rate(6, 1, 9, 7), "frozen");
+    let accepted = live.write(std::slice::from_ref(&write)).await.remove(0).unwrap();
+    assert!(accepted.applied && accepted.durability == Durability::Memory, "{accepted:?}");
+    assert!(begin.elapsed() < deadline, "{:?}", begin.elapsed());
+    // Retries do not promise more, on no connection. Writes do not wait again, and so do not hold up each other.
+    let begin = Instant::now();
+    for round in 0..8 {
+        let repeated = live.write(std::slice::from_ref(&write)).await.remove(0).unwrap();
+        assert!(repeated.repeated && repeated.durability == Durability::Memory, "{round}");
+    }
+    assert!(begin.elapsed() < deadline / 2, "{:?}", begin.elapsed());
+    assert_eq!(live.create_user(Some("k")).await.unwrap().durability, Durability::Memory);
+    replica.thaw();
+    until_replicated(&live, 1).await;
+    let repeated = live.write(&[write]).await.remove(0).unwrap();
+    assert!(repeated.repeated && repeated.durability == Durability::Replicas(1), "{repeated:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn results_in_a_cluster_are_about_the_replicas_of_their_primary() {
+    let cluster = TestCluster::start(3);
+    let _replica = cluster.add_replica(0);
+    let deadline = Duration::from_secs(1);
+    let options = Options { replicas: 1, deadline, grace: deadline, ..options() };
+    let live = open(&cluster.url(), &options, Limits::default()).await;
+    let writes: Vec<Write> = (0..60).map(|user| rate(user, 1, 9, 5)).collect();
+    let results = live.write(&writes).await;
+    let mut replicated = 0;
+    for (user, result) in results.into_iter().enumerate() {
+        let key = format!("sparrow:{{p{}}}:events", partition(UserId(user as u32), 256));
+        let slot: usize = cluster.nodes()[0].cli(&["CLUSTER", "KEYSLOT", &key]).parse().unwrap();
+        let expected = if slot < 16_384 / 3 { Durability::Replicas(1) } else { Durability::Memory };
+        assert_eq!(result.unwrap().durability, expected, "{user}");
+        replicated += usize::from(expected != Durability::Memory);
+    }
+    assert!((5..55).contains(&replicated), "{replicated}");
+}
+
+fn with_key(write: Write, key: &str) -> Write {
+    Write { idempotency: Some(Idempotency { key: key.into(), digest: 1 }), ..write }
 }
 
 fn rate(user: u32, movie: u32, half_stars: u8, time: u32) -> Write {
@@ -113,8 +212,18 @@ async fn keys_and_entries_of_streams_have_the_documented_form() {
     live.write(&[Write::new(UserId(6), Action::Forget, 1)]).await.remove(0).unwrap();
     let forgotten = redis.cli(&["HGET", &format!("{tag}:forgotten"), "6"]);
     assert!(forgotten.parse::<Sequence>().unwrap() > accepted.sequence, "{forgotten}");
-    assert_eq!(live.create_user().await.unwrap(), UserId(1_000_000_001));
+    assert_eq!(live.create_user(None).await.unwrap().id, UserId(1_000_000_001));
     assert_eq!(redis.cli(&["GET", "sparrow:last-user"]), "1000000001");
+    assert_eq!(live.create_user(Some("k")).await.unwrap().id, UserId(1_000_000_002));
+    let key = "sparrow:created:{sparrow:last-user}:k";
+    assert_eq!(redis.cli(&["GET", key]), "1000000002");
+    let lifetime: i64 = redis.cli(&["TTL", key]).parse().unwrap();
+    assert!((86_390..=86_400).contains(&lifetime), "{lifetime}");
+    // A repetition does not lengthen it.
+    redis.cli(&["EXPIRE", key, "1000"]);
+    assert_eq!(live.create_user(Some("k")).await.unwrap().id, UserId(1_000_000_002));
+    let lifetime: i64 = redis.cli(&["TTL", key]).parse().unwrap();
+    assert!((990..=1000).contains(&lifetime), "{lifetime}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

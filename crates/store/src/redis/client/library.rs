@@ -124,8 +124,8 @@ async fn issue<C: KeysInterface + HashesInterface + ClientInterface>(
             let words = [text, count].into_iter().chain(keys).chain(arguments);
             client.custom(eval, words.collect::<Vec<_>>()).await
         }
-        // Only their fallback is sent through the library.
-        Command::LoadedScript(..) => Ok(Value::Null),
+        // Only the fallback of scripts is sent through the library.
+        Command::LoadedScript(..) | Command::Wait(..) => Ok(Value::Null),
         Command::LoadScript(text) => {
             let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
             client.custom(load, vec![Bytes::from_static(b"LOAD"), text]).await

@@ -50,7 +50,7 @@ pub(super) use self::faults::refusal;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use self::frames::read_replies;
 pub(super) use self::frames::{Frames, Retention, words};
-pub(super) use self::reads::{Call, Script, has_moved};
+pub(super) use self::reads::{Call, Ran, Replicas, Script, has_moved};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reply {
@@ -95,6 +95,9 @@ pub(super) enum Command {
     Configuration(&'static str),
     /// `XRANGE`: key, first and last position, and the maximum number of entries.
     Entries(Bytes, Bytes, Bytes, usize),
+    /// `WAIT`: a key of the server, and for how many replicas and how long. Sent only without the library, as it is about the
+    /// commands before it on the same connection.
+    Wait(Bytes, Replicas),
     /// `ECHO`; in a cluster, to the server of this slot.
     Echo(Bytes, Option<u16>),
 }
@@ -104,7 +107,11 @@ impl Command {
     const fn bypasses(&self) -> bool {
         matches!(
             self,
-            Self::Get(_) | Self::GetMany(_) | Self::HashGetAll(_) | Self::LoadedScript(..)
+            Self::Get(_)
+                | Self::GetMany(_)
+                | Self::HashGetAll(_)
+                | Self::LoadedScript(..)
+                | Self::Wait(..)
         )
     }
 
@@ -131,6 +138,7 @@ impl Command {
             | Self::Expire(key, _)
             | Self::TimeLeft(key)
             | Self::Entries(key, ..)
+            | Self::Wait(key, _)
             | Self::Rename(key, _) => Some(key),
             Self::Scan(..)
             | Self::Info

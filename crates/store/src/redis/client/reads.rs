@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fred::interfaces::{ClientLike, ClusterInterface};
@@ -101,6 +102,23 @@ impl Script {
     }
 }
 
+/// The replicas that should have what was written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::redis) struct Replicas {
+    /// With 0, the server answers at once with the number that have it.
+    pub(in crate::redis) count: u32,
+    /// How long to wait for them, at most a half of the time until the deadline.
+    pub(in crate::redis) within: Duration,
+}
+
+/// A call of a script that was executed.
+#[derive(Debug, Clone)]
+pub(in crate::redis) struct Ran {
+    pub(in crate::redis) answer: Answer,
+    /// The number of replicas that have what it wrote; `None` if that is unknown.
+    pub(in crate::redis) replicas: Option<u32>,
+}
+
 /// The keys of a script, all in one slot, and its arguments.
 #[derive(Debug, Clone)]
 pub(in crate::redis) struct Call {
@@ -114,6 +132,11 @@ impl Connections {
         if !batch.commands.iter().all(Command::bypasses) {
             return None;
         }
+        self.servers(connection, batch)
+    }
+
+    /// The commands of a batch by server. `None` without a connection to one of the servers.
+    fn servers(&self, connection: &Connection, batch: &Batch) -> Option<Vec<Part>> {
         let all = || (0..batch.commands.len()).collect();
         let shared = |server: Option<&Server>| {
             connection.relays.connection(server.map(|server| (&*server.host, server.port)))
@@ -166,6 +189,18 @@ impl Connections {
         calls: Vec<Call>,
         end: Instant,
     ) -> Vec<Result<Answer, Error>> {
+        let ran = self.run_script_and_wait(script, calls, None, end).await;
+        ran.into_iter().map(|ran| ran.map(|ran| ran.answer)).collect()
+    }
+
+    /// The same, and waits until replicas have what the scripts wrote.
+    pub(in crate::redis) async fn run_script_and_wait(
+        &self,
+        script: &Script,
+        calls: Vec<Call>,
+        replicas: Option<Replicas>,
+        end: Instant,
+    ) -> Vec<Result<Ran, Error>> {
         let count = calls.len();
         let connection = match self.pick() {
             Ok(connection) => connection,
@@ -174,45 +209,39 @@ impl Connections {
         let Ok(_permit) = self.permits.try_acquire() else {
             return vec![Err(self.unavailable("too many commands are pending")); count];
         };
-        let mut results: Vec<Option<Result<Answer, Error>>> = vec![None; count];
+        let mut results = vec![None; count];
+        let has_code = |result: &Option<Result<Ran, Error>>, code: &str| {
+            let answer = result.as_ref().and_then(|result| Some(&result.as_ref().ok()?.answer));
+            answer.is_some_and(|answer| {
+                answer.as_ref().is_err_and(|message| message.starts_with(code))
+            })
+        };
         if let Some(digest) = self.digest(connection, script, end).await {
-            let mut batch = Batch::default();
-            for call in &calls {
-                let Call { keys, arguments } = call.clone();
-                batch.push(Command::LoadedScript(digest.clone(), keys, arguments));
-            }
-            let parts = self.parts(connection, &batch).unwrap_or_default();
-            let runs = parts.into_iter().map(|Part { connection: server, commands }| {
-                let mut own = Batch::default();
-                for &at in &commands {
-                    own.push(batch.commands[at].clone());
-                }
-                let part = Part { connection: server, commands: (0..commands.len()).collect() };
-                async move { (commands, self.exchange_parts(connection, &own, &[part], end).await) }
-            });
-            for (commands, answers) in future::join_all(runs.collect::<Vec<_>>()).await {
-                match answers {
-                    Ok(answers) => {
-                        for (at, answer) in commands.into_iter().zip(answers) {
-                            results[at] = Some(Ok(answer));
-                        }
-                    }
-                    Err(error) => {
-                        for at in commands {
-                            results[at] = Some(Err(error.clone()));
-                        }
-                    }
-                }
-            }
+            let by_digest = |Call { keys, arguments }: Call| {
+                Command::LoadedScript(digest.clone(), keys, arguments)
+            };
+            let all: Vec<usize> = (0..count).collect();
+            self.run_directly(connection, (&calls, &by_digest), &all, replicas, end, &mut results)
+                .await;
+            let unknown: Vec<usize> =
+                all.into_iter().filter(|&at| has_code(&results[at], "NOSCRIPT")).collect();
+            let by_text = |Call { keys, arguments }: Call| {
+                Command::Script(Bytes::from_static(script.text), keys, arguments)
+            };
+            self.run_directly(
+                connection,
+                (&calls, &by_text),
+                &unknown,
+                replicas,
+                end,
+                &mut results,
+            )
+            .await;
         }
-        // These have not been executed.
-        let was_not_run = |result: &Option<Result<Answer, Error>>| match result {
-            None => true,
-            Some(Ok(answer)) => {
-                has_moved(answer)
-                    || answer.as_ref().is_err_and(|message| message.starts_with("NOSCRIPT"))
-            }
-            Some(Err(_)) => false,
+        // These have not been executed. The library finds their server, and possibly another connection, so that it is unknown
+        // which replicas have the writes.
+        let was_not_run = |result: &Option<Result<Ran, Error>>| {
+            result.is_none() || has_code(result, "MOVED") || has_code(result, "ASK")
         };
         let remaining: Vec<usize> = (0..count).filter(|&at| was_not_run(&results[at])).collect();
         if !remaining.is_empty() {
@@ -225,13 +254,67 @@ impl Connections {
             let answers = self.exchange(connection, batch, &options, end).await;
             for (position, &at) in remaining.iter().enumerate() {
                 results[at] = Some(match &answers {
-                    Ok(answers) => Ok(answers[position].clone()),
+                    Ok(answers) => Ok(Ran { answer: answers[position].clone(), replicas: None }),
                     Err(error) => Err(error.clone()),
                 });
             }
         }
         let missing = || Err(self.unavailable("a missing reply to a script"));
         results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+    }
+
+    /// Runs some of the calls of a script without the library, on all servers at the same time. Leaves the results alone if
+    /// there is no connection to a server.
+    async fn run_directly(
+        &self,
+        connection: &Connection,
+        (calls, command): (&[Call], &(dyn Fn(Call) -> Command + Sync)),
+        indices: &[usize],
+        replicas: Option<Replicas>,
+        end: Instant,
+        results: &mut [Option<Result<Ran, Error>>],
+    ) {
+        let mut batch = Batch::default();
+        for &at in indices {
+            batch.push(command(calls[at].clone()));
+        }
+        let replicas = replicas.map(|Replicas { count, within }| {
+            let remaining = end.saturating_duration_since(Instant::now());
+            Replicas { count, within: within.min(remaining / 2) }
+        });
+        let parts = if indices.is_empty() { None } else { self.servers(connection, &batch) };
+        let runs =
+            parts.unwrap_or_default().into_iter().map(|Part { connection: server, commands }| {
+                let mut own = Batch::default();
+                for &at in &commands {
+                    own.push(batch.commands[at].clone());
+                }
+                if let Some(replicas) = replicas {
+                    let key = own.commands.first().and_then(Command::key).cloned();
+                    own.push(Command::Wait(key.unwrap_or_default(), replicas));
+                }
+                let part = Part { connection: server, commands: (0..own.commands.len()).collect() };
+                async move { (commands, self.exchange_parts(connection, &own, &[part], end).await) }
+            });
+        for (commands, answers) in future::join_all(runs.collect::<Vec<_>>()).await {
+            match answers {
+                Ok(mut answers) => {
+                    let waited = replicas.and_then(|_| answers.pop());
+                    let reached = match waited {
+                        Some(Ok(Reply::Number(count))) => u32::try_from(count).ok(),
+                        _ => None,
+                    };
+                    for (at, answer) in commands.into_iter().zip(answers) {
+                        results[indices[at]] = Some(Ok(Ran { answer, replicas: reached }));
+                    }
+                }
+                Err(error) => {
+                    for at in commands {
+                        results[indices[at]] = Some(Err(error.clone()));
+                    }
+                }
+            }
+        }
     }
 
     /// The digest of a script, which the first call loads. `None` if that fails.
@@ -335,11 +418,19 @@ impl Connections {
                     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
                     words(&mut sent.bytes, "MGET", &keys);
                 }
-                Command::LoadedScript(digest, keys, arguments) => {
+                Command::LoadedScript(script, keys, arguments)
+                | Command::Script(script, keys, arguments) => {
                     let count = keys.len().to_string();
-                    let mut parts: Vec<&[u8]> = vec![digest, count.as_bytes()];
+                    let mut parts: Vec<&[u8]> = vec![script, count.as_bytes()];
                     parts.extend(keys.iter().chain(arguments).map(|part| &part[..]));
-                    words(&mut sent.bytes, "EVALSHA", &parts);
+                    let is_loaded = matches!(command, Command::LoadedScript(..));
+                    words(&mut sent.bytes, if is_loaded { "EVALSHA" } else { "EVAL" }, &parts);
+                }
+                Command::Wait(_, Replicas { count, within }) => {
+                    // Zero would be no limit.
+                    let within = within.as_millis().max(1);
+                    let parts = [count.to_string(), within.to_string()];
+                    words(&mut sent.bytes, "WAIT", &parts.each_ref().map(String::as_bytes));
                 }
                 other => words(&mut sent.bytes, "GET", &[other.key().map_or(&[][..], |key| key)]),
             }
