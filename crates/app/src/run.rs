@@ -416,6 +416,8 @@ fn limits(config: &Config) -> Options {
         max_rankings: config.max_rankings,
         metrics,
         waiting_rankings: config.waiting_rankings,
+        compression: config.compression,
+        shared_cache: config.shared_cache,
         max_requests: limits.max_requests.get(),
         waiting_requests: limits.waiting_requests,
         rates: limits.rates(),

@@ -27,6 +27,7 @@ pub struct Model {
     pub(crate) ranker: Arc<dyn Ranker>,
     pub(crate) fallback: Option<Arc<str>>,
     pub(crate) inputs: Vec<Arc<str>>,
+    pub(crate) recall: Option<Arc<str>>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -39,6 +40,7 @@ impl Model {
             ranker,
             fallback: None,
             inputs: Vec::new(),
+            recall: None,
             counters: Arc::default(),
         }
     }
@@ -73,6 +75,14 @@ impl Model {
     #[must_use]
     pub fn inputs(mut self, names: impl IntoIterator<Item: Into<Arc<str>>>) -> Self {
         self.inputs = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the recall strategy whose candidates this model ranks. Strategies of [`Scope::Fallback`] are used as well only if
+    /// it finds none. A name that no strategy has changes nothing.
+    #[must_use]
+    pub fn recall(mut self, strategy: impl Into<Arc<str>>) -> Self {
+        self.recall = Some(strategy.into());
         self
     }
 
@@ -146,8 +156,9 @@ impl Builder {
         self
     }
 
-    /// Adds a recall strategy, at most 15. Answers list the strategies in this order, and popular movies fill up what they
-    /// leave of the candidates. `share` is the number of candidates that the strategy is asked for in a request for no
+    /// Adds a recall strategy, at most 15. Answers list the strategies in this order. Popular movies fill up the candidates
+    /// that they leave, or only the list if the model that ranks, or one whose scores it combines, proposed candidates.
+    /// `share` is the number of candidates that the strategy is asked for in a request for no
     /// more movies than [`candidates`](Self::candidates); larger requests ask for proportionally more.
     pub fn strategy(self, recall: impl Recall + 'static, share: usize) -> Self {
         self.strategy_for(Scope::Always, recall, share)
@@ -167,6 +178,7 @@ impl Builder {
             model: None,
             scope,
             best_of: Vec::new(),
+            own_of: Vec::new(),
             counters: RecallCounters::default(),
         });
         self
@@ -223,6 +235,9 @@ impl Builder {
                     .collect(),
                 (None, None) => Vec::new(),
             };
+            let names_it = |model: &usize| models[*model].recall.as_deref() == Some(name);
+            strategy.own_of = strategy.best_of.clone();
+            strategy.own_of.extend((0..models.len()).filter(names_it));
         }
         let fill_name = ByOrder(Sort::Popularity).name().to_owned();
         let fill =

@@ -28,7 +28,7 @@ impl Engine {
             Scope::OwnModel => {
                 strategy.model.is_some_and(|model| self.uses_scores_of(ranking, model))
             }
-            Scope::Fallback => strategy.best_of.contains(&ranking),
+            Scope::Fallback => strategy.own_of.contains(&ranking),
         };
         for (index, strategy) in self.strategies.iter().enumerate().filter(|(_, s)| is_own(s)) {
             // The best movies of a model are its list, however long that is.
@@ -40,6 +40,10 @@ impl Engine {
             }
         }
         let found_by_model = !buffers.candidates().is_empty();
+        if found_by_model {
+            // Popular movies that no model proposed hardly ever reach the list; they only fill it up.
+            most = size;
+        }
         for (index, strategy) in self.strategies.iter().enumerate() {
             let is_used = match strategy.scope {
                 Scope::Always => true,

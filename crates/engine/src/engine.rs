@@ -46,6 +46,8 @@ pub(crate) struct Strategy {
     pub(crate) scope: Scope,
     /// The indices of the models whose best movies it finds.
     pub(crate) best_of: Vec<usize>,
+    /// These, and the models that name the strategy: it replaces the others for them.
+    pub(crate) own_of: Vec<usize>,
     pub(crate) counters: RecallCounters,
 }
 
@@ -81,7 +83,8 @@ pub enum Scope {
     /// do not pay for the scores.
     OwnModel,
     /// Requests for which no strategy finds the best movies of the ranking model, or of one that it combines: it has no such
-    /// strategy, or no scores for the user. A strategy that itself finds the best movies of the ranking model is used, too.
+    /// strategy, or no scores for the user. A strategy that itself finds the best movies of the ranking model, or that the
+    /// model names ([`Model::recall`]), is used first, and instead of the others if it finds any.
     Fallback,
 }
 

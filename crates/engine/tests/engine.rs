@@ -13,7 +13,7 @@ use sparrow_model::{
     Catalog, GenreSet, MovieId, MovieIndex, OwnedHistory, Sort, UserId, UserState,
 };
 use sparrow_neural::{EmbeddingTable, Similarity};
-use sparrow_rank::{ItemScores, Query, Ranker, State, UNSCORED};
+use sparrow_rank::{ItemScores, PopularityRanker, Query, Ranker, State, UNSCORED};
 use sparrow_recall::{ByOrder, ByScores, Recall};
 use sparrow_test_support::catalogue;
 
@@ -749,6 +749,46 @@ async fn strategies_serve_the_requests_of_their_scope() {
         assert!(found("popularity"), "{name} {user}");
         let asked = whole.asked.load(Ordering::Relaxed) - before;
         assert_eq!(asked, usize::from(is_asked), "{name} {user}");
+    }
+}
+
+#[tokio::test]
+async fn popular_movies_fill_up_all_candidates_only_if_no_model_proposed_any() {
+    let whole = Arc::new(Whole::default());
+    let model = |name: &str| Model::new(name, Arc::clone(&whole) as Arc<dyn Ranker>);
+    let blend = Model::new("blend", Arc::new(Difference)).inputs(["whole", "popularity"]);
+    let catalog = catalog();
+    let popularity = PopularityRanker::new(Arc::clone(&catalog));
+    let engine = Engine::builder(catalog)
+        .candidates(30)
+        .strategy_for(Scope::OwnModel, ByScores::new("whole", "whole", 55.0), 10)
+        .model(Model::new("popularity", Arc::new(popularity)))
+        .model(model("whole"))
+        .model(blend.fallback("popularity"))
+        .default_model("blend")
+        .build()
+        .unwrap();
+    // Movies 56 to 59 exceed the score of 55. The model has no scores for user 50.
+    for (user, size, candidates) in [(40, 2, 4), (40, 10, 10), (50, 2, 30), (50, 10, 30)] {
+        let request = Request { model: Some("blend"), size, ..Request::new(UserId(user)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        assert_eq!((answer.items.len(), answer.candidates), (size, candidates), "{user} {size}");
+    }
+}
+
+#[tokio::test]
+async fn model_that_names_a_strategy_ranks_its_candidates_alone_if_there_are_any() {
+    let counted = Arc::new(Counted(Knows(50), AtomicUsize::new(0)));
+    let model = Model::new("counted", counted as Arc<dyn Ranker>).fallback("popularity");
+    let engine = standard(&catalog()).model(model.recall("embedding")).build().unwrap();
+    // User 59 has no vector.
+    for (user, is_alone) in [(20, true), (59, false)] {
+        let request = Request { model: Some("counted"), size: 30, ..Request::new(UserId(user)) };
+        let answer = engine.recommend(&request).await.unwrap();
+        let others = |item| answer.recalled_by(item).any(|name| name == "rating");
+        assert_eq!(answer.items.iter().any(others), !is_alone, "{user}");
+        let by_vectors = |item| answer.recalled_by(item).any(|name| name == "embedding");
+        assert_eq!(answer.items.iter().any(by_vectors), is_alone, "{user}");
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod blend;
 pub mod breakdown;
+mod interleaving;
 pub mod leak;
 mod models;
 mod observations;
@@ -36,6 +37,7 @@ use sparrow_rank::{Query, Ranker};
 
 pub use blend::Blend;
 use breakdown::ByPopularity;
+use interleaving::Lists;
 pub use models::{
     Computed, EndToEnd, ListOptions, Popularity, Trained, UserAndMovieBiases, VectorFolder, Vectors,
 };
@@ -405,6 +407,8 @@ pub struct Seed {
     pub scoring: Duration,
     measured: Observations,
     by_popularity: ByPopularity,
+    /// The lists, in protocols that rank all movies for known users.
+    lists: Lists,
     /// The numbers of ratings in the training part by user.
     histories: HashMap<u32, u32>,
 }
@@ -504,6 +508,7 @@ async fn one(
         scoring: start.elapsed().saturating_sub(fitting),
         measured: answers.measured,
         by_popularity: answers.by_popularity,
+        lists: answers.lists,
         histories: breakdown::histories(catalog, parts),
     })
 }
@@ -559,7 +564,9 @@ pub struct Difference {
 }
 
 /// Compares two models that were evaluated on the same parts of the same data, with [`Options::resamples`] resamples
-/// of the users, the same for both models. Omits measures that only one of them has.
+/// of the users, the same for both models. Omits measures that only one of them has. If both have lists, the last measure,
+/// `interleaving`, is the preference for the first model in lists that are merged by team draft: from −0.5 to 0.5, the wins of
+/// the first model minus those of the second, divided by two.
 pub fn compare(first: &Evaluation, second: &Evaluation) -> Result<Vec<Difference>, Error> {
     if first.options != second.options || first.facts != second.facts {
         return Err(Error::Option("models are compared on the same data and parts".to_owned()));
@@ -581,7 +588,31 @@ pub fn compare(first: &Evaluation, second: &Evaluation) -> Result<Vec<Difference
             interval: statistics::interval(&mut drawn)?,
         })
     });
-    Ok(differences.collect())
+    let mut differences: Vec<Difference> = differences.collect();
+    differences.extend(interleaved(first, second));
+    Ok(differences)
+}
+
+/// The preference for the first model in merged lists; `None` without lists.
+fn interleaved(first: &Evaluation, second: &Evaluation) -> Option<Difference> {
+    let seeds = first.seeds.iter().zip(&second.seeds);
+    let observed: Vec<Observations> =
+        seeds.map(|(first, second)| interleaving::observe(&first.lists, &second.lists)).collect();
+    if observed.iter().all(|of_seed| of_seed.users().next().is_none()) {
+        return None;
+    }
+    let observed: Vec<&Observations> = observed.iter().collect();
+    let (_, mut drawn) = resampled(&observed, first.options.resamples).into_iter().next()?;
+    let most = observed.iter().flat_map(|of_seed| of_seed.users()).max()? as usize;
+    let everyone = vec![1; most + 1];
+    let means = observed.iter().filter_map(|of_seed| Some(of_seed.measure(&everyone)?.first()?.1));
+    let (difference, _) = statistics::mean_and_deviation(&means.collect::<Vec<_>>());
+    Some(Difference {
+        name: interleaving::NAME,
+        difference,
+        p_value: statistics::p_value(&drawn),
+        interval: statistics::interval(&mut drawn)?,
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use sparrow_neural::item_weights::ItemWeightsFile;
 use sparrow_neural::neural_cf::Model;
 use sparrow_neural::{EmbeddingFolder, EmbeddingTable, Objective, Similarity};
 use sparrow_rank::{EmbeddingRanker, ItemWeightsRanker, NeuralCfRanker, PopularityRanker, Ranker};
+use sparrow_recall::ByEmbedding;
 use sparrow_train as train;
 
 use super::{Answers, Fitted, Method, Training};
@@ -324,7 +325,8 @@ impl Method for EndToEnd {
         if let Some(trained) = &self.ranking {
             let model = trained.model(training)?;
             let ranker = Arc::new(NeuralCfRanker::new(&model, training.catalog));
-            let model = engine::Model::new("neuralcf", ranker).fallback("emb");
+            let model = engine::Model::new("neuralcf", ranker).recall(ByEmbedding::NAME);
+            let model = model.fallback("emb");
             builder = builder.model(model).default_model("neuralcf");
         }
         let engine = builder.build()?;

@@ -14,6 +14,7 @@ use sparrow_rank::UNSCORED;
 use sparrow_train::metrics::LabelMetrics;
 
 use super::breakdown::ByPopularity;
+use super::interleaving::Lists;
 use super::observations::{Labels, Means, Observations};
 use super::ranking::{ListMeasures, RankMeasures};
 use super::split::{Parts, rated_movies};
@@ -31,6 +32,7 @@ const MOST_KNOWN: usize = 10;
 pub(super) struct Outcome {
     pub(super) measured: Observations,
     pub(super) by_popularity: ByPopularity,
+    pub(super) lists: Lists,
     /// Measures that are not means over users.
     pub(super) whole: Vec<(&'static str, f64)>,
     pub(super) users: usize,
@@ -146,6 +148,8 @@ impl<'a> Evaluator<'a> {
             let found = self.best(&state, &candidates, None, &mut scores, &mut list).await?;
             outcome.without_scores += usize::from(!found);
             let relevant: HashSet<MovieIndex> = test.movies().collect();
+            let with_relevance = list.iter().map(|&movie| (movie, relevant.contains(&movie)));
+            outcome.lists.insert(user.0, with_relevance.collect());
             let hits = list.iter().map(|movie| relevant.contains(movie));
             let in_list = |movie: &MovieIndex| f64::from(u8::from(list.contains(movie)));
             found_movies.extend(test.movies().map(|movie| (user.0, movie, in_list(&movie))));
@@ -330,6 +334,8 @@ impl<'a> Evaluator<'a> {
             let state = self.fitted.user(test.user());
             let found = self.best(&state, &candidates, None, &mut scores, &mut list).await?;
             outcome.without_scores += usize::from(!found);
+            let with_relevance = list.iter().map(|&movie| (movie, movie == held_out));
+            outcome.lists.insert(user.0, with_relevance.collect());
             let mut values = Vec::new();
             let among_all = if scores_pairs {
                 let mut random = Random::new(seed, u64::from(test.user().0) << 8 | 1);

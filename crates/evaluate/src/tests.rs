@@ -69,6 +69,25 @@ async fn factors_predict_labels_better_than_biases() {
     assert!(popularity.calibration.is_none() && factors.calibration.is_some());
 }
 
+#[tokio::test]
+async fn lists_of_two_models_are_interleaved() {
+    let catalog = generated(120, 80, 3600);
+    let options = Options { seeds: vec![1, 2], resamples: 100, ..quick(Protocol::FullRanking) };
+    let ease = method("ease", None).unwrap();
+    let ease = evaluated(&catalog, &*ease, &options).await;
+    let biases = evaluated(&catalog, &UserAndMovieBiases::default(), &options).await;
+    let interleaving = |first: &Evaluation, second: &Evaluation| {
+        let differences = compare(first, second).unwrap();
+        differences.into_iter().find(|difference| difference.name == "interleaving").unwrap()
+    };
+    let preference = interleaving(&ease, &biases);
+    assert!(preference.difference > 0.05 && preference.difference <= 0.5, "{preference:?}");
+    assert!(preference.interval.0 > 0.0 && preference.p_value < 0.05, "{preference:?}");
+    assert_eq!(interleaving(&biases, &ease).difference, -preference.difference);
+    let own = interleaving(&ease, &ease);
+    assert_eq!((own.difference, own.interval, own.p_value), (0.0, (0.0, 0.0), 1.0));
+}
+
 /// The reference sorts all movies by popularity for each user.
 #[tokio::test]
 async fn full_ranking_equals_a_naive_reference() {

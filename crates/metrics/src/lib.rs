@@ -156,6 +156,26 @@ impl Default for Durations {
     }
 }
 
+/// The duration that a share of the durations in buckets does not exceed; `None` without durations. It is interpolated
+/// within its bucket; durations beyond the last bound count as that bound.
+pub fn quantile(buckets: &[u64; BUCKETS], share: f64) -> Option<Duration> {
+    let count: u64 = buckets.iter().sum();
+    if count == 0 {
+        return None;
+    }
+    let mut rest = share.clamp(0.0, 1.0) * count as f64;
+    let mut below = 0;
+    for (&bound, &number) in BOUNDS.iter().zip(buckets) {
+        if number > 0 && rest <= number as f64 {
+            let within = (bound - below) as f64 * (rest / number as f64);
+            return Some(Duration::from_nanos(below + within as u64));
+        }
+        rest -= number as f64;
+        below = bound;
+    }
+    Some(Duration::from_nanos(below))
+}
+
 /// The bucket of a duration.
 pub fn bucket_of(nanos: u64) -> usize {
     BOUNDS.partition_point(|&bound| bound < nanos)
@@ -244,6 +264,21 @@ mod tests {
         let used: Vec<_> = (0..BUCKETS).filter(|&bucket| counts.buckets[bucket] > 0).collect();
         assert_eq!((used, counts.buckets[0], counts.count()), (vec![0, 1, 16, 17], 2, 5));
         assert_eq!(counts.sum, Duration::from_micros(1 + 50 + 51 + 20_000_001));
+    }
+
+    #[test]
+    fn quantiles_are_interpolated_within_their_bucket() {
+        let mut buckets = [0; BUCKETS];
+        assert_eq!(quantile(&buckets, 0.5), None);
+        buckets[4] = 90;
+        buckets[8] = 10;
+        let micros = |share| quantile(&buckets, share).map(|time| time.as_micros());
+        // Half a millisecond to a millisecond, and 10 ms to 20 ms.
+        assert_eq!((micros(0.0), micros(0.45), micros(0.9)), (Some(500), Some(750), Some(1000)));
+        assert_eq!((micros(0.95), micros(1.0)), (Some(15_000), Some(20_000)));
+        buckets = [0; BUCKETS];
+        buckets[BUCKETS - 1] = 1;
+        assert_eq!(quantile(&buckets, 0.5), Some(Duration::from_secs(10)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{Error, Parameter, Query, Recall, StrategyKind};
 pub const FAVOURITE_GENRES: usize = 5;
 
 pub(crate) const EMBEDDING: StrategyKind = StrategyKind {
-    name: "embedding",
+    name: ByEmbedding::NAME,
     share: 200,
     standard: true,
     parameters: &[],
@@ -142,6 +142,9 @@ pub struct ByEmbedding {
 }
 
 impl ByEmbedding {
+    /// The name of the strategy.
+    pub const NAME: &str = "embedding";
+
     /// Creates the strategy. The items of `items` must be the catalogue's movie indexes.
     pub const fn new(items: Arc<ItemVectors>) -> Self {
         Self { items }
@@ -150,7 +153,7 @@ impl ByEmbedding {
 
 impl Recall for ByEmbedding {
     fn name(&self) -> &'static str {
-        "embedding"
+        Self::NAME
     }
 
     fn vectors(&self) -> Option<&Arc<ItemVectors>> {

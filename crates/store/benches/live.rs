@@ -43,7 +43,8 @@ async fn main() {
 }
 
 fn options() -> Options {
-    Options { deadline: Duration::from_secs(2), ..Options::default() }
+    let deadline = Duration::from_secs(2);
+    Options { deadline, grace: deadline, ..Options::default() }
 }
 
 fn location(redis: &TestRedis) -> RedisLocation {
@@ -91,6 +92,8 @@ async fn writes(live: Arc<dyn LiveStore>, what: &str) -> f64 {
 
 /// The same script with random users and movies. Returns the calls per second.
 fn redis_benchmark(redis: &TestRedis) -> f64 {
+    let events = || redis.cli(&["XLEN", "sparrow:{p0}:events"]).trim().parse::<u64>().unwrap();
+    let before = events();
     let digest = redis.cli(&["SCRIPT", "LOAD", include_str!("../src/redis/live.lua")]);
     let (port, clients) = (redis.port().to_string(), CLIENTS.to_string());
     let output = Command::new("redis-benchmark")
@@ -101,6 +104,7 @@ fn redis_benchmark(redis: &TestRedis) -> f64 {
         .args(["movie", "__rand_int__", "type", "rate", "value", "3.5", "time", "1700000000"])
         .output()
         .unwrap();
+    assert_eq!(events() - before, 40_000, "the script must have accepted all ratings");
     let text = String::from_utf8_lossy(&output.stdout);
     let last = text.lines().last().unwrap_or_default();
     let rate = last.rsplit("\",\"").nth(6).or_else(|| last.split("\",\"").nth(1));

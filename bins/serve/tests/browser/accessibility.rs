@@ -8,7 +8,7 @@ use crate::pages::SETTLED;
 use crate::server::Server;
 
 /// Faults that can be seen from the document: a list of sentences, empty when there are none.
-const AUDIT: &str = r"(() => {
+pub(crate) const AUDIT: &str = r"(() => {
     const faults = [];
     const visible = (e) => e.checkVisibility();
     const name = (e) => (e.getAttribute('aria-label')

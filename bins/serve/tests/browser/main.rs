@@ -14,6 +14,7 @@ mod server;
 mod shells;
 mod shifts;
 mod signin;
+mod status;
 mod titles;
 mod user;
 

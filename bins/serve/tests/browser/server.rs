@@ -24,6 +24,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(crate) struct Server {
     child: Child,
     port: u16,
+    /// If the server has an admin port.
+    admin_port: Option<u16>,
     _scratch: TempDir,
 }
 
@@ -70,6 +72,16 @@ impl Server {
         Ok(server)
     }
 
+    /// On the demonstration set, with an admin port.
+    pub(crate) fn with_admin_port() -> Result<Self> {
+        let free = TcpListener::bind("127.0.0.1:0")?;
+        let port = free.local_addr()?.port();
+        drop(free);
+        let server = Self::launch_with_admin::<&str>(&[], Some(port))?;
+        server.until_answered("/readyz")?;
+        Ok(server)
+    }
+
     fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Self> {
         let server = Self::launch(arguments)?;
         server.until_answered("/readyz")?;
@@ -77,13 +89,21 @@ impl Server {
     }
 
     fn launch<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Self> {
+        Self::launch_with_admin(arguments, None)
+    }
+
+    fn launch_with_admin<S: AsRef<OsStr>>(
+        arguments: &[S],
+        admin_port: Option<u16>,
+    ) -> Result<Self> {
+        let admin = admin_port.map_or_else(|| "off".to_owned(), |port| format!("127.0.0.1:{port}"));
         let scratch = tempfile::tempdir()?;
         let errors = scratch.path().join("stderr");
         let mut child = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"))
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .env("SPARROW__STORE__START_WAIT", "100ms")
-            .env("SPARROW__ADMIN__LISTEN", "off")
+            .env("SPARROW__ADMIN__LISTEN", admin)
             .current_dir(scratch.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -101,7 +121,7 @@ impl Server {
             let errors = std::fs::read_to_string(errors).unwrap_or_default();
             anyhow::bail!("sparrow-serve printed no address; on stderr: {errors}");
         };
-        Ok(Self { child, port, _scratch: scratch })
+        Ok(Self { child, port, admin_port, _scratch: scratch })
     }
 
     /// The server listens before its data is loaded.
@@ -123,6 +143,16 @@ impl Server {
     /// The address of a page.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The address of a page on the admin port.
+    pub(crate) fn admin_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.admin_port.unwrap_or_default())
+    }
+
+    /// What the admin port answers.
+    pub(crate) fn admin_api(&self, path: &str) -> Result<Value> {
+        http::get(self.admin_port.context("there is no admin port")?, path)
     }
 
     /// What the API answers.

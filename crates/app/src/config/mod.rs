@@ -337,6 +337,11 @@ pub struct Server {
     pub max_rankings: usize,
     /// The number of them that wait for each one that runs.
     pub waiting_rankings: usize,
+    /// Whether answers are compressed for clients that accept it.
+    pub compression: bool,
+    /// The time for which shared caches may keep answers about movies alone; zero for none.
+    #[serde(with = "crate::duration::or_zero")]
+    pub shared_cache: Duration,
     /// The accepted values of the header `Host`. If empty, only names of this computer are accepted on loopback, and all
     /// names on other addresses.
     #[serde(deserialize_with = "hosts")]
@@ -369,6 +374,8 @@ impl Default for Server {
             max_rankings: options.max_rankings,
             waiting_rankings: options.waiting_rankings,
             answer_timeout: options.answer_timeout,
+            compression: options.compression,
+            shared_cache: options.shared_cache,
             hosts: Vec::new(),
             base_path: String::new(),
             trusted_proxies: Vec::new(),

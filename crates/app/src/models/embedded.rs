@@ -22,4 +22,8 @@ impl ModelSource for EmbeddedModel {
     fn inputs(&self) -> &'static [&'static str] {
         self.kind.inputs()
     }
+
+    fn recall(&self) -> Option<&'static str> {
+        self.kind.recall()
+    }
 }

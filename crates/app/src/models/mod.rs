@@ -128,6 +128,11 @@ pub(crate) trait ModelKind: Sync {
         &[]
     }
 
+    /// The recall strategy whose candidates models of this kind rank, instead of those of all strategies, if it finds any.
+    fn recall(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Opens a model that is not loaded from a folder, or whose folder is not configured. The table has been checked.
     fn open(&self, _name: &str, _table: &Table) -> Result<Arc<dyn ModelSource>, ModelError> {
         Ok(Arc::new(NoFolder(self.name())))
@@ -192,6 +197,11 @@ pub(crate) trait ModelSource: Send + Sync {
     /// The names of the models whose scores this one combines.
     fn inputs(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// The recall strategy whose candidates the model ranks: see [`ModelKind::recall`].
+    fn recall(&self) -> Option<&'static str> {
+        None
     }
 
     /// Whether the model takes features of movies.

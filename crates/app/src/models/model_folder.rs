@@ -199,6 +199,10 @@ impl ModelSource for ModelFolder {
         self.kind.inputs()
     }
 
+    fn recall(&self) -> Option<&'static str> {
+        self.kind.recall()
+    }
+
     fn is_watched(&self) -> bool {
         true
     }

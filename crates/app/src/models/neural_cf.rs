@@ -10,6 +10,7 @@ use sparrow_neural::Validation;
 use sparrow_neural::model_folder::MODEL_FILE;
 use sparrow_neural::neural_cf::{Model, ModelFile, Scorer};
 use sparrow_rank::{NeuralCfRanker, Ranker};
+use sparrow_recall::ByEmbedding;
 
 use super::trial::CHUNK;
 use super::{BuiltIn, LoadedModel, ModelError, ModelKind};
@@ -33,6 +34,10 @@ impl ModelKind for NeuralCf {
             fallback: Some("emb"),
             in_models_folder: true,
         })
+    }
+
+    fn recall(&self) -> Option<&'static str> {
+        Some(ByEmbedding::NAME)
     }
 
     fn files(&self) -> &'static [&'static str] {

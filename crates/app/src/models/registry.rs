@@ -143,6 +143,9 @@ impl Registry {
             for alias in model.aliases {
                 of_engine = of_engine.alias(*alias);
             }
+            if let Some(strategy) = model.source.recall() {
+                of_engine = of_engine.recall(strategy);
+            }
             if let Some(fallback) = &model.fallback {
                 of_engine = of_engine.fallback(Arc::clone(fallback));
             }

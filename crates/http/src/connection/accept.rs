@@ -8,20 +8,21 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::auth::Auth;
 use crate::connection::addresses::Addresses;
 use crate::connection::serve::{refuse, serve_connection};
 use crate::routing::dispatch::Lane;
 use crate::state::experiments::{Experiment, ExposureCounts};
+use crate::state::history::{Counted, STEP};
 use crate::state::operations::Operations;
 use crate::state::options::Options;
-use crate::state::shared::Shared;
+use crate::state::shared::{LastSnapshot, Shared};
 use crate::state::snapshot::Snapshot;
 
 /// The pause after the system failed to accept a connection.
@@ -115,7 +116,7 @@ impl Server {
     }
 
     /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages
-    /// that are not public, the configuration and the filter of log lines. Beyond loopback, all but health and readiness
+    /// that are not public, the page about the last hour, the configuration and the filter of log lines. Beyond loopback, all but health and readiness
     /// needs a key with the scope `admin`. Meant for a port of its own and, so that nothing blocks it, a thread of its own.
     pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let most = self.shared.options.max_admin_connections;
@@ -123,10 +124,19 @@ impl Server {
         let lane = Lane::Admin { on_loopback };
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
+        let mut samples = interval(STEP);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let snapshot = LastSnapshot::default();
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut shutdown => return,
+                _ = samples.tick() => {
+                    let current = self.shared.current(&snapshot);
+                    let counted = Counted::read(&self.shared, current.as_deref());
+                    self.shared.history.sample(counted, Instant::now());
+                    continue;
+                }
                 Some(_) = connections.join_next() => continue,
                 accepted = listener.accept(), if connections.len() < most => accepted,
             };

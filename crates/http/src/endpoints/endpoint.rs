@@ -272,6 +272,12 @@ impl<Query: Copy> Endpoint<Query> {
 }
 
 impl Endpoint {
+    /// Whether its answers are about movies alone and the same for everybody, until the data change.
+    pub(crate) fn is_of_catalog(&self) -> bool {
+        let is_list = matches!(self.group, Group::Movies | Group::SparrowRecSys);
+        is_list && !self.is_personal && self.methods == Methods::READ
+    }
+
     /// The class of its requests. Costly are writes, and everything that is ranked for somebody.
     pub(crate) fn class(&self) -> Class {
         let ranks_for_a_user = self.group == Group::Recommendations && self.is_personal;

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::ranking::{
-    MOVIE_OF_ITEM, RECOMMENDATION_ID, REQUESTED_MODEL, USER_ID, engine_problem, load_user,
-    write_model, write_movie, write_recommendation_id,
+    MOVIE_OF_ITEM, RECOMMENDATION_ID, REQUESTED_MODEL, USER_ID, count_reason, engine_problem,
+    load_user, write_model, write_movie, write_recommendation_id,
 };
 use crate::endpoints::recommendations::REASON;
 use crate::parameters::definition::{self, Kind as ParameterKind, MODEL, Parameter};
@@ -139,12 +139,25 @@ pub(crate) async fn personal(call: &Call<'_>) -> Result<Reply, Problem> {
         return Err(Problem::new(Kind::Unavailable, format!("no answer within {limit:?}")));
     };
     let home = home?.map_err(|error| engine_problem(&error, &model))?;
+    count_reasons(call, &home);
     let mut out = b"{\"userId\":".to_vec();
     json::integer(&mut out, id);
     write_recommendation_id(&mut out, &call.shared.recommendation_ids.next());
     out.push(b',');
     write_rows(&mut out, snapshot, &home);
     Ok(Reply::json(out))
+}
+
+/// Counts each reason once, however many rows of the answer have it.
+fn count_reasons(call: &Call<'_>, home: &Home) {
+    let reasons = home.rows.iter().filter_map(|row| row.ranked.as_ref()?.reason);
+    let mut counted = Vec::new();
+    for reason in reasons {
+        if !counted.contains(&reason.as_str()) {
+            counted.push(reason.as_str());
+            count_reason(call, Some(reason));
+        }
+    }
 }
 
 /// Asks the engine: on this thread, or on another one if the model is not known to be fast.

@@ -25,6 +25,7 @@ pub(crate) mod recommendations;
 pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod sparrowrecsys;
+pub(crate) mod status;
 pub(crate) mod stores;
 pub(crate) mod users;
 
@@ -91,6 +92,8 @@ endpoints! { |call|
     Live: health::LIVE => Ok(health::live());
     Ready: health::READY => health::ready(call);
     Metrics: metrics::METRICS => metrics::show(call);
+    Status: status::PAGE => Ok(status::page(call));
+    StatusJson: status::JSON => Ok(status::json(call));
     Configuration: debug::CONFIGURATION => debug::configuration(call);
     LogLevel: debug::LOG_LEVEL => debug::log_level(call);
     SetLogLevel: debug::SET_LOG_LEVEL => debug::set_log_level(call);

@@ -3,7 +3,7 @@
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    HeaderMap, HeaderValue, ORIGIN, VARY,
+    HeaderMap, HeaderValue, ORIGIN,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -119,12 +119,12 @@ impl Grant {
     /// Adds the headers for browsers.
     pub(crate) fn add_headers(self, mut reply: Reply) -> Reply {
         if self.varies {
-            reply = reply.with(VARY, HeaderValue::from_static("origin"));
+            reply = reply.varying_by("origin");
         }
         let Some(origin) = self.origin else { return reply };
         let exposed = HeaderValue::from_static(
-            "x-sparrow-model, x-sparrow-degraded, x-sparrow-recommendation-id, x-request-id, \
-             retry-after",
+            "x-sparrow-model, x-sparrow-degraded, x-sparrow-experiments, \
+             x-sparrow-recommendation-id, x-request-id, retry-after, ratelimit, ratelimit-policy",
         );
         reply.with(ACCESS_CONTROL_ALLOW_ORIGIN, origin).with(ACCESS_CONTROL_EXPOSE_HEADERS, exposed)
     }

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
+use crate::response::coding::{self, Coding};
 use crate::response::json;
 use crate::response::problem::{Kind, Problem, quoted};
 
@@ -198,6 +199,44 @@ impl Reply {
             self.body = Bytes::new();
         }
         self.with(ETAG, etag.clone()).with(CACHE_CONTROL, HeaderValue::from_static(control))
+    }
+
+    /// Compresses the body with the coding that the client prefers, unless it is short or compressed already.
+    pub(crate) fn compressed(mut self, headers: &HeaderMap) -> Self {
+        if self.body.len() < coding::SHORTEST || !coding::is_compressible(&self.content_type) {
+            return self;
+        }
+        if let Some(coding) = Coding::accepted(headers)
+            && let Ok(body) = coding.compress(&self.body)
+        {
+            self.body = body;
+            for (name, value) in &mut self.more {
+                // Strong validators are of the same bytes.
+                if *name == ETAG && !value.as_bytes().starts_with(b"W/") {
+                    let weak = [b"W/", value.as_bytes()].concat();
+                    *value = HeaderValue::from_bytes(&weak).unwrap_or_else(|_| value.clone());
+                }
+            }
+            self = self.with(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+        }
+        self.varying_by("accept-encoding")
+    }
+
+    /// Adds a request header on which the answer depends.
+    pub(crate) fn varying_by(mut self, header: &'static str) -> Self {
+        match self.more.iter_mut().find(|(name, _)| *name == VARY) {
+            Some((_, value)) => {
+                let all = [value.as_bytes(), b", ", header.as_bytes()].concat();
+                *value = HeaderValue::from_bytes(&all).unwrap_or_else(|_| value.clone());
+                self
+            }
+            None => self.with(VARY, HeaderValue::from_static(header)),
+        }
+    }
+
+    /// Whether the answer has a header of its own with this name.
+    pub(crate) fn has(&self, name: &HeaderName) -> bool {
+        self.more.iter().any(|(known, _)| known == name)
     }
 
     /// Replaces the body.

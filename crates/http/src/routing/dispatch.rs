@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, VARY,
+    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -110,6 +110,10 @@ pub(crate) async fn answer(
         Err(problem) => Err(problem),
     };
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let reply = match reply {
+        Ok(reply) if shared.options.compression => Ok(reply.compressed(&parts.headers)),
+        reply => reply,
+    };
     let reply = reply.and_then(|reply| reply.map_body(|body| shared.in_flight.admit(target, body)));
     let reply = match reply {
         Ok(reply) => reply,
@@ -124,11 +128,8 @@ pub(crate) async fn answer(
     if let Some(standing) = standing {
         reply = standing.add_headers(reply);
     }
-    if endpoint.is_some_and(|endpoint| endpoint.is_personal) {
-        reply = reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    } else if auth.is_some() && endpoint.is_some_and(|endpoint| !endpoint.is_open) {
-        // Not for caches that do not know who asked.
-        reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Some(endpoint) = endpoint {
+        reply = with_caching(shared, endpoint, auth.is_some(), reply);
     }
     let index = route.map_or_else(routes::none, |route| route.index());
     if let Some(log) = shared.access_log() {
@@ -145,10 +146,9 @@ pub(crate) async fn answer(
             user: route.and_then(|route| route.user()),
         });
     }
-    let reply = reply.with(REQUEST_ID, request_id);
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
-    let response = reply.into_response(headers, close);
+    let response = reply.with(REQUEST_ID, request_id).into_response(headers, close);
     if let Some(active) = active {
         active.answered(index, &parts.method, response.status());
     }
@@ -169,6 +169,24 @@ fn enter_base_path(shared: &Shared, parts: &mut Parts, lane: Lane) -> bool {
     let route = Route::find(parts.uri.path(), parts.method.as_str());
     let endpoint = route.and_then(|route| route.endpoint());
     endpoint.is_none_or(|endpoint| endpoint.exposure != Exposure::Probe)
+}
+
+/// Adds the rules for caches.
+fn with_caching(shared: &Shared, endpoint: &Endpoint, has_auth: bool, reply: Reply) -> Reply {
+    if endpoint.is_personal {
+        reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    } else if has_auth && !endpoint.is_open {
+        // Not for caches that do not know who asked.
+        reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))
+    } else if endpoint.is_of_catalog()
+        && reply.status() == StatusCode::OK
+        && !reply.has(&CACHE_CONTROL)
+        && let Some(control) = &shared.catalog_caching
+    {
+        reply.with(CACHE_CONTROL, control.clone())
+    } else {
+        reply
+    }
 }
 
 /// Whether requests for a route count for the limits on rates. The files of the web pages are exempt: one page has many.
@@ -225,6 +243,8 @@ fn check<'p>(
         }
         Lane::Admin { .. } => match exposure {
             Some(Exposure::Probe) => {}
+            // The files of the page for operators, which contain no data.
+            None if matches!(route, Some(Route::Asset(_))) => {}
             Some(exposure) if exposure.is_admin() => {}
             _ => return Err(no_endpoint(path)),
         },
@@ -308,7 +328,7 @@ async fn reply(
     let call = Call { shared, snapshot, variables, query, headers, body, audience, access };
     match route {
         Route::Endpoint(id, ..) => endpoints::answer(id, &call).await,
-        Route::Asset(name) => call.snapshot().and_then(|_| shared.web.asset(name, call.headers)),
+        Route::Asset(name) => shared.web.asset(name, call.headers),
         Route::Page(page) => pages::show(page, &call).await,
     }
 }
@@ -353,5 +373,5 @@ fn error_page(
         return None;
     }
     let page = shared.web.page("error.html", StatusCode::NOT_FOUND, &HeaderMap::new()).ok()?;
-    Some(page.with(VARY, HeaderValue::from_static("accept")))
+    Some(page.varying_by("accept"))
 }

@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 pub(crate) mod admission;
 pub(crate) mod experiments;
+pub(crate) mod history;
 pub(crate) mod in_flight;
 pub(crate) mod limiter;
 pub(crate) mod metrics;

@@ -67,6 +67,10 @@ pub struct Options {
     pub accepts_writes: bool,
     /// Whether the server counts its requests for `/metrics`.
     pub metrics: bool,
+    /// Whether answers are compressed for clients that accept it.
+    pub compression: bool,
+    /// For shared caches, such as a proxy, to keep answers about movies alone; zero for none.
+    pub shared_cache: Duration,
     /// Limits on the rate of requests, except those for health, readiness and the files of the web pages.
     pub rates: RateLimits,
     /// The credentials at the start; [`crate::Server::set_auth`] replaces them.
@@ -101,6 +105,8 @@ impl Default for Options {
             proxies: TrustedProxies::default(),
             accepts_writes: true,
             metrics: true,
+            compression: true,
+            shared_cache: Duration::from_secs(10),
             rates: RateLimits::default(),
             auth: Auth::default(),
         }

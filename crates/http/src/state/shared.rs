@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use tokio::sync::Notify;
 
 use crate::auth::CurrentAuth;
@@ -10,6 +12,7 @@ use crate::policy::rates::Rates;
 use crate::state::access_log::AccessLogger;
 use crate::state::admission::Admission;
 use crate::state::experiments::{Exposures, InForce};
+use crate::state::history::History;
 use crate::state::in_flight::InFlight;
 use crate::state::limiter::Limiter;
 use crate::state::metrics::ServerMetrics;
@@ -33,9 +36,12 @@ pub(crate) struct Shared {
     pub(crate) recommendation_ids: RecommendationIds,
     /// `None` if they are off.
     pub(crate) metrics: Option<ServerMetrics>,
+    pub(crate) history: History,
     pub(crate) experiments: InForce,
     pub(crate) exposures: Exposures,
     pub(crate) request_ids: RecommendationIds,
+    /// `Cache-Control` of answers about movies alone.
+    pub(crate) catalog_caching: Option<HeaderValue>,
     access_log: OnceLock<AccessLogger>,
     operations: Mutex<Arc<Operations>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
@@ -53,6 +59,12 @@ pub(crate) struct Shared {
 /// The snapshot that a connection used last, with the number of publications at that time.
 pub(crate) type LastSnapshot = Mutex<(u64, Option<Arc<Snapshot>>)>;
 
+/// Shared caches may keep answers for a time. Browsers ask again: their users see at once what they changed.
+fn caching(shared: Duration) -> Option<HeaderValue> {
+    let seconds = Some(shared.as_secs()).filter(|&seconds| seconds > 0)?;
+    HeaderValue::try_from(format!("public, max-age=0, s-maxage={seconds}")).ok()
+}
+
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -62,9 +74,11 @@ impl Shared {
         Self {
             recommendation_ids: RecommendationIds::new(),
             metrics: options.metrics.then(ServerMetrics::new),
+            history: History::default(),
             experiments: InForce::default(),
             exposures: Exposures::default(),
             request_ids: RecommendationIds::new(),
+            catalog_caching: caching(options.shared_cache),
             access_log: OnceLock::new(),
             operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),

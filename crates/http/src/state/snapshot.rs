@@ -10,6 +10,7 @@ use hyper::header::HeaderValue;
 use sparrow_engine::{CurrentPopularity, Engine};
 use sparrow_features::RatingStats;
 use sparrow_live::Consumers;
+use sparrow_metrics::Health;
 use sparrow_model::{Catalog, Genre, GenreSet, MovieId, MovieIndex, Sort};
 use sparrow_store::UserList as StoredUserList;
 use sparrow_user_state::{LiveSource, LiveStatistics, StoreSource, UserSource};
@@ -152,6 +153,13 @@ impl Snapshot {
     /// The current popularity without live ratings.
     pub const fn popularity(&self) -> &Arc<CurrentPopularity> {
         &self.popularity
+    }
+
+    /// What the feature store and the store for live data report about their calls.
+    pub(crate) fn store_health(&self) -> [Option<Health<'_>>; 2] {
+        let UserSource { store, live } = &self.source;
+        let live = live.as_ref().and_then(|live| live.store.health());
+        [store.as_ref().and_then(|store| store.reader.health()), live]
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {

@@ -34,6 +34,10 @@ fn preflight(running: &Running, target: &str, origin: &str) -> Answer {
 
 const ALLOWED: &str = "access-control-allow-origin";
 
+fn varies_by_origin(answer: &Answer) -> bool {
+    answer.header("vary").is_some_and(|headers| headers.split(", ").any(|name| name == "origin"))
+}
+
 #[test]
 fn every_origin_may_read_sparrowrecsys_movies() {
     let running = server(&[]);
@@ -56,7 +60,7 @@ fn other_endpoints_are_closed_by_default() {
     for target in LISTED.into_iter().chain(NEVER) {
         let answer = get(&running, target, "https://any.example");
         assert_eq!(answer.header(ALLOWED), None, "{target}");
-        assert_eq!(answer.header("vary"), None, "{target}");
+        assert!(!varies_by_origin(&answer), "{target}");
         let answer = preflight(&running, target, "https://any.example");
         assert!([404, 405].contains(&answer.status), "{target}: {}", answer.status);
         assert_eq!(answer.header(ALLOWED), None, "{target}");
@@ -70,17 +74,17 @@ fn listed_origins_may_read_v1_and_users() {
         for origin in ["https://movies.example", "http://localhost:8000"] {
             let answer = get(&running, target, origin);
             assert_eq!(answer.header(ALLOWED), Some(origin), "{target}");
-            assert_eq!(answer.header("vary"), Some("origin"));
+            assert!(varies_by_origin(&answer), "{target}");
             let exposed = answer.header("access-control-expose-headers").unwrap();
             assert!(exposed.contains("x-sparrow-model"), "{exposed}");
             assert_eq!(answer.header("access-control-allow-credentials"), None);
         }
         for origin in ["https://movies.example.org", "http://movies.example", "null"] {
             let answer = get(&running, target, origin);
-            assert_eq!((answer.header(ALLOWED), answer.header("vary")), (None, Some("origin")));
+            assert_eq!((answer.header(ALLOWED), varies_by_origin(&answer)), (None, true));
         }
         // Caches must not reuse an answer for another origin.
-        assert_eq!(running.get(target).header("vary"), Some("origin"));
+        assert!(varies_by_origin(&running.get(target)), "{target}");
     }
     for target in &LISTED[..5] {
         let answer = preflight(&running, target, "https://movies.example");

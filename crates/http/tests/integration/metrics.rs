@@ -84,6 +84,18 @@ fn requests_are_counted_by_route_method_and_status() {
 }
 
 #[test]
+fn reasons_of_the_rows_of_a_home_page_are_counted_once_per_answer() {
+    let running = Running::start(patient());
+    let home = running.json("/v1/users/6/home?model=neuralcf");
+    let rows = home["rows"].as_array().unwrap().iter();
+    let with_reason = rows.filter(|row| row["reason"] == "model-unavailable").count();
+    assert!(with_reason > 0, "{home}");
+    running.json("/v1/users/6/home?model=emb");
+    let sample = "sparrow_recommendations_with_reason_total{reason=\"model-unavailable\"}";
+    assert_eq!(value(&running.admin().get("/metrics"), sample), Some(1.0));
+}
+
+#[test]
 fn metrics_are_for_local_hosts_on_loopback_and_for_collectors_beyond() {
     let running = Running::start(Options { hosts: Hosts::loopback(), ..patient() });
     assert_eq!(running.get("/metrics").status, 404);

@@ -1,5 +1,7 @@
 //! Hosts, caches, and the admin port.
 
+use std::time::Duration;
+
 use sparrow_http::{Hosts, Options};
 
 use crate::support::{Answer, Running, patient};
@@ -53,9 +55,26 @@ fn answers_about_users_are_not_cached() {
     ] {
         assert_eq!(running.get(target).header("cache-control"), Some("no-store"), "{target}");
     }
-    for target in ["/getmovie?id=1", "/v1/movies", "/v1/genres"] {
-        assert_eq!(running.get(target).header("cache-control"), None, "{target}");
-    }
+}
+
+#[test]
+fn shared_caches_may_keep_answers_about_movies_alone() {
+    let targets =
+        ["/getmovie?id=1", "/getsimilarmovie?movieId=1", "/v1/movies", "/v1/movies/1/similar"];
+    let caching = |options: Options| {
+        let running = Running::start(options);
+        assert_eq!(running.get("/v1/movies/2").header("cache-control"), None);
+        assert_eq!(running.get("/healthz").header("cache-control"), None);
+        targets.map(|target| {
+            let answer = running.get(target);
+            assert_eq!(answer.status, 200, "{target}");
+            answer.header("cache-control").map(str::to_owned)
+        })
+    };
+    let expected = Some("public, max-age=0, s-maxage=10".to_owned());
+    assert!(caching(patient()).iter().all(|control| *control == expected));
+    let none = Options { shared_cache: Duration::from_millis(900), ..patient() };
+    assert!(caching(none).iter().all(Option::is_none));
 }
 
 #[test]

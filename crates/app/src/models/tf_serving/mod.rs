@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use sparrow_rank::Ranker;
+use sparrow_recall::ByEmbedding;
 use sparrow_tf_serving::{self as tf, ServedModel, TfServingRanker};
 use toml::Table;
 
@@ -53,6 +54,10 @@ impl ModelSource for Server {
     fn ranker(&self, data: &EngineData<'_>) -> Arc<dyn Ranker> {
         let model = Arc::clone(&self.0);
         Arc::new(TfServingRanker::new(model, data.catalog, data.movie_feature))
+    }
+
+    fn recall(&self) -> Option<&'static str> {
+        Some(ByEmbedding::NAME)
     }
 
     fn takes_movie_features(&self) -> bool {
