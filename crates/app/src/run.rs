@@ -157,7 +157,8 @@ async fn serve_until_signal(
         biased;
         loaded = running.loaded() => {
             let summary = loaded?;
-            output.send(format!("Ready: {summary}. Open http://{browser} in a browser.\n"));
+            let base = &config.server.base_path;
+            output.send(format!("Ready: {summary}. Open http://{browser}{base} in a browser.\n"));
             output.send(format!("{}\n", running.live));
             tokio::select! {
                 _ = signals.next() => {}
@@ -293,6 +294,7 @@ async fn start_from(
     let registry = Arc::new(Registry::new(&config)?);
     let hosts = config.server.allowed_hosts(config.listen).map_err(Error::Setting)?;
     let proxies = config.server.proxies().map_err(Error::Setting)?;
+    let base_path = config.server.base_path().map_err(Error::Setting)?;
     let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::Setting)?;
     let listener = listen::bind(config.listen)
         .map_err(|source| Error::Listen { address: config.listen, source })?;
@@ -307,7 +309,7 @@ async fn start_from(
         tracing::warn!("read-only: the server listens beyond loopback and has no keys ([auth])");
     }
     let limits = limits(&config);
-    let options = Options { hosts, proxies, cors, accepts_writes, auth, ..limits };
+    let options = Options { hosts, base_path, proxies, cors, accepts_writes, auth, ..limits };
     let server = Arc::new(Server::new(options));
     server.set_experiments(config.experiments.in_force());
     let log_filter = operations.log_filter.clone();

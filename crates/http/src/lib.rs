@@ -35,6 +35,7 @@ pub use auth::keys::{ApiKey, Scopes, generate_key};
 pub use auth::{AnonymousReads, Auth};
 pub use connection::accept::{Served, Server};
 pub use endpoints::EXPERIMENT_ROUTES;
+pub use policy::base_path::BasePath;
 pub use policy::cors::Cors;
 pub use policy::hosts::Hosts;
 pub use policy::proxies::{AddressHeader, TrustedProxies};

@@ -1,6 +1,7 @@
 //! The pages in a real browser: headless Chromium, driven through WebDriver, on a server of their own.
 
 mod accessibility;
+mod base_path;
 mod data;
 mod description;
 mod genres;

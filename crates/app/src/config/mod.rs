@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
-use sparrow_http::{AddressHeader, Hosts, TrustedProxies};
+use sparrow_http::{AddressHeader, BasePath, Hosts, TrustedProxies};
 use sparrow_model::skip_byte_order_mark;
 
 use crate::models::AUTO;
@@ -349,6 +349,9 @@ pub struct Server {
     /// names on other addresses.
     #[serde(deserialize_with = "hosts")]
     pub hosts: Vec<String>,
+    /// The prefix of all paths.
+    #[serde(deserialize_with = "base_path")]
+    pub base_path: String,
     /// The addresses and networks of proxies that name the client in a header.
     #[serde(deserialize_with = "proxies")]
     pub trusted_proxies: Vec<String>,
@@ -377,6 +380,7 @@ impl Default for Server {
             compression: options.compression,
             shared_cache: options.shared_cache,
             hosts: Vec::new(),
+            base_path: String::new(),
             trusted_proxies: Vec::new(),
             proxy_header: ProxyHeader::default(),
         }
@@ -394,6 +398,12 @@ pub enum ProxyHeader {
     Forwarded,
 }
 
+fn base_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let path = String::deserialize(deserializer)?;
+    BasePath::new(&path).map_err(de::Error::custom)?;
+    Ok(path)
+}
+
 fn proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let proxies = Vec::<String>::deserialize(deserializer)?;
     TrustedProxies::new(proxies.iter().map(String::as_str), AddressHeader::default())
@@ -408,6 +418,11 @@ fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 }
 
 impl Server {
+    /// The prefix of all paths.
+    pub(crate) fn base_path(&self) -> Result<BasePath, String> {
+        BasePath::new(&self.base_path)
+    }
+
     /// The proxies that name the client.
     pub(crate) fn proxies(&self) -> Result<TrustedProxies, String> {
         let header = match self.proxy_header {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use sparrow_engine::Engine;
 
@@ -28,8 +29,17 @@ pub(crate) fn show(
     endpoints: impl Iterator<Item = &'static Endpoint>,
 ) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
-    let write = || json::document(&document(&Names::of(&snapshot.engine), endpoints)).into();
-    Ok(Reply::json(snapshot.open_api.get_or_init(write).clone()))
+    let base = &call.shared.options.base_path;
+    if let Some((of, kept)) = snapshot.open_api.get()
+        && of == base
+    {
+        return Ok(Reply::json(kept.clone()));
+    }
+    let document = document(&Names::of(&snapshot.engine), base.or_root(), endpoints);
+    let text = Bytes::from(json::document(&document));
+    // Kept for the first base path of a snapshot, which is that of its only server.
+    let _ = snapshot.open_api.set((base.clone(), text.clone()));
+    Ok(Reply::json(text))
 }
 
 /// The names from data and configuration that are values of parameters.
@@ -128,7 +138,11 @@ fn reference(kind: &str, name: &str) -> Json {
     Json::from([("$ref", Json::Text(format!("#/components/{kind}/{name}")))])
 }
 
-fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint>) -> Json {
+fn document(
+    names: &Names<'_>,
+    base: &str,
+    endpoints: impl Iterator<Item = &'static Endpoint>,
+) -> Json {
     let mut types = BTreeMap::new();
     let mut paths: Vec<(String, Json)> = Vec::new();
     let mut method_sets = Vec::new();
@@ -164,7 +178,7 @@ fn document(names: &Names<'_>, endpoints: impl Iterator<Item = &'static Endpoint
     Json::from([
         ("openapi", "3.1.0".into()),
         ("info", info()),
-        ("servers", Json::List(vec![Json::from([("url", "/".into())])])),
+        ("servers", Json::List(vec![Json::from([("url", base.into())])])),
         ("tags", Json::List(GROUPS.into_iter().map(tag).collect())),
         ("paths", Json::Object(paths)),
         (
@@ -707,7 +721,7 @@ mod tests {
             genres: vec!["Drama"],
         };
         let endpoints = public_endpoints();
-        serde_json::from_slice(&json::document(&document(&names, endpoints))).unwrap()
+        serde_json::from_slice(&json::document(&document(&names, "/", endpoints))).unwrap()
     }
 
     #[test]

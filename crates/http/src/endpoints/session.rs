@@ -79,7 +79,8 @@ pub(crate) fn sign_in(call: &Call<'_>) -> Result<Reply, Problem> {
         return Err(Problem::new(Kind::InvalidCredentials, "the key is not valid"));
     }
     let access = Access::identify(&auth, secret)?;
-    let cookie = set_cookie(Some(secret), "/", is_secure(call.headers))?;
+    let cookie =
+        set_cookie(Some(secret), call.shared.options.base_path.or_root(), is_secure(call.headers))?;
     Ok(private(reply(call, Some(&access))).with(SET_COOKIE, cookie))
 }
 
@@ -97,7 +98,8 @@ pub(crate) static SIGN_OUT: Endpoint<[Parameter; 0]> = Endpoint {
 };
 
 pub(crate) fn sign_out(call: &Call<'_>) -> Result<Reply, Problem> {
-    let cookie = set_cookie(None, "/", is_secure(call.headers))?;
+    let cookie =
+        set_cookie(None, call.shared.options.base_path.or_root(), is_secure(call.headers))?;
     let auth = call.shared.auth.get();
     let anonymous = auth.as_ref().map(|auth| Access::anonymous(auth));
     Ok(private(reply(call, anonymous.as_ref())).with(SET_COOKIE, cookie))

@@ -1,5 +1,6 @@
 //! Who may use the server: accepted hosts, origins of web pages, who may write, and how often.
 
+pub(crate) mod base_path;
 pub(crate) mod cors;
 pub(crate) mod hosts;
 pub(crate) mod operators;

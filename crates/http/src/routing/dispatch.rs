@@ -29,7 +29,6 @@ use crate::state::metrics::ServerMetrics;
 use crate::state::request_id::{self, REQUEST_ID};
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
-use crate::state::web_files::WebFiles;
 
 /// Which requests a connection accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +55,13 @@ pub(crate) async fn answer(
     let request_id = request_id::of(&parts.headers, &shared.request_ids);
     let active = shared.metrics.as_ref().map(ServerMetrics::begin);
     let mut framing = Framing::of(&parts);
+    let is_outside = enter_base_path(shared, &mut parts, lane);
     let path = parts.uri.path();
     // A preflight request asks for the endpoint of another method.
     let asked = (parts.method == Method::OPTIONS)
         .then(|| parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.to_str().ok());
     let method = asked.flatten().unwrap_or(parts.method.as_str());
-    let route = Route::find(path, method);
+    let route = Route::find(path, method).filter(|_| !is_outside);
     let endpoint = route.and_then(|route| route.endpoint());
     let origins = match endpoint {
         Some(endpoint) => endpoint.origins,
@@ -79,7 +79,7 @@ pub(crate) async fn answer(
     let auth = shared.auth.get();
     let access = auth.as_ref().map(|auth| Access::of(auth, &parts)).transpose();
     let client = shared.options.proxies.client(peer, &parts.headers);
-    let request = Request { route, framing, lane, takes_body };
+    let request = Request { route, is_outside, framing, lane, takes_body };
     let known = access.as_ref().ok().and_then(Option::as_ref);
     let standing = is_rated(route, lane).then(|| shared.rates.count(client, known)).flatten();
     let checked = standing
@@ -120,7 +120,7 @@ pub(crate) async fn answer(
         Err(problem) => {
             let id = request_id.to_str().unwrap_or_default();
             tracing::debug!(uri = %parts.uri, request_id = id, ?problem, "refused a request");
-            let page = snapshot.and_then(|snapshot| error_page(snapshot, &parts, route, &problem));
+            let page = snapshot.and_then(|_| error_page(shared, &parts, route, &problem));
             page.unwrap_or_else(|| Reply::problem(&problem, Some(id)))
         }
     };
@@ -146,14 +146,29 @@ pub(crate) async fn answer(
             user: route.and_then(|route| route.user()),
         });
     }
-    let reply = reply.with(REQUEST_ID, request_id);
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
-    let response = reply.into_response(headers, close);
+    let response = reply.with(REQUEST_ID, request_id).into_response(headers, close);
     if let Some(active) = active {
         active.answered(index, &parts.method, response.status());
     }
     (response, framing.has_body)
+}
+
+/// Removes the base path from the path of a request. Returns whether the path does not have it: then nothing is there, except
+/// health and readiness, since load balancers address the server itself.
+fn enter_base_path(shared: &Shared, parts: &mut Parts, lane: Lane) -> bool {
+    let base = &shared.options.base_path;
+    if base.as_str().is_empty() || matches!(lane, Lane::Admin { .. }) {
+        return false;
+    }
+    if let Some(uri) = base.strip(&parts.uri) {
+        parts.uri = uri;
+        return false;
+    }
+    let route = Route::find(parts.uri.path(), parts.method.as_str());
+    let endpoint = route.and_then(|route| route.endpoint());
+    endpoint.is_none_or(|endpoint| endpoint.exposure != Exposure::Probe)
 }
 
 /// Adds the rules for caches.
@@ -200,6 +215,8 @@ enum Checked<'p> {
 #[derive(Clone, Copy)]
 struct Request<'p> {
     route: Option<Route<'p>>,
+    /// Whether its path is not below the base path.
+    is_outside: bool,
     framing: Framing,
     lane: Lane,
     takes_body: bool,
@@ -208,7 +225,7 @@ struct Request<'p> {
 fn check<'p>(
     shared: &Shared,
     parts: &Parts,
-    Request { route, framing, lane, takes_body }: Request<'p>,
+    Request { route, is_outside, framing, lane, takes_body }: Request<'p>,
     grant: &Grant,
     access: Result<Option<Access>, Problem>,
 ) -> Result<Checked<'p>, Problem> {
@@ -233,9 +250,11 @@ fn check<'p>(
         },
     }
     let Some(route) = route else {
-        let page = page_before_slash(path).ok_or_else(|| no_endpoint(path))?;
+        let page = page_before_slash(path).filter(|_| !is_outside);
+        let page = page.ok_or_else(|| no_endpoint(path))?;
         framing::check_method(parts, framing, Methods::READ, false)?;
-        return redirect(page, query).map(Checked::Answered);
+        let base = shared.options.base_path.as_str();
+        return redirect(base, page, query).map(Checked::Answered);
     };
     let endpoint = route.endpoint();
     // The usual case needs not to collect the methods of the path.
@@ -309,15 +328,15 @@ async fn reply(
     let call = Call { shared, snapshot, variables, query, headers, body, audience, access };
     match route {
         Route::Endpoint(id, ..) => endpoints::answer(id, &call).await,
-        Route::Asset(name) => WebFiles::get().asset(name, call.headers),
+        Route::Asset(name) => shared.web.asset(name, call.headers),
         Route::Page(page) => pages::show(page, &call).await,
     }
 }
 
 /// Redirects a browser to a page of this server.
-fn redirect(page: &str, query: Option<&str>) -> Result<Reply, Problem> {
+fn redirect(base: &str, page: &str, query: Option<&str>) -> Result<Reply, Problem> {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let location = HeaderValue::try_from(format!("{page}{query}"))
+    let location = HeaderValue::try_from(format!("{base}{page}{query}"))
         .map_err(|_| Problem::not_found("there is no such page"))?;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     Ok(Reply::new(StatusCode::PERMANENT_REDIRECT, plain, "").with(LOCATION, location))
@@ -335,7 +354,7 @@ fn no_endpoint(path: &str) -> Problem {
 /// The page for browsers that follow a broken link. Other clients, and all requests to the API, get the problem
 /// document.
 fn error_page(
-    snapshot: &Snapshot,
+    shared: &Shared,
     parts: &Parts,
     route: Option<Route<'_>>,
     problem: &Problem,
@@ -353,6 +372,6 @@ fn error_page(
     if !parts.headers.get_all(ACCEPT).iter().any(is_html) {
         return None;
     }
-    let page = snapshot.web.page("error.html", StatusCode::NOT_FOUND, &HeaderMap::new()).ok()?;
+    let page = shared.web.page("error.html", StatusCode::NOT_FOUND, &HeaderMap::new()).ok()?;
     Some(page.varying_by("accept"))
 }

@@ -44,7 +44,7 @@ pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Probl
         Page::Movie(id) => {
             let status = found(snapshot.movie(page_id(id)?).is_ok());
             if !reads_catalog {
-                return snapshot.web.page("movie.html", status, call.headers);
+                return call.shared.web.page("movie.html", status, call.headers);
             }
             let has_model = |engine: &Engine, name: &str| engine.similar_models().contains(&name);
             ("movie.html", status_of_choices(snapshot, status, call.query, has_model))
@@ -54,7 +54,7 @@ pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Probl
             Err(problem) if problem.kind() != Kind::NotFound => {
                 // The script's own request shows the problem.
                 let status = problem.kind().status();
-                let page = snapshot.web.page("user.html", status, call.headers)?;
+                let page = call.shared.web.page("user.html", status, call.headers)?;
                 return Ok(page.with(RETRY_AFTER, HeaderValue::from_static("1")));
             }
             user => {
@@ -67,7 +67,7 @@ pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Probl
             ("genre.html", found(name.is_some_and(|name| has_genre(snapshot, &name))))
         }
     };
-    snapshot.web.page(name, status, call.headers)
+    call.shared.web.page(name, status, call.headers)
 }
 
 /// An id in the path of a page; an invalid id is one without a page.

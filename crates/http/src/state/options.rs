@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::policy::base_path::BasePath;
 use crate::policy::cors::Cors;
 use crate::policy::hosts::Hosts;
 use crate::policy::proxies::TrustedProxies;
@@ -58,6 +59,8 @@ pub struct Options {
     pub cors: Cors,
     /// The accepted values of the `Host` header. Health and readiness accept any.
     pub hosts: Hosts,
+    /// The prefix of all paths of the public port. Health and readiness are at their paths without it, too.
+    pub base_path: BasePath,
     /// The proxies that name the address of the client, for limits on rates and the access log.
     pub proxies: TrustedProxies,
     /// Whether the endpoints that change data accept requests of everybody, on a server without credentials.
@@ -98,6 +101,7 @@ impl Default for Options {
             max_header_bytes: 16 << 10,
             cors: Cors::default(),
             hosts: Hosts::ANY,
+            base_path: BasePath::default(),
             proxies: TrustedProxies::default(),
             accepts_writes: true,
             metrics: true,

@@ -20,6 +20,7 @@ use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::recommendation_ids::RecommendationIds;
 use crate::state::snapshot::Snapshot;
+use crate::state::web_files::WebFiles;
 
 /// The state of a server.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     /// Set after [`Options::drain_delay`], before `stop` wakes the connections.
     stopping: AtomicBool,
     pub(crate) stop: Notify,
+    /// The files of the web pages.
+    pub(crate) web: WebFiles,
 }
 
 /// The snapshot that a connection used last, with the number of publications at that time.
@@ -84,6 +87,7 @@ impl Shared {
             first_rankings: limiter("first rankings"),
             rates: Rates::new(options.rates),
             auth: CurrentAuth::new(options.auth.clone()),
+            web: WebFiles::load(&options.base_path),
             options: Arc::new(options),
             snapshot: Mutex::new(None),
             publications: AtomicU64::new(0),

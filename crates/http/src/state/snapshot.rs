@@ -17,11 +17,11 @@ use sparrow_user_state::{LiveSource, LiveStatistics, StoreSource, UserSource};
 
 use crate::parameters::definition::NO_GENRE;
 use crate::parameters::query::Value;
+use crate::policy::base_path::BasePath;
 use crate::response::movie_json::{MovieJson, Shown};
 use crate::response::problem::Problem;
 use crate::state::ranking_times::RankingTimes;
 use crate::state::user_list::UserList;
-use crate::state::web_files::WebFiles;
 
 /// The options of a snapshot.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +47,7 @@ pub struct Snapshot {
     /// Movies in the shape of SparrowRecSys.
     pub(crate) sparrowrecsys_movies: MovieJson,
     /// The description of the API, made for the first request.
-    pub(crate) open_api: OnceLock<Bytes>,
+    pub(crate) open_api: OnceLock<(BasePath, Bytes)>,
     /// Without live ratings.
     popularity: Arc<CurrentPopularity>,
     /// The movies in order of current popularity.
@@ -59,7 +59,6 @@ pub struct Snapshot {
     pub(crate) movie_ratings: Arc<[RatingStats]>,
     /// Model names as header values.
     model_headers: Vec<(Arc<str>, HeaderValue)>,
-    pub(crate) web: &'static WebFiles,
     pub(crate) posters: Option<PathBuf>,
     /// When it was made.
     pub(crate) loaded: SystemTime,
@@ -99,7 +98,6 @@ impl Snapshot {
             source: UserSource { store: options.store, live: options.live },
             movie_ratings: movie_ratings.into(),
             model_headers: names.map(|name| (Arc::clone(&name), header_value(&name))).collect(),
-            web: WebFiles::get(),
             posters: options.posters,
             loaded: SystemTime::now(),
             engine,
@@ -137,7 +135,6 @@ impl Snapshot {
             source: self.source.clone(),
             movie_ratings: Arc::clone(&self.movie_ratings),
             model_headers: self.model_headers.clone(),
-            web: self.web,
             posters: self.posters.clone(),
             loaded: self.loaded,
         }

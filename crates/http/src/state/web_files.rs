@@ -1,13 +1,13 @@
 //! The files of the web pages, embedded in the program.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 use rust_embed::RustEmbed;
 
+use crate::policy::base_path::BasePath;
 use crate::response::problem::Problem;
 use crate::response::reply::Reply;
 
@@ -29,13 +29,11 @@ struct File {
 }
 
 impl WebFiles {
-    /// The files of this process.
-    pub(crate) fn get() -> &'static Self {
-        static FILES: LazyLock<WebFiles> = LazyLock::new(|| {
-            let files = Web::iter().filter_map(|path| Some((path.to_string(), File::load(&path)?)));
-            WebFiles { files: files.collect() }
-        });
-        &FILES
+    /// All files. The addresses in documents get the prefix; modules find it in their own address.
+    pub(crate) fn load(base: &BasePath) -> Self {
+        let files =
+            Web::iter().filter_map(|path| Some((path.to_string(), File::load(&path, base)?)));
+        Self { files: files.collect() }
     }
 
     /// The document of a page, with a status.
@@ -64,12 +62,24 @@ impl WebFiles {
 }
 
 impl File {
-    fn load(path: &str) -> Option<Self> {
+    fn load(path: &str, base: &BasePath) -> Option<Self> {
         let file = Web::get(path)?;
         let [a, b, ..] = *file.metadata.sha256_hash().as_chunks::<8>().0 else { return None };
-        let digits = format!("{:016x}{:016x}", u64::from_be_bytes(a), u64::from_be_bytes(b));
+        let mut digits = format!("{:016x}{:016x}", u64::from_be_bytes(a), u64::from_be_bytes(b));
+        let mut body = Bytes::from(file.data.into_owned());
+        let base = base.as_str();
+        if !base.is_empty() && content_type(path).starts_with("text/html") {
+            let mut text = str::from_utf8(&body).ok()?.to_owned();
+            for attribute in ["href", "src", "action"] {
+                let from = format!("{attribute}=\"/");
+                text = text.replace(&from, &format!("{attribute}=\"{base}/"));
+            }
+            body = text.into();
+            // Another document than that of a server without the prefix.
+            digits.push_str(&base.replace('/', "-"));
+        }
         Some(Self {
-            body: Bytes::from(file.data.into_owned()),
+            body,
             content_type: HeaderValue::from_static(content_type(path)),
             etag: HeaderValue::from_str(&format!("\"{digits}\"")).ok()?,
         })

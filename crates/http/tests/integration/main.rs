@@ -4,6 +4,7 @@
 mod answers;
 mod auth;
 mod bad_input;
+mod base_path;
 mod bodies;
 mod compression;
 mod connections;

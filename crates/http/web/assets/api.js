@@ -1,5 +1,7 @@
 // Requests to the server's API. Every failure is a `Problem`.
 
+import { base } from "./dom.js";
+
 /** A failed request: the fields of the server's problem document if there is one. */
 export class Problem extends Error {
   constructor({ title, detail, status, parameter, allowed, nearest }) {
@@ -48,7 +50,7 @@ async function problemOf(response) {
  * Throws a Problem, or an AbortError when `signal` fired.
  */
 export async function get(path, parameters = {}, signal = undefined) {
-  const url = new URL(path, location.origin);
+  const url = new URL(base + path, location.origin);
   for (const [name, value] of Object.entries(parameters)) {
     for (const one of [value].flat()) {
       if (one !== null && one !== undefined && one !== "") url.searchParams.append(name, String(one));
@@ -76,7 +78,7 @@ export async function send(method, path, body = undefined) {
   if (body !== undefined) headers["content-type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(base + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
     throw new Problem({ title: "The server did not answer", detail: "Is it still running? Try again in a moment." });
   }

@@ -3,7 +3,7 @@
 import "./site.js";
 
 import { get, latest, Problem } from "./api.js";
-import { announce, h, plural } from "./dom.js";
+import { announce, h, pagePath, plural } from "./dom.js";
 import { addressWith, card, emptyBox, NO_GENRE, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, waiting } from "./parts.js";
 import { visit } from "./scroll.js";
 
@@ -16,7 +16,7 @@ const ask = latest();
 
 /** The genre in the path, or in the query if its name cannot be a path segment. */
 function genreOfAddress() {
-  const [, place, name] = location.pathname.split("/");
+  const [, place, name] = pagePath.split("/");
   if (place !== "genres") return new URLSearchParams(location.search).get("genre");
   try {
     return decodeURIComponent(name);

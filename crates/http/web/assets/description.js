@@ -3,7 +3,7 @@
 import "./site.js";
 
 import { get } from "./api.js";
-import { h } from "./dom.js";
+import { base, h } from "./dom.js";
 import { problemBox } from "./parts.js";
 
 const place = document.getElementById("description");
@@ -114,7 +114,7 @@ function endpoint(document, path, method, operation) {
   const needs = method !== "get" || (operation.parameters ?? []).some((one) => resolved(document, one).required);
   return [
     h("h3", { id: `operation-${operation.operationId}`, "data-path": path }, h("code", { class: "api__method" }, method.toUpperCase()), h("code", {}, path)),
-    h("p", {}, ...prose(operation.summary ?? ""), " ", ...prose(operation.description ?? ""), !needs && [" ", h("a", { href: path }, "Open it"), "."]),
+    h("p", {}, ...prose(operation.summary ?? ""), " ", ...prose(operation.description ?? ""), !needs && [" ", h("a", { href: base + path }, "Open it"), "."]),
     parameters(document, operation, path),
     body(operation, path),
     answers(document, operation, path),

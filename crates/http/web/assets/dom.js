@@ -1,5 +1,14 @@
 // Builds elements. Text is inserted as text nodes only, so that markup in titles is not interpreted.
 
+/**
+ * The path under which the server is reached, without a slash at the end: empty, or as `/movies`. This module is at
+ * `/assets/dom.js` below it.
+ */
+export const base = new URL("..", import.meta.url).pathname.slice(0, -1);
+
+/** The path of this page below `base`. */
+export const pagePath = location.pathname.slice(base.length);
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(element, attributes, children) {

@@ -1,14 +1,14 @@
 // Who is looking: the user whose ratings the visitor gives, and the requests that change them.
 
 import { get, send } from "./api.js";
-import { h, icon } from "./dom.js";
+import { base, h, icon, pagePath } from "./dom.js";
 
 const KEY = "sparrow.user";
 const FRESH = "sparrow.fresh";
 const CROSS = "M6 6l12 12M18 6L6 18";
 
 /** The page of a user rates as this user; other pages as the one that the visitor chose. */
-const pageUser = /^\/users\/([0-9]+)$/.exec(location.pathname)?.[1] ?? null;
+const pageUser = /^\/users\/([0-9]+)$/.exec(pagePath)?.[1] ?? null;
 
 /** The user that the visitor chose, as text; null without one, or if the browser stores nothing. */
 export function chosenUser() {
@@ -190,7 +190,7 @@ function chooser() {
   const fresh = async () => {
     try {
       await newUser();
-      location.assign("/");
+      location.assign(`${base}/`);
     } catch (error) {
       problem.textContent = `${error.title}. ${error.detail}`;
     }

@@ -1,7 +1,7 @@
 import "./site.js";
 
 import { get, latest, models } from "./api.js";
-import { announce, count, day, h, plural } from "./dom.js";
+import { announce, count, day, h, pagePath, plural } from "./dom.js";
 import { features } from "./features.js";
 import { addressWith, card, emptyBox, genreUrl, NO_GENRE, problemBox, problemPage, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
 import { poster } from "./poster.js";
@@ -12,7 +12,7 @@ import { displayTitle } from "./title.js";
 
 const SIMILAR = 15;
 const DEFAULT_MODEL = "emb";
-const movieId = location.pathname.split("/")[2];
+const movieId = pagePath.split("/")[2];
 
 function outside(movie) {
   const links = [

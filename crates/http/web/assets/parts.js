@@ -1,7 +1,7 @@
 // The pieces that several pages share: movie cards, stars, error and empty states, paging.
 
 import { Problem } from "./api.js";
-import { count, h, icon, plainClick, s } from "./dom.js";
+import { base, count, h, icon, plainClick, s } from "./dom.js";
 import { poster } from "./poster.js";
 import { rating } from "./rating.js";
 import { restoreScroll } from "./scroll.js";
@@ -19,14 +19,14 @@ export function stars(score) {
   );
 }
 
-export const movieUrl = (movie) => `/movies/${movie.movieId}`;
-export const userUrl = (userId) => `/users/${userId}`;
+export const movieUrl = (movie) => `${base}/movies/${movie.movieId}`;
+export const userUrl = (userId) => `${base}/users/${userId}`;
 
 /** The name for movies without a genre, in MovieLens and in this API. */
 export const NO_GENRE = "(no genres listed)";
 
 /** Browsers remove path segments that are dots, encoded or not, so genres with such names go into the query. */
-export const genreUrl = (genre) => (/^\.{0,2}$/u.test(genre) ? `/search?genre=${encodeURIComponent(genre)}` : `/genres/${encodeURIComponent(genre)}`);
+export const genreUrl = (genre) => (/^\.{0,2}$/u.test(genre) ? `${base}/search?genre=${encodeURIComponent(genre)}` : `${base}/genres/${encodeURIComponent(genre)}`);
 
 /** A movie as a list item, with the visitor's stars; `extra` stands under the caption, outside the link. */
 export function card(movie, ...extra) {
@@ -144,9 +144,9 @@ export function problemPage(error, missing) {
       h(
         "p",
         { class: "state__ways" },
-        h("a", { class: "button", href: "/" }, "Home"),
-        h("a", { class: "button button--quiet", href: "/users" }, "Pick a user"),
-        h("a", { class: "button button--quiet", href: "/search" }, "Browse movies"),
+        h("a", { class: "button", href: `${base}/` }, "Home"),
+        h("a", { class: "button button--quiet", href: `${base}/users` }, "Pick a user"),
+        h("a", { class: "button button--quiet", href: `${base}/search` }, "Browse movies"),
       ),
     ),
   );

@@ -2,7 +2,7 @@
 // lettering, so a movie always has the same poster. If the server has a picture, it covers the drawing.
 
 import { hasPosters } from "./api.js";
-import { h, s } from "./dom.js";
+import { base, h, s } from "./dom.js";
 import { shortTitle } from "./title.js";
 
 // Genres are names from the data, so they are looked up in maps: an object would also find "constructor".
@@ -463,7 +463,7 @@ function letteringSize(title, style) {
 function picture(movie, place) {
   hasPosters().then((has) => {
     if (!has) return;
-    const image = h("img", { class: "poster__photo", src: `/posters/${movie.movieId}.jpg`, alt: "", loading: "lazy", decoding: "async" });
+    const image = h("img", { class: "poster__photo", src: `${base}/posters/${movie.movieId}.jpg`, alt: "", loading: "lazy", decoding: "async" });
     image.addEventListener("error", () => image.remove());
     place.append(image);
   });

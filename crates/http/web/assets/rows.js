@@ -1,15 +1,15 @@
 // Rows of movies that scroll sideways.
 
-import { h } from "./dom.js";
+import { base, h } from "./dom.js";
 import { card, genreUrl, movieUrl, scroller } from "./parts.js";
 import { displayTitle } from "./title.js";
 
 /** The kinds of rows in the answers of `/v1/home` and `/v1/users/{id}/home`: a note, and the list of all such movies. */
 const KINDS = new Map(Object.entries({
-  "popular-now": { note: "by recent ratings", href: "/search?sort=popularity" },
-  "best-rated": { note: "by Bayesian average, so that a single rating counts little", href: "/search?sort=rating" },
-  newest: { note: "by release year", href: "/search?sort=releaseYear" },
-  "new-for-you": { note: "the best matches among the newest releases", href: "/search?sort=releaseYear" },
+  "popular-now": { note: "by recent ratings", href: `${base}/search?sort=popularity` },
+  "best-rated": { note: "by Bayesian average, so that a single rating counts little", href: `${base}/search?sort=rating` },
+  newest: { note: "by release year", href: `${base}/search?sort=releaseYear` },
+  "new-for-you": { note: "the best matches among the newest releases", href: `${base}/search?sort=releaseYear` },
 }));
 
 /** A row without cards; `list` receives them. */

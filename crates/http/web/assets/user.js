@@ -1,7 +1,7 @@
 import "./site.js";
 
 import { get, latest, modelsNow } from "./api.js";
-import { announce, count, day, h, micros, plural } from "./dom.js";
+import { announce, base, count, day, h, micros, pagePath, plural } from "./dom.js";
 import { features } from "./features.js";
 import { modelTable } from "./models.js";
 import { addressWith, card, emptyBox, movieUrl, pager, problemBox, problemPage, queryChoice, queryNumber, segmented, settled, stars, unknownChoiceBox, waiting } from "./parts.js";
@@ -19,7 +19,7 @@ const HISTORY = 20;
 const STEP = 28;
 const MOST = 252;
 const BARS = 6;
-const userId = location.pathname.split("/")[2];
+const userId = pagePath.split("/")[2];
 const $ = (id) => document.getElementById(id);
 
 let defaultModel = "emb";
@@ -375,7 +375,7 @@ async function start() {
   } catch (error) {
     // Before the first rating.
     if (error.status === 404 && userId === chosenUser()) {
-      location.replace("/");
+      location.replace(`${base}/`);
       return;
     }
     problemPage(error, { title: `There is no user ${userId}`, detail: "No user in this server's data has this number" });
