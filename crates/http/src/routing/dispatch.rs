@@ -9,6 +9,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use tracing::{Instrument as _, Span, field};
 
 use crate::auth::access::Access;
 use crate::endpoints;
@@ -28,6 +29,7 @@ use crate::state::metrics::ServerMetrics;
 use crate::state::request_id::{self, REQUEST_ID};
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
+use crate::state::traces::Traced;
 use crate::state::web_files::WebFiles;
 
 /// Which requests a connection accepts.
@@ -61,6 +63,9 @@ pub(crate) async fn answer(
         .then(|| parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.to_str().ok());
     let method = asked.flatten().unwrap_or(parts.method.as_str());
     let route = Route::find(path, method);
+    let index = route.map_or_else(routes::none, |route| route.index());
+    let traced = shared.tracer().and_then(|tracer| tracer.trace(&parts.headers));
+    let span = traced.map_or_else(Span::none, |traced| span(traced, &parts, index, &request_id));
     let endpoint = route.and_then(|route| route.endpoint());
     let origins = match endpoint {
         Some(endpoint) => endpoint.origins,
@@ -97,7 +102,8 @@ pub(crate) async fn answer(
             match body {
                 Ok(body) => {
                     let access = access.as_ref();
-                    reply(shared, snapshot, &parts, route, &body, lane, access).await
+                    let call = reply(shared, snapshot, &parts, route, &body, lane, access);
+                    call.instrument(span.clone()).await
                 }
                 Err(problem) => Err(problem),
             }
@@ -112,7 +118,9 @@ pub(crate) async fn answer(
             let id = request_id.to_str().unwrap_or_default();
             tracing::debug!(uri = %parts.uri, request_id = id, ?problem, "refused a request");
             let page = snapshot.and_then(|snapshot| error_page(snapshot, &parts, route, &problem));
-            page.unwrap_or_else(|| Reply::problem(&problem, Some(id)))
+            page.unwrap_or_else(|| {
+                Reply::problem(&problem, Some(id), traced.map(Traced::id).as_deref())
+            })
         }
     };
     let mut reply = grant.add_headers(reply);
@@ -125,10 +133,10 @@ pub(crate) async fn answer(
         // Not for caches that do not know who asked.
         reply = reply.set(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
-    let index = route.map_or_else(routes::none, |route| route.index());
     if let Some(log) = shared.access_log() {
         log.log(&LoggedAccess {
             request_id: request_id.to_str().unwrap_or_default(),
+            trace: traced,
             method: parts.method.as_str(),
             route: routes::name(index),
             status: reply.status().as_u16(),
@@ -139,6 +147,7 @@ pub(crate) async fn answer(
             user: route.and_then(|route| route.user()),
         });
     }
+    record(&span, &reply);
     let reply = reply.with(REQUEST_ID, request_id);
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
@@ -147,6 +156,43 @@ pub(crate) async fn answer(
         active.answered(index, &parts.method, response.status());
     }
     (response, framing.has_body)
+}
+
+/// The span of a request, which continues the trace of its caller.
+fn span(traced: Traced, parts: &Parts, route: usize, request_id: &HeaderValue) -> Span {
+    let (method, route) = (parts.method.as_str(), routes::name(route));
+    tracing::debug_span!(
+        "request",
+        trace_id = traced.trace,
+        parent_id = traced.parent,
+        otel.name = format!("{method} {route}").trim_end(),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+        request_id = request_id.to_str().unwrap_or_default(),
+        model = field::Empty,
+        degraded = field::Empty,
+        reason = field::Empty,
+    )
+}
+
+/// Records the answer in the span of its request.
+fn record(span: &Span, reply: &Reply) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("http.response.status_code", reply.status().as_u16());
+    if reply.status().is_server_error() {
+        span.record("otel.status_code", "error");
+    }
+    if let Some((model, degraded)) = reply.model() {
+        span.record("model", model).record("degraded", degraded);
+    }
+    if let Some(reason) = reply.reason() {
+        span.record("reason", reason);
+    }
 }
 
 /// Whether requests for a route count for the limits on rates. The files of the web pages are exempt: one page has many.
