@@ -55,7 +55,12 @@ impl Reload {
     fn describe(&self, config: &Config) {
         let configuration = Some(config.masked().into());
         let log_filter = self.log_filter.clone();
-        self.server.operate(Operations { configuration, log_filter, access_log: None });
+        self.server.operate(Operations {
+            configuration,
+            log_filter,
+            access_log: None,
+            trace_sample: None,
+        });
     }
 
     /// Reads everything again. After an error, nothing has changed.

@@ -120,13 +120,15 @@ impl Drop for Streams {
 }
 
 fn serve(config: &Config, source: Source, streams: &Streams) -> Result<(), Error> {
-    let telemetry = telemetry::start(&config.log, &streams.errors)?;
+    let telemetry =
+        telemetry::start(&config.log, &config.tracing, env!("CARGO_PKG_VERSION"), &streams.errors)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(Error::system("start the async runtime"))?;
     let operations = Operations {
         configuration: None,
         log_filter: Some(telemetry.filter()),
         access_log: access_log::open(&config.access_log, &streams.output)?,
+        trace_sample: telemetry.exports_spans().then_some(config.tracing.sample),
     };
     // With an access log, standard output has nothing else.
     let has_log = operations.access_log.is_some();

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sparrow_http::LogFilter;
+use sparrow_otlp::Exporter;
 use sparrow_process::Stream;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -19,14 +20,19 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt as lines, registry, reload};
 
 use crate::Error;
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, Tracing};
 
 /// Warnings and errors of one origin that are logged within [`WINDOW`]; further ones are counted.
 const REPEATS: u64 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Starts writing log lines to standard error. Panics become log lines too.
-pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry, Error> {
+/// Starts writing log lines to standard error, and exporting spans if it is configured. Panics become log lines too.
+pub(crate) fn start(
+    log: &Log,
+    tracing: &Tracing,
+    version: &str,
+    errors: &Stream,
+) -> Result<Telemetry, Error> {
     let filter = parse_filter(&log.filter)
         .map_err(|error| Error::Setting(format!("log.filter {:?}: {error}", log.filter)))?;
     let (filter, reload) = reload::Layer::new(filter);
@@ -41,8 +47,20 @@ pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry, Error> {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
+    let (spans, exporter) = match tracing.endpoint.clone().filter(|_| tracing.sample > 0.0) {
+        Some(endpoint) => {
+            let (service_name, service_version) =
+                (tracing.service_name.clone(), version.to_owned());
+            let options = sparrow_otlp::Options { endpoint, service_name, service_version };
+            let (spans, exporter) = sparrow_otlp::start(options)
+                .map_err(|error| Error::Setting(format!("tracing.endpoint: {error}")))?;
+            (Some(spans), Some(exporter))
+        }
+        None => (None, None),
+    };
     registry()
         .with(lines.with_filter(filter.and(Limit(Arc::clone(&repeats)))))
+        .with(spans)
         .try_init()
         .map_err(|error| Error::Setting(format!("a logger is already installed: {error}")))?;
     let reporting = Arc::clone(&repeats);
@@ -58,16 +76,22 @@ pub(crate) fn start(log: &Log, errors: &Stream) -> Result<Telemetry, Error> {
             tracing::error!("{info}");
         }
     }));
-    Ok(Telemetry { repeats, filter: Arc::new(ReloadedFilter(reload)) })
+    Ok(Telemetry { exporter, repeats, filter: Arc::new(ReloadedFilter(reload)) })
 }
 
 /// Reports suppressed lines when it is dropped.
 pub(crate) struct Telemetry {
+    exporter: Option<Exporter>,
     repeats: Arc<Repeats<Identifier>>,
     filter: Arc<ReloadedFilter>,
 }
 
 impl Telemetry {
+    /// Whether spans are exported.
+    pub(crate) const fn exports_spans(&self) -> bool {
+        self.exporter.is_some()
+    }
+
     /// The filter of log lines, which operators may replace.
     pub(crate) fn filter(&self) -> Arc<dyn LogFilter> {
         Arc::clone(&self.filter) as Arc<dyn LogFilter>

@@ -85,7 +85,7 @@ fn assert_absent_from(tree: &BTreeSet<String>, package: &str, absent: &[&str]) {
 const IO: [&str; 7] = ["hyper", "serde", "serde_json", "tokio", "object_store", "fred", "redb"];
 
 /// What only the programs contain, and the crates of the loader.
-const OF_PROGRAMS: [&str; 22] = [
+const OF_PROGRAMS: [&str; 23] = [
     "clap",
     "datafusion",
     "faer",
@@ -102,6 +102,7 @@ const OF_PROGRAMS: [&str; 22] = [
     "sparrow-embed",
     "sparrow-evaluate",
     "sparrow-feature-files",
+    "sparrow-otlp",
     "sparrow-pipeline",
     "sparrow-process",
     "sparrow-push",

@@ -1,5 +1,6 @@
 use sparrow_model::{GenreSet, MovieIndex, MovieSet, Sort, UserState};
 use sparrow_recall::Query;
+use tracing::field;
 
 use crate::buffers::Buffers;
 use crate::engine::{RankingModel, Strategy};
@@ -81,6 +82,13 @@ impl Engine {
         buffers: &mut Buffers,
     ) -> bool {
         let strategy = &self.strategies[index];
+        let span = tracing::debug_span!(
+            "recall",
+            strategy = &*self.strategy_names[index],
+            candidates = field::Empty,
+            otel.status_code = field::Empty,
+        );
+        let _entered = span.enter();
         let is_scored = strategy.model.is_none_or(|model| self.score_catalog(model, user, buffers));
         buffers.found.clear();
         let query = Query {
@@ -95,11 +103,13 @@ impl Engine {
         match strategy.recall.recall(&query, limit, &mut buffers.found) {
             Ok(()) => {
                 counters.candidates.add(buffers.found.len() as u64);
+                span.record("candidates", buffers.found.len());
                 buffers.add_found(index);
                 is_scored
             }
             Err(error) => {
                 counters.failures.add(1);
+                span.record("otel.status_code", "error");
                 let strategy = strategy.recall.name();
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(strategy, error, "recall failed");

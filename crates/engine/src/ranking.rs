@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use sparrow_model::{MovieIndex, UserState};
 use sparrow_rank::{Error, Query, Ranker, UNSCORED};
+use tracing::{Instrument as _, Span, field};
 
 use crate::buffers::{Buffers, SharedScores};
 use crate::{Engine, Item, Model, Reason};
@@ -158,6 +159,8 @@ impl Engine {
         shared: &mut SharedScores,
     ) {
         let start = Instant::now();
+        let span = self.model_span(model);
+        let _entered = span.enter();
         let ranker = &self.models[model].model.ranker;
         shared.outcome = ranker.score_all(user).map(|outcome| {
             let checked = outcome.and_then(|scores| {
@@ -177,22 +180,44 @@ impl Engine {
     ) -> Result<Duration, Reason> {
         let start = Instant::now();
         let Model { ranker, .. } = &self.models[model].model;
-        match checked_score(&**ranker, query, scores).await {
+        let span = self.model_span(model);
+        span.record("movies", query.movies.len());
+        match checked_score(&**ranker, query, scores).instrument(span.clone()).await {
             Ok(()) => Ok(start.elapsed()),
-            Err(error) => Err(self.report(model, &error)),
+            Err(error) => Err(span.in_scope(|| self.report(model, &error))),
         }
+    }
+
+    /// The span of a call of a model.
+    fn model_span(&self, model: usize) -> Span {
+        tracing::debug_span!(
+            "model",
+            model = &*self.model_names[model],
+            movies = field::Empty,
+            reason = field::Empty,
+            otel.status_code = field::Empty,
+        )
     }
 
     /// The reason in answers for an error of a model, which is logged if it is a failure of this request alone.
     fn report(&self, model: usize, error: &Error) -> Reason {
         let reason = match error {
-            Error::NoUserEmbedding(_) => return Reason::NoUserEmbedding,
-            Error::UnknownUser(_) => return Reason::UserNotInModel,
-            // The status of the model reports it.
-            Error::Unavailable(_) => return Reason::ModelUnavailable,
+            Error::NoUserEmbedding(_) => Reason::NoUserEmbedding,
+            Error::UnknownUser(_) => Reason::UserNotInModel,
+            Error::Unavailable(_) => Reason::ModelUnavailable,
             Error::TimedOut => Reason::ModelTimedOut,
             _ => Reason::ModelFailed,
         };
+        let span = Span::current();
+        span.record("reason", reason.as_str());
+        match reason {
+            Reason::NoUserEmbedding | Reason::UserNotInModel => return reason,
+            _ => span.record("otel.status_code", "error"),
+        };
+        // The status of the model reports it.
+        if reason == Reason::ModelUnavailable {
+            return reason;
+        }
         let error = error as &dyn std::error::Error;
         tracing::warn!(model = &*self.model_names[model], error, "ranking failed");
         reason

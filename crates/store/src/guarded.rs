@@ -6,6 +6,7 @@ use sparrow_guard::{Assessment, Circuit, Guard, Policy, Recovery, Retry, Service
 use sparrow_live::Watermark;
 use sparrow_metrics::{Calls, Health, Outcome};
 use sparrow_model::{MovieId, UserId};
+use tracing::{Instrument as _, field};
 
 use crate::{
     Error, FeatureStore, Generation, Options, OtherGeneration, Projection, ProjectionOutcome, Push,
@@ -24,6 +25,26 @@ const OPERATIONS: [&str; 9] = [
     "staged",
     "watermark",
 ];
+
+/// Waits for a call of a store in a span of its own.
+pub(crate) async fn in_span<T, E>(
+    store: &'static str,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let span = tracing::debug_span!(
+        "store",
+        otel.kind = "client",
+        otel.status_code = field::Empty,
+        db.namespace = store,
+        db.operation.name = operation,
+    );
+    let result = call.instrument(span.clone()).await;
+    if result.is_err() {
+        span.record("otel.status_code", "error");
+    }
+    result
+}
 
 /// Adds a deadline and a circuit breaker to a store, for programs that can answer without it.
 ///
@@ -99,6 +120,7 @@ impl Guarded {
             Err(Error::Malformed { .. }) => Outcome::Malformed,
             Err(_) => Outcome::Refused,
         };
+        let call = in_span("features", OPERATIONS[operation], call);
         self.calls.timed(operation, call, outcome).await
     }
 

@@ -10,7 +10,7 @@ use sparrow_live::{
 use sparrow_metrics::{Calls, Health, Outcome};
 use sparrow_model::UserId;
 
-use crate::guarded::reason;
+use crate::guarded::{in_span, reason};
 use crate::{Error, GuardOptions, Outage, Status};
 
 /// The operations, in the order of their indices.
@@ -60,6 +60,7 @@ impl GuardedLive {
         });
         let called = async { called.await.map_err(|failed| failed.error) };
         let outcome = |result: &Result<T, LiveError>| outcome_of(result.as_ref().err());
+        let called = in_span("live", OPERATIONS[operation], called);
         self.calls.timed(operation, called, outcome).await
     }
 }
@@ -168,6 +169,7 @@ impl LiveStore for GuardedLive {
         let outcome = |written: &Result<_, Failed>| {
             outcome_of(written.as_ref().err().map(|failed| &failed.error))
         };
+        let written = in_span("live", OPERATIONS[0], written);
         match self.calls.timed(0, written, outcome).await {
             Ok(results) | Err(Failed { results: Some(results), .. }) => results,
             Err(Failed { error, results: None }) => vec![Err(error); writes.len()],

@@ -21,6 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
+use tracing::{Instrument as _, field};
+
+use sparrow_traces::TRACEPARENT;
 
 use crate::location::Location;
 use crate::response::error_message;
@@ -143,7 +146,21 @@ impl Connections {
         permit: &ConnectionPermit<'_>,
         body: Bytes,
     ) -> Result<Vec<u8>, Error> {
-        self.exchange(permit, Method::POST, &self.predict, body).await
+        let span = tracing::debug_span!(
+            "model server",
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            http.request.method = "POST",
+            server.address = &*self.location.host,
+            server.port = self.location.port,
+            url.path = self.predict.path(),
+        );
+        let sent = self.exchange(permit, Method::POST, &self.predict, body);
+        let answer = sent.instrument(span.clone()).await;
+        if answer.is_err() {
+            span.record("otel.status_code", "error");
+        }
+        answer
     }
 
     /// Sends a request and returns the body of a successful response. If the server closed an idle connection, retries once
@@ -155,6 +172,9 @@ impl Connections {
         uri: &Uri,
         body: Bytes,
     ) -> Result<Vec<u8>, Error> {
+        // Continues the trace of the request, if it is recorded.
+        let context = sparrow_traces::current();
+        let context = context.and_then(|context| HeaderValue::try_from(context.to_string()).ok());
         let request = || {
             let mut request = Request::new(Full::new(body.clone()));
             *request.method_mut() = method.clone();
@@ -162,6 +182,9 @@ impl Connections {
             request.headers_mut().insert(header::HOST, self.host.clone());
             if method == Method::POST {
                 request.headers_mut().insert(header::CONTENT_TYPE, JSON);
+            }
+            if let Some(context) = &context {
+                request.headers_mut().insert(TRACEPARENT, context.clone());
             }
             request
         };

@@ -8,7 +8,7 @@ use super::error::did_you_mean;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The targets of this workspace's log lines.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 14] = [
     "sparrow_app",
     "sparrow_engine",
     "sparrow_features",
@@ -16,10 +16,12 @@ const TARGETS: [&str; 12] = [
     "sparrow_model",
     "sparrow_movielens",
     "sparrow_neural",
+    "sparrow_otlp",
     "sparrow_rank",
     "sparrow_recall",
     "sparrow_store",
     "sparrow_tf_serving",
+    "sparrow_traces",
     "sparrow_user_state",
 ];
 

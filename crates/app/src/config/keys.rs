@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::models::Models;
 use super::recall::{self, Strategies};
 use super::{
-    AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store,
+    AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store, Tracing,
 };
 
 /// The prefix of environment variables that set keys.
@@ -64,6 +64,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
         },
         store: Store { ca_file: here.clone(), ..Store::default() },
         auth: Auth { keys_file: here.clone(), ..Auth::default() },
+        tracing: Tracing { endpoint: Some(String::new()), ..Tracing::default() },
         live: Live { path: here.clone(), ..Live::default() },
         ranking: Ranking { models: here, ..Ranking::default() },
         ..Config::default()

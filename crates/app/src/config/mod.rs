@@ -19,6 +19,7 @@ mod secrets;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
+mod tracing;
 
 pub use access_log::{AccessLog, LogUsers};
 pub use auth::{Anonymous, Auth, Keys};
@@ -34,6 +35,7 @@ pub use models::Models;
 pub(crate) use models::{DiscoveredModels, ModelEntry};
 pub(crate) use recall::StrategyTable;
 pub use recall::{Recall, Strategies};
+pub use tracing::Tracing;
 
 pub use crate::size::Size;
 pub use crate::store_url::StoreUrl;
@@ -110,6 +112,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The access log.
     pub access_log: AccessLog,
+    /// Traces.
+    pub tracing: Tracing,
     /// Log lines, on standard error.
     pub log: Log,
     /// The ranking models.
@@ -140,6 +144,7 @@ impl Default for Config {
             admin: Admin::default(),
             metrics: Metrics::default(),
             access_log: AccessLog::default(),
+            tracing: Tracing::default(),
             log: Log::default(),
             models: Models::default(),
             events: Events::default(),

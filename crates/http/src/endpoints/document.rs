@@ -698,7 +698,7 @@ fn problem_response(example: &Problem, description: &str) -> Json {
         }
         _ => response,
     };
-    let example = serde_json::from_slice(&example.to_json(None)).unwrap_or_default();
+    let example = serde_json::from_slice(&example.to_json(None, None)).unwrap_or_default();
     let content = Json::from([
         ("schema", reference("schemas", Document::TYPE.name)),
         ("example", Json::Value(example)),

@@ -8,6 +8,7 @@ use sparrow_user_state::LoadedUser;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tracing::Span;
 
 use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
 use crate::endpoints::ranking::{
@@ -177,7 +178,9 @@ async fn ask(
     let permit = call.shared.rankings.admit().await?;
     let (engine, popular_now) = (Arc::clone(&snapshot.engine), Arc::clone(&snapshot.popular_now));
     let (model, runtime) = (model.map(str::to_owned), Handle::current());
+    let span = Span::current();
     let ranking = spawn_blocking(move || {
+        let _entered = span.enter();
         // Counted until it ends, also if the client is gone.
         let _permit = permit;
         let model = model.as_deref();

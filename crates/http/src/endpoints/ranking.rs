@@ -9,6 +9,7 @@ use sparrow_user_state::LoadedUser;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tracing::Span;
 
 use crate::endpoints::endpoint::Call;
 use crate::parameters::query::Value;
@@ -111,7 +112,9 @@ async fn ask(
     let (request, model) = (request.clone(), request.model.map(str::to_owned));
     let exclude = request.exclude.to_vec();
     let request = Request { model: None, exclude: &[], filter: None, ..request };
+    let span = Span::current();
     let ranking = spawn_blocking(move || {
+        let _entered = span.enter();
         // Counted until it ends, also if the client is gone.
         let _permits = (first, permit);
         let request = Request { model: model.as_deref(), exclude: &exclude, ..request };

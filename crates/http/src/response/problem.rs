@@ -217,7 +217,7 @@ impl Problem {
     }
 
     /// The document, of a request with this id.
-    pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
+    pub(crate) fn to_json(&self, request_id: Option<&str>, trace_id: Option<&str>) -> Vec<u8> {
         let Contents { kind, detail, parameter, allowed, nearest, items } = &*self.0;
         let (status, name, title) = kind.definition();
         json::document(&Document {
@@ -230,6 +230,7 @@ impl Problem {
             nearest: nearest.as_deref(),
             items: items.as_ref(),
             request_id,
+            trace_id,
         })
     }
 }
@@ -257,6 +258,9 @@ json_type! {
         /// The id of the request, as in the header `X-Request-Id`.
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id / "requestId": Option<&'a str> = Schema::Optional(&TEXT),
+        /// The id of the trace, if the request is traced.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trace_id / "traceId": Option<&'a str> = Schema::Optional(&TEXT),
     }
 }
 
@@ -283,7 +287,8 @@ mod tests {
         let problem = Problem::new(Kind::InvalidParameter, "no \"horor\"")
             .parameter("genre")
             .allowed("horor", ["Comedy", "Horror"]);
-        let document: serde_json::Value = serde_json::from_slice(&problem.to_json(None)).unwrap();
+        let document: serde_json::Value =
+            serde_json::from_slice(&problem.to_json(None, None)).unwrap();
         let expected = serde_json::json!({
             "type": "/problems/invalid-parameter",
             "title": "A parameter has an invalid value",

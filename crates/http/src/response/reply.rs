@@ -271,9 +271,14 @@ impl Reply {
 }
 
 impl Reply {
-    /// The document of a problem of the request with this id.
-    pub(crate) fn problem(problem: &Problem, request_id: Option<&str>) -> Self {
-        let reply = Self::new(problem.kind().status(), PROBLEM, problem.to_json(request_id));
+    /// The document of a problem of the request with this id, and with the id of its trace if it is traced.
+    pub(crate) fn problem(
+        problem: &Problem,
+        request_id: Option<&str>,
+        trace_id: Option<&str>,
+    ) -> Self {
+        let document = problem.to_json(request_id, trace_id);
+        let reply = Self::new(problem.kind().status(), PROBLEM, document);
         match problem.kind() {
             Kind::MethodNotAllowed => {
                 let methods = HeaderValue::try_from(problem.allowed_names().join(", "));
@@ -290,7 +295,7 @@ impl Reply {
 /// A problem as a whole HTTP/1.1 message that ends the connection, to be written without hyper.
 pub(crate) fn raw(problem: &Problem) -> Vec<u8> {
     let status = problem.kind().status();
-    let body = problem.to_json(None);
+    let body = problem.to_json(None, None);
     let mut out = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\n\
          x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: {}\r\ndate: {}\r\n",

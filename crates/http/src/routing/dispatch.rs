@@ -9,6 +9,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use tracing::{Instrument as _, Span, field};
 
 use crate::auth::access::Access;
 use crate::endpoints;
@@ -29,6 +30,7 @@ use crate::state::metrics::ServerMetrics;
 use crate::state::request_id::{self, REQUEST_ID};
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
+use crate::state::traces::Traced;
 
 /// Which requests a connection accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +59,11 @@ pub(crate) async fn answer(
     let mut framing = Framing::of(&parts);
     let is_outside = enter_base_path(shared, &mut parts, lane);
     let path = parts.uri.path();
-    // A preflight request asks for the endpoint of another method.
-    let asked = (parts.method == Method::OPTIONS)
-        .then(|| parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.to_str().ok());
-    let method = asked.flatten().unwrap_or(parts.method.as_str());
+    let method = method_asked_for(&parts);
     let route = Route::find(path, method).filter(|_| !is_outside);
+    let index = route.map_or_else(routes::none, |route| route.index());
+    let traced = shared.tracer().and_then(|tracer| tracer.trace(&parts.headers));
+    let span = traced.map_or_else(Span::none, |traced| span(traced, &parts, index, &request_id));
     let endpoint = route.and_then(|route| route.endpoint());
     let origins = match endpoint {
         Some(endpoint) => endpoint.origins,
@@ -100,7 +102,8 @@ pub(crate) async fn answer(
                 Ok(body) => match shared.admission.admit(class(route, lane)).await {
                     Ok(_at_work) => {
                         let access = access.as_ref();
-                        reply(shared, snapshot, &parts, route, &body, lane, access).await
+                        let call = reply(shared, snapshot, &parts, route, &body, lane, access);
+                        call.instrument(span.clone()).await
                     }
                     Err(problem) => Err(problem),
                 },
@@ -109,19 +112,16 @@ pub(crate) async fn answer(
         }
         Err(problem) => Err(problem),
     };
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    let reply = match reply {
-        Ok(reply) if shared.options.compression => Ok(reply.compressed(&parts.headers)),
-        reply => reply,
-    };
-    let reply = reply.and_then(|reply| reply.map_body(|body| shared.in_flight.admit(target, body)));
+    let reply = reply.and_then(|reply| prepare(shared, &parts, reply));
     let reply = match reply {
         Ok(reply) => reply,
         Err(problem) => {
             let id = request_id.to_str().unwrap_or_default();
             tracing::debug!(uri = %parts.uri, request_id = id, ?problem, "refused a request");
             let page = snapshot.and_then(|_| error_page(shared, &parts, route, &problem));
-            page.unwrap_or_else(|| Reply::problem(&problem, Some(id)))
+            page.unwrap_or_else(|| {
+                Reply::problem(&problem, Some(id), traced.map(Traced::id).as_deref())
+            })
         }
     };
     let mut reply = grant.add_headers(reply);
@@ -131,11 +131,11 @@ pub(crate) async fn answer(
     if let Some(endpoint) = endpoint {
         reply = with_caching(shared, endpoint, auth.is_some(), reply);
     }
-    let index = route.map_or_else(routes::none, |route| route.index());
     if let Some(log) = shared.access_log() {
         log.log(&LoggedAccess {
             address: client,
             request_id: request_id.to_str().unwrap_or_default(),
+            trace: traced,
             method: parts.method.as_str(),
             route: routes::name(index),
             status: reply.status().as_u16(),
@@ -146,6 +146,7 @@ pub(crate) async fn answer(
             user: route.and_then(|route| route.user()),
         });
     }
+    record(&span, &reply);
     let headers = std::mem::take(&mut parts.headers);
     let close = framing.has_body || shared.is_stopping() || lane == Lane::Probes;
     let response = reply.with(REQUEST_ID, request_id).into_response(headers, close);
@@ -153,6 +154,21 @@ pub(crate) async fn answer(
         active.answered(index, &parts.method, response.status());
     }
     (response, framing.has_body)
+}
+
+/// The method of a request. A preflight request asks for the endpoint of another method.
+fn method_asked_for(parts: &Parts) -> &str {
+    let asked = (parts.method == Method::OPTIONS)
+        .then(|| parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.to_str().ok());
+    asked.flatten().unwrap_or(parts.method.as_str())
+}
+
+/// Compresses an answer, and counts its bytes until they are sent.
+fn prepare(shared: &Shared, parts: &Parts, reply: Reply) -> Result<Reply, Problem> {
+    let compresses = shared.options.compression;
+    let reply = if compresses { reply.compressed(&parts.headers) } else { reply };
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    reply.map_body(|body| shared.in_flight.admit(target, body))
 }
 
 /// Removes the base path from the path of a request. Returns whether the path does not have it: then nothing is there, except
@@ -186,6 +202,43 @@ fn with_caching(shared: &Shared, endpoint: &Endpoint, has_auth: bool, reply: Rep
         reply.with(CACHE_CONTROL, control.clone())
     } else {
         reply
+    }
+}
+
+/// The span of a request, which continues the trace of its caller.
+fn span(traced: Traced, parts: &Parts, route: usize, request_id: &HeaderValue) -> Span {
+    let (method, route) = (parts.method.as_str(), routes::name(route));
+    tracing::debug_span!(
+        "request",
+        trace_id = traced.trace,
+        parent_id = traced.parent,
+        otel.name = format!("{method} {route}").trim_end(),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+        request_id = request_id.to_str().unwrap_or_default(),
+        model = field::Empty,
+        degraded = field::Empty,
+        reason = field::Empty,
+    )
+}
+
+/// Records the answer in the span of its request.
+fn record(span: &Span, reply: &Reply) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("http.response.status_code", reply.status().as_u16());
+    if reply.status().is_server_error() {
+        span.record("otel.status_code", "error");
+    }
+    if let Some((model, degraded)) = reply.model() {
+        span.record("model", model).record("degraded", degraded);
+    }
+    if let Some(reason) = reply.reason() {
+        span.record("reason", reason);
     }
 }
 

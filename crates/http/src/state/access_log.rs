@@ -10,12 +10,32 @@ use ring::hmac;
 
 use crate::auth::keys::hex;
 use crate::response::json;
+use crate::state::traces::Traced;
 
 /// The multiplier of Fibonacci hashing: multiples of it are spread evenly.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The bytes of a hashed user id that are logged.
 const HASHED: usize = 8;
+
+/// A share of numbers that count up, evenly spread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Numbers whose multiple of [`GOLDEN`] is less are in it.
+    below: u64,
+}
+
+impl Sample {
+    /// From 0 to 1.
+    pub(crate) fn new(share: f64) -> Self {
+        // The greatest share is all of them: the cast saturates.
+        Self { below: (share.clamp(0.0, 1.0) * u64::MAX as f64) as u64 }
+    }
+
+    pub(crate) fn includes(self, number: u64) -> bool {
+        number.wrapping_mul(GOLDEN) < self.below
+    }
+}
 
 /// Where lines go.
 pub trait AccessLines: fmt::Debug + Send + Sync {
@@ -68,8 +88,7 @@ pub struct AccessLog {
 #[derive(Debug)]
 pub(crate) struct AccessLogger {
     log: AccessLog,
-    /// Requests whose multiple of [`GOLDEN`] is less are logged.
-    below: u64,
+    sample: Sample,
     requests: AtomicU64,
 }
 
@@ -78,6 +97,7 @@ pub(crate) struct AccessLogger {
 pub(crate) struct Access<'a> {
     pub(crate) address: Option<IpAddr>,
     pub(crate) request_id: &'a str,
+    pub(crate) trace: Option<Traced>,
     pub(crate) method: &'a str,
     /// The template of the path; empty without a route.
     pub(crate) route: &'static str,
@@ -91,14 +111,12 @@ pub(crate) struct Access<'a> {
 
 impl AccessLogger {
     pub(crate) fn new(log: AccessLog) -> Self {
-        // The greatest share is all of them: the cast saturates.
-        let below = (log.sample.clamp(0.0, 1.0) * u64::MAX as f64) as u64;
-        Self { log, below, requests: AtomicU64::new(0) }
+        Self { sample: Sample::new(log.sample), log, requests: AtomicU64::new(0) }
     }
 
     pub(crate) fn log(&self, access: &Access<'_>) {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        if number.wrapping_mul(GOLDEN) < self.below || access.status >= 500 {
+        if self.sample.includes(number) || access.status >= 500 {
             self.log.lines.write(self.line(access, SystemTime::now()));
         }
     }
@@ -107,6 +125,7 @@ impl AccessLogger {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(b"{\"timestamp\":");
         json::string(&mut out, &humantime::format_rfc3339_millis(time).to_string());
+        let trace = access.trace.map(Traced::id);
         let mut text = |name: &str, value: &str| {
             out.push(b',');
             json::string(&mut out, name);
@@ -116,6 +135,9 @@ impl AccessLogger {
         text("requestId", access.request_id);
         if let Some(address) = access.address.filter(|_| self.log.addresses) {
             text("address", &address.to_string());
+        }
+        if let Some(trace) = &trace {
+            text("traceId", trace);
         }
         text("method", access.method);
         if !access.route.is_empty() {
@@ -171,6 +193,7 @@ mod tests {
     const ACCESS: Access<'_> = Access {
         address: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
         request_id: "a\"b",
+        trace: Some(Traced { trace: 0xabc, parent: 0 }),
         method: "GET",
         route: "/v1/users/{id}",
         status: 200,
@@ -200,7 +223,9 @@ mod tests {
     #[test]
     fn line_contains_the_request_and_the_user_only_as_configured() {
         let mut expected = serde_json::json!({
-            "timestamp": "1970-01-01T00:00:00.000Z", "requestId": "a\"b", "method": "GET", "route": "/v1/users/{id}",
+            "timestamp": "1970-01-01T00:00:00.000Z", "requestId": "a\"b",
+            "traceId": "00000000000000000000000000000abc",
+            "method": "GET", "route": "/v1/users/{id}",
             "status": 200, "micros": 1500, "model": "emb", "degraded": true, "reason": "model-failed",
         });
         assert_eq!(line(LoggedUsers::Off), expected);

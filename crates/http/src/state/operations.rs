@@ -16,6 +16,9 @@ pub struct Operations {
     pub log_filter: Option<Arc<dyn LogFilter>>,
     /// The access log.
     pub access_log: Option<AccessLog>,
+    /// The share of the requests that are traced, from 0 to 1, of those whose caller sends no `traceparent`; `None` if none
+    /// are, because no subscriber records their spans.
+    pub trace_sample: Option<f64>,
 }
 
 /// A filter of log lines that can be replaced.

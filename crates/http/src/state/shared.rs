@@ -20,6 +20,7 @@ use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::recommendation_ids::RecommendationIds;
 use crate::state::snapshot::Snapshot;
+use crate::state::traces::Tracer;
 use crate::state::web_files::WebFiles;
 
 /// The state of a server.
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     /// `Cache-Control` of answers about movies alone.
     pub(crate) catalog_caching: Option<HeaderValue>,
     access_log: OnceLock<AccessLogger>,
+    tracer: OnceLock<Tracer>,
     operations: Mutex<Arc<Operations>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
@@ -80,6 +82,7 @@ impl Shared {
             request_ids: RecommendationIds::new(),
             catalog_caching: caching(options.shared_cache),
             access_log: OnceLock::new(),
+            tracer: OnceLock::new(),
             operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             admission: Admission::new(options.max_requests, options.waiting_requests),
@@ -97,10 +100,13 @@ impl Shared {
         }
     }
 
-    /// Sets what the program provides for operators. The access log is the first one.
+    /// Sets what the program provides for operators. The access log is the first one, and so is the share of traced requests.
     pub(crate) fn operate(&self, mut operations: Operations) {
         if let Some(log) = operations.access_log.take() {
             let _ = self.access_log.set(AccessLogger::new(log));
+        }
+        if let Some(share) = operations.trace_sample {
+            let _ = self.tracer.set(Tracer::new(share));
         }
         *self.operations.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(operations);
     }
@@ -108,6 +114,11 @@ impl Shared {
     /// The access log, if there is one.
     pub(crate) fn access_log(&self) -> Option<&AccessLogger> {
         self.access_log.get()
+    }
+
+    /// Decides which requests are traced, if any are.
+    pub(crate) fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.get()
     }
 
     /// What the program provides for operators.
