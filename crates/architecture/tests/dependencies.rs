@@ -162,12 +162,12 @@ fn each_large_library_is_used_by_the_crates_of_its_subject() {
         ("datafusion", &["sparrow-pipeline"][..]),
         ("faer", &["sparrow-embed"]),
         ("fred", &["sparrow-store"]),
-        ("hyper", &["sparrow-http", "sparrow-live-overlay", "sparrow-tf-serving"]),
+        ("hyper", &["sparrow-http", "sparrow-live-overlay", "sparrow-otlp", "sparrow-tf-serving"]),
         ("indicatif", &["sparrow-console"]),
         ("object_store", &["sparrow-push"]),
         ("plotters", &["sparrow-report"]),
         ("prometheus-client", &["sparrow-http"]),
-        ("prost", &["sparrow-train"]),
+        ("prost", &["sparrow-otlp", "sparrow-train"]),
         ("redb", &["sparrow-store"]),
     ] {
         assert_eq!(dependents(&members, library), users, "{library}");

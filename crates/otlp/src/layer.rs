@@ -1,12 +1,11 @@
 //! Records spans.
 
-use std::any::TypeId;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sparrow_traces::{CurrentContext, TraceContext};
+use sparrow_traces::TraceContext;
 use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -36,7 +35,6 @@ pub struct Spans {
     counters: Counters,
     hasher: RandomState,
     next: AtomicU64,
-    context: CurrentContext,
 }
 
 impl fmt::Debug for Spans {
@@ -54,9 +52,9 @@ struct Open {
 
 impl Spans {
     pub(crate) fn new(sender: mpsc::Sender<Message>, counters: Counters) -> Self {
-        let context = CurrentContext(context_of);
+        sparrow_traces::provide(context_of);
         let (hasher, next) = (RandomState::new(), AtomicU64::new(0));
-        Self { sender, counters, hasher, next, context }
+        Self { sender, counters, hasher, next }
     }
 
     /// An id that is not 0.
@@ -143,15 +141,6 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Spans {
         if self.sender.try_send(Message::Span(Box::new(span))).is_err() {
             self.counters.count(false, 1);
         }
-    }
-
-    // Not unsafe to implement: the pointer is read only as the type that was asked for.
-    #[expect(unsafe_code, reason = "the trait declares this method as unsafe")]
-    unsafe fn downcast_raw(&self, id: TypeId) -> Option<*const ()> {
-        if id == TypeId::of::<Self>() {
-            return Some(std::ptr::from_ref(self).cast());
-        }
-        (id == TypeId::of::<CurrentContext>()).then(|| std::ptr::from_ref(&self.context).cast())
     }
 }
 

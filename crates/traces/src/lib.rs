@@ -1,10 +1,11 @@
 //! The context of traces by the W3C recommendation Trace Context, and the context of the current span.
 //!
 //! Libraries create spans with `tracing` alone and need to know neither a collector nor its protocol. One that calls another
-//! service sends [`current`] as the header `traceparent`. The context comes from the subscriber that records the spans, by a
-//! [`CurrentContext`]. This crate records nothing.
+//! service sends [`current`] as the header `traceparent`. The context comes from the recorder of the spans, which calls
+//! [`provide`]. This crate records nothing.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use tracing::{Dispatch, Span, span};
 
@@ -50,17 +51,21 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// What a subscriber offers for [`current`]: it returns this type when it is asked for it by `downcast_raw`.
-#[derive(Debug)]
-pub struct CurrentContext(pub fn(&Dispatch, &span::Id) -> Option<TraceContext>);
+/// The context of a span that a subscriber has recorded.
+pub type ContextOf = fn(&Dispatch, &span::Id) -> Option<TraceContext>;
+
+static PROVIDER: OnceLock<ContextOf> = OnceLock::new();
+
+/// Sets where [`current`] finds the context of a span. The first call counts.
+pub fn provide(context_of: ContextOf) {
+    // A later one is of another instance of the same recorder.
+    let _ = PROVIDER.set(context_of);
+}
 
 /// The context of the current span; `None` if it is not recorded.
 pub fn current() -> Option<TraceContext> {
-    let context = Span::current().with_subscriber(|(id, dispatch)| {
-        let CurrentContext(get) = dispatch.downcast_ref::<CurrentContext>()?;
-        get(dispatch, id)
-    });
-    context.flatten()
+    let context_of = PROVIDER.get()?;
+    Span::current().with_subscriber(|(id, dispatch)| context_of(dispatch, id)).flatten()
 }
 
 #[cfg(test)]

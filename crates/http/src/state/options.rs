@@ -90,7 +90,7 @@ impl Default for Options {
             max_requests: 256,
             waiting_requests: 64,
             max_rankings: 0,
-            waiting_rankings: 1,
+            waiting_rankings: 2,
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 1000,
             max_refusals: 32,
