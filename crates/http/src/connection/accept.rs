@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
 use crate::auth::Auth;
 use crate::connection::addresses::Addresses;
@@ -115,26 +115,32 @@ impl Server {
         Served { cut }
     }
 
-    /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages
-    /// that are not public, the page about the last hour, the configuration and the filter of log lines. Beyond loopback, all but health and readiness
-    /// needs a key with the scope `admin`. Meant for a port of its own and, so that nothing blocks it, a thread of its own.
+    /// Serves operators until `shutdown` resolves: health, readiness and models, with the addresses and messages that are not
+    /// public, the page about the last hour, the configuration and the filter of log lines. Beyond loopback, all but health and
+    /// readiness needs a key with the scope `admin`. Meant for a port of its own and, so that nothing blocks it, a thread of its
+    /// own.
     pub async fn serve_admin(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let most = self.shared.options.max_admin_connections;
         let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
         let lane = Lane::Admin { on_loopback };
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
-        let mut samples = interval(STEP);
-        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let snapshot = LastSnapshot::default();
+        let sample = || {
+            let current = self.shared.current(&snapshot);
+            let counted = Counted::read(&self.shared, current.as_deref());
+            self.shared.history.sample(counted, Instant::now());
+        };
+        // The first tick of an interval may come after the first connection.
+        sample();
+        let mut samples = interval_at(tokio::time::Instant::now() + STEP, STEP);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut shutdown => return,
                 _ = samples.tick() => {
-                    let current = self.shared.current(&snapshot);
-                    let counted = Counted::read(&self.shared, current.as_deref());
-                    self.shared.history.sample(counted, Instant::now());
+                    sample();
                     continue;
                 }
                 Some(_) = connections.join_next() => continue,
