@@ -9,6 +9,8 @@
 //! * (c) the ratio of (a) to (b);
 //! * (d) the requests for the first model to a server that reads its users from a redis-server on this machine;
 //! * (e) the ratio of (d) to (a);
+//! * (g) these requests if each user has 100 live ratings, and (h) if live data are not in Redis, and the ratios of (d) and
+//!   (g) to (h): the cost of the overlay;
 //! * (f) the requests for the first model to a server like (a) that counts nothing, and the ratio of (a) to (f): the cost of
 //!   `[metrics]`.
 //!
@@ -43,9 +45,11 @@ use sparrow_app::{Config, Running};
 use sparrow_embed::{self as embed, Execution, item2vec};
 use sparrow_engine::{Engine, Request};
 use sparrow_fit as fit;
-use sparrow_model::UserId;
+use sparrow_live::{Action, Limits, LiveStore as _, Write};
+use sparrow_model::{Stars, UserId};
 use sparrow_movielens::Source;
 use sparrow_neural::{EmbeddingTable, ITEM_FILE, USER_FILE};
+use sparrow_store::{Location, RedisLive};
 use sparrow_synth as synth;
 use sparrow_test_redis::TestRedis;
 use sparrow_train as train;
@@ -159,15 +163,28 @@ fn main() -> Result<()> {
     without_metrics.closed_loop(round)?;
     let redis = TestRedis::start(&[]);
     let redis_id = redis.info("process_id").to_string();
-    let on_redis = runtime.block_on(serve_from_redis(
-        folder.path(),
-        &redis.url(),
-        arguments.redis_connections,
-        config.clone(),
-    ))?;
+    let on_redis = runtime.block_on(async {
+        push(folder.path(), &redis.url()).await?;
+        start_on_redis(&redis.url(), &arguments, config.clone()).await
+    })?;
     let from_redis =
         Load::new(on_redis.address, &paths(&arguments.model[0]), arguments.connections);
     from_redis.closed_loop(round)?;
+    let mut apart = config.clone();
+    apart.live.path = Some(folder.path().join("live"));
+    let live_apart = runtime.block_on(start_on_redis(&redis.url(), &arguments, apart))?;
+    let with_live_apart =
+        Load::new(live_apart.address, &paths(&arguments.model[0]), arguments.connections);
+    with_live_apart.closed_loop(round)?;
+    let redis_with_ratings = TestRedis::start(&[]);
+    let with_ratings = runtime.block_on(async {
+        push(folder.path(), &redis_with_ratings.url()).await?;
+        rate(folder.path(), &redis_with_ratings.url()).await?;
+        start_on_redis(&redis_with_ratings.url(), &arguments, config.clone()).await
+    })?;
+    let with_ratings_load =
+        Load::new(with_ratings.address, &paths(&arguments.model[0]), arguments.connections);
+    with_ratings_load.closed_loop(round)?;
     let first: Vec<Figures> =
         sparrow.iter().map(|load| load.closed_loop(round)).collect::<Result<_>>()?;
     let body = first[0].mean_body();
@@ -183,6 +200,7 @@ fn main() -> Result<()> {
     );
     let mut all: Vec<Vec<Figures>> = sparrow.iter().map(|_| Vec::new()).collect();
     let (mut b, mut d, mut f) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut overlaid, mut plain) = (Vec::new(), Vec::new());
     let (mut a_cpu, mut d_cpu, mut redis_cpu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
         for (index, (load, all)) in sparrow.iter().zip(&mut all).enumerate() {
@@ -204,6 +222,8 @@ fn main() -> Result<()> {
         d_cpu.push(figures.share_of(processor_time("self") - before));
         redis_cpu.push(figures.share_of(processor_time(&redis_id) - redis_before));
         d.push(figures);
+        plain.push(with_live_apart.closed_loop(round)?);
+        overlaid.push(with_ratings_load.closed_loop(round)?);
     }
     let ratio = |above: &[Figures], below: &[Figures]| {
         let pairs = above.iter().zip(below);
@@ -217,6 +237,10 @@ fn main() -> Result<()> {
     let a = &all[0];
     report(&format!("(d) getrecforyou by {}, users in Redis", arguments.model[0]), &d);
     println!("(e) ratio d / a, round by round: {}", ratio(&d, a));
+    report("(g) users in Redis with 100 live ratings each", &overlaid);
+    report("(h) users in Redis, live data in a file", &plain);
+    println!("ratio d / h, round by round: {}", ratio(&d, &plain));
+    println!("ratio g / h, round by round: {}", ratio(&overlaid, &plain));
     report(&format!("(f) getrecforyou by {}, without metrics", arguments.model[0]), &f);
     println!("(f) ratio a / f, round by round: {}", ratio(a, &f));
     println!(
@@ -237,32 +261,54 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         running.stop().await;
         on_redis.stop().await;
+        live_apart.stop().await;
+        with_ratings.stop().await;
         uncounted.stop().await;
     });
     Ok(())
 }
 
-/// Pushes the data set to Redis, and starts a server on it with otherwise the same configuration.
-async fn serve_from_redis(
-    folder: &Path,
-    url: &str,
-    connections: NonZeroUsize,
-    mut config: Config,
-) -> Result<Running> {
+/// Pushes the data set to Redis.
+async fn push(folder: &Path, url: &str) -> Result<()> {
     let table = |name: &str| {
         let bytes = std::fs::read(folder.join(name))?;
         anyhow::Ok(EmbeddingTable::read(&bytes[..], name)?)
     };
     let data = Source::open(folder)?.load(&sparrow_movielens::Options::default())?;
     let entries = entries::entries(&data.catalog, &table(ITEM_FILE)?, &table(USER_FILE)?);
-    config.data.embeddings = None;
-    config.store.url = url.to_owned().try_into()?;
-    config.store.connections = connections;
-    let store =
-        sparrow_store::connect(&config.store.url.0, &sparrow_store::Options::default()).await?;
+    let store = sparrow_store::connect(&url.parse()?, &sparrow_store::Options::default()).await?;
     let mut push = store.push().await?;
     push.put(entries).await?;
     push.commit().await?;
+    Ok(())
+}
+
+/// Records 100 live ratings of each user in Redis.
+async fn rate(folder: &Path, url: &str) -> Result<()> {
+    let data = Source::open(folder)?.load(&sparrow_movielens::Options::default())?;
+    let Location::Redis(location) = url.parse()? else { anyhow::bail!("{url} is not Redis") };
+    let live = RedisLive::open(&location, &sparrow_store::Options::default(), Limits::default())?;
+    live.connected().await?;
+    let movies = data.catalog.movies();
+    for user in 1..=SIZE.users {
+        let movie = |step: u32| movies[(user * 31 + step * 61) as usize % movies.len()].id;
+        let rated = |step| {
+            let action = Action::Rate(movie(step), Stars::LIKED);
+            Write::new(UserId(user), action, 1_700_000_000 + step)
+        };
+        let writes: Vec<Write> = (0..100).map(rated).collect();
+        for outcome in live.write(&writes).await {
+            outcome?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts a server on a Redis with data, with otherwise the same configuration.
+async fn start_on_redis(url: &str, arguments: &Arguments, mut config: Config) -> Result<Running> {
+    config.data.embeddings = None;
+    config.store.url = url.to_owned().try_into()?;
+    config.store.connections = arguments.redis_connections;
     let mut running = sparrow_app::start(config).await?;
     println!("{}", running.loaded().await?);
     Ok(running)
