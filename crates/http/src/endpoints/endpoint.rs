@@ -260,8 +260,8 @@ impl<Query: Copy> Endpoint<Query> {
         Self { is_open: true, ..self }
     }
 
-    /// Marks the answers as about somebody without an id: they contain nothing about users, but caches must not keep them.
-    pub(crate) const fn about_nobody(self) -> Self {
+    /// Marks the answers as for an anonymous user: they contain no data of users, but caches must not keep them.
+    pub(crate) const fn for_anonymous(self) -> Self {
         Self { needs: Need::ReadsCatalog, ..self.personal() }
     }
 

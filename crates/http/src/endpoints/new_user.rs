@@ -30,7 +30,7 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; PARAMETERS.len()]> = End
 )
 .posted(&BODY)
 .with_problems(&[Kind::Internal])
-.about_nobody();
+.for_anonymous();
 
 const BODY: [Field; 1] = [Field::new(
     RATINGS,

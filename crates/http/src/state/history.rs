@@ -134,8 +134,7 @@ impl Counted {
             let accepted = metrics.writes().filter(|(_, outcome, _)| *outcome == "accepted");
             counted.writes = narrow(accepted.map(|(.., count)| count).sum());
         }
-        let shed = shared.rankings.refused() + shared.first_rankings.refused();
-        counted.shed = narrow(shed + shared.in_flight.refused());
+        counted.shed = narrow(shared.shed());
         let Some(snapshot) = snapshot else { return counted };
         let engine = &snapshot.engine;
         for (model, durations) in engine.models().into_iter().zip(engine.model_durations()) {

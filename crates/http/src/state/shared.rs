@@ -100,6 +100,18 @@ impl Shared {
         }
     }
 
+    /// The limits on concurrent requests, by their names in metrics.
+    pub(crate) fn limiters(&self) -> impl Iterator<Item = (&'static str, &Limiter)> {
+        let rankings = [("rankings", &self.rankings), ("first-rankings", &self.first_rankings)];
+        self.admission.limiters().into_iter().chain(rankings)
+    }
+
+    /// The number of requests that were answered 503 because of a limit.
+    pub(crate) fn shed(&self) -> u64 {
+        let refused = self.limiters().map(|(_, limiter)| limiter.refused());
+        refused.sum::<u64>() + self.in_flight.refused()
+    }
+
     /// Sets what the program provides for operators. The access log is the first one, and so is the share of traced requests.
     pub(crate) fn operate(&self, mut operations: Operations) {
         if let Some(log) = operations.access_log.take() {

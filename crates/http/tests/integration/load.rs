@@ -206,6 +206,8 @@ fn requests_beyond_the_limit_are_refused_and_cheap_reads_keep_a_reserve() {
         ..patient()
     };
     let (running, gate) = with_slow_model(options);
+    let admin = running.admin();
+    assert_eq!(admin.get("/healthz").status, 200);
     let mut working: Vec<_> = (0..3).map(|_| ask(&running, SLOW)).collect();
     gate.wait_for_calls(3);
     let mut waiting = ask(&running, OTHER);
@@ -221,7 +223,8 @@ fn requests_beyond_the_limit_are_refused_and_cheap_reads_keep_a_reserve() {
     for target in ["/getmovie?id=1", "/v1/genres", "/", "/healthz", "/readyz"] {
         assert_eq!(running.get(target).status, 200, "{target}");
     }
-    let metrics = running.admin().get("/metrics");
+    assert_eq!(admin.json("/status.json")["hour"]["shed"], 2);
+    let metrics = admin.get("/metrics");
     let text = metrics.text();
     for line in [
         "sparrow_shed_requests_total{reason=\"costly-requests\"} 2\n",

@@ -54,8 +54,7 @@ fn of_requests(into: &mut Exposition, shared: &Shared, metrics: &ServerMetrics) 
     for (reason, count) in REFUSALS.iter().zip(&metrics.refused) {
         into.add_labelled(&of::REFUSED_CONNECTIONS, vec![(*reason).into()], count.get());
     }
-    let rankings = [("rankings", &shared.rankings), ("first-rankings", &shared.first_rankings)];
-    for (name, limiter) in shared.admission.limiters().into_iter().chain(rankings) {
+    for (name, limiter) in shared.limiters() {
         into.add_labelled(&of::QUEUE, vec![name.into()], limiter.waiting() as u64);
         into.add_labelled(&of::SHED, vec![name.into()], limiter.refused());
     }
