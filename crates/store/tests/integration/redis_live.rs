@@ -62,11 +62,11 @@ fn replica_of(redis: &TestRedis) -> TestRedis {
     replica
 }
 
-/// Writes until replicas have it.
-async fn until_replicated(live: &RedisLive, replicas: u32) {
+/// Writes for a user until replicas have it.
+async fn until_replicated(live: &RedisLive, user: u32, replicas: u32) {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
-        let accepted = live.write(&[rate(1, 1, 1, 1)]).await.remove(0).unwrap();
+        let accepted = live.write(&[rate(user, 1, 1, 1)]).await.remove(0).unwrap();
         if accepted.durability == Durability::Replicas(replicas) {
             return;
         }
@@ -80,10 +80,10 @@ async fn until_replicated(live: &RedisLive, replicas: u32) {
 async fn results_state_how_many_replicas_have_the_write() {
     let redis = TestRedis::start(&[]);
     let replica = replica_of(&redis);
-    let deadline = Duration::from_secs(1);
+    let deadline = Duration::from_secs(2);
     let with = |replicas| Options { replicas, deadline, grace: deadline, ..options() };
     let live = open(&redis.url(), &with(1), Limits::default()).await;
-    until_replicated(&live, 1).await;
+    until_replicated(&live, 1, 1).await;
     for number in 0..200 {
         let write = with_key(rate(6, number, 9, 5), &number.to_string());
         let accepted = live.write(&[write]).await.remove(0).unwrap();
@@ -120,7 +120,7 @@ async fn results_state_how_many_replicas_have_the_write() {
     assert!(begin.elapsed() < deadline / 2, "{:?}", begin.elapsed());
     assert_eq!(live.create_user(Some("k")).await.unwrap().durability, Durability::Memory);
     replica.thaw();
-    until_replicated(&live, 1).await;
+    until_replicated(&live, 1, 1).await;
     let repeated = live.write(&[write]).await.remove(0).unwrap();
     assert!(repeated.repeated && repeated.durability == Durability::Replicas(1), "{repeated:?}");
 }
@@ -130,16 +130,22 @@ async fn results_state_how_many_replicas_have_the_write() {
 async fn results_in_a_cluster_are_about_the_replicas_of_their_primary() {
     let cluster = TestCluster::start(3);
     let _replica = cluster.add_replica(0);
-    let deadline = Duration::from_secs(1);
+    // A quarter of it is the time for replicas.
+    let deadline = Duration::from_secs(4);
     let options = Options { replicas: 1, deadline, grace: deadline, ..options() };
     let live = open(&cluster.url(), &options, Limits::default()).await;
+    let slot_of = |user: u32| -> usize {
+        let key = format!("sparrow:{{p{}}}:events", partition(UserId(user), 256));
+        cluster.nodes()[0].cli(&["CLUSTER", "KEYSLOT", &key]).parse().unwrap()
+    };
+    let has_replica = |user: u32| slot_of(user) < 16_384 / 3;
+    // The replica may be about to take part.
+    until_replicated(&live, (0..60).find(|&user| has_replica(user)).unwrap(), 1).await;
     let writes: Vec<Write> = (0..60).map(|user| rate(user, 1, 9, 5)).collect();
     let results = live.write(&writes).await;
     let mut replicated = 0;
-    for (user, result) in results.into_iter().enumerate() {
-        let key = format!("sparrow:{{p{}}}:events", partition(UserId(user as u32), 256));
-        let slot: usize = cluster.nodes()[0].cli(&["CLUSTER", "KEYSLOT", &key]).parse().unwrap();
-        let expected = if slot < 16_384 / 3 { Durability::Replicas(1) } else { Durability::Memory };
+    for (user, result) in (0..).zip(results) {
+        let expected = if has_replica(user) { Durability::Replicas(1) } else { Durability::Memory };
         assert_eq!(result.unwrap().durability, expected, "{user}");
         replicated += usize::from(expected != Durability::Memory);
     }
