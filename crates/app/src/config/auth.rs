@@ -72,7 +72,7 @@ impl Default for Tokens {
             audience: String::new(),
             jwks_file: PathBuf::new(),
             user_claim: "sub".to_owned(),
-            leeway: Duration::from_secs(60),
+            leeway: Duration::from_mins(1),
         }
     }
 }
@@ -280,7 +280,7 @@ mod tests {
         let text = |lines: &[&str]| format!("[auth.tokens]\n{}", lines.concat());
         let config = layered(&text(&lines), &[]).unwrap();
         let tokens = config.auth.tokens.clone().unwrap();
-        assert_eq!((&*tokens.user_claim, tokens.leeway), ("sub", Duration::from_secs(60)));
+        assert_eq!((&*tokens.user_claim, tokens.leeway), ("sub", Duration::from_mins(1)));
         assert_eq!(layered(&config.to_toml(), &[]).unwrap().auth, config.auth);
         for (lines, key) in [
             (&lines[1..], "auth.tokens.issuer"),

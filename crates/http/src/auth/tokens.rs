@@ -125,7 +125,7 @@ mod tests {
             issuer: ISSUER.to_owned(),
             audience: AUDIENCE.to_owned(),
             user_claim: "sub".to_owned(),
-            leeway: Duration::from_secs(60),
+            leeway: Duration::from_mins(1),
             keys: TokenKeys::parse(&key_set(jwks)).unwrap(),
         }
     }
