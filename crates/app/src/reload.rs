@@ -93,12 +93,13 @@ impl Reload {
         let differences = in_force.differences(new).into_iter();
         let (changed, ignored): (Vec<String>, Vec<String>) =
             differences.partition(|key| is_reloaded(key));
-        let keys = credentials.keys.len();
+        let (keys, token_keys) = (credentials.keys.len(), auth::token_keys(&credentials));
         self.server.set_auth(credentials);
         if next.experiments != in_force.experiments {
             self.server.set_experiments(next.experiments.in_force());
         }
-        tracing::info!(keys, changed = changed.join(" "), "the configuration was read again");
+        let changed = changed.join(" ");
+        tracing::info!(keys, token_keys, changed, "the configuration was read again");
         if !ignored.is_empty() {
             tracing::warn!(
                 keys = ignored.join(" "),
@@ -159,7 +160,7 @@ fn versions(reload: &Reload) -> Vec<Version> {
         Some((metadata.modified().ok()?, metadata.len()))
     };
     let in_force = reload.in_force();
-    in_force.auth.keys_file.iter().map(|path| (path.clone(), version(path))).collect()
+    in_force.auth.files().map(|path| (path.clone(), version(path))).collect()
 }
 
 /// SIGHUP, where there is one.

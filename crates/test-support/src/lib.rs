@@ -6,6 +6,7 @@
 //! * [`random`]: random numbers for damaged input.
 //! * [`reference`](mod@reference): features, computed in the plainest way.
 //! * [`server`]: `sparrow-serve` as a process.
+//! * [`tokens`]: tokens of users.
 //!
 //! Functions panic with the cause if an operation fails: they run in tests only. `sparrow-test-redis` and
 //! `sparrow-test-tensorflow` start servers.
@@ -15,6 +16,7 @@ pub mod program;
 pub mod random;
 pub mod reference;
 pub mod server;
+pub mod tokens;
 
 use std::fs;
 use std::io::Write as _;

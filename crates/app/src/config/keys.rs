@@ -9,7 +9,8 @@ use toml::{Table, Value};
 use super::models::Models;
 use super::recall::{self, Strategies};
 use super::{
-    AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store, Tracing,
+    AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store, Tokens,
+    Tracing,
 };
 
 /// The prefix of environment variables that set keys.
@@ -63,7 +64,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
             max_bad_lines: 0,
         },
         store: Store { ca_file: here.clone(), ..Store::default() },
-        auth: Auth { keys_file: here.clone(), ..Auth::default() },
+        auth: Auth { keys_file: here.clone(), tokens: Some(Tokens::default()), ..Auth::default() },
         tracing: Tracing { endpoint: Some(String::new()), ..Tracing::default() },
         live: Live { path: here.clone(), ..Live::default() },
         ranking: Ranking { models: here, ..Ranking::default() },
