@@ -35,7 +35,7 @@ fn rolling_restarts_fail_no_request() {
     let _alone = crate::alone();
     let requests = rounds("requests during rolling restarts", 10_000, 100_000);
     let mut servers: Vec<Server> = (0..2).map(|_| start("", &[], &SETTINGS)).collect();
-    let balancer = Balancer::start(servers.iter().map(|server| server.address()));
+    let balancer = Balancer::start(servers.iter().map(Server::address));
     let (sent, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let failures = Mutex::new(Vec::new());
     let began = Instant::now();
