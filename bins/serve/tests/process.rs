@@ -127,7 +127,7 @@ fn server_with_a_certificate_prints_its_address_with_https() {
     fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
     let mut command = command(&[]);
     command.env("SPARROW__TLS__CERTIFICATE", &certificate).env("SPARROW__TLS__KEY", &key);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(2);
     let lines: Vec<String> = lines.map(Result::unwrap).collect();
     child.kill().unwrap();
