@@ -14,7 +14,7 @@ use sparrow_process::Address;
 use sparrow_tls::{Connector, TlsStream};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::{PATIENCE, config, get};
@@ -47,18 +47,26 @@ async fn serve(config: Config) -> Running {
 }
 
 async fn connect(address: SocketAddr, trusted: &Path) -> io::Result<TlsStream<TcpStream>> {
-    let connector = Connector::new("localhost", Some(trusted)).unwrap();
-    connector.connect(TcpStream::connect(address).await?).await
+    handshake(TcpStream::connect(address).await?, trusted).await
 }
 
-/// Sends a request on a connection that is kept; returns the status, the headers and the body.
+async fn handshake(socket: TcpStream, trusted: &Path) -> io::Result<TlsStream<TcpStream>> {
+    Connector::new("localhost", Some(trusted)).unwrap().connect(socket).await
+}
+
+/// Sends a request on a connection that is kept; returns the answer.
 async fn ask(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     request: &str,
 ) -> (u16, String, String) {
-    let exchange = async {
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream.flush().await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    answer(stream).await
+}
+
+/// Reads the status, the headers and the body of an answer.
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> (u16, String, String) {
+    let read = async {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.unwrap());
@@ -69,7 +77,7 @@ async fn ask(
         stream.read_exact(&mut body).await.unwrap();
         (head[9..12].parse().unwrap(), head, String::from_utf8(body).unwrap())
     };
-    timeout(PATIENCE, exchange).await.expect("no answer")
+    timeout(PATIENCE, read).await.expect("no answer")
 }
 
 fn request(target: &str) -> String {
@@ -118,6 +126,19 @@ async fn large_answers_arrive_whole_and_a_client_that_reads_none_is_cut() {
     let (status, _, body) = ask(&mut stream, &request(large)).await;
     assert!(status == 200 && body == expected, "{} of {}", body.len(), expected.len());
 
+    // The server is ahead of a client that takes little at a time, also with the end of the last answer.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 << 10).unwrap();
+    let socket = socket.connect(running.address).await.unwrap();
+    let mut slow = handshake(socket, &trusted).await.unwrap();
+    for answers in 1..16 {
+        slow.write_all(request(large).repeat(answers).as_bytes()).await.unwrap();
+        for _ in 0..answers {
+            let (status, _, body) = answer(&mut slow).await;
+            assert!(status == 200 && body == expected, "{} of {}", body.len(), expected.len());
+        }
+    }
+
     // It asks for more and more, until its connection is closed.
     let mut deaf = connect(running.address, &trusted).await.unwrap();
     let asking = async { while deaf.write_all(request(large).as_bytes()).await.is_ok() {} };
@@ -146,12 +167,12 @@ async fn slow_handshakes_and_requests_end_with_the_header_timeout() {
     timeout(PATIENCE, silent.read_to_end(&mut rest)).await.expect("stays open").unwrap();
     let mut half = connect(running.address, &trusted).await.unwrap();
     half.write_all(b"GET /v1/movies/1 HTTP/1.1\r\nho").await.unwrap();
-    let answer = async {
+    let status = async {
         let mut head = [0; 12];
         half.read_exact(&mut head).await.unwrap();
         head
     };
-    assert_eq!(&timeout(PATIENCE, answer).await.expect("no answer"), b"HTTP/1.1 408");
+    assert_eq!(&timeout(PATIENCE, status).await.expect("no answer"), b"HTTP/1.1 408");
     running.stop().await;
 }
 
