@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sparrow_test_support::program::{command, ends, fails, succeeds};
+use sparrow_test_support::tokens::{AUDIENCE, ISSUER, Issuer, key_set};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sparrow-serve");
 
@@ -100,6 +101,26 @@ fn all_failures_are_listed() {
     fs::remove_dir_all(&models).unwrap();
     let found = failures("check --data {} --models {}", &[&data, &models]);
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn keys_of_tokens_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("jwks.json");
+    let text = format!(
+        "[auth.tokens]\nissuer = '{ISSUER}'\naudience = '{AUDIENCE}'\njwks_file = '{}'\n",
+        keys.display()
+    );
+    let file = file(folder.path(), &text);
+    let missing = failures("check --config {}", &[&file]);
+    assert!(missing[0].starts_with("auth: ") && missing[0].contains("jwks.json"), "{missing:?}");
+    fs::write(&keys, key_set(&["{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}".to_owned()])).unwrap();
+    let symmetric = failures("check --config {}", &[&file]);
+    assert!(symmetric[0].contains("keys[0] is a symmetric key"), "{symmetric:?}");
+    assert!(!symmetric[0].contains("c2VjcmV0"), "{symmetric:?}");
+    fs::write(&keys, key_set(&[Issuer::new("one").jwk()])).unwrap();
+    let lines = passes("check --config {}", &[&file]);
+    assert!(lines.contains("ok    auth: 0 keys, tokens are verified with 1 keys"), "{lines}");
 }
 
 #[test]

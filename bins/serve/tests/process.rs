@@ -5,15 +5,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sparrow_neural::TableBuilder;
 use sparrow_neural::neural_cf::{Dense, Embedding, Metadata, Model, ModelFile, Network};
+use sparrow_test_support::program;
+use sparrow_test_support::server::Server;
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"));
+    let mut command = program::command(env!("CARGO_BIN_EXE_sparrow-serve"), "", &[]);
     command.args(arguments).env("SPARROW__LISTEN", "127.0.0.1:0");
     command.env("SPARROW__ADMIN__LISTEN", "off").stdin(Stdio::null());
     command
@@ -26,66 +28,18 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// A server that is killed when the test ends.
-struct Server {
-    child: Child,
-    output: BufReader<ChildStdout>,
-    address: String,
+/// Starts a server as a person at the terminal does, and waits until all its lines are printed. Its standard error is a pipe.
+fn start(mut command: Command) -> Server {
+    command.stderr(Stdio::piped());
+    launch(command)
 }
 
-impl Server {
-    /// Waits for the address and for readiness, as a person at the terminal would.
-    fn start(mut command: Command) -> Self {
-        command.stderr(Stdio::piped());
-        Self::launch(command)
-    }
-
-    /// The same, with standard error as the command has it.
-    fn launch(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let address = line.split_once("http://").unwrap().1.split(' ').next().unwrap().to_owned();
-        line.clear();
-        output.read_line(&mut line).unwrap();
-        assert!(line.starts_with("Ready: ") && line.contains(&address), "{line}");
-        line.clear();
-        output.read_line(&mut line).unwrap();
-        assert!(line.starts_with("Ratings and events are "), "{line}");
-        Self { child, output, address }
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let (status, body) = self.ask(path);
-        assert_eq!(status, 200, "{body}");
-        serde_json::from_str(&body).unwrap()
-    }
-
-    fn ask(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head[9..12].parse().unwrap(), body.to_owned())
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The same, with the standard error of the command.
+fn launch(command: Command) -> Server {
+    let mut server = Server::start(command);
+    let line = server.line();
+    assert!(line.starts_with("Ratings and events are "), "{line}");
+    server
 }
 
 /// Three movies and two users.
@@ -99,7 +53,7 @@ fn write_data(folder: &Path) {
 
 #[test]
 fn demonstration_set_is_served_without_arguments() {
-    let server = Server::start(command(&[]));
+    let server = start(command(&[]));
     let answer = server.get("/v1/users/6/recommendations?size=5");
     assert_eq!(answer["model"], "blend");
     assert_eq!(answer["degraded"], false);
@@ -140,7 +94,7 @@ fn server_with_a_certificate_prints_its_address_with_https() {
 fn popularity_ranks_by_default_without_embeddings() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());
-    let server = Server::start(command(&["--data", folder.path().to_str().unwrap()]));
+    let server = start(command(&["--data", folder.path().to_str().unwrap()]));
     let answer = server.get("/v1/users/1/recommendations");
     assert_eq!((&answer["model"], &answer["degraded"]), (&"popularity".into(), &false.into()));
     let answer = server.get("/v1/users/1/recommendations?model=emb");
@@ -166,7 +120,7 @@ fn embeddings_and_configuration_file_are_used() {
         "[data]\npath = '{path}'\nembeddings = '{path}'\n[ranking]\ndefault = 'popularity'\n"
     );
     fs::write(&file, text).unwrap();
-    let server = Server::start(command(&["--config", file.to_str().unwrap()]));
+    let server = start(command(&["--config", file.to_str().unwrap()]));
     let ids = |answer: &Value| -> Vec<u64> {
         let items = answer["items"].as_array().unwrap();
         items.iter().map(|item| item["movie"]["movieId"].as_u64().unwrap()).collect()
@@ -209,7 +163,7 @@ fn neuralcf_ranks_from_a_models_folder() {
         fs::write(version.join("model.safetensors"), content).unwrap();
     }
     let path = folder.path().to_str().unwrap();
-    let server = Server::start(command(&["--data", path, "--models", path]));
+    let server = start(command(&["--data", path, "--models", path]));
     let models = server.get("/v1/models");
     assert_eq!(models["items"][2]["name"], "neuralcf");
     assert_eq!(models["items"][2]["available"], true);
@@ -224,8 +178,7 @@ fn neuralcf_ranks_from_a_models_folder() {
     assert_eq!(ids(2, "nerualcf"), [2, 5, 1]);
 
     let empty = tempfile::tempdir().unwrap();
-    let server =
-        Server::start(command(&["--data", path, "--models", empty.path().to_str().unwrap()]));
+    let server = start(command(&["--data", path, "--models", empty.path().to_str().unwrap()]));
     let reason = server.get("/v1/models")["items"][2]["reason"].to_string();
     assert!(reason.contains("the model's folder does not exist"), "{reason}");
 }
@@ -233,15 +186,12 @@ fn neuralcf_ranks_from_a_models_folder() {
 #[cfg(unix)]
 #[test]
 fn signals_shut_the_server_down_gracefully() {
-    for signal in ["TERM", "INT"] {
-        let mut server = Server::start(command(&[]));
+    for signal in ["-TERM", "-INT"] {
+        let mut server = start(command(&[]));
         // A kept-alive connection must not hold it up.
-        let _idle = TcpStream::connect(&server.address).unwrap();
-        server.signal(signal);
-        assert_eq!(server.child.wait().unwrap().code(), Some(0), "{signal}");
-        let mut rest = String::new();
-        server.output.read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "");
+        let _idle = TcpStream::connect(server.address()).unwrap();
+        server.process().signal(signal);
+        assert_eq!(server.end(), (Some(0), String::new()), "{signal}");
     }
 }
 
@@ -253,8 +203,8 @@ fn hangup_reloads_experiments_and_log_filter_and_keeps_them_after_an_error() {
     let tables = "[[experiments]]\nname = \"x\"\n[[experiments.variants]]\nname = \"a\"\n\
                   [[experiments.variants]]\nname = \"b\"\n";
     fs::write(&file, "").unwrap();
-    let mut server = Server::start(command(&["--config", file.to_str().unwrap()]));
-    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut server = start(command(&["--config", file.to_str().unwrap()]));
+    let mut log = server.errors().lines().map(Result::unwrap);
     let experiments = |server: &Server| {
         server
             .get("/v1/users/6/recommendations")
@@ -264,7 +214,7 @@ fn hangup_reloads_experiments_and_log_filter_and_keeps_them_after_an_error() {
     assert_eq!(experiments(&server), None);
 
     fs::write(&file, format!("[server]\nwaiting_rankings = 3\n{tables}")).unwrap();
-    server.signal("HUP");
+    server.process().signal("-HUP");
     assert!(log.any(|line| line.contains("was read again") && line.contains("experiments")));
     let restart = log.find(|line| line.contains("a restart only")).unwrap();
     assert!(restart.contains("server.waiting_rankings"), "{restart}");
@@ -272,19 +222,19 @@ fn hangup_reloads_experiments_and_log_filter_and_keeps_them_after_an_error() {
     assert_eq!(experiments(&server), Some("x".into()));
 
     fs::write(&file, "experimens = 1\n").unwrap();
-    server.signal("HUP");
+    server.process().signal("-HUP");
     assert!(log.any(|line| line.contains("experimens") && line.contains("stays in force")));
     assert_eq!(experiments(&server), Some("x".into()));
 
     // With this filter, nothing reports that it is in force.
     fs::write(&file, "[log]\nfilter = \"error\"\n").unwrap();
-    server.signal("HUP");
+    server.process().signal("-HUP");
     let end = Instant::now() + Duration::from_secs(30);
     while experiments(&server).is_some() {
         assert!(Instant::now() < end, "the experiments are still in force");
         std::thread::sleep(Duration::from_millis(20));
     }
-    server.signal("TERM");
+    server.process().signal("-TERM");
     assert_eq!(log.next(), None, "a line below the filter");
 }
 
@@ -295,24 +245,24 @@ fn burst_of_signals_counts_once_and_a_later_signal_stops_at_once() {
     let mut command = command(&[]);
     command.env("SPARROW__SERVER__SHUTDOWN_TIMEOUT", "60s");
     command.env("SPARROW__SERVER__HEADER_TIMEOUT", "60s");
-    let mut server = Server::start(command);
+    let mut server = start(command);
     // Half a request: it is in flight, and the server waits for its other half.
-    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
-    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+    let mut log = server.errors().lines();
     let began = Instant::now();
-    server.signal("TERM");
+    server.process().signal("-TERM");
     assert!(log.any(|line| line.unwrap().contains("stopping")));
-    for name in ["TERM", "INT", "TERM"] {
-        server.signal(name);
+    for name in ["-TERM", "-INT", "-TERM"] {
+        server.process().signal(name);
     }
-    while server.child.try_wait().unwrap().is_none() {
+    while server.process().child().try_wait().unwrap().is_none() {
         assert!(began.elapsed() < Duration::from_secs(30), "a later signal is ignored");
-        server.signal("TERM");
+        server.process().signal("-TERM");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(began.elapsed() >= Duration::from_secs(1), "a repeat stopped it");
-    assert_eq!(server.child.wait().unwrap().code(), Some(1));
+    assert_eq!(server.process().wait(), Some(1));
     assert!(log.any(|line| line.unwrap().contains("error: a second signal")));
 }
 
@@ -343,11 +293,11 @@ fn help_is_wrapped_at_80_columns_and_frequent_options_have_short_forms() {
 /// Opens connections that the server refuses, and waits until it has.
 #[cfg(unix)]
 fn refused(server: &Server, count: usize) {
-    let mut kept = TcpStream::connect(&server.address).unwrap();
+    let mut kept = TcpStream::connect(server.address()).unwrap();
     kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     kept.read_exact(&mut [0]).unwrap();
     for _ in 0..count {
-        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let mut stream = TcpStream::connect(server.address()).unwrap();
         // Without a request, the server waits whether it is one of a health check.
         let _ = stream.write_all(b"GET /v1/genres HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let mut answer = String::new();
@@ -375,11 +325,10 @@ fn closed_standard_error_does_not_stop_the_server() {
     for errors in [Stdio::from(full()), Stdio::from(dead)] {
         let mut command = command(&[]);
         command.env("SPARROW__SERVER__MAX_CONNECTIONS", "1").stderr(errors);
-        let mut server = Server::launch(command);
+        let mut server = launch(command);
         refused(&server, 100);
         answers(&server);
-        server.signal("TERM");
-        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+        server.stop();
     }
 }
 
@@ -389,10 +338,10 @@ fn unread_standard_error_does_not_block_the_server() {
     let (reader, errors) = std::io::pipe().unwrap();
     let mut command = command(&[]);
     command.env("SPARROW__LOG__FILTER", "debug").stderr(errors);
-    let mut server = Server::launch(command);
+    let mut server = launch(command);
     // A pipe holds 64 KiB, and the queue for it 1 MiB.
     let path = format!("/nothing/{}", "x".repeat(2000));
-    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
     let mut answer = [0; 4096];
     for _ in 0..1000 {
@@ -401,8 +350,7 @@ fn unread_standard_error_does_not_block_the_server() {
     }
     answers(&server);
     let began = Instant::now();
-    server.signal("TERM");
-    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    server.stop();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     drop(reader);
 }
@@ -412,25 +360,17 @@ fn unread_standard_error_does_not_block_the_server() {
 fn repeated_warnings_are_limited_and_counted() {
     let mut command = command(&[]);
     command.env("SPARROW__SERVER__MAX_CONNECTIONS", "1");
-    let mut server = Server::start(command);
+    let mut server = start(command);
     refused(&server, 500);
-    server.signal("TERM");
+    server.process().signal("-TERM");
     let mut log = String::new();
-    server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    server.errors().read_to_string(&mut log).unwrap();
+    assert_eq!(server.process().wait(), Some(0));
     let warnings = log.lines().filter(|line| line.contains("refusing one")).count();
     // Two windows at most, and a line for each that counts the rest.
     assert!((11..=22).contains(&warnings), "{log}");
     assert!(log.contains("suppressed repeated log lines: too many connections"), "{log}");
     assert!(log.len() < 8 << 10, "{} bytes of log", log.len());
-}
-
-/// Resident memory of a process, in bytes.
-#[cfg(target_os = "linux")]
-fn resident(server: &Server) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
 #[cfg(target_os = "linux")]
@@ -448,14 +388,14 @@ fn memory_of_unread_answers_is_freed() {
     }
     fs::write(folder.path().join("movies.csv"), movies).unwrap();
     fs::write(folder.path().join("ratings.csv"), ratings).unwrap();
-    let server = Server::start(command(&["--data", folder.path().to_str().unwrap()]));
+    let server = start(command(&["--data", folder.path().to_str().unwrap()]));
     let (_, one) = server.ask("/getuser?id=1");
     assert!(one.len() > 1 << 20, "{}", one.len());
     // Loading leaves memory behind that is given back in the next seconds.
-    let (mut start, mut since) = (resident(&server), Instant::now());
+    let (mut start, mut since) = (server.resident(), Instant::now());
     while since.elapsed() < Duration::from_secs(4) {
         server.ask("/getuser?id=1");
-        let now = resident(&server);
+        let now = server.resident();
         if now < start {
             (start, since) = (now, Instant::now());
         }
@@ -463,7 +403,7 @@ fn memory_of_unread_answers_is_freed() {
 
     let unread: Vec<_> = (0..150)
         .map(|client| {
-            let mut stream = TcpStream::connect(&server.address).unwrap();
+            let mut stream = TcpStream::connect(server.address()).unwrap();
             // Different targets, so that each has an answer of its own.
             let request =
                 format!("GET /getuser?id=1&client={client} HTTP/1.1\r\nhost: localhost\r\n\r\n");
@@ -474,7 +414,7 @@ fn memory_of_unread_answers_is_freed() {
     let waits_for = |what: &str, is_there: &dyn Fn(usize) -> bool| {
         let end = Instant::now() + Duration::from_mins(1);
         loop {
-            let now = resident(&server);
+            let now = server.resident();
             if is_there(now) {
                 return;
             }
@@ -492,12 +432,11 @@ fn memory_of_unread_answers_is_freed() {
 fn low_limit_on_open_files_is_divided_between_connections_and_health_checks() {
     let mut limited = Command::new("sh");
     let program = env!("CARGO_BIN_EXE_sparrow-serve");
-    limited.args(["-c", "ulimit -n 64 && exec \"$0\"", program]).stdin(Stdio::null());
-    limited.env("SPARROW__LISTEN", "127.0.0.1:0").env("SPARROW__ADMIN__LISTEN", "off");
-    let server = Server::start(limited);
+    limited.args(["-c", "ulimit -n 64 && exec \"$0\"", program]);
+    let server = start(limited);
     let mut clients: Vec<_> = (0..100)
         .filter_map(|_| {
-            let mut stream = TcpStream::connect(&server.address).unwrap();
+            let mut stream = TcpStream::connect(server.address()).unwrap();
             // One that is refused may be closed already.
             stream.write_all(b"GET /v1/genres HTTP/1.1\r\nhost: localhost\r\n\r\n").ok()?;
             Some(stream)
@@ -544,7 +483,7 @@ fn invalid_data_fails_the_start_with_file_and_line() {
     let (code, _, error) = run(&["--data", path]);
     assert_eq!(code, Some(1));
     assert!(error.contains("ratings.csv:3: ") && error.contains("--max-bad-lines"), "{error}");
-    let server = Server::start(command(&["--data", path, "--max-bad-lines", "1"]));
+    let server = start(command(&["--data", path, "--max-bad-lines", "1"]));
     assert_eq!(server.get("/v1/users/1")["ratingCount"], 1);
 
     let (code, _, error) = run(&["--embeddings", path]);
@@ -595,12 +534,9 @@ fn port_in_use_and_invalid_configuration_are_reported() {
 fn printed_without_a_store(url: &str, reason: &str) -> String {
     let mut command = command(&["--store", url]);
     command.env("SPARROW__STORE__START_WAIT", "100ms").env("SPARROW__LOG__FILTER", "debug");
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut printed = String::new();
-    output.read_line(&mut printed).unwrap();
-    let address = printed.split_once("http://").unwrap().1.split(' ').next().unwrap().to_owned();
-    let mut server = Server { child, output, address };
+    command.stderr(Stdio::piped());
+    let mut server = Server::listening(command);
+    let mut printed = server.first_line().to_owned();
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let (status, body) = server.ask("/readyz");
@@ -612,11 +548,11 @@ fn printed_without_a_store(url: &str, reason: &str) -> String {
         assert!(Instant::now() < end, "never {reason:?}: {body}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    server.signal("TERM");
-    server.output.read_to_string(&mut printed).unwrap();
-    server.child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
-    assert_eq!(server.child.wait().unwrap().code(), Some(0));
-    printed
+    server.process().signal("-TERM");
+    server.errors().read_to_string(&mut printed).unwrap();
+    let (code, rest) = server.end();
+    assert_eq!(code, Some(0));
+    printed + &rest
 }
 
 #[cfg(unix)]

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +10,8 @@ use std::time::{Duration, Instant};
 use prost::Message as _;
 use serde_json::{Value, json};
 use sparrow_otlp::proto::{ExportTraceServiceRequest, KeyValue, Span, Value as Attribute};
+use sparrow_test_support::program::command;
+use sparrow_test_support::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -120,66 +121,23 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// Starts a server with spans for a collector at an address, and this configuration, and waits until it answers.
+fn start(collector: &str, sample: f64, more: &str) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sparrow.toml");
+    let configuration = format!(
+        "[tracing]\nendpoint = \"http://{collector}\"\nsample = {sample:?}\nservice_name = \"movies\"\n{more}"
+    );
+    std::fs::write(&file, configuration).unwrap();
+    let mut command = command(env!("CARGO_BIN_EXE_sparrow-serve"), "--config {}", &[&file]);
+    command.env("SPARROW__STORE__START_WAIT", "100ms");
+    let server = Server::listening(command);
+    let end = Instant::now() + PATIENCE;
+    while server.ask("/v1/movies/1").0 != 200 {
+        assert!(Instant::now() < end, "the server is not ready");
+        thread::yield_now();
     }
-}
-
-impl Server {
-    /// With spans for a collector at an address, and this configuration.
-    fn start(collector: &str, sample: f64, more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sparrow.toml");
-        let configuration = format!(
-            "[tracing]\nendpoint = \"http://{collector}\"\nsample = {sample:?}\nservice_name = \"movies\"\n\
-             [admin]\nlisten = \"off\"\n{more}"
-        );
-        std::fs::write(&file, configuration).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"))
-            .args(["--listen", "127.0.0.1:0", "--config"])
-            .arg(&file)
-            .env("SPARROW__STORE__START_WAIT", "100ms")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let address = line.split_once("http://").unwrap().1.split(' ').next().unwrap().to_owned();
-        let server = Self { child, address };
-        thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        let end = Instant::now() + PATIENCE;
-        while server.ask("/v1/movies/1", "").0 != 200 {
-            assert!(Instant::now() < end, "the server is not ready");
-            thread::yield_now();
-        }
-        server
-    }
-
-    fn ask(&self, path: &str, headers: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head[9..12].parse().unwrap(), body.to_owned())
-    }
-
-    fn terminate(&mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success());
-    }
+    server
 }
 
 /// A model server with the API of TensorFlow Serving. Sends the context of each prediction.
@@ -225,16 +183,16 @@ fn spans_of_a_request_continue_the_trace_of_its_caller_to_the_model_server() {
         "[[models]]\nname = \"wide\"\nkind = \"tf-serving\"\nurl = \"http://{model}/v1/models/wide\"\nfallback = \"emb\"\n"
     );
     // Only callers that trace are traced, but for one request of a million.
-    let server = Server::start(&collector.address, 0.000_001, &more);
+    let server = start(&collector.address, 0.000_001, &more);
     let path = "/v1/users/6/recommendations?model=wide&size=5";
     let end = Instant::now() + PATIENCE;
     // The model is probed until it is ready.
-    while !server.ask(path, "").1.contains("\"model\":\"wide\"") {
-        assert!(Instant::now() < end, "{}", server.ask(path, "").1);
+    while !server.ask(path).1.contains("\"model\":\"wide\"") {
+        assert!(Instant::now() < end, "{}", server.ask(path).1);
         thread::yield_now();
     }
     while contexts.try_recv().is_ok() {}
-    let (status, _) = server.ask(path, TRACEPARENT);
+    let (status, _) = server.ask_with(path, TRACEPARENT);
     assert_eq!(status, 200);
     // The first request of a server is always in the share.
     collector.until("GET /v1/movies/{id}");
@@ -274,20 +232,20 @@ fn calls_of_a_store_are_spans_and_problems_name_the_trace() {
     let collector = collector();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let store = format!("[store]\nurl = \"redis://{closed}\"\n");
-    let server = Server::start(&collector.address, 1.0, &store);
-    server.ask("/v1/users/6/features", TRACEPARENT);
+    let server = start(&collector.address, 1.0, &store);
+    server.ask_with("/v1/users/6/features", TRACEPARENT);
     let spans = collector.until("GET /v1/users/{id}/features");
     let root = spans.last().unwrap();
     let of_root = |span: &&Span| span.name == "store" && span.parent_span_id == root.span_id;
     let store = spans.iter().find(of_root).unwrap_or_else(|| panic!("{spans:?}"));
     assert_eq!(store.status.as_ref().unwrap().code, 2);
     assert_eq!(text(&store.attributes, "db.namespace"), "features");
-    let (status, problem) = server.ask("/v1/movies/x", TRACEPARENT);
+    let (status, problem) = server.ask_with("/v1/movies/x", TRACEPARENT);
     assert_eq!(status, 400);
     let problem: Value = serde_json::from_str(&problem).unwrap();
     assert_eq!(problem["traceId"], TRACE);
     // A request without a context has a trace of its own.
-    server.ask("/v1/genres", "");
+    server.ask("/v1/genres");
     let spans = collector.until("GET /v1/genres");
     let root = spans.last().unwrap();
     assert_ne!(hex(&root.trace_id), TRACE);
@@ -298,11 +256,11 @@ fn calls_of_a_store_are_spans_and_problems_name_the_trace() {
 fn nothing_is_traced_with_a_share_of_0_and_last_spans_are_sent_at_the_end() {
     for sample in [1.0, 0.0] {
         let collector = collector();
-        let mut server = Server::start(&collector.address, sample, "");
-        server.ask("/v1/genres", TRACEPARENT);
-        let (_, problem) = server.ask("/v1/movies/x", TRACEPARENT);
+        let mut server = start(&collector.address, sample, "");
+        server.ask_with("/v1/genres", TRACEPARENT);
+        let (_, problem) = server.ask_with("/v1/movies/x", TRACEPARENT);
         assert_eq!(problem.contains("traceId"), sample > 0.0, "{problem}");
-        server.terminate();
+        server.stop();
         let spans: Vec<_> = collector.spans.try_iter().map(|(_, span)| span.name).collect();
         assert_eq!(spans.iter().any(|name| name == "GET /v1/genres"), sample > 0.0, "{spans:?}");
         assert_eq!(spans.is_empty(), sample == 0.0, "{spans:?}");
@@ -315,14 +273,14 @@ fn requests_do_not_wait_for_a_collector_that_is_unreachable_or_does_not_answer()
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     for collector in [closed, silent.local_addr().unwrap().to_string()] {
-        let mut server = Server::start(&collector, 1.0, "");
+        let mut server = start(&collector, 1.0, "");
         let start = Instant::now();
         for _ in 0..500 {
-            assert_eq!(server.ask("/v1/users/6/recommendations", "").0, 200);
+            assert_eq!(server.ask("/v1/users/6/recommendations").0, 200);
         }
         assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
         let stopping = Instant::now();
-        server.terminate();
+        server.stop();
         assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
     }
 }

@@ -15,12 +15,24 @@ pub(crate) fn load(config: &Config) -> Result<sparrow_http::Auth, Error> {
         })?;
         keys.extend(more.api_keys());
     }
+    let tokens = auth.tokens.as_ref().map(|tokens| {
+        tokens.read().map_err(|error| {
+            let file = tokens.jwks_file.display();
+            Error::Setting(format!("the file with keys of tokens {file} cannot be used: {error}"))
+        })
+    });
     Ok(sparrow_http::Auth {
         keys,
+        tokens: tokens.transpose()?,
         anonymous_reads: auth.anonymous.reads(),
         anonymous_writes: config.live.open_writes,
         is_required: auth.keys_file.is_some(),
     })
+}
+
+/// The number of keys with which tokens are verified.
+pub(crate) fn token_keys(auth: &sparrow_http::Auth) -> usize {
+    auth.tokens.as_ref().map_or(0, |tokens| tokens.keys.count())
 }
 
 /// A new key, with its table for the configuration, which does not contain it.
@@ -35,7 +47,8 @@ pub(crate) fn new_key(name: &str, scopes: &[String]) -> Result<String, Error> {
 /// Puts the credentials of the configuration and its files in force. If they cannot be read, those in force stay.
 pub(crate) fn reload(config: &Config, server: &Server) -> Result<(), Error> {
     let auth = load(config)?;
-    tracing::info!(keys = auth.keys.len(), "the credentials were read again");
+    let token_keys = token_keys(&auth);
+    tracing::info!(keys = auth.keys.len(), token_keys, "the credentials were read again");
     server.set_auth(auth);
     Ok(())
 }

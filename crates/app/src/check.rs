@@ -99,7 +99,12 @@ fn check_settings(checks: &mut Checks, config: &Config) {
     checks.record("server.hosts", hosts.map(|_| ((), "valid".to_owned())));
     let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::Setting);
     checks.record("cors.origins", cors.map(|_| ((), "valid".to_owned())));
-    let keys = auth::load(config).map(|auth| ((), format!("{} keys", auth.keys.len())));
+    let keys = auth::load(config).map(|auth| {
+        let token_keys = auth::token_keys(&auth);
+        let of_tokens =
+            auth.tokens.map(|_| format!(", tokens are verified with {token_keys} keys"));
+        ((), format!("{} keys{}", auth.keys.len(), of_tokens.unwrap_or_default()))
+    });
     checks.record("auth", keys);
     if config.tls.is_configured() {
         checks.record("tls", tls::check(&config.tls).map(|details| ((), details)));

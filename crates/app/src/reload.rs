@@ -97,7 +97,7 @@ impl Reload {
         let differences = in_force.differences(new).into_iter();
         let (changed, ignored): (Vec<String>, Vec<String>) =
             differences.partition(|key| is_reloaded(key));
-        let keys = credentials.keys.len();
+        let (keys, token_keys) = (credentials.keys.len(), auth::token_keys(&credentials));
         self.server.set_auth(credentials);
         if let Some((tls, identity)) = self.tls.as_ref().zip(identity) {
             tls.replace(identity);
@@ -105,7 +105,8 @@ impl Reload {
         if next.experiments != in_force.experiments {
             self.server.set_experiments(next.experiments.in_force());
         }
-        tracing::info!(keys, changed = changed.join(" "), "the configuration was read again");
+        let changed = changed.join(" ");
+        tracing::info!(keys, token_keys, changed, "the configuration was read again");
         if !ignored.is_empty() {
             tracing::warn!(
                 keys = ignored.join(" "),
@@ -189,7 +190,7 @@ impl Versions {
         let versioned = |path: &Path| (path.to_owned(), version(path));
         let in_force = reload.in_force();
         Self {
-            keys: in_force.auth.keys_file.iter().map(|path| versioned(path)).collect(),
+            keys: in_force.auth.files().map(|path| versioned(path)).collect(),
             certificate: reload.tls.iter().flat_map(|tls| tls.files()).map(versioned).collect(),
         }
     }

@@ -32,6 +32,8 @@ mod routing;
 mod state;
 
 pub use auth::keys::{ApiKey, Scopes, generate_key};
+pub use auth::token_keys::TokenKeys;
+pub use auth::tokens::Tokens;
 pub use auth::{AnonymousReads, Auth};
 pub use connection::accept::{Served, Server};
 pub use endpoints::EXPERIMENT_ROUTES;

@@ -7,4 +7,3 @@ pub mod http;
 mod lines;
 
 pub use browser::{Browser, Screen, key};
-pub use lines::wait_for;

@@ -8,7 +8,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The first thing `find` sees in the lines of a child's output; what follows is read and thrown away, so
 /// that the child never blocks on a full pipe.
-pub fn wait_for<T: Send + 'static>(
+pub(crate) fn wait_for<T: Send + 'static>(
     output: impl std::io::Read + Send + 'static,
     find: impl Fn(&str) -> Option<T> + Send + 'static,
 ) -> Option<T> {

@@ -5,6 +5,8 @@
 //! * [`program`]: programs as processes.
 //! * [`random`]: random numbers for damaged input.
 //! * [`reference`](mod@reference): features, computed in the plainest way.
+//! * [`server`]: `sparrow-serve` as a process.
+//! * [`tokens`]: tokens of users.
 //!
 //! Functions panic with the cause if an operation fails: they run in tests only. `sparrow-test-redis` and
 //! `sparrow-test-tensorflow` start servers.
@@ -13,6 +15,8 @@ pub mod catalogue;
 pub mod program;
 pub mod random;
 pub mod reference;
+pub mod server;
+pub mod tokens;
 
 use std::fs;
 use std::io::Write as _;

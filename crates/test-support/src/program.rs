@@ -74,8 +74,26 @@ impl Running {
     /// # Panics
     /// If it cannot run.
     pub fn start(mut command: Command) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        Self(child.expect("the program cannot run"))
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts a program with the output of the command.
+    ///
+    /// # Panics
+    /// If it cannot run.
+    pub fn spawn(mut command: Command) -> Self {
+        Self(command.spawn().expect("the program cannot run"))
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// The process.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.0
     }
 
     /// Sends a signal, such as `-KILL`.
@@ -87,21 +105,38 @@ impl Running {
         assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
     }
 
-    /// Waits for the end. Returns the exit code, which is `None` if a signal ended it, and its standard error.
+    /// Kills the program, and waits for its end.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn kill(&mut self) {
+        self.0.kill().expect("cannot kill the program");
+        self.0.wait().expect("cannot wait for the program");
+    }
+
+    /// Waits for the end. Returns the exit code, which is `None` if a signal ended it.
+    ///
+    /// # Panics
+    /// If it does not end within a minute.
+    pub fn wait(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            match self.0.try_wait().expect("cannot wait for the program") {
+                Some(status) => return status.code(),
+                None => assert!(Instant::now() < deadline, "the program does not end"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The same, and also returns its standard error.
     ///
     /// # Panics
     /// If it does not end within a minute.
     pub fn end(mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + Duration::from_mins(1);
-        let status = loop {
-            match self.0.try_wait().expect("cannot wait for the program") {
-                Some(status) => break status,
-                None => assert!(Instant::now() < deadline, "the program does not end"),
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
+        let code = self.wait();
         let errors = self.0.stderr.take().map(read_to_string);
-        (status.code(), errors.expect("a pipe").expect("UTF-8"))
+        (code, errors.expect("a pipe").expect("UTF-8"))
     }
 }
 

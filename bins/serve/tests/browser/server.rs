@@ -1,18 +1,17 @@
 //! A Sparrow server of its own for a test, on a free port, stopped when dropped.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use sparrow_test_support::program::command;
+use sparrow_test_support::server as program;
 use tempfile::TempDir;
 
-use crate::browser::wait_for;
 use crate::http;
 
 /// A debug build on a busy machine still starts well within this.
@@ -22,7 +21,7 @@ const START: Duration = Duration::from_mins(1);
 const GLANCE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Server {
-    child: Child,
+    _process: program::Server,
     port: u16,
     /// If the server has an admin port.
     admin_port: Option<u16>,
@@ -96,32 +95,16 @@ impl Server {
         arguments: &[S],
         admin_port: Option<u16>,
     ) -> Result<Self> {
-        let admin = admin_port.map_or_else(|| "off".to_owned(), |port| format!("127.0.0.1:{port}"));
         let scratch = tempfile::tempdir()?;
-        let errors = scratch.path().join("stderr");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sparrow-serve"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .env("SPARROW__STORE__START_WAIT", "100ms")
-            .env("SPARROW__ADMIN__LISTEN", admin)
-            .current_dir(scratch.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&errors)?)
-            .spawn()
-            .context("starting sparrow-serve")?;
-        let stdout = child.stdout.take().context("stdout is piped")?;
-        let port = wait_for(stdout, |line| {
-            let rest = line.split_once("http://127.0.0.1:")?.1;
-            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-        });
-        let Some(port) = port else {
-            let _ = child.kill();
-            let _ = child.wait();
-            let errors = std::fs::read_to_string(errors).unwrap_or_default();
-            anyhow::bail!("sparrow-serve printed no address; on stderr: {errors}");
-        };
-        Ok(Self { child, port, admin_port, _scratch: scratch })
+        let mut command = command(env!("CARGO_BIN_EXE_sparrow-serve"), "", &[]);
+        command.args(arguments).env("SPARROW__STORE__START_WAIT", "100ms");
+        if let Some(port) = admin_port {
+            command.env("SPARROW__ADMIN__LISTEN", format!("127.0.0.1:{port}"));
+        }
+        command.current_dir(scratch.path());
+        let process = program::Server::listening(command);
+        let port = process.address().port();
+        Ok(Self { _process: process, port, admin_port, _scratch: scratch })
     }
 
     /// The server listens before its data is loaded.
@@ -158,12 +141,5 @@ impl Server {
     /// What the API answers.
     pub(crate) fn api(&self, path: &str) -> Result<Value> {
         http::get(self.port, path)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

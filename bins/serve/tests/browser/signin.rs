@@ -1,9 +1,10 @@
-//! Signing in on a server with keys.
+//! Signing in on a server with keys or tokens.
 
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use sparrow_test_support::tokens::{AUDIENCE, ISSUER, Issuer, key_set};
 
 use crate::browser::{Browser, Screen};
 use crate::server::Server;
@@ -52,6 +53,41 @@ fn visitor_signs_in_with_a_key_rates_and_signs_out() -> Result<()> {
     browser.click("#sign-out")?;
     browser.until("document.querySelector('#sign-in[open]') !== null")?;
     assert_eq!(browser.value("fetch('/v1/users/6').then((answer) => answer.status)")?, 401);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: run .ci/test"]
+fn visitor_with_a_token_is_its_user_alone() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (issuer, keys) = (Issuer::new("one"), folder.path().join("jwks.json"));
+    std::fs::write(&keys, key_set(&[issuer.jwk()]))?;
+    let server = Server::configured(&format!(
+        "[auth.tokens]\nissuer = '{ISSUER}'\naudience = '{AUDIENCE}'\njwks_file = '{}'\n",
+        keys.display()
+    ))?;
+    let browser = Browser::open(Screen::Laptop)?;
+    browser.go(&server.url("/"))?;
+    browser.until("document.querySelector('#sign-in[open]') !== null")?;
+    browser.write("#key", &issuer.token_of(6, 600))?;
+    browser.click("#sign-in form button")?;
+    // The home page is that of the user, without ways to others.
+    browser.until("document.querySelector('#you-rows [data-movie]') !== null")?;
+    assert_eq!(browser.text("document.querySelector('#me').textContent")?, "User 6");
+    let others = "['#pick-user', '#start-new', '.top__nav a[href=\"/users\"]'].some((way) => \
+                  document.querySelector(way).checkVisibility())";
+    assert_eq!(browser.value(others)?, false);
+    browser.click("#me")?;
+    browser.until("document.querySelector('.chooser[open]') !== null")?;
+    assert_eq!(browser.value("document.querySelector('#me-id') === null")?, true);
+    let status = |path: &str| browser.value(&format!("fetch('{path}').then((it) => it.status)"));
+    assert_eq!((status("/v1/users/6")?, status("/v1/users/7")?), (200.into(), 403.into()));
+    let token = "document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage })";
+    assert!(!browser.text(token)?.contains("eyJ"), "a script can read the token");
+    browser.value("document.querySelector('.chooser').close()")?;
+    browser.value("document.querySelector('#sign-out').scrollIntoView()")?;
+    browser.click("#sign-out")?;
+    browser.until("document.querySelector('#me').textContent === 'Who are you?'")?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::server::Server;
+use crate::client::Client;
 
 /// The interval of health checks.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -77,7 +77,7 @@ impl Backends {
         while !self.stops.load(Ordering::Relaxed) {
             let servers = self.all.lock().unwrap().clone();
             for (server, _) in servers {
-                let is_ready = Server::is_ready(server);
+                let is_ready = is_ready(server);
                 let mut all = self.all.lock().unwrap();
                 if let Some(known) = all.iter_mut().find(|(known, _)| *known == server) {
                     known.1 = is_ready;
@@ -126,6 +126,14 @@ impl Backends {
         let _ = upwards.join();
         Ok(())
     }
+}
+
+/// Whether a server is ready.
+fn is_ready(address: SocketAddr) -> bool {
+    Client::connect(address).is_ok_and(|mut client| {
+        client.set_timeout(Duration::from_secs(1));
+        client.get("/readyz").is_ok_and(|answer| answer.status == 200)
+    })
 }
 
 /// Copies one direction until its end, and passes the end on.

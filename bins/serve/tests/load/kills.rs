@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sparrow_test_support::rounds;
 
 use crate::client::Client;
-use crate::server::Server;
+use crate::start;
 
 const CLIENTS: usize = 8;
 /// Of all clients, per kill.
@@ -79,8 +79,8 @@ fn kills_of_the_server_lose_and_double_no_acknowledged_write() {
     drop(free);
     let (path, listen) = (path.to_str().unwrap(), admin.to_string());
     let settings = [("SPARROW__LIVE__PATH", path), ("SPARROW__ADMIN__LISTEN", &*listen)];
-    let mut server = Server::start("", &[], &settings);
-    let (address, acknowledged) = (Mutex::new(server.address), AtomicUsize::new(0));
+    let mut server = start("", &[], &settings);
+    let (address, acknowledged) = (Mutex::new(server.address()), AtomicUsize::new(0));
     let began = Instant::now();
     let (mut written, mut failures) = (Vec::new(), 0);
     thread::scope(|scope| {
@@ -98,9 +98,9 @@ fn kills_of_the_server_lose_and_double_no_acknowledged_write() {
                 assert!(Instant::now() < end, "the clients do not write");
                 thread::sleep(Duration::from_millis(1));
             }
-            server.kill();
-            server = Server::start("", &[], &settings);
-            *address.lock().unwrap() = server.address;
+            server.process().kill();
+            server = start("", &[], &settings);
+            *address.lock().unwrap() = server.address();
         }
         for client in clients {
             let (own, failed) = client.join().unwrap();

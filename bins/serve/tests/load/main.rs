@@ -12,15 +12,17 @@ mod kills;
 #[cfg(target_os = "linux")]
 mod overload;
 mod restart;
-mod server;
 #[cfg(target_os = "linux")]
 mod soak;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use client::Client;
+use sparrow_test_support::program::command;
+use sparrow_test_support::server::Server;
 
 /// Held by each test: they share the processor, and measure.
 static PROCESSOR: Mutex<()> = Mutex::new(());
@@ -28,6 +30,13 @@ static PROCESSOR: Mutex<()> = Mutex::new(());
 /// Waits until no other test runs.
 fn alone() -> MutexGuard<'static, ()> {
     PROCESSOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a server, and waits until it is ready.
+fn start(line: &str, values: &[&dyn AsRef<Path>], settings: &[(&str, &str)]) -> Server {
+    let mut command = command(env!("CARGO_BIN_EXE_sparrow-serve"), line, values);
+    command.env("SPARROW__LOG__FILTER", "warn").envs(settings.iter().copied());
+    Server::start(command)
 }
 
 /// Ends the clients of a test when dropped, also after a failure.

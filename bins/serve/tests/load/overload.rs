@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sparrow_test_support::rounds;
 
 use crate::client::Client;
-use crate::server::Server;
+use crate::start;
 
 /// So many that ranking all of them takes more than a millisecond.
 const MOVIES: usize = 120_000;
@@ -147,18 +147,18 @@ fn millis(time: Duration) -> f64 {
 /// Measures a server with these settings, and prints a line.
 fn measure(folder: &Path, cores: &[String; 2], time: Duration, settings: &[(&str, &str)]) {
     pin(&cores[0]);
-    let server = Server::start("--data {}", &[&folder], settings);
+    let server = start("--data {}", &[&folder], settings);
     pin(&cores[1]);
-    let address = server.address;
+    let address = server.address();
     // Warms up, and measures the model.
     unloaded(address, time / 8);
     let before = unloaded(address, time / 4);
     let carried = capacity(address, time / 4);
     let (accepted, refused) = loaded(address, 3.0 * carried, time / 4);
-    let (resident, _) = server.usage();
+    let resident = server.resident();
     drop((accepted, refused));
     let (accepted, refused) = loaded(address, 3.0 * carried, time);
-    let (after, _) = server.usage();
+    let after = server.resident();
     let idle = unloaded(address, time / 4);
     // The machine has other work: the slower of two measurements is that of the same conditions.
     let idle = before.quantile(0.99).max(idle.quantile(0.99));

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use sparrow_test_support::rounds;
 
 use crate::balancer::Balancer;
-use crate::server::Server;
-use crate::{Stop, send_until};
+use crate::{Server, Stop, send_until, start};
 
 const CLIENTS: usize = 8;
 
@@ -35,8 +34,8 @@ fn path(number: usize) -> String {
 fn rolling_restarts_fail_no_request() {
     let _alone = crate::alone();
     let requests = rounds("requests during rolling restarts", 10_000, 100_000);
-    let mut servers: Vec<Server> = (0..2).map(|_| Server::start("", &[], &SETTINGS)).collect();
-    let balancer = Balancer::start(servers.iter().map(|server| server.address));
+    let mut servers: Vec<Server> = (0..2).map(|_| start("", &[], &SETTINGS)).collect();
+    let balancer = Balancer::start(servers.iter().map(|server| server.address()));
     let (sent, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let failures = Mutex::new(Vec::new());
     let began = Instant::now();
@@ -57,14 +56,14 @@ fn rolling_restarts_fail_no_request() {
         // Both servers at least once, and until all requests were sent.
         let mut replaced = 0;
         while replaced < 2 || sent.load(Ordering::Relaxed) < requests {
-            let old = servers.remove(0);
-            let address = old.address;
+            let mut old = servers.remove(0);
+            let address = old.address();
             old.stop();
             balancer.remove(address);
-            let new = Server::start("", &[], &SETTINGS);
-            balancer.add(new.address);
+            let new = start("", &[], &SETTINGS);
+            balancer.add(new.address());
             let end = Instant::now() + Duration::from_secs(30);
-            while !balancer.is_used(new.address) {
+            while !balancer.is_used(new.address()) {
                 assert!(Instant::now() < end, "the new server is not ready");
                 thread::sleep(Duration::from_millis(5));
             }

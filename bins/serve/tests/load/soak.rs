@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use sparrow_test_support::{demo, rounds};
 
 use crate::client::{Answer, Client};
-use crate::server::Server;
-use crate::{Stop, send_until};
+use crate::{Stop, send_until, start};
 
 const CLIENTS: usize = 4;
 const MIB: usize = 1 << 20;
@@ -118,7 +117,7 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
     let settings =
         [("SPARROW__RANKING__WATCH", "200ms"), ("SPARROW__SERVER__WAITING_RANKINGS", "8")];
     let options = "--data {} --embeddings {} --models {} --live {}";
-    let server = Server::start(options, &[&demo(), &demo(), &models, &live], &settings);
+    let server = start(options, &[&demo(), &demo(), &models, &live], &settings);
     let (sent, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let unexpected = Mutex::new(Vec::new());
     let mut samples = Vec::new();
@@ -126,7 +125,7 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
         let _stop = Stop(&is_done);
         for _ in 0..CLIENTS {
             scope.spawn(|| {
-                send_until(&is_done, server.address, &unexpected, |client| {
+                send_until(&is_done, server.address(), &unexpected, |client| {
                     let Request { method, path, body, expected } =
                         request(sent.fetch_add(1, Ordering::Relaxed));
                     let Answer { status, body } = client
@@ -140,11 +139,11 @@ fn memory_and_descriptors_stay_flat_under_mixed_traffic() {
             });
         }
         let began = Instant::now();
-        let mut client = Client::connect(server.address).unwrap();
+        let mut client = Client::connect(server.address()).unwrap();
         let (mut version, mut published) = (1, Instant::now());
         while began.elapsed() < time {
             thread::sleep(Duration::from_millis(250));
-            samples.push(server.usage());
+            samples.push((server.resident(), server.descriptors()));
             if is_served(&mut client, version) {
                 if published.elapsed() > Duration::from_secs(1) {
                     version += 1;

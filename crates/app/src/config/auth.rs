@@ -1,9 +1,10 @@
-//! `[auth]`: keys.
+//! `[auth]`: keys, and tokens of users.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sparrow_http::{AnonymousReads, ApiKey, Scopes};
+use sparrow_http::{AnonymousReads, ApiKey, Scopes, TokenKeys};
 use toml::{Table, Value};
 
 use super::TableProblem;
@@ -16,6 +17,9 @@ pub struct Auth {
     pub anonymous: Anonymous,
     /// A file with more keys, which is read again when it changes.
     pub keys_file: Option<PathBuf>,
+    /// The accepted tokens of users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// The keys.
     #[serde(skip_serializing_if = "Keys::is_empty")]
     pub keys: Keys,
@@ -41,6 +45,71 @@ impl Anonymous {
             Self::Catalog => AnonymousReads::Catalog,
             Self::All => AnonymousReads::All,
         }
+    }
+}
+
+/// The table `[auth.tokens]`: tokens of an issuer, each of which permits the data of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tokens {
+    /// The claim `iss`. Required.
+    pub issuer: String,
+    /// The claim `aud`, or one of its values. Required.
+    pub audience: String,
+    /// The file with the public keys of the issuer, a JWK Set, which is read again when it changes. Required.
+    pub jwks_file: PathBuf,
+    /// The claim with the id of the user.
+    pub user_claim: String,
+    /// The tolerated difference between the clocks of the issuer and of the server.
+    #[serde(with = "crate::duration::or_zero")]
+    pub leeway: Duration,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audience: String::new(),
+            jwks_file: PathBuf::new(),
+            user_claim: "sub".to_owned(),
+            leeway: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Tokens {
+    /// A key that is missing or empty, and what it is for.
+    pub(super) fn missing(&self) -> Option<(&'static str, &'static str)> {
+        let all = [
+            (self.issuer.is_empty(), "issuer", "the claim iss of the tokens"),
+            (self.audience.is_empty(), "audience", "the claim aud of the tokens"),
+            (
+                self.jwks_file.as_os_str().is_empty(),
+                "jwks_file",
+                "the file with the public keys of the issuer",
+            ),
+            (self.user_claim.is_empty(), "user_claim", "the claim with the id of the user"),
+        ];
+        all.into_iter().find(|(is_missing, ..)| *is_missing).map(|(_, key, what)| (key, what))
+    }
+
+    /// The tokens as the server verifies them, with the keys of the file.
+    pub(crate) fn read(&self) -> Result<sparrow_http::Tokens, String> {
+        let text = super::read_text(&self.jwks_file).map_err(|error| error.to_string())?;
+        Ok(sparrow_http::Tokens {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            user_claim: self.user_claim.clone(),
+            leeway: self.leeway,
+            keys: TokenKeys::parse(&text)?,
+        })
+    }
+}
+
+impl Auth {
+    /// The files with keys.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.keys_file.iter().chain(self.tokens.iter().map(|tokens| &tokens.jwks_file))
     }
 }
 
@@ -199,6 +268,35 @@ mod tests {
             let error = layered(&text, &[]).unwrap_err();
             assert!(error.contains(key) && !error.contains("sparrow_secret"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn tokens_have_defaults_and_required_keys() {
+        let lines = [
+            "issuer = \"https://login.example\"\n",
+            "audience = \"sparrow\"\n",
+            "jwks_file = \"jwks.json\"\n",
+        ];
+        let text = |lines: &[&str]| format!("[auth.tokens]\n{}", lines.concat());
+        let config = layered(&text(&lines), &[]).unwrap();
+        let tokens = config.auth.tokens.clone().unwrap();
+        assert_eq!((&*tokens.user_claim, tokens.leeway), ("sub", Duration::from_mins(1)));
+        assert_eq!(layered(&config.to_toml(), &[]).unwrap().auth, config.auth);
+        for (lines, key) in [
+            (&lines[1..], "auth.tokens.issuer"),
+            (&lines[..1], "auth.tokens.audience"),
+            (&lines[..2], "auth.tokens.jwks_file"),
+            (&["user_claim = \"\"", "\n", lines[0], lines[1], lines[2]], "auth.tokens.user_claim"),
+            (&["issuer = 1"], "auth.tokens.issuer"),
+            (&["leeway = 60"], "auth.tokens.leeway"),
+            (&["key_file = \"jwks.json\""], "auth.tokens.key_file"),
+        ] {
+            let error = layered(&text(lines), &[]).unwrap_err();
+            assert!(error.contains(key), "{lines:?}: {error}");
+        }
+        let from_environment = [("SPARROW__AUTH__TOKENS__ISSUER", "https://login.example")];
+        let error = layered("", &from_environment).unwrap_err();
+        assert!(error.contains("auth.tokens.audience in the environment"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::models::Models;
 use super::recall::{self, Strategies};
 use super::{
     AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store, Tls,
-    Tracing,
+    Tokens, Tracing,
 };
 
 /// The prefix of environment variables that set keys.
@@ -64,7 +64,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
             max_bad_lines: 0,
         },
         store: Store { ca_file: here.clone(), ..Store::default() },
-        auth: Auth { keys_file: here.clone(), ..Auth::default() },
+        auth: Auth { keys_file: here.clone(), tokens: Some(Tokens::default()), ..Auth::default() },
         tls: Tls { certificate: here.clone(), key: here.clone() },
         tracing: Tracing {
             endpoint: Some(String::new()),

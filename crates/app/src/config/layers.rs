@@ -12,7 +12,7 @@ use super::keys::{
 };
 use super::models::Models;
 use super::recall::Strategies;
-use super::{Config, Error, Events, Experiments, Keys, TableProblem, read_text};
+use super::{Config, Error, Events, Experiments, Keys, TableProblem, Tokens, read_text};
 use crate::models::AUTO;
 
 /// A shorter environment variable for `store.url`, which `sparrow-loader` reads too.
@@ -20,6 +20,9 @@ const STORE: &str = "SPARROW_STORE";
 
 /// The origin of the values of flags.
 const COMMAND_LINE: &str = "the command line";
+
+/// The beginning of the keys about tokens.
+const TOKENS: &str = "auth.tokens.";
 
 /// The key of the default model.
 const DEFAULT: &str = "ranking.default";
@@ -99,6 +102,15 @@ impl Config {
             Experiments::new(&experiments.unwrap_or_default(), &config.comparable_models());
         config.experiments = experiments.map_err(in_file)?;
         config.auth.keys = Keys::new(KEYS, &keys.unwrap_or_default()).map_err(in_file)?;
+        if let Some((key, what)) = config.auth.tokens.as_ref().and_then(Tokens::missing) {
+            let given = |(key, _): &(&String, &String)| key.starts_with(TOKENS);
+            let origin = origins.iter().find(given).map(|(_, origin)| origin.clone());
+            return Err(Error::Value {
+                key: format!("{TOKENS}{key}"),
+                origin: origin.unwrap_or_default(),
+                what: format!("is required for tokens: {what}"),
+            });
+        }
         if let Some(tables) = strategies {
             config.recall.strategies = Strategies::new(&tables).map_err(in_file)?;
         }

@@ -23,7 +23,7 @@ mod tls;
 mod tracing;
 
 pub use access_log::{AccessLog, LogUsers};
-pub use auth::{Anonymous, Auth, Keys};
+pub use auth::{Anonymous, Auth, Keys, Tokens};
 pub use error::Error;
 pub use events::Events;
 pub use experiments::Experiments;
@@ -108,7 +108,7 @@ pub struct Config {
     pub limits: Limits,
     /// Cross-origin requests.
     pub cors: Cors,
-    /// Keys.
+    /// Keys, and tokens of users.
     pub auth: Auth,
     /// The admin port.
     pub admin: Admin,

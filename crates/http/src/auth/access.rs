@@ -1,11 +1,13 @@
 //! Decides whether a caller may use an endpoint.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hyper::http::request::Parts;
 
 use crate::auth::credentials::Credential;
 use crate::auth::keys::{Scopes, find};
+use crate::auth::tokens::is_token;
 use crate::auth::{AnonymousReads, Auth};
 use crate::response::problem::{Kind, Problem};
 
@@ -16,6 +18,8 @@ pub(crate) enum Caller {
     Anonymous,
     /// A key, by its name.
     Key(Arc<str>),
+    /// A user, by a token. Permitted are movies and the data of this user alone.
+    User(u32),
 }
 
 /// What a caller may do on a server with credentials.
@@ -52,17 +56,21 @@ impl Access {
         }
     }
 
-    /// Identifies the owner of a key.
+    /// Identifies the owner of a key, or the user of a token.
     pub(crate) fn identify(auth: &Auth, secret: &str) -> Result<Self, Problem> {
-        if let Some(key) = find(&auth.keys, secret.as_bytes()) {
-            return Ok(Self {
-                caller: Caller::Key(key.name().into()),
-                scopes: key.scopes(),
-                is_cookie: false,
-                reads: auth.anonymous_reads,
-            });
-        }
-        Err(Problem::new(Kind::InvalidCredentials, "the key is not valid"))
+        let identified = if let Some(key) = find(&auth.keys, secret.as_bytes()) {
+            Ok((Caller::Key(key.name().into()), key.scopes()))
+        } else {
+            match &auth.tokens {
+                Some(tokens) if is_token(secret) => tokens
+                    .user(secret, SystemTime::now())
+                    .map(|user| (Caller::User(user), Scopes::READ.and(Scopes::WRITE))),
+                _ => Err("the key is not valid"),
+            }
+        };
+        let (caller, scopes) =
+            identified.map_err(|why| Problem::new(Kind::InvalidCredentials, why))?;
+        Ok(Self { caller, scopes, is_cookie: false, reads: auth.anonymous_reads })
     }
 
     /// What a client without credentials may do.
@@ -81,6 +89,11 @@ impl Access {
         self.caller != Caller::Anonymous && !self.is_cookie
     }
 
+    /// The only user whose data the caller may use; `None` if there is no such restriction.
+    pub(crate) fn only_user(&self) -> Option<u32> {
+        if let Caller::User(user) = self.caller { Some(user) } else { None }
+    }
+
     /// Whether data may be changed.
     pub(crate) fn writes(&self) -> bool {
         self.scopes.contains(Scopes::WRITE)
@@ -91,16 +104,22 @@ impl Access {
         self.scopes.contains(Scopes::READ) || self.reads != AnonymousReads::Nothing
     }
 
-    /// Whether the data of users may be read.
-    pub(crate) fn reads_users(&self) -> bool {
-        self.scopes.contains(Scopes::READ) || self.reads == AnonymousReads::All
+    /// Whether the data of a user may be read; with `None`, those of all users.
+    pub(crate) fn reads_user(&self, user: Option<u32>) -> bool {
+        (self.scopes.contains(Scopes::READ) && self.includes(user))
+            || self.reads == AnonymousReads::All
     }
 
-    /// Refuses what the caller may not do.
-    pub(crate) fn check(&self, need: Need) -> Result<(), Problem> {
+    /// Whether a user is the only one of the caller, if there is one.
+    fn includes(&self, user: Option<u32>) -> bool {
+        self.only_user().is_none_or(|only| user == Some(only))
+    }
+
+    /// Refuses what the caller may not do. `user` is the user whose data it is about; `None` for all users.
+    pub(crate) fn check(&self, need: Need, user: Option<u32>) -> Result<(), Problem> {
         let (allowed, scope) = match need {
-            Need::Writes => (self.writes(), "write"),
-            Need::ReadsUsers => (self.reads_users(), "read"),
+            Need::Writes => (self.writes() && self.includes(user), "write"),
+            Need::ReadsUsers => (self.reads_user(user), "read"),
             Need::ReadsCatalog => (self.reads_catalog(), "read"),
         };
         if allowed { Ok(()) } else { Err(self.refusal(scope)) }
@@ -115,9 +134,14 @@ impl Access {
         match &self.caller {
             Caller::Anonymous => {
                 let detail = format!(
-                    "this needs a key with the scope {scope}: send it as Authorization: Bearer KEY"
+                    "this needs a key with the scope {scope}, or a token if the server accepts them: send it as \
+                     Authorization: Bearer KEY"
                 );
                 Problem::new(Kind::Unauthorized, detail)
+            }
+            Caller::User(user) => {
+                let detail = format!("the token permits movies and the data of user {user} alone");
+                Problem::new(Kind::Forbidden, detail)
             }
             Caller::Key(name) => {
                 let detail = format!("the key {name:?} does not have the scope {scope}");

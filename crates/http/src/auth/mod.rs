@@ -1,13 +1,16 @@
-//! Who calls, and what they may do: API keys, and the session of a browser.
+//! Who calls, and what they may do: API keys, tokens of users, and the session of a browser.
 
 pub(crate) mod access;
 pub(crate) mod credentials;
 pub(crate) mod keys;
+pub(crate) mod token_keys;
+pub(crate) mod tokens;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::auth::keys::ApiKey;
+use crate::auth::tokens::Tokens;
 
 /// What clients without credentials may read, once there are keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +30,8 @@ pub enum AnonymousReads {
 pub struct Auth {
     /// The valid keys. Several keys may have one name, such as the old and the new one during a rotation.
     pub keys: Vec<ApiKey>,
+    /// The accepted tokens of users.
+    pub tokens: Option<Tokens>,
     /// What clients without credentials may read.
     pub anonymous_reads: AnonymousReads,
     /// Whether clients without credentials may change data.
@@ -38,7 +43,7 @@ pub struct Auth {
 impl Auth {
     /// Whether the server needs credentials.
     pub fn is_configured(&self) -> bool {
-        self.is_required || !self.keys.is_empty()
+        self.is_required || !self.keys.is_empty() || self.tokens.is_some()
     }
 }
 

@@ -202,17 +202,24 @@ fn security_schemes() -> Json {
         ("name", "X-API-Key".into()),
     ]);
     let header = header.with_text("description", "A key of `[auth]`.");
-    Json::from([("bearer", bearer), ("apiKey", header)])
+    let token = Json::from([
+        ("type", "http".into()),
+        ("scheme", "bearer".into()),
+        ("bearerFormat", "JWT".into()),
+    ]);
+    let token = token.with_text(
+        "description",
+        "A token of an issuer in `[auth.tokens]`. It permits movies and the data of its user alone.",
+    );
+    Json::from([("bearer", bearer), ("apiKey", header), ("token", token)])
 }
 
 /// What an endpoint accepts: nothing, on a server without keys.
-fn security() -> Json {
-    let none = || Json::List(Vec::new());
-    Json::List(vec![
-        Json::from([]),
-        Json::from([("bearer", none())]),
-        Json::from([("apiKey", none())]),
-    ])
+fn security(endpoint: &Endpoint) -> Json {
+    let schemes = ["bearer", "apiKey"].into_iter();
+    let schemes = schemes.chain(endpoint.accepts_tokens().then_some("token"));
+    let schemes = schemes.map(|name| Json::from([(name, Json::List(Vec::new()))]));
+    Json::List(std::iter::once(Json::from([])).chain(schemes).collect())
 }
 
 fn info() -> Json {
@@ -286,7 +293,7 @@ fn operation(endpoint: &Endpoint, methods: Methods, names: &Names<'_>) -> Json {
         operation = operation.with("requestBody", request_body(fields, endpoint, names));
     }
     if !endpoint.is_open {
-        operation = operation.with("security", security());
+        operation = operation.with("security", security(endpoint));
     }
     operation.with("responses", responses(endpoint, methods))
 }
@@ -636,8 +643,8 @@ static PROBLEMS: [ProblemResponse; 15] = [
         Kind::Unauthorized,
         "The server has keys (`[auth]`), and the request has none that is valid.",
         || {
-            let detail =
-                "this needs a key with the scope read: send it as Authorization: Bearer KEY";
+            let detail = "this needs a key with the scope read, or a token if the server accepts them: send it as \
+                 Authorization: Bearer KEY";
             Problem::new(Kind::Unauthorized, detail)
         },
     ),

@@ -41,9 +41,22 @@ pub(crate) struct Endpoint<Query: ?Sized = [Parameter]> {
     pub(crate) is_personal: bool,
     /// What its callers must be permitted on a server with credentials.
     pub(crate) needs: Need,
+    /// Where its requests name the user whose data they read or change.
+    pub(crate) user_in: UserIn,
     /// Whether it needs no credentials on a server that has some.
     pub(crate) is_open: bool,
     pub(crate) query: Query,
+}
+
+/// Where requests name the user whose data they read or change. Callers with a token may use the data of one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UserIn {
+    /// In the path, below `/v1/users/{id}`. Requests to other paths are about all users.
+    Path,
+    /// In the parameter `id` of the query.
+    Query,
+    /// In the body: the handler calls [`Call::check_change`] for each.
+    Body,
 }
 
 /// The sections of the description.
@@ -184,6 +197,7 @@ impl<Query: Copy> Endpoint<Query> {
             exposure: Exposure::Public,
             is_personal: false,
             needs: Need::ReadsCatalog,
+            user_in: UserIn::Path,
             is_open: false,
             query,
         }
@@ -255,6 +269,11 @@ impl<Query: Copy> Endpoint<Query> {
         Self { exposure, ..self }
     }
 
+    /// Sets where requests name the user whose data they read or change.
+    pub(crate) const fn naming_user(self, user_in: UserIn) -> Self {
+        Self { user_in, ..self }
+    }
+
     /// Needs no credentials.
     pub(crate) const fn open(self) -> Self {
         Self { is_open: true, ..self }
@@ -276,6 +295,17 @@ impl Endpoint {
     pub(crate) fn is_of_catalog(&self) -> bool {
         let is_list = matches!(self.group, Group::Movies | Group::SparrowRecSys);
         is_list && !self.is_personal && self.methods == Methods::READ
+    }
+
+    /// Whether its path names a user.
+    pub(crate) fn has_user_in_path(&self) -> bool {
+        self.path.template.starts_with("/v1/users/{id}")
+    }
+
+    /// Whether a token can permit it: it is about movies, or about the user that a request names.
+    pub(crate) fn accepts_tokens(&self) -> bool {
+        let names_user = self.user_in != UserIn::Path || self.has_user_in_path();
+        self.needs == Need::ReadsCatalog || names_user
     }
 
     /// The class of its requests. Costly are writes, and everything that is ranked for somebody.
@@ -329,6 +359,11 @@ impl<'a> Call<'a> {
     /// The id in the path.
     pub(crate) fn id(&self) -> Result<u32, Problem> {
         path_id("id", self.variables[0])
+    }
+
+    /// Refuses callers that may not change the data of this user.
+    pub(crate) fn check_change(&self, user: u32) -> Result<(), Problem> {
+        self.access.map_or(Ok(()), |access| access.check(Need::Writes, Some(user)))
     }
 
     /// The second id in the path, of a movie.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use sparrow_live::Action;
 use sparrow_model::UserId;
 
-use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group};
+use crate::endpoints::endpoint::{Answer, Call, Endpoint, Group, UserIn};
 use crate::endpoints::live::{
     self, Batch, Change, LARGEST_BATCH, TIMESTAMP, key_of, key_of_item, movie_of, time_of,
     write_all,
@@ -66,6 +66,7 @@ pub(crate) static POST: Endpoint<[Parameter; 1]> = Endpoint::v1(
         "",
     )]),
 )
+.naming_user(UserIn::Body)
 .with_problems(&[Kind::NotFound, Kind::Internal]);
 
 const EVENT: Type = Type::new(
@@ -132,6 +133,7 @@ pub(crate) async fn post(call: &Call<'_>) -> Result<Reply, Problem> {
             Problem::new(Kind::InvalidBody, detail).parameter(&path).allowed(kind, types.names())
         })?;
         let (user, time) = (item.whole(USER)?, time_of(&item)?);
+        call.check_change(user).map_err(|problem| problem.parameter(&item.path(USER)))?;
         let value = item.number(VALUE, 0.0, GREATEST)?;
         let share = item.number(SHARE, 0.0, 1.0)?;
         let seconds = item.number(SECONDS, 0.0, 86_400.0)?;

@@ -1,6 +1,6 @@
 //! `/v1/session`: who the caller is, and how a browser signs in.
 //!
-//! The key is kept in a cookie that scripts cannot read, so a script that got into a page cannot steal it, and images have
+//! The key or token is kept in a cookie that scripts cannot read, so a script that got into a page cannot steal it, and images have
 //! it, too. The cookie is not sent with requests that other sites cause, and changes of data need the header `Origin` with
 //! the origin of the server beside it.
 
@@ -14,7 +14,7 @@ use crate::parameters::definition::Parameter;
 use crate::policy::cors::Origins;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply::{Methods, Reply};
-use crate::response::schema::{Field, Schema, TEXT, json_type};
+use crate::response::schema::{Field, ID, Schema, TEXT, json_type};
 
 const KEY: &str = "key";
 
@@ -24,7 +24,7 @@ const LONGEST: u32 = 4096;
 json_type! {
     /// What the caller may do.
     pub(crate) struct Session<'a> as "Session" {
-        /// Whether the server has keys, so that signing in can change what the caller may do.
+        /// Whether the server needs credentials, so that signing in can change what the caller may do.
         guarded / "guarded": bool = Schema::Boolean,
         /// Whether the caller may read movies.
         reads / "reads": bool = Schema::Boolean,
@@ -33,6 +33,9 @@ json_type! {
         /// The name of the caller's key.
         #[serde(skip_serializing_if = "Option::is_none")]
         key / "key": Option<&'a str> = Schema::Optional(&TEXT),
+        /// The user of the caller's token: the only one whose data the caller may read and change.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user / "user": Option<u32> = Schema::Optional(&ID),
     }
 }
 
@@ -58,14 +61,14 @@ pub(crate) static SIGN_IN: Endpoint<[Parameter; 0]> = Endpoint {
         "signIn",
         [],
         Answer::Json(Schema::Named(&Session::TYPE)),
-        "Keeps a key in a cookie of the browser.",
+        "Keeps a key or a token in a cookie of the browser.",
     )
     .described("The cookie is HttpOnly and SameSite=Strict, and ends with the browser. For the web pages of the server.")
     .posted(&BODY)
     .open()
 };
 
-const BODY: [Field; 1] = [Field::new(KEY, Schema::Short(LONGEST), "A key.")];
+const BODY: [Field; 1] = [Field::new(KEY, Schema::Short(LONGEST), "A key, or a token.")];
 
 pub(crate) fn sign_in(call: &Call<'_>) -> Result<Reply, Problem> {
     let fields = read_object(call.body)?;
@@ -111,6 +114,7 @@ fn reply(call: &Call<'_>, access: Option<&Access>) -> Reply {
             reads: true,
             writes: call.shared.options.accepts_writes,
             key: None,
+            user: None,
         },
         Some(access) => Session {
             guarded: true,
@@ -118,8 +122,9 @@ fn reply(call: &Call<'_>, access: Option<&Access>) -> Reply {
             writes: access.writes(),
             key: match &access.caller {
                 Caller::Key(name) => Some(name),
-                Caller::Anonymous => None,
+                Caller::Anonymous | Caller::User(_) => None,
             },
+            user: access.only_user(),
         },
     };
     Reply::serialized(&session)

@@ -4,7 +4,7 @@
 use sparrow_engine::{Candidates, Reason, Request, SimilarRequest};
 use sparrow_model::{Sort, UserId};
 
-use crate::endpoints::endpoint::{Answer, Call, Endpoint};
+use crate::endpoints::endpoint::{Answer, Call, Endpoint, UserIn};
 use crate::endpoints::experiment::{Subject, VARIANT, recommend_in_experiments};
 use crate::endpoints::ranking::{RECOMMENDATIONS as SIZE, USER_ID, engine_problem};
 use crate::endpoints::users::{read_user, write_rating_range};
@@ -35,7 +35,8 @@ pub(crate) static RECOMMENDATIONS: Endpoint<[Parameter; 5]> = Endpoint::sparrowr
     "Recommends movies that a user has not rated.",
 )
 .with_problems(&[Kind::Internal])
-.personal();
+.personal()
+.naming_user(UserIn::Query);
 
 pub(crate) async fn recommendations(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;
@@ -101,7 +102,8 @@ pub(crate) static USER: Endpoint<[Parameter; 1]> = Endpoint::sparrowrecsys(
     "Shows a user and all their ratings.",
 )
 .with_problems(&[Kind::NotFound, Kind::Internal])
-.personal();
+.personal()
+.naming_user(UserIn::Query);
 
 pub(crate) async fn user(call: &Call<'_>) -> Result<Reply, Problem> {
     let snapshot = call.snapshot()?;

@@ -113,7 +113,7 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// Reads a whole number: digits only, without a sign or leading zeros, so that each number has one
 /// spelling.
-fn whole(text: &str) -> Option<u32> {
+pub(crate) fn whole(text: &str) -> Option<u32> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     (plain && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok())?
 }

@@ -1,4 +1,4 @@
-//! Limits on the rate of requests: by key, or by address for clients without a valid key.
+//! Limits on the rate of requests: by key, by user for tokens, or by address for clients without a valid credential.
 
 use std::fmt;
 use std::hash::Hash;
@@ -20,9 +20,9 @@ use crate::response::reply::Reply;
 /// Requests per second. As many may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RateLimits {
-    /// Per name of a key; `None` for no limit.
+    /// Per name of a key, and per user with a token; `None` for no limit.
     pub per_key: Option<NonZeroU32>,
-    /// Per address, of requests without a valid key; `None` for no limit.
+    /// Per address, of requests without a valid key or token; `None` for no limit.
     pub per_address: Option<NonZeroU32>,
     /// Whether the limit per address applies to loopback, where a proxy may be.
     pub limits_loopback: bool,
@@ -32,6 +32,7 @@ pub struct RateLimits {
 #[derive(Debug)]
 pub(crate) struct Rates {
     keys: Option<Rate<Arc<str>>>,
+    users: Option<Rate<u32>>,
     addresses: Option<Rate<IpAddr>>,
     limits_loopback: bool,
 }
@@ -40,6 +41,7 @@ impl Rates {
     pub(crate) fn new(limits: RateLimits) -> Self {
         Self {
             keys: limits.per_key.map(|most| Rate::new("key", most)),
+            users: limits.per_key.map(|most| Rate::new("user", most)),
             addresses: limits.per_address.map(|most| Rate::new("address", most)),
             limits_loopback: limits.limits_loopback,
         }
@@ -47,8 +49,10 @@ impl Rates {
 
     /// Counts a request; `None` if no limit applies to it.
     pub(crate) fn count(&self, peer: Option<IpAddr>, access: Option<&Access>) -> Option<Standing> {
-        if let Some(Access { caller: Caller::Key(name), .. }) = access {
-            return self.keys.as_ref().map(|keys| keys.count(name));
+        match access.map(|access| &access.caller) {
+            Some(Caller::Key(name)) => return self.keys.as_ref().map(|keys| keys.count(name)),
+            Some(Caller::User(user)) => return self.users.as_ref().map(|users| users.count(user)),
+            Some(Caller::Anonymous) | None => {}
         }
         let addresses = self.addresses.as_ref()?;
         let peer = peer?.to_canonical();

@@ -11,10 +11,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use tracing::{Instrument as _, Span, field};
 
-use crate::auth::access::Access;
+use crate::auth::access::{Access, Need};
 use crate::endpoints;
-use crate::endpoints::endpoint::{Call, Endpoint, Exposure};
+use crate::endpoints::endpoint::{Call, Endpoint, Exposure, UserIn};
 use crate::endpoints::metrics::routes;
+use crate::parameters::definition::{Parameter, USER_ID};
+use crate::parameters::query::{Unknown, parse};
 use crate::policy::cors::{Grant, Origins};
 use crate::policy::rates::Standing;
 use crate::policy::{operators, writes};
@@ -357,9 +359,31 @@ fn authorize(
     if let Some(access) = &access
         && !endpoint.is_open
     {
-        access.check(endpoint.needs)?;
+        access.check(endpoint.needs, subject(parts, route, endpoint, access)?)?;
     }
     Ok(access)
+}
+
+/// The user whose data a request is about, if its caller may use those of one user alone; `None` for all users.
+fn subject(
+    parts: &Parts,
+    route: Route<'_>,
+    endpoint: &Endpoint,
+    access: &Access,
+) -> Result<Option<u32>, Problem> {
+    static ID: [Parameter; 1] = [USER_ID];
+    let only = access.only_user();
+    match endpoint.user_in {
+        _ if only.is_none() || endpoint.needs == Need::ReadsCatalog => Ok(None),
+        UserIn::Path => Ok(route.user()),
+        // As the handler reads it.
+        UserIn::Query => {
+            let [id] = parse(parts.uri.query(), &ID, Unknown::Ignore)?;
+            id.id().map(Some)
+        }
+        // The handler checks the users in the body.
+        UserIn::Body => Ok(only),
+    }
 }
 
 async fn reply(
@@ -428,4 +452,113 @@ fn error_page(
     }
     let page = shared.web.page("error.html", StatusCode::NOT_FOUND, &HeaderMap::new()).ok()?;
     Some(page.varying_by("accept"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use sparrow_test_support::tokens::{AUDIENCE, ISSUER, Issuer, key_set};
+
+    use super::*;
+    use crate::auth::token_keys::TokenKeys;
+    use crate::auth::tokens::Tokens;
+    use crate::auth::{AnonymousReads, Auth};
+    use crate::endpoints::ENDPOINTS;
+
+    const OWN: u32 = 6;
+    const OTHER: u32 = 7;
+
+    /// The endpoints with which a caller may read or change the data of a user, in the order of their names.
+    fn permitted(access: &Access, user: u32) -> Vec<&'static str> {
+        let guarded = ENDPOINTS.iter().map(|(_, endpoint)| *endpoint);
+        let guarded = guarded.filter(|endpoint| endpoint.exposure.is_public() && !endpoint.is_open);
+        let permits = |endpoint: &&Endpoint| {
+            let path = endpoint.path.template.replace("{id}", &user.to_string());
+            let path = path.replace("{movieId}", "1");
+            let method = endpoint.methods.names().next().unwrap();
+            let request = hyper::Request::builder().method(method).uri(format!("{path}?id={user}"));
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let route = Route::find(&path, method).unwrap();
+            assert_eq!(route.endpoint().unwrap().operation_id, endpoint.operation_id);
+            let outcome = authorize(&parts, route, Lane::Public, Ok(Some(access.clone())));
+            let refused = outcome.as_ref().err().map(Problem::kind);
+            assert!(matches!(refused, None | Some(Kind::Forbidden)), "{refused:?} {path}");
+            refused.is_none()
+        };
+        sorted(guarded.filter(permits).map(|found| found.operation_id))
+    }
+
+    fn sorted(names: impl IntoIterator<Item = &'static str>) -> Vec<&'static str> {
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn with_token(anonymous_reads: AnonymousReads) -> Access {
+        let issuer = Issuer::new("one");
+        let tokens = Tokens {
+            issuer: ISSUER.to_owned(),
+            audience: AUDIENCE.to_owned(),
+            user_claim: "sub".to_owned(),
+            leeway: Duration::ZERO,
+            keys: TokenKeys::parse(&key_set(&[issuer.jwk()])).unwrap(),
+        };
+        let auth = Auth { tokens: Some(tokens), anonymous_reads, ..Auth::default() };
+        Access::identify(&auth, &issuer.token_of(OWN, 60)).unwrap()
+    }
+
+    /// About movies, or about a user without an id.
+    const ABOUT_NO_USER: [&str; 14] = [
+        "getHome",
+        "getMovie",
+        "getMovieFeatures",
+        "getPoster",
+        "listGenres",
+        "listModels",
+        "listMovies",
+        "listSimilarMovies",
+        "originalGenre",
+        "originalMovie",
+        "originalSimilarMovies",
+        "recommendToNewUser",
+        "searchMovies",
+        // The handler checks the users in the body.
+        "recordEvents",
+    ];
+
+    const READS: [&str; 7] = [
+        "getUser",
+        "getUserFeatures",
+        "getUserHome",
+        "listEvents",
+        "originalRecommendations",
+        "originalUser",
+        "recommend",
+    ];
+
+    const CHANGES: [&str; 4] = ["forgetUser", "rateMovie", "rateMovies", "removeRating"];
+
+    /// A new endpoint is in one of the lists, or tokens do not permit it.
+    #[test]
+    fn tokens_permit_movies_and_their_own_user_alone() {
+        let access = with_token(AnonymousReads::Nothing);
+        assert_eq!(permitted(&access, OTHER), sorted(ABOUT_NO_USER));
+        let own = ABOUT_NO_USER.into_iter().chain(READS).chain(CHANGES);
+        assert_eq!(permitted(&access, OWN), sorted(own));
+        for (_, endpoint) in ENDPOINTS {
+            let is_listed = [&ABOUT_NO_USER[..], &READS, &CHANGES].concat();
+            let is_listed = is_listed.contains(&endpoint.operation_id);
+            let is_guarded = endpoint.exposure.is_public() && !endpoint.is_open;
+            assert_eq!(is_guarded && endpoint.accepts_tokens(), is_listed, "{endpoint:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_permit_reads_that_everybody_may_and_no_such_changes() {
+        let access = with_token(AnonymousReads::All);
+        let all = ABOUT_NO_USER.into_iter().chain(READS).chain(["listUsers"]);
+        assert_eq!(permitted(&access, OTHER), sorted(all));
+    }
 }

@@ -34,7 +34,6 @@ pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Probl
     let found = |found: bool| if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
     // A page without its status says nothing about what the caller may not read.
     let reads_catalog = call.access.is_none_or(Access::reads_catalog);
-    let reads_users = call.access.is_none_or(Access::reads_users);
     let found = |is_found: bool| found(is_found || !reads_catalog);
     let (name, status) = match page {
         Page::Home => ("home.html", StatusCode::OK),
@@ -49,7 +48,11 @@ pub(crate) async fn show(page: Page<'_>, call: &Call<'_>) -> Result<Reply, Probl
             let has_model = |engine: &Engine, name: &str| engine.similar_models().contains(&name);
             ("movie.html", status_of_choices(snapshot, status, call.query, has_model))
         }
-        Page::User(_) if !reads_users => ("user.html", StatusCode::OK),
+        Page::User(id)
+            if call.access.is_some_and(|access| !access.reads_user(page_id(id).ok())) =>
+        {
+            ("user.html", StatusCode::OK)
+        }
         Page::User(id) => match read_user(snapshot, page_id(id)?).await {
             Err(problem) if problem.kind() != Kind::NotFound => {
                 // The script's own request shows the problem.

@@ -77,11 +77,7 @@ impl<'p> Route<'p> {
     /// The user in the path of an endpoint.
     pub(crate) fn user(&self) -> Option<u32> {
         match self {
-            Self::Endpoint(_, endpoint, [id, _])
-                if endpoint.path.template.starts_with("/v1/users/{id}") =>
-            {
-                id.parse().ok()
-            }
+            Self::Endpoint(_, endpoint, [id, _]) if endpoint.has_user_in_path() => id.parse().ok(),
             _ => None,
         }
     }

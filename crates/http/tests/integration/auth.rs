@@ -1,11 +1,14 @@
-//! Keys, sessions of browsers, and the admin port.
+//! Keys, tokens, sessions of browsers, and the admin port.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sparrow_http::{
-    AnonymousReads, ApiKey, Auth, Cors, Options, Scopes, SnapshotOptions, generate_key,
+    AnonymousReads, ApiKey, Auth, Cors, Options, Scopes, SnapshotOptions, TokenKeys, Tokens,
+    generate_key,
 };
 use sparrow_live::{Limits, MemoryLive};
+use sparrow_test_support::tokens::{AUDIENCE, ISSUER, Issuer, key_set};
 use sparrow_user_state::LiveSource;
 
 use crate::support::{Answer, Running, patient, snapshot};
@@ -280,4 +283,140 @@ fn admin_port_beyond_loopback_has_health_alone_without_key() {
     running.server.set_auth(Auth::default());
     assert_eq!(admin.get("/v1/models").status, 403);
     assert_eq!(admin.get("/readyz").status, 200);
+}
+
+/// A server that accepts the tokens of an issuer, and one key.
+fn with_tokens(issuer: &Issuer) -> (Running, String) {
+    let (key, known) = key("app", Scopes::READ.and(Scopes::WRITE));
+    let auth = Auth { keys: vec![known], tokens: Some(accepting(issuer)), ..Auth::default() };
+    (server(Options { auth, ..patient() }), key)
+}
+
+pub(crate) fn accepting(issuer: &Issuer) -> Tokens {
+    Tokens {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        user_claim: "sub".to_owned(),
+        leeway: Duration::ZERO,
+        keys: TokenKeys::parse(&key_set(&[issuer.jwk()])).unwrap(),
+    }
+}
+
+#[test]
+fn token_reads_and_changes_its_own_user_alone() {
+    let issuer = Issuer::new("one");
+    let (running, key) = with_tokens(&issuer);
+    let token = bearer(&issuer.token_of(1, 60));
+    let status = |method: &str, target: &str, body: &str| {
+        let status = send(&running, method, target, &token, body).status;
+        // A key permits both.
+        assert_eq!(send(&running, method, target, &bearer(&key), body).status, 200, "{target}");
+        status
+    };
+    for target in CATALOG {
+        assert_eq!(running.get_with(target, &token).status, 200, "{target}");
+    }
+    for target in PERSONAL {
+        let other = target.replace("users/1", "users/2").replace("id=1", "id=2");
+        let (own, other) = (running.get_with(target, &token), running.get_with(&other, &token));
+        let expected = if target == "/v1/users" { 403 } else { 200 };
+        assert_eq!((own.status, other.status), (expected, 403), "{target}");
+        assert!(other.problem()["detail"].as_str().unwrap().contains("user 1"), "{target}");
+    }
+    let rating = "{\"stars\":4}";
+    assert_eq!(status("PUT", "/v1/users/1/ratings/1", rating), 200);
+    assert_eq!(status("PUT", "/v1/users/2/ratings/1", rating), 403);
+    let event = |user: u32| format!("{{\"type\":\"like\",\"userId\":{user},\"movieId\":1}}");
+    let events = |users: &[u32]| {
+        let events: Vec<String> = users.iter().map(|user| event(*user)).collect();
+        format!("{{\"events\":[{}]}}", events.join(","))
+    };
+    assert_eq!(status("POST", "/v1/events", &events(&[1, 1])), 200);
+    assert_eq!(status("POST", "/v1/events", &events(&[1, 2])), 403);
+    let partial = send(&running, "POST", "/v1/events?partial=true", &token, &events(&[1, 2]));
+    assert_eq!(partial.json()["items"][0]["status"], 200);
+    assert_eq!(partial.json()["items"][1]["status"], 403);
+    assert_eq!(partial.json()["items"][1]["parameter"], "events[1].userId");
+    assert_eq!(status("POST", "/v1/users", "{}"), 403);
+    assert_eq!(status("POST", "/v1/recommendations", "{\"ratings\":[]}"), 200);
+    // What is not the id of a user is not the own user.
+    for target in ["/v1/users/x", "/v1/users/%31", "/getuser?id=2&id=1", "/getuser"] {
+        assert_ne!(running.get_with(target, &token).status, 200, "{target}");
+    }
+}
+
+#[test]
+fn token_of_a_replaced_key_or_a_passed_time_is_refused() {
+    let (old, new) = (Issuer::new("old"), Issuer::new("new"));
+    let (running, _) = with_tokens(&old);
+    let get = |token: &str| running.get_with("/v1/users/1", &bearer(token));
+    assert_eq!(get(&old.token_of(1, 60)).status, 200);
+    let expired = get(&old.token_of(1, -1));
+    assert_eq!(expired.status, 401);
+    assert!(expired.problem()["detail"].as_str().unwrap().contains("expired"));
+    assert!(expired.header("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+    let oversized = old.token(&format!("{{\"pad\":\"{}\"}}", "a".repeat(4096)));
+    assert_eq!(get(&oversized).status, 401);
+    let mut tokens = accepting(&old);
+    tokens.keys = TokenKeys::parse(&key_set(&[old.jwk(), new.jwk()])).unwrap();
+    running.server.set_auth(Auth { tokens: Some(tokens), ..Auth::default() });
+    for issuer in [&old, &new] {
+        assert_eq!(get(&issuer.token_of(1, 60)).status, 200);
+    }
+    running.server.set_auth(Auth { tokens: Some(accepting(&new)), ..Auth::default() });
+    assert_eq!((get(&old.token_of(1, 60)).status, get(&new.token_of(1, 60)).status), (401, 200));
+    // Without tokens, one is an unknown key.
+    let auth = Auth { is_required: true, ..Auth::default() };
+    running.server.set_auth(auth);
+    assert_eq!(get(&new.token_of(1, 60)).status, 401);
+}
+
+#[test]
+fn session_of_a_token_is_that_of_its_user_until_it_expires() {
+    let issuer = Issuer::new("one");
+    let (running, _) = with_tokens(&issuer);
+    let body = format!("{{\"key\":\"{}\"}}", issuer.token_of(1, 60));
+    let own = "Origin: http://test\r\n";
+    let answer = send(&running, "POST", "/v1/session", own, &body);
+    let session = serde_json::json!({ "guarded": true, "reads": true, "writes": true, "user": 1 });
+    assert_eq!((answer.status, answer.json()), (200, session.clone()));
+    let cookie = cookie(&answer);
+    assert_eq!(running.get_with("/v1/session", &cookie).json(), session);
+    assert_eq!(running.get_with("/v1/users/1", &cookie).status, 200);
+    assert_eq!(running.get_with("/v1/users/2", &cookie).status, 403);
+    // The pages show nothing about others, not even whether they exist.
+    for (page, status) in [("/users/1", 200), ("/users/2", 200), ("/users/999999", 200)] {
+        assert_eq!(running.get_with(page, &cookie).status, status, "{page}");
+    }
+    assert_eq!(put(&running, &format!("{cookie}{own}")).status, 200);
+    assert_eq!(put(&running, &cookie).status, 403);
+    let expired = format!("Cookie: sparrow_session={}\r\n", issuer.token_of(1, -1));
+    assert_eq!(running.get_with("/v1/users/1", &expired).status, 401);
+    assert_eq!(running.get_with("/v1/session", &expired).json()["reads"], false);
+    let body = format!("{{\"key\":\"{}\"}}", issuer.token_of(1, -1));
+    assert_eq!(send(&running, "POST", "/v1/session", own, &body).status, 401);
+}
+
+#[test]
+fn tokens_are_no_keys_of_the_admin_port() {
+    let issuer = Issuer::new("one");
+    let (running, _) = with_tokens(&issuer);
+    let admin = running.admin_on("0.0.0.0:0");
+    let token = bearer(&issuer.token_of(1, 60));
+    for target in ["/v1/models", "/debug/config", "/debug/live"] {
+        assert_eq!(admin.get_with(target, &token).status, 403, "{target}");
+    }
+}
+
+#[test]
+fn description_names_tokens_where_they_can_permit_something() {
+    let running = server(patient());
+    let paths = running.json("/openapi.json");
+    let has = |path: &str, method: &str| {
+        let security = &paths["paths"][path][method]["security"];
+        security.as_array().unwrap().contains(&serde_json::json!({ "token": [] }))
+    };
+    assert!(has("/v1/users/{id}", "get") && has("/v1/events", "post") && has("/v1/movies", "get"));
+    assert!(has("/getuser", "get") && !has("/v1/users", "get") && !has("/v1/users", "post"));
+    assert_eq!(paths["components"]["securitySchemes"]["token"]["bearerFormat"], "JWT");
 }

@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 
 use sparrow_http::{AddressHeader, Auth, Options, RateLimits, Scopes, TrustedProxies};
+use sparrow_test_support::tokens::Issuer;
 
-use crate::auth::{bearer, key, send, server};
+use crate::auth::{accepting, bearer, key, send, server};
 use crate::support::{Answer, Running, patient};
 
 const MOST: u32 = 5;
@@ -61,6 +62,23 @@ fn clients_on_loopback_are_not_limited_by_default() {
     let limits = RateLimits { limits_loopback: false, ..by_address() };
     let running = limited(limits, Auth::default());
     assert!(flood(&running, "/v1/genres", "").iter().all(|answer| answer.status == 200));
+}
+
+#[test]
+fn each_user_of_tokens_has_their_own_limit() {
+    let issuer = Issuer::new("one");
+    let auth = Auth { tokens: Some(accepting(&issuer)), ..Auth::default() };
+    let per_key = NonZeroU32::new(1);
+    let running = limited(RateLimits { per_key, ..RateLimits::default() }, auth);
+    let answers = flood(&running, "/v1/genres", &bearer(&issuer.token_of(1, 60)));
+    assert_eq!(answers[0].status, 200);
+    assert_eq!(answers[0].header("ratelimit-policy"), Some("\"user\";q=1;w=1"));
+    let refused = answers.iter().find(|answer| is_refusal(answer)).unwrap();
+    assert!(refused.problem()["detail"].as_str().unwrap().ends_with("by this user"));
+    // A new token of the same user shares the limit, the one of another user does not.
+    let renewed = issuer.token_of(1, 120);
+    assert!(flood(&running, "/v1/genres", &bearer(&renewed))[1..].iter().any(is_refusal));
+    assert_eq!(running.get_with("/v1/genres", &bearer(&issuer.token_of(2, 60))).status, 200);
 }
 
 #[test]

@@ -3,7 +3,7 @@ import "./site.js";
 import { get, latest } from "./api.js";
 import { announce, count, h, plural } from "./dom.js";
 import { card, genreUrl, problemBox, settled, userUrl, waiting, whenNear } from "./parts.js";
-import { chosenUser, newUser, onChange, opinions } from "./me.js";
+import { chosenUser, newUser, onChange, opinions, signedInUser } from "./me.js";
 import { emptyRow, homeRow } from "./rows.js";
 import { restoreScroll } from "./scroll.js";
 
@@ -53,6 +53,8 @@ function userPicker() {
 }
 
 async function greeting() {
+  // Nothing about other users.
+  if (signedInUser() !== null) return;
   try {
     const users = await get("/v1/users", { sort: "ratingCount", size: 5 });
     document.getElementById("busy-users").append(

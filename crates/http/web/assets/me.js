@@ -5,24 +5,42 @@ import { base, h, icon, pagePath } from "./dom.js";
 
 const KEY = "sparrow.user";
 const FRESH = "sparrow.fresh";
+const SIGNED_IN = "sparrow.signed-in";
 const CROSS = "M6 6l12 12M18 6L6 18";
 
 /** The page of a user rates as this user; other pages as the one that the visitor chose. */
 const pageUser = /^\/users\/([0-9]+)$/.exec(pagePath)?.[1] ?? null;
 
-/** The user that the visitor chose, as text; null without one, or if the browser stores nothing. */
-export function chosenUser() {
+/** The user with this key of the storage, as text; null without one, or if the browser stores nothing. */
+function storedUser(key) {
   try {
-    const text = localStorage.getItem(KEY);
+    const text = localStorage.getItem(key);
     return /^[0-9]{1,10}$/.test(text ?? "") ? text : null;
   } catch {
     return null;
   }
 }
 
+/** The user of the token with which the visitor signed in, the only one that they may be; null without one. */
+export const signedInUser = () => storedUser(SIGNED_IN);
+
+/** The user that the visitor is signed in as, or chose; null without one. */
+export const chosenUser = () => signedInUser() ?? storedUser(KEY);
+
 /** The user who rates on this page; null before the visitor chose one. */
 export function rater() {
-  return pageUser ?? chosenUser();
+  return signedInUser() ?? pageUser ?? chosenUser();
+}
+
+/** Stores as whom the visitor is signed in; null after signing out, or for a key, which permits all users. */
+export function signInAs(id) {
+  try {
+    if (id === null) localStorage.removeItem(SIGNED_IN);
+    else localStorage.setItem(SIGNED_IN, String(id));
+    localStorage.removeItem(FRESH);
+  } catch {
+    // The pages then let the visitor choose a user, and the server refuses all others.
+  }
 }
 
 /** Stores the choice; null removes it. */
@@ -151,7 +169,7 @@ function showChoice() {
   if (!button) return;
   const user = chosenUser();
   button.textContent = user === null ? "Who are you?" : nameOf(user);
-  button.title = user === null ? "Choose whose ratings you give" : `You rate as user ${user}`;
+  button.title = signedInUser() !== null ? `You are signed in as user ${user}` : user === null ? "Choose whose ratings you give" : `You rate as user ${user}`;
 }
 
 /** Where ratings are kept, in a sentence. */
@@ -196,11 +214,12 @@ function chooser() {
     }
   };
   const nobody = h("button", { class: "button button--quiet", type: "button", id: "me-nobody", onclick: () => { chooseUser(null); location.reload(); } }, "Nobody");
+  const only = signedInUser();
+  const ways = h("p", { class: "hero__ways" }, h("button", { class: "button", type: "button", id: "me-new", onclick: fresh }, "I'm new"), nobody);
   dialog.append(
-    h("h2", { id: "chooser-title" }, "Who are you?"),
+    h("h2", { id: "chooser-title" }, only === null ? "Who are you?" : `You are signed in as user ${only}`),
     h("p", {}, "Your stars change your recommendations at once."),
-    h("p", { class: "hero__ways" }, h("button", { class: "button", type: "button", id: "me-new", onclick: fresh }, "I'm new"), nobody),
-    use,
+    ...(only === null ? [ways, use] : []),
     problem,
     where,
     h("p", {}, h("button", { class: "button button--quiet", type: "button", onclick: leave }, "Close")),
@@ -213,8 +232,15 @@ function chooser() {
   });
 }
 
+/** Hides the ways to other users from visitors who may be only one. */
+function hideOthers() {
+  if (signedInUser() === null) return;
+  for (const way of document.querySelectorAll(".top__nav a[href$='/users'], .hero .lead, .hero__pick")) way.hidden = true;
+}
+
 showChoice();
 chooser();
+hideOthers();
 
 /** Announces a rating in words. */
 export function starsInWords(stars) {

@@ -1,7 +1,8 @@
-// Signing in on a server with keys. The key goes into a cookie that scripts cannot read: nothing here keeps it.
+// Signing in on a server with keys or tokens. They go into a cookie that scripts cannot read: nothing here keeps them.
 
 import { Problem, onUnauthorized, send } from "./api.js";
 import { h } from "./dom.js";
+import { signInAs } from "./me.js";
 
 /** Set while somebody is signed in: pages of servers without keys ask for nothing. */
 const FLAG = "sparrow.session";
@@ -32,9 +33,10 @@ function ask() {
   const submit = async (event) => {
     event.preventDefault();
     try {
-      await send("POST", "/v1/session", { key: input.value.trim() });
+      const { user } = await send("POST", "/v1/session", { key: input.value.trim() });
+      signInAs(user ?? null);
     } catch (error) {
-      problem.textContent = error instanceof Problem && error.status === 401 ? "This key is not valid." : `${error.title}. ${error.detail ?? ""}`;
+      problem.textContent = error instanceof Problem && error.status === 401 ? "This key or token is not valid." : `${error.title}. ${error.detail ?? ""}`;
       return;
     }
     remember(true);
@@ -44,8 +46,8 @@ function ask() {
     "dialog",
     { class: "chooser", id: "sign-in", "aria-labelledby": "sign-in-title" },
     h("h2", { id: "sign-in-title" }, "Sign in"),
-    h("p", {}, "This server needs a key. The operator of the server gives out keys."),
-    h("form", { class: "pick", onsubmit: submit }, h("label", { for: "key" }, "Key"), h("span", { class: "pick__field" }, input, h("button", { class: "button", type: "submit" }, "Sign in"))),
+    h("p", {}, "This server needs a key, or a token of a user. The operator of the server gives them out."),
+    h("form", { class: "pick", onsubmit: submit }, h("label", { for: "key" }, "Key or token"), h("span", { class: "pick__field" }, input, h("button", { class: "button", type: "submit" }, "Sign in"))),
     problem,
   );
   document.body.append(dialog);
@@ -60,6 +62,7 @@ function showSignOut() {
       await send("DELETE", "/v1/session");
     } finally {
       remember(false);
+      signInAs(null);
       location.reload();
     }
   };
