@@ -98,7 +98,7 @@ impl Export {
             return Ok(open_file(path)?);
         }
         if let Some(address) = self.store.address()
-            && let Some(server) = open_address(address).await?
+            && let Some(server) = open_address(address, self.store.ca_file.as_deref()).await?
         {
             return Ok(server);
         }

@@ -132,6 +132,65 @@ fn unreachable_redis_is_reported_without_its_password() {
     assert!(lines.contains("1 of ") && !lines.contains("opensesame"), "{lines}");
 }
 
+/// The path of a new certificate, beside its key in `NAME.key`.
+fn certify(folder: &Path, name: &str) -> std::path::PathBuf {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let path = folder.join(name);
+    fs::write(&path, certified.cert.pem()).unwrap();
+    fs::write(path.with_extension("key"), certified.signing_key.serialize_pem()).unwrap();
+    path
+}
+
+#[test]
+fn certificate_and_its_key_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (certify(folder.path(), "one.pem"), certify(folder.path(), "other.pem"));
+    let keys = |certificate: &Path, key: &Path| {
+        let (certificate, key) = (certificate.display(), key.display());
+        file(folder.path(), &format!("[tls]\ncertificate = '{certificate}'\nkey = '{key}'\n"))
+    };
+    let lines = passes("check --config {}", &[&keys(&one, &one.with_extension("key"))]);
+    assert!(lines.contains("ok    tls: valid for another "), "{lines}");
+    let wrong = failures("check --config {}", &[&keys(&one, &other.with_extension("key"))]);
+    assert!(wrong[0].starts_with("tls: tls.key: the private key in "), "{wrong:?}");
+    assert!(wrong[0].contains("other.key does not belong"), "{wrong:?}");
+    let missing = failures("check --config {}", &[&keys(&one, &folder.path().join("none.key"))]);
+    assert!(missing.len() == 1 && missing[0].contains("none.key"), "{missing:?}");
+}
+
+#[test]
+fn expired_certificate_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 2, 3);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = folder.path().join("old.pem");
+    fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(folder.path().join("old.key"), key.serialize_pem()).unwrap();
+    let mut check = command(PROGRAM, "check", &[]);
+    check.env("SPARROW__TLS__CERTIFICATE", &certificate);
+    let (lines, _) = ends(1, check.env("SPARROW__TLS__KEY", folder.path().join("old.key")));
+    assert!(lines.contains("FAIL  tls: tls.certificate: it has expired"), "{lines}");
+}
+
+#[test]
+fn unreachable_collector_and_malformed_address_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = |url: &str| file(folder.path(), &format!("[tracing]\nendpoint = \"{url}\"\n"));
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let away = failures("check --config {}", &[&endpoint(&url)]);
+    assert!(away.len() == 1 && away[0].starts_with("tracing.endpoint: "), "{away:?}");
+    assert!(away[0].contains(&url), "{away:?}");
+    let wrong = failures("check --config {}", &[&endpoint("localhost:4318")]);
+    assert!(
+        wrong[0].starts_with("tracing.endpoint: ") && wrong[0].contains("http://"),
+        "{wrong:?}"
+    );
+    // Without a share of traced requests, there are no spans.
+    let off = "[tracing]\nendpoint = \"localhost:4318\"\nsample = 0.0\n";
+    passes("check --config {}", &[&file(folder.path(), off)]);
+}
+
 #[test]
 #[ignore = "needs redis-server"]
 fn empty_redis_is_reported() {

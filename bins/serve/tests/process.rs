@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -70,6 +70,24 @@ fn demonstration_set_is_served_without_arguments() {
         assert!(parts.len() > 3, "{item}");
         assert!((sum - item["score"].as_f64().unwrap()).abs() < 1e-3, "{item}");
     }
+}
+
+#[test]
+fn server_with_a_certificate_prints_its_address_with_https() {
+    let folder = tempfile::tempdir().unwrap();
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&certificate, certified.cert.pem()).unwrap();
+    fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let mut command = command(&[]);
+    command.env("SPARROW__TLS__CERTIFICATE", &certificate).env("SPARROW__TLS__KEY", &key);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(2);
+    let lines: Vec<String> = lines.map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lines[0].contains("; https://127.0.0.1:"), "{lines:?}");
+    assert!(lines[1].contains("Open https://127.0.0.1:"), "{lines:?}");
 }
 
 #[test]

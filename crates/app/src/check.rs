@@ -13,12 +13,12 @@ use sparrow_rank::State;
 use sparrow_user_state::StoreReader;
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, Models, Ranking, Recall};
+use crate::config::{self, Config, Models, Ranking, Recall, Tracing};
 use crate::error::Chain;
 use crate::load::{engine_of, load, load_movies};
 use crate::models::Registry;
 use crate::stored::Stored;
-use crate::{Error, auth, run, store};
+use crate::{Error, auth, run, store, telemetry, tls};
 
 /// The pause between two attempts to read the store.
 const RETRY: Duration = Duration::from_millis(100);
@@ -31,6 +31,7 @@ pub(crate) fn run(file: Option<&Path>, config: Result<Config, config::Error>) ->
         check_settings(&mut checks, &config);
         match Runtime::new() {
             Ok(runtime) => {
+                check_collector(&mut checks, &config.tracing, &runtime);
                 check_data_and_models(&mut checks, &config, &runtime);
                 runtime.shutdown_background();
             }
@@ -105,6 +106,9 @@ fn check_settings(checks: &mut Checks, config: &Config) {
         ((), format!("{} keys{}", auth.keys.len(), of_tokens.unwrap_or_default()))
     });
     checks.record("auth", keys);
+    if config.tls.is_configured() {
+        checks.record("tls", tls::check(&config.tls).map(|details| ((), details)));
+    }
     if config.data.posters.is_some() {
         let posters = run::check_posters(config);
         checks.record("posters", posters.map(|()| ((), "the folder exists".to_owned())));
@@ -121,6 +125,16 @@ fn check_settings(checks: &mut Checks, config: &Config) {
                 checks.fail("live", format_args!("the folder {folder} does not exist"));
             }
         }
+    }
+}
+
+/// Sends the collector of traces, if one is configured, a request without spans.
+fn check_collector(checks: &mut Checks, config: &Tracing, runtime: &Runtime) {
+    if let Some(options) = telemetry::exporter_options(config, env!("CARGO_PKG_VERSION")) {
+        let address = options.endpoint.clone();
+        let answered = runtime.block_on(sparrow_otlp::check(options));
+        let details = format!("the collector at {address} accepts spans");
+        checks.record("tracing.endpoint", answered.map(|()| ((), details)));
     }
 }
 

@@ -30,6 +30,7 @@ mod store;
 mod store_url;
 mod stored;
 mod telemetry;
+mod tls;
 
 pub use config::Config;
 pub use error::Error;

@@ -10,8 +10,9 @@ use sparrow_http::{LogFilter, Operations, Server};
 use crate::Error;
 use crate::auth;
 use crate::config::{self, Config};
+use crate::tls::Tls;
 
-/// The time between two looks at the files with keys.
+/// The time between two looks at the files with keys and the certificate.
 const WATCH: Duration = Duration::from_secs(1);
 
 /// The keys that take effect without a restart: those below these sections, and these.
@@ -26,6 +27,7 @@ pub(crate) struct Reload {
     in_force: Mutex<Config>,
     server: Arc<Server>,
     log_filter: Option<Arc<dyn LogFilter>>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl fmt::Debug for Reload {
@@ -41,8 +43,9 @@ impl Reload {
         config: Config,
         server: Arc<Server>,
         log_filter: Option<Arc<dyn LogFilter>>,
+        tls: Option<Arc<Tls>>,
     ) -> Self {
-        let reload = Self { source, in_force: Mutex::new(config), server, log_filter };
+        let reload = Self { source, in_force: Mutex::new(config), server, log_filter, tls };
         reload.describe(&reload.in_force());
         reload
     }
@@ -73,7 +76,7 @@ impl Reload {
     }
 
     /// Puts those keys of `new` in force that take effect without a restart, from the next request on, and reads the files
-    /// with keys. Logs other keys that differ. After an error, nothing has changed.
+    /// with keys and the certificate. Logs other keys that differ. After an error, nothing has changed.
     pub(crate) fn apply(&self, new: &Config) -> Result<(), Error> {
         let mut in_force = self.in_force();
         in_force.check_experiments(&new.experiments)?;
@@ -84,6 +87,7 @@ impl Reload {
             ..in_force.clone()
         };
         let credentials = auth::load(&next)?;
+        let identity = self.tls.as_ref().map(|tls| tls.read()).transpose()?;
         // A filter that an operator has set stays until the configuration has another one.
         if let Some(log) =
             self.log_filter.as_ref().filter(|_| next.log.filter != in_force.log.filter)
@@ -95,6 +99,9 @@ impl Reload {
             differences.partition(|key| is_reloaded(key));
         let (keys, token_keys) = (credentials.keys.len(), auth::token_keys(&credentials));
         self.server.set_auth(credentials);
+        if let Some((tls, identity)) = self.tls.as_ref().zip(identity) {
+            tls.replace(identity);
+        }
         if next.experiments != in_force.experiments {
             self.server.set_experiments(next.experiments.in_force());
         }
@@ -116,6 +123,13 @@ impl Reload {
         let in_force = self.in_force();
         auth::reload(&in_force, &self.server)
     }
+
+    /// Reads the certificate and its key again.
+    fn reload_tls(&self) -> Result<(), Error> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        tls.replace(tls.read()?);
+        Ok(())
+    }
 }
 
 fn is_reloaded(key: &str) -> bool {
@@ -125,42 +139,61 @@ fn is_reloaded(key: &str) -> bool {
     })
 }
 
-/// Reloads everything on SIGHUP, and the files with keys when one has changed. Never returns.
+/// Reloads everything on SIGHUP, and the files with keys or the certificate when one of them has changed. Never returns.
 pub(crate) async fn follow(reload: Arc<Reload>) {
-    let mut known = versions(&reload);
+    let mut known = Versions::of(&reload);
     let mut hangups = Hangups::listen();
     loop {
-        let has_files = !known.is_empty();
+        let has_files = !known.keys.is_empty() || !known.certificate.is_empty();
         let hangup = tokio::select! {
             () = hangups.next() => true,
             () = tokio::time::sleep(WATCH), if has_files => false,
         };
-        let now = versions(&reload);
-        if !hangup && now == known {
+        if hangup {
+            report("the configuration", reload.reload());
+            known = Versions::of(&reload);
             continue;
         }
-        let outcome = if hangup { reload.reload() } else { reload.reload_auth() };
-        known = versions(&reload);
-        if let Err(error) = outcome {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(
-                error,
-                "cannot read the configuration again: the earlier one stays in force"
-            );
+        // A change during the reading is seen the next time.
+        let now = Versions::of(&reload);
+        if now.keys != known.keys {
+            report("the file with keys", reload.reload_auth());
         }
+        if now.certificate != known.certificate {
+            report("the certificate", reload.reload_tls());
+        }
+        known = now;
+    }
+}
+
+fn report(what: &str, outcome: Result<(), Error>) {
+    if let Err(error) = outcome {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "cannot read {what} again: the earlier one stays in force");
     }
 }
 
 type Version = (PathBuf, Option<(SystemTime, u64)>);
 
-/// The versions of the files with keys.
-fn versions(reload: &Reload) -> Vec<Version> {
-    let version = |path: &Path| {
-        let metadata = path.metadata().ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    let in_force = reload.in_force();
-    in_force.auth.files().map(|path| (path.clone(), version(path))).collect()
+/// The versions of the files that are followed.
+struct Versions {
+    keys: Vec<Version>,
+    certificate: Vec<Version>,
+}
+
+impl Versions {
+    fn of(reload: &Reload) -> Self {
+        let version = |path: &Path| {
+            let metadata = path.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        let versioned = |path: &Path| (path.to_owned(), version(path));
+        let in_force = reload.in_force();
+        Self {
+            keys: in_force.auth.files().map(|path| versioned(path)).collect(),
+            certificate: reload.tls.iter().flat_map(|tls| tls.files()).map(versioned).collect(),
+        }
+    }
 }
 
 /// SIGHUP, where there is one.

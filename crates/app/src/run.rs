@@ -27,6 +27,7 @@ use crate::follow::{self, Publisher};
 use crate::load::load;
 use crate::models::Registry;
 use crate::reload::{self, Reload, Source};
+use crate::tls::Tls;
 use crate::{access_log, auth, check, file_limit, listen, live, refresh, store, telemetry};
 
 /// The time limit for writing remaining output at the end of the process.
@@ -149,10 +150,11 @@ async fn serve_until_signal(
     let mut signals = Signals::listen().map_err(Error::system("listen for signals"))?;
     let store = store::open(config)?;
     let mut running = start_from(config.clone(), store, Some(source), operations).await?;
-    let browser = listen::browser_address(running.address);
+    let scheme = if config.tls.is_configured() { "https" } else { "http" };
+    let browser = format!("{scheme}://{}", listen::browser_address(running.address));
     let data = config.data.path.as_ref();
     output.send(format!(
-        "Loading {}; http://{browser} answers when it is ready (Ctrl-C stops it)\n",
+        "Loading {}; {browser} answers when it is ready (Ctrl-C stops it)\n",
         data.map_or("the demonstration set".to_owned(), |path| path.display().to_string())
     ));
     tokio::select! {
@@ -160,7 +162,7 @@ async fn serve_until_signal(
         loaded = running.loaded() => {
             let summary = loaded?;
             let base = &config.server.base_path;
-            output.send(format!("Ready: {summary}. Open http://{browser}{base} in a browser.\n"));
+            output.send(format!("Ready: {summary}. Open {browser}{base} in a browser.\n"));
             output.send(format!("{}\n", running.live));
             tokio::select! {
                 _ = signals.next() => {}
@@ -231,8 +233,8 @@ impl Running {
     }
 
     /// Puts those keys of a configuration in force that take effect without a restart: `auth`, `experiments` and
-    /// `log.filter`. Reads the files with keys again. Requests in flight keep what they have. After an error, everything
-    /// stays.
+    /// `log.filter`. Reads the files with keys and the certificate again. Requests in flight keep what they have. After an error,
+    /// everything stays.
     pub fn reload(&self, config: &Config) -> Result<(), Error> {
         self.reload.apply(config)
     }
@@ -298,6 +300,7 @@ async fn start_from(
     let proxies = config.server.proxies().map_err(Error::Setting)?;
     let base_path = config.server.base_path().map_err(Error::Setting)?;
     let cors = Cors::new(config.cors.origins.iter().map(String::as_str)).map_err(Error::Setting)?;
+    let tls = Tls::open(&config.tls)?;
     let listener = listen::bind(config.listen)
         .map_err(|source| Error::Listen { address: config.listen, source })?;
     let address =
@@ -316,7 +319,10 @@ async fn start_from(
     server.set_experiments(config.experiments.in_force());
     let log_filter = operations.log_filter.clone();
     server.operate(operations);
-    let reload = Reload::new(source, config.clone(), Arc::clone(&server), log_filter);
+    if let Some(tls) = tls.clone() {
+        server.set_tls(tls);
+    }
+    let reload = Reload::new(source, config.clone(), Arc::clone(&server), log_filter, tls);
     let reload = Arc::new(reload);
     let admin = admin::start(config.admin.listen, &server);
     let publisher = Arc::new(Publisher::new(Arc::clone(&server)));

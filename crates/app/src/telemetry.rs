@@ -47,11 +47,8 @@ pub(crate) fn start(
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
-    let (spans, exporter) = match tracing.endpoint.clone().filter(|_| tracing.sample > 0.0) {
-        Some(endpoint) => {
-            let (service_name, service_version) =
-                (tracing.service_name.clone(), version.to_owned());
-            let options = sparrow_otlp::Options { endpoint, service_name, service_version };
+    let (spans, exporter) = match exporter_options(tracing, version) {
+        Some(options) => {
             let (spans, exporter) = sparrow_otlp::start(options)
                 .map_err(|error| Error::Setting(format!("tracing.endpoint: {error}")))?;
             (Some(spans), Some(exporter))
@@ -96,6 +93,17 @@ impl Telemetry {
     pub(crate) fn filter(&self) -> Arc<dyn LogFilter> {
         Arc::clone(&self.filter) as Arc<dyn LogFilter>
     }
+}
+
+/// The options of the exporter of spans; `None` if tracing is off.
+pub(crate) fn exporter_options(tracing: &Tracing, version: &str) -> Option<sparrow_otlp::Options> {
+    let endpoint = tracing.endpoint.clone().filter(|_| tracing.sample > 0.0)?;
+    Some(sparrow_otlp::Options {
+        endpoint,
+        ca_file: tracing.ca_file.clone(),
+        service_name: tracing.service_name.clone(),
+        service_version: version.to_owned(),
+    })
 }
 
 fn parse_filter(text: &str) -> Result<EnvFilter, String> {

@@ -47,3 +47,4 @@ pub use state::experiments::{Experiment, ExposureCounts, Variant, VariantModel};
 pub use state::operations::{LogFilter, Operations};
 pub use state::options::Options;
 pub use state::snapshot::{Snapshot, SnapshotOptions};
+pub use state::tls::{EncryptedStream, Handshake, Tls};

@@ -90,7 +90,10 @@ impl LiveArgs {
         };
         match self.location()? {
             Place::Store(location) => open(&location, &options).await,
-            Place::Server(url) => Ok(Arc::new(ServerLive::connect(&url).await?)),
+            Place::Server(url) => {
+                let server = ServerLive::connect(&url, options.ca_file.as_deref()).await?;
+                Ok(Arc::new(server))
+            }
             Place::File(path) => open_file(&path),
         }
     }
@@ -156,14 +159,17 @@ fn is_of_server(address: &str) -> bool {
     address.starts_with("http://") || address.starts_with("https://")
 }
 
-/// Opens the live data of a running server, `http://HOST:PORT` of its admin port, if the address is one: only the log can be
-/// read. `None` for other addresses.
+/// Opens the live data of a running server, `http://HOST:PORT` or `https://HOST:PORT` of its admin port, if the address is one: only
+/// the log can be read. `None` for other addresses. TLS trusts the certificates of a file, or those of the system.
 ///
 /// # Errors
 /// If the server is unavailable, or refuses the request.
-pub async fn open_address(Address(text): &Address) -> Result<Option<Arc<dyn LiveStore>>, Error> {
+pub async fn open_address(
+    Address(text): &Address,
+    ca_file: Option<&Path>,
+) -> Result<Option<Arc<dyn LiveStore>>, Error> {
     match text.to_str().filter(|text| is_of_server(text)) {
-        Some(url) => Ok(Some(Arc::new(ServerLive::connect(url).await?))),
+        Some(url) => Ok(Some(Arc::new(ServerLive::connect(url, ca_file).await?))),
         None => Ok(None),
     }
 }

@@ -1,5 +1,6 @@
 //! The log of a running server, read over its admin port.
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,8 @@ use sparrow_live::{
     Recorded, Sequence, Watermark, Write,
 };
 use sparrow_model::{MovieId, Stars, UserId};
+use sparrow_tls::Connector;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -34,6 +37,7 @@ pub(crate) struct ServerLive {
     /// Without the key.
     address: String,
     authority: String,
+    tls: Option<Connector>,
     key: Option<String>,
     partitions: u16,
 }
@@ -97,10 +101,11 @@ struct Problem {
 }
 
 impl ServerLive {
-    /// Connects to the admin port at `http://HOST:PORT` or `http://KEY@HOST:PORT`.
-    pub(crate) async fn connect(url: &str) -> Result<Self, Error> {
+    /// Connects to the admin port at `http://HOST:PORT` or `http://KEY@HOST:PORT`, or with `https://`, for which the certificates
+    /// of a file are trusted instead of those of the system.
+    pub(crate) async fn connect(url: &str, ca_file: Option<&Path>) -> Result<Self, Error> {
         let fault = || {
-            let what = "the address of an admin port is http://HOST:PORT, or http://KEY@HOST:PORT beyond loopback";
+            let what = "the address of an admin port is http://HOST:PORT, or http://KEY@HOST:PORT beyond loopback; https:// is TLS";
             Error::Usage(what.to_owned())
         };
         let uri: Uri = url.parse().map_err(|_| fault())?;
@@ -110,11 +115,20 @@ impl ServerLive {
             None => (None, authority.to_owned()),
         };
         let has_port = uri.port().is_some();
-        if uri.scheme_str() != Some("http") || !has_port || !matches!(uri.path(), "" | "/") {
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let is_known = matches!(scheme, "http" | "https");
+        if !is_known || !has_port || !matches!(uri.path(), "" | "/") {
             return Err(fault());
         }
-        let mut server =
-            Self { address: format!("http://{authority}"), authority, key, partitions: 0 };
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let tls = (scheme == "https").then(|| Connector::new(host, ca_file)).transpose();
+        let mut server = Self {
+            address: format!("{scheme}://{authority}"),
+            authority,
+            tls: tls.map_err(|error| Error::Usage(error.to_string()))?,
+            key,
+            partitions: 0,
+        };
         server.partitions = server.state().await?.partitions;
         Ok(server)
     }
@@ -143,6 +157,20 @@ impl ServerLive {
     async fn exchange(&self, target: &str) -> Result<Bytes, LiveError> {
         let stream =
             TcpStream::connect(&self.authority).await.map_err(|error| self.unavailable(&error))?;
+        match &self.tls {
+            Some(tls) => {
+                let stream = tls.connect(stream).await.map_err(|error| self.unavailable(&error))?;
+                self.exchange_over(stream, target).await
+            }
+            None => self.exchange_over(stream, target).await,
+        }
+    }
+
+    async fn exchange_over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        target: &str,
+    ) -> Result<Bytes, LiveError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unavailable(&error))?;

@@ -1,5 +1,6 @@
 //! Sends recorded spans to a collector.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
+use sparrow_tls::Connector;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -39,6 +42,8 @@ const LONGEST_ANSWER: usize = 64 << 10;
 pub struct Options {
     /// The address of the collector, such as `http://127.0.0.1:4318`; spans go to `/v1/traces` below it.
     pub endpoint: String,
+    /// The certificates (PEM) that `https://` trusts; without it, those of the system.
+    pub ca_file: Option<PathBuf>,
     /// The attribute `service.name`.
     pub service_name: String,
     /// The attribute `service.version`.
@@ -80,6 +85,7 @@ struct Collector {
     host: String,
     port: u16,
     authority: String,
+    tls: Option<Connector>,
     uri: Uri,
     options: Options,
 }
@@ -89,8 +95,9 @@ impl Collector {
         let endpoint = options.endpoint.trim_end_matches('/').to_owned();
         let invalid = |what: &str| Error::Endpoint(options.endpoint.clone(), what.to_owned());
         let uri: Uri = endpoint.parse().map_err(|_| invalid("it is not a URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(invalid("it must begin with http://; a local collector adds TLS"));
+        let is_encrypted = uri.scheme_str() == Some("https");
+        if !is_encrypted && uri.scheme_str() != Some("http") {
+            return Err(invalid("it must begin with http:// or https://"));
         }
         let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
             return Err(invalid("it has no host"));
@@ -99,8 +106,12 @@ impl Collector {
             return Err(invalid("it must have no user and no query"));
         }
         let target = format!("{}/v1/traces", uri.path().trim_end_matches('/'));
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let ca_file = options.ca_file.as_deref();
+        let tls = is_encrypted.then(|| Connector::new(&host, ca_file)).transpose();
         Ok(Self {
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            tls: tls.map_err(|error| invalid(&error.to_string()))?,
+            host,
             port: uri.port_u16().unwrap_or(4318),
             authority: authority.to_string(),
             uri: target.parse().map_err(|_| invalid("its path is invalid"))?,
@@ -114,24 +125,37 @@ impl Collector {
         let sent = timeout(TIMEOUT, async {
             let address = (self.host.as_str(), self.port);
             let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                    .await
-                    .map_err(|error| error.to_string())?;
-            // It ends with the sender.
-            tokio::spawn(connection);
-            let request = Request::post(self.uri.clone())
-                .header(HOST, &self.authority)
-                .header(CONTENT_TYPE, "application/x-protobuf")
-                .body(Full::new(body))
-                .map_err(|error| error.to_string())?;
-            let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), LONGEST_ANSWER);
-            body.collect().await.map_err(|error| error.to_string())?;
-            if status.is_success() { Ok(()) } else { Err(format!("it answers {status}")) }
+            match &self.tls {
+                Some(tls) => {
+                    let stream = tls.connect(stream).await.map_err(|error| error.to_string())?;
+                    self.post(stream, body).await
+                }
+                None => self.post(stream, body).await,
+            }
         });
         sent.await.unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
+    }
+
+    async fn post(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        body: Bytes,
+    ) -> Result<(), String> {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        // It ends with the sender.
+        tokio::spawn(connection);
+        let request = Request::post(self.uri.clone())
+            .header(HOST, &self.authority)
+            .header(CONTENT_TYPE, "application/x-protobuf")
+            .body(Full::new(body))
+            .map_err(|error| error.to_string())?;
+        let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LONGEST_ANSWER);
+        body.collect().await.map_err(|error| error.to_string())?;
+        if status.is_success() { Ok(()) } else { Err(format!("it answers {status}")) }
     }
 
     fn message(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {
@@ -151,6 +175,13 @@ impl Collector {
             }],
         }
     }
+}
+
+/// Checks that a collector accepts a request, without spans.
+pub async fn check(options: Options) -> Result<(), Error> {
+    let collector = Collector::new(options)?;
+    let sent = collector.send(Vec::new()).await;
+    sent.map_err(|what| Error::Collector(collector.options.endpoint, what))
 }
 
 /// Starts an exporter. Returns the layer whose spans it sends.
@@ -215,6 +246,7 @@ mod tests {
         let collector = |endpoint: &str| {
             Collector::new(Options {
                 endpoint: endpoint.to_owned(),
+                ca_file: None,
                 service_name: String::new(),
                 service_version: String::new(),
             })
@@ -229,7 +261,7 @@ mod tests {
             assert_eq!(collector.uri, target);
         }
         for endpoint in
-            ["", "localhost:4318", "https://collector", "http://a@b", "http://b/?c", "http://"]
+            ["", "localhost:4318", "ftp://collector", "http://a@b", "http://b/?c", "http://"]
         {
             assert!(collector(endpoint).is_err(), "{endpoint}");
         }

@@ -19,15 +19,18 @@ pub mod proto;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use export::{Exporter, Options, start};
+pub use export::{Exporter, Options, check, start};
 pub use layer::Spans;
 
 /// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address of the collector is invalid.
+    /// The address of the collector is invalid, or the certificates for it cannot be used.
     #[error("the address of the collector {0:?}: {1}")]
     Endpoint(String, String),
+    /// The collector does not accept spans.
+    #[error("the collector at {0} does not accept spans: {1}")]
+    Collector(String, String),
     /// The system has no thread for it.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),

@@ -146,7 +146,10 @@ pub mod movielens {
 /// The HTTP front end: connections, routing, endpoints, JSON and web pages.
 #[cfg(feature = "http")]
 pub mod http {
-    pub use sparrow_http::{Cors, Hosts, Options, Served, Server, Snapshot, SnapshotOptions};
+    pub use sparrow_http::{
+        Cors, EncryptedStream, Handshake, Hosts, Options, Served, Server, Snapshot,
+        SnapshotOptions, Tls,
+    };
 }
 
 /// Ranking by models in TensorFlow Serving, over its REST API.

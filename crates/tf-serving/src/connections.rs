@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,10 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use sparrow_tls::Connector;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_rustls::TlsConnector;
 use tracing::{Instrument as _, field};
 
 use sparrow_traces::TRACEPARENT;
@@ -38,7 +37,7 @@ pub(crate) struct Connections {
     host: HeaderValue,
     predict: Uri,
     metadata: Uri,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Connector>,
     max_body: usize,
     permits: Semaphore,
     queue: usize,
@@ -87,11 +86,8 @@ enum Failure {
 impl Connections {
     pub(crate) fn new(location: Location, options: &Options) -> Result<Self, Error> {
         let tls = if location.tls {
-            let name = ServerName::try_from(location.host.clone())
-                .map_err(|_| Error::Url("the URL of the model has no host for TLS".to_owned()))?;
-            let config = sparrow_tls::client_config(options.ca_file.as_deref())
-                .map_err(|error| Error::Certificates(error.to_string()))?;
-            Some((TlsConnector::from(Arc::new(config)), name))
+            let connector = Connector::new(&location.host, options.ca_file.as_deref());
+            Some(connector.map_err(|error| Error::Certificates(error.to_string()))?)
         } else {
             None
         };
@@ -242,9 +238,7 @@ impl Connections {
         let tcp = TcpStream::connect(address).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
         let stream: Box<dyn Stream> = match &self.tls {
-            Some((connector, name)) => {
-                Box::new(connector.connect(name.clone(), tcp).await.map_err(unreachable)?)
-            }
+            Some(connector) => Box::new(connector.connect(tcp).await.map_err(unreachable)?),
             None => Box::new(tcp),
         };
         let (sender, driver) = http1::Builder::new()

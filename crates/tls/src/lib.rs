@@ -1,17 +1,26 @@
-//! TLS client configurations for feature stores and model servers.
+//! TLS on rustls: for clients of stores, model servers and collectors, and for a server.
 //!
-//! [`client_config`] trusts the certificates of a PEM file, or those of the system. It opens no connections.
+//! A client trusts the certificates of a PEM file, or those of the system: [`Connector`] performs its handshakes with one host, and
+//! [`client_config`] is for clients with their own connections. A server presents the certificates of an [`Identity`], which
+//! [`Acceptor::replace`] exchanges while it serves. This crate opens and accepts no connections.
 
+mod client;
+mod expiry;
+mod server;
+
+use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::{ClientConfig, RootCertStore};
 use sparrow_model::skip_byte_order_mark;
+pub use tokio_rustls::TlsStream;
 
-/// The largest file of certificates, in bytes.
+pub use client::{Connector, client_config};
+pub use server::{Acceptor, Identity};
+
+/// The largest file of certificates or keys, in bytes.
 const MAX_FILE_SIZE: u64 = 16 << 20;
 
 /// Why a TLS configuration cannot be created.
@@ -48,6 +57,29 @@ pub enum Error {
         /// The file.
         file: PathBuf,
     },
+    /// The file has no private key that a server can use.
+    #[error("private key in {}: {source}", file.display())]
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The private key belongs to another certificate.
+    #[error(
+        "the private key in {} does not belong to the first certificate in {}",
+        key.display(),
+        certificate.display()
+    )]
+    Mismatch {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+    },
+    /// The name of a host is neither a DNS name nor an address.
+    #[error("{0:?} is not a host for TLS")]
+    Host(String),
     /// No file is configured, and the system has no certificates.
     #[error("the system has no TLS certificates: configure a certificate file")]
     NoSystemCertificates,
@@ -56,52 +88,13 @@ pub enum Error {
     Tls(#[from] rustls::Error),
 }
 
-/// Creates a configuration that trusts the certificates of a file, or those of the system.
-pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots(ca_file)?)
-        .with_no_client_auth())
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = ca_file else {
-        let system = rustls_native_certs::load_native_certs().certs;
-        // Systems contain certificates that rustls does not accept.
-        let (_, _) = roots.add_parsable_certificates(system);
-        return if roots.is_empty() { Err(Error::NoSystemCertificates) } else { Ok(roots) };
-    };
+/// Reads the certificates of a PEM file, at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let file = || path.to_owned();
     let content = sparrow_files::read(path, MAX_FILE_SIZE)
         .map_err(|source| Error::Read { file: file(), source })?;
-    for certificate in CertificateDer::pem_slice_iter(skip_byte_order_mark(&content)) {
-        let certificate = certificate.map_err(|source| Error::Pem { file: file(), source })?;
-        roots.add(certificate).map_err(|source| Error::Certificate { file: file(), source })?;
-    }
-    if roots.is_empty() { Err(Error::Empty { file: file() }) } else { Ok(roots) }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn files_without_valid_certificates_are_errors() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        let error = || client_config(Some(&path)).unwrap_err();
-        assert!(matches!(error(), Error::Read { .. }));
-        fs::write(&path, "").unwrap();
-        assert!(matches!(error(), Error::Empty { .. }));
-        fs::write(&path, "-----BEGIN CERTIFICATE-----\nx").unwrap();
-        assert!(matches!(error(), Error::Pem { .. }));
-        let begin_and_end = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        fs::write(&path, begin_and_end).unwrap();
-        assert!(matches!(error(), Error::Certificate { .. }));
-    }
+    let all = CertificateDer::pem_slice_iter(skip_byte_order_mark(&content))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| Error::Pem { file: file(), source })?;
+    if all.is_empty() { Err(Error::Empty { file: file() }) } else { Ok(all) }
 }

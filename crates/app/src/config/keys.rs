@@ -9,8 +9,8 @@ use toml::{Table, Value};
 use super::models::Models;
 use super::recall::{self, Strategies};
 use super::{
-    AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store, Tokens,
-    Tracing,
+    AccessLog, Auth, Config, Data, Error, Events, Experiments, Keys, Live, Ranking, Store, Tls,
+    Tokens, Tracing,
 };
 
 /// The prefix of environment variables that set keys.
@@ -65,7 +65,12 @@ pub fn known_keys() -> BTreeMap<String, Value> {
         },
         store: Store { ca_file: here.clone(), ..Store::default() },
         auth: Auth { keys_file: here.clone(), tokens: Some(Tokens::default()), ..Auth::default() },
-        tracing: Tracing { endpoint: Some(String::new()), ..Tracing::default() },
+        tls: Tls { certificate: here.clone(), key: here.clone() },
+        tracing: Tracing {
+            endpoint: Some(String::new()),
+            ca_file: here.clone(),
+            ..Tracing::default()
+        },
         live: Live { path: here.clone(), ..Live::default() },
         ranking: Ranking { models: here, ..Ranking::default() },
         ..Config::default()

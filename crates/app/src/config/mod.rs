@@ -19,6 +19,7 @@ mod secrets;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
+mod tls;
 mod tracing;
 
 pub use access_log::{AccessLog, LogUsers};
@@ -35,6 +36,7 @@ pub use models::Models;
 pub(crate) use models::{DiscoveredModels, ModelEntry};
 pub(crate) use recall::StrategyTable;
 pub use recall::{Recall, Strategies};
+pub use tls::Tls;
 pub use tracing::Tracing;
 
 pub use crate::size::Size;
@@ -100,6 +102,8 @@ pub struct Config {
     pub ranking: Ranking,
     /// Limits on connections and requests.
     pub server: Server,
+    /// TLS.
+    pub tls: Tls,
     /// Limits on concurrent requests and on their rate.
     pub limits: Limits,
     /// Cross-origin requests.
@@ -138,6 +142,7 @@ impl Default for Config {
             recall: Recall::default(),
             ranking: Ranking::default(),
             server: Server::default(),
+            tls: Tls::default(),
             limits: Limits::default(),
             cors: Cors::default(),
             auth: Auth::default(),

@@ -186,7 +186,7 @@ async fn a_running_server_exports_its_live_data_over_the_admin_port() {
         assert_eq!(get(address, target).await.status, 404, "{target}");
     }
 
-    let open = async |url: String| open_address(&Address(url.into())).await;
+    let open = async |url: String| open_address(&Address(url.into()), None).await;
     let live = open(format!("http://{admin}")).await.unwrap().unwrap();
     let exported = live.log(0, Sequence::default(), 1000).await.unwrap();
     assert_eq!(live.log(0, exported[1].sequence, 1).await.unwrap(), exported[2..3]);
@@ -238,7 +238,7 @@ async fn an_export_beyond_loopback_needs_the_scope_admin() {
     let port = running.admin_address().unwrap().port();
     let open = async |key: &str| {
         let url = format!("http://{key}127.0.0.1:{port}");
-        open_address(&Address(url.into())).await.map_err(|error| error.to_string())
+        open_address(&Address(url.into()), None).await.map_err(|error| error.to_string())
     };
     assert!(open("").await.unwrap_err().contains("it answered 401"));
     assert!(open("x@").await.unwrap_err().contains("it answered 401"));

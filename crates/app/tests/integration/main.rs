@@ -21,3 +21,4 @@ mod redis;
 mod same_answers;
 mod support;
 mod tf_serving;
+mod tls;

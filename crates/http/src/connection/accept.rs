@@ -24,6 +24,7 @@ use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::shared::{LastSnapshot, Shared};
 use crate::state::snapshot::Snapshot;
+use crate::state::tls::Tls;
 
 /// The pause after the system failed to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -73,6 +74,12 @@ impl Server {
     /// Sets what the program provides for operators; the last call counts.
     pub fn operate(&self, operations: Operations) {
         self.shared.operate(operations);
+    }
+
+    /// Encrypts all connections of the public port, and those of an admin port beyond loopback. To be called before the server
+    /// serves; the first call counts.
+    pub fn set_tls(&self, tls: Arc<dyn Tls>) {
+        self.shared.set_tls(tls);
     }
 
     /// Replaces the credentials, from the next request on.

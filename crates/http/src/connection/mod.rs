@@ -3,4 +3,5 @@
 pub(crate) mod accept;
 pub(crate) mod addresses;
 pub(crate) mod serve;
+pub(crate) mod socket;
 pub(crate) mod timed_stream;

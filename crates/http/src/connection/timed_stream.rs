@@ -5,6 +5,9 @@
 //! socket makes hyper wait, and is not rearmed for a later deadline before it fires, so that a busy connection
 //! costs no timer work.
 //!
+//! With TLS, the time of the handshake counts as a part of the first wait, and bytes that the encrypted stream keeps count as not
+//! yet written.
+//!
 //! The stream also replaces hyper's empty answers to unparsable requests by problem documents. After an answer to
 //! a request that was not read to its end it reads a little more: closing a socket with unread data resets the
 //! connection, and the client may lose the answer.
@@ -18,9 +21,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::connection::socket::Socket;
 use crate::response::problem::{Kind, Problem};
 use crate::response::reply;
 use crate::state::options::Options;
@@ -32,6 +35,11 @@ const LINGER_BYTES: usize = 1 << 20;
 /// How long a connection may be idle during shutdown. The next request of a busy client comes within that time, and
 /// its answer closes the connection.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
+
+/// The time for the last request of an idle connection.
+pub(crate) fn last_request(options: &Options) -> Duration {
+    LAST_REQUEST.min(options.shutdown_timeout / 2)
+}
 
 /// The phase of a connection, set by the service and read by the stream. Both run in the same task.
 #[derive(Debug, Default)]
@@ -100,7 +108,7 @@ enum Stage {
 /// A socket whose reads and writes have deadlines.
 #[derive(Debug)]
 pub(crate) struct TimedStream {
-    stream: TcpStream,
+    stream: Socket,
     progress: Arc<Progress>,
     options: Arc<Options>,
     timer: Pin<Box<Sleep>>,
@@ -120,14 +128,21 @@ pub(crate) struct TimedStream {
 }
 
 impl TimedStream {
-    pub(crate) fn new(stream: TcpStream, progress: Arc<Progress>, options: Arc<Options>) -> Self {
-        let timer = Box::pin(tokio::time::sleep(options.header_timeout));
+    /// The stream of a connection that was accepted at this time.
+    pub(crate) fn new(
+        stream: Socket,
+        progress: Arc<Progress>,
+        options: Arc<Options>,
+        accepted: Instant,
+    ) -> Self {
+        let deadline = after(accepted, options.header_timeout);
+        let timer = Box::pin(tokio::time::sleep_until(deadline));
         Self {
             stream,
             progress,
             options,
             timer,
-            waiting: None,
+            waiting: Some((Stage::First, accepted)),
             served: false,
             writing_since: None,
             first_line: false,
@@ -138,7 +153,7 @@ impl TimedStream {
     }
 
     /// The socket.
-    pub(crate) fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> Socket {
         self.stream
     }
 
@@ -151,7 +166,7 @@ impl TimedStream {
         };
         let ends = matches!(stage, Stage::First | Stage::Idle)
             && self.progress.stopping.load(Ordering::Relaxed);
-        if ends { usual.min(LAST_REQUEST).min(self.options.shutdown_timeout / 2) } else { usual }
+        if ends { usual.min(last_request(&self.options)) } else { usual }
     }
 
     /// Whether the deadline of a stage has passed; if not, the task is woken then.
@@ -213,11 +228,11 @@ impl TimedStream {
         Poll::Ready(Ok(automatic.len()))
     }
 
-    fn wrote(
+    fn wrote<T>(
         &mut self,
         cx: &mut Context<'_>,
-        result: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.waiting = None;
         } else if self.overdue(cx, Stage::Write) {
@@ -344,9 +359,13 @@ impl AsyncWrite for TimedStream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The socket itself has nothing to flush. hyper flushes when its own buffer is empty.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Only TLS keeps bytes to flush. hyper flushes when its own buffer is empty.
         let this = self.get_mut();
+        if !this.progress.is_reading() {
+            let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+            ready!(this.wrote(cx, flushed))?;
+        }
         if this.progress.phase() == WRITING {
             this.progress.phase.store(IDLE, Ordering::Relaxed);
             (this.served, this.first_line) = (true, false);
@@ -357,7 +376,10 @@ impl AsyncWrite for TimedStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        let ended = Pin::new(&mut this.stream).poll_shutdown(cx)?;
+        if ended.is_pending() {
+            return this.wrote(cx, Poll::Pending);
+        }
         if !this.progress.linger.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(()));
         }

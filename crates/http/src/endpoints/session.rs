@@ -4,7 +4,7 @@
 //! it, too. The cookie is not sent with requests that other sites cause, and changes of data need the header `Origin` with
 //! the origin of the server beside it.
 
-use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, SET_COOKIE};
+use hyper::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE};
 
 use crate::auth::access::{Access, Caller};
 use crate::auth::credentials::{is_secret, set_cookie};
@@ -83,7 +83,7 @@ pub(crate) fn sign_in(call: &Call<'_>) -> Result<Reply, Problem> {
     }
     let access = Access::identify(&auth, secret)?;
     let cookie =
-        set_cookie(Some(secret), call.shared.options.base_path.or_root(), is_secure(call.headers))?;
+        set_cookie(Some(secret), call.shared.options.base_path.or_root(), is_secure(call))?;
     Ok(private(reply(call, Some(&access))).with(SET_COOKIE, cookie))
 }
 
@@ -101,8 +101,7 @@ pub(crate) static SIGN_OUT: Endpoint<[Parameter; 0]> = Endpoint {
 };
 
 pub(crate) fn sign_out(call: &Call<'_>) -> Result<Reply, Problem> {
-    let cookie =
-        set_cookie(None, call.shared.options.base_path.or_root(), is_secure(call.headers))?;
+    let cookie = set_cookie(None, call.shared.options.base_path.or_root(), is_secure(call))?;
     let auth = call.shared.auth.get();
     let anonymous = auth.as_ref().map(|auth| Access::anonymous(auth));
     Ok(private(reply(call, anonymous.as_ref())).with(SET_COOKIE, cookie))
@@ -135,8 +134,10 @@ fn private(reply: Reply) -> Reply {
     reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
-/// Whether the browser uses TLS, as far as a proxy in front reports it. A wrong report only affects the client that sent it.
-fn is_secure(headers: &HeaderMap) -> bool {
-    let value = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    value.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+/// Whether the browser uses TLS: with this server, or as far as a proxy in front reports it. A wrong report only affects the client
+/// that sent it.
+fn is_secure(call: &Call<'_>) -> bool {
+    let value = call.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    call.shared.tls().is_some()
+        || value.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }

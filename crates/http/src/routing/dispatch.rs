@@ -294,6 +294,7 @@ fn check<'p>(
         }
         Lane::Public => shared.options.hosts.check(parts)?,
         Lane::Probes => {
+            shared.count_refusal(0);
             return Err(Problem::new(Kind::Unavailable, "the server has too many connections"));
         }
         Lane::Admin { .. } => match exposure {

@@ -14,6 +14,7 @@ pub(crate) mod recommendation_ids;
 pub(crate) mod request_id;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
+pub(crate) mod tls;
 pub(crate) mod traces;
 pub(crate) mod user_list;
 pub(crate) mod web_files;

@@ -20,6 +20,7 @@ use crate::state::operations::Operations;
 use crate::state::options::Options;
 use crate::state::recommendation_ids::RecommendationIds;
 use crate::state::snapshot::Snapshot;
+use crate::state::tls::Tls;
 use crate::state::traces::Tracer;
 use crate::state::web_files::WebFiles;
 
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) catalog_caching: Option<HeaderValue>,
     access_log: OnceLock<AccessLogger>,
     tracer: OnceLock<Tracer>,
+    tls: OnceLock<Arc<dyn Tls>>,
     operations: Mutex<Arc<Operations>>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// The number of published snapshots: connections compare it without a lock.
@@ -83,6 +85,7 @@ impl Shared {
             catalog_caching: caching(options.shared_cache),
             access_log: OnceLock::new(),
             tracer: OnceLock::new(),
+            tls: OnceLock::new(),
             operations: Mutex::default(),
             in_flight: InFlight::new(options.max_bytes_in_flight),
             admission: Admission::new(options.max_requests, options.waiting_requests),
@@ -131,6 +134,23 @@ impl Shared {
     /// Decides which requests are traced, if any are.
     pub(crate) fn tracer(&self) -> Option<&Tracer> {
         self.tracer.get()
+    }
+
+    /// Encrypts connections; the first call counts.
+    pub(crate) fn set_tls(&self, tls: Arc<dyn Tls>) {
+        let _ = self.tls.set(tls);
+    }
+
+    /// What encrypts connections, if anything does.
+    pub(crate) fn tls(&self) -> Option<&dyn Tls> {
+        self.tls.get().map(|tls| &**tls)
+    }
+
+    /// Counts a refused connection, for the reason with this index in [`REFUSALS`](crate::state::metrics::REFUSALS).
+    pub(crate) fn count_refusal(&self, reason: usize) {
+        if let Some(metrics) = &self.metrics {
+            metrics.refused[reason].add(1);
+        }
     }
 
     /// What the program provides for operators.

@@ -52,6 +52,8 @@ metrics! {
     CONNECTIONS = Gauge "sparrow_connections", [], "Open connections of all ports.";
     REFUSED_CONNECTIONS = Counter "sparrow_connections_refused", ["reason"],
         "Connections that were refused because of a limit.";
+    CERTIFICATE_EXPIRY = Gauge "sparrow_tls_certificate_expiry_timestamp" in SECONDS, [],
+        "When the certificate for new connections expires, as a Unix time. Missing without TLS.";
     QUEUE = Gauge "sparrow_queue_length", ["queue"], "Requests that wait for their turn.";
     SHED = Counter "sparrow_shed_requests", ["reason"], "Requests that were answered 503 because of a limit.";
     SENDING = Gauge "sparrow_large_answers" in BYTES, [], "Large answers that clients have not taken yet.";

@@ -13,6 +13,7 @@ use crate::response::audience::kind_of;
 use crate::state::metrics::{REFUSALS, ServerMetrics};
 use crate::state::shared::Shared;
 use crate::state::snapshot::Snapshot;
+use crate::state::tls::Tls;
 
 const STATES: [State; 4] = [State::Ready, State::Loading, State::Failing, State::Unavailable];
 
@@ -53,6 +54,9 @@ fn of_requests(into: &mut Exposition, shared: &Shared, metrics: &ServerMetrics) 
     into.add(&of::CONNECTIONS, metrics.connections.get());
     for (reason, count) in REFUSALS.iter().zip(&metrics.refused) {
         into.add_labelled(&of::REFUSED_CONNECTIONS, vec![(*reason).into()], count.get());
+    }
+    if let Some(expires) = shared.tls().and_then(Tls::expires) {
+        into.add(&of::CERTIFICATE_EXPIRY, unix_seconds(expires));
     }
     for (name, limiter) in shared.limiters() {
         into.add_labelled(&of::QUEUE, vec![name.into()], limiter.waiting() as u64);
