@@ -25,8 +25,9 @@ use sparrow_process::Signals;
 /// sources are differences too.
 ///
 /// With a data set and live data, those of the store or of --live, the users in the log are compared as servers see them: the
-/// stored ratings and the live ones must be the data set overlaid with the log, and result in the same features. They are left
-/// out of the comparison with the sources.
+/// stored ratings and the live ones must be the data set overlaid with the log, and result in the same features. Features and
+/// vectors that a server has written for them must be those of these ratings; vectors of users with events are not compared.
+/// These users are left out of the comparison with the sources.
 #[derive(Debug, Args)]
 #[command(after_long_help = sources::help())]
 pub(crate) struct Verify {
@@ -81,11 +82,14 @@ impl Verify {
         report.differences += of_live.differences;
         report.first.splice(0..0, of_live.first);
         if !of_live.users.is_empty() {
-            let verify_live::Report { users, writing, not_projected, .. } = of_live;
+            let verify_live::Report { users, writing, not_projected, vectors, .. } = of_live;
             let compared = users.len() as u64 - writing;
             console.note(&format!(
                 "compared {compared} users with live data; {writing} wrote meanwhile"
             ));
+            if vectors > 0 {
+                console.note(&format!("compared the projected vectors of {vectors} of them"));
+            }
             if not_projected > 0 {
                 console.note(&format!(
                     "the features of {not_projected} of them are stored without live data: no server projects them"

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,6 +105,25 @@ impl Collector {
             }
         }
     }
+}
+
+/// The spans of a request to a collector, as OpenTelemetry's own classes decode them.
+fn decoded_elsewhere(body: &[u8]) -> Vec<Value> {
+    let python = std::env::var_os("SPARROW_OPENTELEMETRY")
+        .expect("SPARROW_OPENTELEMETRY must name a Python with opentelemetry-proto: run .ci/test");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/opentelemetry/decode.py");
+    let mut child = Command::new(python)
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It reads everything before it writes.
+    child.stdin.take().unwrap().write_all(body).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "decode.py failed");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Attribute> {
@@ -250,6 +270,46 @@ fn calls_of_a_store_are_spans_and_problems_name_the_trace() {
     let root = spans.last().unwrap();
     assert_ne!(hex(&root.trace_id), TRACE);
     assert!(root.parent_span_id.is_empty());
+}
+
+#[test]
+#[ignore = "needs opentelemetry-proto: run .ci/test"]
+fn decoder_of_opentelemetry_reads_the_same_spans() {
+    let (sender, bodies) = channel();
+    let collector = serve(move |request| {
+        let _ = sender.send(request.body);
+        Vec::new()
+    });
+    let mut server = start(&collector, 1.0, "");
+    assert_eq!(server.ask_with("/v1/users/6/recommendations?model=emb", TRACEPARENT).0, 200);
+    server.stop();
+    let spans: Vec<Value> = bodies.try_iter().flat_map(|body| decoded_elsewhere(&body)).collect();
+    for span in &spans {
+        assert_eq!(span["resource"]["service.name"], "movies");
+        let nanoseconds = span["nanoseconds"].as_i64().unwrap();
+        assert!((0..PATIENCE.as_nanos() as i64).contains(&nanoseconds), "{span}");
+    }
+    let traced: Vec<&Value> = spans.iter().filter(|span| span["traceId"] == TRACE).collect();
+    let named = |name: &str| -> Vec<&Value> {
+        traced.iter().filter(|span| span["name"] == name).copied().collect()
+    };
+    let [root] = named("GET /v1/users/{id}/recommendations")[..] else { panic!("{spans:?}") };
+    assert_eq!(root["parentSpanId"], "00f067aa0ba902b7");
+    assert_eq!(
+        (&root["kind"], &root["status"]),
+        (&json!("SPAN_KIND_SERVER"), &json!("STATUS_CODE_UNSET"))
+    );
+    let attributes = &root["attributes"];
+    assert_eq!(attributes["http.response.status_code"], 200);
+    assert_eq!(attributes["http.route"], "/v1/users/{id}/recommendations");
+    assert_eq!((&attributes["model"], &attributes["degraded"]), (&json!("emb"), &json!(false)));
+    let [recall] = named("recall")[..] else { panic!("{spans:?}") };
+    assert_eq!(
+        (&recall["parentSpanId"], &recall["kind"]),
+        (&root["spanId"], &json!("SPAN_KIND_INTERNAL"))
+    );
+    assert_eq!(recall["attributes"]["strategy"], "embedding");
+    assert!(recall["attributes"]["candidates"].as_u64().unwrap() > 0, "{recall}");
 }
 
 #[test]

@@ -14,8 +14,9 @@ use crate::{Error, store};
 /// Opens the store for live data, with the configured meaning of events. Redis may be unreachable; a file must not be open
 /// elsewhere. Requires a tokio runtime.
 ///
-/// `docs/live.md` describes which store it is. `accepts_writes` is whether the server accepts ratings and events.
-pub(crate) fn open(config: &Config, accepts_writes: bool) -> Result<LiveSource, Error> {
+/// `docs/live.md` describes which store it is. It does not depend on whether the server accepts ratings and events: one that is
+/// read-only accepts them as soon as it has keys.
+pub(crate) fn open(config: &Config) -> Result<LiveSource, Error> {
     let limits =
         Limits { ratings: config.live.max_ratings.get(), events: config.live.max_events.get() };
     let deadline = config.store.deadline;
@@ -25,7 +26,7 @@ pub(crate) fn open(config: &Config, accepts_writes: bool) -> Result<LiveSource, 
     }
     let store: Arc<dyn LiveStore> = match (&config.live.path, &config.store.url.0) {
         (Some(path), _) => guarded(open_file(path.clone(), limits)?, None),
-        (None, Location::File(store)) => match open_beside(store, limits, accepts_writes)? {
+        (None, Location::File(store)) => match open_beside(store, limits)? {
             Some(file) => guarded(file, None),
             None => Arc::new(MemoryLive::new(limits)),
         },
@@ -54,18 +55,11 @@ fn open_file(path: PathBuf, limits: Limits) -> Result<FileLive, Error> {
     FileLive::open(&path, limits).map_err(|source| Error::OpenLive { path, source })
 }
 
-/// Opens the file beside a file store. `None` if there is none and it is not needed or cannot be created.
-fn open_beside(
-    store: &Path,
-    limits: Limits,
-    accepts_writes: bool,
-) -> Result<Option<FileLive>, Error> {
+/// Opens the file beside a file store. `None` if there is none and it cannot be created.
+fn open_beside(store: &Path, limits: Limits) -> Result<Option<FileLive>, Error> {
     let path = live_path(store);
     // An existing file must be used even if it cannot be looked at.
     let exists = || path.try_exists().unwrap_or(true);
-    if !accepts_writes && !exists() {
-        return Ok(None);
-    }
     match open_file(path.clone(), limits) {
         Ok(file) => Ok(Some(file)),
         Err(error) if exists() => Err(error),

@@ -308,7 +308,7 @@ async fn start_from(
     let accepts_writes = config.live.open_writes || address.ip().is_loopback();
     let auth = auth::load(&config)?;
     let is_writable = accepts_writes || auth.is_configured();
-    let live_source = live::open(&config, is_writable)?;
+    let live_source = live::open(&config)?;
     let live = live::description(&live_source, is_writable);
     if !is_writable {
         tracing::warn!("read-only: the server listens beyond loopback and has no keys ([auth])");

@@ -3,15 +3,13 @@ use std::sync::Arc;
 
 use sparrow_model::{Catalog, GenreSet, MovieIndex, MovieSet, Sort};
 use sparrow_rank::{Counters, EmbeddingRanker, PopularityRanker, Ranker, Unavailable};
-use sparrow_recall::{ByOrder, Inputs, Recall, STRATEGIES};
+use sparrow_recall::{Inputs, Recall, STRATEGIES};
 
-use crate::buffers::{BufferPool, StrategyBits};
-use crate::engine::{RankingModel, RecallCounters, Scope, Strategy, find};
+use crate::buffers::BufferPool;
+use crate::engine::{RankingModel, Scope, find};
 use crate::favourites::FavouriteGenres;
-use crate::{Embeddings, Engine, Error};
-
-/// Recall strategies of an engine at most; popularity, which fills up what they leave, is one more.
-const MOST_STRATEGIES: usize = StrategyBits::BITS as usize - 1;
+use crate::mix::Mix;
+use crate::{Embeddings, Engine, Error, RecallMix};
 
 /// Candidates that are ranked for a request if the builder does not specify a number.
 pub const DEFAULT_CANDIDATES: usize = 800;
@@ -107,11 +105,12 @@ impl fmt::Debug for Model {
 pub struct Builder {
     catalog: Arc<Catalog>,
     embeddings: Option<Embeddings>,
-    strategies: Vec<Strategy>,
+    /// The default mix.
+    recall: RecallMix,
+    mixes: Vec<(Arc<str>, RecallMix)>,
     models: Vec<Model>,
     default_model: Arc<str>,
     default_reason: Option<Arc<str>>,
-    candidates: usize,
 }
 
 impl Builder {
@@ -119,11 +118,11 @@ impl Builder {
         Self {
             catalog,
             embeddings: None,
-            strategies: Vec::new(),
+            recall: RecallMix::default(),
+            mixes: Vec::new(),
             models: Vec::new(),
             default_model: DEFAULT_MODEL.into(),
             default_reason: None,
-            candidates: DEFAULT_CANDIDATES,
         }
     }
 
@@ -156,10 +155,7 @@ impl Builder {
         self
     }
 
-    /// Adds a recall strategy, at most 15. Answers list the strategies in this order. Popular movies fill up the candidates
-    /// that they leave, or only the list if the model that ranks, or one whose scores it combines, proposed candidates.
-    /// `share` is the number of candidates that the strategy is asked for in a request for no
-    /// more movies than [`candidates`](Self::candidates); larger requests ask for proportionally more.
+    /// Adds a recall strategy to the default mix; see [`RecallMix::strategy`].
     pub fn strategy(self, recall: impl Recall + 'static, share: usize) -> Self {
         self.strategy_for(Scope::Always, recall, share)
     }
@@ -171,16 +167,19 @@ impl Builder {
         recall: impl Recall + 'static,
         share: usize,
     ) -> Self {
-        let recall = Box::new(recall);
-        self.strategies.push(Strategy {
-            recall,
-            share,
-            model: None,
-            scope,
-            best_of: Vec::new(),
-            own_of: Vec::new(),
-            counters: RecallCounters::default(),
-        });
+        self.recall = self.recall.strategy_for(scope, recall, share);
+        self
+    }
+
+    /// Sets the default mix, in place of the strategies and the number of candidates so far.
+    pub fn recall(mut self, mix: RecallMix) -> Self {
+        self.recall = mix;
+        self
+    }
+
+    /// Adds a recall mix that requests select by name.
+    pub fn recall_mix(mut self, name: impl Into<Arc<str>>, mix: RecallMix) -> Self {
+        self.mixes.push((name.into(), mix));
         self
     }
 
@@ -202,51 +201,26 @@ impl Builder {
         self
     }
 
-    /// Sets the number of candidates that are ranked for a request, or as many as the request asks for if that is more.
-    /// [`DEFAULT_CANDIDATES`] by default.
+    /// Sets the number of candidates of the default mix; see [`RecallMix::candidates`].
     pub fn candidates(mut self, candidates: usize) -> Self {
-        self.candidates = candidates;
+        self.recall = self.recall.candidates(candidates);
         self
     }
 
     /// Builds the engine, and checks that names are distinct and exist, and that fallbacks have no cycle.
     pub fn build(self) -> Result<Engine, Error> {
-        let Self { catalog, embeddings, mut strategies, models, default_model, .. } = self;
-        let (default_reason, candidates) = (self.default_reason, self.candidates);
+        let Self { catalog, embeddings, recall, mixes: named, models, default_model, .. } = self;
+        let default_reason = self.default_reason;
         check_names(&models)?;
         let default_model = find(&models, &default_model)?;
         let fallbacks = fallbacks(&models)?;
         let inputs = inputs(&models)?;
-        let mut strategy_names: Vec<Arc<str>> = Vec::new();
-        for strategy in &mut strategies {
-            let name = strategy.recall.name();
-            if strategy_names.iter().any(|known| **known == *name) {
-                return Err(Error::DuplicateStrategy(name.to_owned()));
+        let mut mixes: Vec<Mix> = Vec::with_capacity(1 + named.len());
+        for (name, mix) in std::iter::once((Arc::from(""), recall)).chain(named) {
+            if mixes.iter().any(|known| known.name == name) {
+                return Err(Error::DuplicateRecallMix(name.to_string()));
             }
-            strategy_names.push(name.into());
-            strategy.model = strategy.recall.model().map(|name| find(&models, name)).transpose()?;
-            strategy.best_of = match (strategy.model, strategy.recall.vectors()) {
-                (Some(model), _) => vec![model],
-                (None, Some(vectors)) => (0..models.len())
-                    .filter(|&model| {
-                        let others = models[model].ranker.vectors();
-                        others.is_some_and(|others| Arc::ptr_eq(others, vectors))
-                    })
-                    .collect(),
-                (None, None) => Vec::new(),
-            };
-            let names_it = |model: &usize| models[*model].recall.as_deref() == Some(name);
-            strategy.own_of = strategy.best_of.clone();
-            strategy.own_of.extend((0..models.len()).filter(names_it));
-        }
-        let fill_name = ByOrder(Sort::Popularity).name().to_owned();
-        let fill =
-            strategy_names.iter().position(|name| **name == *fill_name).unwrap_or_else(|| {
-                strategy_names.push(fill_name.into());
-                strategy_names.len() - 1
-            });
-        if strategies.len() > MOST_STRATEGIES {
-            return Err(Error::TooManyStrategies(strategies.len()));
+            mixes.push(mix.build(name, &models)?);
         }
 
         let genre_members = catalog
@@ -272,14 +246,11 @@ impl Builder {
         Ok(Engine {
             catalog,
             embeddings,
-            strategies,
-            strategy_names: strategy_names.into(),
-            fill,
+            mixes,
             models,
             model_names,
             default_model,
             default_reason,
-            candidates,
             genre_members,
             genre_sets,
             genre_shares,

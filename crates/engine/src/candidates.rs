@@ -4,6 +4,7 @@ use tracing::field;
 
 use crate::buffers::Buffers;
 use crate::engine::{RankingModel, Strategy};
+use crate::mix::Mix;
 use crate::{Candidates, Engine, Reason, Request, Scope};
 
 impl Engine {
@@ -12,6 +13,7 @@ impl Engine {
     pub(crate) fn find_candidates(
         &self,
         request: &Request<'_>,
+        mix: &Mix,
         size: usize,
         ranking: usize,
         user: &UserState<'_>,
@@ -22,7 +24,7 @@ impl Engine {
             buffers.add_all();
             return false;
         }
-        let wanted = self.candidates.max(request.size);
+        let wanted = mix.candidates.max(request.size);
         let (mut most, mut failed) = (wanted, false);
         let is_own = |strategy: &Strategy| match strategy.scope {
             Scope::Always => false,
@@ -31,10 +33,10 @@ impl Engine {
             }
             Scope::Fallback => strategy.own_of.contains(&ranking),
         };
-        for (index, strategy) in self.strategies.iter().enumerate().filter(|(_, s)| is_own(s)) {
+        for (index, strategy) in mix.strategies.iter().enumerate().filter(|(_, s)| is_own(s)) {
             // The best movies of a model are its list, however long that is.
-            let limit = self.limit(strategy, wanted).max(size);
-            failed |= !self.recall(index, limit, request, user, buffers);
+            let limit = mix.limit(strategy, wanted).max(size);
+            failed |= !self.recall(mix, index, limit, request, user, buffers);
             if strategy.best_of.contains(&ranking) && buffers.candidates().len() >= size {
                 // No other candidate has a higher score.
                 most = size;
@@ -45,15 +47,15 @@ impl Engine {
             // Popular movies that no model proposed hardly ever reach the list; they only fill it up.
             most = size;
         }
-        for (index, strategy) in self.strategies.iter().enumerate() {
+        for (index, strategy) in mix.strategies.iter().enumerate() {
             let is_used = match strategy.scope {
                 Scope::Always => true,
                 Scope::OwnModel => false,
                 Scope::Fallback => !found_by_model && !is_own(strategy),
             };
             if is_used {
-                let limit = self.limit(strategy, wanted);
-                failed |= !self.recall(index, limit, request, user, buffers);
+                let limit = mix.limit(strategy, wanted);
+                failed |= !self.recall(mix, index, limit, request, user, buffers);
             }
         }
         for &movie in self.catalog.ordered(Sort::Popularity, None) {
@@ -61,30 +63,26 @@ impl Engine {
                 break;
             }
             if !buffers.excluded.contains(movie) && buffers.recalled_by(movie) == 0 {
-                buffers.add(movie, self.fill);
+                buffers.add(movie, mix.fill);
             }
         }
         failed
     }
 
-    /// The number of candidates that a strategy is asked for, of `wanted` ones.
-    fn limit(&self, strategy: &Strategy, wanted: usize) -> usize {
-        (strategy.share * wanted).div_ceil(self.candidates.max(1))
-    }
-
-    /// Adds up to `limit` candidates of a strategy. Returns false if it failed, which is logged.
+    /// Adds up to `limit` candidates of a strategy of the mix. Returns false if it failed, which is logged.
     fn recall(
         &self,
+        mix: &Mix,
         index: usize,
         limit: usize,
         request: &Request<'_>,
         user: &UserState<'_>,
         buffers: &mut Buffers,
     ) -> bool {
-        let strategy = &self.strategies[index];
+        let strategy = &mix.strategies[index];
         let span = tracing::debug_span!(
             "recall",
-            strategy = &*self.strategy_names[index],
+            strategy = &*mix.strategy_names[index],
             candidates = field::Empty,
             otel.status_code = field::Empty,
         );

@@ -9,6 +9,7 @@ use sparrow_recall::Recall;
 
 use crate::buffers::BufferPool;
 use crate::favourites::FavouriteGenres;
+use crate::mix::Mix;
 use crate::{Builder, Embeddings, Error, Model};
 
 /// Answers "recommended for you" and "similar movies" over one catalogue.
@@ -17,15 +18,12 @@ use crate::{Builder, Embeddings, Error, Model};
 pub struct Engine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) embeddings: Option<Embeddings>,
-    pub(crate) strategies: Vec<Strategy>,
-    pub(crate) strategy_names: Arc<[Arc<str>]>,
-    /// The index in `strategy_names` of the strategy that fills up what the others leave.
-    pub(crate) fill: usize,
+    /// The default mix, and those with names.
+    pub(crate) mixes: Vec<Mix>,
     pub(crate) models: Vec<RankingModel>,
     pub(crate) model_names: Arc<[Arc<str>]>,
     pub(crate) default_model: usize,
     pub(crate) default_reason: Option<Arc<str>>,
-    pub(crate) candidates: usize,
     /// The movies of each genre.
     pub(crate) genre_members: Vec<MovieSet>,
     /// The genre sets of all movies in one array, for scans.
@@ -39,7 +37,7 @@ pub struct Engine {
 /// A recall strategy of an engine.
 pub(crate) struct Strategy {
     pub(crate) recall: Box<dyn Recall>,
-    /// Candidates that it is asked for, of `Engine::candidates`.
+    /// Candidates that it is asked for, of `Mix::candidates`.
     pub(crate) share: usize,
     /// The index of the model whose scores it needs.
     pub(crate) model: Option<usize>,
@@ -173,18 +171,26 @@ impl Engine {
         &self.model_names[self.default_model]
     }
 
-    /// What the recall strategies did since the engine was built, in the order of [`strategies`](Self::strategies).
+    /// What the recall strategies did since the engine was built: one entry per name, with the sums over all mixes. Those of
+    /// the default mix come first, in the order of [`strategies`](Self::strategies).
     pub fn recall_counts(&self) -> Vec<RecallCounts> {
-        let names = self.strategy_names.iter();
-        names
-            .zip(&self.strategies)
-            .map(|(name, strategy)| RecallCounts {
-                strategy: Arc::clone(name),
-                calls: strategy.counters.calls.get(),
-                failures: strategy.counters.failures.get(),
-                candidates: strategy.counters.candidates.get(),
-            })
-            .collect()
+        let mut all: Vec<RecallCounts> = Vec::new();
+        for mix in &self.mixes {
+            for (name, Strategy { counters, .. }) in mix.strategy_names.iter().zip(&mix.strategies)
+            {
+                let index = all.iter().position(|known| known.strategy == *name);
+                let index = index.unwrap_or_else(|| {
+                    let strategy = Arc::clone(name);
+                    all.push(RecallCounts { strategy, calls: 0, failures: 0, candidates: 0 });
+                    all.len() - 1
+                });
+                let counts = &mut all[index];
+                counts.calls += counters.calls.get();
+                counts.failures += counters.failures.get();
+                counts.candidates += counters.candidates.get();
+            }
+        }
+        all
     }
 
     /// The latency of the answers of each ranking model, in the order of [`models`](Self::models), in the buckets of
@@ -202,9 +208,9 @@ impl Engine {
         self.models.iter().map(bucketed).collect()
     }
 
-    /// The names of the recall strategies, in the order in which answers list them.
+    /// The names of the recall strategies of the default mix, in the order in which answers list them.
     pub fn strategies(&self) -> &[Arc<str>] {
-        &self.strategy_names
+        &self.mixes[0].strategy_names
     }
 
     pub(crate) fn find_model(&self, name: &str) -> Result<usize, Error> {
@@ -216,7 +222,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("movies", &self.catalog.len())
-            .field("strategies", &self.strategy_names)
+            .field("strategies", &self.strategies())
             .field("models", &self.model_names)
             .finish_non_exhaustive()
     }

@@ -13,6 +13,7 @@ mod engine;
 mod explanation;
 mod favourites;
 mod home;
+mod mix;
 mod popular_now;
 mod ranking;
 mod recommendations;
@@ -24,6 +25,7 @@ pub use diversity::DEFAULT_DIVERSITY;
 pub use embeddings::Embeddings;
 pub use engine::{Engine, ModelInfo, RecallCounts, Scope};
 pub use home::{Home, HomeRequest, Ranked, Row, RowKind};
+pub use mix::RecallMix;
 pub use popular_now::{CurrentPopularity, popular_now};
 pub use recommendations::{Item, Reason, Recommendations, Similar, SimilarItem, Timings};
 pub use request::{Candidates, Filter, NO_MODEL, Request};
@@ -57,10 +59,21 @@ pub enum Error {
         /// The input in question.
         input: String,
     },
+    /// A name that no recall mix has.
+    #[error("no recall mix is named {name:?}")]
+    UnknownRecallMix {
+        /// The name.
+        name: String,
+        /// The names of the mixes.
+        known: Vec<Arc<str>>,
+    },
+    /// Two recall mixes have the same name. The default mix has the empty name.
+    #[error("two recall mixes are named {0:?}")]
+    DuplicateRecallMix(String),
     /// Two recall strategies have the same name.
     #[error("two recall strategies are named {0:?}")]
     DuplicateStrategy(String),
-    /// More recall strategies than an engine supports.
+    /// More recall strategies in a mix than an engine supports.
     #[error("{0} recall strategies: 15 at most")]
     TooManyStrategies(usize),
     /// The vectors of users and of items differ in dimension.

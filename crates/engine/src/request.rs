@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub filter: Option<Filter<'a>>,
     /// The movies that are ranked.
     pub candidates: Candidates,
+    /// The name of the recall mix; `None` for the default mix. Not used if all movies are ranked.
+    pub recall: Option<&'a str>,
     /// How much the list is re-ranked for diversity, from 0 (not at all) to 1: by similarity to the movies before
     /// (maximal marginal relevance) and by the genres of the user's likes (calibration).
     pub diversity: f32,
@@ -75,6 +77,7 @@ impl Request<'_> {
             min_year: None,
             filter: None,
             candidates: Candidates::Recalled,
+            recall: None,
             diversity: diversity::DEFAULT_DIVERSITY,
             explain: false,
         }
@@ -105,10 +108,11 @@ impl Engine {
         let start = Instant::now();
         let requested =
             request.model.map_or(Ok(self.default_model), |name| self.find_model(name))?;
+        let mix = &self.mixes[self.find_recall_mix(request.recall)?];
         let mut buffers = self.pool.lease();
         let is_diverse = request.diversity > 0.0;
         let size = if is_diverse { diversity::depth(request.size) } else { request.size };
-        let recall_failed = self.find_candidates(request, size, requested, user, &mut buffers);
+        let recall_failed = self.find_candidates(request, mix, size, requested, user, &mut buffers);
         let recalled = Instant::now();
 
         let mut items = Vec::with_capacity(size.min(buffers.candidates().len()));
@@ -152,7 +156,7 @@ impl Engine {
                 total: done - start,
             },
             contributions,
-            strategies: Arc::clone(&self.strategy_names),
+            strategies: Arc::clone(&mix.strategy_names),
             models: Arc::clone(&self.model_names),
         })
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use sparrow_engine::{
     Builder, Candidates, Embeddings, Engine, Error, Filter, HomeRequest, Model, NO_MODEL, Reason,
-    Recommendations, Request, RowKind, Scope, SimilarRequest, popular_now,
+    RecallMix, Recommendations, Request, RowKind, Scope, SimilarRequest, popular_now,
 };
 use sparrow_model::{
     Catalog, GenreSet, MovieId, MovieIndex, OwnedHistory, Sort, UserId, UserState,
@@ -753,6 +753,49 @@ async fn strategies_serve_the_requests_of_their_scope() {
 }
 
 #[tokio::test]
+async fn requests_select_recall_mixes_by_name() {
+    let of = |sort, share| RecallMix::default().strategy(ByOrder(sort), share).candidates(10);
+    let engine = standard(&catalog())
+        .recall_mix("newest", of(Sort::ReleaseYear, 10))
+        .recall_mix("best", of(Sort::Rating, 4))
+        .build()
+        .unwrap();
+    let plain = self::engine();
+    let request = Request { model: Some("popularity"), size: 5, ..Request::new(UserId(40)) };
+    let answer = async |engine: &Engine, recall| {
+        let answer = engine.recommend(&Request { recall, ..request.clone() }).await.unwrap();
+        let found = (0..answer.items.len()).map(|index| found_by(&answer, index).join(" "));
+        let found: Vec<String> = found.collect();
+        (answer.candidates, movies(&answer), found)
+    };
+    let before = answer(&plain, None).await;
+    assert_eq!(answer(&engine, None).await, before);
+    assert_eq!(before.0, 40);
+    let (candidates, found, by) = answer(&engine, Some("newest")).await;
+    // The most popular of the newest ten.
+    assert_eq!((candidates, found), (10, vec![50, 51, 52, 53, 54]));
+    assert!(by.iter().all(|by| by == "recency"), "{by:?}");
+    let (candidates, _, by) = answer(&engine, Some("best")).await;
+    assert_eq!(candidates, 10);
+    // Popular movies fill up.
+    assert!(by.iter().all(|by| by == "rating" || by == "popularity"), "{by:?}");
+    assert!(by.iter().any(|by| by == "popularity"), "{by:?}");
+    let all = Request { candidates: Candidates::All, recall: Some("best"), ..request.clone() };
+    assert_eq!(engine.recommend(&all).await.unwrap().candidates, 40);
+
+    let error = engine.recommend(&Request { recall: Some("bset"), ..request.clone() }).await;
+    let Err(Error::UnknownRecallMix { name, known }) = error else { panic!("{error:?}") };
+    assert_eq!((&*name, known.len()), ("bset", 2));
+    // Counters have one entry per strategy: the default mix used recency once, the other one once.
+    let counts = engine.recall_counts();
+    let calls = |name: &str| -> Vec<u64> {
+        let of_name = counts.iter().filter(|counts| &*counts.strategy == name);
+        of_name.map(|counts| counts.calls).collect()
+    };
+    assert_eq!((calls("recency"), calls("embedding")), (vec![2], vec![1]));
+}
+
+#[tokio::test]
 async fn popular_movies_fill_up_all_candidates_only_if_no_model_proposed_any() {
     let whole = Arc::new(Whole::default());
     let model = |name: &str| Model::new(name, Arc::clone(&whole) as Arc<dyn Ranker>);
@@ -987,6 +1030,12 @@ fn contradictory_engines_are_errors() {
         builder.strategy(ByScores::new(format!("s{index}"), "emb", 0.0), 1)
     });
     assert!(matches!(error(many), Error::TooManyStrategies(20)));
+    let mix = RecallMix::default;
+    let twice = standard(&catalog).recall_mix("wide", mix()).recall_mix("wide", mix());
+    assert!(matches!(error(twice), Error::DuplicateRecallMix(name) if name == "wide"));
+    let foreign = mix().strategy(ByScores::new("new", "missing", 0.0), 1);
+    let foreign = error(standard(&catalog).recall_mix("wide", foreign));
+    assert!(matches!(foreign, Error::UnknownModel { name, .. } if name == "missing"));
 
     let read = |text: &str| EmbeddingTable::read(text.as_bytes(), "test").unwrap();
     let vectors = |items, users| {

@@ -2,17 +2,19 @@
 //! compute.
 //!
 //! Servers overlay the ratings of the generation in force with the live data of a user, from which ratings may have been dropped.
-//! The same ratings result from the data set and all writes in the log. The stored features of a user are those of these ratings
-//! if a server projects them, else those of the generation.
+//! The same ratings result from the data set and all writes in the log. The stored features and vector of a user are those of
+//! these ratings if a server projects them, else those of the generation.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sparrow_engine::Embeddings;
 use sparrow_features::{USER_FIELDS, UserWindow};
 use sparrow_live::{LiveStore, LiveUser, Watermark};
-use sparrow_model::{Catalog, OwnedHistory, Rated, UserId};
+use sparrow_model::{Catalog, History, OwnedHistory, Rated, UserId};
+use sparrow_neural::{EmbeddingMetadata, Similarity, TableBuilder, check_vector};
 use sparrow_progress::Progress;
-use sparrow_store::{FeatureStore, Fields, StoredUser};
+use sparrow_store::{FeatureStore, Fields, Generation, Kind, StoredUser};
 use tokio::time::sleep;
 
 use crate::live::{self, Base, Replayed, replayed};
@@ -23,6 +25,9 @@ const BATCH: usize = 256;
 
 /// How long the projection of a write may take.
 const LAG: Duration = Duration::from_secs(3);
+
+/// The difference between computed vectors of processors with other instruction sets, relative to their length.
+const TOLERANCE: f32 = 1e-3;
 
 /// Why the comparison failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +56,16 @@ pub struct Report {
     pub writing: u64,
     /// The users whose stored features are those of the generation, without the live ratings: no server projects them.
     pub not_projected: u64,
+    /// The users whose projected vectors were compared. Others have no projection, or events: these count for vectors as long as
+    /// the configuration of the server determines.
+    pub vectors: u64,
     /// The number of differences.
     pub differences: u64,
     /// The first differences.
     pub first: Vec<Difference>,
 }
 
-/// Compares the ratings of all users in the log, and their features.
+/// Compares the ratings of all users in the log, and their projected features and vectors.
 pub async fn verify(
     store: &dyn FeatureStore,
     live: &dyn LiveStore,
@@ -68,7 +76,8 @@ pub async fn verify(
     let Replayed { users, watermark, .. } = replayed(live, progress, |_, _| Ok(())).await?;
     data.check(live).await?;
     let mut report = Report { users: users.keys().copied().collect(), ..Report::default() };
-    let compared = Compared { store, live, catalog: data.catalog, watermark };
+    let vectors = Vectors::read(store, data.catalog).await?;
+    let compared = Compared { store, live, catalog: data.catalog, watermark, vectors };
     let users: Vec<(UserId, LiveUser)> = users.into_iter().collect();
     let mut late = Vec::new();
     for some in users.chunks(BATCH) {
@@ -90,10 +99,12 @@ struct Compared<'a> {
     catalog: &'a Catalog,
     /// The last write of each partition in the log.
     watermark: Watermark,
+    /// `None` without vectors of movies.
+    vectors: Option<Vectors>,
 }
 
 impl Compared<'_> {
-    /// Compares users. Those whose stored features may still follow go to `late`; without it, they differ.
+    /// Compares users. Those whose stored features or vectors may still follow go to `late`; without it, they differ.
     async fn users(
         &self,
         users: &[(UserId, LiveUser)],
@@ -104,8 +115,9 @@ impl Compared<'_> {
         let ids: Vec<UserId> = users.iter().map(|(id, _)| *id).collect();
         // First the live data: a push between the two reads stores the dropped ratings.
         let overlays = self.live.users(&ids).await?;
-        let stored = self.store.users(&ids).await?.value;
-        for (((id, logged), overlay), stored) in users.iter().zip(overlays).zip(stored) {
+        let read = self.store.users(&ids).await?;
+        let vectors = self.vectors.as_ref().filter(|it| it.generation == read.generation);
+        for (((id, logged), overlay), stored) in users.iter().zip(overlays).zip(read.value) {
             let partition = sparrow_live::partition(*id, self.live.partitions());
             let newest =
                 overlay.ratings.iter().map(|it| it.sequence).chain(overlay.forgotten).max();
@@ -119,24 +131,99 @@ impl Compared<'_> {
             // Without the ratings of the generation, servers keep its features.
             let is_unknown =
                 stored.ratings.is_none() && features.is_some() && overlay.forgotten.is_none();
-            let is_projected = is_unknown || differing_feature(features, &found, catalog).is_none();
-            if !is_projected && !has_no_projection(&stored, &overlay, &of_generation, catalog) {
+            let feature = differing_feature(features, &found, catalog).filter(|_| !is_unknown);
+            let mut differing = feature.map(|feature| (Kind::UserFeatures, feature));
+            if has_no_projection(&stored, &overlay, &of_generation, catalog) {
+                report.not_projected += u64::from(differing.take().is_some());
+            } else if let (None, Some(vectors)) = (&differing, vectors)
+                && !is_unknown
+                && overlay.events.is_empty()
+            {
+                let vector = vectors.differing(stored.embedding.as_deref(), &found.get());
+                report.vectors += u64::from(vector.is_none() || late.is_none());
+                differing = vector.map(|vector| (Kind::UserEmbedding, vector));
+            }
+            if let Some((kind, (field, expected, found))) = differing {
                 if let Some(late) = &mut late {
                     late.push((*id, logged.clone()));
                     continue;
                 }
-                if let Some((name, expected, found)) = differing_feature(features, &found, catalog)
-                {
-                    report.differ(&format!("uf:{id}"), name, expected, found);
-                }
-            } else if !is_projected {
-                report.not_projected += 1;
+                report.differ(&kind.key(id.0), field, expected, found);
             }
             let expected = logged.history(*id, catalog.users().find(*id), catalog);
             report.compare(*id, &expected, &found, catalog);
         }
         Ok(())
     }
+}
+
+/// The vectors of movies in the store, from which servers compute those of users.
+struct Vectors {
+    generation: Generation,
+    /// The vectors as their description specifies, and by the other similarity, which a server can be configured with.
+    embeddings: Vec<Embeddings>,
+}
+
+impl Vectors {
+    /// `None` if the store has no vectors that a server can use.
+    async fn read(store: &dyn FeatureStore, catalog: &Catalog) -> Result<Option<Self>, Error> {
+        let read = store.embedding_info().await?;
+        let generation = read.generation;
+        let metadata = match read.value {
+            Some(text) => match EmbeddingMetadata::read(text.as_bytes(), "embedding.json") {
+                Ok(metadata) => Some(metadata),
+                Err(_) => return Ok(None),
+            },
+            None => None,
+        };
+        let movies = store.all_movies().await?.value;
+        let vectors = movies.iter().filter_map(|(id, it)| Some((id.0, it.embedding.as_deref()?)));
+        let dimension = metadata.as_ref().and_then(EmbeddingMetadata::dimension);
+        let mut table = TableBuilder::default();
+        // Servers skip invalid vectors, too.
+        for (id, vector) in vectors.filter(|(id, it)| check_vector(*id, it, dimension).is_ok()) {
+            if table.push(id, vector).is_err() {
+                return Ok(None);
+            }
+        }
+        let Ok(table) = table.build() else { return Ok(None) };
+        let (similarity, objective) =
+            metadata.map(|it| (it.similarity, it.objective)).unwrap_or_default();
+        let other = match similarity {
+            Similarity::Cosine => Similarity::Dot,
+            Similarity::Dot => Similarity::Cosine,
+        };
+        let embeddings = [similarity, other].into_iter().filter_map(|similarity| {
+            let embeddings = Embeddings::of_items(&table, similarity, catalog).ok()?;
+            Some(embeddings.with_objective(objective))
+        });
+        let embeddings: Vec<Embeddings> = embeddings.collect();
+        Ok((!embeddings.is_empty()).then_some(Self { generation, embeddings }))
+    }
+
+    /// Why a stored vector is none that servers compute from these ratings, as [`differing_feature`] describes it.
+    fn differing(&self, stored: Option<&[f32]>, history: &History<'_>) -> Option<Differing> {
+        let expected: Vec<_> = self.embeddings.iter().map(|it| it.vector_of(history)).collect();
+        if expected.iter().any(|expected| is_near(expected.as_deref(), stored)) {
+            return None;
+        }
+        let shown = |vector: Option<&[f32]>| {
+            let vector = vector?;
+            Some(format!("{:.4?} of {} components", &vector[..vector.len().min(3)], vector.len()))
+        };
+        Some(("", shown(expected.first()?.as_deref()), shown(stored)))
+    }
+}
+
+fn is_near(expected: Option<&[f32]>, found: Option<&[f32]>) -> bool {
+    let (Some(expected), Some(found)) = (expected, found) else {
+        return expected.is_none() && found.is_none();
+    };
+    let length =
+        |values: &mut dyn Iterator<Item = f32>| values.map(|it| it * it).sum::<f32>().sqrt();
+    let difference = &mut expected.iter().zip(found).map(|(a, b)| a - b);
+    expected.len() == found.len()
+        && length(difference) <= TOLERANCE * length(&mut expected.iter().copied())
 }
 
 /// Whether the stored features of a user are those of the generation. Redis has none of a deleted user; a file keeps them, and
@@ -153,13 +240,15 @@ fn has_no_projection(
     differing_feature(stored.features.as_ref(), of_generation, catalog).is_none()
 }
 
-/// A feature that differs from that of a history: its name, and the expected and stored value. Nothing is stored of an empty
-/// history.
+/// The name of what differs, empty for a whole value, and the expected and stored value.
+type Differing = (&'static str, Option<String>, Option<String>);
+
+/// A feature that differs from that of a history. Nothing is stored of an empty history.
 fn differing_feature(
     stored: Option<&Fields>,
     history: &OwnedHistory,
     catalog: &Catalog,
-) -> Option<(&'static str, Option<String>, Option<String>)> {
+) -> Option<Differing> {
     let history = history.get();
     let Some(stored) = stored else {
         let count = || Some(format!("the features of {} ratings", history.len()));

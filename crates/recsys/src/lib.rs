@@ -39,8 +39,8 @@ pub mod engine {
     pub use sparrow_engine::{
         Builder, Candidates, DEFAULT_CANDIDATES, DEFAULT_MODEL, Embeddings, Engine, Error, Filter,
         GENRE_MODEL, Home, HomeRequest, Item, Model, ModelInfo, NO_MODEL, Ranked, Reason,
-        Recommendations, Request, Row, RowKind, Scope, Similar, SimilarItem, SimilarRequest,
-        Timings,
+        RecallMix, Recommendations, Request, Row, RowKind, Scope, Similar, SimilarItem,
+        SimilarRequest, Timings,
     };
 }
 

@@ -124,6 +124,17 @@ async fn verify_finds_projected_features_and_live_data_that_differ() {
     let found = differences();
     assert!(found.contains("uf:1") && found.contains("userAvgRating"), "{found}");
     redis.cli(&["HSET", "uf:1", "userAvgRating", &average]);
+    let said = succeeds(verify, &[&url, &data]);
+    assert!(said.contains("compared the projected vectors of "), "{said}");
+
+    let vector = redis.cli(&["GET", "uEmb:1"]);
+    redis.cli(&["SET", "uEmb:1", "9 9 9 9"]);
+    let found = differences();
+    assert!(found.contains("uEmb:1: ") && found.contains("9.0000"), "{found}");
+    redis.cli(&["DEL", "uEmb:1"]);
+    let found = differences();
+    assert!(found.contains("uEmb:1: ") && found.contains("missing in the store"), "{found}");
+    redis.cli(&["SET", "uEmb:1", vector.trim()]);
     succeeds(verify, &[&url, &data]);
 
     redis.cli(&["HSET", "uf:3", "userAvgRating", "1.00"]);

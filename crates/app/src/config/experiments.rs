@@ -12,7 +12,7 @@ use sparrow_http::{EXPERIMENT_ROUTES, Experiment, Variant, VariantModel};
 use toml::{Table, Value};
 
 use super::error::did_you_mean;
-use super::{Models, TableProblem};
+use super::{Mixes, Models, TableProblem};
 
 /// The experiments on recommendations.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -97,6 +97,8 @@ struct VariantTable {
     diversity: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     candidates: Option<CandidatesWord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recall: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -114,7 +116,7 @@ fn problem<T>(key: impl Into<String>, message: impl Into<String>) -> Result<T, P
 }
 
 /// Names occur in the log, in headers and in parameters such as `variant=NAME:VARIANT`.
-fn check_name(key: &str, name: &str) -> Result<(), Problem> {
+pub(super) fn check_name(key: &str, name: &str) -> Result<(), Problem> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.len() > 100 || !name.bytes().all(is_allowed) {
         return problem(key, "a name has 1 to 100 letters, digits, \"-\", \"_\" and \".\"");
@@ -145,16 +147,21 @@ impl Experiments {
         ] {
             all.insert(key.to_owned(), Value::Table(table(keys)));
         }
-        let variant = ["name", "weight", "model", "interleave", "diversity", "candidates"];
+        let variant =
+            ["name", "weight", "model", "interleave", "diversity", "candidates", "recall"];
         all.insert("variants".to_owned(), Value::Array(vec![Value::Table(table(&variant))]));
         all
     }
 
-    pub(super) fn new(tables: &[Table], models: &Models) -> Result<Self, TableProblem> {
+    pub(super) fn new(
+        tables: &[Table],
+        models: &Models,
+        mixes: &Mixes,
+    ) -> Result<Self, TableProblem> {
         let mut experiments: Vec<ExperimentTable> = Vec::with_capacity(tables.len());
         for (index, table) in tables.iter().enumerate() {
             let read = ExperimentTable::read(table).and_then(|experiment| {
-                experiment.check(models)?;
+                experiment.check(models, mixes)?;
                 if experiments.iter().any(|known| known.name == experiment.name) {
                     return problem("name", "there is another experiment with this name");
                 }
@@ -165,11 +172,11 @@ impl Experiments {
         Ok(Self(experiments))
     }
 
-    /// Checks that these models are all that the experiments name.
-    pub(super) fn check(&self, models: &Models) -> Result<(), TableProblem> {
+    /// Checks that the experiments name only these models and recall mixes.
+    pub(super) fn check(&self, models: &Models, mixes: &Mixes) -> Result<(), TableProblem> {
         let mut tables = self.0.iter().enumerate();
         tables.try_for_each(|(index, table)| {
-            table.check(models).map_err(|problem| of_table(index, problem))
+            table.check(models, mixes).map_err(|problem| of_table(index, problem))
         })
     }
 
@@ -223,7 +230,7 @@ impl ExperimentTable {
         Ok(experiment)
     }
 
-    fn check(&self, models: &Models) -> Result<(), Problem> {
+    fn check(&self, models: &Models, mixes: &Mixes) -> Result<(), Problem> {
         check_name("name", &self.name)?;
         if !matches!(self.hash_version, 1 | 2) {
             return problem("hash_version", "a version of the hash is 1 or 2");
@@ -262,10 +269,10 @@ impl ExperimentTable {
                 }
             }
         }
-        self.check_variants(models)
+        self.check_variants(models, mixes)
     }
 
-    fn check_variants(&self, models: &Models) -> Result<(), Problem> {
+    fn check_variants(&self, models: &Models, mixes: &Mixes) -> Result<(), Problem> {
         if self.variants.len() < 2 {
             return problem("variants", "an experiment has at least two variants");
         }
@@ -283,6 +290,13 @@ impl ExperimentTable {
             }
             if variant.diversity.is_some_and(|diversity| !(0.0..=1.0).contains(&diversity)) {
                 return problem(key("diversity"), "a diversity is a number from 0 to 1");
+            }
+            if let Some(mix) = &variant.recall {
+                if matches!(variant.candidates, Some(CandidatesWord::All)) {
+                    let message = "a variant ranks the candidates of a recall mix or all movies";
+                    return problem(key("recall"), message);
+                }
+                mixes.check(mix).map_err(|message| (key("recall"), message))?;
             }
             let found = |name: &str, key: String| models.find(name).map_err(|what| (key, what));
             if let Some(model) = &variant.model {
@@ -349,6 +363,7 @@ impl ExperimentTable {
                 CandidatesWord::Recalled => Candidates::Recalled,
                 CandidatesWord::All => Candidates::All,
             }),
+            recall: table.recall.as_deref().map(Into::into),
         };
         Experiment {
             name: self.name.as_str().into(),
@@ -457,6 +472,25 @@ mod tests {
             let error = layered(&format!("[[experiments]]\n{name}{keys}\n{variants}"), &[]);
             let error = error.unwrap_err();
             assert!(error.contains(key), "{keys} {variants}: {error}");
+        }
+        let with_recall = |keys: &str| {
+            let mix = "[[recall.mixes]]\nname = \"wide\"\ncandidates = 1600\n";
+            layered(&format!("{mix}[[experiments]]\nname = \"e\"\n{VARIANTS}{keys}"), &[])
+        };
+        let config = with_recall("recall = \"wide\"\n").unwrap();
+        assert_eq!(layered(&config.to_toml(), &[]).unwrap().experiments, config.experiments);
+        let recall = config.experiments.in_force()[0].variants[1].recall.clone();
+        assert_eq!(recall.as_deref(), Some("wide"));
+        for (keys, what) in [
+            (
+                "recall = \"wid\"",
+                "no table of [[recall.mixes]] is named \"wid\", did you mean \"wide\"?",
+            ),
+            ("recall = \"wide\"\ncandidates = \"all\"", "a variant ranks the candidates of"),
+        ] {
+            let error = with_recall(keys).unwrap_err();
+            let expected = format!("experiments[0].variants[1].recall in FILE: {what}");
+            assert!(error.starts_with(&expected), "{error}");
         }
         let twice = format!("[[experiments]]\nname = \"e\"\n{VARIANTS}").repeat(2);
         assert!(layered(&twice, &[]).unwrap_err().contains("experiments[1].name in FILE: "));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sparrow_model::nearest_name;
 use toml::{Table, Value};
 
+use super::mixes::Mixes;
 use super::models::Models;
 use super::recall::{self, Strategies};
 use super::{
@@ -19,6 +20,7 @@ pub(super) const PREFIX: &str = "SPARROW__";
 /// The arrays of tables. They can be set only in a file, and are read as a whole.
 pub(super) const MODELS: &str = "models";
 pub(super) const STRATEGIES: &str = "recall.strategies";
+pub(super) const MIXES: &str = "recall.mixes";
 pub(super) const EVENTS: &str = "events";
 pub(super) const EXPERIMENTS: &str = "experiments";
 pub(super) const KEYS: &str = "auth.keys";
@@ -82,6 +84,7 @@ pub fn known_keys() -> BTreeMap<String, Value> {
     table.insert(EXPERIMENTS.to_owned(), tables(Experiments::table_of_all_keys()));
     insert(&mut table, KEYS, tables(Keys::table_of_all_keys()));
     insert(&mut table, STRATEGIES, tables(Strategies::table_of_all_keys()));
+    insert(&mut table, MIXES, tables(Mixes::table_of_all_keys()));
     flatten(table).into_iter().map(|(key, value)| (without_indices(&key), value)).collect()
 }
 

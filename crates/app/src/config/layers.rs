@@ -7,9 +7,10 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::keys::{
-    EVENTS, EXPERIMENTS, KEYS, MODELS, PREFIX, STRATEGIES, below, check_known, check_replaced,
-    flag, flatten, insert, known_keys,
+    EVENTS, EXPERIMENTS, KEYS, MIXES, MODELS, PREFIX, STRATEGIES, below, check_known,
+    check_replaced, flag, flatten, insert, known_keys, without_indices,
 };
+use super::mixes::Mixes;
 use super::models::Models;
 use super::recall::Strategies;
 use super::{Config, Error, Events, Experiments, Keys, TableProblem, Tokens, read_text};
@@ -37,8 +38,8 @@ impl Config {
     ) -> Result<Self, Error> {
         let known = known_keys();
         let mut merged = BTreeMap::new();
-        let (mut models, mut strategies, mut events) = (None, None, None);
-        let (mut experiments, mut keys) = (None, None);
+        let (mut models, mut strategies, mut mixes) = (None, None, None);
+        let (mut events, mut experiments, mut keys) = (None, None, None);
         let mut file_name = String::new();
         if let Some(file) = file {
             let text =
@@ -50,6 +51,7 @@ impl Config {
             file_name = file.display().to_string();
             models = take_tables(&mut table, MODELS, &known, &file_name)?;
             strategies = take_tables(&mut table, STRATEGIES, &known, &file_name)?;
+            mixes = take_tables(&mut table, MIXES, &known, &file_name)?;
             events = take_tables(&mut table, EVENTS, &known, &file_name)?;
             experiments = take_tables(&mut table, EXPERIMENTS, &known, &file_name)?;
             keys = take_tables(&mut table, KEYS, &known, &file_name)?;
@@ -98,8 +100,12 @@ impl Config {
         };
         config.models = Models::new(models.unwrap_or_default(), &discovered).map_err(in_file)?;
         config.events = Events::new(&events.unwrap_or_default()).map_err(in_file)?;
-        let experiments =
-            Experiments::new(&experiments.unwrap_or_default(), &config.comparable_models());
+        config.recall.mixes = Mixes::new(&mixes.unwrap_or_default()).map_err(in_file)?;
+        let experiments = Experiments::new(
+            &experiments.unwrap_or_default(),
+            &config.comparable_models(),
+            &config.recall.mixes,
+        );
         config.experiments = experiments.map_err(in_file)?;
         config.auth.keys = Keys::new(KEYS, &keys.unwrap_or_default()).map_err(in_file)?;
         if let Some((key, what)) = config.auth.tokens.as_ref().and_then(Tokens::missing) {
@@ -112,9 +118,9 @@ impl Config {
             });
         }
         if let Some(tables) = strategies {
-            config.recall.strategies = Strategies::new(&tables).map_err(in_file)?;
+            config.recall.strategies = Strategies::new(STRATEGIES, &tables).map_err(in_file)?;
         }
-        for (key, model, kind) in config.recall.strategies.models() {
+        for (key, model, kind) in config.recall.models() {
             let problem = |what| Error::Value { key: key.clone(), origin: file_name.clone(), what };
             let found = config.models.find(model).map_err(problem)?;
             if found.kind.name() != kind {
@@ -159,8 +165,13 @@ fn take_tables(
     let tables: Vec<Table> = tables.collect::<Result<_, _>>()?;
     section.remove(key);
     for (index, table) in tables.iter().enumerate() {
-        for (key, _) in below(&format!("{path}[{index}]"), table.clone()) {
-            check_known(known, key.clone(), &key, file)?;
+        for (key, value) in below(&format!("{path}[{index}]"), table.clone()) {
+            // An empty array of tables has no keys.
+            let inside = format!("{}[].", without_indices(&key));
+            let is_empty = value.as_array().is_some_and(Vec::is_empty);
+            if !(is_empty && known.keys().any(|known| known.starts_with(&inside))) {
+                check_known(known, key.clone(), &key, file)?;
+            }
         }
     }
     Ok(Some(tables))

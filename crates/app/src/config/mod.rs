@@ -2,7 +2,8 @@
 //!
 //! Built-in defaults, then a TOML file, then the environment, then the command line; later layers take precedence. A key is
 //! written `server.idle_timeout`, and `SPARROW__SERVER__IDLE_TIMEOUT` in the environment. The arrays of tables `[[models]]`,
-//! `[[recall.strategies]]`, `[[events]]`, `[[experiments]]` and `[[auth.keys]]` can be set only in a file. Unknown keys are errors, which name the most similar key.
+//! `[[recall.strategies]]`, `[[recall.mixes]]`, `[[events]]`, `[[experiments]]` and `[[auth.keys]]` can be set only in a file.
+//! Unknown keys are errors, which name the most similar key.
 
 mod access_log;
 mod auth;
@@ -13,6 +14,7 @@ mod filter;
 mod keys;
 mod layers;
 mod limits;
+mod mixes;
 mod models;
 mod recall;
 mod secrets;
@@ -32,6 +34,7 @@ pub(crate) use filter::checked_filter;
 pub(crate) use keys::flag;
 pub use keys::known_keys;
 pub use limits::Limits;
+pub use mixes::Mixes;
 pub use models::Models;
 pub(crate) use models::{DiscoveredModels, ModelEntry};
 pub(crate) use recall::StrategyTable;
@@ -547,13 +550,13 @@ impl Config {
         demo.map_or(Cow::Borrowed(&self.models), Cow::Owned)
     }
 
-    /// Checks that a server that has started with this configuration has the models of experiments.
+    /// Checks that a server that has started with this configuration has the models and recall mixes of experiments.
     pub(crate) fn check_experiments(&self, experiments: &Experiments) -> Result<(), Error> {
-        let checked = experiments.check(&self.comparable_models());
+        let checked = experiments.check(&self.comparable_models(), &self.recall.mixes);
         checked.map_err(|TableProblem { key, message }| Error::Value {
             key,
             origin: "the new configuration".to_owned(),
-            what: message,
+            what: format!("{message} (new models and recall mixes need a restart)"),
         })
     }
 

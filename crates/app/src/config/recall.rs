@@ -6,8 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sparrow_recall::{ParameterError, STRATEGIES, StrategyKind};
 use toml::{Table, Value};
 
-use super::TableProblem;
 use super::error::did_you_mean;
+use super::keys::{MIXES, STRATEGIES as STRATEGIES_KEY};
+use super::{Mixes, TableProblem};
 use crate::models::{KINDS, ModelKind, TableError, read_table};
 
 /// The default share of strategies over the scores of a model.
@@ -21,6 +22,9 @@ pub struct Recall {
     pub candidates: NonZeroUsize,
     /// The strategies, in the order in which answers list them.
     pub strategies: Strategies,
+    /// Other mixes of strategies.
+    #[serde(skip_serializing_if = "Mixes::is_empty")]
+    pub mixes: Mixes,
 }
 
 impl Default for Recall {
@@ -29,7 +33,26 @@ impl Default for Recall {
         Self {
             candidates: candidates.unwrap_or(NonZeroUsize::MIN),
             strategies: Strategies::default(),
+            mixes: Mixes::default(),
         }
+    }
+}
+
+impl Recall {
+    /// The mixes with their names, strategies and numbers of candidates.
+    pub(crate) fn mixes(&self) -> impl Iterator<Item = (&str, &Strategies, NonZeroUsize)> {
+        self.mixes.all().iter().map(|mix| {
+            let strategies = mix.strategies.as_ref().unwrap_or(&self.strategies);
+            (&*mix.name, strategies, mix.candidates.unwrap_or(self.candidates))
+        })
+    }
+
+    /// The names of the models that strategies name, with the keys of the names and the kinds of the strategies.
+    pub(super) fn models(&self) -> impl Iterator<Item = (String, &str, &'static str)> {
+        let of_mixes = self.mixes.all().iter().enumerate().filter_map(|(index, mix)| {
+            Some(mix.strategies.as_ref()?.models(format!("{MIXES}[{index}].strategies")))
+        });
+        self.strategies.models(STRATEGIES_KEY.to_owned()).chain(of_mixes.flatten())
     }
 }
 
@@ -117,11 +140,12 @@ impl Strategies {
         parameters.chain(common).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    pub(super) fn new(tables: &[Table]) -> Result<Self, TableProblem> {
+    /// Reads the tables at this path of keys.
+    pub(super) fn new(path: &str, tables: &[Table]) -> Result<Self, TableProblem> {
         let mut strategies: Vec<StrategyTable> = Vec::new();
         for (index, table) in tables.iter().enumerate() {
             let problem = |TableError { key, message }| TableProblem {
-                key: format!("recall.strategies[{index}].{key}"),
+                key: format!("{path}[{index}].{key}"),
                 message,
             };
             let strategy = StrategyTable::new(table).map_err(problem)?;
@@ -139,11 +163,11 @@ impl Strategies {
         &self.0
     }
 
-    /// The names of the models that strategies name, with the keys of the names.
-    pub(super) fn models(&self) -> impl Iterator<Item = (String, &str, &'static str)> {
-        self.0.iter().enumerate().filter_map(|(index, table)| match table {
+    /// The same for these tables, which are at this path of keys.
+    fn models(&self, path: String) -> impl Iterator<Item = (String, &str, &'static str)> {
+        self.0.iter().enumerate().filter_map(move |(index, table)| match table {
             StrategyTable::OfModel { kind, model: Some(model), .. } => {
-                Some((format!("recall.strategies[{index}].model"), &**model, kind.name()))
+                Some((format!("{path}[{index}].model"), &**model, kind.name()))
             }
             _ => None,
         })
@@ -238,6 +262,6 @@ impl Serialize for Strategies {
 impl<'de> Deserialize<'de> for Strategies {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tables = Vec::<Table>::deserialize(deserializer)?;
-        Self::new(&tables).map_err(de::Error::custom)
+        Self::new(STRATEGIES_KEY, &tables).map_err(de::Error::custom)
     }
 }

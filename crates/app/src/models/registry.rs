@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sparrow_engine::{Builder, Embeddings, Engine, Model, Scope};
+use sparrow_engine::{Engine, Model, RecallMix, Scope};
 use sparrow_model::{Catalog, MovieId, MovieIndex};
 use sparrow_rank::Counters;
 use sparrow_recall::{ByScores, Inputs};
@@ -23,7 +24,7 @@ use super::{
     EngineData, EngineVectors, FolderTable, ModelError, ModelKind, ModelSource, Probe, read_table,
 };
 use crate::Error;
-use crate::config::{Config, ModelEntry, Ranking, Recall, StrategyTable};
+use crate::config::{Config, ModelEntry, Ranking, Recall, Strategies, StrategyTable};
 
 /// A version that cannot be loaded is reported if it has not changed for this many checks.
 const CHECKS: u32 = 3;
@@ -131,11 +132,17 @@ impl Registry {
             movie_feature: &movie_feature,
         };
         let (default_model, reason) = self.default_model(&data);
+        let inputs = Inputs::new(embeddings.as_ref().ok().map(|embeddings| &embeddings.items));
+        let mix = |strategies, candidates: NonZeroUsize| {
+            self.recall_mix(strategies, &inputs).candidates(candidates.get())
+        };
         let mut builder = Engine::builder(Arc::clone(catalog))
-            .candidates(self.recall.candidates.get())
+            .recall(mix(&self.recall.strategies, self.recall.candidates))
             .default_model(default_model)
             .default_reason(reason);
-        builder = self.add_strategies(builder, embeddings.as_ref().ok());
+        for (name, strategies, candidates) in self.recall.mixes() {
+            builder = builder.recall_mix(name, mix(strategies, candidates));
+        }
         for model in &self.models {
             let mut of_engine = Model::new(Arc::clone(&model.name), model.source.ranker(&data))
                 .inputs(model.source.inputs().iter().copied())
@@ -181,17 +188,17 @@ impl Registry {
         (name.to_owned(), reason)
     }
 
-    /// Adds the recall strategies that work with these vectors and models.
-    fn add_strategies(&self, mut builder: Builder, embeddings: Option<&Embeddings>) -> Builder {
-        let inputs = Inputs::new(embeddings.map(|embeddings| &embeddings.items));
-        for table in self.recall.strategies.all() {
-            builder = match table {
+    /// The recall strategies that work with these vectors and the models.
+    fn recall_mix(&self, strategies: &Strategies, inputs: &Inputs<'_>) -> RecallMix {
+        let mut mix = RecallMix::default();
+        for table in strategies.all() {
+            mix = match table {
                 StrategyTable::Own { kind, share, parameters, always } => {
                     let scope = if *always { Scope::Always } else { Scope::Fallback };
                     // The parameters were checked with the configuration.
-                    match kind.build(&inputs, parameters) {
-                        Ok(Some(recall)) => builder.strategy_for(scope, recall, *share),
-                        Ok(None) | Err(_) => builder,
+                    match kind.build(inputs, parameters) {
+                        Ok(Some(recall)) => mix.strategy_for(scope, recall, *share),
+                        Ok(None) | Err(_) => mix,
                     }
                 }
                 StrategyTable::OfModel { kind, above, share, model, always } => {
@@ -205,14 +212,14 @@ impl Registry {
                             let model = Arc::clone(&model.name);
                             let scope = if *always { Scope::Always } else { Scope::OwnModel };
                             let recall = ByScores::new(kind.name(), model, *above);
-                            builder.strategy_for(scope, recall, *share)
+                            mix.strategy_for(scope, recall, *share)
                         }
-                        None => builder,
+                        None => mix,
                     }
                 }
             };
         }
-        builder
+        mix
     }
 
     /// Checks all model folders once and loads their versions, and reports at once what cannot be loaded. The engines that

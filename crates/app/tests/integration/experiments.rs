@@ -10,14 +10,13 @@ use sparrow_store::FileLive;
 use crate::live::ids;
 use crate::support::{config, get};
 
-/// The configuration with these tables, and a file for live data.
+/// The configuration with the experiments and recall of these tables, and a file for live data.
 fn configured(tables: &str, folder: &tempfile::TempDir) -> Config {
     let file = folder.path().join("sparrow.toml");
     std::fs::write(&file, tables).unwrap();
-    let experiments = Config::layered(Some(&file), [], &[]).unwrap().experiments;
-    let mut config = config();
+    let Config { experiments, recall, .. } = Config::layered(Some(&file), [], &[]).unwrap();
+    let mut config = Config { experiments, recall, ..config() };
     config.live.path = Some(folder.path().join("live.redb"));
-    config.experiments = experiments;
     config
 }
 
@@ -93,6 +92,55 @@ async fn users_keep_their_variants_and_are_exposed_once() {
         // Some users have no vector: their exposure names the model that ranked.
         assert!(&*shown.model == model || shown.degraded, "{shown:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variants_rank_the_candidates_of_their_recall_mixes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mix = |name: &str, strategy: &str| {
+        format!(
+            "[[recall.mixes]]\nname = \"{name}\"\ncandidates = 60\n\
+             strategies = [{{ strategy = \"{strategy}\", share = 60 }}]\n"
+        )
+    };
+    let mixes = mix("best", "rating") + &mix("newest", "recency");
+    let experiment = "[[experiments]]\nname = \"recall\"\n[[experiments.variants]]\nname = \"a\"\n\
+                      recall = \"best\"\n[[experiments.variants]]\nname = \"b\"\nrecall = \"newest\"\n";
+    let config = configured(&format!("{mixes}{experiment}"), &folder);
+    let mut running = sparrow_app::start(config).await.unwrap();
+    running.loaded().await.unwrap();
+    let address = running.address;
+    let mut users = [0, 0];
+    for user in 1..=20 {
+        let answer = ask(address, user, "&explain=true").await;
+        let variant = answer["experiments"][0]["variant"].as_str().unwrap();
+        users[usize::from(variant == "b")] += 1;
+        assert_eq!(answer["candidates"], 60, "user {user} got {variant}");
+        let strategy = if variant == "a" { "rating" } else { "recency" };
+        for item in answer["items"].as_array().unwrap() {
+            assert_eq!(item["recalledBy"], json!([strategy]), "user {user} got {variant}");
+        }
+        // What a request sets itself is not part of an experiment.
+        let all = ask(address, user, "&candidates=all").await;
+        assert_eq!(all.get("experiments"), None, "user {user}");
+    }
+    assert!(users[0] > 2 && users[1] > 2, "{users:?}");
+
+    // Other experiments can have the mixes that the server has started with.
+    let unknown = format!("{}{experiment}", mix("best", "rating") + &mix("new", "recency"));
+    let unknown = unknown.replace("recall = \"newest\"", "recall = \"new\"");
+    let error = running.reload(&configured(&unknown, &folder)).unwrap_err().to_string();
+    let expected = "experiments[0].variants[1].recall in the new configuration: no table of \
+                    [[recall.mixes]] is named \"new\"";
+    assert!(error.starts_with(expected), "{error}");
+    assert_eq!(ask(address, 1, "").await["experiments"][0]["name"], "recall");
+    let swapped = experiment
+        .replace("\"best\"", "\"newest\"")
+        .replace("name = \"recall\"", "name = \"more\"");
+    running.reload(&configured(&format!("{mixes}{swapped}"), &folder)).unwrap();
+    let answer = ask(address, 1, "&variant=more:a&explain=true").await;
+    assert_eq!(answer["items"][0]["recalledBy"], json!(["recency"]), "{answer}");
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

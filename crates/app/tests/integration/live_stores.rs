@@ -1,6 +1,7 @@
 //! Where servers keep ratings and events.
 
 use std::error::Error as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use sparrow_test_redis::TestRedis;
 
 use crate::live::{ids, rate};
 use crate::redis;
-use crate::support::{Answer, PATIENCE, config, demo_entries, get, push, send, until};
+use crate::support::{Answer, PATIENCE, config, demo_entries, get, push, send, send_with, until};
 
 const RECOMMENDATIONS: &str = "/v1/users/6/recommendations?size=5";
 
@@ -93,23 +94,62 @@ async fn a_file_store_has_a_file_beside_it() {
     let config = on_file_store(folder.path());
     let store = sparrow_store::open(&config.store.url.0, &sparrow_store::Options::default());
     push(&*store.unwrap(), demo_entries()).await;
-    // A server without writes does not create the file, and uses an existing one.
-    let mut beyond = config.clone();
-    beyond.listen = "0.0.0.0:0".parse().unwrap();
     let file = folder.path().join("store.redb.live");
-    start(beyond.clone()).await.stop().await;
-    assert!(!file.exists());
-
     let running = start(config.clone()).await;
     assert!(file.exists() && running.live.contains("store.redb.live"), "{}", running.live);
     let best = rate_best(&running).await;
-    let error = sparrow_app::start(config).await.unwrap_err();
+    let error = sparrow_app::start(config.clone()).await.unwrap_err();
     assert!(error.to_string().contains("store.redb.live"), "{error}");
     running.stop().await;
 
-    let running = restart(beyond).await;
-    let address = (std::net::Ipv4Addr::LOCALHOST, running.address.port()).into();
-    assert!(!ids(&get(address, RECOMMENDATIONS).await.json()).contains(&best));
+    // A server without writes uses the file, too.
+    let running = restart(beyond_loopback(config)).await;
+    assert!(!ids(&get(on_loopback(&running), RECOMMENDATIONS).await.json()).contains(&best));
+}
+
+fn beyond_loopback(config: Config) -> Config {
+    Config { listen: "0.0.0.0:0".parse().unwrap(), ..config }
+}
+
+/// The address of a server that listens on all interfaces, for clients on this computer.
+fn on_loopback(running: &Running) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, running.address.port()).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn read_only_server_that_gets_keys_by_a_reload_keeps_ratings_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, sha256) = sparrow_http::generate_key().unwrap();
+    let table = format!(
+        "[[auth.keys]]\nname = \"app\"\nsha256 = \"{sha256}\"\nscopes = [\"read\", \"write\"]\n"
+    );
+    let file = folder.path().join("keys.toml");
+    std::fs::write(&file, table).unwrap();
+    let keys = Config::layered(Some(&file), [], &[]).unwrap().auth;
+    let beside = on_file_store(folder.path());
+    let store = sparrow_store::open(&beside.store.url.0, &sparrow_store::Options::default());
+    push(&*store.unwrap(), demo_entries()).await;
+    for config in [beside, on_file(&folder.path().join("live.redb"))] {
+        let beyond = beyond_loopback(config.clone());
+        let running = start(beyond.clone()).await;
+        let address = on_loopback(&running);
+        assert!(running.live.starts_with("Read-only"), "{}", running.live);
+        let best = ids(&get(address, RECOMMENDATIONS).await.json())[0].clone();
+        let rate = async |headers: &str| {
+            let target = format!("/v1/users/6/ratings/{best}");
+            send_with(address, "PUT", &target, headers, "{\"stars\": 5}").await
+        };
+        assert_eq!(rate("").await.status, 403);
+        running.reload(&Config { auth: keys.clone(), ..beyond }).unwrap();
+        assert_eq!(rate("").await.status, 401);
+        let written = rate(&format!("authorization: Bearer {key}\r\n")).await;
+        assert_eq!((written.status, &written.json()["durability"]), (200, &json!("fsync")));
+        running.stop().await;
+
+        let running = restart(config).await;
+        assert!(!ids(&get(running.address, RECOMMENDATIONS).await.json()).contains(&best));
+        running.stop().await;
+    }
 }
 
 /// Ratings that a generation contains leave the file, and those after its watermark remain in force.

@@ -109,8 +109,19 @@ pub(crate) async fn get_with(address: SocketAddr, target: &str, headers: &str) -
 
 /// Sends JSON.
 pub(crate) async fn send(address: SocketAddr, method: &str, target: &str, body: &str) -> Answer {
+    send_with(address, method, target, "", body).await
+}
+
+/// The same with more headers, as whole lines.
+pub(crate) async fn send_with(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
     let request = format!(
-        "{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+        "{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -96,6 +96,7 @@ pub(crate) async fn recommend_in_experiments(
         }
         request.diversity = variant.diversity.unwrap_or(request.diversity);
         request.candidates = variant.candidates.unwrap_or(request.candidates);
+        request.recall = variant.recall.as_deref().or(request.recall);
     }
     let mut credits = HashMap::new();
     let found = match &model {
@@ -174,14 +175,18 @@ async fn assigned(
         let changes = |is_changed: fn(&Variant) -> bool| experiment.variants.iter().any(is_changed);
         let model = changes(|variant| variant.model != VariantModel::Default);
         let diversity = changes(|variant| variant.diversity.is_some());
-        let candidates = changes(|variant| variant.candidates.is_some());
+        let candidates =
+            changes(|variant| variant.candidates.is_some() || variant.recall.is_some());
         if model && sets_model || diversity && sets_diversity || candidates && sets_candidates {
             continue;
         }
         let Ok(index) = experiment.rules.assign(&unit) else { continue };
         let Some(variant) = experiment.variants.get(index) else { continue };
         if !is_known(snapshot, &experiment.variants) {
-            tracing::warn!(experiment = &*experiment.name, "a model of the experiment is unknown");
+            tracing::warn!(
+                experiment = &*experiment.name,
+                "a model or a recall mix of the experiment is unknown"
+            );
             continue;
         }
         sets_model |= model;
@@ -194,12 +199,14 @@ async fn assigned(
 }
 
 fn is_known(snapshot: &Snapshot, variants: &[Variant]) -> bool {
-    variants.iter().all(|variant| match &variant.model {
-        VariantModel::Default => true,
-        VariantModel::Named(name) => snapshot.engine.has_model(name),
-        VariantModel::Interleaved(names) => {
-            names.iter().all(|name| snapshot.engine.has_model(name))
-        }
+    let engine = &snapshot.engine;
+    variants.iter().all(|variant| {
+        let has_models = match &variant.model {
+            VariantModel::Default => true,
+            VariantModel::Named(name) => engine.has_model(name),
+            VariantModel::Interleaved(names) => names.iter().all(|name| engine.has_model(name)),
+        };
+        has_models && engine.find_recall_mix(variant.recall.as_deref()).is_ok()
     })
 }
 

@@ -109,15 +109,16 @@ async fn ask(
     }
     let times = Arc::clone(&snapshot.ranking_times);
     let (engine, runtime) = (Arc::clone(&snapshot.engine), Handle::current());
-    let (request, model) = (request.clone(), request.model.map(str::to_owned));
-    let exclude = request.exclude.to_vec();
-    let request = Request { model: None, exclude: &[], filter: None, ..request };
+    let (request, exclude) = (request.clone(), request.exclude.to_vec());
+    let [model, recall] = [request.model, request.recall].map(|name| name.map(str::to_owned));
+    let request = Request { model: None, recall: None, exclude: &[], filter: None, ..request };
     let span = Span::current();
     let ranking = spawn_blocking(move || {
         let _entered = span.enter();
         // Counted until it ends, also if the client is gone.
         let _permits = (first, permit);
-        let request = Request { model: model.as_deref(), exclude: &exclude, ..request };
+        let [model, recall] = [model.as_deref(), recall.as_deref()];
+        let request = Request { model, recall, exclude: &exclude, ..request };
         let (found, held) = runtime.block_on(timed(rank(&engine, &request, user.as_ref())));
         times.record(&cost, held);
         found

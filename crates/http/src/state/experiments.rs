@@ -34,6 +34,8 @@ pub struct Variant {
     pub diversity: Option<f32>,
     /// The movies that are ranked.
     pub candidates: Option<Candidates>,
+    /// The name of the recall mix.
+    pub recall: Option<Arc<str>>,
 }
 
 /// The model of a variant.

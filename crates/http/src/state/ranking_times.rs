@@ -31,10 +31,10 @@ pub(crate) enum Cost {
     Long,
 }
 
-/// How long recent rankings of recalled candidates held their threads, by the model that was asked for.
+/// How long recent rankings of recalled candidates held their threads, by the model that was asked for and the recall mix.
 #[derive(Debug)]
 pub(crate) struct RankingTimes {
-    /// By the index of the model in the engine.
+    /// By the index of the model in the engine: one for the default mix, and one for each other mix.
     models: Vec<Model>,
 }
 
@@ -70,7 +70,7 @@ impl Record {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RankingCost {
     cost: Cost,
-    /// The index of the model and its revision; `None` if no time is to be recorded.
+    /// The index in [`RankingTimes::models`], and the revision; `None` if no time is to be recorded.
     model: Option<(usize, u64)>,
 }
 
@@ -83,8 +83,10 @@ impl RankingCost {
 impl RankingTimes {
     pub(crate) fn new(engine: &Engine) -> Self {
         let model = |waits| Model { waits, record: AtomicU64::new(0) };
+        let mixes = 0..=engine.recall_mixes().len();
+        let of_mixes = |waits| mixes.clone().map(move |_| model(waits));
         let models = engine.models().into_iter();
-        Self { models: models.map(|known| model(known.kind == "tf-serving")).collect() }
+        Self { models: models.flat_map(|known| of_mixes(known.kind == "tf-serving")).collect() }
     }
 
     /// The expected cost of a request. Rankings of the whole catalogue, long lists that are re-ranked for diversity, and
@@ -95,7 +97,10 @@ impl RankingTimes {
         if request.candidates == Candidates::All || is_diverse {
             return RankingCost { cost: Cost::Long, model: None };
         }
-        let model = engine.revision(request.model);
+        let model = engine.revision(request.model).zip(engine.find_recall_mix(request.recall).ok());
+        let model = model.map(|((index, revision), mix)| {
+            (index * (1 + engine.recall_mixes().len()) + mix, revision)
+        });
         // An unknown model is an error, which costs nothing.
         let cost = model.map_or(Cost::Short, |(index, revision)| self.cost(index, revision));
         RankingCost { cost, model }

@@ -81,3 +81,65 @@ fn errors_in_strategies_name_the_key() {
     let expected = "SPARROW__RECALL__EASE in the environment: recall strategies are tables";
     assert!(error.starts_with(expected) && error.contains("share = 5"), "{error}");
 }
+
+/// Two mixes: one with strategies of its own, one with another number of candidates.
+const MIXES: &str = "[[recall.strategies]]\nstrategy = 'rating'\n\
+                     [[recall.mixes]]\nname = 'wide'\nstrategies = [{ strategy = 'genre', share = 400 }, \
+                     { strategy = 'recency', always = true }]\n\
+                     [[recall.mixes]]\nname = 'long'\ncandidates = 1600\n\
+                     [[recall.mixes]]\nname = 'popular'\nstrategies = []\n";
+
+#[test]
+fn mixes_have_the_strategies_and_candidates_of_recall_unless_they_set_them() {
+    let config = layered(MIXES, &[]).unwrap();
+    let mixes: Vec<_> = config
+        .recall
+        .mixes()
+        .map(|(name, strategies, candidates)| (name, strategies.all().len(), candidates.get()))
+        .collect();
+    assert_eq!(mixes, [("wide", 2, 800), ("long", 1, 1600), ("popular", 0, 800)]);
+    let printed = config.to_toml();
+    assert_eq!(layered(&printed, &[]).unwrap().recall, config.recall, "{printed}");
+    assert!(!layered("", &[]).unwrap().to_toml().contains("mixes"));
+}
+
+#[test]
+fn errors_in_mixes_name_the_key() {
+    let mix = "[[recall.mixes]]\nname = 'wide'\nstrategies = ";
+    for (file, message) in [
+        ("[[recall.mixes]]\ncandidates = 5", "recall.mixes[0].name in FILE: a name has 1 to 100 "),
+        (
+            "[[recall.mixes]]\nname = 'a'\n[[recall.mixes]]\nname = 'a'",
+            "recall.mixes[1].name in FILE: there is another recall mix with this name",
+        ),
+        (
+            "[[recall.mixes]]\nname = 'a'\ncandidates = 0",
+            "recall.mixes[0].candidates in FILE: invalid value: integer `0`, expected a nonzero usize",
+        ),
+        (
+            &format!("{mix}[{{ strategy = 'genre' }}, {{ strategy = 'rating', share = 0 }}]"),
+            "recall.mixes[0].strategies[1].share in FILE: invalid value: integer `0`, expected a nonzero usize",
+        ),
+        (
+            &format!("{mix}[{{ strategy = 'genres' }}]"),
+            "recall.mixes[0].strategies[0].strategy in FILE: \"genres\" is none of embedding, genre, rating, recency, ",
+        ),
+        (
+            &format!("{mix}[{{ strategy = 'genre', shar = 3 }}]"),
+            "unknown key \"recall.mixes[0].strategies[0].shar\" in FILE, did you mean \
+             \"recall.mixes[0].strategies[0].share\"?",
+        ),
+        (&format!("{mix}['genre']"), "unknown key \"recall.mixes[0].strategies\" in FILE"),
+        (
+            "[[recall.mixes]]\nname = 'wide'\nstrategie = []",
+            "unknown key \"recall.mixes[0].strategie\" in FILE",
+        ),
+        (
+            &format!("{mix}[{{ strategy = 'ease', model = 'eas' }}]"),
+            "recall.mixes[0].strategies[0].model in FILE: no model is named \"eas\"",
+        ),
+    ] {
+        let error = layered(file, &[]).unwrap_err();
+        assert!(error.starts_with(message), "{error}\n{message}");
+    }
+}
