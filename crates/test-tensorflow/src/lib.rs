@@ -1,10 +1,11 @@
 //! Test support: TensorFlow, and a model server on a free local port, stopped when dropped.
 //!
 //! [`script`] runs a script in `fixtures/tensorflow`; [`ModelServer`] serves models with TensorFlow Serving's REST
-//! API. `SPARROW_TENSORFLOW` must name a Python interpreter with the packages of
+//! API, and [`fake`] pretends to. `SPARROW_TENSORFLOW` must name a Python interpreter with the packages of
 //! `fixtures/tensorflow/requirements.txt`. Functions panic with the cause if it is missing or an operation times out.
 //! Only tests depend on this crate.
 
+pub mod fake;
 mod model_server;
 
 pub use model_server::ModelServer;

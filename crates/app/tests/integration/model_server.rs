@@ -1,19 +1,11 @@
-//! A minimal model server with TensorFlow Serving's REST API and configurable failures.
+//! A model server that is fake, with configurable failures.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Collected, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use sparrow_test_tensorflow::fake::{Fake, Reply, Request, metadata};
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
 
 /// The behaviour of the server.
 #[derive(Debug, Clone)]
@@ -38,9 +30,9 @@ impl Default for Behaviour {
 }
 
 pub(crate) struct ModelServer {
-    address: SocketAddr,
+    port: u16,
     behaviour: Arc<Mutex<Behaviour>>,
-    serving: Option<JoinHandle<()>>,
+    server: Option<Fake>,
 }
 
 impl ModelServer {
@@ -50,38 +42,23 @@ impl ModelServer {
         server
     }
 
-    /// A server with an address that does not listen yet.
+    /// A server with a port that does not listen yet.
     pub(crate) async fn that_is_down() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        Self { address, behaviour: Arc::default(), serving: None }
+        let port = listener.local_addr().unwrap().port();
+        Self { port, behaviour: Arc::default(), server: None }
     }
 
     pub(crate) async fn come_up(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
         let behaviour = Arc::clone(&self.behaviour);
-        self.serving = Some(tokio::spawn(async move {
-            // Dropped with this task, which closes all connections.
-            let mut connections = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let behaviour = Arc::clone(&behaviour);
-                connections.spawn(async move {
-                    let service = service_fn(|request| answer(request, Arc::clone(&behaviour)));
-                    let http = hyper::server::conn::http1::Builder::new();
-                    // The client may close the connection at any time.
-                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        }));
+        let answer = move |request: &Request| answer(request, &mut behaviour.lock().unwrap());
+        self.server = Some(Fake::start_on(self.port, answer).await);
     }
 
     /// Closes all connections and stops listening.
     pub(crate) async fn go_down(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.abort();
-            let _ = serving.await;
+        if let Some(server) = self.server.take() {
+            server.stop().await;
         }
     }
 
@@ -92,48 +69,30 @@ impl ModelServer {
     /// The table of a model named `tf` at this server.
     pub(crate) fn table(&self) -> String {
         format!(
-            "[[models]]\nname = 'tf'\nkind = 'tf-serving'\nurl = 'http://{}/v1/models/m'\n\
+            "[[models]]\nname = 'tf'\nkind = 'tf-serving'\nurl = 'http://127.0.0.1:{}/v1/models/m'\n\
              deadline = '500ms'\ncheck_interval = '20ms'\nmin_requests = 3\n",
-            self.address
+            self.port
         )
     }
 }
 
-impl Drop for ModelServer {
-    fn drop(&mut self) {
-        if let Some(serving) = &self.serving {
-            serving.abort();
+fn answer(request: &Request, behaviour: &mut Behaviour) -> Reply {
+    match request.path.as_str() {
+        "/v1/models/m/metadata" => {
+            let inputs = behaviour.inputs.iter();
+            let inputs: Vec<_> = inputs.map(|&(name, kind)| (name, kind, &[-1][..])).collect();
+            Reply::ok(&metadata(behaviour.version, &inputs))
         }
-    }
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    behaviour: Arc<Mutex<Behaviour>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let path = request.uri().path().to_owned();
-    let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
-    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let behaviour = {
-        let mut behaviour = behaviour.lock().unwrap();
-        if !asked.is_null() {
-            behaviour.asked = asked;
-        }
-        behaviour.clone()
-    };
-    let (status, body) = match path.as_str() {
-        "/v1/models/m/metadata" => (200, metadata(&behaviour).to_string()),
         "/v1/models/m:predict" => {
-            tokio::time::sleep(behaviour.delay).await;
-            match behaviour.instead {
+            behaviour.asked = serde_json::from_str(&request.body).unwrap();
+            let (status, body) = match behaviour.instead {
                 Some((status, body)) => (status, body.to_owned()),
                 None => (200, predict(&behaviour.asked).to_string()),
-            }
+            };
+            Reply::Slow(behaviour.delay, status, body)
         }
-        _ => (404, json!({"error": "there is no such thing"}).to_string()),
-    };
-    let answer = Response::builder().status(status).header("content-type", "application/json");
-    Ok(answer.body(Full::from(body)).unwrap())
+        _ => Reply::Answer(404, json!({"error": "there is no such thing"}).to_string()),
+    }
 }
 
 /// Scores that decrease with the movie id.
@@ -141,28 +100,4 @@ fn predict(request: &Value) -> Value {
     let movies = request["inputs"]["movieId"].as_array().unwrap().iter();
     let scores = movies.map(|movie| json!([1.0 / (1.0 + movie.as_f64().unwrap())]));
     json!({ "outputs": scores.collect::<Vec<_>>() })
-}
-
-fn metadata(behaviour: &Behaviour) -> Value {
-    let tensor = |name: &str, dtype: &str, dims: &[&str]| {
-        let dims: Vec<Value> = dims.iter().map(|size| json!({"size": size, "name": ""})).collect();
-        json!({
-            "dtype": dtype,
-            "tensor_shape": {"dim": dims, "unknown_rank": false},
-            "name": format!("{name}:0"),
-        })
-    };
-    let inputs = behaviour.inputs.iter();
-    let inputs: serde_json::Map<String, Value> =
-        inputs.map(|(name, dtype)| ((*name).to_owned(), tensor(name, dtype, &["-1"]))).collect();
-    let signature = json!({
-        "inputs": inputs,
-        "outputs": {"score": tensor("score", "DT_FLOAT", &["-1", "1"])},
-        "method_name": "tensorflow/serving/predict",
-        "defaults": {},
-    });
-    json!({
-        "model_spec": {"name": "m", "signature_name": "", "version": behaviour.version.to_string()},
-        "metadata": {"signature_def": {"signature_def": {"serving_default": signature}}},
-    })
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sparrow_model::MovieIndex;
 use sparrow_rank::{self as rank, Error, Query, Ranker as _};
+use sparrow_test_tensorflow::fake::{
+    Fake, Reply, Request, eventually, good, metadata, neural_cf, pair_score, predict, predicting,
+};
 use sparrow_tf_serving::{Circuit, Error as ModelError, Inputs, Options, ServedModel, State, Type};
 
 use crate::data::{
     Monitor, all, input, is_failing, is_ready, movies, options, ranker, remote, score, until,
-};
-use crate::fake::{
-    Fake, Reply, Request, eventually, good, metadata, neural_cf, pair_score, predict, predicting,
 };
 
 /// Returns the error of a score if the server replies like this.
@@ -178,7 +178,7 @@ async fn check_accepts_a_slow_first_prediction_only() {
     let quick = Options { deadline: Duration::from_millis(400), ..options() };
     // Only the first prediction is slow.
     let slow = |request: &Request| {
-        Reply::Slow(Duration::from_millis(600), predict(&request.body).to_string())
+        Reply::Slow(Duration::from_millis(600), 200, predict(&request.body).to_string())
     };
     let first = AtomicBool::new(true);
     let server = Fake::start(predicting(move |request| {

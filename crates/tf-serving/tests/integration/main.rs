@@ -5,7 +5,6 @@
 mod data;
 mod documentation;
 mod failures;
-mod fake;
 mod model_server;
 mod neural_cf;
 mod requests;

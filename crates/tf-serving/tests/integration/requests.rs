@@ -8,11 +8,11 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use sparrow_model::{Features, MovieIndex, UserId, UserState};
 use sparrow_rank::{Error, Query, Ranker as _, UNSCORED};
+use sparrow_test_tensorflow::fake::{Fake, Reply, eventually, good, metadata, pair_score, predict};
 use sparrow_tf_serving::{Batch, Format, Input, Options, Pin, Source, State, Step, Type};
 use tokio_rustls::TlsAcceptor;
 
 use crate::data::{after, all, input, is_ready, movies, options, ranker, remote, score};
-use crate::fake::{Fake, Reply, eventually, good, metadata, pair_score, predict};
 use crate::testsuite;
 
 #[tokio::test]

@@ -1,4 +1,10 @@
-//! A fake model server with programmable replies, which records requests.
+//! A fake model server with TensorFlow Serving's REST API and programmable replies, which records requests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_debug_implementations,
+    reason = "for tests"
+)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// The reply to a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// A status and a body.
     Answer(u16, String),
     /// Raw bytes, then the connection is closed.
@@ -26,8 +32,8 @@ pub(crate) enum Reply {
     Half(String),
     /// A reply after [`Fake::open_gate`].
     Gated(String),
-    /// A delayed reply.
-    Slow(Duration, String),
+    /// A status and a body after a delay.
+    Slow(Duration, u16, String),
     /// A reply with chunked encoding.
     Chunked(String),
     /// A reply, after which the connection is closed without notice.
@@ -36,15 +42,19 @@ pub(crate) enum Reply {
 
 /// A received request.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) path: String,
-    pub(crate) body: String,
+pub struct Request {
+    /// The path.
+    pub path: String,
+    /// The body.
+    pub body: String,
 }
 
 type Handler = dyn Fn(&Request) -> Reply + Send + Sync;
 
-pub(crate) struct Fake {
-    pub(crate) port: u16,
+/// A server on a free port of loopback, stopped when dropped.
+pub struct Fake {
+    /// The port.
+    pub port: u16,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -58,11 +68,13 @@ struct Shared {
 }
 
 impl Fake {
-    pub(crate) async fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    /// Starts a server.
+    pub async fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         Self::serve(0, None, Arc::new(handler)).await
     }
 
-    pub(crate) async fn start_tls(
+    /// Starts a server with TLS.
+    pub async fn start_tls(
         tls: TlsAcceptor,
         handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -104,12 +116,12 @@ impl Fake {
     }
 
     /// Replaces the handler.
-    pub(crate) fn set(&self, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
+    pub fn set(&self, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
         *self.shared.handler.lock().unwrap() = Arc::new(handler);
     }
 
     /// Starts a server on a given port.
-    pub(crate) async fn start_on(
+    pub async fn start_on(
         port: u16,
         handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -117,42 +129,43 @@ impl Fake {
     }
 
     /// Closes all connections and restarts on the same port.
-    pub(crate) async fn restart(self) -> Self {
+    pub async fn restart(self) -> Self {
         let handler = Arc::clone(&self.shared.handler.lock().unwrap());
         let port = self.stop().await;
         Self::serve(port, None, handler).await
     }
 
     /// Closes all connections and stops listening; returns the port.
-    pub(crate) async fn stop(mut self) -> u16 {
+    pub async fn stop(mut self) -> u16 {
         self.task.abort();
         // The sockets are closed when the task has ended.
         assert!((&mut self.task).await.unwrap_err().is_cancelled());
         self.port
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The address of a model named `m`.
+    pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v1/models/m", self.port)
     }
 
     /// The total number of connections.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// The number of open connections.
-    pub(crate) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
 
     /// The received predict requests.
-    pub(crate) fn predictions(&self) -> Vec<Request> {
+    pub fn predictions(&self) -> Vec<Request> {
         let requests = self.shared.requests.lock().unwrap();
         requests.iter().filter(|request| request.path.ends_with(":predict")).cloned().collect()
     }
 
     /// Releases a number of gated replies.
-    pub(crate) fn open_gate(&self, answers: usize) {
+    pub fn open_gate(&self, answers: usize) {
         self.shared.gate.add_permits(answers);
     }
 }
@@ -224,9 +237,9 @@ impl Shared {
                 self.gate.acquire().await.unwrap().forget();
                 stream.write_all(whole(200, &body).as_bytes()).await.ok()
             }
-            Reply::Slow(time, body) => {
+            Reply::Slow(time, status, body) => {
                 tokio::time::sleep(time).await;
-                stream.write_all(whole(200, &body).as_bytes()).await.ok()
+                stream.write_all(whole(status, &body).as_bytes()).await.ok()
             }
             Reply::Chunked(body) => {
                 let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -247,13 +260,14 @@ impl Shared {
 }
 
 impl Reply {
-    pub(crate) fn ok(body: &Value) -> Self {
+    /// A JSON body.
+    pub fn ok(body: &Value) -> Self {
         Self::Answer(200, body.to_string())
     }
 }
 
 /// Returns the metadata of a model with inputs of these names, types and shapes.
-pub(crate) fn metadata(version: u64, inputs: &[(&str, &str, &[i64])]) -> Value {
+pub fn metadata(version: u64, inputs: &[(&str, &str, &[i64])]) -> Value {
     let tensor = |dtype: &str, shape: &[i64]| {
         let dims: Vec<Value> =
             shape.iter().map(|size| json!({"size": size.to_string(), "name": ""})).collect();
@@ -281,17 +295,17 @@ pub(crate) fn metadata(version: u64, inputs: &[(&str, &str, &[i64])]) -> Value {
 }
 
 /// Returns the metadata of NeuralCF.
-pub(crate) fn neural_cf(version: u64) -> Value {
+pub fn neural_cf(version: u64) -> Value {
     metadata(version, &[("userId", "DT_INT32", &[-1]), ("movieId", "DT_INT32", &[-1])])
 }
 
 /// A score that identifies the user and the movie.
-pub(crate) fn pair_score(user: u32, movie: u32) -> f32 {
+pub fn pair_score(user: u32, movie: u32) -> f32 {
     (f64::from(user * 1000 + movie) / 1_000_000.0) as f32
 }
 
 /// Scores pairs by [`pair_score`], in either format.
-pub(crate) fn predict(body: &str) -> Value {
+pub fn predict(body: &str) -> Value {
     let body: Value = serde_json::from_str(body).unwrap();
     let number = |value: &Value| value.as_u64().unwrap() as u32;
     let score = |user: &Value, movie: &Value| json!([pair_score(number(user), number(movie))]);
@@ -310,7 +324,7 @@ pub(crate) fn predict(body: &str) -> Value {
 }
 
 /// The handler of a healthy server.
-pub(crate) fn good(request: &Request) -> Reply {
+pub fn good(request: &Request) -> Reply {
     if request.path.ends_with("/metadata") {
         Reply::ok(&neural_cf(3))
     } else {
@@ -319,7 +333,7 @@ pub(crate) fn good(request: &Request) -> Reply {
 }
 
 /// A handler with custom replies to predict requests.
-pub(crate) fn predicting(
+pub fn predicting(
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
     move |request| {
@@ -328,7 +342,7 @@ pub(crate) fn predicting(
 }
 
 /// Waits for a condition for at most 10 seconds.
-pub(crate) async fn eventually(condition: &str, done: impl Fn() -> bool) {
+pub async fn eventually(condition: &str, done: impl Fn() -> bool) {
     for _ in 0..5000 {
         if done() {
             return;
