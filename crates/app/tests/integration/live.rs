@@ -2,16 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sparrow_store::MemoryStore;
 
-use crate::support::{config, demo_entries, get, push, send, serve, until};
+use crate::support::{PATIENCE, config, demo_entries, get, push, send, serve, until};
 
-/// Rates a movie; returns the answer.
+/// Rates a movie; returns the answer. Tries again if the store does not answer in time, as the disk of a busy machine can be
+/// slow.
 pub(crate) async fn rate(address: SocketAddr, user: u32, movie: &Value, stars: f64) -> Value {
-    let target = format!("/v1/users/{user}/ratings/{movie}");
-    let answer = send(address, "PUT", &target, &json!({"stars": stars}).to_string()).await;
+    let (target, body) = (format!("/v1/users/{user}/ratings/{movie}"), json!({"stars": stars}));
+    let end = Instant::now() + PATIENCE;
+    let answer = loop {
+        let answer = send(address, "PUT", &target, &body.to_string()).await;
+        if answer.status != 503 || Instant::now() > end {
+            break answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     let (status, answer) = (answer.status, answer.json());
     assert_eq!((status, &answer["applied"]), (200, &json!(true)), "{answer}");
     answer
