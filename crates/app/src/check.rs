@@ -15,10 +15,11 @@ use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, Models, Ranking, Recall, Tracing};
 use crate::error::Chain;
-use crate::load::{engine_of, load, load_movies};
+use crate::load::{check_posters, engine_of, load, load_movies};
 use crate::models::Registry;
 use crate::stored::Stored;
-use crate::{Error, auth, run, store, telemetry, tls};
+use crate::summary::{default_model, summary};
+use crate::{Error, auth, store, telemetry, tls};
 
 /// The pause between two attempts to read the store.
 const RETRY: Duration = Duration::from_millis(100);
@@ -110,7 +111,7 @@ fn check_settings(checks: &mut Checks, config: &Config) {
         checks.record("tls", tls::check(&config.tls).map(|details| ((), details)));
     }
     if config.data.posters.is_some() {
-        let posters = run::check_posters(config);
+        let posters = check_posters(config);
         checks.record("posters", posters.map(|()| ((), "the folder exists".to_owned())));
     }
     if let Some(path) = &config.live.path {
@@ -180,7 +181,7 @@ fn load_data(
         Ok(Some(reader)) => reader,
         Ok(None) => {
             let loaded = load(config, registry).map(|engine| {
-                let summary = run::summary(&engine);
+                let summary = summary(&engine);
                 (engine, summary)
             });
             return checks.record("data", loaded);
@@ -198,7 +199,7 @@ fn load_data(
     let engine = checks.record(
         "engine",
         engine.map(|engine| {
-            let default = run::default_model(&engine);
+            let default = default_model(&engine);
             (engine, default)
         }),
     )?;

@@ -29,6 +29,7 @@ mod size;
 mod store;
 mod store_url;
 mod stored;
+mod summary;
 mod telemetry;
 mod tls;
 

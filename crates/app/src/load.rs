@@ -16,6 +16,17 @@ use crate::config::Config;
 use crate::models::{EngineVectors, ModelError, MovieFeatures, Registry, similarity_of};
 use crate::stored::Stored;
 
+/// Checks that the posters folder exists, if one is configured.
+pub(crate) fn check_posters(config: &Config) -> Result<(), Error> {
+    match config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
+        Some(folder) => {
+            let message = format!("the posters folder {} does not exist", folder.display());
+            Err(Error::Setting(message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Reads the movies of the configured data set, for a server with a feature store.
 pub(crate) fn load_movies(config: &Config) -> Result<Movies, Error> {
     let source = match &config.data.path {

@@ -359,7 +359,7 @@ struct Changes {
 fn summary(engine: &sparrow_engine::Engine, users: usize, generation: Generation) -> String {
     let vectors = engine.embeddings().map_or(0, |embeddings| embeddings.items.len());
     let movies = engine.catalog().len();
-    let default = crate::run::default_model(engine);
+    let default = crate::summary::default_model(engine);
     format!(
         "{movies} movies, {vectors} with vectors, {users} users, generation {generation}; {default}"
     )

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
-use sparrow_engine::Engine;
 use sparrow_http::{Cors, ExposureCounts, Operations, Options, Server, Snapshot, SnapshotOptions};
 use sparrow_live::Consumers;
 use sparrow_process::command_line::parse;
 use sparrow_process::terminal::{self, USAGE};
 use sparrow_process::{Signals, Stream};
-use sparrow_rank::State;
 use sparrow_store::FeatureStore;
 use sparrow_user_state::{LiveSource, StoreReader};
 use tokio::sync::oneshot;
@@ -24,9 +22,10 @@ use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::error::Chain;
 use crate::follow::{self, Publisher};
-use crate::load::load;
+use crate::load::{check_posters, load};
 use crate::models::Registry;
 use crate::reload::{self, Reload, Source};
+use crate::summary::summary;
 use crate::tls::Tls;
 use crate::{access_log, auth, check, file_limit, listen, live, refresh, store, telemetry};
 
@@ -391,17 +390,6 @@ async fn start_from(
     })
 }
 
-/// Checks that the posters folder exists, if one is configured.
-pub(crate) fn check_posters(config: &Config) -> Result<(), Error> {
-    match config.data.posters.as_ref().filter(|folder| !folder.is_dir()) {
-        Some(folder) => {
-            let message = format!("the posters folder {} does not exist", folder.display());
-            Err(Error::Setting(message))
-        }
-        None => Ok(()),
-    }
-}
-
 /// The limits of requests and connections.
 fn limits(config: &Config) -> Options {
     let (metrics, limits) = (config.metrics.enabled, config.limits);
@@ -451,30 +439,6 @@ fn load_files(
     };
     publisher.publish(Arc::new(Snapshot::new(Arc::new(engine), options)));
     Ok(summary)
-}
-
-pub(crate) fn summary(engine: &Engine) -> String {
-    let catalog = engine.catalog();
-    let models: Vec<String> = engine
-        .models()
-        .into_iter()
-        .filter(|model| model.status.state == State::Ready)
-        .map(|model| model.name.to_string())
-        .collect();
-    format!(
-        "{} movies, {} users, {} ratings; models: {}; {}",
-        catalog.len(),
-        catalog.users().len(),
-        catalog.users().rating_count(),
-        models.join(", "),
-        default_model(engine)
-    )
-}
-
-/// The default model and why it is.
-pub(crate) fn default_model(engine: &Engine) -> String {
-    let reason = engine.default_reason().map_or_else(String::new, |reason| format!(" ({reason})"));
-    format!("default: {}{reason}", engine.default_model())
 }
 
 /// The exit code of a subcommand that prints.

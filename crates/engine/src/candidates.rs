@@ -3,8 +3,8 @@ use sparrow_recall::Query;
 use tracing::field;
 
 use crate::buffers::Buffers;
-use crate::engine::{RankingModel, Strategy};
-use crate::mix::Mix;
+use crate::engine::RankingModel;
+use crate::mix::{Mix, Strategy};
 use crate::{Candidates, Engine, Reason, Request, Scope};
 
 impl Engine {

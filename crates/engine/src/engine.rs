@@ -2,15 +2,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparrow_metrics::{BUCKETS, Count, DurationCounts, bucket_of};
+use sparrow_metrics::{BUCKETS, DurationCounts, bucket_of};
 use sparrow_model::{Catalog, GenreSet, MovieSet};
 use sparrow_rank::{Counts, Status};
-use sparrow_recall::Recall;
 
 use crate::buffers::BufferPool;
 use crate::favourites::FavouriteGenres;
-use crate::mix::Mix;
-use crate::{Builder, Embeddings, Error, Model};
+use crate::mix::{Mix, Strategy};
+use crate::model::{Model, find};
+use crate::{Builder, Embeddings, Error};
 
 /// Answers "recommended for you" and "similar movies" over one catalogue.
 ///
@@ -34,29 +34,6 @@ pub struct Engine {
     pub(crate) pool: BufferPool,
 }
 
-/// A recall strategy of an engine.
-pub(crate) struct Strategy {
-    pub(crate) recall: Box<dyn Recall>,
-    /// Candidates that it is asked for, of `Mix::candidates`.
-    pub(crate) share: usize,
-    /// The index of the model whose scores it needs.
-    pub(crate) model: Option<usize>,
-    pub(crate) scope: Scope,
-    /// The indices of the models whose best movies it finds.
-    pub(crate) best_of: Vec<usize>,
-    /// These, and the models that name the strategy: it replaces the others for them.
-    pub(crate) own_of: Vec<usize>,
-    pub(crate) counters: RecallCounters,
-}
-
-/// Counts what a strategy did.
-#[derive(Debug, Default)]
-pub(crate) struct RecallCounters {
-    pub(crate) calls: Count,
-    pub(crate) failures: Count,
-    pub(crate) candidates: Count,
-}
-
 /// What a recall strategy did since the engine was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -69,21 +46,6 @@ pub struct RecallCounts {
     pub failures: u64,
     /// The candidates that it returned, including those that others returned, too.
     pub candidates: u64,
-}
-
-/// The requests that use a recall strategy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Scope {
-    /// All requests.
-    #[default]
-    Always,
-    /// Requests that rank by the strategy's model ([`Recall::model`]), or by a model that combines its scores. Other requests
-    /// do not pay for the scores.
-    OwnModel,
-    /// Requests for which no strategy finds the best movies of the ranking model, or of one that it combines: it has no such
-    /// strategy, or no scores for the user. A strategy that itself finds the best movies of the ranking model, or that the
-    /// model names ([`Model::recall`]), is used first, and instead of the others if it finds any.
-    Fallback,
 }
 
 /// A ranking model of an engine, with the indices of the models that it refers to.
@@ -213,6 +175,21 @@ impl Engine {
         &self.mixes[0].strategy_names
     }
 
+    /// The names of the recall mixes besides the default one, in the order in which they were added.
+    pub fn recall_mixes(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.mixes[1..].iter().map(|mix| &mix.name)
+    }
+
+    /// The position of a recall mix in [`recall_mixes`](Self::recall_mixes), counted from 1; 0 for the default mix (`None`).
+    pub fn find_recall_mix(&self, name: Option<&str>) -> Result<usize, Error> {
+        let Some(name) = name else { return Ok(0) };
+        let found = self.recall_mixes().position(|known| **known == *name);
+        found.map(|index| index + 1).ok_or_else(|| Error::UnknownRecallMix {
+            name: name.to_owned(),
+            known: self.recall_mixes().cloned().collect(),
+        })
+    }
+
     pub(crate) fn find_model(&self, name: &str) -> Result<usize, Error> {
         find(self.models.iter().map(|model| &model.model), name)
     }
@@ -226,17 +203,4 @@ impl fmt::Debug for Engine {
             .field("models", &self.model_names)
             .finish_non_exhaustive()
     }
-}
-
-/// The index of the model with this name or alias.
-pub(crate) fn find<'a>(
-    models: impl IntoIterator<Item = &'a Model> + Clone,
-    name: &str,
-) -> Result<usize, Error> {
-    let is_named =
-        |model: &Model| *model.name == *name || model.aliases.iter().any(|a| **a == *name);
-    models.clone().into_iter().position(is_named).ok_or_else(|| Error::UnknownModel {
-        name: name.to_owned(),
-        known: models.into_iter().map(|model| Arc::clone(&model.name)).collect(),
-    })
 }

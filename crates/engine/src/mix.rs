@@ -1,13 +1,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sparrow_metrics::Count;
 use sparrow_model::Sort;
 use sparrow_recall::{ByOrder, Recall};
 
+use crate::Error;
 use crate::buffers::StrategyBits;
-use crate::builder::{DEFAULT_CANDIDATES, Model};
-use crate::engine::{RecallCounters, Scope, Strategy, find};
-use crate::{Engine, Error};
+use crate::model::{Model, find};
+
+/// Candidates that are ranked for a request if the builder does not specify a number.
+pub const DEFAULT_CANDIDATES: usize = 800;
 
 /// Recall strategies of a mix at most; popularity, which fills up what they leave, is one more.
 const MOST_STRATEGIES: usize = StrategyBits::BITS as usize - 1;
@@ -108,6 +111,44 @@ impl fmt::Debug for RecallMix {
     }
 }
 
+/// The requests that use a recall strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// All requests.
+    #[default]
+    Always,
+    /// Requests that rank by the strategy's model ([`Recall::model`]), or by a model that combines its scores. Other requests
+    /// do not pay for the scores.
+    OwnModel,
+    /// Requests for which no strategy finds the best movies of the ranking model, or of one that it combines: it has no such
+    /// strategy, or no scores for the user. A strategy that itself finds the best movies of the ranking model, or that the
+    /// model names ([`Model::recall`]), is used first, and instead of the others if it finds any.
+    Fallback,
+}
+
+/// A recall strategy of an engine.
+pub(crate) struct Strategy {
+    pub(crate) recall: Box<dyn Recall>,
+    /// Candidates that it is asked for, of `Mix::candidates`.
+    pub(crate) share: usize,
+    /// The index of the model whose scores it needs.
+    pub(crate) model: Option<usize>,
+    pub(crate) scope: Scope,
+    /// The indices of the models whose best movies it finds.
+    pub(crate) best_of: Vec<usize>,
+    /// These, and the models that name the strategy: it replaces the others for them.
+    pub(crate) own_of: Vec<usize>,
+    pub(crate) counters: RecallCounters,
+}
+
+/// Counts what a strategy did.
+#[derive(Debug, Default)]
+pub(crate) struct RecallCounters {
+    pub(crate) calls: Count,
+    pub(crate) failures: Count,
+    pub(crate) candidates: Count,
+}
+
 /// A recall mix of an engine.
 pub(crate) struct Mix {
     /// Empty for the default mix.
@@ -123,22 +164,5 @@ impl Mix {
     /// The number of candidates that a strategy is asked for, of `wanted` ones.
     pub(crate) fn limit(&self, strategy: &Strategy, wanted: usize) -> usize {
         (strategy.share * wanted).div_ceil(self.candidates.max(1))
-    }
-}
-
-impl Engine {
-    /// The names of the recall mixes besides the default one, in the order in which they were added.
-    pub fn recall_mixes(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
-        self.mixes[1..].iter().map(|mix| &mix.name)
-    }
-
-    /// The position of a recall mix in [`recall_mixes`](Self::recall_mixes), counted from 1; 0 for the default mix (`None`).
-    pub fn find_recall_mix(&self, name: Option<&str>) -> Result<usize, Error> {
-        let Some(name) = name else { return Ok(0) };
-        let found = self.recall_mixes().position(|known| **known == *name);
-        found.map(|index| index + 1).ok_or_else(|| Error::UnknownRecallMix {
-            name: name.to_owned(),
-            known: self.recall_mixes().cloned().collect(),
-        })
     }
 }

@@ -16,7 +16,14 @@ use sparrow_recall::ByEmbedding;
 use sparrow_train as train;
 
 use super::{Answers, Fitted, Method, Training};
-use crate::registry::model_of;
+
+/// The model by the vectors of the default method, or by vectors from files.
+pub(crate) const EMBEDDING_MODEL: &str = "emb";
+
+/// The name of the model that a method of `embed` computes.
+pub(crate) fn model_of(kind: &MethodKind) -> &'static str {
+    if *kind == METHODS[0] { EMBEDDING_MODEL } else { kind.name }
+}
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 

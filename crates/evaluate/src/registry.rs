@@ -8,7 +8,7 @@ use sparrow_hyperparameters::Settings;
 use sparrow_train as train;
 
 use super::{Blend, EndToEnd, Error, Method, Popularity, Trained, UserAndMovieBiases, Vectors};
-use crate::models::{Computed, ListOptions, VectorFolder};
+use crate::models::{Computed, EMBEDDING_MODEL, ListOptions, VectorFolder, model_of};
 
 /// A model that [`method`] can build.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,16 +33,8 @@ enum MethodOf {
     Engine,
 }
 
-/// The model by the vectors of the default method, or by vectors from files.
-const EMBEDDING_MODEL: &str = "emb";
-
 /// The blend.
 const BLEND_MODEL: &str = "blend";
-
-/// The name of the model that a method of `embed` computes.
-pub(crate) fn model_of(kind: &MethodKind) -> &'static str {
-    if *kind == METHODS[0] { EMBEDDING_MODEL } else { kind.name }
-}
 
 /// The models that can be fitted here: two baselines, all methods of `embed` and `train`, the blend and the engine.
 pub fn models() -> Vec<ModelKind> {

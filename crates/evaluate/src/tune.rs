@@ -19,7 +19,8 @@ use sparrow_model::{Catalog, skip_byte_order_mark};
 use sparrow_random::{Random, exp};
 use sparrow_train as train;
 
-use crate::registry::{as_settings, model_of};
+use crate::models::model_of;
+use crate::registry::as_settings;
 use crate::split::Parts;
 use crate::{Options as Evaluation, Protocol};
 

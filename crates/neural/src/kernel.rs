@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "calling functions for detected instruction sets is unsafe")]
 
 mod forward;
+mod half;
 mod least_squares;
 mod scan;
 mod sparse;

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::layer::Spans;
+use crate::layer::{Message, Spans};
 use crate::proto::{
     ExportTraceServiceRequest, InstrumentationScope, KeyValue, Resource, ResourceSpans, ScopeSpans,
     Span, Value,
@@ -48,11 +48,6 @@ pub struct Options {
     pub service_name: String,
     /// The attribute `service.version`.
     pub service_version: String,
-}
-
-pub(crate) enum Message {
-    Span(Box<Span>),
-    Flush,
 }
 
 /// Sends spans until it is dropped; then sends the last ones, for at most two seconds.

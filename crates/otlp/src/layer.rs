@@ -17,7 +17,6 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::Counters;
-use crate::export::Message;
 use crate::proto::{KeyValue, Span, Status, Value};
 
 /// The fields of a root.
@@ -28,6 +27,12 @@ const PARENT: &str = "parent_id";
 const LONGEST: usize = 256;
 /// Attributes of a span; further ones are dropped.
 const MOST_ATTRIBUTES: usize = 32;
+
+/// What the exporter receives.
+pub(crate) enum Message {
+    Span(Box<Span>),
+    Flush,
+}
 
 /// The layer that records spans.
 pub struct Spans {

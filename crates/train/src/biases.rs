@@ -1,4 +1,4 @@
-use super::trainer::Pair;
+use super::pair::Pair;
 
 /// Number of alternating rounds: more than convergence needs.
 const ROUNDS: usize = 8;

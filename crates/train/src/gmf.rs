@@ -6,8 +6,10 @@ use super::Options;
 use super::biases::{Biases, CERTAINTY};
 use super::content::Content;
 use super::layers::Adam;
+use super::layers::sigmoid;
 use super::ordinal::Ordinal;
-use super::trainer::{Counts, Pair, UNKNOWN, sigmoid};
+use super::pair::Pair;
+use super::trainer::{Counts, UNKNOWN};
 
 /// Generalised matrix factorisation (He et al. 2017, section 3.2) with biases, in training: the logit is the dot product
 /// of the row of a movie and the row of a user, which includes the factors of the user's choices.

@@ -9,6 +9,11 @@
 use sparrow_neural::Factors;
 use sparrow_random::Random;
 
+/// The logistic function.
+pub(super) fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
 /// Number of samples that are processed side by side.
 pub(super) const LANES: usize = 16;
 

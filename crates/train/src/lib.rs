@@ -17,6 +17,7 @@ pub mod metrics;
 mod negatives;
 mod options;
 mod ordinal;
+mod pair;
 mod pretrained;
 pub mod split;
 mod trainer;
@@ -40,11 +41,12 @@ use content::Content;
 use gmf::Gmf;
 use negatives::Negatives;
 pub use options::{BIAS_PRIOR, Method, Options, Pretraining};
+use pair::Pair;
 pub use sparrow_model::Split;
 use sparrow_neural::{Validation, Zeros};
 use sparrow_random::Random;
 use split::Sample;
-use trainer::{Counts, Pair, Trainer, UNKNOWN};
+use trainer::{Counts, Trainer, UNKNOWN};
 pub use validation::HeldOut;
 
 /// The error of a training.

@@ -4,8 +4,8 @@ use sparrow_model::Stars;
 use sparrow_random::Random;
 
 use super::Tables;
+use super::pair::Pair;
 use super::split::Sample;
-use super::trainer::Pair;
 
 /// Draws negative samples: movies that users have not rated.
 pub(super) struct Negatives {

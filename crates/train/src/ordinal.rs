@@ -1,7 +1,8 @@
 use sparrow_model::Stars;
 
 use super::layers::Adam;
-use super::trainer::{Pair, sigmoid};
+use super::layers::sigmoid;
+use super::pair::Pair;
 
 /// The ordinal loss of a logit: whether the rating is 3.5 stars or more, and with a lower weight whether it reaches each
 /// of the other ratings.

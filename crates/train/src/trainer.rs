@@ -1,11 +1,11 @@
-use sparrow_model::Stars;
 use sparrow_neural::neural_cf::{self, Embedding, Model};
 use sparrow_neural::{Factors, TableBuilder, Zeros, is_zero};
 use sparrow_random::Random;
 
 use super::biases::Biases;
-use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table};
+use super::layers::{Adam, Dense, LANES, Lanes, Mlp, Table, sigmoid};
 use super::ordinal::Ordinal;
+use super::pair::Pair;
 use super::pretrained;
 use super::{Method, Options};
 
@@ -14,26 +14,6 @@ pub(super) const UNKNOWN: u32 = 0;
 
 /// The most samples that calibrate the scores of a pre-trained network.
 const CALIBRATION_SAMPLES: usize = 20_000;
-
-/// A sample by rows of the embedding tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pair {
-    pub(super) user: u32,
-    pub(super) movie: u32,
-    pub(super) stars: Stars,
-}
-
-impl Pair {
-    pub(super) fn liked(&self) -> bool {
-        self.stars.is_liked()
-    }
-
-    /// A pair of which it only matters whether it is a like.
-    #[cfg(test)]
-    pub(super) const fn new(user: u32, movie: u32, liked: bool) -> Self {
-        Self { user, movie, stars: if liked { Stars::MAX } else { Stars::MIN } }
-    }
-}
 
 /// How many rows the embedding tables have, those of unknown ids included.
 #[derive(Debug, Clone, Copy)]
@@ -462,10 +442,6 @@ fn dot(left: &[Lanes], right: &[Lanes]) -> Lanes {
         sum.add_product(left, right);
     }
     sum
-}
-
-pub(super) fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
 }
 
 #[cfg(test)]

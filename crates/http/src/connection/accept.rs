@@ -135,7 +135,8 @@ impl Server {
         let snapshot = LastSnapshot::default();
         let sample = || {
             let current = self.shared.current(&snapshot);
-            let counted = Counted::read(&self.shared, current.as_deref());
+            let (metrics, shed) = (self.shared.metrics.as_ref(), self.shared.shed());
+            let counted = Counted::read(metrics, shed, current.as_deref());
             self.shared.history.sample(counted, Instant::now());
         };
         // The first tick of an interval may come after the first connection.

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use sparrow_metrics::{BUCKETS, DurationCounts, Health};
 
-use crate::state::metrics::MOST_ROUTES;
-use crate::state::shared::Shared;
+use crate::state::metrics::{MOST_ROUTES, ServerMetrics};
 use crate::state::snapshot::Snapshot;
 
 /// Between two samples.
@@ -114,10 +113,14 @@ impl Ring {
 }
 
 impl Counted {
-    /// The counters of a server.
-    pub(crate) fn read(shared: &Shared, snapshot: Option<&Snapshot>) -> Self {
+    /// The counters of a server that has refused `shed` requests.
+    pub(crate) fn read(
+        metrics: Option<&ServerMetrics>,
+        shed: u64,
+        snapshot: Option<&Snapshot>,
+    ) -> Self {
         let mut counted = Self::default();
-        if let Some(metrics) = &shared.metrics {
+        if let Some(metrics) = metrics {
             let mut routes = [(); MOST_ROUTES].map(|()| Answers::default());
             for (route, _, status, counts) in metrics.requests() {
                 let answers = &mut routes[route];
@@ -134,7 +137,7 @@ impl Counted {
             let accepted = metrics.writes().filter(|(_, outcome, _)| *outcome == "accepted");
             counted.writes = narrow(accepted.map(|(.., count)| count).sum());
         }
-        counted.shed = narrow(shared.shed());
+        counted.shed = narrow(shed);
         let Some(snapshot) = snapshot else { return counted };
         let engine = &snapshot.engine;
         for (model, durations) in engine.models().into_iter().zip(engine.model_durations()) {

@@ -12,6 +12,7 @@ pub(crate) mod options;
 pub(crate) mod ranking_times;
 pub(crate) mod recommendation_ids;
 pub(crate) mod request_id;
+pub(crate) mod sample;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod tls;

@@ -6,7 +6,7 @@ use hyper::header::HeaderMap;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use sparrow_traces::{TRACEPARENT, TraceContext};
 
-use crate::state::access_log::Sample;
+use crate::state::sample::Sample;
 
 /// Decides which requests are traced.
 #[derive(Debug)]

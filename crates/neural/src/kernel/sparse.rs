@@ -2,13 +2,9 @@
 
 use std::cmp::Reverse;
 
+use super::half::{Halves, to_half};
 use super::vector::Vector;
 use super::{LANES, Lanes};
-
-/// [`LANES`] weights in half precision (IEEE 754 binary16, 11 significant bits).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[repr(align(32))]
-pub(crate) struct Halves(pub(crate) [u16; LANES]);
 
 /// A cache line of a row: either 32 weights of dense columns, or the targets of [`LANES`] weights and these weights.
 #[derive(Debug, Clone, Copy, Default)]
@@ -145,21 +141,6 @@ fn scale(greatest: f32) -> (f32, f32) {
     (f32::from_bits((exponent - 14) << 23), f32::from_bits((268 - exponent) << 23))
 }
 
-/// 2¹¹², the quotient of values with the same bits in their exponents in single and half precision.
-const EXPONENTS: f32 = f32::from_bits((127 + 112) << 23);
-
-/// Rounds a value of a magnitude below 2¹⁶ to half precision, ties to even.
-fn to_half(value: f32) -> u16 {
-    let bits = (value.abs() / EXPONENTS).to_bits();
-    let rounded = (bits + 0xfff + (bits >> 13 & 1)) >> 13;
-    rounded as u16 | (u16::from(value.is_sign_negative()) << 15)
-}
-
-pub(super) fn from_half(half: u16) -> f32 {
-    let magnitude = f32::from_bits(u32::from(half & 0x7fff) << 13) * EXPONENTS;
-    if half >> 15 == 1 { -magnitude } else { magnitude }
-}
-
 /// Adds rows, each times its input, to one sum per column.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "compiled for each instruction set")]
@@ -275,6 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::Kernel;
+    use super::super::half::from_half;
     use super::*;
 
     #[test]

@@ -1,6 +1,6 @@
 //! SIMD vectors of [`LANES`] values, the abstraction over instruction sets.
 
-use super::sparse::{Halves, from_half};
+use super::half::{Halves, from_half};
 use super::{LANES, Lanes, multiply_add};
 
 /// [`LANES`] values in the registers of an instruction set.

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::client::{Answer, Batch, Command, Connections, Reply, refusal};
 use super::keys::Keys;
-use super::live::ask_number;
 use crate::Error;
 
 /// Users, or partitions, per round trip.
@@ -75,7 +74,7 @@ impl Included<'_> {
     pub(super) async fn partitions(&self) -> Result<Option<u16>, Error> {
         let key = self.keys.partitions();
         let end = Instant::now() + self.deadline;
-        ask_number(self.connections, &key, Command::Get(key.clone()), end).await
+        self.connections.ask_number(&key, Command::Get(key.clone()), end).await
     }
 
     /// The partitions of a watermark with writes, whose streams contain the write at the watermark.

@@ -96,7 +96,7 @@ impl RedisLive {
         inner.connections.wait(end).await.map_err(live_error)?;
         let key = inner.keys.partitions();
         let number =
-            ask_number(&inner.connections, &key, Command::Get(key.clone()), inner.deadline());
+            inner.connections.ask_number(&key, Command::Get(key.clone()), inner.deadline());
         Ok(number.await.map_err(live_error)?.is_some())
     }
 
@@ -135,13 +135,13 @@ impl Partitions {
             return Ok(number);
         }
         let key = keys.partitions();
-        let mut number = ask_number(connections, &key, Command::Get(key.clone()), end).await?;
+        let mut number = connections.ask_number(&key, Command::Get(key.clone()), end).await?;
         if number.is_none() {
             let script =
                 b"redis.call('SET', KEYS[1], ARGV[1], 'NX') return redis.call('GET', KEYS[1])";
             let value = Bytes::from(PARTITIONS.to_string());
             let set = Command::Script(Bytes::from_static(script), vec![key.clone()], vec![value]);
-            let chosen = ask_number(connections, &key, set, end).await;
+            let chosen = connections.ask_number(&key, set, end).await;
             if let Err(Error::Refused { .. }) = chosen {
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }
@@ -169,31 +169,6 @@ impl Partitions {
         let number = self.get(connections, keys, end).await;
         if is_refused() { Ok(number.unwrap_or(PARTITIONS)) } else { number }
     }
-}
-
-/// The number that a command returns; `None` without one.
-pub(super) async fn ask_number(
-    connections: &Connections,
-    key: &Bytes,
-    command: Command,
-    end: Instant,
-) -> Result<Option<u16>, Error> {
-    let mut batch = Batch::default();
-    batch.push(command);
-    let text = match connections.run(batch, end).await?.into_iter().next() {
-        None | Some(Ok(Reply::Nothing)) => return Ok(None),
-        Some(Ok(Reply::Text(text))) => text,
-        Some(Err(message)) if !message.starts_with("WRONGTYPE") => {
-            return Err(refusal(connections.address(), &message));
-        }
-        Some(_) => Bytes::new(),
-    };
-    let number = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-    let number = number.filter(|&number: &u16| number > 0).ok_or_else(|| Error::Malformed {
-        key: String::from_utf8_lossy(key).into_owned(),
-        what: "is not a number from 1 to 65535".to_owned(),
-    })?;
-    Ok(Some(number))
 }
 
 /// The live data in a reply to a read of their key.

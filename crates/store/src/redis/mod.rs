@@ -11,6 +11,7 @@ pub mod fuzzing;
 mod included;
 mod keys;
 mod live;
+mod number;
 mod oversized;
 mod project;
 mod push;

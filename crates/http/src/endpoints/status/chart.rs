@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::page::escape;
+use super::html::escape;
 
 /// The size of the drawing in units.
 const WIDTH: f64 = 600.0;

@@ -1,6 +1,7 @@
 //! `/status`, the page for operators, and the same as JSON: the state of the server and its last hour.
 
 mod chart;
+mod html;
 mod page;
 
 use std::collections::BTreeMap;
@@ -271,7 +272,7 @@ fn unix(time: SystemTime) -> u64 {
 impl Status {
     fn of(call: &Call<'_>) -> Self {
         let (shared, snapshot) = (call.shared, call.snapshot);
-        let counted = Counted::read(shared, snapshot);
+        let counted = Counted::read(shared.metrics.as_ref(), shared.shed(), snapshot);
         let samples = shared.history.until(&counted, Instant::now());
         let metrics = shared.metrics.as_ref();
         let is_loaded = snapshot.is_some_and(|snapshot| {

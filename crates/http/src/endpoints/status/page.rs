@@ -1,22 +1,10 @@
 //! The page as HTML.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::chart::{Chart, Scale, Series};
+use super::html::escape;
 use super::{Point, Requests, Status, Times, is_ready};
-
-/// A text in HTML, also as the value of an attribute.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(['&', '<', '>', '"']) {
-        return text.into();
-    }
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .into()
-}
 
 const HEAD: &str = r##"<!doctype html>
 <html lang="en">
