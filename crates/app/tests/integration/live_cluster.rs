@@ -223,7 +223,9 @@ async fn the_migration_of_a_slot_loses_and_doubles_no_event() {
     assert!(recorded == acknowledged, "{} of {}", recorded.len(), acknowledged.len());
     let ids: Vec<UserId> = users.iter().copied().map(UserId).collect();
     for (user, count) in live.users(&ids).await.unwrap().iter().zip(of_users) {
-        assert_eq!(user.events.iter().map(|event| event.count as usize).sum::<usize>(), count);
+        let kept = user.events.iter().map(|event| event.count as usize).sum::<usize>();
+        // A fast machine records more than are kept for a user.
+        assert_eq!(kept, count.min(Limits::default().events));
     }
     // The servers follow the stream on its new node.
     for server in &servers {
