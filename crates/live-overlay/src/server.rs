@@ -18,7 +18,6 @@ use sparrow_live::{
 };
 use sparrow_model::{MovieId, Stars, UserId};
 use sparrow_tls::Connector;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -157,20 +156,9 @@ impl ServerLive {
     async fn exchange(&self, target: &str) -> Result<Bytes, LiveError> {
         let stream =
             TcpStream::connect(&self.authority).await.map_err(|error| self.unavailable(&error))?;
-        match &self.tls {
-            Some(tls) => {
-                let stream = tls.connect(stream).await.map_err(|error| self.unavailable(&error))?;
-                self.exchange_over(stream, target).await
-            }
-            None => self.exchange_over(stream, target).await,
-        }
-    }
-
-    async fn exchange_over(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        target: &str,
-    ) -> Result<Bytes, LiveError> {
+        let stream = sparrow_tls::connect(self.tls.as_ref(), stream)
+            .await
+            .map_err(|error| self.unavailable(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unavailable(&error))?;

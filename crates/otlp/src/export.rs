@@ -12,7 +12,6 @@ use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use sparrow_tls::Connector;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -120,37 +119,27 @@ impl Collector {
         let sent = timeout(TIMEOUT, async {
             let address = (self.host.as_str(), self.port);
             let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-            match &self.tls {
-                Some(tls) => {
-                    let stream = tls.connect(stream).await.map_err(|error| error.to_string())?;
-                    self.post(stream, body).await
-                }
-                None => self.post(stream, body).await,
-            }
+            let stream = sparrow_tls::connect(self.tls.as_ref(), stream)
+                .await
+                .map_err(|error| error.to_string())?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                    .await
+                    .map_err(|error| error.to_string())?;
+            // It ends with the sender.
+            tokio::spawn(connection);
+            let request = Request::post(self.uri.clone())
+                .header(HOST, &self.authority)
+                .header(CONTENT_TYPE, "application/x-protobuf")
+                .body(Full::new(body))
+                .map_err(|error| error.to_string())?;
+            let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), LONGEST_ANSWER);
+            body.collect().await.map_err(|error| error.to_string())?;
+            if status.is_success() { Ok(()) } else { Err(format!("it answers {status}")) }
         });
         sent.await.unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
-    }
-
-    async fn post(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        body: Bytes,
-    ) -> Result<(), String> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        // It ends with the sender.
-        tokio::spawn(connection);
-        let request = Request::post(self.uri.clone())
-            .header(HOST, &self.authority)
-            .header(CONTENT_TYPE, "application/x-protobuf")
-            .body(Full::new(body))
-            .map_err(|error| error.to_string())?;
-        let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LONGEST_ANSWER);
-        body.collect().await.map_err(|error| error.to_string())?;
-        if status.is_success() { Ok(()) } else { Err(format!("it answers {status}")) }
     }
 
     fn message(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {

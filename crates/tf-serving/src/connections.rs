@@ -16,8 +16,7 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use sparrow_tls::Connector;
-use tokio::io::{AsyncRead, AsyncWrite};
+use sparrow_tls::{Connector, Stream};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument as _, field};
@@ -61,9 +60,6 @@ impl fmt::Debug for Connections {
         f.debug_struct("Connections").field("location", &self.location).finish_non_exhaustive()
     }
 }
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
 
@@ -237,10 +233,7 @@ impl Connections {
         let address = (&*self.location.host, self.location.port);
         let tcp = TcpStream::connect(address).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
-        let stream: Box<dyn Stream> = match &self.tls {
-            Some(connector) => Box::new(connector.connect(tcp).await.map_err(unreachable)?),
-            None => Box::new(tcp),
-        };
+        let stream = sparrow_tls::connect(self.tls.as_ref(), tcp).await.map_err(unreachable)?;
         let (sender, driver) = http1::Builder::new()
             .max_headers(64)
             .handshake(TokioIo::new(stream))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -59,6 +60,22 @@ impl Connector {
     pub async fn connect(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         Ok(self.connector.connect(self.host.clone(), socket).await?.into())
     }
+}
+
+/// A connection of a client, encrypted or not.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Performs the handshake of a client that may use TLS. The caller sets its time limit.
+pub async fn connect(
+    connector: Option<&Connector>,
+    socket: TcpStream,
+) -> io::Result<Box<dyn Stream>> {
+    Ok(match connector {
+        Some(connector) => Box::new(connector.connect(socket).await?),
+        None => Box::new(socket),
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use sparrow_model::skip_byte_order_mark;
 pub use tokio_rustls::TlsStream;
 
-pub use client::{Connector, client_config};
+pub use client::{Connector, Stream, client_config, connect};
 pub use server::{Acceptor, Identity};
 
 /// The largest file of certificates or keys, in bytes.

@@ -32,26 +32,23 @@ export function rater() {
   return signedInUser() ?? pageUser ?? chosenUser();
 }
 
-/** Stores as whom the visitor is signed in; null after signing out, or for a key, which permits all users. */
-export function signInAs(id) {
+/** Stores a user, or removes it if it is null. */
+function storeUser(key, id) {
   try {
-    if (id === null) localStorage.removeItem(SIGNED_IN);
-    else localStorage.setItem(SIGNED_IN, String(id));
+    if (id === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, String(id));
     localStorage.removeItem(FRESH);
   } catch {
-    // The pages then let the visitor choose a user, and the server refuses all others.
+    // A choice is then that of this page alone. The server refuses users that the visitor is not signed in as.
   }
 }
 
+/** Stores the signed-in user; null after signing out, or for a key, which permits all users. */
+export const signInAs = (id) => storeUser(SIGNED_IN, id);
+
 /** Stores the choice; null removes it. */
 export function chooseUser(id) {
-  try {
-    if (id === null) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, String(id));
-    localStorage.removeItem(FRESH);
-  } catch {
-    // The choice is then that of this page alone.
-  }
+  storeUser(KEY, id);
   own = null;
   showChoice();
 }
